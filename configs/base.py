@@ -1,0 +1,29 @@
+"""What every config has. Not a config by itself: it names no model."""
+
+from ml_collections import ConfigDict
+
+
+def base() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.steps = 10_000  # of the optimizer
+    config.steps_per_call = 10  # taken in one call of the jitted function; divides all other numbers of steps
+    config.batch_size = 4096  # rays a step, over all devices
+    config.log_every = 100
+    config.save_every = 1000
+    config.keep = 2  # newest checkpoints that stay on disk
+    config.eval_every = 0  # evaluate every so many steps too, not only at the end; 0: only at the end
+    config.eval_split = "test"  # "val" holds training views out for choosing settings, so that "test" stays unseen
+    config.chunk = 4096  # rays rendered at once
+    config.background = (1.0, 1.0, 1.0)  # sRGB behind transparent pixels
+    config.random_background = False  # while training only
+    config.scene = ConfigDict({"name": "nerf.scenes:load", "max_side": 1024})
+    config.spaces = ConfigDict(
+        {"bounded": {"name": "nerf.spaces:Box"}, "unbounded": {"name": "nerf.spaces:Contracted"}}
+    )
+    config.model = ConfigDict({"name": "nerf.model:Model"})
+    config.model.opacity = {"name": "nerf.rendering:VolumeDensity"}
+    config.losses = ConfigDict({"colour": {"name": "nerf.losses:SquaredError", "weight": 1.0}})
+    config.optimizer = ConfigDict({"name": "nerf.optimizers:adam", "learning_rate": 5e-4})
+    config.schedule = ConfigDict({"name": "nerf.optimizers:Cosine", "final": 0.05})
+    return config

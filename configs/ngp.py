@@ -1,0 +1,58 @@
+"""The fast config: a multiresolution hash grid, a small network and an occupancy grid.
+
+Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989, with simplex interpolation.
+Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp --max_seconds=60
+"""
+
+from configs.base import base
+
+
+def get_config():
+    config = base()
+    config.steps = 30_000
+    config.batch_size = 2048
+    config.model.order = ("main",)
+    config.model.capacity = 16
+    config.model.stages = {
+        "main": {
+            "name": "nerf.model:Stage",
+            "sampler": {"name": "nerf.sampling:Marched", "num_samples": 256},
+            "field": {
+                "name": "nerf.fields.ngp:NGPField",
+                "encoding": {
+                    "name": "nerf.encodings.hash_grid:HashGrid",
+                    "num_levels": 8,
+                    "features_per_level": 4,
+                    "log2_table_size": 17,
+                    "min_resolution": 16,
+                    "max_resolution": 512,
+                    "simplex": True,
+                },
+                "direction_encoding": {
+                    "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
+                    "num_degrees": 4,
+                },
+                "width": 32,
+                "colour_depth": 2,
+                "features": 15,
+                "dtype": "bfloat16",
+            },
+        }
+    }
+    config.model.occupancy = {
+        "name": "nerf.occupancy:OccupancyGrid",
+        "resolution": 64,
+        "threshold": 0.7,
+        "decay": 0.6,
+        "parts": 4,
+    }
+    config.optimizer = {
+        "name": "nerf.optimizers:adam",
+        "learning_rate": 2e-3,
+        "b1": 0.9,
+        "b2": 0.99,
+        "eps": 1e-15,
+        "groups": {"table": {"learning_rate": 1e-2}},
+    }
+    config.schedule = {"name": "nerf.optimizers:Cosine", "final": 0.05}
+    return config

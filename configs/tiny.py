@@ -1,0 +1,21 @@
+"""A NeRF that trains in seconds, for tests: coarse and fine stages, 2 layers of 32, 16 + 16 samples.
+
+Command: python train.py --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
+"""
+
+from configs import nerf
+
+
+def get_config():
+    config = nerf.get_config()
+    config.steps = 200
+    config.batch_size = 256
+    config.save_every = 100
+    config.chunk = 1024
+    for stage in config.model.stages.values():
+        stage.sampler.num_samples = 16
+        stage.field.update({"width": 32, "depth": 2, "skip": 1})
+        stage.field.encoding.num_freqs = 4
+        stage.field.direction_encoding.num_freqs = 2
+    config.optimizer.learning_rate = 5e-3
+    return config

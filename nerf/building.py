@@ -1,0 +1,99 @@
+"""Turn a config section into an object: `build(spec, **context)`.
+
+A section is a mapping with a `name`, the import path of a class or function ("package.module:attribute"),
+and the arguments to call it with. Sections inside a section are built first, so a field receives its
+encoding as an object and never sees a config.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message is one line that says what to do."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The closest known word as a hint, or the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """The object at the import path `name`.
+
+    Only paths inside `nerf` and the packages in `plugins` are imported, so a run folder made by a stranger
+    cannot run code; for the same reason what a module of `nerf` merely imported does not count as inside.
+    Raises ConfigError for any other path, for one that does not exist and for what cannot be called.
+    """
+    module_name, separator, attribute = name.partition(":")
+    if not separator:
+        raise ConfigError(f"{name}: not an import path: write it as 'package.module:attribute'")
+    package = module_name.partition(".")[0]
+    if package not in ("nerf", *plugins):
+        raise ConfigError(f"{name}: outside the package: allow it with --plugin={package}")
+    try:
+        module = importlib.import_module(module_name)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ConfigError(f"{name}: {error}: check the import path") from error
+    if not hasattr(module, attribute):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise ConfigError(f"{name}: no such attribute: {did_you_mean(attribute, public)}")
+    target = getattr(module, attribute)
+    if not callable(target):
+        raise ConfigError(f"{name}: not a class or function: name what is to be called")
+    home = getattr(target, "__module__", None) or "elsewhere"
+    if package == "nerf" and home.partition(".")[0] != "nerf":
+        raise ConfigError(f"{name}: only imported there, from {home}: name what nerf itself defines")
+    return target
+
+
+def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: Any) -> Any:
+    """Call `spec["name"]` with its other keys and whatever of `context` it has a parameter for.
+
+    Raises ConfigError, naming the section, for an unknown key or a missing one.
+    """
+    if "name" not in spec:
+        raise ConfigError(f"section {dict(spec)}: no 'name': give the import path of what to build")
+    target = resolve(str(spec["name"]), plugins)
+    parameters = _parameters(target)
+    inner = {key: value for key, value in spec.items() if key != "name"}
+    arguments = {key: build_inside(value, plugins, context) for key, value in inner.items()}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in arguments:
+        if key not in parameters and not takes_any:
+            options = [name for name in parameters if name not in context]
+            raise ConfigError(f"{spec['name']}: unknown key '{key}': {did_you_mean(key, options)}")
+    arguments |= {key: value for key, value in context.items() if key in parameters and key not in arguments}
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty
+        and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        and key not in arguments
+    ]
+    if missing:
+        raise ConfigError(f"{spec['name']}: missing {', '.join(missing)}: add it to the section")
+    return target(**arguments)
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What can be passed. A class is asked for its __init__: nnx modules have their metaclass's signature."""
+    if inspect.isclass(target) and target.__init__ is not object.__init__:
+        return dict(list(inspect.signature(target.__init__).parameters.items())[1:])
+    return dict(inspect.signature(target).parameters)
+
+
+def build_inside(value: Any, plugins: tuple[str, ...], context: Mapping[str, Any]) -> Any:
+    """Build a section, or every section in a mapping or list of them; anything else stays what it is."""
+    if isinstance(value, list | tuple):
+        return type(value)(build_inside(inner, plugins, context) for inner in value)
+    if not isinstance(value, Mapping):
+        return value
+    if "name" in value:
+        return build(value, plugins=plugins, **context)
+    return {key: build_inside(inner, plugins, context) for key, inner in value.items()}

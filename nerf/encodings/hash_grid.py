@@ -1,0 +1,98 @@
+"""Multiresolution hash grid (instant-ngp, Mueller et al., 2201.05989, section 3)."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt
+
+PRIMES = (1, 2654435761, 805459861)  # of the paper's equation 4
+
+
+class HashGrid(nnx.Module):
+    """Feature vectors at the vertices of L grids, interpolated at a point and concatenated.
+
+    Level l has resolution N_l = N_min b^l with b = (N_max / N_min)^(1 / (L - 1)) (equations 2 and 3). A level with no
+    more vertices than the table has rows stores them all; a finer one hashes them, (x xor y p2 xor z p3) mod T (eq. 4).
+
+    Args:
+      num_levels: L.
+      features_per_level: F, the length of a table row.
+      log2_table_size: T = 2^log2_table_size rows a level at most.
+      min_resolution, max_resolution: N_min and N_max, cells along the box [-1, 1]^3.
+      simplex: interpolate between the 4 vertices of the tetrahedron around a point (as in PermutoSDF, 2211.12562, on
+        the cubic grid's Kuhn simplices), which halves the memory traffic, instead of the 8 corners of its cell.
+      rngs: table rows start uniform in +-1e-4, as in the paper.
+    """
+
+    def __init__(
+        self,
+        num_levels: int = 8,
+        features_per_level: int = 4,
+        log2_table_size: int = 17,
+        min_resolution: int = 16,
+        max_resolution: int = 512,
+        simplex: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        growth = np.linspace(np.log(min_resolution), np.log(max_resolution), num_levels)
+        self.resolutions = tuple(int(round(r)) for r in np.exp(growth))
+        self.table_size = 2**log2_table_size
+        rows = [min((n + 1) ** 3, self.table_size) for n in self.resolutions]
+        self.offsets = tuple(int(o) for o in np.cumsum([0, *rows[:-1]]))
+        self.simplex = simplex
+        self.num_features = num_levels * features_per_level
+        self.table = nnx.Param(
+            jax.random.uniform(rngs.params(), (sum(rows), features_per_level), minval=-1e-4, maxval=1e-4)
+        )
+
+    def __call__(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b f"]:
+        x = jnp.clip(points.reshape(-1, 3).T * 0.5 + 0.5, 0.0, 1.0)
+        rows, weights = zip(*(self.level(x, i) for i in range(len(self.resolutions))), strict=True)
+        # One gather for all levels, of indices and weights that are computed once: XLA:CPU fuses both into the gather
+        # otherwise and computes them again for every feature.
+        rows, weights = jax.lax.optimization_barrier((jnp.stack(rows), jnp.stack(weights)))  # (L, corners, n)
+        found = jax.lax.optimization_barrier(self.table[...].at[rows].get(mode="promise_in_bounds"))
+        levels = sum(found[:, corner] * weights[:, corner, :, None] for corner in range(weights.shape[1]))
+        return jnp.moveaxis(levels, 0, 1).reshape(*points.shape[:-1], self.num_features)
+
+    def level(self, x: Float[Array, "3 n"], i: int) -> tuple[Int[Array, "k n"], Float[Array, "k n"]]:
+        """Table rows and weights of the k vertices around points x in [0, 1]^3 at the i-th level."""
+        scaled = x * self.resolutions[i]
+        floor = jnp.clip(jnp.floor(scaled), 0, self.resolutions[i] - 1)
+        corners, weights = (simplex if self.simplex else trilinear)(scaled - floor)
+        vertices = floor.astype(jnp.uint32)[:, None] + corners
+        return self.rows(vertices, self.resolutions[i]) + self.offsets[i], weights
+
+    def rows(self, vertex: UInt[Array, "3 *b"], resolution: int) -> Int[Array, "*b"]:
+        """The table row of each vertex within its level."""
+        side = resolution + 1
+        if side**3 <= self.table_size:
+            return ((vertex[0] * side + vertex[1]) * side + vertex[2]).astype(jnp.int32)
+        mixed = [v * jnp.uint32(p) for v, p in zip(vertex, PRIMES, strict=True)]
+        return ((mixed[0] ^ mixed[1] ^ mixed[2]) & jnp.uint32(self.table_size - 1)).astype(jnp.int32)
+
+
+def trilinear(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 8 #n"], Float[Array, "8 n"]]:
+    """The 8 corners of a cell, as steps along its axes, and their weights at the fractional position f."""
+    corners = np.array(list(itertools.product((0, 1), repeat=3)), np.uint32).T
+    chosen = jnp.where(corners[:, :, None] == 1, f[:, None], 1.0 - f[:, None])
+    return jnp.asarray(corners)[:, :, None], chosen[0] * chosen[1] * chosen[2]
+
+
+def simplex(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 4 n"], Float[Array, "4 n"]]:
+    """The 4 vertices of the Kuhn simplex around a point and its barycentric weights.
+
+    Sort f_a >= f_b >= f_c: the vertices are 0, e_a, e_a + e_b and (1, 1, 1), their weights 1 - f_a, f_a - f_b, f_b - f_c and f_c.
+    """
+    x, y, z = f
+    first = jnp.stack([(x >= y) & (x >= z), (y > x) & (y >= z), (z > x) & (z > y)])
+    last = jnp.stack([(x < y) & (x < z), (y <= x) & (y < z), (z <= x) & (z <= y)])
+    high, low = f.max(0), f.min(0)
+    middle = jnp.maximum(jnp.minimum(x, y), jnp.minimum(jnp.maximum(x, y), z))
+    zero, one = jnp.zeros_like(first), jnp.ones_like(first)
+    corners = jnp.stack([zero, first, ~last, one], 1).astype(jnp.uint32)
+    return corners, jnp.stack([1.0 - high, high - middle, middle - low, low])

@@ -1,0 +1,45 @@
+"""Real spherical harmonics of unit directions, up to degree 3 (16 features)."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@dataclasses.dataclass(frozen=True)
+class SphericalHarmonics:
+    """Orthonormal real harmonics Y_lm of all degrees l < `num_degrees`, in Cartesian form (Sloan 2008, appendix A2).
+
+    The integral of Y_i Y_j over the unit sphere is 1 where i = j, else 0.
+    """
+
+    num_degrees: int = 4
+
+    def __post_init__(self):
+        if not 1 <= self.num_degrees <= 4:
+            raise ValueError(f"num_degrees={self.num_degrees}: choose 1 to 4")
+
+    @property
+    def num_features(self) -> int:
+        return self.num_degrees**2
+
+    def __call__(self, directions: Float[Array, "*b 3"]) -> Float[Array, "*b f"]:
+        x, y, z = (directions[..., i] for i in range(3))
+        xx, yy, zz = x * x, y * y, z * z
+        values = [
+            jnp.full_like(x, 0.28209479177387814),  # l = 0: 1 / (2 sqrt(pi))
+            *(0.48860251190291992 * v for v in (-y, z, -x)),  # l = 1: sqrt(3 / (4 pi))
+            1.0925484305920792 * x * y,
+            -1.0925484305920792 * y * z,
+            0.31539156525252005 * (3.0 * zz - 1.0),
+            -1.0925484305920792 * x * z,
+            0.54627421529603959 * (xx - yy),
+            -0.59004358992664352 * y * (3.0 * xx - yy),
+            2.8906114426405538 * x * y * z,
+            -0.45704579946446572 * y * (5.0 * zz - 1.0),
+            0.3731763325901154 * z * (5.0 * zz - 3.0),
+            -0.45704579946446572 * x * (5.0 * zz - 1.0),
+            1.4453057213202769 * z * (xx - yy),
+            -0.59004358992664352 * x * (xx - 3.0 * yy),
+        ]
+        return jnp.stack(values[: self.num_features], -1)

@@ -1,0 +1,56 @@
+"""Scoring a model on held-out views, and the pictures that go with the numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerf import metrics
+from nerf.model import Model
+from nerf.pixels import over
+from nerf.scenes import Scene
+from nerf.views import colour_depth, make_render_view
+
+
+def evaluate(model: Model, scene: Scene, config: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """PSNR and SSIM of every view of `scene`, their means, and the protocol they were computed by.
+
+    Where `folder` is given, each view's truth | render | error | depth goes there as a PNG.
+    """
+    background = np.asarray(config["background"], np.float32)
+    render_view = make_render_view(model, config["background"], config["chunk"])
+    scores: dict[str, dict[str, float]] = {}
+    for i, name in enumerate(scene.names):
+        picture = render_view(scene.cameras[i])
+        truth = over(scene.images[i].astype(np.float32) / 255.0, background)
+        scores[name] = {"psnr": metrics.psnr(picture["rgb"], truth), "ssim": metrics.ssim(picture["rgb"], truth)}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            iio.imwrite(folder / f"{_file_name(i, name)}.png", side_by_side(picture, truth))
+    mean = {key: float(np.mean([score[key] for score in scores.values()])) for key in ("psnr", "ssim")}
+    sizes = sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()})
+    protocol = {
+        "split": config["eval_split"],
+        "views": len(scene),
+        "size": sizes,
+        "background": [float(c) for c in background],
+        **metrics.PROTOCOL,
+    }
+    return {"mean": mean, "per_image": scores, "protocol": protocol}
+
+
+def side_by_side(
+    picture: Mapping[str, Float[np.ndarray, "h w ..."]], truth: Float[np.ndarray, "h w 3"]
+) -> UInt8[np.ndarray, "h w4 3"]:
+    """truth | render | error | depth. The error is the mean absolute difference over channels, white at 0.25."""
+    error = np.abs(np.clip(picture["rgb"], 0.0, 1.0) - truth).mean(-1, keepdims=True) * 4.0
+    depth = colour_depth(picture["depth"], picture["opacity"])
+    return metrics.to_bytes(np.concatenate([truth, picture["rgb"], np.repeat(error, 3, -1), depth], 1))
+
+
+def _file_name(i: int, name: str) -> str:
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem)
+    return f"{i:03d}_{safe[:80]}"

@@ -1,0 +1,47 @@
+"""The small two-part network behind a grid encoding (instant-ngp, 2201.05989, section 5.4)."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from nerf.fields.parts import MLP, truncated_exp
+
+
+class NGPField(nnx.Module):
+    """Encoded points -> one hidden layer -> (log density, features); features and encoded directions -> colour.
+
+    Args:
+      encoding: of points.
+      direction_encoding: of unit directions.
+      width: of the hidden layers.
+      colour_depth: hidden layers of the colour network.
+      features: numbers handed from the first part to the second.
+      dtype: see `MLP`.
+    """
+
+    def __init__(
+        self,
+        encoding: Callable,
+        direction_encoding: Callable,
+        width: int = 64,
+        colour_depth: int = 2,
+        features: int = 15,
+        dtype: str = "float32",
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.encoding, self.direction_encoding = encoding, direction_encoding
+        self.base = MLP([encoding.num_features, width, 1 + features], dtype=dtype, rngs=rngs)
+        colour_in = features + direction_encoding.num_features
+        self.colour = MLP([colour_in] + [width] * colour_depth + [3], dtype=dtype, rngs=rngs)
+
+    def density(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        return truncated_exp(self.base(self.encoding(points))[..., 0])
+
+    def __call__(self, points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+        base = self.base(self.encoding(points))
+        seen = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
+        return {"density": truncated_exp(base[..., 0]), "rgb": jax.nn.sigmoid(self.colour(seen))}

@@ -1,0 +1,34 @@
+"""Losses, one number a ray; training reduces them over the rays that were rendered whole.
+
+A loss is a callable `loss(renderings, target) -> (*b)`: `renderings` one a stage, `target` the true sRGB (*b, 3).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nerf.rendering import Rendering
+
+
+@dataclasses.dataclass(frozen=True)
+class SquaredError:
+    """Mean squared difference of colour, summed over the stages (NeRF, 2003.08934, eq. 6)."""
+
+    weight: float = 1.0
+
+    def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        return self.weight * sum(jnp.square(r.rgb - target).mean(-1) for r in renderings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Charbonnier:
+    """sqrt(|difference|^2 + eps^2), which forgives outliers, summed over the stages (mip-NeRF 360, 2111.12077, eq. 14)."""
+
+    weight: float = 1.0
+    eps: float = 0.001
+
+    def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        squares = (jnp.square(r.rgb - target).sum(-1) for r in renderings)
+        return self.weight * sum(jnp.sqrt(square + self.eps**2) for square in squares)

@@ -1,0 +1,29 @@
+"""Image metrics, with their protocol: both pictures clipped to [0, 1] and rounded to 8 bits first."""
+
+import dm_pix
+import numpy as np
+from jaxtyping import Float
+
+PROTOCOL = {
+    "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
+    "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels and valid pixels, 8-bit-rounded sRGB",
+}
+
+
+def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
+    """[0, 1] floats, clipped, to uint8."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def psnr(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float:
+    """Peak signal-to-noise ratio in dB; capped at 100 where the pictures are equal."""
+    difference = to_bytes(image).astype(np.float64) - to_bytes(truth)
+    return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
+
+
+def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float:
+    """Structural similarity (Wang et al. 2004); nan for an image smaller than its 11-pixel window."""
+    if min(image.shape[:2]) < 11:
+        return float("nan")
+    a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
+    return float(dm_pix.ssim(a, b))

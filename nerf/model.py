@@ -1,0 +1,155 @@
+"""A model: stages of (sampler, field), composed into `render_rays`.
+
+NeRF is two stages, coarse and fine; a proposal network is a stage whose field predicts density alone; a hash-grid
+model with an occupancy grid is one stage. The last stage's rendering is the picture.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
+
+from nerf.building import ConfigError
+from nerf.cameras import Rays
+from nerf.occupancy import Live, OccupancyGrid, compact
+from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
+from nerf.spaces import Box
+
+
+class Stage(nnx.Module):
+    """A sampler and the field that is evaluated where it says; `field=None` means the field of the stage before."""
+
+    def __init__(self, sampler: Callable, field: Callable | None = None):
+        self.sampler, self.field = sampler, field
+
+
+class Model(nnx.Module):
+    """Rays to renderings.
+
+    Args:
+      stages: by name.
+      order: their names, first to last.
+      space: where matter may be; see `nerf.spaces`.
+      occupancy: a grid that skips empty intervals (of a model with one stage), or None.
+      opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
+      capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, Stage],
+        order: tuple[str, ...],
+        space: Any = Box(),
+        occupancy: OccupancyGrid | None = None,
+        opacity: Callable = VolumeDensity(),
+        capacity: int | None = None,
+    ):
+        if occupancy is not None and (len(order) != 1 or capacity is None):
+            raise ConfigError("model.occupancy: goes with one stage and a capacity: remove it or the other stages")
+        self.stages = nnx.List([stages[name] for name in order])
+        self.space, self.occupancy, self.opacity, self.capacity = space, occupancy, opacity, capacity
+
+    def __call__(
+        self,
+        rays: Rays,
+        background: Float[Array, "*#b 3"],
+        keys: Key[Array, "*b"] | None = None,
+    ) -> list[Rendering]:
+        """`render_rays` with this model's parts. Keys mean training: jitter, and a bounded number of intervals."""
+        return render_rays(self, rays, background, keys)
+
+
+def render_rays(
+    model: Model, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
+) -> list[Rendering]:
+    """One rendering a stage: sample -> points -> field -> optical depth -> composite."""
+    t_near, t_far = model.space.interval(rays)
+    renderings: list[Rendering] = []
+    field, previous = None, None
+    for i, stage in enumerate(model.stages):
+        field = stage.field or field
+        s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else _fold_in(keys, i))
+        t = model.space.distance(s, t_near, t_far)
+        render = _render_dense if model.occupancy is None else _render_live if keys is not None else _render_all_live
+        renderings.append(render(model, field, rays, t, background))
+        intervals = renderings[-1].intervals
+        previous = None if intervals is None else (s, intervals.weights)
+    return renderings
+
+
+def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(keys.shape)
+
+
+def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None) -> Rendering:
+    """Evaluate the field in the middle of each interval and composite, in either layout."""
+    origins, directions, viewdirs = (layout.along_rays(x) for x in (rays.origins, rays.directions, rays.viewdirs))
+    points = origins + 0.5 * (t_start + t_end)[..., None] * directions
+    quantities = field(model.space.warp(points), jnp.broadcast_to(viewdirs, points.shape))
+    tau = model.opacity(quantities, t_end - t_start)
+    return composite(quantities, tau, t_start, t_end, background, layout, complete)
+
+
+def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], background) -> Rendering:
+    """Every interval."""
+    return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
+
+
+def _live(model: Model, rays: Rays, t: Float[Array, "r e"]) -> Bool[Array, "r s"]:
+    middle = 0.5 * (t[:, 1:] + t[:, :-1])
+    points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
+    return model.occupancy.is_live(model.space.warp(points)) & (t[:, 1:] > t[:, :-1])
+
+
+def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -> Rendering:
+    """The intervals in a buffer. Unused places have no length, so they weigh nothing."""
+    t_start = t[live.ray, live.step]
+    t_end = jnp.where(live.used, t[live.ray, live.step + 1], t_start)
+    layout = Packed(live.ray, t.shape[0])
+    return _render_intervals(model, field, rays, t_start, t_end, background, layout, live.complete)
+
+
+def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+    """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
+    live = compact(_live(model, rays, t), model.capacity * t.shape[0])
+    return _render_packed(model, field, rays, t, background, live)
+
+
+def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+    """Every live interval, a buffer at a time: exact whatever their number, in bounded memory."""
+    mask = _live(model, rays, t)
+    count, capacity = t.shape[0], max(model.capacity * t.shape[0], t.shape[1] - 1)
+
+    def wave(first: Int[Array, ""]) -> tuple[Bool[Array, "r"], dict[str, PyTree]]:
+        part = _render_packed(model, field, rays, t, background, compact(mask, capacity, first))
+        picture = {"rgb": part.rgb, "opacity": part.opacity, "depth": part.depth, "extras": part.extras}
+        return part.complete, picture
+
+    def step(carry):
+        first, whole = carry
+        complete, part = wave(first)
+
+        def keep(new, old):
+            return jnp.where(complete.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return first + complete.sum(dtype=jnp.int32), jax.tree.map(keep, part, whole)
+
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(wave, jnp.int32(0))[1])
+    _, whole = jax.lax.while_loop(lambda carry: carry[0] < count, step, (jnp.int32(0), nothing))
+    return Rendering(**whole, complete=jnp.ones(count, bool), intervals=None)
+
+
+def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:
+    """Let the grid, if there is one, see the last stage's density in one part of its cells."""
+    if model.occupancy is None:
+        return
+    field = [stage.field for stage in model.stages if stage.field is not None][-1]
+
+    def density(points: Float[Array, "m 3"]) -> Float[Array, "m"]:
+        return field.density(points) * model.space.stretch(points)
+
+    model.occupancy.refresh(density, part, key)

@@ -1,0 +1,120 @@
+"""Which intervals are worth evaluating, and evaluating only those.
+
+An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum of the density seen there (instant-ngp,
+2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
+network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
+
+
+class GridState(nnx.Variable):
+    """State of an occupancy grid: trained along, but not by gradients."""
+
+
+class OccupancyGrid(nnx.Module):
+    """Cells of [-1, 1]^3 that may hold matter.
+
+    Args:
+      resolution: cells along each axis.
+      threshold: density, per unit of length in the box, below which a cell is empty.
+      decay: what a refresh multiplies the running maximum by before it is compared with a new density.
+      parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
+    """
+
+    def __init__(self, resolution: int = 64, threshold: float = 0.7, decay: float = 0.6, parts: int = 4):
+        self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
+        cells = resolution**3
+        self.density = GridState(jnp.full((cells,), 1.0))
+        self.possible = GridState(jnp.ones((cells,), bool))
+        self.live = GridState(jnp.ones((cells,), bool))
+
+    def index(self, points: Float[Array, "*b 3"]) -> Int[Array, "*b"]:
+        """Number of the cell each point lies in; points outside count to the nearest cell."""
+        n = self.resolution
+        cell = jnp.clip(((points + 1.0) * (0.5 * n)).astype(jnp.int32), 0, n - 1)
+        return (cell[..., 0] * n + cell[..., 1]) * n + cell[..., 2]
+
+    def centres(self, index: Int[Array, "*b"]) -> Float[Array, "*b 3"]:
+        """Centres of cells."""
+        n = self.resolution
+        cell = jnp.stack([index // (n * n), index // n % n, index % n], -1)
+        return (cell + 0.5) * (2.0 / n) - 1.0
+
+    def is_live(self, points: Float[Array, "*b 3"]) -> Bool[Array, "*b"]:
+        return self.live[...][self.index(points)]
+
+    def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
+        """Declare every other cell empty for ever, for what is known before training: silhouettes."""
+        self.possible[...] = jnp.asarray(possible).reshape(-1)
+        self.live[...] = self.live[...] & self.possible[...]
+
+    def refresh(self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray) -> None:
+        """Visit the `part`-th (modulo `parts`) of the cells at one random point each."""
+        index = jnp.arange(self.resolution**3 // self.parts) * self.parts + part % self.parts
+        jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / self.resolution
+        seen = density(self.centres(index) + jitter)
+        values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
+        # Early on every density is small: a threshold at the mean keeps the grid from culling all of it.
+        threshold = jnp.minimum(self.threshold, values.mean())
+        self.density[...] = values
+        self.live[...] = (values > threshold) & self.possible[...]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """Live intervals of a batch of rays, packed into a buffer of fixed size.
+
+    Attributes:
+      ray, step: which interval of which ray each place of the buffer holds.
+      used: whether the place holds one at all.
+      complete: rays of which every live interval is in the buffer.
+    """
+
+    ray: Int[Array, "m"]
+    step: Int[Array, "m"]
+    used: Bool[Array, "m"]
+    complete: Bool[Array, "r"]
+
+
+def compact(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0) -> Live:
+    """The first `capacity` live intervals from ray `first` on, by ray and then front to back.
+
+    The mask is packed into words of 32 bits; a place of the buffer finds its ray from the running counts and its
+    interval by looking for the k-th set bit. That touches the big mask once, and is many times faster than `nonzero`.
+    """
+    rays, steps = live.shape
+    padded = jnp.pad(live, ((0, 0), (0, -steps % 32))).reshape(rays, -1, 32)
+    words = (padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]).sum(-1, dtype=jnp.uint32)
+    words = jnp.where(jnp.arange(rays)[:, None] >= first, words, 0)
+    running = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), -1)
+    ends = jnp.cumsum(running[:, -1])
+    place = jnp.arange(capacity)
+    finished = jnp.zeros(capacity + 1, jnp.int32).at[jnp.minimum(ends, capacity)].add(1)
+    ray = jnp.minimum(jnp.cumsum(finished)[:capacity], rays - 1)
+    rank = place - (ends - running[:, -1])[ray]  # this place holds the ray's rank-th live interval
+    word = jnp.minimum((rank[:, None] >= running[ray]).sum(-1), words.shape[1] - 1)
+    before = jnp.where(word > 0, running[ray, jnp.maximum(word - 1, 0)], 0)
+    step = word * 32 + _nth_set_bit(words[ray, word], rank - before)
+    complete = (ends <= capacity) & (jnp.arange(rays) >= first)
+    return Live(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
+
+
+def _nth_set_bit(word: UInt[Array, "m"], n: Int[Array, "m"]) -> Int[Array, "m"]:
+    """Position of the n-th (from 0) set bit, by halving: does the lower half hold it?"""
+    position = jnp.zeros_like(n)
+    for half in (16, 8, 4, 2, 1):
+        below = jax.lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
+        upper = n >= below
+        n = jnp.where(upper, n - below, n)
+        position = jnp.where(upper, position + half, position)
+        word = jnp.where(upper, word >> half, word)
+    return position

@@ -1,0 +1,51 @@
+"""Progress of training: a bar with rate, time left and PSNR on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Progress:
+    """Knows how much of a run is done, by steps or by seconds of training, whichever is further; and shows it."""
+
+    def __init__(self, steps: int, max_seconds: float | None, step: int, seconds: float):
+        self.steps, self.max_seconds = steps, max_seconds
+        self.started_at = step, seconds
+        self.psnr: float | None = None
+        self.last_line = time.monotonic()
+        self.bar = tqdm(
+            total=100.0,
+            initial=100.0 * self.fraction(step, seconds),
+            disable=not sys.stderr.isatty(),
+            bar_format="train {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def done(self, step: int, seconds: float) -> bool:
+        return self.fraction(step, seconds) >= 1.0
+
+    def fraction(self, step: int, seconds: float) -> float:
+        """How much of the run is done, from 0 to 1."""
+        by_clock = seconds / self.max_seconds if self.max_seconds else 0.0
+        return min(1.0, max(step / self.steps, by_clock))
+
+    def update(self, step: int, seconds: float, psnr: float) -> None:
+        """Show the state after a call of the step; `psnr` is the mean over its batches of training rays."""
+        self.psnr = psnr if self.psnr is None else 0.9 * self.psnr + 0.1 * psnr
+        rate = (step - self.started_at[0]) / max(seconds - self.started_at[1], 1e-9)
+        self.bar.set_postfix_str(f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False)
+        self.bar.update(100.0 * self.fraction(step, seconds) - self.bar.n)
+        if self.bar.disable and (time.monotonic() - self.last_line > LINE_EVERY or self.done(step, seconds)):
+            self.last_line = time.monotonic()
+            percent = 100.0 * self.fraction(step, seconds)
+            left = seconds * (1.0 / max(self.fraction(step, seconds), 1e-9) - 1.0)
+            line = f"train {percent:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left, train PSNR {self.psnr:.2f}"
+            print(line, file=sys.stderr, flush=True)

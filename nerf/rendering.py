@@ -1,0 +1,143 @@
+"""The differentiable volume renderer: optical depth of intervals -> weights -> composited quantities.
+
+For a ray cut into intervals of length delta_i, with whatever a field predicts in each (NeRF, 2003.08934, eq. 3; Max 1995):
+
+  1.  alpha_i = 1 - exp(-tau_i), tau_i = density_i delta_i    how much interval i absorbs
+  2.  T_i     = exp(-sum_{j<i} tau_j)                         how much light reaches it: transmittance
+  3.  w_i     = T_i alpha_i                                   its weight; sum_i w_i + T_n = 1
+  4.  C       = sum_i w_i c_i + T_n background
+
+The intervals of a batch are stored in one of two layouts, which know how to sum along rays and nothing else: `Dense`,
+an axis of s intervals for every ray, and `Packed`, one list of the intervals that matter with the ray of each.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """Values (*b, s): every ray has s intervals, front to back along the last axis."""
+
+    def running(self, x: Float[Array, "*b s"]) -> Float[Array, "*b s"]:
+        """Sum over the interval and those before it on its ray."""
+        return jnp.cumsum(x, -1)
+
+    def total(self, x: Float[Array, "*b s"]) -> Float[Array, "*b"]:
+        """Sum over all intervals of each ray."""
+        return x.sum(-1)
+
+    def along_rays(self, x: Float[Array, "*b 3"]) -> Float[Array, "*b 1 3"]:
+        """What belongs to a ray, for each of its intervals."""
+        return x[..., None, :]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """Values (m,): intervals of `rays` rays in one list, sorted by ray and then front to back.
+
+    Attributes:
+      ray: of each interval.
+      rays: how many rays there are.
+    """
+
+    ray: Int[Array, "m"]
+    rays: int = dataclasses.field(metadata={"static": True})
+
+    def running(self, x: Float[Array, "m"]) -> Float[Array, "m"]:
+        """A segmented scan: exact, where a difference of running sums over all rays would lose its digits."""
+        first = jnp.concatenate([jnp.ones(1, bool), self.ray[1:] != self.ray[:-1]])
+
+        def add(a, b):
+            return a[0] | b[0], jnp.where(b[0], b[1], a[1] + b[1])
+
+        return jax.lax.associative_scan(add, (first, x))[1]
+
+    def total(self, x: Float[Array, "m"]) -> Float[Array, "r"]:
+        return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
+
+    def along_rays(self, x: Float[Array, "r 3"]) -> Float[Array, "m 3"]:
+        return x[self.ray]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """What a stage knows of its intervals, in the layout: weights, and where they begin and end in world units."""
+
+    weights: Float[Array, "..."]
+    t_start: Float[Array, "..."]
+    t_end: Float[Array, "..."]
+    layout: Dense | Packed
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rendering:
+    """What a stage of the renderer gives for each ray.
+
+    Attributes:
+      rgb: composited sRGB over the background.
+      opacity: sum of the weights.
+      depth: mean distance along the ray of what was hit, in world units; 0 where nothing was.
+      extras: every other quantity the field predicts, composited without a background.
+      complete: whether every interval that matters was evaluated; only training may leave some out.
+      intervals: for losses and for the next stage; None where a picture was rendered piece by piece.
+    """
+
+    rgb: Float[Array, "*b 3"]
+    opacity: Float[Array, "*b"]
+    depth: Float[Array, "*b"]
+    extras: dict[str, Float[Array, "..."]]
+    complete: Bool[Array, "*b"]
+    intervals: Intervals | None
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeDensity:
+    """Optical depth from a field's `density`, in 1 / world unit.
+
+    The exchangeable step from what a field predicts to how opaque an interval is: any callable
+    (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau) may take its place.
+    """
+
+    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
+        return quantities["density"] * delta
+
+
+def weights_from_tau(tau: Float[Array, "..."], layout: Dense | Packed = Dense()) -> Float[Array, "..."]:
+    """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
+    transmittance = jnp.exp(-(layout.running(tau) - tau))  # Equation 2.
+    return transmittance * -jnp.expm1(-tau)  # Equations 1 and 3.
+
+
+def composite(
+    quantities: Mapping[str, Float[Array, "..."]],
+    tau: Float[Array, "..."],
+    t_start: Float[Array, "..."],
+    t_end: Float[Array, "..."],
+    background: Float[Array, "*#b 3"],
+    layout: Dense | Packed = Dense(),
+    complete: Bool[Array, "*b"] | None = None,
+) -> Rendering:
+    """Composite every quantity, with or without a channel axis, by its name; `rgb` goes over `background`."""
+    weights = weights_from_tau(tau, layout)
+
+    def integrate(value: Float[Array, "..."]) -> Float[Array, "..."]:
+        if value.ndim == weights.ndim:
+            return layout.total(weights * value)
+        return jnp.stack([layout.total(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1)
+
+    summed = {name: integrate(value) for name, value in quantities.items() if name != "density"}
+    opacity = layout.total(weights)
+    depth = layout.total(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)
+    # exp(-sum tau), not 1 - opacity, which loses its digits (and may turn negative) where a ray is opaque.
+    rgb = summed.pop("rgb") + jnp.exp(-layout.total(tau))[..., None] * background  # Equation 4.
+    complete = jnp.ones(opacity.shape, bool) if complete is None else complete
+    return Rendering(rgb, opacity, depth, summed, complete, Intervals(weights, t_start, t_end, layout))

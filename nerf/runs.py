@@ -1,0 +1,212 @@
+"""What a run folder holds, and reading it back: config.json, scene.json, metrics.jsonl, checkpoints/, eval/, results.json."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from nerf.building import ConfigError, build
+from nerf.cameras import Cameras
+from nerf.checkpoints import CheckpointError, Checkpoints
+from nerf.model import Model
+from nerf.scenes import Scene, Similarity
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "eval_every", "chunk")  # on resume
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or none: temporary name in the same folder, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    write_atomically(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises CheckpointError, one line, where the file of a run folder is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}: is this the folder of a finished run?") from error
+
+
+def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
+    return {name: np.asarray(getattr(cameras, name)).tolist() for name in ("c2w", "K", "distortion", "size")}
+
+
+def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
+    floats = {name: np.array(data[name], np.float32) for name in ("c2w", "K", "distortion")}
+    return Cameras(**floats, size=np.array(data["size"], np.int32))
+
+
+def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[str, Any]:
+    """What a run keeps of its scene: enough to render without its images, and to know it again."""
+    train = splits["train"]
+    return {
+        "root": None if root is None else str(root),
+        "digest": {split: scene.digest() for split, scene in splits.items()},
+        "transform": train.transform.to_json(),
+        "unbounded": train.unbounded,
+        "names": {split: list(scene.names) for split, scene in splits.items()},
+        "cameras": {split: cameras_to_json(scene.cameras) for split, scene in splits.items()},
+    }
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError, naming all keys, where numbers of steps do not fit together."""
+    call = config["steps_per_call"]
+    keys = [key for key in ("steps", "log_every", "save_every", "eval_every") if config[key] % call]
+    if keys:
+        raise ConfigError(f"config: {', '.join(keys)}: not divisible by steps_per_call={call}: choose multiples of it")
+    if config["eval_split"] not in ("test", "val"):
+        raise ConfigError(f"config: eval_split='{config['eval_split']}': choose 'test' or 'val'")
+
+
+def load_scenes(
+    config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()
+) -> tuple[Scene, Scene]:
+    """The views to train on and those to score; where "val" is scored, none of it is trained on."""
+    split = config["eval_split"]
+    options = {"plugins": plugins, "root": root, "validation": split == "val"}
+    return build(config["scene"], split="train", **options), build(config["scene"], split=split, **options)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys in which two configs differ, with both values, as lines "key: old -> new"."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines
+
+
+class Run:
+    """A run folder that is being written: config.json, scene.json, metrics.jsonl, eval/, results.json, checkpoints/."""
+
+    def __init__(self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool):
+        self.folder, self.protocol = folder, protocol
+        self.events = None
+        if tensorboard:
+            self.events = _tensorboard_writer(folder / "tensorboard")
+
+    @staticmethod
+    def open(
+        folder: str | Path,
+        config: Mapping[str, Any],
+        root: str | Path | None,
+        splits: Mapping[str, Scene],
+        tensorboard: bool = False,
+    ) -> "Run":
+        """Make the run folder, or go on in it: raises ConfigError if config or scene are not those it was begun with."""
+        folder = Path(folder)
+        config = json.loads(json.dumps(config))
+        record = json.loads(json.dumps(scene_record(root, splits)))
+        if (folder / "config.json").exists():
+            old = read_json(folder / "config.json")
+            changed = [d for d in differences(old, config) if d.partition(":")[0] not in MAY_CHANGE]
+            if changed:
+                raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: use a new --workdir")
+            if read_json(folder / "scene.json")["digest"] != record["digest"]:
+                raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config)
+        write_json(folder / "scene.json", record)
+        return Run(folder, {"scene_digest": record["digest"]}, tensorboard)
+
+    def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float]) -> None:
+        """Append a line to metrics.jsonl: step, seconds of training, split, and the numbers."""
+        line = json.dumps({"step": step, "seconds": round(seconds, 3), "split": split, **numbers})
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        if self.events is not None:
+            for name, value in numbers.items():
+                self.events.add_scalar(f"{split}/{name}", value, step)
+            self.events.flush()
+
+    def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+        """Write results.json and return what it holds."""
+        results = {
+            **scores["mean"],
+            **facts,
+            "per_image": scores["per_image"],
+            "protocol": {**scores["protocol"], **self.protocol},
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        }
+        write_json(self.folder / "results.json", results)
+        return results
+
+
+def _tensorboard_writer(folder: Path):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("--tensorboard: tensorboardX is not installed: pip install tensorboardX") from error
+    return SummaryWriter(str(folder))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run read back: its model with the trained values, and what it kept of its scene."""
+
+    folder: Path
+    config: dict[str, Any]
+    model: Model
+    step: int
+    transform: Similarity
+    cameras: dict[str, Cameras]
+    names: dict[str, list[str]]
+    stamp: str  # changes whenever the trained values do
+
+
+def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Trained:
+    """Read a run folder, at its newest checkpoint or at `step`. Raises CheckpointError or ConfigError."""
+    folder = Path(folder)
+    config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
+    space = build(config["spaces"]["unbounded" if record["unbounded"] else "bounded"], plugins=plugins)
+    model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
+    graph, params, state = nnx.split(model, nnx.Param, ...)
+    like = {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
+    checkpoints = Checkpoints(folder / "checkpoints")
+    trained, facts = checkpoints.restore(like, step, partial=True)
+    digests = json.dumps(facts["digests"], sort_keys=True)
+    return Trained(
+        folder=folder,
+        config=config,
+        model=nnx.merge(graph, trained["params"], trained["state"]),
+        step=facts["step"],
+        transform=Similarity.from_json(record["transform"]),
+        cameras={split: cameras_from_json(data) for split, data in record["cameras"].items()},
+        names=record["names"],
+        stamp=hashlib.sha256(digests.encode()).hexdigest(),
+    )
+
+
+def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()) -> Scene:
+    """The images of a split again, from the scene's folder. Raises ConfigError if the scene is not the run's."""
+    root = root or read_json(run.folder / "scene.json")["root"]
+    validation = "val" in run.cameras
+    scene: Scene = build(run.config["scene"], plugins=plugins, root=root, split=split, validation=validation)
+    known = read_json(run.folder / "scene.json")["digest"].get(split)
+    if known not in (None, scene.digest()):
+        raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that one with --scene")
+    return scene

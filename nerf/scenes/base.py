@@ -1,0 +1,181 @@
+"""What a scene is: posed 8-bit images in a normalised world, and the similarity that leads back to its file.
+
+A scene format is one module in this package with two functions:
+
+    recognise(root: Path) -> bool                    # is this folder mine?
+    load(root: Path, split: str, **options) -> Scene # split is "train", "val" or "test"
+
+numpy only. Every problem of a scene is collected before anything is raised.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerf.cameras import Cameras
+
+SHOWN_PROBLEMS = 20
+SHOWN_CHARACTERS = 200  # of each part of a problem
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a scene: which file, which key in it, why, and what to do."""
+
+    file: str
+    key: str
+    reason: str
+    mend: str
+
+    def __str__(self) -> str:
+        return ": ".join(_one_line(part) for part in self if part)
+
+
+def _one_line(text: str) -> str:
+    """What a file says, safe to print: newlines, control characters, surrogates escaped, and cut short."""
+    shown = text[:SHOWN_CHARACTERS] + ("..." if len(text) > SHOWN_CHARACTERS else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+class SceneError(ValueError):
+    """All problems that were found in a scene; the message lists the first 20, one a line."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = list(problems)
+        lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        if len(self.problems) > SHOWN_PROBLEMS:
+            lines.append(f"... and {len(self.problems) - SHOWN_PROBLEMS} more ({len(self.problems)} in all)")
+        super().__init__("\n".join(lines))
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarity:
+    """normalised = scale * rotation @ x + shift, with x in the units and axes of the file (float64)."""
+
+    scale: float = 1.0
+    rotation: Float[np.ndarray, "3 3"] = dataclasses.field(default_factory=lambda: np.eye(3))
+    shift: Float[np.ndarray, "3"] = dataclasses.field(default_factory=lambda: np.zeros(3))
+
+    def points(self, x: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+        """File coordinates to normalised ones."""
+        return self.scale * x @ self.rotation.T + self.shift
+
+    def points_back(self, x: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+        """Normalised coordinates to the file's."""
+        return (x - self.shift) @ self.rotation / self.scale
+
+    def poses(self, c2w: Float[np.ndarray, "*b 3 4"]) -> Float[np.ndarray, "*b 3 4"]:
+        """Camera-to-world matrices of the file's world to those of the normalised one."""
+        return np.concatenate([self.rotation @ c2w[..., :3], self.points(c2w[..., 3])[..., None]], -1)
+
+    def poses_back(self, c2w: Float[np.ndarray, "*b 3 4"]) -> Float[np.ndarray, "*b 3 4"]:
+        """The inverse of `poses`."""
+        return np.concatenate([self.rotation.T @ c2w[..., :3], self.points_back(c2w[..., 3])[..., None]], -1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"scale": self.scale, "rotation": self.rotation.tolist(), "shift": self.shift.tolist()}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Similarity":
+        return Similarity(float(data["scale"]), np.array(data["rotation"]), np.array(data["shift"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Posed images of one split.
+
+    Attributes:
+      images: one (h, w, 3) or (h, w, 4) uint8 sRGB array a view; a fourth channel is straight alpha.
+        Sizes may differ, the number of channels does not.
+      cameras: one a view, in the normalised world (float32 numpy).
+      names: one a view, unique, for reports and files.
+      transform: the file's world to the normalised one; the same for every split of a scene.
+      unbounded: whether matter may lie outside the normalised box [-1, 1]^3.
+      notes: what the loader decided or left out, one line each, to be told to the user.
+    """
+
+    images: Sequence[UInt8[np.ndarray, "_ _ c"]]
+    cameras: Cameras
+    names: Sequence[str]
+    transform: Similarity
+    unbounded: bool
+    notes: Sequence[str] = ()
+
+    def __post_init__(self):
+        lengths = {len(self.images), len(self.cameras), len(self.names)}
+        if len(lengths) != 1:
+            raise ValueError(f"a scene needs as many images as cameras and names, got {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def has_alpha(self) -> bool:
+        return all(image.shape[-1] == 4 for image in self.images)
+
+    def digest(self) -> str:
+        """sha256 of pixels, cameras and names: equal if and only if training would see the same scene."""
+        sha = hashlib.sha256(
+            json.dumps([list(self.names), self.transform.to_json(), self.unbounded]).encode()
+        )
+        for image in self.images:
+            sha.update(str(image.shape).encode())
+            sha.update(np.ascontiguousarray(image).data)
+        for array in (self.cameras.c2w, self.cameras.K, self.cameras.distortion, self.cameras.size):
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()
+
+    def select(self, indices: Sequence[int]) -> "Scene":
+        """The scene of some of the views."""
+        return dataclasses.replace(
+            self,
+            images=[self.images[i] for i in indices],
+            cameras=self.cameras[np.asarray(indices, int)],
+            names=[self.names[i] for i in indices],
+        )
+
+
+def every_nth(count: int, split: str, n: int) -> list[int]:
+    """Views of a split where the files name none: every n-th view (0, n, 2n, ...) is held out."""
+    return [i for i in range(count) if (i % n == 0) == (split != "train")]
+
+
+def focus_point(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3"]:
+    """The point nearest to all optical axes in the least-squares sense.
+
+    For a camera at o looking along the unit vector d, the squared distance of x to the axis is
+    |(I - d d^T)(x - o)|^2; setting the sum's gradient to zero gives a 3x3 linear system.
+    """
+    d = -c2w[:, :, 2]
+    across = np.eye(3) - d[:, :, None] * d[:, None, :]
+    lhs, rhs = across.sum(0), (across @ c2w[:, :, 3:])[..., 0].sum(0)
+    # Parallel axes leave the position along them open: the ridge picks the nearest to the cameras' middle.
+    middle = c2w[:, :, 3].mean(0)
+    ridge = 1e-6 * len(c2w) * np.eye(3)
+    return np.linalg.solve(lhs + ridge, rhs + ridge @ middle)
+
+
+def rotation_to_z(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The smallest rotation that takes `up` to +z."""
+    up = up / np.linalg.norm(up)
+    axis, cosine = np.cross(up, [0.0, 0.0, 1.0]), up[2]
+    if cosine < -1 + 1e-9:
+        return np.diag([1.0, -1.0, -1.0])
+    skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + skew + skew @ skew / (1 + cosine)
+
+
+def check_poses(c2w: np.ndarray, file: str, keys: Sequence[str]) -> Iterator[Problem]:
+    """Problems of camera-to-world matrices (n, 3, 4): non-finite numbers, rotations that are none (1e-3)."""
+    for matrix, key in zip(c2w, keys, strict=True):
+        if not np.isfinite(matrix).all():
+            yield Problem(file, key, "numbers that are not finite", "export the pose again")
+        elif np.abs(matrix[:, :3] @ matrix[:, :3].T - np.eye(3)).max() > 1e-3:
+            yield Problem(file, key, "rotation is not orthonormal", "write a rigid camera-to-world matrix")
+        elif np.linalg.det(matrix[:, :3]) < 0:
+            mend = "negate one axis: axes are +x right, +y up, -z ahead"
+            yield Problem(file, key, "rotation mirrors (determinant -1)", mend)

@@ -1,0 +1,293 @@
+"""What Blender's and nerfstudio's `transforms*.json` share: frames with a pose, an image and intrinsics.
+
+Matrices are camera-to-world with OpenGL axes, as everywhere in this package.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerf.cameras import Cameras, intrinsics
+from nerf.scenes.base import Problem, Scene, SceneError, Similarity, check_poses, focus_point, rotation_to_z
+from nerf.scenes.images import check_image, read_images
+
+MAX_JSON_BYTES = 200_000_000
+INTRINSICS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x")
+PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")  # all are cases of the first
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One entry of a transforms file, checked: image path and size, pose in the file's world, intrinsics.
+
+    `transparent` is whether the image has an alpha channel.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int]
+    c2w: np.ndarray
+    K: np.ndarray
+    distortion: np.ndarray
+    transparent: bool = False
+
+
+def read_transforms(path: Path) -> dict[str, Any]:
+    """The JSON object in a transforms file, with its `frames`. Raises SceneError for anything else."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_duplicates)
+    except OSError as error:
+        raise SceneError(
+            [Problem(path.name, "", error.strerror or str(error), "check the scene folder")]
+        ) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, SceneError):
+            raise
+        raise SceneError([Problem(path.name, "", f"not valid JSON ({error})", "export it again")]) from error
+    frames = data.get("frames") if isinstance(data, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise SceneError(
+            [Problem(path.name, "frames", "no list of frames", "each frame: file_path, transform_matrix")]
+        )
+    return data
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"duplicate key {key!r}")
+    return data
+
+
+def check_frames(
+    data: Mapping[str, Any], root: Path, file: str, max_missing: float = 0.0, suffixes: Sequence[str] = ("",)
+) -> tuple[list[Frame], list[str]]:
+    """All frames of a transforms file in its order, and notes; raises a SceneError that lists every problem.
+
+    Listed images that do not exist are left out with a note if they are at most the fraction `max_missing`.
+    """
+    total = len(data["frames"])
+    found: list[Problem] = []
+    frames: list[Frame] = []
+    for i, entry in enumerate(data["frames"]):
+        frame, problems = _check_frame(entry, data, root, file, f"frames[{i}]", suffixes)
+        found.extend(problems)
+        frames.extend([frame] if frame else [])
+    problems = list(dict.fromkeys(found))  # what is wrong for all frames is said once
+    missing = [problem for problem in problems if problem.reason == "no such image"]
+    uses = Counter(frame.path for frame in frames)
+    for name in dict.fromkeys(frame.name for frame in frames if uses[frame.path] > 1):
+        problems.append(
+            Problem(file, name, "the same image is listed more than once", "keep one pose for it")
+        )
+    notes = []
+    if missing and frames and len(missing) <= max_missing * total:
+        problems = [problem for problem in problems if problem not in missing]
+        shown = ", ".join(problem.file for problem in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        notes.append(f"{file}: {len(missing)} of {total} listed images do not exist, left out: {shown}")
+    if problems:
+        raise SceneError([*problems, *_undecodable(frames, root)])
+    return frames, notes
+
+
+def _undecodable(frames: Sequence[Frame], root: Path) -> list[Problem]:
+    """Images that pass for whole until they are decoded: looked for where something else is wrong already."""
+    try:
+        read_images([frame.path for frame in frames], root)
+    except SceneError as error:
+        return error.problems
+    return []
+
+
+def _check_frame(
+    entry: Any, data: Mapping[str, Any], root: Path, file: str, key: str, suffixes: Sequence[str]
+) -> tuple[Frame | None, list[Problem]]:
+    """One entry as a Frame, or everything that is wrong with it."""
+    if not isinstance(entry, dict):
+        return None, [Problem(file, key, "not an object", "each frame: file_path, transform_matrix")]
+    problems: list[Problem] = []
+
+    def report(where: str, reason: str, mend: str):
+        own = where in entry or where in ("file_path", "transform_matrix")
+        problems.append(Problem(file, f"{key}.{where}" if own else where, reason, mend))
+
+    matrix = _matrix(entry.get("transform_matrix"))
+    if matrix is None:
+        report(
+            "transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", "camera-to-world, OpenGL axes"
+        )
+    else:
+        problems.extend(check_poses(matrix[None], file, [f"{key}.transform_matrix"]))
+    name, path = _locate(entry.get("file_path"), root, suffixes, report)
+    size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
+    problems.extend([wrong] if wrong else [])
+    if path is None or wrong:
+        return None, problems
+    K, distortion = _intrinsics({**data, **entry}, size, report)
+    return (None if problems else Frame(name, path, size, matrix, K, distortion, transparent)), problems
+
+
+def _locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str, Path | None]:
+    """An image's name, relative to the scene folder, and its file; None for one that may not be opened."""
+    if not isinstance(name, str) or not name:
+        report("file_path", "missing", "give the path of the image, relative to the scene folder")
+        return "", None
+    try:
+        relative = Path(os.path.relpath(root / name, root))
+        files = [root / f"{relative}{suffix}" for suffix in suffixes]
+        path = next((file for file in files if file.is_file()), files[0])
+        inside = ".." not in relative.parts and path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a lone surrogate, a loop of links
+        report("file_path", f"{name!r} cannot be a file ({error})", "correct the path")
+        return name, None
+    if not inside:
+        report("file_path", f"{name!r} lies outside the scene folder", "move the image into the folder")
+        return name, None
+    return relative.as_posix(), path
+
+
+def _number(value: Any) -> float | None:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+    return float(value) if ok else None
+
+
+def _matrix(value: Any) -> np.ndarray | None:
+    """The upper 3x4 part of a matrix in JSON; None for anything else or a last row that is not 0 0 0 1."""
+    if not isinstance(value, list) or len(value) not in (3, 4):
+        return None
+    if not all(isinstance(row, list) and len(row) == 4 for row in value):
+        return None
+    if any(
+        not isinstance(x, int | float) or isinstance(x, bool) or abs(x) > 1e12 for row in value for x in row
+    ):
+        return None
+    matrix = np.array(value, np.float64)
+    rigid = np.allclose(matrix[3:], [0.0, 0.0, 0.0, 1.0], atol=1e-3, equal_nan=True)
+    return matrix[:3] if rigid else None
+
+
+def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple[np.ndarray, np.ndarray]:
+    """K in pixels of the image as stored, and OpenCV distortion; scaled if the file speaks of another size.
+
+    What is wrong goes to `report`; then the result means nothing.
+    """
+    wide, high = size
+    given = {key: _number(keys[key]) for key in INTRINSICS if key in keys}
+    for key, value in given.items():
+        if value is None or (value < 1e-6 and key not in ("cx", "cy")):
+            report(key, f"{keys[key]!r} is not a positive number", "pixels, or radians for camera_angle_x")
+            return np.eye(3), np.zeros(4)
+    w, h = given.get("w", float(wide)), given.get("h", float(high))
+    fx, fy = _focal(given, w)
+    K = np.diag([wide / w, high / h, 1.0]) @ intrinsics(
+        fx, fy, given.get("cx", w / 2), given.get("cy", h / 2)
+    )
+    coefficients = [_number(keys.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2")]
+    model = keys.get("camera_model", "OPENCV")
+    if abs(w / h * high / wide - 1) > 0.02:
+        report(
+            "w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image"
+        )
+    elif not fx:
+        report("fl_x", "no focal length", "give fl_x in pixels or camera_angle_x in radians")
+    elif not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
+        report("fl_x", f"implausible focal length {fx:g}, {fy:g} for width {w:g}", "write it in pixels")
+    elif not np.all(np.abs(K[:2, 2] / size - 0.5) < 5):
+        report("cx", "implausible principal point", "write it in pixels from the top left corner")
+    elif model not in PERSPECTIVE:
+        report("camera_model", f"{model!r} is not supported", "undistort the images to OPENCV or PINHOLE")
+    elif keys.get("is_fisheye"):
+        report("is_fisheye", "fisheye lenses are not supported", "undistort the images to OPENCV or PINHOLE")
+    elif any(value is None for value in coefficients):
+        report("k1", "distortion is not a number", "write k1, k2, p1, p2 of OpenCV's model")
+    elif any(keys.get(key) for key in ("k3", "k4")):
+        report("k3", "only k1, k2, p1, p2 are supported", "undistort the images")
+    elif not _one_to_one(K, size, coefficients):
+        report(
+            "k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images"
+        )
+    return K, np.array([value or 0.0 for value in coefficients])
+
+
+def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:
+    """fx and fy in pixels of an image `w` wide; zeros where the file has no focal length."""
+    if "fl_x" in given or "fl_y" in given:
+        fx = given.get("fl_x", given.get("fl_y", 0.0))
+        return fx, given.get("fl_y", fx)
+    angle = given.get("camera_angle_x", math.pi)
+    focal = 0.5 * w / math.tan(0.5 * angle) if angle < math.pi else 0.0
+    return focal, focal
+
+
+def _one_to_one(K: np.ndarray, size: tuple[int, int], coefficients: Sequence[float]) -> bool:
+    """Whether every pixel comes from one direction: the distorted radius grows up to the corners'."""
+    k1, k2, p1, p2 = coefficients
+    corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
+    farthest = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
+    r = np.linspace(0.0, 3.0 * farthest, 512)
+    folded = np.cumsum(1 + 3 * k1 * r**2 + 5 * k2 * r**4 <= 0) > 0
+    reached = np.where(folded, 0.0, r * (1 + k1 * r**2 + k2 * r**4)).max()
+    return bool(reached > farthest and (abs(p1) + abs(p2)) * farthest < 0.1)
+
+
+def normalise(frames: Sequence[Frame], bounded: bool, level: bool) -> Similarity:
+    """The similarity that puts what the cameras look at around the origin.
+
+    Bounded scenes: the ball that every camera sees whole gets radius 1 / 1.05, so that an object that fits
+    into the pictures fits into the box [-1, 1]^3. Unbounded scenes: the farthest camera gets distance 1.
+    `level` turns the mean of the cameras' up axes to +z.
+    """
+    c2w = np.stack([frame.c2w for frame in frames])
+    focus = focus_point(c2w)
+    distance = np.linalg.norm(c2w[:, :, 3] - focus, axis=-1)
+    if bounded:
+        tangent = np.array([max(f.size[0] / f.K[0, 0], f.size[1] / f.K[1, 1]) / 2 for f in frames])
+        radius = 1.05 * float(np.median(distance * tangent))
+    else:
+        radius = float(distance.max())
+    scale = 1.0 / radius if radius > 1e-9 else 1.0
+    up = c2w[:, :, 1].mean(0)
+    rotation = rotation_to_z(up) if level and np.linalg.norm(up) > 1e-3 else np.eye(3)
+    return Similarity(scale, rotation, -scale * rotation @ focus)
+
+
+def to_scene(
+    frames: Sequence[Frame],
+    transform: Similarity,
+    root: Path,
+    max_side: int,
+    unbounded: bool,
+    notes: Sequence[str],
+) -> Scene:
+    """Read the images of `frames`, reduced by the smallest integer factor that brings them under `max_side`.
+
+    Images have an alpha channel if the scene is bounded or if any of them has one.
+    """
+    largest = max(max(frame.size) for frame in frames)
+    factor = -(-largest // max_side)
+    if factor > 1:
+        notes = [
+            *notes,
+            f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
+        ]
+    factors = [min(factor, *frame.size) for frame in frames]  # at least one pixel is left
+    images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
+    K = np.stack([frame.K for frame in frames])
+    K[:, :2] /= np.array(factors)[:, None, None]
+    cameras = Cameras(
+        c2w=transform.poses(np.stack([frame.c2w for frame in frames])).astype(np.float32),
+        K=K.astype(np.float32),
+        distortion=np.stack([frame.distortion for frame in frames]).astype(np.float32),
+        size=np.array([image.shape[1::-1] for image in images], np.int32),
+    )
+    return Scene(images, cameras, [frame.name for frame in frames], transform, unbounded, notes)

@@ -1,0 +1,52 @@
+"""Where matter can be, from silhouettes alone: the visual hull of a scene with transparent backgrounds (Laurentini 1994)."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from nerf.scenes.base import Scene
+
+
+def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.ndarray, "n n n"]:
+    """Cells of [-1, 1]^3 that no view sees as wholly transparent.
+
+    A cell stands if the square around its picture holds a pixel with alpha > 0, or leaves the image, in every view, so
+    that nothing visible is ever carved. Cells are subdivided from `coarsest`; `resolution` is a power of two times it.
+    """
+    tables = [_counts(image[..., 3] > 0) for image in scene.images]
+    n = min(coarsest, resolution)
+    cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    while True:
+        for view, table in enumerate(tables):
+            cells = cells[_may_hold(scene, view, table, (cells + 0.5) * (2.0 / n) - 1.0, np.sqrt(3.0) / n)]
+        if n >= resolution:
+            break
+        n *= 2
+        corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
+        cells = (2 * cells[:, None] + corners).reshape(-1, 3)
+    hull = np.zeros((n, n, n), bool)
+    hull[tuple(cells.T)] = True
+    return hull
+
+
+def _counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h+1 w+1"]:
+    """Summed-area table: how many True pixels lie above and left of each corner."""
+    return np.pad(mask.astype(np.int32).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _may_hold(
+    scene: Scene, view: int, table: np.ndarray, centres: Float[np.ndarray, "m 3"], radius: float
+) -> Bool[np.ndarray, "m"]:
+    """Whether a ball around each centre may be seen as matter in a view; True for what leaves the image."""
+    c2w, K = scene.cameras.c2w[view], scene.cameras.K[view]
+    width, height = scene.cameras.size[view]
+    local = (centres - c2w[:, 3]) @ c2w[:, :3]
+    depth = -local[:, 2]
+    near = depth < 2.0 * radius
+    depth = np.where(near, 1.0, depth)
+    pixel = np.stack([local[:, 0], -local[:, 1]], -1) / depth[:, None] * K[[0, 1], [0, 1]] + K[:2, 2]
+    reach = (radius * max(K[0, 0], K[1, 1]) / (depth - np.where(near, 0.0, radius)) + 1.0)[:, None]
+    low, high = np.floor(pixel - reach).astype(int), np.ceil(pixel + reach).astype(int)
+    outside = (low < 0).any(-1) | (high[:, 0] > width) | (high[:, 1] > height)
+    (x0, y0), (x1, y1) = np.clip(low, 0, [width, height]).T, np.clip(high, 0, [width, height]).T
+    seen = table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0]
+    return near | outside | (seen > 0)

@@ -1,0 +1,78 @@
+"""The nerfstudio / instant-ngp format: one `transforms.json`, OpenCV intrinsics, global or per frame."""
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+from nerf.scenes.base import Problem, Scene, SceneError, every_nth
+from nerf.scenes.frames import Frame, check_frames, normalise, read_transforms, to_scene
+
+FILE = "transforms.json"
+
+
+def recognise(root: Path) -> bool:
+    return (root / FILE).is_file()
+
+
+def load(
+    root: Path,
+    split: str,
+    max_side: int = 1024,
+    validation: bool = False,
+    every: int = 8,
+    max_missing: float = 0.3,
+) -> Scene:
+    """One split: by the file's `{train,val,test}_filenames` where it has them, else every 8th view is "test".
+
+    Args:
+      root: the scene folder.
+      split: "train", "val" or "test".
+      max_side: images larger than this are reduced by an integer factor.
+      validation: leave the views of "val" (every `every`-th view if the file names none) out of "train".
+      every: which views are held out where the file names no split.
+      max_missing: the fraction of listed images that may be missing.
+    """
+    data = read_transforms(root / FILE)
+    frames, notes = check_frames(data, root, FILE, max_missing, suffixes=("", ".png", ".jpg"))
+    frames = sorted(frames, key=lambda frame: frame.name)
+    bounded = any(frame.transparent for frame in frames)
+    splits = _splits(frames, data, every)
+    if split == "train" and validation:
+        splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
+    if not splits[split]:
+        raise SceneError(
+            [Problem(FILE, f"{split}_filenames", f"no view in split '{split}'", "add images to it")]
+        )
+    transform = normalise(frames, bounded, level=True)
+    return to_scene(splits[split], transform, root, max_side, not bounded, notes)
+
+
+def _splits(frames: list[Frame], data: dict[str, Any], every: int) -> dict[str, list[Frame]]:
+    keys = {split: f"{split}_filenames" for split in ("train", "val", "test")}
+    if keys["train"] in data:
+        named = {split: _named(data, key) for split, key in keys.items()}
+        splits = {split: [f for f in frames if f.name in names] for split, names in named.items()}
+        splits["test"] = splits["test"] or splits["val"]
+    else:
+        splits = {s: [frames[i] for i in every_nth(len(frames), s, every)] for s in ("train", "test")}
+        splits["val"] = []
+    if not splits["val"]:
+        train = splits["train"]
+        splits["val"] = [train[i] for i in every_nth(len(train), "val", every)]
+    return splits
+
+
+def _named(data: dict[str, Any], key: str) -> set[str]:
+    """The images that a list of the file names; each must be one of its frames (perhaps missing on disk)."""
+    names = data.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SceneError(
+            [Problem(FILE, key, "not a list of image names", "write the file_path of its frames")]
+        )
+    known = {posixpath.normpath(entry["file_path"]) for entry in data["frames"]}
+    wanted = {posixpath.normpath(name) for name in names}
+    if strange := sorted(wanted - known):
+        raise SceneError(
+            [Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it") for name in strange]
+        )
+    return wanted

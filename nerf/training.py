@@ -1,0 +1,227 @@
+"""Training: pixels -> rays -> renderings -> loss -> update in one jitted function, and the loop around it.
+
+Everything random in a step comes from fold_in(key(seed), step), so a checkpoint needs no generator state and a resumed
+run is bit-identical to one that was never stopped.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, PyTree
+
+from nerf.building import build, build_inside
+from nerf.checkpoints import Checkpoints, flatten
+from nerf.evaluation import evaluate
+from nerf.model import Model, refresh_occupancy
+from nerf.pixels import Pixels, over, pick, to_device
+from nerf.progress import Progress
+from nerf.runs import Run, check_config, load_scenes
+from nerf.scenes.hull import visual_hull
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that training changes. `state` is what no gradient reaches: occupancy grids."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    state: PyTree
+    opt_state: PyTree
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one line."""
+
+
+def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
+    """The static half of a model, and all that training changes before the first step."""
+    graph, params, state = nnx.split(model, nnx.Param, ...)
+    params, state = nnx.to_pure_dict(params), nnx.to_pure_dict(state)
+    return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
+
+
+def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """Devices along the axis "data", over which a batch is split."""
+    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def make_loss(graph: nnx.GraphDef, losses: Mapping[str, Callable]) -> Callable:
+    """The loss summed over the rays that were rendered whole, and the sums that metrics are made of."""
+
+    def loss(params, state, rays, target, background, keys):
+        renderings = nnx.merge(graph, params, state)(rays, background, keys)
+        whole = renderings[-1].complete
+        total = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
+        squares = jnp.where(whole, jnp.square(renderings[-1].rgb - target).mean(-1), 0.0).sum()
+        return total, {"loss": total, "squared_error": squares, "rays": whole.sum(dtype=jnp.float32)}
+
+    return loss
+
+
+def make_train_step(
+    graph: nnx.GraphDef,
+    losses: Mapping[str, Callable],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable,
+    batch_size: int,
+    background: Sequence[float] | None,
+    seed: int,
+    mesh: Mesh,
+) -> Callable[[TrainState, Pixels, Float[Array, "k"]], tuple[TrainState, dict[str, Array]]]:
+    """A jitted function that takes as many steps as `progress` has entries, each the fraction of training done.
+
+    Args:
+      graph: the model's static half.
+      losses: see `nerf.losses`.
+      optimizer: its updates are multiplied by `schedule(progress)`.
+      batch_size: rays a step over all devices.
+      background: behind transparent pixels; None draws a random one for each ray.
+      seed: of everything random.
+      mesh: devices along the axis "data"; the batch is split over them, everything else is replicated.
+
+    Returns metrics of each step: loss, psnr, rays that counted, and the norm of each parameter's gradient. A step
+    whose loss or gradient is not finite changes nothing, not even the step number.
+    """
+    split, same = PartitionSpec("data"), PartitionSpec()
+    loss = make_loss(graph, losses)
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
+    def gradients(params, state, rays, target, colour, keys):
+        grads, sums = jax.grad(loss, has_aux=True)(params, state, rays, target, colour, keys)
+        grads, sums = jax.lax.psum((grads, sums), "data")
+        count = jnp.maximum(sums["rays"], 1.0)
+        return jax.tree.map(lambda g: g / count, grads), sums["loss"] / count, sums["squared_error"] / count, count
+
+    def one_step(pixels: Pixels, state: TrainState, progress: Float[Array, ""]):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
+        rays, rgba = pick(pixels, keys[0], batch_size)
+        colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
+        colour = jnp.broadcast_to(colour, (batch_size, 3))
+        ray_keys = jax.random.split(keys[2], batch_size)
+        grads, mean_loss, error, count = gradients(state.params, state.state, rays, over(rgba, colour), colour, ray_keys)
+        norms = jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)]))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        factor = schedule(progress)
+        params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
+        after = TrainState(state.step + 1, params, state.state, opt_state)
+        finite = jnp.isfinite(norms).all() & jnp.isfinite(mean_loss)
+        metrics = {"loss": mean_loss, "psnr": -10.0 * jnp.log10(error), "rays": count, "grad_norms": norms}
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
+
+    @partial(jax.jit, donate_argnums=0)
+    def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, "k"]):
+        model = nnx.merge(graph, state.params, state.state)
+        key = jax.random.fold_in(jax.random.key(seed + 1), state.step)
+        refresh_occupancy(model, state.step // progress.shape[0], key)
+        state = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
+        return jax.lax.scan(partial(one_step, pixels), state, progress)
+
+    return train_steps
+
+
+def train(
+    config: Mapping[str, Any],
+    scene: str | Path | None,
+    workdir: str | Path,
+    *,
+    max_seconds: float | None = None,
+    plugins: tuple[str, ...] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
+) -> dict[str, Any] | None:
+    """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
+
+    Args:
+      config: a plain dictionary; `configs/` makes them.
+      scene: the scene's folder.
+      workdir: the run folder; made where there is none.
+      max_seconds: stop after so many seconds of training (compilation and evaluation not counted), and let the
+        learning rate fall over them. Such a run depends on the clock; one bounded by steps alone is reproducible.
+      plugins: packages outside `nerf` that the config may name.
+      should_stop: asked after every call of the jitted step; True saves and returns None.
+      tensorboard: write TensorBoard events too.
+    """
+    check_config(config)
+    train_scene, held_out = load_scenes(config, scene, plugins)
+    space = build(config["spaces"]["unbounded" if train_scene.unbounded else "bounded"], plugins=plugins)
+    model: Model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
+    if model.occupancy is not None and train_scene.has_alpha and not train_scene.unbounded:
+        model.occupancy.restrict(visual_hull(train_scene, model.occupancy.resolution))
+    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard)
+    checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
+    optimizer = build(config["optimizer"], plugins=plugins)
+    graph, state = init_state(model, optimizer)
+    names = list(flatten(state.params))
+    train_steps = make_train_step(
+        graph,
+        build_inside(config["losses"], plugins, {}),
+        optimizer,
+        build(config["schedule"], plugins=plugins),
+        config["batch_size"],
+        None if config["random_background"] else config["background"],
+        config["seed"],
+        data_mesh(jax.devices()),
+    )
+    step, seconds = 0, 0.0
+    if checkpoints.latest() is not None:
+        state, facts = checkpoints.restore(state)
+        step, seconds = int(state.step), facts["seconds"]
+    pixels = to_device(train_scene)
+    per_call = config["steps_per_call"]
+    began = time.perf_counter()
+    compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
+    compile_seconds = time.perf_counter() - began
+
+    def assess(write_pictures: bool) -> dict[str, Any]:
+        trained = nnx.merge(graph, state.params, state.state)
+        return evaluate(trained, held_out, config, run.folder / "eval" if write_pictures else None)
+
+    with Progress(config["steps"], max_seconds, step, seconds) as progress:
+        while not progress.done(step, seconds):
+            fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
+            began = time.perf_counter()
+            state, metrics = compiled(state, pixels, fractions)
+            metrics = jax.device_get(metrics)
+            seconds += time.perf_counter() - began
+            step = int(state.step)
+            _check_finite(metrics, names, step)
+            progress.update(step, seconds, float(metrics["psnr"].mean()))
+            if step % config["log_every"] == 0:
+                means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
+                run.log(step, seconds, "train", means)
+            if config["eval_every"] and step % config["eval_every"] == 0:
+                run.log(step, seconds, config["eval_split"], assess(write_pictures=False)["mean"])
+            if step % config["save_every"] == 0:
+                checkpoints.save(step, state, seconds=seconds)
+            if should_stop():
+                break
+    checkpoints.save(step, state, seconds=seconds)
+    if should_stop():
+        return None
+    scores = assess(write_pictures=True)
+    run.log(step, seconds, config["eval_split"], scores["mean"])
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    return run.finish(
+        scores, train_seconds=seconds, compile_seconds=compile_seconds, steps=step, parameters=parameters
+    )
+
+
+def _check_finite(metrics: Mapping[str, np.ndarray], names: Sequence[str], step: int) -> None:
+    """Raise TrainingError, naming the step and the first bad gradient, if a step in `metrics` was not finite."""
+    bad = ~np.isfinite(metrics["grad_norms"])
+    if bad.any():
+        first = names[int(np.argmax(bad[np.argmax(bad.any(-1))]))]
+        raise TrainingError(f"step {step}: gradient of {first} is not finite: lower the learning rate")
+    if not np.isfinite(metrics["loss"]).all():
+        raise TrainingError(f"step {step}: the loss is not finite: lower the learning rate")

@@ -1,0 +1,75 @@
+"""Render a trained run along a camera path to a video, or its held-out views to scored pictures.
+
+    python render.py --run=runs/tabletop --path=orbit --out=video.mp4
+    python render.py --run=runs/tabletop --split=test --out=test_views
+
+--path is orbit, ellipse, spiral, follow, a keyframe file (ours or a nerfstudio camera path), or the import path of your
+own function. Frames are written as PNG into a folder beside the video; an interrupted render goes on where it stopped.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from nerf.commands import main_with_errors, stop_on_signal
+
+_RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.")
+_PATH = flags.DEFINE_string("path", "orbit", "orbit | ellipse | spiral | follow | FILE.json | package.module:function")
+_SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
+_OUT = flags.DEFINE_string("out", None, "The video (.mp4); with --split a folder.")
+_SCENE = flags.DEFINE_string("scene", None, "With --split: the scene's folder, for the true pictures.")
+_FRAMES = flags.DEFINE_integer("frames", None, "Number of frames; default 120, or what the keyframe file says.")
+_FPS = flags.DEFINE_float("fps", 30.0, "Frames a second of the video.")
+_WIDTH = flags.DEFINE_integer("width", None, "Pixels; default: as the training views.")
+_HEIGHT = flags.DEFINE_integer("height", None, "Pixels; default: as the training views.")
+_FOCAL = flags.DEFINE_float("focal", None, "Focal length in pixels; default: as the training views.")
+_DEPTH = flags.DEFINE_bool("depth", False, "Also depth, as colours: frames and a video.")
+_RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file.")
+_OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
+_STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
+_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
+flags.mark_flags_as_required(["run", "out"])
+
+
+def main(_) -> int:
+    from nerf.runs import load_run
+
+    plugins = tuple(_PLUGIN.value)
+    run = load_run(_RUN.value, plugins, _STEP.value)
+    return _render_split(run, plugins) if _SPLIT.value else _render_path(run, plugins)
+
+
+def _render_path(run, plugins: tuple[str, ...]) -> int:
+    from nerf.films import Film, film
+    from nerf.paths import make_path
+
+    path = _PATH.value
+    frames = _FRAMES.value if _FRAMES.value or path.endswith(".json") else 120
+    size = {"width": _WIDTH.value, "height": _HEIGHT.value, "focal": _FOCAL.value}
+    cameras = make_path(path, run.cameras["train"], run.transform, frames, plugins=plugins, **size)
+    wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=_FPS.value)
+    with stop_on_signal() as stop:
+        videos = film(run, cameras, Path(_OUT.value), wanted, should_stop=lambda: stop.signal is not None)
+    if stop.signal is not None:
+        print("stopped: the same command goes on with the frames that are missing")
+        return stop.exit_code
+    print("\n".join(f"wrote {video}" for video in videos))
+    return 0
+
+
+def _render_split(run, plugins: tuple[str, ...]) -> int:
+    from nerf.evaluation import evaluate
+    from nerf.runs import reload_split, write_json
+
+    scene = reload_split(run, _SPLIT.value, _SCENE.value, plugins)
+    folder = Path(_OUT.value)
+    config = {**run.config, "eval_split": _SPLIT.value}
+    scores = evaluate(run.model, scene, config, folder)
+    write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
+    mean = scores["mean"]
+    print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({_SPLIT.value}): {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main_with_errors(main))

@@ -1,0 +1,169 @@
+"""Laws of the camera maps: pixels <-> rays, distortion and its inverse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from nerf.cameras import Cameras, distort, intrinsics, pixels_to_rays, project, undistort
+
+FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575)
+SHAPES = [(), (1,), (3, 1, 2)]
+
+
+def random_rotation(rng) -> np.ndarray:
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q * np.sign(np.linalg.det(q))
+
+
+def random_cameras(shape, seed=0, distortion=FOX) -> Cameras:
+    rng = np.random.default_rng(seed)
+    count = int(np.prod(shape))
+    rotation = np.stack([random_rotation(rng) for _ in range(count)]).reshape(*shape, 3, 3)
+    c2w = np.concatenate([rotation, rng.normal(size=(*shape, 3, 1))], -1)
+    K = intrinsics(
+        rng.uniform(80, 120, shape), rng.uniform(80, 120, shape), np.full(shape, 47.0), np.full(shape, 33.0)
+    )
+    arrays = (c2w, K, np.broadcast_to(distortion, (*shape, 4)))
+    return Cameras(*(jnp.asarray(a, jnp.float32) for a in arrays), size=jnp.full((*shape, 2), 100))
+
+
+def axis_camera(size=4, focal=5.0) -> Cameras:
+    K = jnp.asarray(intrinsics(focal, focal, size / 2, size / 2), jnp.float32)
+    return Cameras(jnp.eye(3, 4), K, jnp.zeros(4), jnp.array([size, size]))
+
+
+def distorted_by_hand(x, y, k1, k2, p1, p2):
+    """OpenCV's formula in float64, written apart from the code."""
+    r = np.hypot(x, y)
+    scale = 1 + k1 * r**2 + k2 * r**4
+    dx = 2 * p1 * x * y + p2 * (r**2 + 2 * x**2)
+    dy = p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y
+    return np.array([x * scale + dx, y * scale + dy])
+
+
+coordinates = st.tuples(*[st.floats(-0.75, 0.75, width=32)] * 2)
+coefficients = st.tuples(
+    st.floats(-0.375, 0.375, width=32),
+    st.floats(-0.1875, 0.1875, width=32),
+    *[st.floats(-(2**-7), 2**-7, width=32)] * 2,
+) | st.just(FOX)
+distort_jit, undistort_jit = jax.jit(distort), jax.jit(undistort)
+
+
+def is_sane(xy, k) -> bool:
+    """The radius grows with at least half its undistorted rate up to the point, and a bit beyond."""
+    r = np.linspace(0, 1.1 * np.hypot(*xy), 50)
+    return bool(np.all(1 + 3 * k[0] * r**2 + 5 * k[1] * r**4 > 0.5))
+
+
+@settings(max_examples=300, deadline=None)
+@given(coordinates, coefficients)
+def test_undistort_inverts_distort(xy, k):
+    assume(is_sane(xy, k))
+    distorted, _ = distort_jit(jnp.array(xy, jnp.float32), jnp.array(k, jnp.float32))
+    back = undistort_jit(distorted, jnp.array(k, jnp.float32))
+    np.testing.assert_allclose(back, xy, atol=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(coordinates, coefficients)
+def test_distort_is_opencv_s_formula(xy, k):
+    distorted, _ = distort_jit(jnp.array(xy, jnp.float32), jnp.array(k, jnp.float32))
+    np.testing.assert_allclose(distorted, distorted_by_hand(*xy, *k), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [FOX, (0.3, -0.2, 0.02, -0.03), (0.0, 0.0, 0.0, 0.0)])
+def test_jacobian_is_the_derivative(k):
+    k = jnp.array(k)
+    for xy in np.random.default_rng(0).uniform(-1, 1, (10, 2)).astype(np.float32):
+        expected = jax.jacfwd(lambda x: distort(x, k)[0])(jnp.asarray(xy))
+        np.testing.assert_allclose(distort(jnp.asarray(xy), k)[1], expected, atol=2e-6)
+
+
+def test_no_distortion_is_the_identity():
+    xy = jnp.array([[0.3, -0.7], [0.0, 0.0]])
+    np.testing.assert_array_equal(undistort(xy, jnp.zeros((2, 4))), xy)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_point_on_a_pixel_s_ray_projects_to_that_pixel(shape):
+    cameras = random_cameras(shape)
+    pixels = jnp.asarray(np.random.default_rng(1).uniform(5, 95, (*shape, 2)), jnp.float32)
+    rays = jax.jit(pixels_to_rays)(cameras, pixels)
+    for t in (0.1, 1.0, 40.0):
+        back, visible = project(cameras, rays.origins + t * rays.directions)
+        assert back.shape == (*shape, 2) and visible.shape == shape and bool(visible.all())
+        np.testing.assert_allclose(back, pixels, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rays_are_unit_and_start_at_the_camera(shape):
+    cameras = random_cameras(shape)
+    rays = pixels_to_rays(cameras, jnp.full((*shape, 2), 12.5))
+    np.testing.assert_allclose(jnp.linalg.norm(rays.directions, axis=-1), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(rays.origins, cameras.c2w[..., 3])
+    np.testing.assert_array_equal(rays.viewdirs, rays.directions)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batches_give_what_single_rays_give(shape):
+    cameras = random_cameras(shape)
+    pixels = jnp.asarray(np.random.default_rng(2).uniform(0, 100, (*shape, 2)), jnp.float32)
+    batch = pixels_to_rays(cameras, pixels)
+    for index in np.ndindex(shape):
+        single = pixels_to_rays(cameras[index], pixels[index])
+        np.testing.assert_allclose(batch.directions[index], single.directions, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rays_agree_with_a_formula_in_numpy(seed):
+    """The direction of pixel (u, v) without distortion: R ((u - cx)/fx, -(v - cy)/fy, -1), normalised."""
+    camera = random_cameras((), seed, distortion=(0, 0, 0, 0))
+    K, c2w, (u, v) = np.float64(camera.K), np.float64(camera.c2w), (13.5, 71.5)
+    local = np.array([(u - K[0, 2]) / K[0, 0], -(v - K[1, 2]) / K[1, 1], -1.0])
+    expected = c2w[:, :3] @ local / np.linalg.norm(local)
+    rays = pixels_to_rays(camera, jnp.array([u, v]))
+    np.testing.assert_allclose(rays.directions, expected, atol=1e-6)
+
+
+def test_a_distorted_ray_is_the_one_whose_distorted_image_is_the_pixel():
+    camera, point = random_cameras(()), np.array([0.4, -0.3])
+    K, c2w = np.float64(camera.K), np.float64(camera.c2w)
+    pixel = K[:2, :2] @ distorted_by_hand(*point, *FOX) + K[:2, 2]
+    direction = c2w[:, :3] @ [point[0], -point[1], -1.0]
+    rays = pixels_to_rays(camera, jnp.asarray(pixel, jnp.float32))
+    np.testing.assert_allclose(rays.directions, direction / np.linalg.norm(direction), atol=1e-6)
+
+
+def test_the_centre_of_the_image_looks_along_minus_z():
+    rays = pixels_to_rays(axis_camera(size=4), jnp.array([2.0, 2.0]))
+    np.testing.assert_array_equal(rays.directions, [0, 0, -1])
+
+
+def test_the_top_left_pixel_looks_left_and_up():
+    x, y, z = pixels_to_rays(axis_camera(size=4, focal=5.0), jnp.array([0.5, 0.5])).directions
+    np.testing.assert_allclose([x / -z, y / -z], [-1.5 / 5, 1.5 / 5], rtol=1e-6)
+
+
+def test_what_is_behind_or_beside_is_not_visible():
+    camera = axis_camera(size=4, focal=4.0)
+    ahead, behind, beside, edge = ([0, 0, -1.0], [0, 0, 1.0], [0.51, 0, -1.0], [0.49, 0.49, -1.0])
+    seen = [bool(project(camera, jnp.array(p))[1]) for p in (ahead, behind, beside, edge)]
+    assert seen == [True, False, False, True]
+
+
+def test_projection_has_finite_gradients_at_and_behind_the_camera():
+    jacobian = jax.jit(jax.jacfwd(lambda p: project(axis_camera(), p)[0]))
+    for z in (0.0, 1.0, -1.0):
+        assert bool(jnp.isfinite(jacobian(jnp.array([0.1, 0.2, z]))).all())
+
+
+def test_indexing_selects_cameras():
+    cameras = random_cameras((4,))
+    assert len(cameras) == 4 and len(cameras[1:3]) == 2
+    np.testing.assert_array_equal(cameras[2].K, cameras.K[2])
+    np.testing.assert_array_equal(cameras[np.array([3, 0])].position, cameras.position[np.array([3, 0])])

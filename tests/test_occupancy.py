@@ -1,0 +1,118 @@
+"""Compaction is exact, skipping changes nothing but the density of dead cells, and the grid follows the field."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nerf.cameras import Rays
+from nerf.model import Model, Stage
+from nerf.occupancy import OccupancyGrid, compact
+from nerf.sampling import Marched
+
+
+@given(
+    rays=st.sampled_from([1, 4, 9]),
+    steps=st.sampled_from([1, 31, 32, 70]),
+    fill=st.sampled_from([0.0, 0.1, 0.7, 1.0]),
+    capacity=st.sampled_from([1, 7, 64, 200]),
+    first=st.integers(0, 8),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_compaction_lists_the_live_intervals_in_order(rays, steps, fill, capacity, first, seed):
+    mask = np.random.default_rng(seed).uniform(size=(rays, steps)) < fill
+    live = compact(jnp.asarray(mask), capacity, first)
+    expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
+    used = np.asarray(live.used)
+    assert used.sum() == min(len(expected), capacity)
+    got = list(zip(np.asarray(live.ray)[used].tolist(), np.asarray(live.step)[used].tolist(), strict=True))
+    assert got == expected[:capacity]
+    ends = np.cumsum([0 if r < first else mask[r].sum() for r in range(rays)])
+    np.testing.assert_array_equal(live.complete, [r >= first and ends[r] <= capacity for r in range(rays)])
+    assert (np.diff(np.asarray(live.ray)) >= 0).all()  # also where unused: sums over rays rely on it
+
+
+def ball(points, viewdirs):
+    """A soft ball at the origin whose colour depends on where one looks from."""
+    density = 30.0 * jax.nn.relu(0.5 - jnp.linalg.norm(points, axis=-1))
+    return {"density": density, "rgb": 0.5 + 0.5 * viewdirs * jnp.cos(9.0 * points)}
+
+
+def rays_of(n, seed=0):
+    rng = np.random.default_rng(seed)
+    origins = rng.normal(size=(n, 3))
+    origins *= 2.5 / np.linalg.norm(origins, axis=-1, keepdims=True)
+    directions = rng.uniform(-0.7, 0.7, (n, 3)) - origins
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return Rays(*(jnp.asarray(x, jnp.float32) for x in (origins, directions, directions)))
+
+
+def models(capacity):
+    """The same field with a grid that knows it, and without one."""
+    grid = OccupancyGrid(resolution=32)
+    centres = grid.centres(jnp.arange(32**3))
+    grid.restrict((jnp.linalg.norm(centres, axis=-1) < 0.5 + 0.06).reshape(32, 32, 32))
+    stage = {"main": Stage(Marched(96), ball)}
+    return Model(stage, ("main",), occupancy=grid, capacity=capacity), Model(stage, ("main",))
+
+
+@pytest.mark.parametrize("capacity", [1, 4, 96])
+def test_rendering_only_live_intervals_gives_the_exhaustive_picture(capacity):
+    skipping, exhaustive = models(capacity)
+    rays = rays_of(64)
+    background = jnp.ones((64, 3))
+    got, expected = (jax.jit(lambda m=m: m(rays, background)[-1])() for m in (skipping, exhaustive))
+    np.testing.assert_allclose(got.rgb, expected.rgb, atol=2e-5)
+    np.testing.assert_allclose(got.opacity, expected.opacity, atol=2e-5)
+    np.testing.assert_allclose(got.depth, expected.depth, atol=2e-4)
+
+
+def test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole():
+    skipping, exhaustive = models(24)
+    rays = rays_of(64)
+    background = jnp.ones((64, 3))
+    keys = jax.random.split(jax.random.key(3), 64)
+    got, expected = (m(rays, background, keys)[-1] for m in (skipping, exhaustive))
+    assert got.complete.all()
+    np.testing.assert_allclose(got.rgb, expected.rgb, atol=2e-5)
+    small = models(4)[0](rays, background, keys)[-1]
+    whole = np.asarray(small.complete)
+    assert 0 < whole.sum() < 64
+    np.testing.assert_allclose(small.rgb[whole], expected.rgb[whole], atol=2e-5)
+
+
+def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
+    grid = OccupancyGrid(resolution=16, threshold=0.5, parts=4)
+
+    def density(points):
+        return jnp.where(jnp.linalg.norm(points, axis=-1) < 0.6, 20.0, 0.0)
+
+    for i in range(40):
+        grid.refresh(density, jnp.int32(i), jax.random.key(i))
+    centres = np.asarray(grid.centres(jnp.arange(16**3)))
+    distance = np.linalg.norm(centres, axis=-1)
+    live = np.asarray(grid.live[...])
+    assert live[distance < 0.5].all()
+    assert not live[distance > 0.6 + 0.12].any()
+
+
+def test_what_is_declared_impossible_stays_empty():
+    grid = OccupancyGrid(resolution=8)
+    grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
+    for i in range(8):
+        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+    np.testing.assert_array_equal(grid.live[...], np.arange(512) % 2 == 0)
+
+
+def test_index_and_centres_are_inverse():
+    grid = OccupancyGrid(resolution=8)
+    np.testing.assert_array_equal(grid.index(grid.centres(jnp.arange(512))), np.arange(512))
+
+
+def test_grid_state_is_no_parameter():
+    _, params, _ = nnx.split(models(4)[0], nnx.Param, ...)
+    assert not jax.tree.leaves(params)

@@ -1,0 +1,48 @@
+"""Train a config on a scene; the same command goes on with a run that was stopped.
+
+    python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
+
+--scene is a folder with transforms.json (nerfstudio, instant-ngp) or transforms_{train,test}.json (Blender).
+Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from nerf.commands import main_with_errors, stop_on_signal
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/ngp.py", "Config file; see configs/.")
+_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with if it is there.")
+_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
+_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
+flags.mark_flags_as_required(["workdir"])
+
+
+def main(_) -> int:
+    from nerf.training import train
+
+    with stop_on_signal() as stop:
+        results = train(
+            _CONFIG.value.to_dict(),
+            _SCENE.value,
+            _WORKDIR.value,
+            max_seconds=_MAX_SECONDS.value,
+            plugins=tuple(_PLUGIN.value),
+            should_stop=lambda: stop.signal is not None,
+            tensorboard=_TENSORBOARD.value,
+        )
+    if results is None:
+        print(f"stopped and saved: the same command goes on from step in {_WORKDIR.value}")
+        return stop.exit_code
+    print(
+        f"PSNR {results['psnr']:.2f} dB, SSIM {results['ssim']:.4f} over {results['protocol']['views']} held-out views"
+        f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
+        f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main_with_errors(main))
