@@ -13,13 +13,13 @@ from absl import app, flags
 
 from nerf.commands import main_with_errors, stop_on_signal
 
-_RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.")
+_RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
 _PATH = flags.DEFINE_string("path", "orbit", "orbit | ellipse | spiral | follow | FILE.json | package.module:function")
 _SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
-_OUT = flags.DEFINE_string("out", None, "The video (.mp4); with --split a folder.")
+_OUT = flags.DEFINE_string("out", None, "The video (.mp4); with --split a folder.", required=True)
 _SCENE = flags.DEFINE_string("scene", None, "With --split: the scene's folder, for the true pictures.")
 _FRAMES = flags.DEFINE_integer("frames", None, "Number of frames; default 120, or what the keyframe file says.")
-_FPS = flags.DEFINE_float("fps", 30.0, "Frames a second of the video.")
+_FPS = flags.DEFINE_float("fps", None, "Frames a second; default 30, or what the keyframe file says.")
 _WIDTH = flags.DEFINE_integer("width", None, "Pixels; default: as the training views.")
 _HEIGHT = flags.DEFINE_integer("height", None, "Pixels; default: as the training views.")
 _FOCAL = flags.DEFINE_float("focal", None, "Focal length in pixels; default: as the training views.")
@@ -28,7 +28,6 @@ _RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, 
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
-flags.mark_flags_as_required(["run", "out"])
 
 
 def main(_) -> int:
@@ -36,18 +35,21 @@ def main(_) -> int:
 
     plugins = tuple(_PLUGIN.value)
     run = load_run(_RUN.value, plugins, _STEP.value)
-    return _render_split(run, plugins) if _SPLIT.value else _render_path(run, plugins)
+    return _render_split(run, _SPLIT.value, plugins) if _SPLIT.value else _render_path(run, plugins)
 
 
 def _render_path(run, plugins: tuple[str, ...]) -> int:
     from nerf.films import Film, film
+    from nerf.keyframes import read_keyframes
     from nerf.paths import make_path
 
     path = _PATH.value
     frames = _FRAMES.value if _FRAMES.value or path.endswith(".json") else 120
-    size = {"width": _WIDTH.value, "height": _HEIGHT.value, "focal": _FOCAL.value}
-    cameras = make_path(path, run.cameras["train"], run.transform, frames, plugins=plugins, **size)
-    wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=_FPS.value)
+    cameras = make_path(
+        path, run.cameras["train"], run.transform, frames, _WIDTH.value, _HEIGHT.value, _FOCAL.value, plugins
+    )
+    fps = _FPS.value or (read_keyframes(path).fps if path.endswith(".json") else 30.0)
+    wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
     with stop_on_signal() as stop:
         videos = film(run, cameras, Path(_OUT.value), wanted, should_stop=lambda: stop.signal is not None)
     if stop.signal is not None:
@@ -57,17 +59,17 @@ def _render_path(run, plugins: tuple[str, ...]) -> int:
     return 0
 
 
-def _render_split(run, plugins: tuple[str, ...]) -> int:
+def _render_split(run, split: str, plugins: tuple[str, ...]) -> int:
     from nerf.evaluation import evaluate
     from nerf.runs import reload_split, write_json
 
-    scene = reload_split(run, _SPLIT.value, _SCENE.value, plugins)
+    scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)
-    config = {**run.config, "eval_split": _SPLIT.value}
+    config = {**run.config, "eval_split": split}
     scores = evaluate(run.model, scene, config, folder)
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     mean = scores["mean"]
-    print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({_SPLIT.value}): {folder}")
+    print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({split}): {folder}")
     return 0
 
 

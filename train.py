@@ -13,11 +13,10 @@ from nerf.commands import main_with_errors, stop_on_signal
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/ngp.py", "Config file; see configs/.")
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with if it is there.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with.", required=True)
 _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
-flags.mark_flags_as_required(["workdir"])
 
 
 def main(_) -> int:

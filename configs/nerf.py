@@ -1,6 +1,6 @@
 """The network of the first paper: Fourier features, 8 layers of 256, coarse and fine.
 
-Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight synthetic scenes at 800x800 after 1-2 days on a GPU.
+Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight synthetic scenes at 800x800, in a day on a GPU.
 Time: meant for a GPU. Two CPU cores carry a narrower one:
 Command: python train.py --config=configs/nerf.py --scene=data/tabletop --workdir=runs/nerf \
   --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 --config.batch_size=512

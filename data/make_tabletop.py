@@ -395,9 +395,7 @@ def fruit_picture(style: Style, ripe: str, raw: str) -> Array:
     """Streaks from pole to pole between two colours, as on an apple."""
     size = 256
     streaks = noise(style.rng, size, 40, 4).copy()
-    streaks[:, -32:] = mix(streaks[:, -32:, None], streaks[:, 31::-1, None], np.linspace(0, 1, 32)[None])[
-        ..., 0
-    ]
+    streaks[:, -32:] = mix(streaks[:, -32:, None], streaks[:, 31::-1, None], np.linspace(0, 1, 32)[None])[..., 0]
     share = 1.5 * streaks - 0.55 + 0.5 * np.linspace(1, 0, size)[:, None] ** 3
     return mix(style.colour("fruit", ripe), style.colour("fruit", raw), share)
 
@@ -509,14 +507,10 @@ def make_bird(style: Style) -> Parts:
     """A round little bird on the perch of the cage, looking along +x."""
     body = ball((0.125, 0.095, 0.1), (0, 0, 0.32)).placed((0, 0, 0))
     head = ball((0.075, 0.07, 0.07), (0.075, 0, 0.43))
-    crest = lathe(curve([(0.03, 0), (0.018, 0.04), (0.0, 0.08)], 16), 24).placed(
-        (0.05, 0, 0.485), rotation("y", -25)
-    )
+    crest = lathe(curve([(0.03, 0), (0.018, 0.04), (0.0, 0.08)], 16), 24).placed((0.05, 0, 0.485), rotation("y", -25))
     tail = ball((0.12, 0.035, 0.014), (0, 0, 0)).placed((-0.17, 0, 0.275), rotation("y", -28))
     wings = [
-        ball((0.1, 0.02, 0.06), (0, 0, 0)).placed(
-            (-0.03, s * 0.088, 0.325), rotation("y", -18) @ rotation("x", -8 * s)
-        )
+        ball((0.1, 0.02, 0.06), (0, 0, 0)).placed((-0.03, s * 0.088, 0.325), rotation("y", -18) @ rotation("x", -8 * s))
         for s in (-1, 1)
     ]
     beak = lathe([(0.026, 0), (0.0, 0.06)], 24).placed((0.14, 0, 0.425), rotation("y", 96))
@@ -540,9 +534,7 @@ def make_teapot(style: Style) -> Parts:
     knob = ball((0.036, 0.036, 0.032), (0, 0, 0.448), 24)
     path = curve([(0.2, 0, 0.1), (0.31, 0, 0.15), (0.36, 0, 0.25), (0.43, 0, 0.335)], 40)
     spout = tube(path, np.interp(np.linspace(0, 1, 40), [0, 0.35, 0.85, 1], [0.075, 0.052, 0.033, 0.037]), 32)
-    grip = curve(
-        [(-0.22, 0, 0.28), (-0.34, 0, 0.32), (-0.41, 0, 0.24), (-0.37, 0, 0.14), (-0.24, 0, 0.1)], 48
-    )
+    grip = curve([(-0.22, 0, 0.28), (-0.34, 0, 0.32), (-0.41, 0, 0.24), (-0.37, 0, 0.14), (-0.24, 0, 0.1)], 48)
     glaze = glazed(style.colour("teapot", "00b8ab"))
     pot = merge([turned(foot, body, lid, neck), spout, tube(grip, 0.023, 20)])
     return [(pot, glaze), (knob, glazed(style.colour("teapot", "f2c14e")))]
@@ -558,9 +550,7 @@ def make_book(style: Style) -> Parts:
     bend = np.linspace(-np.pi / 2, np.pi / 2, 17)
     arc = np.stack([-x - 0.03 * np.cos(bend), np.zeros(17), thick / 2 * (1 + np.sin(bend))], -1)
     spine = sheet(np.stack([arc + np.array([0, y, 0]), arc - np.array([0, y, 0])], 1))
-    lines = np.repeat(np.where(np.arange(48) % 4 < 2, 0.93, 0.72)[:, None], 4, 1)[..., None] * np.array(
-        [1, 0.97, 0.88]
-    )
+    lines = np.repeat(np.where(np.arange(48) % 4 < 2, 0.93, 0.72)[:, None], 4, 1)[..., None] * np.array([1, 0.97, 0.88])
     cloth = glossy(style.colour("book", "c81d34"), 0.3)
     return [
         (front[5], glossy(book_picture(style), 0.3)),
@@ -572,9 +562,7 @@ def make_book(style: Style) -> Parts:
 
 def make_tin(style: Style) -> Parts:
     """A round tea tin with a paper label and a lid."""
-    label = lathe(np.stack([np.full(8, 0.16), np.linspace(0.012, 0.33, 8)], -1)).placed(
-        turn=rotation("z", 180)
-    )
+    label = lathe(np.stack([np.full(8, 0.16), np.linspace(0.012, 0.33, 8)], -1)).placed(turn=rotation("z", 180))
     rims = [ring(0.157, z, 0.012) for z in (0.012, 0.335)]
     lid = turned(
         curve([(0.158, 0.335), (0.15, 0.372), (0.135, 0.378)], 16),
@@ -620,14 +608,10 @@ def make_cup(style: Style) -> Parts:
     lip = curve([(0.125, 0.2), (0.12, 0.206), (0.114, 0.2)], 10)
     inside = curve([(0.114, 0.2), (0.1, 0.08), (0, 0.03)], 24)
     tea = lathe([(0.111, 0.165), (0.0, 0.165)])
-    grip = tube(
-        curve([(0.115, 0, 0.165), (0.185, 0, 0.165), (0.19, 0, 0.08), (0.108, 0, 0.055)], 32), 0.014, 16
-    )
+    grip = tube(curve([(0.115, 0, 0.165), (0.185, 0, 0.165), (0.19, 0, 0.08), (0.108, 0, 0.055)], 32), 0.014, 16)
     rows = np.arange(240)
     stripe = ((rows // 24) % 2 == 0) & (rows > 30) & (rows < 200)
-    bands = mix(
-        style.colour("cup", "fbf3e4"), style.colour("cup", "e76f51"), stripe[:, None] * np.ones((1, 4))
-    )
+    bands = mix(style.colour("cup", "fbf3e4"), style.colour("cup", "e76f51"), stripe[:, None] * np.ones((1, 4)))
     plain = glazed(style.colour("cup", "fbf3e4"))
     return [
         (lathe(outside), glazed(bands)),
@@ -819,9 +803,7 @@ def render(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -
     """A picture as 8-bit sRGB with straight alpha."""
     light = radiance(scene, camera, size, samples, seed)
     alpha = np.clip(light[..., 3:], 0, 1)
-    colour = (
-        EXPOSURE * light[..., :3] / np.maximum(alpha, 1e-6)
-    )  # the renderer's colours are multiplied by alpha
+    colour = EXPOSURE * light[..., :3] / np.maximum(alpha, 1e-6)  # the renderer's colours are multiplied by alpha
     colour = np.where(colour > 0.7, 0.7 + 0.3 * np.tanh((colour - 0.7) / 0.6), colour)  # roll highlights off
     seen = np.round(255 * alpha) > 0
     picture = np.concatenate([np.where(seen, to_srgb(colour), 0), alpha], -1)
@@ -831,9 +813,7 @@ def render(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -
 def trace(scene: mi.Scene, origin: Array, directions: Array) -> tuple[Array, Array, list]:
     """Distance, normal and shape at the first hit of every ray; the distance is infinite where none is."""
     if not mi.variant().startswith("scalar"):
-        hit = scene.ray_intersect(
-            mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(*directions.T.astype(np.float32)))
-        )
+        hit = scene.ray_intersect(mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(*directions.T.astype(np.float32))))
         return np.array(hit.t), np.array(hit.sh_frame.n).T, hit.shape
     hits = [scene.ray_intersect(mi.Ray3f(origin, d)) for d in directions]
     return (
@@ -843,9 +823,7 @@ def trace(scene: mi.Scene, origin: Array, directions: Array) -> tuple[Array, Arr
     )
 
 
-def geometry(
-    scene: mi.Scene, shapes: dict[str, list], camera: Array, size: int
-) -> tuple[Array, Array, Array]:
+def geometry(scene: mi.Scene, shapes: dict[str, list], camera: Array, size: int) -> tuple[Array, Array, Array]:
     """Labels, depth and normals through the centres of the pixels; 0 where nothing is."""
     origin, directions = pixel_rays(camera, size)
     depth, normals, hit = trace(scene, origin, directions)
@@ -900,12 +878,8 @@ def make_scene(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line and make the scene."""
-    parser = argparse.ArgumentParser(
-        description="Make the tabletop scene: pictures, cameras, labels and geometry."
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "tabletop", help="folder to write"
-    )
+    parser = argparse.ArgumentParser(description="Make the tabletop scene: pictures, cameras, labels and geometry.")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tabletop", help="folder to write")
     parser.add_argument("--views", type=int, default=100, help="number of training views (default 100)")
     parser.add_argument("--test_views", type=int, default=20, help="number of test views (default 20)")
     parser.add_argument("--size", type=int, default=200, help="width and height of a picture (default 200)")

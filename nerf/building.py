@@ -72,9 +72,7 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
     missing = [
         key
         for key, p in parameters.items()
-        if p.default is p.empty
-        and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        and key not in arguments
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and key not in arguments
     ]
     if missing:
         raise ConfigError(f"{spec['name']}: missing {', '.join(missing)}: add it to the section")

@@ -5,16 +5,15 @@ Pixel coordinates are (x, y) from the top left corner of the image, so that the 
 (0.5, 0.5). Directions are unit length, so a distance `t` along a ray is in world units.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from nerf.pytrees import pytree
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+
+@pytree
 class Cameras:
     """One or many pinhole cameras with OpenCV distortion, `*n` leading axes.
 
@@ -43,8 +42,7 @@ class Cameras:
         return self.c2w[..., 3]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Rays:
     """Rays with unit `directions`; `viewdirs` is what a field's colour may depend on (equal if unwarped)."""
 
@@ -110,7 +108,7 @@ def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Rays:
     """Rays through pixel positions. `cameras` and `pixels` share the leading axes `*b`."""
     focal = jnp.stack([cameras.K[..., 0, 0], cameras.K[..., 1, 1]], -1)
     image_plane = (pixels - cameras.K[..., :2, 2]) / focal
-    x, y = jnp.moveaxis(undistort(image_plane, cameras.distortion), -1, 0)
+    x, y = jnp.moveaxis(undistort(image_plane, jnp.asarray(cameras.distortion)), -1, 0)
     local = jnp.stack([x, -y, -jnp.ones_like(x)], -1)  # OpenCV's y down, z forward -> OpenGL
     world = jnp.einsum("...ij,...j->...i", cameras.c2w[..., :3], local, precision="highest")
     directions = world / jnp.linalg.norm(world, axis=-1, keepdims=True)
@@ -119,14 +117,12 @@ def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Rays:
 
 def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     """World points to pixel positions, and whether each is in front of the camera and inside the image."""
-    local = jnp.einsum(
-        "...ji,...j->...i", cameras.c2w[..., :3], points - cameras.position, precision="highest"
-    )
+    local = jnp.einsum("...ji,...j->...i", cameras.c2w[..., :3], points - cameras.position, precision="highest")
     depth = -local[..., 2]
     ahead = depth > 1e-6
     safe = jnp.where(ahead, depth, 1.0)
     xy = jnp.stack([local[..., 0] / safe, -local[..., 1] / safe], -1)
     focal = jnp.stack([cameras.K[..., 0, 0], cameras.K[..., 1, 1]], -1)
-    pixels = distort(xy, cameras.distortion)[0] * focal + cameras.K[..., :2, 2]
+    pixels = distort(xy, jnp.asarray(cameras.distortion))[0] * focal + cameras.K[..., :2, 2]
     inside = jnp.all((pixels >= 0) & (pixels <= cameras.size), axis=-1)
     return pixels, ahead & inside

@@ -1,4 +1,4 @@
-"""Checkpoints: plain dicts of arrays in orbax folders, each array with a digest that is verified when it is read back."""
+"""Checkpoints: plain dicts of arrays in orbax folders, each array with a digest that is verified on reading."""
 
 import hashlib
 from pathlib import Path
@@ -34,7 +34,7 @@ def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
 def digest(array: np.ndarray) -> str:
     """sha256 of an array's dtype, shape and bytes."""
     sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    sha.update(np.ascontiguousarray(array).data)
+    sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # bytes: bfloat16 has no buffer
     return sha.hexdigest()
 
 
@@ -59,24 +59,35 @@ class Checkpoints:
         """The newest step, or None."""
         return self.manager.latest_step()
 
-    def restore(self, like: Any, step: int | None = None, partial: bool = False) -> tuple[Any, dict[str, Any]]:
-        """The state of a step (default: the newest) in the structure of `like`, and its facts.
+    def read(self, step: int | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays of a step (default: the newest) by name, verified against their digests, and its facts.
 
-        `partial` leaves out what is in the checkpoint and not in `like`. Raises CheckpointError where there is none, where an array's digest differs, or where it does not fit `like`.
+        Raises CheckpointError where there is none or where it is damaged.
         """
         step = self.latest() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
+        folder = self.folder / str(step)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(), record=ocp.args.JsonRestore())
         try:
             restored = self.manager.restore(step, args=args)
         except Exception as error:  # orbax raises many kinds for a damaged folder
             reason = str(error).partition("\n")[0]
-            raise CheckpointError(f"{self.folder / str(step)}: cannot be read ({reason}): remove this step") from error
-        flat = {name: np.asarray(array) for name, array in restored.state.items()}
-        for name, expected in restored.record["digests"].items():
-            if name not in flat or digest(flat[name]) != expected:
-                raise CheckpointError(f"{self.folder / str(step)}: {name}: damaged on disk: remove this step")
-        wanted = flatten(like)
-        flat = {name: array for name, array in flat.items() if name in wanted or not partial}
-        return unflatten(flat, like), {**restored.record, "step": step}
+            raise CheckpointError(f"{folder}: cannot be read ({reason}): remove this step") from error
+        arrays = {name: np.asarray(array) for name, array in restored.state.items()}
+        facts = dict(restored.record)
+        for name in sorted(arrays.keys() | facts["digests"].keys()):
+            if name not in arrays or digest(arrays[name]) != facts["digests"].get(name):
+                raise CheckpointError(f"{folder}: {name}: damaged on disk: remove this step")
+        return arrays, {**facts, "step": step}
+
+    def restore(self, like: Any, step: int | None = None, partial: bool = False) -> tuple[Any, dict[str, Any]]:
+        """What `read` gives, with the arrays in the structure of `like`.
+
+        `partial` leaves out arrays that `like` has no place for. Raises CheckpointError also where shapes differ.
+        """
+        arrays, facts = self.read(step)
+        if partial:
+            wanted = flatten(like)
+            arrays = {name: array for name, array in arrays.items() if name in wanted}
+        return unflatten(arrays, like), facts

@@ -25,7 +25,7 @@ def evaluate(model: Model, scene: Scene, config: Mapping[str, Any], folder: Path
     scores: dict[str, dict[str, float]] = {}
     for i, name in enumerate(scene.names):
         picture = render_view(scene.cameras[i])
-        truth = over(scene.images[i].astype(np.float32) / 255.0, background)
+        truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, background))
         scores[name] = {"psnr": metrics.psnr(picture["rgb"], truth), "ssim": metrics.ssim(picture["rgb"], truth)}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -19,16 +19,16 @@ class SquaredError:
     weight: float = 1.0
 
     def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        return self.weight * sum(jnp.square(r.rgb - target).mean(-1) for r in renderings)
+        return self.weight * jnp.stack([jnp.square(r.rgb - target).mean(-1) for r in renderings]).sum(0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Charbonnier:
-    """sqrt(|difference|^2 + eps^2), which forgives outliers, summed over the stages (mip-NeRF 360, 2111.12077, eq. 14)."""
+    """sqrt(|difference|^2 + eps^2), which forgives outliers, summed over the stages (2111.12077, equation 14)."""
 
     weight: float = 1.0
     eps: float = 0.001
 
     def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        squares = (jnp.square(r.rgb - target).sum(-1) for r in renderings)
-        return self.weight * sum(jnp.sqrt(square + self.eps**2) for square in squares)
+        squares = jnp.stack([jnp.square(r.rgb - target).sum(-1) for r in renderings])
+        return self.weight * jnp.sqrt(squares + self.eps**2).sum(0)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
-    "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels and valid pixels, 8-bit-rounded sRGB",
+    "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
 }
 
 

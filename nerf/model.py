@@ -4,8 +4,7 @@ NeRF is two stages, coarse and fine; a proposal network is a stage whose field p
 model with an occupancy grid is one stage. The last stage's rendering is the picture.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +17,8 @@ from nerf.cameras import Rays
 from nerf.occupancy import Live, OccupancyGrid, compact
 from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
 from nerf.spaces import Box
+
+BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
 
 class Stage(nnx.Module):
@@ -42,16 +43,16 @@ class Model(nnx.Module):
     def __init__(
         self,
         stages: Mapping[str, Stage],
-        order: tuple[str, ...],
-        space: Any = Box(),
+        order: Sequence[str],
+        space: Any = BOX,
         occupancy: OccupancyGrid | None = None,
-        opacity: Callable = VolumeDensity(),
+        opacity: Callable = VOLUME_DENSITY,
         capacity: int | None = None,
     ):
         if occupancy is not None and (len(order) != 1 or capacity is None):
             raise ConfigError("model.occupancy: goes with one stage and a capacity: remove it or the other stages")
         self.stages = nnx.List([stages[name] for name in order])
-        self.space, self.occupancy, self.opacity, self.capacity = space, occupancy, opacity, capacity
+        self.space, self.occupancy, self.opacity, self.capacity = space, occupancy, opacity, capacity or 0
 
     def __call__(
         self,
@@ -100,6 +101,7 @@ def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], back
 
 
 def _live(model: Model, rays: Rays, t: Float[Array, "r e"]) -> Bool[Array, "r s"]:
+    assert model.occupancy is not None
     middle = 0.5 * (t[:, 1:] + t[:, :-1])
     points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
     return model.occupancy.is_live(model.space.warp(points)) & (t[:, 1:] > t[:, :-1])
@@ -124,7 +126,7 @@ def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], ba
     mask = _live(model, rays, t)
     count, capacity = t.shape[0], max(model.capacity * t.shape[0], t.shape[1] - 1)
 
-    def wave(first: Int[Array, ""]) -> tuple[Bool[Array, "r"], dict[str, PyTree]]:
+    def wave(first: Int[Array, ""]) -> tuple[Bool[Array, " r"], dict[str, PyTree]]:
         part = _render_packed(model, field, rays, t, background, compact(mask, capacity, first))
         picture = {"rgb": part.rgb, "opacity": part.opacity, "depth": part.depth, "extras": part.extras}
         return part.complete, picture
@@ -149,7 +151,10 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
         return
     field = [stage.field for stage in model.stages if stage.field is not None][-1]
 
-    def density(points: Float[Array, "m 3"]) -> Float[Array, "m"]:
+    if not hasattr(field, "density"):
+        raise ConfigError(f"{type(field).__name__}: has no density(points), which an occupancy grid needs: write one")
+
+    def density(points: Float[Array, "m 3"]) -> Float[Array, " m"]:
         return field.density(points) * model.space.stretch(points)
 
     model.occupancy.refresh(density, part, key)

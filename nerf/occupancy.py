@@ -5,7 +5,6 @@ An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum o
 network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -13,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
+
+from nerf.pytrees import pytree
 
 
 class GridState(nnx.Variable):
@@ -68,8 +69,7 @@ class OccupancyGrid(nnx.Module):
         self.live[...] = (values > threshold) & self.possible[...]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Live:
     """Live intervals of a batch of rays, packed into a buffer of fixed size.
 
@@ -79,10 +79,10 @@ class Live:
       complete: rays of which every live interval is in the buffer.
     """
 
-    ray: Int[Array, "m"]
-    step: Int[Array, "m"]
-    used: Bool[Array, "m"]
-    complete: Bool[Array, "r"]
+    ray: Int[Array, " m"]
+    step: Int[Array, " m"]
+    used: Bool[Array, " m"]
+    complete: Bool[Array, " r"]
 
 
 def compact(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0) -> Live:
@@ -108,7 +108,7 @@ def compact(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int
     return Live(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
 
 
-def _nth_set_bit(word: UInt[Array, "m"], n: Int[Array, "m"]) -> Int[Array, "m"]:
+def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m"]:
     """Position of the n-th (from 0) set bit, by halving: does the lower half hold it?"""
     position = jnp.zeros_like(n)
     for half in (16, 8, 4, 2, 1):

@@ -1,4 +1,4 @@
-"""Optimizers, as optax transformations; the learning rate is an argument of the step, so that a schedule may follow the clock."""
+"""Optimizers, as optax transformations, and schedules, which the step applies so that they may follow the clock."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def adam(
 
 @dataclasses.dataclass(frozen=True)
 class Cosine:
-    """Learning-rate factor at `progress` in [0, 1] of training: linear warm-up, then half a cosine from 1 to `final`."""
+    """Learning-rate factor at `progress` in [0, 1] of training: linear warm-up, half a cosine from 1 to `final`."""
 
     final: float = 0.05
     warmup: float = 0.0

@@ -1,18 +1,16 @@
 """The pixels of a scene on the device, and picking rays among them inside the jitted step."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from nerf.cameras import Cameras, Rays, pixels_to_rays
+from nerf.pytrees import pytree
 from nerf.scenes import Scene
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Pixels:
     """All pixels of a scene, flat on the device, so that images of different sizes need no padding.
 
@@ -24,13 +22,13 @@ class Pixels:
     """
 
     values: UInt8[Array, "p c"]
-    starts: Int[Array, "n"]
-    pool: Int[Array, "k"]
+    starts: Int[Array, " n"]
+    pool: Int[Array, " k"]
     cameras: Cameras
 
 
 def to_device(scene: Scene, margin: int = 4) -> Pixels:
-    """Put a scene's pixels on the device; the pool leaves out what is transparent and farther than `margin` from matter.
+    """Put a scene's pixels on the device; the pool leaves out what is transparent and over `margin` from matter.
 
     Such pixels are background in every view and say nothing that the pixels near silhouettes do not.
     """
@@ -42,7 +40,8 @@ def to_device(scene: Scene, margin: int = 4) -> Pixels:
     else:
         pool = np.arange(len(values), dtype=np.int32)
     starts = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
-    return jax.tree.map(jnp.asarray, Pixels(values, starts, pool, scene.cameras))
+    cameras = jax.tree.map(jnp.asarray, scene.cameras)
+    return Pixels(jnp.asarray(values), jnp.asarray(starts), jnp.asarray(pool), cameras)
 
 
 def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w"]:
@@ -69,7 +68,7 @@ def pick(pixels: Pixels, key: PRNGKeyArray, count: int) -> tuple[Rays, Float[Arr
 def over(
     rgba: Float[Array | np.ndarray, "*b c"], background: Float[Array | np.ndarray, "*#b 3"]
 ) -> Float[Array | np.ndarray, "*b 3"]:
-    """Straight-alpha sRGB over a background, composited in sRGB as the field's rendering is; opaque colours as they are."""
+    """Straight-alpha sRGB over a background, composited in sRGB as a rendering is; opaque colours as they are."""
     if rgba.shape[-1] == 3:
         return rgba
     return rgba[..., :3] * rgba[..., 3:] + (1.0 - rgba[..., 3:]) * background

@@ -47,5 +47,7 @@ class Progress:
             self.last_line = time.monotonic()
             percent = 100.0 * self.fraction(step, seconds)
             left = seconds * (1.0 / max(self.fraction(step, seconds), 1e-9) - 1.0)
-            line = f"train {percent:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left, train PSNR {self.psnr:.2f}"
-            print(line, file=sys.stderr, flush=True)
+            speed = f"{rate:.1f} steps/s, {left:.0f} s left"
+            print(
+                f"train {percent:.0f}%, step {step}, {speed}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True
+            )

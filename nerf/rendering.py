@@ -1,6 +1,6 @@
 """The differentiable volume renderer: optical depth of intervals -> weights -> composited quantities.
 
-For a ray cut into intervals of length delta_i, with whatever a field predicts in each (NeRF, 2003.08934, eq. 3; Max 1995):
+For a ray cut into intervals of length delta_i, with what a field predicts in each (NeRF, 2003.08934, eq. 3; Max 1995):
 
   1.  alpha_i = 1 - exp(-tau_i), tau_i = density_i delta_i    how much interval i absorbs
   2.  T_i     = exp(-sum_{j<i} tau_j)                         how much light reaches it: transmittance
@@ -17,6 +17,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from nerf.pytrees import pytree
 
 
 @jax.tree_util.register_static
@@ -37,8 +39,7 @@ class Dense:
         return x[..., None, :]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Packed:
     """Values (m,): intervals of `rays` rays in one list, sorted by ray and then front to back.
 
@@ -47,10 +48,10 @@ class Packed:
       rays: how many rays there are.
     """
 
-    ray: Int[Array, "m"]
+    ray: Int[Array, " m"]
     rays: int = dataclasses.field(metadata={"static": True})
 
-    def running(self, x: Float[Array, "m"]) -> Float[Array, "m"]:
+    def running(self, x: Float[Array, " m"]) -> Float[Array, " m"]:
         """A segmented scan: exact, where a difference of running sums over all rays would lose its digits."""
         first = jnp.concatenate([jnp.ones(1, bool), self.ray[1:] != self.ray[:-1]])
 
@@ -59,15 +60,14 @@ class Packed:
 
         return jax.lax.associative_scan(add, (first, x))[1]
 
-    def total(self, x: Float[Array, "m"]) -> Float[Array, "r"]:
+    def total(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
         return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
 
     def along_rays(self, x: Float[Array, "r 3"]) -> Float[Array, "m 3"]:
         return x[self.ray]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Intervals:
     """What a stage knows of its intervals, in the layout: weights, and where they begin and end in world units."""
 
@@ -77,8 +77,7 @@ class Intervals:
     layout: Dense | Packed
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Rendering:
     """What a stage of the renderer gives for each ray.
 

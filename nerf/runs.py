@@ -1,4 +1,4 @@
-"""What a run folder holds, and reading it back: config.json, scene.json, metrics.jsonl, checkpoints/, eval/, results.json."""
+"""What a run folder holds, and reading it back: config, scene, metrics, checkpoints, pictures, results."""
 
 import dataclasses
 import hashlib
@@ -35,6 +35,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
+    """`write_atomically` of data as JSON. Raises ValueError for numbers that JSON does not have."""
     write_atomically(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -47,10 +48,12 @@ def read_json(path: Path) -> Any:
 
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
+    """Cameras as lists of numbers, exactly."""
     return {name: np.asarray(getattr(cameras, name)).tolist() for name in ("c2w", "K", "distortion", "size")}
 
 
 def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
+    """The inverse of `cameras_to_json`."""
     floats = {name: np.array(data[name], np.float32) for name in ("c2w", "K", "distortion")}
     return Cameras(**floats, size=np.array(data["size"], np.int32))
 
@@ -116,7 +119,7 @@ class Run:
         splits: Mapping[str, Scene],
         tensorboard: bool = False,
     ) -> "Run":
-        """Make the run folder, or go on in it: raises ConfigError if config or scene are not those it was begun with."""
+        """Make the run folder, or go on in it; ConfigError if config or scene are not those it was begun with."""
         folder = Path(folder)
         config = json.loads(json.dumps(config))
         record = json.loads(json.dumps(scene_record(root, splits)))

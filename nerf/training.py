@@ -25,12 +25,12 @@ from nerf.evaluation import evaluate
 from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Pixels, over, pick, to_device
 from nerf.progress import Progress
+from nerf.pytrees import pytree
 from nerf.runs import Run, check_config, load_scenes
 from nerf.scenes.hull import visual_hull
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class TrainState:
     """All that training changes. `state` is what no gradient reaches: occupancy grids."""
 
@@ -78,8 +78,10 @@ def make_train_step(
     background: Sequence[float] | None,
     seed: int,
     mesh: Mesh,
-) -> Callable[[TrainState, Pixels, Float[Array, "k"]], tuple[TrainState, dict[str, Array]]]:
-    """A jitted function that takes as many steps as `progress` has entries, each the fraction of training done.
+) -> jax.stages.Wrapped:
+    """A jitted function (state, pixels, progress) -> (state, metrics).
+
+    It takes as many steps as `progress` has entries; each is the fraction of training done.
 
     Args:
       graph: the model's static half.
@@ -109,7 +111,8 @@ def make_train_step(
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
-        grads, mean_loss, error, count = gradients(state.params, state.state, rays, over(rgba, colour), colour, ray_keys)
+        target = over(rgba, colour)
+        grads, mean_loss, error, count = gradients(state.params, state.state, rays, target, colour, ray_keys)
         norms = jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)]))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
@@ -120,7 +123,7 @@ def make_train_step(
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
     @partial(jax.jit, donate_argnums=0)
-    def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, "k"]):
+    def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
         key = jax.random.fold_in(jax.random.key(seed + 1), state.step)
         refresh_occupancy(model, state.step // progress.shape[0], key)
@@ -212,9 +215,7 @@ def train(
     scores = assess(write_pictures=True)
     run.log(step, seconds, config["eval_split"], scores["mean"])
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return run.finish(
-        scores, train_seconds=seconds, compile_seconds=compile_seconds, steps=step, parameters=parameters
-    )
+    return run.finish(scores, train_seconds=seconds, compile_seconds=compile_seconds, steps=step, parameters=parameters)
 
 
 def _check_finite(metrics: Mapping[str, np.ndarray], names: Sequence[str], step: int) -> None:

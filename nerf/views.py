@@ -1,6 +1,6 @@
 """Whole images from a trained model, in chunks of bounded memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,9 @@ from nerf.cameras import Cameras, pixels_to_rays
 from nerf.model import Model
 
 
-def make_render_view(model: Model, background: tuple[float, float, float], chunk: int = 4096) -> Callable[[Cameras], dict[str, np.ndarray]]:
+def make_render_view(
+    model: Model, background: Sequence[float], chunk: int = 4096
+) -> Callable[[Cameras], dict[str, np.ndarray]]:
     """A function from one camera (no leading axes) to its picture.
 
     The picture is a dict of float32 arrays: `rgb` (h, w, 3), `opacity` (h, w), `depth` (h, w) in units of the
@@ -20,7 +22,7 @@ def make_render_view(model: Model, background: tuple[float, float, float], chunk
     so memory does not depend on the size of the image.
     """
     graph, state = nnx.split(model)
-    colour = jnp.asarray(background, jnp.float32)
+    colour = jnp.broadcast_to(jnp.asarray(background, jnp.float32), (chunk, 3))
 
     @jax.jit
     def render_chunk(state, camera: Cameras, start) -> dict[str, jax.Array]:
@@ -56,4 +58,5 @@ def colour_depth(
     if limits is None:
         limits = tuple(np.percentile(depth[there], [2, 98])) if there.any() else (0.0, 1.0)
     scaled = (depth - limits[0]) / max(limits[1] - limits[0], 1e-9)
-    return np.where(there[..., None], matplotlib.colormaps["inferno"](0.95 - 0.85 * np.clip(scaled, 0, 1))[..., :3], 0.0)
+    colours = matplotlib.colormaps["inferno"](0.95 - 0.85 * np.clip(scaled, 0.0, 1.0))[..., :3]
+    return np.where(there[..., None], colours, 0.0)

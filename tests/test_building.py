@@ -60,9 +60,7 @@ def test_nested_sections_are_built_first():
 
 
 def test_sections_in_lists_are_built():
-    whole = make(
-        {"name": WHOLE, "part": 0, "parts": [{"name": PART, "size": n} for n in (1, 2)] + [7]}, seed=9
-    )
+    whole = make({"name": WHOLE, "part": 0, "parts": [{"name": PART, "size": n} for n in (1, 2)] + [7]}, seed=9)
     assert [part.size for part in whole.parts[:2]] == [1, 2] and whole.parts[2] == 7
     assert {part.seed for part in whole.parts[:2]} == {9}
 
@@ -130,9 +128,7 @@ def test_outside_the_package_only_with_a_plugin():
     assert make({"name": PART, "size": 3}).size == 3
 
 
-@pytest.mark.parametrize(
-    "name", ["os:system", "nerfstudio:x", "nerf_evil.module:x", ".nerf:x", ":x", "builtins:eval"]
-)
+@pytest.mark.parametrize("name", ["os:system", "nerfstudio:x", "nerf_evil.module:x", ".nerf:x", ":x", "builtins:eval"])
 def test_what_lies_outside_is_never_imported(name):
     before = set(sys.modules)
     assert "outside the package" in refusal(resolve, name)
@@ -156,9 +152,7 @@ def test_a_bad_path_gets_a_hint():
     assert "package.module:attribute" in refusal(build, {"name": 5})
 
 
-@pytest.mark.parametrize(
-    "name", ["nerf..building:build", "nerf.building.:build", "nerf.building:", "nerf.a\0b:c"]
-)
+@pytest.mark.parametrize("name", ["nerf..building:build", "nerf.building.:build", "nerf.building:", "nerf.a\0b:c"])
 def test_a_mangled_path_is_refused(name):
     refusal(resolve, name)
 

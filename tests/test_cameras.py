@@ -24,9 +24,7 @@ def random_cameras(shape, seed=0, distortion=FOX) -> Cameras:
     count = int(np.prod(shape))
     rotation = np.stack([random_rotation(rng) for _ in range(count)]).reshape(*shape, 3, 3)
     c2w = np.concatenate([rotation, rng.normal(size=(*shape, 3, 1))], -1)
-    K = intrinsics(
-        rng.uniform(80, 120, shape), rng.uniform(80, 120, shape), np.full(shape, 47.0), np.full(shape, 33.0)
-    )
+    K = intrinsics(rng.uniform(80, 120, shape), rng.uniform(80, 120, shape), np.full(shape, 47.0), np.full(shape, 33.0))
     arrays = (c2w, K, np.broadcast_to(distortion, (*shape, 4)))
     return Cameras(*(jnp.asarray(a, jnp.float32) for a in arrays), size=jnp.full((*shape, 2), 100))
 

@@ -23,7 +23,10 @@ def edges_of(rng, shape, n, length):
 @settings(max_examples=25, deadline=None)
 def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(shape, density, length, n, seed):
     t = edges_of(np.random.default_rng(seed), shape, n, length)
-    quantities = {"density": jnp.full((*shape, n), density), "rgb": jnp.broadcast_to(jnp.array([0.2, 0.5, 0.9]), (*shape, n, 3))}
+    quantities = {
+        "density": jnp.full((*shape, n), density),
+        "rgb": jnp.broadcast_to(jnp.array([0.2, 0.5, 0.9]), (*shape, n, 3)),
+    }
     tau = VolumeDensity()(quantities, jnp.diff(t, axis=-1))
     rendering = composite(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
     opacity = 1 - np.exp(-density * length)
@@ -91,7 +94,12 @@ def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
 
 def test_every_quantity_is_composited_by_its_name():
     tau = jnp.array([0.5, 1.0])
-    quantities = {"density": tau, "rgb": jnp.zeros((2, 3)), "label": jnp.array([[1.0, 0.0], [0.0, 1.0]]), "one": jnp.ones(2)}
+    quantities = {
+        "density": tau,
+        "rgb": jnp.zeros((2, 3)),
+        "label": jnp.array([[1.0, 0.0], [0.0, 1.0]]),
+        "one": jnp.ones(2),
+    }
     rendering = composite(quantities, tau, jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0]), jnp.zeros(3))
     weights = weights_from_tau(tau)
     assert set(rendering.extras) == {"label", "one"}

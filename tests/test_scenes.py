@@ -737,9 +737,7 @@ def relative_poses(c2w: np.ndarray) -> np.ndarray:
     return np.concatenate([rotation.T @ c2w[:, :, :3], ((c2w[:, :, 3] - position) @ rotation)[..., None]], -1)
 
 
-@pytest.mark.parametrize(
-    "write, channels", [(write_blender, 4), (write_nerfstudio, 3), (write_nerfstudio, 4)]
-)
+@pytest.mark.parametrize("write, channels", [(write_blender, 4), (write_nerfstudio, 3), (write_nerfstudio, 4)])
 def test_a_moved_scene_has_the_same_normalised_cameras(tmp_path, write, channels):
     """Rotated, scaled by 37 and shifted in its file, a scene is the same up to rotation."""
     move = Similarity(37.0, random_rotation(3), np.array([500.0, -300.0, 40.0]))
@@ -765,9 +763,7 @@ def test_poses_back_are_the_file_s(tmp_path, write):
     poses = [move.poses(pose) for pose in ring(9)]
     scene = scenes.load(write(tmp_path, poses=poses), "train")
     back = scene.transform.poses_back(np.float64(scene.cameras.c2w))
-    file = np.stack(poses)[
-        [int(name[-1]) if write is write_blender else int(name[7:10]) for name in scene.names]
-    ]
+    file = np.stack(poses)[[int(name[-1]) if write is write_blender else int(name[7:10]) for name in scene.names]]
     np.testing.assert_allclose(back[..., :3], file[..., :3], atol=1e-6)
     np.testing.assert_allclose(back[..., 3], file[..., 3], atol=1e-6 * np.abs(file[..., 3]).max())
 
@@ -886,9 +882,7 @@ def synthetic_rays(scene: Scene, view: int):
     size = int(scene.cameras.size[view, 0])
     y, x = np.mgrid[:size, :size] + 0.5
     pixels = jnp.asarray(np.stack([x, y], -1).reshape(-1, 2), jnp.float32)
-    cameras = jax.tree.map(
-        lambda a: jnp.broadcast_to(jnp.asarray(a[view]), (size**2, *a.shape[1:])), scene.cameras
-    )
+    cameras = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a[view]), (size**2, *a.shape[1:])), scene.cameras)
     return pixels_to_rays(cameras, pixels)
 
 

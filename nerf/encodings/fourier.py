@@ -23,7 +23,8 @@ class Fourier:
         return 3 * (2 * self.num_freqs + self.include_input)
 
     def __call__(self, x: Float[Array, "*b 3"]) -> Float[Array, "*b f"]:
-        angles = jnp.pi * 2.0 ** jnp.arange(self.num_freqs)[:, None] * x[..., None, :]  # (*b, L, 3)
+        scales = (jnp.pi * 2.0 ** jnp.arange(self.num_freqs)).reshape(*[1] * (x.ndim - 1), self.num_freqs, 1)
+        angles = scales * x[..., None, :]  # (*b, L, 3)
         waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -2)  # (*b, L, 2, 3): Equation 4.
         features = waves.reshape(*x.shape[:-1], 6 * self.num_freqs)
         return jnp.concatenate([x, features], -1) if self.include_input else features

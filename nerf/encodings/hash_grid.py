@@ -68,7 +68,7 @@ class HashGrid(nnx.Module):
         vertices = floor.astype(jnp.uint32)[:, None] + corners
         return self.rows(vertices, self.resolutions[i]) + self.offsets[i], weights
 
-    def rows(self, vertex: UInt[Array, "3 *b"], resolution: int) -> Int[Array, "*b"]:
+    def rows(self, vertex: UInt[Array, "3 ..."], resolution: int) -> Int[Array, "..."]:
         """The table row of each vertex within its level."""
         side = resolution + 1
         if side**3 <= self.table_size:
@@ -87,7 +87,8 @@ def trilinear(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 8 #n"], Float[Arra
 def simplex(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 4 n"], Float[Array, "4 n"]]:
     """The 4 vertices of the Kuhn simplex around a point and its barycentric weights.
 
-    Sort f_a >= f_b >= f_c: the vertices are 0, e_a, e_a + e_b and (1, 1, 1), their weights 1 - f_a, f_a - f_b, f_b - f_c and f_c.
+    Sort f_a >= f_b >= f_c: the vertices are 0, e_a, e_a + e_b and (1, 1, 1), and their weights are 1 - f_a, f_a - f_b,
+    f_b - f_c and f_c.
     """
     x, y, z = f
     first = jnp.stack([(x >= y) & (x >= z), (y > x) & (y >= z), (z > x) & (z > y)])

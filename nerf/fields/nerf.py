@@ -1,12 +1,11 @@
 """The network of NeRF (Mildenhall et al., 2003.08934, appendix A)."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from nerf.encodings import Encoding
 from nerf.fields.parts import MLP
 
 
@@ -26,8 +25,8 @@ class NeRFField(nnx.Module):
 
     def __init__(
         self,
-        encoding: Callable,
-        direction_encoding: Callable,
+        encoding: Encoding,
+        direction_encoding: Encoding,
         width: int = 256,
         depth: int = 8,
         skip: int = 5,

@@ -1,12 +1,11 @@
 """The small two-part network behind a grid encoding (instant-ngp, 2201.05989, section 5.4)."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from nerf.encodings import Encoding
 from nerf.fields.parts import MLP, truncated_exp
 
 
@@ -24,8 +23,8 @@ class NGPField(nnx.Module):
 
     def __init__(
         self,
-        encoding: Callable,
-        direction_encoding: Callable,
+        encoding: Encoding,
+        direction_encoding: Encoding,
         width: int = 64,
         colour_depth: int = 2,
         features: int = 15,

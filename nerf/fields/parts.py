@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 @jax.custom_jvp
 def truncated_exp(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """exp(x), held at exp(15) above 15, with a slope that never vanishes there, so that a huge density can come back."""
+    """exp(x), held at exp(15) above 15, where its slope does not vanish, so that a huge density can come back."""
     return jnp.exp(jnp.minimum(x, 15.0))
 
 

@@ -14,9 +14,7 @@ SPLITS = ("train", "val", "test")
 
 def formats() -> dict[str, ModuleType]:
     """Every module of this package that has `recognise` and `load`, by name."""
-    modules = {
-        m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)
-    }
+    modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
     return {name: module for name, module in modules.items() if hasattr(module, "recognise")}
 
 
@@ -35,13 +33,9 @@ def load(root: str | Path, split: str, max_side: int = 1024, validation: bool = 
     if max_side < 1:
         raise SceneError([Problem("max_side", "", f"{max_side} leaves no pixel", "give 1 or more")])
     if not root.is_dir():
-        raise SceneError(
-            [Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")]
-        )
+        raise SceneError([Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")])
     found = [module for module in formats().values() if module.recognise(root)]
     if not found:
         expected = "transforms.json or transforms_train.json"
-        raise SceneError(
-            [Problem(str(root), "", f"no scene in it ({expected})", f"known: {', '.join(formats())}")]
-        )
+        raise SceneError([Problem(str(root), "", f"no scene in it ({expected})", f"known: {', '.join(formats())}")])
     return found[0].load(root, split, max_side=max_side, validation=validation)

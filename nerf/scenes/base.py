@@ -119,9 +119,7 @@ class Scene:
 
     def digest(self) -> str:
         """sha256 of pixels, cameras and names: equal if and only if training would see the same scene."""
-        sha = hashlib.sha256(
-            json.dumps([list(self.names), self.transform.to_json(), self.unbounded]).encode()
-        )
+        sha = hashlib.sha256(json.dumps([list(self.names), self.transform.to_json(), self.unbounded]).encode())
         for image in self.images:
             sha.update(str(image.shape).encode())
             sha.update(np.ascontiguousarray(image).data)

@@ -9,6 +9,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", "")
 
 
 def recognise(root: Path) -> bool:
+    """Whether a folder is of this format."""
     return (root / "transforms_train.json").is_file()
 
 
@@ -36,9 +37,7 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         file = f"transforms_{split}.json"
         raise SceneError([Problem(file, "", "no such file", f"a Blender scene needs one for '{split}'")])
     if not frames:
-        raise SceneError(
-            [Problem("transforms_train.json", "frames", "too few to leave any out", "add images")]
-        )
+        raise SceneError([Problem("transforms_train.json", "frames", "too few to leave any out", "add images")])
     return to_scene(frames, transform, root, max_side, not bounded, notes)
 
 

@@ -46,18 +46,14 @@ def read_transforms(path: Path) -> dict[str, Any]:
             raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
         data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_duplicates)
     except OSError as error:
-        raise SceneError(
-            [Problem(path.name, "", error.strerror or str(error), "check the scene folder")]
-        ) from error
+        raise SceneError([Problem(path.name, "", error.strerror or str(error), "check the scene folder")]) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, SceneError):
             raise
         raise SceneError([Problem(path.name, "", f"not valid JSON ({error})", "export it again")]) from error
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
-        raise SceneError(
-            [Problem(path.name, "frames", "no list of frames", "each frame: file_path, transform_matrix")]
-        )
+        raise SceneError([Problem(path.name, "frames", "no list of frames", "each frame: file_path, transform_matrix")])
     return data
 
 
@@ -87,9 +83,7 @@ def check_frames(
     missing = [problem for problem in problems if problem.reason == "no such image"]
     uses = Counter(frame.path for frame in frames)
     for name in dict.fromkeys(frame.name for frame in frames if uses[frame.path] > 1):
-        problems.append(
-            Problem(file, name, "the same image is listed more than once", "keep one pose for it")
-        )
+        problems.append(Problem(file, name, "the same image is listed more than once", "keep one pose for it"))
     notes = []
     if missing and frames and len(missing) <= max_missing * total:
         problems = [problem for problem in problems if problem not in missing]
@@ -123,9 +117,7 @@ def _check_frame(
 
     matrix = _matrix(entry.get("transform_matrix"))
     if matrix is None:
-        report(
-            "transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", "camera-to-world, OpenGL axes"
-        )
+        report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", "camera-to-world, OpenGL axes")
     else:
         problems.extend(check_poses(matrix[None], file, [f"{key}.transform_matrix"]))
     name, path = _locate(entry.get("file_path"), root, suffixes, report)
@@ -167,9 +159,7 @@ def _matrix(value: Any) -> np.ndarray | None:
         return None
     if not all(isinstance(row, list) and len(row) == 4 for row in value):
         return None
-    if any(
-        not isinstance(x, int | float) or isinstance(x, bool) or abs(x) > 1e12 for row in value for x in row
-    ):
+    if any(not isinstance(x, int | float) or isinstance(x, bool) or abs(x) > 1e12 for row in value for x in row):
         return None
     matrix = np.array(value, np.float64)
     rigid = np.allclose(matrix[3:], [0.0, 0.0, 0.0, 1.0], atol=1e-3, equal_nan=True)
@@ -182,22 +172,23 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
     What is wrong goes to `report`; then the result means nothing.
     """
     wide, high = size
-    given = {key: _number(keys[key]) for key in INTRINSICS if key in keys}
-    for key, value in given.items():
+    given: dict[str, float] = {}
+    for key in (key for key in INTRINSICS if key in keys):
+        value = _number(keys[key])
         if value is None or (value < 1e-6 and key not in ("cx", "cy")):
             report(key, f"{keys[key]!r} is not a positive number", "pixels, or radians for camera_angle_x")
             return np.eye(3), np.zeros(4)
+        given[key] = value
     w, h = given.get("w", float(wide)), given.get("h", float(high))
     fx, fy = _focal(given, w)
-    K = np.diag([wide / w, high / h, 1.0]) @ intrinsics(
+    K = np.diag(np.array([wide / w, high / h, 1.0])) @ intrinsics(
         fx, fy, given.get("cx", w / 2), given.get("cy", h / 2)
     )
-    coefficients = [_number(keys.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2")]
+    distortion = [_number(keys.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2")]
+    coefficients = [value or 0.0 for value in distortion]
     model = keys.get("camera_model", "OPENCV")
     if abs(w / h * high / wide - 1) > 0.02:
-        report(
-            "w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image"
-        )
+        report("w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image")
     elif not fx:
         report("fl_x", "no focal length", "give fl_x in pixels or camera_angle_x in radians")
     elif not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
@@ -208,15 +199,13 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
         report("camera_model", f"{model!r} is not supported", "undistort the images to OPENCV or PINHOLE")
     elif keys.get("is_fisheye"):
         report("is_fisheye", "fisheye lenses are not supported", "undistort the images to OPENCV or PINHOLE")
-    elif any(value is None for value in coefficients):
+    elif None in distortion:
         report("k1", "distortion is not a number", "write k1, k2, p1, p2 of OpenCV's model")
     elif any(keys.get(key) for key in ("k3", "k4")):
         report("k3", "only k1, k2, p1, p2 are supported", "undistort the images")
     elif not _one_to_one(K, size, coefficients):
-        report(
-            "k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images"
-        )
-    return K, np.array([value or 0.0 for value in coefficients])
+        report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
+    return K, np.array(coefficients)
 
 
 def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:

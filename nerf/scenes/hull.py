@@ -1,4 +1,4 @@
-"""Where matter can be, from silhouettes alone: the visual hull of a scene with transparent backgrounds (Laurentini 1994)."""
+"""Where matter can be, from silhouettes alone: the visual hull of a scene with transparency (Laurentini 1994)."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,10 +10,13 @@ def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.nd
     """Cells of [-1, 1]^3 that no view sees as wholly transparent.
 
     A cell stands if the square around its picture holds a pixel with alpha > 0, or leaves the image, in every view, so
-    that nothing visible is ever carved. Cells are subdivided from `coarsest`; `resolution` is a power of two times it.
+    that nothing visible is ever carved. Cells are subdivided from the `resolution`, halved while it is even and above
+    `coarsest`.
     """
     tables = [_counts(image[..., 3] > 0) for image in scene.images]
-    n = min(coarsest, resolution)
+    n = resolution
+    while n > coarsest and n % 2 == 0:
+        n //= 2
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
     while True:
         for view, table in enumerate(tables):
@@ -35,7 +38,7 @@ def _counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h+1 w+1"]:
 
 def _may_hold(
     scene: Scene, view: int, table: np.ndarray, centres: Float[np.ndarray, "m 3"], radius: float
-) -> Bool[np.ndarray, "m"]:
+) -> Bool[np.ndarray, " m"]:
     """Whether a ball around each centre may be seen as matter in a view; True for what leaves the image."""
     c2w, K = scene.cameras.c2w[view], scene.cameras.K[view]
     width, height = scene.cameras.size[view]
@@ -43,10 +46,33 @@ def _may_hold(
     depth = -local[:, 2]
     near = depth < 2.0 * radius
     depth = np.where(near, 1.0, depth)
-    pixel = np.stack([local[:, 0], -local[:, 1]], -1) / depth[:, None] * K[[0, 1], [0, 1]] + K[:2, 2]
-    reach = (radius * max(K[0, 0], K[1, 1]) / (depth - np.where(near, 0.0, radius)) + 1.0)[:, None]
+    plane = np.stack([local[:, 0], -local[:, 1]], -1) / depth[:, None]
+    rim = np.linalg.norm(plane, axis=-1)
+    reach = radius * np.sqrt(1.0 + rim**2) / (depth - np.where(near, 0.0, radius))  # |dx - (x / z) dz| / (z - radius)
+    plane, bend = _distort(plane, rim + reach, scene.cameras.distortion[view])
+    pixel = plane * K[[0, 1], [0, 1]] + K[:2, 2]
+    reach = (reach * (1.0 + bend) * max(K[0, 0], K[1, 1]) + 1.0)[:, None]
     low, high = np.floor(pixel - reach).astype(int), np.ceil(pixel + reach).astype(int)
-    outside = (low < 0).any(-1) | (high[:, 0] > width) | (high[:, 1] > height)
+    outside = (bend >= 1.0) | (low < 0).any(-1) | (high[:, 0] > width) | (high[:, 1] > height)
     (x0, y0), (x1, y1) = np.clip(low, 0, [width, height]).T, np.clip(high, 0, [width, height]).T
     seen = table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0]
     return near | outside | (seen > 0)
+
+
+def _distort(
+    plane: Float[np.ndarray, "m 2"], rim: Float[np.ndarray, " m"], distortion: np.ndarray
+) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"]]:
+    """`nerf.cameras.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
+
+    The lens may fold where that is 1 or more: points outside the picture then seem to be inside.
+    """
+    k1, k2, p1, p2 = distortion.astype(np.float64)
+    x, y = plane.T
+    r2 = x * x + y * y
+    radial = 1.0 + r2 * (k1 + r2 * k2)
+    bent = [
+        x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
+        y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
+    ]
+    bend = 3.0 * abs(k1) * rim**2 + 5.0 * abs(k2) * rim**4 + 8.0 * (abs(p1) + abs(p2)) * rim
+    return np.stack(bent, -1), bend

@@ -11,9 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nerf.scenes.base import Problem, SceneError
 
-MAX_PIXELS = (
-    80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
-)
+MAX_PIXELS = 80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
 # Others are not tried: Pillow would run Ghostscript for an EPS file, and cuts a 16-bit TIFF to 8 bits.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 

@@ -11,6 +11,7 @@ FILE = "transforms.json"
 
 
 def recognise(root: Path) -> bool:
+    """Whether a folder is of this format."""
     return (root / FILE).is_file()
 
 
@@ -40,9 +41,7 @@ def load(
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
-        raise SceneError(
-            [Problem(FILE, f"{split}_filenames", f"no view in split '{split}'", "add images to it")]
-        )
+        raise SceneError([Problem(FILE, f"{split}_filenames", f"no view in split '{split}'", "add images to it")])
     transform = normalise(frames, bounded, level=True)
     return to_scene(splits[split], transform, root, max_side, not bounded, notes)
 
@@ -66,13 +65,9 @@ def _named(data: dict[str, Any], key: str) -> set[str]:
     """The images that a list of the file names; each must be one of its frames (perhaps missing on disk)."""
     names = data.get(key) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SceneError(
-            [Problem(FILE, key, "not a list of image names", "write the file_path of its frames")]
-        )
+        raise SceneError([Problem(FILE, key, "not a list of image names", "write the file_path of its frames")])
     known = {posixpath.normpath(entry["file_path"]) for entry in data["frames"]}
     wanted = {posixpath.normpath(name) for name in names}
     if strange := sorted(wanted - known):
-        raise SceneError(
-            [Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it") for name in strange]
-        )
+        raise SceneError([Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it") for name in strange])
     return wanted

@@ -27,10 +27,12 @@ MOVED = Similarity(0.5, rotation_to_z(np.array([0.3, -0.5, 0.6])), np.array([0.2
 
 def field(points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Float[Array, "..."]]:
     """The balls as a field that the volume renderer can be given in place of a network."""
-    offset = points[..., None, :] - jnp.asarray(CENTRES, points.dtype)
-    inside = (jnp.sum(offset**2, -1) < jnp.asarray(RADII**2, points.dtype)).astype(points.dtype)
+    batch = (1,) * (points.ndim - 1)
+    offset = points[..., None, :] - jnp.asarray(CENTRES, points.dtype).reshape(*batch, 3, 3)
+    inside = jnp.sum(offset**2, -1) < jnp.asarray(RADII**2, points.dtype).reshape(*batch, 3)
+    inside = inside.astype(points.dtype)
     return {
-        "density": (inside * jnp.asarray(DENSITIES, points.dtype)).sum(-1),
+        "density": jnp.einsum("...i,i->...", inside, jnp.asarray(DENSITIES, points.dtype)),
         "rgb": jnp.einsum("...i,ic->...c", inside, jnp.asarray(COLOURS, points.dtype)),
     }
 
@@ -71,15 +73,11 @@ def load(
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     cameras = Cameras(
         c2w=c2w.astype(np.float32),
-        K=np.tile(intrinsics(FOCAL * size, FOCAL * size, size / 2, size / 2), (views, 1, 1)).astype(
-            np.float32
-        ),
+        K=np.tile(intrinsics(FOCAL * size, FOCAL * size, size / 2, size / 2), (views, 1, 1)).astype(np.float32),
         distortion=np.zeros((views, 4), np.float32),
         size=np.full((views, 2), size, np.int32),
     )
-    images = [
-        _rgba(*picture(np.broadcast_to(pose[:, 3], local.shape), local @ pose[:, :3].T)) for pose in c2w
-    ]
+    images = [_rgba(*picture(np.broadcast_to(pose[:, 3], local.shape), local @ pose[:, :3].T)) for pose in c2w]
     names = [f"{split}/{i:03d}" for i in range(views)]
     return Scene(images, cameras, names, MOVED if moved else Similarity(), unbounded=False)
 

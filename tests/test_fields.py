@@ -1,0 +1,152 @@
+"""Fields keep their contract, whichever network they are, and the parts they share do what they say."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nerf.encodings.fourier import Fourier
+from nerf.encodings.hash_grid import HashGrid
+from nerf.encodings.spherical_harmonics import SphericalHarmonics
+from nerf.fields.nerf import NeRFField
+from nerf.fields.ngp import NGPField
+from nerf.fields.parts import MLP, truncated_exp
+
+BATCHES = [(), (1,), (3, 1, 2)]
+
+
+def nerf_field(dtype="float32", seed=0):
+    return NeRFField(Fourier(4), Fourier(2), width=16, depth=4, skip=2, dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def ngp_field(dtype="float32", seed=0):
+    grid = HashGrid(2, 2, 8, 4, 8, rngs=nnx.Rngs(seed))
+    grid.table[...] = grid.table[...] * 1e4  # as after some training
+    return NGPField(grid, SphericalHarmonics(3), width=16, dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+FIELDS = pytest.mark.parametrize("make", [nerf_field, ngp_field])
+
+
+@functools.cache
+def predict(make, dtype="float32"):
+    """What a field says of `inputs((60,))`, and of the same points seen from behind."""
+    points, viewdirs = inputs((60,))
+    apply = jax.jit(make(dtype))
+    return apply(points, viewdirs), apply(points, -viewdirs)
+
+
+def inputs(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(*shape, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return jnp.asarray(rng.uniform(-1, 1, (*shape, 3)), jnp.float32), jnp.asarray(directions, jnp.float32)
+
+
+@FIELDS
+@pytest.mark.parametrize("shape", BATCHES)
+def test_a_field_predicts_density_and_colour_of_every_point_alike_under_jit(make, shape):
+    points, viewdirs = inputs((60,))
+    count = int(np.prod(shape))
+    got = jax.jit(make())(points[:count].reshape(*shape, 3), viewdirs[:count].reshape(*shape, 3))
+    assert got["density"].shape == shape
+    assert got["rgb"].shape == (*shape, 3)
+    expected = predict(make)[0]
+    np.testing.assert_allclose(got["density"].reshape(-1), expected["density"][:count], rtol=1e-4)
+    np.testing.assert_allclose(got["rgb"].reshape(-1, 3), expected["rgb"][:count], rtol=1e-4)
+
+
+@FIELDS
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_densities_are_not_negative_and_colours_lie_between_0_and_1(make, dtype):
+    field = make(dtype)
+    for layer in [layer for name, layer in nnx.iter_graph(field) if isinstance(layer, nnx.Linear)]:
+        layer.kernel[...] = layer.kernel[...] * 3.0  # far from the tame start
+    got = jax.jit(field)(*inputs((60,)))
+    assert got["density"].dtype == got["rgb"].dtype == jnp.float32
+    assert (np.asarray(got["density"]) >= 0).all()
+    assert ((np.asarray(got["rgb"]) >= 0) & (np.asarray(got["rgb"]) <= 1)).all()
+    assert np.ptp(got["rgb"]) > 0.5
+
+
+@FIELDS
+def test_density_alone_is_the_density_of_the_whole(make):
+    density = jax.jit(make().density)(inputs((60,))[0])
+    np.testing.assert_allclose(density, predict(make)[0]["density"], rtol=1e-5)
+
+
+@FIELDS
+def test_colour_depends_on_where_one_looks_from_and_density_does_not(make):
+    one, other = predict(make)
+    np.testing.assert_array_equal(one["density"], other["density"])
+    assert np.abs(one["rgb"] - other["rgb"]).max() > 1e-3
+
+
+@FIELDS
+def test_both_outputs_depend_on_the_point(make):
+    points, viewdirs = inputs((60,))
+    got = jax.jit(make())(points, jnp.broadcast_to(viewdirs[:1], viewdirs.shape))
+    assert np.ptp(got["density"]) > 1e-2
+    assert np.ptp(got["rgb"], axis=0).min() > 1e-2
+
+
+@FIELDS
+def test_bfloat16_is_float32_but_for_its_rounding(make):
+    exact, rounded = (predict(make, dtype)[0] for dtype in ("float32", "bfloat16"))
+    np.testing.assert_allclose(rounded["density"], exact["density"], rtol=0.1, atol=0.02)
+    np.testing.assert_allclose(rounded["rgb"], exact["rgb"], atol=0.02)
+    assert np.abs(rounded["rgb"] - exact["rgb"]).max() > 0  # it is not float32 by another name
+
+
+@FIELDS
+def test_gradients_reach_every_parameter_and_are_finite(make):
+    points, viewdirs = inputs((60,))
+    graph, params = nnx.split(make())
+
+    def total(params):
+        got = nnx.merge(graph, params)(points, viewdirs)
+        return got["density"].sum() + jnp.square(got["rgb"]).sum()
+
+    for gradient in jax.tree.leaves(jax.jit(jax.grad(total))(params)):
+        assert jnp.isfinite(gradient).all()
+        assert (gradient != 0).any()
+
+
+def test_the_encoded_point_enters_again_at_the_skip_layer():
+    field = nerf_field()
+    points, viewdirs = inputs((20,))
+    before_skip, skip = field.trunk.layers[1], field.trunk.layers[2]
+    assert [layer.kernel.shape[0] for layer in field.trunk.layers] == [27, 16, 16 + 27, 16]
+    before_skip.kernel[...] = jnp.zeros_like(before_skip.kernel[...])  # the only way left is around
+    assert np.ptp(field(points, viewdirs)["density"]) > 1e-3
+    skip.kernel[...] = skip.kernel[...].at[16:].set(0.0)
+    assert np.ptp(field(points, viewdirs)["density"]) == 0.0
+
+
+@pytest.mark.parametrize("skip", [(), (1,), (1, 2)])
+def test_a_multilayer_perceptron_is_the_textbooks(skip):
+    mlp = MLP([5, 7, 6, 2], skip=skip, rngs=nnx.Rngs(0))
+    for i, layer in enumerate(mlp.layers):
+        layer.bias[...] = jnp.linspace(-0.2, 0.1 * (i + 1), layer.bias.shape[0])
+    x = first = np.random.default_rng(0).normal(size=(10, 5))
+    for i, layer in enumerate(mlp.layers):
+        x = np.concatenate([x, first], -1) if i in skip else x
+        x = x @ np.asarray(layer.kernel[...], np.float64) + np.asarray(layer.bias[...])
+        x = np.maximum(x, 0) if i < 2 else x
+    np.testing.assert_allclose(mlp(jnp.asarray(first, jnp.float32)), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", BATCHES)
+def test_truncated_exp_is_exp_and_its_own_slope_up_to_where_it_is_held(shape):
+    x = jnp.asarray(np.random.default_rng(0).uniform(-20, 15, shape), jnp.float32)
+    np.testing.assert_allclose(truncated_exp(x), np.exp(np.asarray(x)), rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(lambda x: truncated_exp(x).sum())(x), np.exp(np.asarray(x)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("x", [15.0, 16.0, 100.0, 1e30])
+def test_truncated_exp_is_finite_and_can_come_back_from_any_height(x):
+    value, slope = jax.jit(jax.value_and_grad(truncated_exp))(jnp.float32(x))
+    np.testing.assert_allclose([value, slope], [np.exp(15.0)] * 2, rtol=1e-5)

@@ -1,0 +1,131 @@
+"""The visual hull holds all that can be seen, and little else."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.cameras import Cameras, project
+from nerf.scenes import Scene, Similarity, synthetic
+from nerf.scenes.hull import visual_hull
+
+
+def points_in_balls(count=4000, seed=0):
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(count, 3))
+    directions *= rng.uniform(size=(count, 1)) ** (1 / 3) / np.linalg.norm(directions, axis=-1, keepdims=True)
+    ball = rng.integers(0, 3, count)
+    return synthetic.CENTRES[ball] + 0.97 * synthetic.RADII[ball, None] * directions
+
+
+def cells_of(points, resolution):
+    return tuple(np.clip((points + 1) * 0.5 * resolution, 0, resolution - 1).astype(int).T)
+
+
+def centres_of(resolution):
+    return (np.stack(np.meshgrid(*[np.arange(resolution)] * 3, indexing="ij"), -1) + 0.5) * (2 / resolution) - 1
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_the_hull_of_the_balls_holds_them_and_little_of_the_empty_space(resolution):
+    hull = visual_hull(synthetic.load(None, "train", size=64, views=24), resolution)
+    assert hull.shape == (resolution,) * 3
+    assert hull[cells_of(points_in_balls(), resolution)].all()
+    offset = np.linalg.norm(centres_of(resolution)[..., None, :] - synthetic.CENTRES, axis=-1) - synthetic.RADII
+    far = offset.min(-1) > 0.2 + 2 * np.sqrt(3) / resolution
+    assert hull[far].mean() < 0.05
+    if resolution == 64:
+        balls = (4 / 3 * np.pi * synthetic.RADII**3).sum() / 8
+        assert balls < hull.mean() < 2 * balls
+
+
+def random_scene(seed, distortion=0.0):
+    """Wide lenses near the box, at random poses, with speckled masks on images of different sizes."""
+    rng = np.random.default_rng(seed)
+    views = 3
+    rotations = np.linalg.qr(rng.normal(size=(views, 3, 3)))[0]
+    rotations *= np.sign(np.linalg.det(rotations))[:, None, None]
+    c2w = np.concatenate([rotations, rng.uniform(1.0, 2.2, (views, 1, 1)) * rotations[..., 2:]], -1)
+    sizes = rng.integers(8, 40, (views, 2))
+    K = np.array([[[0.6 * w, 0, 0.45 * w], [0, 0.5 * w, 0.55 * h], [0, 0, 1]] for w, h in sizes])
+    bend = distortion * rng.uniform(-1, 1, (views, 4)) * [1.0, 0.3, 0.1, 0.1]
+    floats = {name: x.astype(np.float32) for name, x in (("c2w", c2w), ("K", K), ("distortion", bend))}
+    images = [
+        np.concatenate([np.zeros((h, w, 3)), 255 * (rng.uniform(size=(h, w, 1)) < 0.15)], -1).astype(np.uint8)
+        for w, h in sizes
+    ]
+    cameras = Cameras(**floats, size=sizes.astype(np.int32))
+    return Scene(images, cameras, [f"{i}" for i in range(views)], Similarity(), unbounded=False)
+
+
+def may_be_matter(scene, points):
+    """Points on a visible pixel, or outside the picture, in every view: the definition, by `project`."""
+    may = np.ones(len(points), bool)
+    for view, image in enumerate(scene.images):
+        camera = jax.tree.map(
+            lambda x, v=view: jnp.broadcast_to(jnp.asarray(x[v]), (len(points), *x.shape[1:])), scene.cameras
+        )
+        pixels, inside = (np.asarray(x) for x in project(camera, jnp.asarray(points, jnp.float32)))
+        x, y = np.clip(np.floor(pixels), 0, np.array(image.shape[1::-1]) - 1).astype(int).T
+        may &= ~inside | (image[y, x, 3] > 0)
+    return may
+
+
+@pytest.mark.parametrize("distortion", [0.0, 0.2])
+def test_nothing_that_every_view_may_see_is_ever_carved(distortion):
+    carved = 0
+    for seed in range(12):
+        scene = random_scene(seed, distortion)
+        points = np.random.default_rng(seed).uniform(-1, 1, (20000, 3))
+        hull = visual_hull(scene, 32)
+        may = may_be_matter(scene, points)
+        assert 0 < may.mean() < 1
+        assert hull[cells_of(points, 32)][may].all()
+        carved += (~hull).mean()
+    assert carved > 0  # the law is not kept by doing nothing
+
+
+def test_distortion_is_followed():
+    """Matter at the rim of the picture, where the lens moves it by pixels, is found where the lens puts it."""
+    scene = synthetic.load(None, "train", size=64, views=8)
+    lens = np.array([-0.4, 0.1, 0.01, -0.01], np.float32)
+    scene = dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, distortion=np.tile(lens, (8, 1))))
+    points = np.random.default_rng(0).uniform(-0.04, 0.04, (500, 3)) + [0.6, 0.5, 0.0]
+    images = []
+    for view in range(8):
+        camera = jax.tree.map(lambda x, v=view: jnp.broadcast_to(jnp.asarray(x[v]), (500, *x.shape[1:])), scene.cameras)
+        x, y = np.floor(project(camera, jnp.asarray(points, jnp.float32))[0]).astype(int).clip(0, 63).T
+        image = np.zeros((64, 64, 4), np.uint8)
+        image[y, x] = 255
+        images.append(image)
+    hull = visual_hull(dataclasses.replace(scene, images=images), 32)
+    assert hull[cells_of(points, 32)].all()
+    assert hull.mean() < 0.02
+
+
+def test_a_view_that_sees_nothing_empties_what_it_covers_and_full_views_carve_nothing():
+    scene = synthetic.load(None, "train", size=16, views=4)
+    full = [np.full_like(image, 255) for image in scene.images]
+    assert visual_hull(dataclasses.replace(scene, images=full), 16).all()
+    blind = [*full[:3], np.zeros_like(full[0])]
+    hull = visual_hull(dataclasses.replace(scene, images=blind), 16)
+    middle = np.linalg.norm(centres_of(16), axis=-1) < 0.5  # a lens of 1.5 widths sees 1 / 3 of its distance, 3
+    assert not hull[middle].any()
+
+
+def test_finer_hulls_lie_inside_coarser_ones():
+    scene = synthetic.load(None, "train", size=32, views=8)
+    for coarse in (8, 16, 32):
+        blocks = visual_hull(scene, coarse).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        fine = visual_hull(scene, 2 * coarse)
+        assert not (fine & ~blocks).any()
+        assert fine.sum() < blocks.sum()
+
+
+@pytest.mark.parametrize("resolution", [1, 5, 24, 48])
+def test_any_resolution_is_the_one_that_was_asked_for(resolution):
+    hull = visual_hull(synthetic.load(None, "train", size=32, views=8), resolution)
+    assert hull.shape == (resolution,) * 3
+    assert hull[cells_of(points_in_balls(500), resolution)].all()

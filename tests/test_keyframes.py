@@ -1,0 +1,188 @@
+"""Keyframe files: what is read, the path through it, what is written, and errors."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
+
+from nerf import keyframes
+from nerf.keyframes import PathError, read_keyframes, save_keyframes
+from nerf.paths import NAMES, make_path
+
+
+def write(tmp_path, data):
+    file = tmp_path / "path.json"
+    file.write_text(data if isinstance(data, str) else json.dumps(data))
+    return file
+
+
+def keys_of(c2w, **more):
+    return [{"c2w": pose.tolist(), **{k: float(v[i]) for k, v in more.items()}} for i, pose in enumerate(c2w)]
+
+
+def through(file, transform=IDENTITY, frames=None):
+    keys = read_keyframes(file)
+    return keys.path(transform, frames or keys.frames)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exported_keyframes_read_back_as_the_same_cameras(name, tmp_path):
+    transform, train = a_similarity(), training(name)
+    cameras = make_path(name, train, transform, frames=31, focal=50.0)
+    file = tmp_path / "path.json"
+    save_keyframes(file, cameras, transform, fps=12.0)
+    keys = read_keyframes(file)
+    np.testing.assert_allclose(keys.c2w, transform.poses_back(cameras.c2w.astype(float)), atol=1e-9)
+    assert keys.fps == 12.0
+    again = make_path(file, train, transform)
+    np.testing.assert_allclose(again.c2w, cameras.c2w, atol=1e-5)
+    np.testing.assert_allclose(again.K, cameras.K, rtol=1e-5)
+    assert [p.name for p in tmp_path.iterdir()] == ["path.json"]
+
+
+def test_keyframes_without_time_are_passed_at_constant_speed(tmp_path):
+    views = ring(n=40, turns=0.9)[np.array([0, 3, 5, 10, 18, 25, 31, 39])]
+    c2w, fov = through(write(tmp_path, {"keyframes": keys_of(views), "fps": 20, "seconds": 6}))
+    assert len(c2w) == 120 and fov is None
+    np.testing.assert_allclose(steps(c2w), steps(c2w).mean(), rtol=0.05)
+    np.testing.assert_allclose(c2w[[0, -1]], views[[0, -1]], atol=1e-9)
+
+
+def test_times_and_fields_of_view_are_kept(tmp_path):
+    views, times, fovs = ring(n=40)[:4], [1.0, 2.0, 2.5, 5.0], [40.0, 50.0, 60.0, 90.0]
+    file = write(tmp_path, {"keyframes": keys_of(views, time=times, fov=fovs), "fps": 10})
+    c2w, fov = through(file)
+    assert len(c2w) == 41
+    np.testing.assert_allclose(c2w[[0, 10, 15, 40]], views, atol=1e-9)
+    np.testing.assert_allclose(fov[[0, 10, 15, 40]], fovs, rtol=1e-9)
+    cameras = make_path(file, training("orbit"), IDENTITY, height=200)
+    np.testing.assert_allclose(cameras.K[-1, 1, 1], 100.0, rtol=1e-6)  # 90 degrees of 200 pixels
+    cameras = make_path(file, training("orbit"), IDENTITY, focal=33.0)
+    np.testing.assert_allclose(cameras.K[:, [0, 1], [0, 1]], 33.0)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_loop_of_keyframes_returns_smoothly(tmp_path, timed):
+    entries = keys_of(ring(n=8), time=np.arange(8.0)) if timed else keys_of(ring(n=8))
+    data = {"keyframes": entries, "loop": True, "fps": 10} | ({} if timed else {"seconds": 8})
+    c2w, _ = through(write(tmp_path, data))
+    assert len(c2w) == 80 and np.isfinite(c2w).all()
+    np.testing.assert_allclose(steps(np.concatenate([c2w, c2w[:2]])), steps(c2w).mean(), rtol=0.1)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_keyframe_given_twice_is_no_trouble(tmp_path, loop):
+    views = ring(n=8)[[0, 1, 1, 2, 3, 0]]
+    c2w, fov = through(write(tmp_path, {"keyframes": keys_of(views, fov=[50.0] * 6), "loop": loop}))
+    assert np.isfinite(c2w).all()
+    np.testing.assert_allclose(c2w[0], views[0], atol=1e-9)
+    np.testing.assert_allclose(fov, 50.0)
+
+
+def test_a_turn_on_the_spot_takes_time(tmp_path):
+    angles = np.radians([0, 60, 120, 180])
+    targets = np.stack([np.cos(angles), np.sin(angles), 0 * angles], -1)
+    views = np.concatenate([look_at(np.zeros((1, 3)), target) for target in targets])
+    c2w, _ = through(write(tmp_path, {"keyframes": keys_of(views)}), frames=37)
+    turns = np.degrees(np.arccos(np.clip(np.sum(c2w[1:, :, 2] * c2w[:-1, :, 2], -1), -1, 1)))
+    np.testing.assert_allclose(turns, 5.0, rtol=0.2)
+
+
+def test_interpolation_commutes_with_the_similarity(tmp_path):
+    transform, file = a_similarity(), write(tmp_path, {"keyframes": keys_of(random_views(6))})
+    np.testing.assert_allclose(through(file, transform)[0], transform.poses(through(file)[0]), atol=1e-5)
+
+
+def nerfstudio(c2w, **more):
+    matrices = [np.vstack([pose, [0, 0, 0, 1]]).ravel().tolist() for pose in c2w]
+    path = [{"camera_to_world": matrix, "fov": 50.0, "aspect": 1.5} for matrix in matrices]
+    data = {"camera_type": "perspective", "render_height": 120, "render_width": 180, "camera_path": path}
+    return data | {"fps": 24, "seconds": 4, "keyframes": [], "is_cycle": False} | more
+
+
+def test_nerfstudio_paths_give_one_frame_an_entry(tmp_path):
+    transform, views = a_similarity(), random_views(23)  # jumps between frames stay jumps
+    cameras = make_path(write(tmp_path, nerfstudio(views)), training("orbit"), transform)
+    np.testing.assert_allclose(cameras.c2w, transform.poses(views), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(cameras.size, [(180, 120)] * 23)
+    np.testing.assert_allclose(cameras.K[:, 1, 1], 60 / math.tan(math.radians(25)), rtol=1e-6)
+
+
+def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
+    entries = keys_of(ring(n=9), fov=[40.0] * 9, time=np.arange(9.0))
+    entries[0]["c2w"] = [[1, 0], [0, 1, 2]]
+    entries[1]["c2w"] = [[str(x) for x in row] for row in entries[1]["c2w"]]
+    entries[2]["c2w"][0][0] = math.nan
+    entries[3]["c2w"] = (2 * np.array(entries[3]["c2w"])).tolist()
+    entries[4]["fov"] = 180
+    entries[5]["time"] = 0.5
+    entries[7]["c2w"] = np.vstack([entries[7]["c2w"], [0, 0, 0, 1]]).T.tolist()
+    entries[8]["fvo"] = 3
+    data = {"keyframes": entries, "loop": "yes", "fps": -1, "seconds": 3, "lop": True}
+    expected = {
+        "keyframes[0].c2w: not 3x4 or 4x4 numbers",
+        "keyframes[1].c2w: not 3x4 or 4x4 numbers",
+        "keyframes[2].c2w: numbers that are not finite",
+        "keyframes[3].c2w: rotation is not orthonormal",
+        "keyframes[4].fov: 180 is not a number between 0 and 180",
+        "fov: in 8 of 9 keyframes only",
+        "time: does not increase",
+        "keyframes[7].c2w: last row is not 0 0 0 1",
+        "keyframes[8].fvo: unknown key: did you mean 'fov'?",
+        'loop: "yes" is neither true nor false',
+        "fps: -1 is not a number",
+        "seconds: given as well as",
+        "lop: unknown key: did you mean 'loop'?",
+    }
+    file = write(tmp_path, data)
+    with pytest.raises(PathError) as caught:
+        read_keyframes(file)
+    lines = str(caught.value).split("\n")
+    assert len(lines) == len(expected)
+    for part in expected:
+        assert any(line.startswith(f"{file}: {part}") for line in lines), part
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        ("{", "not valid JSON"),
+        ("[]", "no list of keyframes"),
+        ({"frames": []}, "no list of keyframes"),
+        ({"keyframes": keys_of(ring()[:1])}, "a path needs at least two"),
+        ({"keyframes": [7, 8]}, "not an object"),
+        ({"keyframes": keys_of(ring()[[0, 0, 0]])}, "fewer than two different poses"),
+        ({"keyframes": keys_of(ring()[[0, 0, 0]]), "loop": True}, "fewer than two different poses"),
+        ({"keyframes": keys_of(ring()), "seconds": 9e5}, "is not in 1 ..."),
+        ({"keyframes": keys_of(ring()), "seconds": 0.001}, "frames: 0 is not in"),
+        (nerfstudio(ring(), camera_type="equirectangular"), "is not supported"),
+        (nerfstudio(ring(), camera_path=[{}, {}]), "camera_to_world: not"),
+    ],
+)
+def test_malformed_files_are_refused(tmp_path, data, message):
+    file = write(tmp_path, data)
+    with pytest.raises(PathError, match=message) as caught:
+        make_path(file, training("orbit"), IDENTITY)
+    assert str(caught.value).startswith(str(file))
+
+
+def test_a_missing_file_and_options_to_a_file_are_refused(tmp_path):
+    with pytest.raises(PathError, match="No such file"):
+        make_path(tmp_path / "none.json", training("orbit"), IDENTITY)
+    file = write(tmp_path, {"keyframes": keys_of(ring())})
+    with pytest.raises(PathError, match="radius: a keyframe file takes no options"):
+        make_path(file, training("orbit"), IDENTITY, radius=2.0)
+
+
+def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
+    file = write(tmp_path, "old")
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keyframes.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_keyframes(file, training("orbit"), IDENTITY)
+    assert file.read_text() == "old"

@@ -1,0 +1,195 @@
+"""Training: exact resume, the same loss on any number of devices, and a stop at the first bad number."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nerf import checkpoints, runs, training
+from nerf.building import ConfigError, build, build_inside
+from nerf.checkpoints import flatten
+from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
+from tests.conftest import ROOT
+
+
+def synthetic(name: str = "tiny", **changes) -> dict:
+    """A config on the closed-form scene, small enough for seconds."""
+    from importlib import import_module
+
+    config = import_module(f"configs.{name}").get_config()
+    config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24}
+    config.update({"steps": 40, "batch_size": 64, "save_every": 20, "log_every": 10, **changes})
+    return json.loads(config.to_json())
+
+
+def final_state(workdir) -> dict[str, np.ndarray]:
+    return checkpoints.Checkpoints(workdir / "checkpoints").read()[0]
+
+
+@pytest.mark.parametrize("name", ["tiny", "ngp"])
+def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_path, name):
+    config = small_ngp() if name == "ngp" else synthetic()
+    train(config, None, tmp_path / "whole")
+    stop = StopAfter(calls=2)
+    assert train(config, None, tmp_path / "parts", should_stop=stop) is None
+    assert 0 < final_state(tmp_path / "parts")["step"] < config["steps"]
+    train(config, None, tmp_path / "parts")
+    whole, parts = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for key in whole:
+        np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)
+
+
+class StopAfter:
+    """Asks for a stop after so many calls of the step."""
+
+    def __init__(self, calls: int):
+        self.left = calls
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def small_ngp() -> dict:
+    config = synthetic("ngp", batch_size=256, chunk=256)
+    config["model"]["stages"]["main"]["field"]["encoding"].update({"log2_table_size": 12, "num_levels": 4})
+    config["model"]["stages"]["main"]["sampler"]["num_samples"] = 48
+    config["model"]["occupancy"]["resolution"] = 32
+    return config
+
+
+def step_of(config, devices):
+    scene = build(config["scene"], root=None, split="train")
+    model = build(config["model"], rngs=nnx.Rngs(0), space=build(config["spaces"]["bounded"]))
+    optimizer = build(config["optimizer"])
+    graph, state = init_state(model, optimizer)
+    losses = build_inside(config["losses"], (), {})
+    step = make_train_step(graph, losses, optimizer, build(config["schedule"]), 64, None, 0, data_mesh(devices))
+    return step, state, training.to_device(scene)
+
+
+def test_a_step_is_a_function_of_its_arguments_alone():
+    step, state, pixels = step_of(synthetic(), jax.devices()[:1])
+    copies = [jax.tree.map(jnp.copy, state) for _ in range(2)]
+    first, second = (step(copy, pixels, jnp.zeros(3))[0] for copy in copies)
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+TWO_DEVICES = """
+import jax, jax.numpy as jnp, json
+from tests.test_training import step_of, synthetic
+assert len(jax.devices()) == 2
+losses = []
+for devices in (jax.devices()[:1], jax.devices()):
+    step, state, pixels = step_of(synthetic(), devices)
+    state, metrics = step(state, pixels, jnp.zeros(5))
+    losses.append(metrics["loss"].tolist())
+print(json.dumps(losses))
+"""
+
+
+def test_two_devices_see_the_same_losses_as_one():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+def test_a_number_that_is_not_finite_stops_training_and_names_step_and_tensor(tmp_path):
+    config = synthetic()
+    config["losses"]["colour"] = {"name": "tests.plugins:BadAfter", "limit": 0.0}
+    with pytest.raises(TrainingError, match=r"step \d+: .* is not finite"):
+        train(config, None, tmp_path, plugins=("tests",))
+    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_step_that_is_not_finite_changes_nothing():
+    config = synthetic()
+    step, state, pixels = step_of(config, jax.devices()[:1])
+    state = jax.tree.map(jnp.copy, state)
+    broken = training.dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))
+    before = [np.asarray(x) for x in jax.tree.leaves(broken.opt_state)]
+    after, metrics = step(broken, pixels, jnp.zeros(2))
+    assert int(after.step) == 0
+    assert not np.isfinite(np.asarray(metrics["loss"])).any()
+    for a, b in zip(before, jax.tree.leaves(after.opt_state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_changed_config_is_refused_on_resume_with_key_and_both_values(tmp_path):
+    train(synthetic(), None, tmp_path)
+    with pytest.raises(ConfigError, match=r"batch_size: 64 -> 32"):
+        train(synthetic(batch_size=32), None, tmp_path)
+    with pytest.raises(ConfigError, match="another scene"):
+        config = synthetic()
+        runs.write_json(tmp_path / "config.json", {**config, "scene": {**config["scene"], "seed": 1}})
+        config["scene"]["seed"] = 1
+        train(config, None, tmp_path)
+
+
+def test_more_steps_continue_a_finished_run(tmp_path):
+    train(synthetic(), None, tmp_path)
+    results = train(synthetic(steps=60), None, tmp_path)
+    assert results["steps"] == 60
+
+
+def test_numbers_of_steps_that_do_not_fit_are_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match="log_every, save_every"):
+        train(synthetic(log_every=7, save_every=13), None, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_run_folder_explains_itself(tmp_path):
+    results = train(synthetic(), None, tmp_path, tensorboard=True)
+    assert {"config.json", "scene.json", "metrics.jsonl", "results.json", "eval", "checkpoints"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
+    assert {"step", "seconds", "split", "psnr", "ssim"} <= lines[-1].keys()
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored == json.loads(json.dumps(results))
+    assert {
+        "psnr",
+        "ssim",
+        "per_image",
+        "train_seconds",
+        "steps",
+        "parameters",
+        "protocol",
+        "versions",
+        "device",
+    } <= set(stored)
+    assert len(list((tmp_path / "eval").glob("*.png"))) == stored["protocol"]["views"] == len(stored["per_image"])
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_moved_run_renders_what_it_did(tmp_path):
+    from nerf.views import make_render_view
+
+    train(synthetic(), None, tmp_path / "a")
+    first = runs.load_run(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    second = runs.load_run(tmp_path / "b")
+    pictures = [make_render_view(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"] for r in (first, second)]
+    np.testing.assert_array_equal(*pictures)
+    assert first.stamp == second.stamp
+
+
+def test_parameters_have_readable_names():
+    _, state = init_state(
+        build(synthetic()["model"], rngs=nnx.Rngs(0), space=build({"name": "nerf.spaces:Box"})),
+        build({"name": "nerf.optimizers:adam"}),
+    )
+    assert "stages/0/field/trunk/layers/0/kernel" in flatten(state.params)
