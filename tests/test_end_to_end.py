@@ -1,6 +1,7 @@
 """The real commands, as a user runs them, and controls that must fail the same bar."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,8 +13,8 @@ from tests.conftest import ROOT
 
 TABLETOP = ROOT / "data" / "tabletop"
 # A hash-grid run of 300 steps on the bundled scene, views reduced by 2. The bar was set once from
-# the controls: without encoding they stay below 19 dB, with mirrored cameras below 16 dB.
-BAR = 21.0
+# the controls: 18.0 dB without encoding, 9.0 dB with mirrored cameras, 22.2 dB as it is.
+BAR = 20.5
 FAST = [
     "--config=configs/ngp.py",
     f"--scene={TABLETOP}",
@@ -63,7 +64,7 @@ def test_mirrored_camera_axes_fail_the_bar(tmp_path):
     scene = tmp_path / "mirrored"
     scene.mkdir()
     for split in ("train", "test"):
-        (scene / split).symlink_to(TABLETOP / split)
+        shutil.copytree(TABLETOP / split, scene / split)
         data = json.loads((TABLETOP / f"transforms_{split}.json").read_text())
         for frame in data["frames"] if split == "train" else []:
             matrix = np.array(frame["transform_matrix"])

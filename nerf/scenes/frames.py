@@ -126,7 +126,9 @@ def _check_frame(
     if path is None or wrong:
         return None, problems
     K, distortion = _intrinsics({**data, **entry}, size, report)
-    return (None if problems else Frame(name, path, size, matrix, K, distortion, transparent)), problems
+    if problems or matrix is None:
+        return None, problems
+    return Frame(name, path, size, matrix, K, distortion, transparent), problems
 
 
 def _locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str, Path | None]:

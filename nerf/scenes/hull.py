@@ -49,7 +49,7 @@ def _may_hold(
     plane = np.stack([local[:, 0], -local[:, 1]], -1) / depth[:, None]
     rim = np.linalg.norm(plane, axis=-1)
     reach = radius * np.sqrt(1.0 + rim**2) / (depth - np.where(near, 0.0, radius))  # |dx - (x / z) dz| / (z - radius)
-    plane, bend = _distort(plane, rim + reach, scene.cameras.distortion[view])
+    plane, bend = _distort(plane, rim + reach, np.asarray(scene.cameras.distortion[view]))
     pixel = plane * K[[0, 1], [0, 1]] + K[:2, 2]
     reach = (reach * (1.0 + bend) * max(K[0, 0], K[1, 1]) + 1.0)[:, None]
     low, high = np.floor(pixel - reach).astype(int), np.ceil(pixel + reach).astype(int)
