@@ -16,7 +16,7 @@ def get_config():
     config.model.stages = {
         "main": {
             "name": "nerf.model:Stage",
-            "sampler": {"name": "nerf.sampling:Marched", "num_samples": 256},
+            "sampler": {"name": "nerf.sampling:Marched", "num_samples": 128},
             "field": {
                 "name": "nerf.fields.ngp:NGPField",
                 "encoding": {
@@ -35,6 +35,7 @@ def get_config():
                 "width": 32,
                 "colour_depth": 2,
                 "features": 15,
+                "density_bias": 0.0,
                 "dtype": "bfloat16",
             },
         }

@@ -90,8 +90,10 @@ def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, backgroun
     """Evaluate the field in the middle of each interval and composite, in either layout."""
     origins, directions, viewdirs = (layout.along_rays(x) for x in (rays.origins, rays.directions, rays.viewdirs))
     points = origins + 0.5 * (t_start + t_end)[..., None] * directions
-    quantities = field(model.space.warp(points), jnp.broadcast_to(viewdirs, points.shape))
-    tau = model.opacity(quantities, t_end - t_start)
+    warped = model.space.warp(points)
+    quantities = field(warped, jnp.broadcast_to(viewdirs, points.shape))
+    # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
+    tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(warped))
     return composite(quantities, tau, t_start, t_end, background, layout, complete)
 
 
@@ -153,8 +155,4 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
 
     if not hasattr(field, "density"):
         raise ConfigError(f"{type(field).__name__}: has no density(points), which an occupancy grid needs: write one")
-
-    def density(points: Float[Array, "m 3"]) -> Float[Array, " m"]:
-        return field.density(points) * model.space.stretch(points)
-
-    model.occupancy.refresh(density, part, key)
+    model.occupancy.refresh(field.density, part, key)

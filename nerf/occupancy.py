@@ -63,8 +63,9 @@ class OccupancyGrid(nnx.Module):
         jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / self.resolution
         seen = density(self.centres(index) + jitter)
         values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
-        # Early on every density is small: a threshold at the mean keeps the grid from culling all of it.
-        threshold = jnp.minimum(self.threshold, values.mean())
+        # Early on every density is small: a threshold under the mean keeps the grid from culling all of it.
+        mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
+        threshold = jnp.minimum(self.threshold, 0.5 * mean)
         self.density[...] = values
         self.live[...] = (values > threshold) & self.possible[...]
 

@@ -100,7 +100,7 @@ class Rendering:
 
 @dataclasses.dataclass(frozen=True)
 class VolumeDensity:
-    """Optical depth from a field's `density`, in 1 / world unit.
+    """Optical depth from a field's `density`, per unit of the length in which `delta` is given.
 
     The exchangeable step from what a field predicts to how opaque an interval is: any callable
     (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau) may take its place.

@@ -54,14 +54,19 @@ def random_cameras(seed, distortion):
     return Cameras(**floats, size=sizes.astype(np.int32))
 
 
+@jax.jit
+def _see(camera, points):
+    cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(points), *x.shape)), camera)
+    pixels, inside = project(cameras, points)
+    return pixels, inside, pixels_to_rays(cameras, pixels).directions
+
+
 def see(camera, points):
     """Which pixel of a camera sees each point, and whether one does: a lens that folds may show none twice."""
-    cameras = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x), (len(points), *x.shape)), camera)
-    pixels, inside = project(cameras, jnp.asarray(points, jnp.float32))
-    rays = pixels_to_rays(cameras, pixels)
+    pixels, inside, directions = _see(camera, jnp.asarray(points, jnp.float32))
     towards = points - np.asarray(camera.position)
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
-    inside = np.asarray(inside) & ((np.asarray(rays.directions) * towards).sum(-1) > 1 - 1e-5)
+    inside = np.asarray(inside) & ((np.asarray(directions) * towards).sum(-1) > 1 - 1e-5)
     return np.floor(pixels).astype(int).clip(0, camera.size - 1), inside
 
 

@@ -4,11 +4,12 @@ An encoding is a callable (*b, 3) -> (*b, f) with an attribute `num_features` (f
 dataclasses; those with parameters are nnx modules that take `rngs`.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
 
+@runtime_checkable
 class Encoding(Protocol):
     """Points or directions (*b, 3) -> features (*b, num_features)."""
 

@@ -18,6 +18,7 @@ class NGPField(nnx.Module):
       width: of the hidden layers.
       colour_depth: hidden layers of the colour network.
       features: numbers handed from the first part to the second.
+      density_bias: log of the density, per unit of the box, that training begins with everywhere.
       dtype: see `MLP`.
     """
 
@@ -28,19 +29,20 @@ class NGPField(nnx.Module):
         width: int = 64,
         colour_depth: int = 2,
         features: int = 15,
+        density_bias: float = 0.0,
         dtype: str = "float32",
         *,
         rngs: nnx.Rngs,
     ):
-        self.encoding, self.direction_encoding = encoding, direction_encoding
+        self.encoding, self.direction_encoding, self.density_bias = encoding, direction_encoding, density_bias
         self.base = MLP([encoding.num_features, width, 1 + features], dtype=dtype, rngs=rngs)
         colour_in = features + direction_encoding.num_features
         self.colour = MLP([colour_in] + [width] * colour_depth + [3], dtype=dtype, rngs=rngs)
 
     def density(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        return truncated_exp(self.base(self.encoding(points))[..., 0])
+        return truncated_exp(self.base(self.encoding(points))[..., 0] + self.density_bias)
 
     def __call__(self, points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         base = self.base(self.encoding(points))
         seen = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
-        return {"density": truncated_exp(base[..., 0]), "rgb": jax.nn.sigmoid(self.colour(seen))}
+        return {"density": truncated_exp(base[..., 0] + self.density_bias), "rgb": jax.nn.sigmoid(self.colour(seen))}
