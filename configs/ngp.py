@@ -49,11 +49,11 @@ def get_config():
     }
     config.optimizer = {
         "name": "nerf.optimizers:adam",
-        "learning_rate": 2e-3,
+        "learning_rate": 8e-3,
         "b1": 0.9,
         "b2": 0.99,
         "eps": 1e-15,
-        "groups": {"table": {"learning_rate": 1e-2}},
+        "groups": {"table": {"learning_rate": 4e-2}},
     }
     config.schedule = {"name": "nerf.optimizers:Cosine", "final": 0.05}
     return config
