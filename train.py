@@ -33,7 +33,7 @@ def main(_) -> int:
             tensorboard=_TENSORBOARD.value,
         )
     if results is None:
-        print(f"stopped and saved: the same command goes on from step in {_WORKDIR.value}")
+        print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")
         return stop.exit_code
     print(
         f"PSNR {results['psnr']:.2f} dB, SSIM {results['ssim']:.4f} over {results['protocol']['views']} held-out views"

@@ -43,7 +43,7 @@ def get_config():
     config.model.occupancy = {
         "name": "nerf.occupancy:OccupancyGrid",
         "resolution": 64,
-        "threshold": 0.7,
+        "threshold": 2.0,
         "decay": 0.6,
         "parts": 4,
     }

@@ -30,7 +30,7 @@ class OccupancyGrid(nnx.Module):
       parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
     """
 
-    def __init__(self, resolution: int = 64, threshold: float = 0.7, decay: float = 0.6, parts: int = 4):
+    def __init__(self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.6, parts: int = 4):
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
@@ -63,9 +63,9 @@ class OccupancyGrid(nnx.Module):
         jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / self.resolution
         seen = density(self.centres(index) + jitter)
         values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
-        # Early on every density is small: a threshold under the mean keeps the grid from culling all of it.
+        # Early on every density is small: a threshold that is never above the mean keeps some of it alive.
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
-        threshold = jnp.minimum(self.threshold, 0.5 * mean)
+        threshold = jnp.minimum(self.threshold, mean)
         self.density[...] = values
         self.live[...] = (values > threshold) & self.possible[...]
 
