@@ -7,6 +7,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
 from nerf import metrics
 from nerf.model import Model
@@ -23,7 +24,7 @@ def evaluate(model: Model, scene: Scene, config: Mapping[str, Any], folder: Path
     background = np.asarray(config["background"], np.float32)
     render_view = make_render_view(model, config["background"], config["chunk"])
     scores: dict[str, dict[str, float]] = {}
-    for i, name in enumerate(scene.names):
+    for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
         picture = render_view(scene.cameras[i])
         truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, background))
         scores[name] = {"psnr": metrics.psnr(picture["rgb"], truth), "ssim": metrics.ssim(picture["rgb"], truth)}

@@ -90,6 +90,14 @@ def load_scenes(
     return build(config["scene"], split="train", **options), build(config["scene"], split=split, **options)
 
 
+def describe(train: Scene, held_out: Scene) -> str:
+    """One line on what is trained on and scored."""
+    sizes = sorted({(int(w), int(h)) for w, h in np.asarray(train.cameras.size)})
+    shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
+    extent = "unbounded" if train.unbounded else "bounded"
+    return f"scene: {len(train)} training views and {len(held_out)} held-out ones, {shown}, {extent}"
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Keys in which two configs differ, with both values, as lines "key: old -> new"."""
     lines = []

@@ -5,6 +5,7 @@ run is bit-identical to one that was never stopped.
 """
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Pixels, over, pick, to_device
 from nerf.progress import Progress
 from nerf.pytrees import pytree
-from nerf.runs import Run, check_config, load_scenes
+from nerf.runs import Run, check_config, describe, load_scenes
 from nerf.scenes.hull import visual_hull
 
 
@@ -79,9 +80,7 @@ def make_train_step(
     seed: int,
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """A jitted function (state, pixels, progress) -> (state, metrics).
-
-    It takes as many steps as `progress` has entries; each is the fraction of training done.
+    """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.
 
     Args:
       graph: the model's static half.
@@ -90,10 +89,10 @@ def make_train_step(
       batch_size: rays a step over all devices.
       background: behind transparent pixels; None draws a random one for each ray.
       seed: of everything random.
-      mesh: devices along the axis "data"; the batch is split over them, everything else is replicated.
+      mesh: the batch is split over its axis "data", everything else is replicated.
 
-    Returns metrics of each step: loss, psnr, rays that counted, and the norm of each parameter's gradient. A step
-    whose loss or gradient is not finite changes nothing, not even the step number.
+    Metrics of each step are loss, psnr, rays that counted, and the norm of each parameter's gradient. A step whose
+    loss or gradient is not finite changes nothing, not even the step number.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
     loss = make_loss(graph, losses)
@@ -157,6 +156,7 @@ def train(
     """
     check_config(config)
     train_scene, held_out = load_scenes(config, scene, plugins)
+    print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
     space = build(config["spaces"]["unbounded" if train_scene.unbounded else "bounded"], plugins=plugins)
     model: Model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
     if model.occupancy is not None and train_scene.has_alpha and not train_scene.unbounded:

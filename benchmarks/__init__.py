@@ -1,0 +1,1 @@
+"""Measurements, printed as JSON; see README.md. Nothing here is asserted in the tests."""
