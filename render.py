@@ -44,9 +44,8 @@ def _render_path(run, plugins: tuple[str, ...]) -> int:
     from nerf.paths import make_path
 
     path = _PATH.value
-    frames = _FRAMES.value if _FRAMES.value or path.endswith(".json") else 120
     cameras = make_path(
-        path, run.cameras["train"], run.transform, frames, _WIDTH.value, _HEIGHT.value, _FOCAL.value, plugins
+        path, run.cameras["train"], run.transform, _FRAMES.value, _WIDTH.value, _HEIGHT.value, _FOCAL.value, plugins
     )
     fps = _FPS.value or (read_keyframes(path).fps if path.endswith(".json") else 30.0)
     wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
@@ -65,8 +64,7 @@ def _render_split(run, split: str, plugins: tuple[str, ...]) -> int:
 
     scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)
-    config = {**run.config, "eval_split": split}
-    scores = evaluate(run.model, scene, config, folder)
+    scores = evaluate(run.model, scene, split, run.config["background"], run.config["chunk"], folder)
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     mean = scores["mean"]
     print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({split}): {folder}")

@@ -7,7 +7,7 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.steps = 10_000  # of the optimizer
-    config.steps_per_call = 10  # taken in one call of the jitted function; divides all other numbers of steps
+    config.steps_per_call = 10  # taken in one jitted call, which first refreshes the occupancy grid; divides the others
     config.batch_size = 4096  # rays a step, over all devices
     config.log_every = 100
     config.save_every = 1000

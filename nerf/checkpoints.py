@@ -41,9 +41,14 @@ def digest(array: np.ndarray) -> str:
 class Checkpoints:
     """The checkpoints of a run, a folder for each step; the newest `keep` remain."""
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, keep: int = 2, read_only: bool = False):
         self.folder = folder
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else keep,
+            enable_async_checkpointing=False,
+            read_only=read_only,
+            create=not read_only,
+        )
         self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, tree: Any, **facts: Any) -> None:
@@ -67,6 +72,8 @@ class Checkpoints:
         step = self.latest() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
+        if step not in (steps := sorted(self.manager.all_steps())):
+            raise CheckpointError(f"{self.folder}: no step {step}: there are {', '.join(map(str, steps))}")
         folder = self.folder / str(step)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(), record=ocp.args.JsonRestore())
         try:

@@ -35,8 +35,9 @@ def main_with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], 
 def _mendable() -> list[type[Exception]]:
     from nerf.training import TrainingError
     from nerf.video import VideoError
+    from nerf.views import RenderingError
 
-    return [ConfigError, CheckpointError, SceneError, TrainingError, VideoError]
+    return [ConfigError, CheckpointError, SceneError, TrainingError, VideoError, RenderingError]
 
 
 class Stop:

@@ -1,10 +1,9 @@
 """Scoring a model on held-out views, and the pictures that go with the numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
@@ -13,34 +12,42 @@ from nerf import metrics
 from nerf.model import Model
 from nerf.pixels import over
 from nerf.scenes import Scene
+from nerf.video import write_png
 from nerf.views import colour_depth, make_render_view
 
 
-def evaluate(model: Model, scene: Scene, config: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+def evaluate(
+    model: Model, scene: Scene, split: str, background: Sequence[float], chunk: int, folder: Path | None
+) -> dict[str, Any]:
     """PSNR and SSIM of every view of `scene`, their means, and the protocol they were computed by.
 
     Where `folder` is given, each view's truth | render | error | depth goes there as a PNG.
     """
-    background = np.asarray(config["background"], np.float32)
-    render_view = make_render_view(model, config["background"], config["chunk"])
-    scores: dict[str, dict[str, float]] = {}
+    colour = np.asarray(background, np.float32)
+    render_view = make_render_view(model, background, chunk)
+    scores: dict[str, dict[str, float | None]] = {}
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
         picture = render_view(scene.cameras[i])
-        truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, background))
+        truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, colour))
         scores[name] = {"psnr": metrics.psnr(picture["rgb"], truth), "ssim": metrics.ssim(picture["rgb"], truth)}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            iio.imwrite(folder / f"{_file_name(i, name)}.png", side_by_side(picture, truth))
-    mean = {key: float(np.mean([score[key] for score in scores.values()])) for key in ("psnr", "ssim")}
+            write_png(folder / f"{_file_name(i, name)}.png", side_by_side(picture, truth))
+    mean = {key: _mean([score[key] for score in scores.values()]) for key in ("psnr", "ssim")}
     sizes = sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()})
     protocol = {
-        "split": config["eval_split"],
+        "split": split,
         "views": len(scene),
         "size": sizes,
-        "background": [float(c) for c in background],
+        "background": [float(c) for c in colour],
         **metrics.PROTOCOL,
     }
     return {"mean": mean, "per_image": scores, "protocol": protocol}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean, or None where any is missing: a mean over some of the views would be another protocol."""
+    return None if None in values else float(np.mean(np.array(values, float)))
 
 
 def side_by_side(

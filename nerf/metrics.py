@@ -21,9 +21,9 @@ def psnr(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
 
 
-def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float:
-    """Structural similarity (Wang et al. 2004); nan for an image smaller than its 11-pixel window."""
+def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float | None:
+    """Structural similarity (Wang et al. 2004); None for an image smaller than its 11-pixel window."""
     if min(image.shape[:2]) < 11:
-        return float("nan")
+        return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
     return float(dm_pix.ssim(a, b))

@@ -5,6 +5,7 @@ model with an occupancy grid is one stage. The last stage's rendering is the pic
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,10 @@ from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
 from nerf.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
+
+# Of rendering pictures with an occupancy grid: intervals evaluated at once, intervals of a ray before it is asked
+# whether it is opaque, and the light that is left when it is.
+WAVE, SLAB, HIDDEN = 2**14, 32, 1e-4
 
 
 class Stage(nnx.Module):
@@ -124,27 +129,48 @@ def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], backgr
 
 
 def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
-    """Every live interval, a buffer at a time: exact whatever their number, in bounded memory."""
-    mask = _live(model, rays, t)
-    count, capacity = t.shape[0], max(model.capacity * t.shape[0], t.shape[1] - 1)
+    """Every live interval that is not hidden, in bounded memory: slabs of the rays front to back, waves in each.
 
-    def wave(first: Int[Array, ""]) -> tuple[Bool[Array, " r"], dict[str, PyTree]]:
-        part = _render_packed(model, field, rays, t, background, compact(mask, capacity, first))
-        picture = {"rgb": part.rgb, "opacity": part.opacity, "depth": part.depth, "extras": part.extras}
-        return part.complete, picture
+    A ray is done when less than `HIDDEN` of its light is left, so no colour is further off than that.
+    """
+    live = _live(model, rays, t)
+    slab_of = jnp.arange(live.shape[1]) // SLAB
 
-    def step(carry):
-        first, whole = carry
-        complete, part = wave(first)
+    def slab(carry, number: Int[Array, ""]):
+        light, sums = carry
+        wanted = live & (slab_of == number)[None] & (light > HIDDEN)[:, None]
+        new = _sum_masked(model, field, rays, t, wanted)
+        add = partial(_add_per_ray, light)
+        return (light * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
 
-        def keep(new, old):
-            return jnp.where(complete.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    nothing = jax.eval_shape(lambda: _sum_masked(model, field, rays, t, live))
+    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
+    start = (jnp.ones(live.shape[0]), empty)
+    (light, sums), _ = jax.lax.scan(slab, start, jnp.arange(-(-live.shape[1] // SLAB)))
+    rgb = sums["rgb"] + light[:, None] * background
+    depth = sums["distance"] / jnp.maximum(sums["opacity"], 1e-8)
+    return Rendering(rgb, sums["opacity"], depth, sums["extras"], jnp.ones(light.shape, bool), intervals=None)
 
-        return first + complete.sum(dtype=jnp.int32), jax.tree.map(keep, part, whole)
 
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(wave, jnp.int32(0))[1])
-    _, whole = jax.lax.while_loop(lambda carry: carry[0] < count, step, (jnp.int32(0), nothing))
-    return Rendering(**whole, complete=jnp.ones(count, bool), intervals=None)
+def _add_per_ray(weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]):
+    return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
+
+
+def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: Bool[Array, "r s"]) -> dict[str, PyTree]:
+    """Weighted sums over the intervals of a mask, a buffer at a time: exact whatever their number."""
+    black = jnp.zeros((t.shape[0], 3))
+    end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))
+
+    def wave(carry):
+        first, sums = carry
+        part = _render_packed(model, field, rays, t, black, compact(mask, WAVE, first))
+        new = {"rgb": part.rgb, "opacity": part.opacity, "distance": part.depth * part.opacity, "extras": part.extras}
+        add = partial(_add_per_ray, part.complete.astype(jnp.float32))
+        return first + part.complete.sum(dtype=jnp.int32), new if sums is None else jax.tree.map(add, sums, new)
+
+    shapes = jax.eval_shape(lambda: wave((jnp.int32(0), None))[1])
+    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.while_loop(lambda carry: carry[0] < end, wave, (jnp.int32(0), empty))[1]
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 
+from nerf.building import ConfigError
 from nerf.pytrees import pytree
 
 
@@ -31,6 +32,10 @@ class OccupancyGrid(nnx.Module):
     """
 
     def __init__(self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.6, parts: int = 4):
+        if resolution**3 % parts:
+            raise ConfigError(
+                f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
+            )
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
@@ -63,9 +68,9 @@ class OccupancyGrid(nnx.Module):
         jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / self.resolution
         seen = density(self.centres(index) + jitter)
         values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
-        # Early on every density is small: a threshold that is never above the mean keeps some of it alive.
+        # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
-        threshold = jnp.minimum(self.threshold, mean)
+        threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...] = values
         self.live[...] = (values > threshold) & self.possible[...]
 

@@ -24,7 +24,7 @@ from nerf.motion import Number, Poses, distinct, even_steps, travel, travel_orde
 from nerf.scenes.base import Similarity, check_poses, focus_point
 
 NAMES = ("orbit", "ellipse", "spiral", "follow")
-DEFAULT_FRAMES = 240
+DEFAULT_FRAMES = 120
 MAX_FRAMES = 100_000
 MAX_VIEWS = 500  # `follow` takes every k-th of more: ordering 3000 random views takes a minute
 Z_UP = np.array([0.0, 0.0, 1.0])

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from nerf.cameras import Cameras, Rays, pixels_to_rays
 from nerf.pytrees import pytree
-from nerf.scenes import Scene
+from nerf.scenes import Problem, Scene, SceneError
 
 
 @pytree
@@ -34,6 +34,8 @@ def to_device(scene: Scene, margin: int = 4) -> Pixels:
     """
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
     sizes = [image.shape[0] * image.shape[1] for image in scene.images]
+    if len(values) >= 2**31:
+        raise SceneError([Problem("scene", "", f"{len(values)} pixels", "lower --config.scene.max_side")])
     if scene.has_alpha:
         near = np.concatenate([_dilate(image[..., 3] > 0, margin).reshape(-1) for image in scene.images])
         pool = np.flatnonzero(near).astype(np.int32)

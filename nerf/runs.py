@@ -71,8 +71,15 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
     }
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError, naming all keys, where numbers of steps do not fit together."""
+def check_config(config: Mapping[str, Any], devices: int = 1, max_seconds: float | None = None) -> None:
+    """Raise ConfigError, naming all keys, where numbers do not fit together."""
+    positive = ("steps", "steps_per_call", "batch_size", "log_every", "save_every", "keep", "chunk")
+    if small := [key for key in positive if config[key] < 1]:
+        raise ConfigError(f"config: {', '.join(small)}: below 1: choose a positive number")
+    if max_seconds is not None and not max_seconds > 0:
+        raise ConfigError(f"--max_seconds={max_seconds}: not above 0: leave it out to train for config.steps")
+    if config["batch_size"] % devices:
+        raise ConfigError(f"config: batch_size={config['batch_size']}: not divisible by {devices} devices: change it")
     call = config["steps_per_call"]
     keys = [key for key in ("steps", "log_every", "save_every", "eval_every") if config[key] % call]
     if keys:
@@ -139,13 +146,20 @@ class Run:
             if read_json(folder / "scene.json")["digest"] != record["digest"]:
                 raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", config)
         write_json(folder / "scene.json", record)
+        write_json(folder / "config.json", config)  # last: where it is, the folder is a run
         return Run(folder, {"scene_digest": record["digest"]}, tensorboard)
+
+    def forget_after(self, step: int) -> None:
+        """Drop lines of metrics.jsonl later than `step` (and a torn one), which resuming from there writes again."""
+        file = self.folder / "metrics.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        kept = [line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None]
+        write_atomically(file, "".join(f"{line}\n" for line in kept).encode())
 
     def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float]) -> None:
         """Append a line to metrics.jsonl: step, seconds of training, split, and the numbers."""
-        line = json.dumps({"step": step, "seconds": round(seconds, 3), "split": split, **numbers})
+        line = json.dumps({"step": step, "seconds": round(seconds, 3), "split": split, **numbers}, allow_nan=False)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self.events is not None:
@@ -165,6 +179,13 @@ class Run:
         }
         write_json(self.folder / "results.json", results)
         return results
+
+
+def _step_of(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _tensorboard_writer(folder: Path):
@@ -197,7 +218,7 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
     graph, params, state = nnx.split(model, nnx.Param, ...)
     like = {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     trained, facts = checkpoints.restore(like, step, partial=True)
     digests = json.dumps(facts["digests"], sort_keys=True)
     return Trained(
@@ -214,10 +235,18 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
 
 def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()) -> Scene:
     """The images of a split again, from the scene's folder. Raises ConfigError if the scene is not the run's."""
-    root = root or read_json(run.folder / "scene.json")["root"]
-    validation = "val" in run.cameras
-    scene: Scene = build(run.config["scene"], plugins=plugins, root=root, split=split, validation=validation)
-    known = read_json(run.folder / "scene.json")["digest"].get(split)
-    if known not in (None, scene.digest()):
-        raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that one with --scene")
+    record = read_json(run.folder / "scene.json")
+    root = root or record["root"]
+
+    def load(split: str) -> Scene:
+        validation = "val" in run.cameras
+        return build(run.config["scene"], plugins=plugins, root=root, split=split, validation=validation)
+
+    scene = load(split)
+    known = split if split in record["digest"] else "train"
+    seen = scene if known == split else load(known)
+    if seen.digest() != record["digest"][known]:
+        raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
+    if split != "train" and set(scene.names) & set(run.names["train"]):
+        raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score 'test', or 'train' as such")
     return scene

@@ -41,7 +41,7 @@ class Stratified:
 
 @dataclasses.dataclass(frozen=True)
 class Marched:
-    """n equal intervals that cover [0, 1], shifted by one random offset a ray: the cheap jitter of a fine march."""
+    """n equal intervals of [0, 1]; keys move all of a ray's towards 0 by one offset, which cuts the first short."""
 
     num_samples: int
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import AxisType, Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from nerf.building import build, build_inside
 from nerf.checkpoints import Checkpoints, flatten
@@ -28,6 +28,7 @@ from nerf.pixels import Pixels, over, pick, to_device
 from nerf.progress import Progress
 from nerf.pytrees import pytree
 from nerf.runs import Run, check_config, describe, load_scenes
+from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.hull import visual_hull
 
 
@@ -39,6 +40,9 @@ class TrainState:
     params: PyTree
     state: PyTree
     opt_state: PyTree
+
+
+AFTER_BAD_STEP = "begin a new --workdir with a lower learning rate"
 
 
 class TrainingError(RuntimeError):
@@ -57,17 +61,32 @@ def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
-def make_loss(graph: nnx.GraphDef, losses: Mapping[str, Callable]) -> Callable:
-    """The loss summed over the rays that were rendered whole, and the sums that metrics are made of."""
+def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
+    """A function (params, state, *batch) -> gradient of the mean loss, that loss, mean squared error, number of rays.
+
+    Means are over the rays of all devices that were rendered whole.
+    """
+    split, same = PartitionSpec("data"), PartitionSpec()
 
     def loss(params, state, rays, target, background, keys):
         renderings = nnx.merge(graph, params, state)(rays, background, keys)
         whole = renderings[-1].complete
         total = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
         squares = jnp.where(whole, jnp.square(renderings[-1].rgb - target).mean(-1), 0.0).sum()
-        return total, {"loss": total, "squared_error": squares, "rays": whole.sum(dtype=jnp.float32)}
+        return total, jnp.stack([jnp.asarray(total), squares, whole.sum(dtype=jnp.float32)])
 
-    return loss
+    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
+    def gradients(params, state, *batch):
+        grads, sums = jax.lax.psum(jax.grad(loss, has_aux=True)(params, state, *batch), "data")
+        count = jnp.maximum(sums[2], 1.0)
+        return jax.tree.map(lambda g: g / count, grads), sums[0] / count, sums[1] / count, sums[2]
+
+    return gradients
+
+
+def _step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
+    """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
+    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
 
 
 def make_train_step(
@@ -94,18 +113,10 @@ def make_train_step(
     Metrics of each step are loss, psnr, rays that counted, and the norm of each parameter's gradient. A step whose
     loss or gradient is not finite changes nothing, not even the step number.
     """
-    split, same = PartitionSpec("data"), PartitionSpec()
-    loss = make_loss(graph, losses)
-
-    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
-    def gradients(params, state, rays, target, colour, keys):
-        grads, sums = jax.grad(loss, has_aux=True)(params, state, rays, target, colour, keys)
-        grads, sums = jax.lax.psum((grads, sums), "data")
-        count = jnp.maximum(sums["rays"], 1.0)
-        return jax.tree.map(lambda g: g / count, grads), sums["loss"] / count, sums["squared_error"] / count, count
+    gradients = make_gradients(graph, losses, mesh)
 
     def one_step(pixels: Pixels, state: TrainState, progress: Float[Array, ""]):
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
+        keys = _step_keys(seed, state.step)
         rays, rgba = pick(pixels, keys[0], batch_size)
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
@@ -118,18 +129,34 @@ def make_train_step(
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
         after = TrainState(state.step + 1, params, state.state, opt_state)
         finite = jnp.isfinite(norms).all() & jnp.isfinite(mean_loss)
-        metrics = {"loss": mean_loss, "psnr": -10.0 * jnp.log10(error), "rays": count, "grad_norms": norms}
+        metrics = {
+            "loss": mean_loss,
+            "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
+            "rays": count,
+            "grad_norms": norms,
+        }
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
-        key = jax.random.fold_in(jax.random.key(seed + 1), state.step)
-        refresh_occupancy(model, state.step // progress.shape[0], key)
+        refresh_occupancy(model, state.step // progress.shape[0], _step_keys(seed, state.step)[3])
         state = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
         return jax.lax.scan(partial(one_step, pixels), state, progress)
 
     return train_steps
+
+
+def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
+    """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull."""
+    space = build(config["spaces"]["unbounded" if scene.unbounded else "bounded"], plugins=plugins)
+    model: Model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
+    if model.occupancy is not None and scene.has_alpha and not scene.unbounded:
+        hull = visual_hull(scene, model.occupancy.resolution)
+        if not hull.any():
+            raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])
+        model.occupancy.restrict(hull)
+    return model
 
 
 def train(
@@ -154,15 +181,13 @@ def train(
       should_stop: asked after every call of the jitted step; True saves and returns None.
       tensorboard: write TensorBoard events too.
     """
-    check_config(config)
+    check_config(config, len(jax.devices()), max_seconds)
     train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
-    space = build(config["spaces"]["unbounded" if train_scene.unbounded else "bounded"], plugins=plugins)
-    model: Model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
-    if model.occupancy is not None and train_scene.has_alpha and not train_scene.unbounded:
-        model.occupancy.restrict(visual_hull(train_scene, model.occupancy.resolution))
+    model = prepare_model(config, train_scene, plugins)
     run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard)
     checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
+    mesh = data_mesh(jax.devices())
     optimizer = build(config["optimizer"], plugins=plugins)
     graph, state = init_state(model, optimizer)
     names = list(flatten(state.params))
@@ -174,21 +199,27 @@ def train(
         config["batch_size"],
         None if config["random_background"] else config["background"],
         config["seed"],
-        data_mesh(jax.devices()),
+        mesh,
     )
     step, seconds = 0, 0.0
     if checkpoints.latest() is not None:
         state, facts = checkpoints.restore(state)
         step, seconds = int(state.step), facts["seconds"]
-    pixels = to_device(train_scene)
+        run.forget_after(step)
+    state, pixels = jax.device_put((state, to_device(train_scene)), NamedSharding(mesh, PartitionSpec()))
     per_call = config["steps_per_call"]
     began = time.perf_counter()
     compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
     compile_seconds = time.perf_counter() - began
 
+    def save() -> None:
+        _check_finite_state(state, step)
+        checkpoints.save(step, state, seconds=seconds)
+
     def assess(write_pictures: bool) -> dict[str, Any]:
         trained = nnx.merge(graph, state.params, state.state)
-        return evaluate(trained, held_out, config, run.folder / "eval" if write_pictures else None)
+        folder = run.folder / "eval" if write_pictures else None
+        return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
 
     with Progress(config["steps"], max_seconds, step, seconds) as progress:
         while not progress.done(step, seconds):
@@ -198,7 +229,9 @@ def train(
             metrics = jax.device_get(metrics)
             seconds += time.perf_counter() - began
             step = int(state.step)
-            _check_finite(metrics, names, step)
+            if bad := _first_bad(metrics, names):
+                save()
+                raise TrainingError(f"step {step}: {bad} is not finite: {AFTER_BAD_STEP}")
             progress.update(step, seconds, float(metrics["psnr"].mean()))
             if step % config["log_every"] == 0:
                 means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
@@ -206,23 +239,35 @@ def train(
             if config["eval_every"] and step % config["eval_every"] == 0:
                 run.log(step, seconds, config["eval_split"], assess(write_pictures=False)["mean"])
             if step % config["save_every"] == 0:
-                checkpoints.save(step, state, seconds=seconds)
+                save()
             if should_stop():
                 break
-    checkpoints.save(step, state, seconds=seconds)
+    save()
     if should_stop():
         return None
     scores = assess(write_pictures=True)
     run.log(step, seconds, config["eval_split"], scores["mean"])
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return run.finish(scores, train_seconds=seconds, compile_seconds=compile_seconds, steps=step, parameters=parameters)
+    return run.finish(
+        scores,
+        train_seconds=seconds,
+        max_seconds=max_seconds,
+        compile_seconds=compile_seconds,
+        steps=step,
+        parameters=parameters,
+    )
 
 
-def _check_finite(metrics: Mapping[str, np.ndarray], names: Sequence[str], step: int) -> None:
-    """Raise TrainingError, naming the step and the first bad gradient, if a step in `metrics` was not finite."""
+def _first_bad(metrics: Mapping[str, np.ndarray], names: Sequence[str]) -> str | None:
+    """What was not finite in the first bad step of a call, if any."""
     bad = ~np.isfinite(metrics["grad_norms"])
     if bad.any():
-        first = names[int(np.argmax(bad[np.argmax(bad.any(-1))]))]
-        raise TrainingError(f"step {step}: gradient of {first} is not finite: lower the learning rate")
-    if not np.isfinite(metrics["loss"]).all():
-        raise TrainingError(f"step {step}: the loss is not finite: lower the learning rate")
+        return f"the gradient of {names[int(np.argmax(bad[np.argmax(bad.any(-1))]))]}"
+    return None if np.isfinite(metrics["loss"]).all() else "the loss"
+
+
+def _check_finite_state(state: TrainState, step: int) -> None:
+    """Raise TrainingError, naming the first array, where a state must not be saved: steps check gradients alone."""
+    for name, leaf in flatten(state).items():
+        if not np.isfinite(np.asarray(leaf)).all():
+            raise TrainingError(f"step {step}: {name} is not finite, so it is not saved: {AFTER_BAD_STEP}")

@@ -1,6 +1,8 @@
 """Whole images from a trained model, in chunks of bounded memory."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,10 @@ from nerf.cameras import Cameras, pixels_to_rays
 from nerf.model import Model
 
 
+class RenderingError(RuntimeError):
+    """A picture that is not a picture; the message is one line."""
+
+
 def make_render_view(
     model: Model, background: Sequence[float], chunk: int = 4096
 ) -> Callable[[Cameras], dict[str, np.ndarray]]:
@@ -19,28 +25,36 @@ def make_render_view(
 
     The picture is a dict of float32 arrays: `rgb` (h, w, 3), `opacity` (h, w), `depth` (h, w) in units of the
     normalised world, 0 where nothing is hit, and every extra quantity of the field. `chunk` rays are rendered at once,
-    so memory does not depend on the size of the image.
+    so the memory for rendering does not depend on the size of the image. Raises RenderingError where a colour is not
+    finite.
     """
     graph, state = nnx.split(model)
-    colour = jnp.broadcast_to(jnp.asarray(background, jnp.float32), (chunk, 3))
-
-    @jax.jit
-    def render_chunk(state, camera: Cameras, start) -> dict[str, jax.Array]:
-        width = camera.size[0]
-        index = start + jnp.arange(chunk)
-        pixels = jnp.stack([index % width, index // width], -1) + 0.5
-        cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera)
-        rendering = nnx.merge(graph, state)(pixels_to_rays(cameras, pixels), colour)[-1]
-        return {"rgb": rendering.rgb, "opacity": rendering.opacity, "depth": rendering.depth, **rendering.extras}
+    colour = jnp.asarray(background, jnp.float32)
 
     def render_view(camera: Cameras) -> dict[str, np.ndarray]:
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
-        parts = [jax.device_get(render_chunk(state, camera, i)) for i in range(0, width * height, chunk)]
+        starts = range(0, width * height, chunk)
+        parts = jax.device_get([_render_chunk(graph, chunk, state, colour, camera, start) for start in starts])
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
+        if not np.isfinite(whole["rgb"]).all():
+            raise RenderingError(
+                "a rendered colour is not finite: the parameters are broken, use an earlier checkpoint"
+            )
         return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
 
     return render_view
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _render_chunk(graph: nnx.GraphDef, chunk: int, state, colour, camera: Cameras, start) -> dict[str, Any]:
+    width = camera.size[0]
+    index = start + jnp.arange(chunk)
+    pixels = jnp.stack([index % width, index // width], -1) + 0.5
+    cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera)
+    background = jnp.broadcast_to(colour, (chunk, 3))
+    rendering = nnx.merge(graph, state)(pixels_to_rays(cameras, pixels), background)[-1]
+    return {"rgb": rendering.rgb, "opacity": rendering.opacity, "depth": rendering.depth, **rendering.extras}
 
 
 def colour_depth(

@@ -116,7 +116,7 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
 
 
 def test_a_step_that_is_not_there_is_refused(saved):
-    assert str(saved / "99") in message_of(lambda: Checkpoints(saved).restore(tree_of(), 99))
+    assert "no step 99: there are 3" in message_of(lambda: Checkpoints(saved).restore(tree_of(), 99))
 
 
 def array_files(folder):

@@ -77,5 +77,5 @@ def test_ssim_is_the_papers(shape, noise):
 
 @pytest.mark.parametrize("shape", [(10, 40, 3), (40, 10, 3), (1, 1, 3)])
 def test_a_picture_smaller_than_the_window_has_no_ssim(shape):
-    assert math.isnan(ssim(picture(shape), picture(shape, 1)))
+    assert ssim(picture(shape), picture(shape, 1)) is None
     assert math.isfinite(psnr(picture(shape), picture(shape, 1)))

@@ -84,26 +84,33 @@ def test_a_step_is_a_function_of_its_arguments_alone():
 
 
 TWO_DEVICES = """
-import jax, jax.numpy as jnp, json
-from tests.test_training import step_of, synthetic
+import jax, jax.numpy as jnp, json, sys
+from tests.test_training import small_ngp, step_of, synthetic, train
 assert len(jax.devices()) == 2
 losses = []
 for devices in (jax.devices()[:1], jax.devices()):
     step, state, pixels = step_of(synthetic(), devices)
     state, metrics = step(state, pixels, jnp.zeros(5))
     losses.append(metrics["loss"].tolist())
+train(small_ngp(), None, sys.argv[1])
 print(json.dumps(losses))
 """
 
 
-def test_two_devices_see_the_same_losses_as_one():
+def test_two_devices_see_the_same_losses_as_one_and_train_a_whole_run(tmp_path):
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", TWO_DEVICES, str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(one, two, rtol=1e-5)
+    assert json.loads((tmp_path / "results.json").read_text())["steps"] == 40
 
 
 def test_a_number_that_is_not_finite_stops_training_and_names_step_and_tensor(tmp_path):
@@ -111,7 +118,13 @@ def test_a_number_that_is_not_finite_stops_training_and_names_step_and_tensor(tm
     config["losses"]["colour"] = {"name": "tests.plugins:BadAfter", "limit": 0.0}
     with pytest.raises(TrainingError, match=r"step \d+: .* is not finite"):
         train(config, None, tmp_path, plugins=("tests",))
-    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+    assert all(np.isfinite(array).all() for array in final_state(tmp_path).values())
+
+
+def test_a_state_that_is_not_finite_is_never_saved():
+    with pytest.raises(TrainingError, match="params/w is not finite, so it is not saved"):
+        state = training.TrainState(jnp.int32(3), {"w": jnp.array([1.0, jnp.nan])}, {}, {})
+        training._check_finite_state(state, 3)
 
 
 def test_a_step_that_is_not_finite_changes_nothing():
@@ -148,6 +161,30 @@ def test_numbers_of_steps_that_do_not_fit_are_refused_by_name(tmp_path):
     with pytest.raises(ConfigError, match="log_every, save_every"):
         train(synthetic(log_every=7, save_every=13), None, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_metrics_have_one_line_a_step_also_where_a_run_lost_its_last_steps(tmp_path):
+    config = synthetic()
+    train(config, None, tmp_path, should_stop=StopAfter(calls=2))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 30, "split": "train"}\n{"step": 3')  # logged after the checkpoint, the last one torn
+    train(config, None, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("change", [{"log_every": 0}, {"batch_size": 0}, {"steps_per_call": 0}])
+def test_numbers_below_one_are_refused_by_name(tmp_path, change):
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        train({**synthetic(), **change}, None, tmp_path)
+
+
+def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path):
+    train(synthetic(), None, tmp_path)
+    run = runs.load_run(tmp_path)
+    run.names["train"].append(run.names["test"][0])
+    with pytest.raises(ConfigError, match="was trained on these views"):
+        runs.reload_split(run, "test", None)
 
 
 def test_the_run_folder_explains_itself(tmp_path):

@@ -18,7 +18,7 @@ def formats() -> dict[str, ModuleType]:
     return {name: module for name, module in modules.items() if hasattr(module, "recognise")}
 
 
-def load(root: str | Path, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
+def load(root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
     """Load one split of a scene in whichever format recognises the folder. Raises SceneError.
 
     Args:
@@ -27,6 +27,8 @@ def load(root: str | Path, split: str, max_side: int = 1024, validation: bool = 
       max_side: images larger than this are reduced by an integer factor.
       validation: leave the views of "val" out of "train" where both come from the same list.
     """
+    if root is None:
+        raise SceneError([Problem("--scene", "", "not given", "give the folder of a scene")])
     root = Path(root)
     if split not in SPLITS:
         raise SceneError([Problem(str(root), "", f"no split {split!r}", f"known: {', '.join(SPLITS)}")])

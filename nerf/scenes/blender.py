@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nerf.scenes.base import Problem, Scene, SceneError, every_nth
-from nerf.scenes.frames import Frame, check_frames, normalise, read_transforms, to_scene
+from nerf.scenes.frames import Frame, check_frames, is_bounded, normalise, read_transforms, to_scene
 
 SUFFIXES = (".png", ".jpg", ".jpeg", "")
 
@@ -24,7 +24,7 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
       every: which training views are "val".
     """
     train, train_notes = _frames(root, "train")
-    bounded = any(frame.transparent for frame in train)
+    bounded = is_bounded(train)
     transform = normalise(train, bounded, level=False)
     own_file = (root / f"transforms_{split}.json").is_file()
     if split == "train" or (split == "val" and not own_file):

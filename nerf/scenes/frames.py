@@ -16,7 +16,7 @@ import numpy as np
 
 from nerf.cameras import Cameras, intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, check_poses, focus_point, rotation_to_z
-from nerf.scenes.images import check_image, read_images
+from nerf.scenes.images import check_image, has_transparent_pixel, read_images
 
 MAX_JSON_BYTES = 200_000_000
 INTRINSICS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x")
@@ -231,6 +231,14 @@ def _one_to_one(K: np.ndarray, size: tuple[int, int], coefficients: Sequence[flo
     return bool(reached > farthest and (abs(p1) + abs(p2)) * farthest < 0.1)
 
 
+def is_bounded(frames: Sequence[Frame]) -> bool:
+    """Whether a transparent pixel in any image says that what lies beyond is not part of the scene."""
+    try:
+        return any(has_transparent_pixel(frame.path) for frame in frames if frame.transparent)
+    except Exception:  # damaged pixels: reading the images names every such file
+        return any(frame.transparent for frame in frames)
+
+
 def normalise(frames: Sequence[Frame], bounded: bool, level: bool) -> Similarity:
     """The similarity that puts what the cameras look at around the origin.
 
@@ -262,7 +270,7 @@ def to_scene(
 ) -> Scene:
     """Read the images of `frames`, reduced by the smallest integer factor that brings them under `max_side`.
 
-    Images have an alpha channel if the scene is bounded or if any of them has one.
+    Images have an alpha channel if the scene is bounded.
     """
     largest = max(max(frame.size) for frame in frames)
     factor = -(-largest // max_side)
@@ -273,6 +281,10 @@ def to_scene(
         ]
     factors = [min(factor, *frame.size) for frame in frames]  # at least one pixel is left
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
+    if unbounded:
+        images = [image[..., :3] for image in images]  # whatever alpha there is, it is opaque
+    elif empty := [frame.name for frame, image in zip(frames, images, strict=True) if not image[..., 3].any()]:
+        raise SceneError([Problem(name, "", "wholly transparent", "remove it or its mask") for name in empty])
     K = np.stack([frame.K for frame in frames])
     K[:, :2] /= np.array(factors)[:, None, None]
     cameras = Cameras(

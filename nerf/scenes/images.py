@@ -28,6 +28,12 @@ def is_transparent(image: Image.Image) -> bool:
     return "A" in image.mode or "transparency" in image.info
 
 
+def has_transparent_pixel(path: Path) -> bool:
+    """Whether any pixel is not opaque: some programs write an alpha channel that says nothing."""
+    with Image.open(path, formats=FORMATS) as image:
+        return is_transparent(image) and image.convert("RGBA").getextrema()[3][0] < 255
+
+
 def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem | None]:
     """From the header: size (width, height), transparency, and what is wrong with the file if anything is."""
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.scenes.base import Problem, Scene, SceneError, every_nth
-from nerf.scenes.frames import Frame, check_frames, normalise, read_transforms, to_scene
+from nerf.scenes.frames import Frame, check_frames, is_bounded, normalise, read_transforms, to_scene
 
 FILE = "transforms.json"
 
@@ -36,7 +36,7 @@ def load(
     data = read_transforms(root / FILE)
     frames, notes = check_frames(data, root, FILE, max_missing, suffixes=("", ".png", ".jpg"))
     frames = sorted(frames, key=lambda frame: frame.name)
-    bounded = any(frame.transparent for frame in frames)
+    bounded = is_bounded(frames)
     splits = _splits(frames, data, every)
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
