@@ -9,9 +9,9 @@ own function. Frames are written as PNG into a folder beside the video; an inter
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from nerf.commands import main_with_errors, stop_on_signal
+from nerf.commands import run, stop_on_signal
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
 _PATH = flags.DEFINE_string("path", "orbit", "orbit | ellipse | spiral | follow | FILE.json | package.module:function")
@@ -72,4 +72,4 @@ def _render_split(run, split: str, plugins: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main_with_errors(main))
+    run(main)

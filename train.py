@@ -6,12 +6,12 @@
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from nerf.commands import main_with_errors, stop_on_signal
+from nerf.commands import run, stop_on_signal
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/ngp.py", "Config file; see configs/.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with.", required=True)
 _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
@@ -44,4 +44,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main_with_errors(main))
+    run(main, default_config="configs/ngp.py")

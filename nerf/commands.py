@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from nerf.building import ConfigError
 from nerf.checkpoints import CheckpointError
@@ -15,10 +15,33 @@ from nerf.scenes import SceneError
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
 
-def main_with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """`main`, with the errors that a user can mend shown as lines on stderr and exit code 1."""
+def run(main: Callable[[list[str]], int], default_config: str | None = None) -> None:
+    """Parse the flags, run `main` and exit; errors that a user can mend are lines on stderr and exit code 1.
 
-    def run(argv: list[str]) -> int:
+    `default_config` is what --config means where it is not given. As the flag's own default it would be read, with its
+    overrides, while the flag is defined, where no error can be caught.
+    """
+    app.run(_with_errors(main), flags_parser=lambda argv: _parse_flags(argv, default_config))
+
+
+def _parse_flags(argv: list[str], default_config: str | None) -> list[str]:
+    if default_config and not any(word.partition("=")[0] in ("--config", "-config") for word in argv):
+        argv = [argv[0], f"--config={default_config}", *argv[1:]]
+    try:
+        words = app.parse_flags_with_usage(argv)
+        if default_config:
+            flags.FLAGS["config"].value  # noqa: B018 - a config file that cannot be read says so only when it is used
+        return words
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:  # of a config file or an override
+        if "--debug" in argv:
+            raise
+        reason = str(error.args[0] if error.args else error).strip("'").replace("\\n", "\n").replace("\\'", "'")
+        print("command line: " + ": ".join(line.strip(" ':") for line in reason.splitlines()), file=sys.stderr)
+        sys.exit(1)
+
+
+def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    def run_main(argv: list[str]) -> int:
         logging.set_verbosity(logging.INFO if _DEBUG.value else logging.ERROR)
         keep_freed_memory()
         try:
@@ -29,7 +52,7 @@ def main_with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], 
             print(str(error), file=sys.stderr)
             return 1
 
-    return run
+    return run_main
 
 
 def _mendable() -> list[type[Exception]]:
