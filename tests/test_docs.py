@@ -1,0 +1,30 @@
+"""What the documents point to is there, and the commands they show have the flags they use."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("*/*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("program", ["train.py", "render.py"])
+def test_flags_in_the_documents_exist(program):
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.py"))
+    lines = re.findall(rf"{program}((?:[^\n]|\\\n)*)", text)
+    used = {flag for line in lines for flag in re.findall(r"--(\w+)(?![\w.])", line)}
+    shown = subprocess.run([sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert used
+    for flag in used:
+        assert re.search(rf"--(\[no\])?{flag}\b", shown), flag
