@@ -44,7 +44,7 @@ def get_config():
         "name": "nerf.occupancy:OccupancyGrid",
         "resolution": 64,
         "threshold": 2.0,
-        "decay": 0.6,
+        "decay": 0.9,
         "parts": 4,
     }
     config.optimizer = {

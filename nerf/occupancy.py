@@ -31,7 +31,7 @@ class OccupancyGrid(nnx.Module):
       parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
     """
 
-    def __init__(self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.6, parts: int = 4):
+    def __init__(self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.9, parts: int = 4):
         if resolution**3 % parts:
             raise ConfigError(
                 f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
