@@ -30,7 +30,7 @@ def _parse_flags(argv: list[str], default_config: str | None) -> list[str]:
     try:
         words = app.parse_flags_with_usage(argv)
         if default_config:
-            flags.FLAGS["config"].value.to_dict()  # a file that could not be read says so only when it is used
+            flags.FLAGS.config.to_dict()  # a file that could not be read says so only when it is used
         return words
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:  # of a config file or an override
         if "--debug" in argv:
