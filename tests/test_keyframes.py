@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
 
 from nerf import keyframes
 from nerf.keyframes import PathError, read_keyframes, save_keyframes
 from nerf.paths import NAMES, make_path
+from tests.test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
 
 
 def write(tmp_path, data):
