@@ -22,8 +22,8 @@ def test_links_lead_somewhere(document):
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.py"))
-    lines = re.findall(rf"{program}((?:[^\n]|\\\n)*)", text)
-    used = {flag for line in lines for flag in re.findall(r"--(\w+)(?![\w.])", line)}
+    commands = re.findall(rf"python {program}((?:[^\n]|\\\n)*)", text)
+    used = {flag for command in commands for flag in re.findall(r"--(\w+)(?![\w.])", command)}
     shown = subprocess.run([sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True).stdout
     assert used
     for flag in used:
