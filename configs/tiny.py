@@ -1,5 +1,8 @@
 """A NeRF that trains in seconds, for tests: coarse and fine stages, 2 layers of 32, 16 + 16 samples.
 
+Paper: none; the pieces are those of configs/nerf.py.
+Expect: a blur; it shows that the machinery works, not how well.
+Time: half a minute on two CPU cores.
 Command: python train.py --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
 """
 
