@@ -1,9 +1,12 @@
 """The network of the first paper: Fourier features, 8 layers of 256, coarse and fine.
 
 Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight synthetic scenes at 800x800, in a day on a GPU.
+Expect: on two CPU cores with width 64 and learning rate 2e-3, 19.7 dB on held-out views of the Blender chair at 200x200
+  after two minutes (one seed); 2.5 steps/s.
 Time: meant for a GPU. Two CPU cores carry a narrower one:
 Command: python train.py --config=configs/nerf.py --scene=data/tabletop --workdir=runs/nerf \
-  --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 --config.batch_size=512
+  --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 --config.batch_size=512 \
+  --config.optimizer.learning_rate=2e-3
 """
 
 from configs.base import base
