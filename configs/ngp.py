@@ -13,7 +13,7 @@ from configs.base import base
 def get_config():
     config = base()
     config.steps = 30_000
-    config.batch_size = 2048
+    config.batch_size = 1024
     config.model.order = ("main",)
     config.model.capacity = 16
     config.model.stages = {

@@ -67,19 +67,21 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     Means are over the rays of all devices that were rendered whole.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
+    # A sum over one device would still copy every gradient.
+    all_sum = partial(jax.lax.psum, axis_name="data") if mesh.size > 1 else lambda x: x
 
     def loss(params, state, rays, target, background, keys):
         renderings = nnx.merge(graph, params, state)(rays, background, keys)
         whole = renderings[-1].complete
-        total = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
-        squares = jnp.where(whole, jnp.square(renderings[-1].rgb - target).mean(-1), 0.0).sum()
-        return total, jnp.stack([jnp.asarray(total), squares, whole.sum(dtype=jnp.float32)])
+        count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
+        mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
+        error = jnp.where(whole, jnp.square(renderings[-1].rgb - target).mean(-1), 0.0).sum() / count
+        return mean, jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
 
     @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
     def gradients(params, state, *batch):
-        grads, sums = jax.lax.psum(jax.grad(loss, has_aux=True)(params, state, *batch), "data")
-        count = jnp.maximum(sums[2], 1.0)
-        return jax.tree.map(lambda g: g / count, grads), sums[0] / count, sums[1] / count, sums[2]
+        grads, means = all_sum(jax.grad(loss, has_aux=True)(params, state, *batch))
+        return grads, *means
 
     return gradients
 
@@ -110,8 +112,8 @@ def make_train_step(
       seed: of everything random.
       mesh: the batch is split over its axis "data", everything else is replicated.
 
-    Metrics of each step are loss, psnr, rays that counted, and the norm of each parameter's gradient. A step whose
-    loss or gradient is not finite changes nothing, not even the step number.
+    Metrics of each step are loss, psnr, rays that counted, and the norm of each parameter's gradient. A call in which
+    a loss or a gradient is not finite changes nothing, not even the step number.
     """
     gradients = make_gradients(graph, losses, mesh)
 
@@ -128,21 +130,23 @@ def make_train_step(
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
         after = TrainState(state.step + 1, params, state.state, opt_state)
-        finite = jnp.isfinite(norms).all() & jnp.isfinite(mean_loss)
         metrics = {
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
             "grad_norms": norms,
         }
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
+        return after, metrics
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
         refresh_occupancy(model, state.step // progress.shape[0], _step_keys(seed, state.step)[3])
-        state = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
-        return jax.lax.scan(partial(one_step, pixels), state, progress)
+        first = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
+        after, metrics = jax.lax.scan(partial(one_step, pixels), first, progress)
+        # Once a call, not once a step: choosing between two states reads all of both.
+        finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
     return train_steps
 
@@ -157,6 +161,26 @@ def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, .
             raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])
         model.occupancy.restrict(hull)
     return model
+
+
+def prepare(
+    config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
+) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
+    """What a config trains with on a scene: the static half of the model, the first state, and the jitted step."""
+    model = prepare_model(config, scene, plugins)
+    optimizer = build(config["optimizer"], plugins=plugins)
+    graph, state = init_state(model, optimizer)
+    train_steps = make_train_step(
+        graph,
+        build_inside(config["losses"], plugins, {}),
+        optimizer,
+        build(config["schedule"], plugins=plugins),
+        config["batch_size"],
+        None if config["random_background"] else config["background"],
+        config["seed"],
+        mesh,
+    )
+    return graph, state, train_steps
 
 
 def train(
@@ -184,23 +208,11 @@ def train(
     check_config(config, len(jax.devices()), max_seconds)
     train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
-    model = prepare_model(config, train_scene, plugins)
     run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard)
     checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     mesh = data_mesh(jax.devices())
-    optimizer = build(config["optimizer"], plugins=plugins)
-    graph, state = init_state(model, optimizer)
+    graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
     names = list(flatten(state.params))
-    train_steps = make_train_step(
-        graph,
-        build_inside(config["losses"], plugins, {}),
-        optimizer,
-        build(config["schedule"], plugins=plugins),
-        config["batch_size"],
-        None if config["random_background"] else config["background"],
-        config["seed"],
-        mesh,
-    )
     step, seconds = 0, 0.0
     if checkpoints.latest() is not None:
         state, facts = checkpoints.restore(state)
@@ -231,7 +243,7 @@ def train(
             step = int(state.step)
             if bad := _first_bad(metrics, names):
                 save()
-                raise TrainingError(f"step {step}: {bad} is not finite: {AFTER_BAD_STEP}")
+                raise TrainingError(f"step {step + bad[0]}: {bad[1]} is not finite: {AFTER_BAD_STEP}")
             progress.update(step, seconds, float(metrics["psnr"].mean()))
             if step % config["log_every"] == 0:
                 means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
@@ -258,12 +270,15 @@ def train(
     )
 
 
-def _first_bad(metrics: Mapping[str, np.ndarray], names: Sequence[str]) -> str | None:
-    """What was not finite in the first bad step of a call, if any."""
-    bad = ~np.isfinite(metrics["grad_norms"])
-    if bad.any():
-        return f"the gradient of {names[int(np.argmax(bad[np.argmax(bad.any(-1))]))]}"
-    return None if np.isfinite(metrics["loss"]).all() else "the loss"
+def _first_bad(metrics: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[int, str] | None:
+    """Which step of a call was the first bad one, if any, and what was not finite in it."""
+    gradients, losses = ~np.isfinite(metrics["grad_norms"]), ~np.isfinite(metrics["loss"])
+    steps = np.flatnonzero(gradients.any(-1) | losses)
+    if not len(steps):
+        return None
+    first = int(steps[0])
+    bad = gradients[first]
+    return first, f"the gradient of {names[int(np.argmax(bad))]}" if bad.any() else "the loss"
 
 
 def _check_finite_state(state: TrainState, step: int) -> None:
