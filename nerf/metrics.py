@@ -6,7 +6,9 @@ from jaxtyping import Float
 
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
+    "mask": "none: every pixel counts",
     "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
+    "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
 }
 
 
@@ -27,3 +29,16 @@ def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -
         return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
     return float(dm_pix.ssim(a, b))
+
+
+def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float | None:
+    """Mean error that the eye sees when it flips between the two (Andersson et al. 2020); None where not installed.
+
+    0 is equal, 1 as unlike as can be.
+    """
+    try:
+        from flip_evaluator import evaluate
+    except ImportError:
+        return None
+    a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (truth, image))
+    return float(evaluate(a, b, "LDR", applyMagma=False, parameters={"ppd": 67.0})[1])

@@ -185,7 +185,7 @@ def train(
     train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
     model = prepare_model(config, train_scene, plugins)
-    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard)
+    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard, plugins)
     checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     mesh = data_mesh(jax.devices())
     optimizer = build(config["optimizer"], plugins=plugins)
@@ -222,6 +222,7 @@ def train(
         return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
 
     with Progress(config["steps"], max_seconds, step, seconds) as progress:
+        assessed = int(progress.fraction(step, seconds) * config["eval_times"])
         while not progress.done(step, seconds):
             fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
             began = time.perf_counter()
@@ -236,8 +237,10 @@ def train(
             if step % config["log_every"] == 0:
                 means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
                 run.log(step, seconds, "train", means)
-            if config["eval_every"] and step % config["eval_every"] == 0:
-                run.log(step, seconds, config["eval_split"], assess(write_pictures=False)["mean"])
+            part = int(progress.fraction(step, seconds) * config["eval_times"])
+            if assessed < part < config["eval_times"] or (config["eval_every"] and step % config["eval_every"] == 0):
+                run.log_scores(step, seconds, assess(write_pictures=False))
+            assessed = part
             if step % config["save_every"] == 0:
                 save()
             if should_stop():
@@ -246,7 +249,7 @@ def train(
     if should_stop():
         return None
     scores = assess(write_pictures=True)
-    run.log(step, seconds, config["eval_split"], scores["mean"])
+    run.log_scores(step, seconds, scores)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     return run.finish(
         scores,

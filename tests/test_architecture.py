@@ -31,6 +31,7 @@ PIPELINE = [
     "pixels",
     "views",
     "checkpoints",
+    "provenance",
     "runs",
     "video",
     "evaluation",

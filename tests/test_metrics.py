@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nerf.metrics import psnr, ssim, to_bytes
+from nerf.metrics import flip, psnr, ssim, to_bytes
 
 
 def picture(shape, seed=0):
@@ -79,3 +79,11 @@ def test_ssim_is_the_papers(shape, noise):
 def test_a_picture_smaller_than_the_window_has_no_ssim(shape):
     assert ssim(picture(shape), picture(shape, 1)) is None
     assert math.isfinite(psnr(picture(shape), picture(shape, 1)))
+
+
+def test_flip_is_0_for_equal_pictures_and_grows_with_what_the_eye_sees():
+    a = picture((32, 32, 3))
+    assert flip(a, a) == 0.0
+    black, white = np.zeros((32, 32, 3)), np.ones((32, 32, 3))
+    assert 0.0 < flip(a + 0.02, a) < flip(a + 0.2, a) < flip(black, white) <= 1.0
+    assert flip(black, white) > 0.9
