@@ -42,6 +42,18 @@ PIPELINE = [
     "paths",
     "films",
     "commands",
+    "results",
+    "studies",
+    "jobs",
+    "statistics",
+    "answers",
+    "report",
+    "report.words",
+    "report.table",
+    "report.curves",
+    "report.pictures",
+    "report.page",
+    "report.build",
 ]
 
 MAY_BE_LONG = {"nerf/training.py:train"}  # one training function, to be read top to bottom
