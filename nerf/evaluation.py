@@ -23,12 +23,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """PSNR and SSIM of every view of `scene`, their means, the protocol, and seconds a frame (median but the first).
 
-    Where `folder` is given the scores are whole, with FLIP, and each view's truth | render | error | depth goes there
-    as a PNG, and its depth along the ray, in the units of the scene's file, as a compressed array; 0 where nothing is.
+    Where `folder` is given the scores are whole, with FLIP and LPIPS where these are installed, and two files a view go
+    there: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file, 0 where
+    nothing is, as a compressed array.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk)
-    measures = {"psnr": metrics.psnr, "ssim": metrics.ssim, **({"flip": metrics.flip} if folder else {})}
+    measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
@@ -49,7 +50,7 @@ def evaluate(
         "views": len(scene),
         "size": sizes,
         "background": [float(c) for c in colour],
-        **metrics.PROTOCOL,
+        **{name: text for name, text in metrics.PROTOCOL.items() if name in measures or name == "mask"},
     }
     frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None  # the first may compile
     return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}

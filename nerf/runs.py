@@ -175,7 +175,7 @@ class Run:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self.events is not None:
-            for name, value in numbers.items():
+            for name, value in ((name, value) for name, value in numbers.items() if value is not None):
                 self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
 

@@ -26,6 +26,7 @@ PIPELINE = [
     "rendering",
     "model",
     "losses",
+    "lpips",
     "metrics",
     "optimizers",
     "pixels",

@@ -11,7 +11,7 @@ from nerf.answers import Groups
 from nerf.results import Result
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 56
 GRID = 64  # places of a line
 DASHES = ("", "7 4", "2 3", "9 3 2 3")  # colours alone would not tell lines apart for everybody
 
@@ -74,13 +74,13 @@ def _axes(x, y, right: float, low: float, high: float, name: str) -> list[str]:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     for value in ticks(0.0, right):
-        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{f"{value:,g}"}</text>')
+        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{f"{value:,g}"}</text>')
     bottom = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>')
     parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{name}</text>')
     middle = (TOP + bottom) / 2
-    turned = f'transform="rotate(-90 12 {middle:.0f})"'
-    return [*parts, f'<text x="12" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>']
+    turned = f'transform="rotate(-90 16 {middle:.0f})"'
+    return [*parts, f'<text x="16" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>']
 
 
 def _line(x, y, grid, values, i: int, label: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nerf import lpips, metrics
 from nerf.answers import Groups, asked_axis, scores_of
 from nerf.results import Result, checkpoint_bytes
 from nerf.statistics import best, compare
@@ -34,12 +35,12 @@ class Column:
     certain: bool = False
 
 
-LPIPS_MISSING = "not installed: there are no LPIPS weights here"
+SCORED_WITHOUT = "these runs were scored without it: --fresh trains them anew"
 PER_IMAGE = (
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
-    Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator, train again"),
-    Column("lpips", "LPIPS", False, "{:.4f}", LPIPS_MISSING),
+    Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
+    Column("lpips", "LPIPS", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
 )
 FACTS = (
     Column("train_seconds", "training, s", False, "{:.1f}"),
@@ -92,7 +93,8 @@ def make_table(groups: Groups, failures: Mapping[str, str]) -> list[Row]:
 def _scored(groups: Groups, column: Column) -> dict[str, Cell]:
     scores = scores_of(groups, column.key)
     if scores is None:
-        return {label: Cell(column.missing) for label in groups}
+        missing = SCORED_WITHOUT if column.key in metrics.installed() and column.key != "ssim" else column.missing
+        return {label: Cell(missing) for label in groups}
     leader = None
     if len(scores) > 1 and column.higher is not None:
         leader = best(scores, compare(scores), column.higher)

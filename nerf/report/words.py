@@ -27,16 +27,14 @@ def sentence(d: Difference) -> str:
         low, high = sorted((sign * d.low, sign * d.high))
         rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {count(d.views, 'view')}, {_seeds(d)}"
         return f"{winner} is better than {loser} by {abs(d.mean):.2f} dB ({rests})"
-    apart = f"{d.second} minus {d.first} is {d.mean:+.2f} dB"
+    apart = f"not distinguishable: {d.second} minus {d.first} is {d.mean:+.2f} dB"
     rests = f"{_level(d)} interval {d.low:+.2f} to {d.high:+.2f}"
     if d.seeds == (1, 1):
         alone = "for these two runs alone; one seed each does not say what other seeds would give, so use --seeds=3"
-        return f"{d.first} and {d.second} are not distinguishable: {apart} ({rests} over {d.views} views, {alone})"
+        return f"{apart} ({rests} over {count(d.views, 'view')}, {alone})"
     if d.views == 1:
-        return (
-            f"{d.first} and {d.second} are not distinguishable: {apart}, on one view, which does not stand for others"
-        )
-    return f"{d.first} and {d.second} are not distinguishable: {apart} ({rests}; {count(d.views, 'view')}, {_seeds(d)})"
+        return f"{apart}, on one view, which does not stand for others"
+    return f"{apart} ({rests}; {count(d.views, 'view')}, {_seeds(d)})"
 
 
 def lead(answer: Answer) -> str:
@@ -47,7 +45,8 @@ def lead(answer: Answer) -> str:
         (label,) = answer.scores
         return f"Only {label} has results, so there is nothing to compare it with"
     if len(answer.differences) == 1:
-        return sentence(answer.differences[0])
+        line = sentence(answer.differences[0])
+        return line[0].upper() + line[1:] if not answer.differences[0].real else line
     leader = best(answer.scores, answer.differences, higher_is_better=True)
     if leader:
         mean = answer.scores[leader].mean()
