@@ -115,7 +115,7 @@ def draw_difference(
 
 
 def _two_sided(draws: Float[np.ndarray, " k"]) -> float:
-    """p of a difference of 0, from its bootstrap distribution."""
+    """p of a difference of 0, from its bootstrap distribution; 1 where there is none."""
     if len(draws) == 0:
         return 1.0
     side = min((draws <= 0.0).sum(), (draws >= 0.0).sum())
@@ -141,30 +141,23 @@ def compare(
     rng = np.random.default_rng(seed)
     pairs = list(combinations(scores, 2))
     drawn = [draw_difference(scores[a], scores[b], rng, draws) for a, b in pairs]
+    shown = [
+        draw if len(draw) else draw_difference(scores[a], scores[b], rng, draws, outer=False)
+        for (a, b), draw in zip(pairs, drawn, strict=True)
+    ]
+    may_claim = [len(draw) > 0 and (fixed_views or scores[pairs[0][0]].shape[1] > 1) for draw in drawn]
     ps = [_two_sided(draw) for draw in drawn]
-    steps = _holm(ps, alpha)
-    out = []
-    for (a, b), draw, p, (claimed, share) in zip(pairs, drawn, ps, steps, strict=True):
-        known = len(draw) > 0 and (fixed_views or scores[a].shape[1] > 1)
-        shown = draw if len(draw) else draw_difference(scores[a], scores[b], rng, draws, outer=False)
-        low, high = (float(x) for x in np.quantile(shown, [share / 2, 1 - share / 2]))
-        mean = float(scores[b].mean() - scores[a].mean())
-        views, seeds = scores[a].shape[1], (len(scores[a]), len(scores[b]))
-        real = claimed and known and (low > 0.0 or high < 0.0)
-        out.append(Difference(a, b, mean, draw, low, high, 1.0 - share, p, bool(real), views, seeds))
-    return out
-
-
-def _holm(ps: Sequence[float], alpha: float) -> list[tuple[bool, float]]:
-    """For each p: whether it is claimed, and the share of alpha it was held against."""
-    out: list[tuple[bool, float]] = [(False, alpha)] * len(ps)
+    out: dict[int, Difference] = {}
     still, share = True, alpha
-    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+    for rank, i in enumerate(sorted(range(len(pairs)), key=lambda i: ps[i])):
         if still:
-            share = alpha / (len(ps) - rank)
-            still = ps[i] <= share
-        out[i] = (still, share)
-    return out
+            share = alpha / (len(pairs) - rank)
+        low, high = (float(x) for x in np.quantile(shown[i], [share / 2, 1 - share / 2]))
+        still = still and may_claim[i] and (low > 0.0 or high < 0.0)
+        a, b = pairs[i]
+        mean, seeds = float(scores[b].mean() - scores[a].mean()), (len(scores[a]), len(scores[b]))
+        out[i] = Difference(a, b, mean, drawn[i], low, high, 1 - share, ps[i], still, scores[a].shape[1], seeds)
+    return [out[i] for i in range(len(pairs))]
 
 
 def best(
