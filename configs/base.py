@@ -13,6 +13,7 @@ def base() -> ConfigDict:
     config.save_every = 1000
     config.keep = 2  # newest checkpoints that stay on disk
     config.eval_every = 0  # evaluate every so many steps too, not only at the end; 0: only at the end
+    config.eval_times = 0  # evaluate so many times evenly over the run too, whether steps or seconds bound it
     config.eval_split = "test"  # "val" holds training views out for choosing settings, so that "test" stays unseen
     config.chunk = 4096  # rays rendered at once
     config.background = (1.0, 1.0, 1.0)  # sRGB behind transparent pixels

@@ -35,9 +35,14 @@ def _parse_flags(argv: list[str], default_config: str | None) -> list[str]:
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:  # of a config file or an override
         if "--debug" in argv:
             raise
-        reason = str(error.args[0] if error.args else error).strip("'").replace("\\n", "\n").replace("\\'", "'")
-        print("command line: " + ": ".join(line.strip(" ':") for line in reason.splitlines()), file=sys.stderr)
+        print(f"command line: {in_one_line(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def in_one_line(error: Exception) -> str:
+    """What a flag or a config file has to say, without line breaks."""
+    reason = str(error.args[0] if error.args else error).strip("'").replace("\\n", "\n").replace("\\'", "'")
+    return ": ".join(line.strip(" ':") for line in reason.splitlines())
 
 
 def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

@@ -1,5 +1,6 @@
 """Scoring a model on held-out views, and the pictures that go with the numbers."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from nerf import metrics
 from nerf.model import Model
 from nerf.pixels import over
+from nerf.runs import write_array
 from nerf.scenes import Scene
 from nerf.video import write_png
 from nerf.views import colour_depth, make_render_view
@@ -19,30 +21,39 @@ from nerf.views import colour_depth, make_render_view
 def evaluate(
     model: Model, scene: Scene, split: str, background: Sequence[float], chunk: int, folder: Path | None
 ) -> dict[str, Any]:
-    """PSNR and SSIM of every view of `scene`, their means, and the protocol they were computed by.
+    """PSNR and SSIM of every view of `scene`, their means, the protocol, and seconds a frame (median but the first).
 
-    Where `folder` is given, each view's truth | render | error | depth goes there as a PNG.
+    Where `folder` is given the scores are whole, with FLIP and LPIPS where these are installed, and two files a view go
+    there: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file, 0 where
+    nothing is, as a compressed array.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk)
+    measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
     scores: dict[str, dict[str, float | None]] = {}
+    seconds = []
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
+        began = time.perf_counter()
         picture = render_view(scene.cameras[i])
+        seconds.append(time.perf_counter() - began)
         truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, colour))
-        scores[name] = {"psnr": metrics.psnr(picture["rgb"], truth), "ssim": metrics.ssim(picture["rgb"], truth)}
+        scores[name] = {key: measure(picture["rgb"], truth) for key, measure in measures.items()}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_png(folder / f"{_file_name(i, name)}.png", side_by_side(picture, truth))
-    mean = {key: _mean([score[key] for score in scores.values()]) for key in ("psnr", "ssim")}
+            write_png(folder / f"{picture_name(i, name)}.png", side_by_side(picture, truth))
+            depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scene.transform.scale, 0.0)
+            write_array(folder / f"{picture_name(i, name)}.npz", depth.astype(np.float32))
+    mean = {key: _mean([score[key] for score in scores.values()]) for key in measures}
     sizes = sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()})
     protocol = {
         "split": split,
         "views": len(scene),
         "size": sizes,
         "background": [float(c) for c in colour],
-        **metrics.PROTOCOL,
+        **{name: text for name, text in metrics.PROTOCOL.items() if name in measures or name == "mask"},
     }
-    return {"mean": mean, "per_image": scores, "protocol": protocol}
+    frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None  # the first may compile
+    return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -59,6 +70,7 @@ def side_by_side(
     return metrics.to_bytes(np.concatenate([truth, picture["rgb"], np.repeat(error, 3, -1), depth], 1))
 
 
-def _file_name(i: int, name: str) -> str:
+def picture_name(i: int, name: str) -> str:
+    """The name, without ending, of the files in a run's `eval` that show view number `i`."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem)
     return f"{i:03d}_{safe[:80]}"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
-from nerf.runs import Trained, cameras_to_json, write_atomically
+from nerf.runs import Trained, cameras_to_json, write_array
 from nerf.video import check_encoder, encode, is_finished, write_png
 from nerf.views import colour_depth, make_render_view
 
@@ -86,7 +85,7 @@ def _finished(folder: Path, i: int, wanted: Film, stamp: str) -> bool:
 def _write_frame(folder: Path, i: int, wanted: Film, picture, stamp: str, limits, scale: float) -> None:
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
-        _write_array(path, (picture["depth"] / scale).astype(np.float32))
+        write_array(path, (picture["depth"] / scale).astype(np.float32))
     if wanted.opacity:
         grey = np.repeat(metrics.to_bytes(picture["opacity"])[..., None], 3, -1)
         write_png(_frame(folder, "opacity", i), grey, stamp)
@@ -94,12 +93,6 @@ def _write_frame(folder: Path, i: int, wanted: Film, picture, stamp: str, limits
         colours = metrics.to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
         write_png(_frame(folder, "depth", i), colours, stamp)
     write_png(_frame(folder, "rgb", i), metrics.to_bytes(picture["rgb"]), stamp)
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    write_atomically(path, buffer.getvalue())
 
 
 def _depth_limits(render_view, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:

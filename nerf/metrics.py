@@ -1,12 +1,20 @@
 """Image metrics, with their protocol: both pictures clipped to [0, 1] and rounded to 8 bits first."""
 
+import importlib.util
+from collections.abc import Callable
+
 import dm_pix
 import numpy as np
 from jaxtyping import Float
 
+from nerf import lpips
+
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
+    "mask": "none: every pixel counts",
     "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
+    "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
+    "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.SHA256[:16]}, same rounding",
 }
 
 
@@ -27,3 +35,30 @@ def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -
         return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
     return float(dm_pix.ssim(a, b))
+
+
+def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float:
+    """Mean error that the eye sees when it flips between the two (Andersson et al. 2020): 0 is equal, 1 the most."""
+    from flip_evaluator import evaluate
+
+    a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (truth, image))
+    return float(evaluate(a, b, "LDR", applyMagma=False, parameters={"ppd": 67.0})[1])
+
+
+def perceptual(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float | None:
+    """LPIPS, see `nerf.lpips`; None for an image smaller than its network takes, and without its weights."""
+    file = lpips.weights_file()
+    if file is None or min(image.shape[:2]) < lpips.SMALLEST:
+        return None
+    a, b = (to_bytes(x).astype(np.float32) / 127.5 - 1.0 for x in (image, truth))
+    return float(lpips.distance(lpips.load_weights(file), a, b))
+
+
+def installed() -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
+    """Every metric by its name, those that need more than this package where that is installed."""
+    found: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {"psnr": psnr, "ssim": ssim}
+    if importlib.util.find_spec("flip_evaluator"):
+        found["flip"] = flip
+    if lpips.weights_file():
+        found["lpips"] = perceptual
+    return found

@@ -2,15 +2,13 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -18,10 +16,10 @@ from nerf.building import ConfigError, build
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.model import Model
+from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Scene, Similarity
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
-MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "eval_every", "chunk")  # on resume
+MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "eval_every", "eval_times", "chunk")  # on resume
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -32,6 +30,16 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """`write_atomically` of an array as .npy, or compressed, under the name "array", as .npz."""
+    buffer = io.BytesIO()
+    if path.suffix == ".npz":
+        np.savez_compressed(buffer, array=array)
+    else:
+        np.save(buffer, array)
+    write_atomically(path, buffer.getvalue())
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -120,8 +128,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 class Run:
     """A run folder that is being written: config.json, scene.json, metrics.jsonl, eval/, results.json, checkpoints/."""
 
-    def __init__(self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool):
-        self.folder, self.protocol = folder, protocol
+    def __init__(self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool, code: Mapping[str, str]):
+        self.folder, self.protocol, self.code = folder, protocol, code
         self.events = None
         if tensorboard:
             self.events = _tensorboard_writer(folder / "tensorboard")
@@ -133,9 +141,10 @@ class Run:
         root: str | Path | None,
         splits: Mapping[str, Scene],
         tensorboard: bool = False,
+        plugins: tuple[str, ...] = (),
     ) -> "Run":
         """Make the run folder, or go on in it; ConfigError if config or scene are not those it was begun with."""
-        folder = Path(folder)
+        folder, code = Path(folder), source_digests(plugins)
         config = json.loads(json.dumps(config))
         record = json.loads(json.dumps(scene_record(root, splits)))
         if (folder / "config.json").exists():
@@ -145,10 +154,12 @@ class Run:
                 raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: use a new --workdir")
             if read_json(folder / "scene.json")["digest"] != record["digest"]:
                 raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
+            code = mixed(read_json(folder / "code.json"), code) if (folder / "code.json").exists() else {}
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "scene.json", record)
+        write_json(folder / "code.json", code)
         write_json(folder / "config.json", config)  # last: where it is, the folder is a run
-        return Run(folder, {"scene_digest": record["digest"]}, tensorboard)
+        return Run(folder, {"scene_digest": record["digest"]}, tensorboard, code)
 
     def forget_after(self, step: int) -> None:
         """Drop lines of metrics.jsonl later than `step` (and a torn one), which resuming from there writes again."""
@@ -157,15 +168,21 @@ class Run:
         kept = [line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None]
         write_atomically(file, "".join(f"{line}\n" for line in kept).encode())
 
-    def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float]) -> None:
-        """Append a line to metrics.jsonl: step, seconds of training, split, and the numbers."""
-        line = json.dumps({"step": step, "seconds": round(seconds, 3), "split": split, **numbers}, allow_nan=False)
+    def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any) -> None:
+        """Append a line to metrics.jsonl: step, seconds of training, split, the numbers, and whatever more there is."""
+        facts = {"step": step, "seconds": round(seconds, 3), "split": split}
+        line = json.dumps({**facts, **numbers, **lists}, allow_nan=False)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self.events is not None:
-            for name, value in numbers.items():
+            for name, value in ((name, value) for name, value in numbers.items() if value is not None):
                 self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
+
+    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any]) -> None:
+        """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
+        lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
+        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists)
 
     def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
         """Write results.json and return what it holds."""
@@ -174,8 +191,10 @@ class Run:
             **facts,
             "per_image": scores["per_image"],
             "protocol": {**scores["protocol"], **self.protocol},
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-            "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+            "seconds_per_frame": scores["seconds_per_frame"],
+            "peak_memory": peak_memory(),
+            "code": {file: digest for file, digest in self.code.items() if file in loaded_files()},
+            **environment(),
         }
         write_json(self.folder / "results.json", results)
         return results

@@ -208,10 +208,10 @@ def train(
     check_config(config, len(jax.devices()), max_seconds)
     train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
-    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard)
-    checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     mesh = data_mesh(jax.devices())
     graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
+    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard, plugins)
+    checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     names = list(flatten(state.params))
     step, seconds = 0, 0.0
     if checkpoints.latest() is not None:
@@ -234,6 +234,7 @@ def train(
         return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
 
     with Progress(config["steps"], max_seconds, step, seconds) as progress:
+        assessed = int(progress.fraction(step, seconds) * config["eval_times"])
         while not progress.done(step, seconds):
             fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
             began = time.perf_counter()
@@ -248,8 +249,10 @@ def train(
             if step % config["log_every"] == 0:
                 means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
                 run.log(step, seconds, "train", means)
-            if config["eval_every"] and step % config["eval_every"] == 0:
-                run.log(step, seconds, config["eval_split"], assess(write_pictures=False)["mean"])
+            part = int(progress.fraction(step, seconds) * config["eval_times"])
+            if assessed < part < config["eval_times"] or (config["eval_every"] and step % config["eval_every"] == 0):
+                run.log_scores(step, seconds, assess(write_pictures=False))
+            assessed = part
             if step % config["save_every"] == 0:
                 save()
             if should_stop():
@@ -258,7 +261,7 @@ def train(
     if should_stop():
         return None
     scores = assess(write_pictures=True)
-    run.log(step, seconds, config["eval_split"], scores["mean"])
+    run.log_scores(step, seconds, scores)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     return run.finish(
         scores,

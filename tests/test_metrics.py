@@ -1,11 +1,16 @@
 """Image metrics: closed forms, the 8-bit protocol, and SSIM against a slow implementation from its paper."""
 
+import hashlib
+import importlib.util
 import math
+import pickle
+import sys
 
 import numpy as np
 import pytest
 
-from nerf.metrics import psnr, ssim, to_bytes
+from nerf import lpips, metrics
+from nerf.metrics import flip, psnr, ssim, to_bytes
 
 
 def picture(shape, seed=0):
@@ -79,3 +84,58 @@ def test_ssim_is_the_papers(shape, noise):
 def test_a_picture_smaller_than_the_window_has_no_ssim(shape):
     assert ssim(picture(shape), picture(shape, 1)) is None
     assert math.isfinite(psnr(picture(shape), picture(shape, 1)))
+
+
+def test_flip_is_0_for_equal_pictures_and_grows_with_what_the_eye_sees():
+    a = picture((32, 32, 3))
+    assert flip(a, a) == 0.0
+    black, white = np.zeros((32, 32, 3)), np.ones((32, 32, 3))
+    assert 0.0 < flip(a + 0.02, a) < flip(a + 0.2, a) < flip(black, white) <= 1.0
+    assert flip(black, white) > 0.9
+
+
+def random_weights(rng):
+    shapes = [(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)]
+    weights = {"AlexNet_0": {}}
+    for i, shape in enumerate(shapes):
+        kernel = rng.normal(0, math.prod(shape[:3]) ** -0.5, shape).astype(np.float32)
+        weights["AlexNet_0"][f"Conv_{i}"] = {"kernel": kernel, "bias": np.zeros(shape[3], np.float32)}
+        weights[f"NetLinLayer_{i}"] = {"Conv_0": {"kernel": np.ones((1, 1, shape[3], 1), np.float32)}}
+    return weights
+
+
+def install_lpips(tmp_path, monkeypatch, data):
+    folder = tmp_path / lpips.PACKAGE / "weights"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit('its code must not run')")
+    (folder / "alexnet.ckpt").write_bytes(data)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(lpips, "SHA256", hashlib.sha256(data).hexdigest())
+    importlib.invalidate_caches()
+    lpips.load_weights.cache_clear()
+
+
+def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(tmp_path, monkeypatch):
+    install_lpips(tmp_path, monkeypatch, pickle.dumps(random_weights(np.random.default_rng(0)), protocol=3))
+    assert "lpips" in metrics.installed()
+    a = picture((40, 36, 3))
+    near, far = a + 0.05 * picture(a.shape, 1), 0.5 * a + 0.5 * picture(a.shape, 2)
+    assert metrics.perceptual(a, a) < 1e-9
+    assert 0.0 < metrics.perceptual(near, a) < metrics.perceptual(far, a)
+    np.testing.assert_allclose(metrics.perceptual(far, a), metrics.perceptual(a, far), rtol=1e-5)
+    assert metrics.perceptual(picture((31, 40, 3)), picture((31, 40, 3), 1)) is None
+
+
+def test_weights_that_are_not_the_known_ones_or_not_arrays_are_refused(tmp_path, monkeypatch):
+    install_lpips(tmp_path, monkeypatch, pickle.dumps({"a": print}))
+    with pytest.raises(pickle.UnpicklingError, match="not an array"):
+        lpips.load_weights(lpips.weights_file())
+    monkeypatch.setattr(lpips, "SHA256", "0" * 64)
+    with pytest.raises(ValueError, match="not the LPIPS weights"):
+        lpips.load_weights(lpips.weights_file())
+
+
+def test_without_its_weights_there_is_no_lpips(monkeypatch):
+    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package_as_this")
+    assert "lpips" not in metrics.installed() and "psnr" in metrics.installed()
+    assert metrics.perceptual(picture((40, 40, 3)), picture((40, 40, 3), 1)) is None

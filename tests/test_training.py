@@ -187,14 +187,22 @@ def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path):
         runs.reload_split(run, "test", None)
 
 
+USED = "import json, nerf.training, nerf.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
+
+
 def test_the_run_folder_explains_itself(tmp_path):
-    results = train(synthetic(), None, tmp_path, tensorboard=True)
+    results = train(synthetic(eval_times=2), None, tmp_path, tensorboard=True)
     assert {"config.json", "scene.json", "metrics.jsonl", "results.json", "eval", "checkpoints"} <= {
         path.name for path in tmp_path.iterdir()
     }
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
     assert {"step", "seconds", "split", "psnr", "ssim"} <= lines[-1].keys()
+    held_out = [line for line in lines if line["split"] == "test"]
+    assert [line["step"] for line in held_out] == [20, 40], "half way and at the end"
+    for line in held_out:
+        assert np.isclose(np.mean(line["per_image"]["psnr"]), line["psnr"])
+    assert held_out[-1]["per_image"]["psnr"] == [score["psnr"] for score in results["per_image"].values()]
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == json.loads(json.dumps(results))
     assert {
@@ -204,12 +212,19 @@ def test_the_run_folder_explains_itself(tmp_path):
         "train_seconds",
         "steps",
         "parameters",
+        "seconds_per_frame",
         "protocol",
         "versions",
         "device",
     } <= set(stored)
     assert len(list((tmp_path / "eval").glob("*.png"))) == stored["protocol"]["views"] == len(stored["per_image"])
     assert list((tmp_path / "tensorboard").iterdir())
+    depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]
+    assert depth.shape == (24, 24) and depth.dtype == np.float32
+    assert "nerf/sampling.py" in stored["code"] and "nerf/paths.py" not in json.loads(
+        subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    )
+    assert 1e8 < stored["peak_memory"] < 1e11
 
 
 def test_a_moved_run_renders_what_it_did(tmp_path):

@@ -1,0 +1,99 @@
+"""What a study says: the same question asked at equal time and at equal steps, from scores that runs kept on the way.
+
+Where every run had the same budget of seconds, their ends answer "at equal time"; where every run took the same number
+of steps, they answer "at equal steps". The other question is answered at the place that the shortest run reached, by
+each run's scores just before and after it. There a longer run stands in the middle of its plan: its learning rate has
+not fallen yet, and a run planned to end there would do better. So the answer carries how far each config was.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.results import Result
+from nerf.statistics import Difference, compare
+
+WHOLE = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
+
+Groups = Mapping[str, Sequence[Result]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Who is better at an equal amount of `axis`, "seconds" or "step".
+
+    Attributes:
+      at: how much of it each had; None where the runs do not tell.
+      ends: whether that is the end of every run, so that nothing was interpolated.
+      progress: the part of its plan that each config had done there.
+      scores: PSNR of each, (seeds, views).
+      differences: of every pair; empty where the runs do not tell.
+      missing: why they do not tell.
+    """
+
+    axis: str
+    at: float | None
+    ends: bool
+    progress: dict[str, float]
+    scores: dict[str, Float[np.ndarray, "_ v"]]
+    differences: list[Difference]
+    missing: str = ""
+
+
+def scores_of(groups: Groups, metric: str) -> dict[str, Float[np.ndarray, "_ v"]] | None:
+    """(seeds, views) of each config; None where any run was not scored so."""
+    out = {}
+    for label, results in groups.items():
+        rows = [result.scores(metric) for result in results]
+        if any(row is None for row in rows):
+            return None
+        out[label] = np.stack([row for row in rows if row is not None])
+    return out
+
+
+def answer(groups: Groups, axis: str) -> Answer:
+    """The answer at equal "seconds" or equal "step"."""
+    results = [result for group in groups.values() for result in group]
+    if axis == "seconds":
+        budgets = {float(result.results.get("max_seconds") or math.inf) for result in results}
+        least = min(float(result.results["train_seconds"]) for result in results)
+        ends = len(budgets) == 1 and least >= max(budgets)
+        at = max(budgets) if ends else least
+    else:
+        counts = {result.results["steps"] for result in results}
+        ends, at = len(counts) == 1, min(counts)
+    if ends:
+        scores, progress = scores_of(groups, "psnr"), dict.fromkeys(groups, 1.0)
+    else:
+        scores, progress = _scores_at(groups, axis, at), _progress(groups, axis, at)
+    if scores is None:
+        missing = "the runs were not scored that early on the way: config.eval_times says how often they are"
+        return Answer(axis, None, ends, {}, {}, [], missing)
+    return Answer(axis, float(at), ends, progress, scores, compare(scores) if len(scores) > 1 else [])
+
+
+def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:
+    out = {}
+    for label, results in groups.items():
+        rows = [result.at(axis, at) for result in results]
+        if any(row is None for row in rows):
+            return None
+        out[label] = np.stack([row for row in rows if row is not None])
+    return out
+
+
+def _progress(groups: Groups, axis: str, at: float) -> dict[str, float]:
+    key = "train_seconds" if axis == "seconds" else "steps"
+    return {
+        label: float(np.mean([min(1.0, at / result.results[key]) for result in results]))
+        for label, results in groups.items()
+    }
+
+
+def asked_axis(groups: Groups) -> str:
+    """What the study held equal by its plan: seconds if all runs had one budget of them, else steps."""
+    budgets = {result.results.get("max_seconds") for group in groups.values() for result in group}
+    return "seconds" if len(budgets) == 1 and None not in budgets else "step"

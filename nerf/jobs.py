@@ -1,0 +1,238 @@
+"""Runs found again, exactly, or trained in child processes: each in its own folder, under a lock that dies with it.
+
+A run folder is never trained over: where the run in it is of other code, versions or device, the next free name is
+used, and the reason is told. What was interrupted goes on where it stopped; what failed is told, and the rest goes on.
+"""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+from nerf.building import ConfigError
+from nerf.checkpoints import CheckpointError
+from nerf.provenance import source_digests
+from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
+from nerf.runs import differences, load_scenes, read_json, write_json
+from nerf.studies import Wanted
+
+ROOT = Path(__file__).parent.parent  # where train.py and render.py are
+SHOWN_REASONS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a wanted run: its result, or why there is none; `note` says whether it was trained, and why."""
+
+    label: str
+    seed: int
+    folder: Path
+    result: Result | None
+    note: str
+    failure: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Workshop:
+    """Where and how runs are made.
+
+    Attributes:
+      scene: the scene's folder.
+      runs: searched for runs to reuse; new ones go to its folder "compare".
+      plugins: packages outside `nerf` that configs may name.
+      jobs: how many are trained at a time.
+      fresh: train all anew.
+      should_stop: asked again and again; True stops the children, which save.
+      say: told what happens, a line at a time.
+    """
+
+    scene: str | None
+    runs: Path
+    plugins: tuple[str, ...] = ()
+    jobs: int = 1
+    fresh: bool = False
+    should_stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+
+
+class Interrupted(RuntimeError):
+    """The study was asked to stop; the message is one line."""
+
+
+def environment_of_children() -> dict[str, Any]:
+    """Versions and device as a child sees them: this process must not take the device from its children."""
+    code = "import json; from nerf.provenance import environment; print(json.dumps(environment()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigError(f"no device to train on: {_last_line(done.stderr)}: mend the installation of jax")
+    return json.loads(done.stdout)
+
+
+def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]:
+    """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
+    if not wanted:
+        return []
+    now = {**environment_of_children(), "code": source_digests(workshop.plugins)}
+    known = [] if workshop.fresh else list(_readable(workshop.runs))
+    digests: dict[str, dict[str, str]] = {}
+    for run in wanted:  # all problems of scenes before the first training
+        key = _scene_key(run)
+        if key not in digests:
+            train, held_out = load_scenes(run.config, workshop.scene, workshop.plugins)
+            digests[key] = {"train": train.digest(), run.config["eval_split"]: held_out.digest()}
+
+    def one(numbered: tuple[int, Wanted]) -> Outcome:
+        i, run = numbered
+        here = {**now, "scene_digest": digests[_scene_key(run)]}
+        title = f"{run.label}, seed {run.config['seed']} ({i} of {len(wanted)})"
+        return _find_or_train_one(run, title, here, known, workshop)
+
+    with ThreadPoolExecutor(workshop.jobs) as pool:
+        outcomes = list(pool.map(one, enumerate(wanted, 1)))
+    if workshop.should_stop():
+        raise Interrupted("stopped and saved: the same command goes on")
+    return outcomes
+
+
+def _scene_key(run: Wanted) -> str:
+    return json.dumps([run.config["scene"], run.config["eval_split"]], sort_keys=True)
+
+
+def _readable(root: Path) -> Iterator[Result]:
+    for folder in run_folders(root):
+        with contextlib.suppress(CheckpointError, KeyError, AttributeError):
+            yield read_result(folder)
+
+
+def _find_or_train_one(
+    run: Wanted, title: str, now: Mapping[str, Any], known: Sequence[Result], workshop: Workshop
+) -> Outcome:
+    """Reuse an exact run, or train one in the first folder of its name that is free or waits to be gone on with."""
+    seed = run.config["seed"]
+    for result in known:
+        if not mismatch(result, run.config, run.max_seconds, now):
+            workshop.say(f"{title}: reused from {result.folder}")
+            return Outcome(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
+    home = workshop.runs / "compare"
+    home.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for attempt in range(1, 1000):
+        if workshop.should_stop():
+            return Outcome(run.label, seed, home, None, "", "stopped")
+        name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
+        folder = home / name
+        with locked(home / f".{name}.lock", lambda n=name: workshop.say(f"{title}: waits for {n}"), workshop) as lock:  # type: ignore[misc]
+            why = _unusable(folder, run, now)
+            if why is None and (folder / "results.json").exists() and not workshop.fresh:
+                note = "reused: made meanwhile by another study"
+                return Outcome(run.label, seed, folder, read_result(folder), note)
+            if why is not None or (workshop.fresh and (folder / "results.json").exists()):
+                reasons += [why] if why else []
+                continue
+            note = f"trained anew: {reasons[-1]}" if reasons else "trained for this study"
+            workshop.say(f"{title}: {note}: {folder}")
+            return _train(run, title, folder, note, workshop, lock)
+    raise ConfigError(f"{home}: a thousand runs of one name: remove some")
+
+
+def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
+    """Why the folder is taken by another run than the one wanted; None where it is free, to be gone on with, or it."""
+    if not (folder / "config.json").exists():
+        return None
+    try:
+        if (folder / "results.json").exists():
+            why = mismatch(read_result(folder), run.config, run.max_seconds, now)
+        else:
+            old = read_json(folder / "config.json")
+            why = differences(comparable_config(old), comparable_config(run.config))
+            if read_json(folder / "scene.json")["digest"] != now["scene_digest"]:
+                why.append("another scene, or its files changed")
+            if read_json(folder / "code.json") != now["code"]:
+                why.append("the code changed while it was not finished")
+    except (CheckpointError, KeyError, AttributeError) as error:
+        return f"{folder.name} cannot be read ({error})"
+    more = f" and {len(why) - SHOWN_REASONS} more" if len(why) > SHOWN_REASONS else ""
+    return f"{folder.name} is of another kind ({'; '.join(why[:SHOWN_REASONS])}{more})" if why else None
+
+
+def _train(run: Wanted, title: str, folder: Path, note: str, workshop: Workshop, lock: IO | None) -> Outcome:
+    """Train in a child process, its output kept in FOLDER.log; a failure is the last line of what it said."""
+    seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
+    scene = [f"--scene={workshop.scene}"] if workshop.scene else []
+    plugins = [f"--plugin={name}" for name in workshop.plugins]
+    command = [str(ROOT / "train.py"), *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
+    code = run_child(command, log, workshop.should_stop, lock)
+    if code == 0:
+        write_json(folder / "study.json", {"label": run.label, "flags": run.flags(), "jobs": workshop.jobs})
+        result = read_result(folder)
+        workshop.say(f"{title}: {result.results['psnr']:.2f} dB after {result.results['train_seconds']:.0f} s")
+        return Outcome(run.label, seed, folder, result, note)
+    failure = (
+        "stopped" if workshop.should_stop() else f"exit code {code}: {_last_line(log.read_text(errors='replace'))}"
+    )
+    workshop.say(f"{title}: failed: {failure} (see {log})")
+    return Outcome(run.label, seed, folder, None, note, failure)
+
+
+def run_child(command: Sequence[str], log: Path, should_stop: Callable[[], bool], lock: IO | None = None) -> int:
+    """Run a program of this project, its output going to `log`; its exit code. A stop is passed on as SIGTERM.
+
+    The child holds the lock too, so the lock lasts as long as it does, also where this process is killed. It has its
+    own session: Ctrl-C reaches it once, through here.
+    """
+    passed = (lock.fileno(),) if lock is not None else ()
+    with open(log, "w", encoding="utf-8") as output:
+        child = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=passed,
+            start_new_session=True,
+        )
+        asked = False
+        while True:
+            try:
+                return child.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                if should_stop() and not asked:
+                    asked = True
+                    child.terminate()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it said nothing"
+
+
+@contextlib.contextmanager
+def locked(path: Path, waits: Callable[[], None], workshop: Workshop) -> Iterator[IO | None]:
+    """Hold `path` locked; the lock ends with the last process that holds it open, however that ends.
+
+    Waits where another has it, after saying so once. Where the system has no such locks (Windows) there is none.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    with open(path, "w", encoding="utf-8") as file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    waits()
+                told = True
+                if workshop.should_stop():
+                    raise Interrupted("stopped while another study trained the run") from None
+                time.sleep(0.5)
+        yield file

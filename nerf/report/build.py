@@ -1,0 +1,130 @@
+"""A question -> runs found or trained -> videos -> the page."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf.answers import Groups
+from nerf.building import ConfigError
+from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
+from nerf.report.page import Study, write_page
+from nerf.results import Result, check_protocols
+from nerf.runs import read_json
+from nerf.studies import (
+    Entry,
+    parse_argument,
+    parse_seconds,
+    parse_seeds,
+    sweep,
+    wanted_runs,
+    with_unique_labels,
+)
+
+FPS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What compare.py was asked; its flags explain each."""
+
+    arguments: Sequence[str]
+    command: str
+    out: Path
+    scene: str | None = None
+    budget: str | None = None
+    steps: int | None = None
+    seeds: str = "3"
+    sweep: Sequence[str] = ()
+    together: bool = False
+    split: str | None = None
+    eval_times: int = 8
+    runs: Path = Path("runs")
+    jobs: int = 1
+    fresh: bool = False
+    path: str | None = None
+    frames: int = 48
+    megabytes: float = 24.0
+    plugins: tuple[str, ...] = ()
+
+
+def check(question: Question) -> None:
+    """Raise ConfigError where flags do not go together."""
+    if question.budget and question.steps:
+        raise ConfigError("--budget and --steps: both bound the runs: give one; the page answers for both")
+    if question.steps is not None and question.steps < 1:
+        raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
+    if question.jobs < 1:
+        raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
+    if question.jobs > 1 and question.budget:
+        raise ConfigError(f"--jobs={question.jobs}: runs would take each other's seconds: use --steps, or --jobs=1")
+    if question.frames < 0 or question.eval_times < 0:
+        raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
+    if question.out.suffix not in (".html", ".htm"):
+        raise ConfigError(f"--out={question.out}: not an .html: give the page a name that ends in .html")
+
+
+def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Answer a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
+    check(question)
+    entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
+    if question.sweep:
+        entries = sweep(entries, question.sweep, question.together)
+    entries = with_unique_labels(entries)
+    if len(entries) < 2:
+        raise ConfigError(f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE")
+    if question.scene is None and any(entry.file for entry in entries):
+        raise ConfigError("--scene: no folder given: configs are trained on one")
+    budget = parse_seconds(question.budget) if question.budget else None
+    wanted = wanted_runs(entries, budget, question.steps, question.eval_times, question.split)
+    workshop = Workshop(question.scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
+    trained = find_or_train(wanted, workshop)
+    groups, outcomes = _gather(entries, trained)
+    check_protocols([(label, result) for label, results in groups.items() for result in results])
+    failures = {
+        o.label: f"seed {o.seed}: {o.failure}" for o in reversed(outcomes) if o.failure and o.label not in groups
+    }
+    videos = _films(groups, question, workshop)
+    scene = question.scene or next((read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None)
+    title = f"{' and '.join(entry.label for entry in entries)}, on {Path(scene).name if scene else 'a scene'}"
+    if len(entries) > 3:
+        title = f"{len(entries)} configs on {Path(scene).name if scene else 'a scene'}"
+    study = Study(title, question.command, groups, outcomes, failures, videos)
+    return write_page(study, question.out, question.megabytes)
+
+
+def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[str, list[Result]], list[Outcome]]:
+    """Finished runs of each entry by label, in the order asked for, and all outcomes in that order."""
+    groups: dict[str, list[Result]] = {}
+    outcomes: list[Outcome] = []
+    for entry in entries:
+        given = [
+            Outcome(entry.label, run.config["seed"], run.folder, run, "given as a finished run") for run in entry.runs
+        ]
+        mine = sorted([*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed)
+        outcomes += mine
+        if results := [o.result for o in mine if o.result is not None]:
+            groups[entry.label] = results
+    return groups, outcomes
+
+
+def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[str, Path | None]:
+    """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
+    videos: dict[str, Path | None] = {}
+    for label, results in groups.items() if question.frames else ():
+        folder = results[0].folder
+        path = question.path or ("follow" if read_json(folder / "scene.json")["unbounded"] else "orbit")
+        name = "".join(c if c.isalnum() else "_" for c in Path(path).stem)
+        out = folder / "compare" / f"{name}_{question.frames}.mp4"
+        out.parent.mkdir(exist_ok=True)
+        flags = [f"--path={path}", f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
+        command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
+        workshop.say(f"fly-through of {label}: {out}")
+        code = run_child(command, out.with_suffix(".log"), workshop.should_stop)
+        if workshop.should_stop():
+            raise Interrupted("stopped: the same command goes on with the frames that are missing")
+        if code:
+            print(f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}", file=sys.stderr)
+        videos[label] = out if code == 0 else None
+    return videos

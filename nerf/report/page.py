@@ -1,0 +1,224 @@
+"""A comparison -> one HTML page, and the same numbers as plain data."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
+from nerf.jobs import Outcome
+from nerf.report import words
+from nerf.report.curves import curves
+from nerf.report.pictures import View, error_colours, fill, sorted_views, video_blobs
+from nerf.report.table import COLUMNS, PER_IMAGE, Row, as_csv, as_latex, as_markdown, make_table
+from nerf.results import MUST_AGREE
+from nerf.runs import write_atomically
+from nerf.statistics import Difference
+
+HERE = Path(__file__).parent
+MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
+HIDDEN_KEYS = ("seed", "log_every", "save_every", "keep")  # of a config: say nothing about what is compared
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """All that a page tells.
+
+    Attributes:
+      title: what it is about.
+      command: how it was asked for.
+      groups: finished runs of each config.
+      outcomes: what became of each run that was wanted, in the order they were asked for.
+      failures: why configs, or some of their seeds, have no result.
+      videos: a fly-through of each config that has one.
+    """
+
+    title: str
+    command: str
+    groups: Groups
+    outcomes: Sequence[Outcome]
+    failures: Mapping[str, str]
+    videos: Mapping[str, Path | None]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config by dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return out
+
+
+def differing_keys(groups: Groups) -> list[tuple[str, list[str]]]:
+    """Keys in which the configs differ, with the value of each; "absent" where a config has no such key."""
+    configs = [flat(results[0].config) for results in groups.values()]
+    out = []
+    for key in sorted(set().union(*configs)):
+        values = ["absent" if key not in config else json.dumps(config[key]) for config in configs]
+        if len(set(values)) > 1 and key not in HIDDEN_KEYS:
+            out.append((key, [value.strip('"') for value in values]))
+    return out
+
+
+def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
+    """What all numbers share, and what of it differs between devices or versions, as (name, values)."""
+    results = [result for group in groups.values() for result in group]
+    protocol = results[0].results["protocol"]
+    lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
+    lines += [(key, [_text(value)]) for key, value in protocol.items() if key not in MUST_AGREE]
+    for key in ("versions", "device"):
+        values = sorted({_text(result.results.get(key)) for result in results})
+        lines.append((key, values))
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(inner)[:16]}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def warnings(study: Study) -> list[str]:
+    """What makes some of the numbers less comparable than they look, a line each."""
+    results = [result for group in study.groups.values() for result in group]
+    lines = []
+    if len({json.dumps(result.results.get("device")) for result in results}) > 1:
+        lines.append("The runs were made on different devices: their seconds and memory are not comparable.")
+    jobs = 1
+    for result in results:
+        try:
+            jobs = max(jobs, json.loads((result.folder / "study.json").read_text())["jobs"])
+        except (OSError, ValueError, KeyError):
+            continue
+    if jobs > 1:
+        lines.append(f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little.")
+    counts = {label: sum(bool(o.failure) for o in study.outcomes if o.label == label) for label in study.groups}
+    lines += [f"{words.count(n, 'run')} of {label} failed: see the list of runs." for label, n in counts.items() if n]
+    return lines
+
+
+def plain(study: Study) -> dict[str, Any]:
+    """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
+    rows, answers = make_table(study.groups, study.failures), _answers(study)
+    return {
+        "title": study.title,
+        "command": study.command,
+        "verdict": words.lead(answers[0]) if answers else None,
+        "answers": [
+            {
+                "axis": a.axis,
+                "at": a.at,
+                "ends": a.ends,
+                "progress": a.progress,
+                "differences": [_difference(d) for d in a.differences],
+                "missing": a.missing,
+            }
+            for a in answers
+        ],
+        "table": [
+            {
+                "config": row.label,
+                "seeds": row.seeds,
+                **{c.key: cell.value for c, cell in zip(COLUMNS, row.cells, strict=False)},
+                "failure": row.failure or None,
+            }
+            for row in rows
+        ],
+        "views": next(iter(study.groups.values()))[0].names if study.groups else [],
+        "per_image": {
+            column.key: {label: score.tolist() for label, score in scores.items()}
+            for column in PER_IMAGE
+            if study.groups and (scores := scores_of(study.groups, column.key)) is not None
+        },
+        "seeds": {label: [r.config["seed"] for r in results] for label, results in study.groups.items()},
+        "runs": [
+            {"config": o.label, "seed": o.seed, "folder": str(o.folder), "note": o.note, "failure": o.failure or None}
+            for o in study.outcomes
+        ],
+        "protocol": {key: values for key, values in protocol_lines(study.groups)} if study.groups else {},
+    }
+
+
+def _difference(d: Difference) -> dict[str, Any]:
+    kept = {field.name: getattr(d, field.name) for field in dataclasses.fields(d) if field.name != "draws"}
+    return {**kept, "words": words.sentence(d)}
+
+
+def _answers(study: Study) -> list[Answer]:
+    """Both answers, the one that was planned for first."""
+    if not study.groups:
+        return []
+    asked = asked_axis(study.groups)
+    return [answer(study.groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")]
+
+
+def as_script(data: Any) -> Markup:
+    """JSON that may stand inside a script element whatever it says."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
+    """Write the page, whole or not at all, and return `plain` of the study."""
+    numbers = plain(study)
+    rows = make_table(study.groups, study.failures)
+    labels = list(study.groups)
+    views = sorted_views(study.groups) if labels else []
+    videos = video_blobs(study.videos, labels)
+    text = as_script(numbers)
+    used = len(text) + sum(len(blob.base64) for blob in videos) + 400_000
+    blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - used) if labels else ([], [])
+    answers = _answers(study)
+    page = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("page.html.j2")
+    html = page.render(
+        study=study,
+        labels=labels,
+        lead=words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
+        answers=[
+            (words.where(a), words.lead(a), words.how(a), [words.sentence(d) for d in a.differences]) for a in answers
+        ],
+        warnings=warnings(study) if labels else [],
+        columns=COLUMNS,
+        rows=rows,
+        differing=differing_keys(study.groups) if labels else [],
+        curves=[Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        views=views,
+        left_out=len(views) - len(shown),
+        blobs=[*blobs, *videos],
+        protocol=protocol_lines(study.groups) if labels else [],
+        data=as_script(_for_script(study, shown, rows, videos)),
+        numbers=text,
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, html.encode())
+    return numbers
+
+
+def _for_script(study: Study, shown: Sequence[View], rows: Sequence[Row], videos) -> dict[str, Any]:
+    """What the page's script needs."""
+    labels = list(study.groups)
+    first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
+    return {
+        "labels": labels,
+        "views": [
+            {
+                "index": view.index,
+                "name": view.name,
+                "apart": view.apart,
+                "psnr": [float(np.asarray(first[label])[view.index]) for label in labels],
+            }
+            for view in shown
+        ],
+        "copies": {"Markdown": as_markdown(rows), "LaTeX": as_latex(rows), "CSV": as_csv(rows)},
+        "colours": error_colours(),
+        "videos": [blob.key for blob in videos],
+    }

@@ -1,0 +1,90 @@
+"""The verdict in words."""
+
+from nerf.answers import WHOLE, Answer
+from nerf.statistics import Difference, best
+
+
+def count(number: int, what: str) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _level(d: Difference) -> str:
+    """ "95%", or more digits where a correction asks for more."""
+    return f"{100 * d.level:.0f}%" if abs(d.level - 0.95) < 1e-9 else f"{100 * d.level:.1f}%"
+
+
+def _seeds(d: Difference) -> str:
+    if d.seeds[0] == d.seeds[1]:
+        return count(d.seeds[0], "seed")
+    return f"{d.seeds[1]} and {d.seeds[0]} seeds"
+
+
+def sentence(d: Difference) -> str:
+    """One pair: who is better by how much, or that nobody is, and what the statement rests on."""
+    if d.real:
+        winner, loser, sign = (d.second, d.first, 1.0) if d.mean > 0 else (d.first, d.second, -1.0)
+        low, high = sorted((sign * d.low, sign * d.high))
+        rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {count(d.views, 'view')}, {_seeds(d)}"
+        return f"{winner} is better than {loser} by {abs(d.mean):.2f} dB ({rests})"
+    apart = f"not distinguishable: {d.second} minus {d.first} is {d.mean:+.2f} dB"
+    rests = f"{_level(d)} interval {d.low:+.2f} to {d.high:+.2f}"
+    if d.seeds == (1, 1):
+        alone = "for these two runs alone; one seed each does not say what other seeds would give, so use --seeds=3"
+        return f"{apart} ({rests} over {count(d.views, 'view')}, {alone})"
+    if d.views == 1:
+        return f"{apart}, on one view, which does not stand for others"
+    return f"{apart} ({rests}; {count(d.views, 'view')}, {_seeds(d)})"
+
+
+def lead(answer: Answer) -> str:
+    """The one sentence that comes first."""
+    if answer.at is None:
+        return answer.missing.capitalize()
+    if not answer.differences:
+        (label,) = answer.scores
+        return f"Only {label} has results, so there is nothing to compare it with"
+    if len(answer.differences) == 1:
+        line = sentence(answer.differences[0])
+        return line[0].upper() + line[1:] if not answer.differences[0].real else line
+    leader = best(answer.scores, answer.differences, higher_is_better=True)
+    if leader:
+        mean = answer.scores[leader].mean()
+        gaps = [mean - score.mean() for label, score in answer.scores.items() if label != leader]
+        return f"{leader} is better than every other config, by {min(gaps):.2f} dB or more"
+    claimed = sum(d.real for d in answer.differences)
+    ahead = max(answer.scores, key=lambda label: answer.scores[label].mean())
+    rivals = [d for d in answer.differences if not d.real and ahead in (d.first, d.second)]
+    if not claimed:
+        return f"The {len(answer.scores)} configs are not distinguishable"
+    others = ", ".join(d.second if d.first == ahead else d.first for d in rivals)
+    return f"{ahead} has the highest mean, but is not distinguishable from {others}"
+
+
+def where(answer: Answer) -> str:
+    """The heading of an answer: "At equal time, 60 s of training each"."""
+    name = "time" if answer.axis == "seconds" else "steps"
+    if answer.at is None:
+        return f"At equal {name}"
+    amount = f"{answer.at:.3g} s of training" if answer.axis == "seconds" else f"{answer.at:,.0f} steps"
+    return f"At equal {name}, {amount} each"
+
+
+def how(answer: Answer) -> str:
+    """How the answer was found, with what weakens it."""
+    if answer.at is None:
+        return ""
+    if answer.ends:
+        return "Scores at the end of every run, whose learning rate had then fallen as planned."
+    text = (
+        "Scores at the place the shortest run reached, straight between the scorings before and after it for each view."
+    )
+    early = {label: part for label, part in answer.progress.items() if part < WHOLE}
+    if early:
+        parts = ", ".join(f"{label} at {100 * part:.0f}%" for label, part in early.items())
+        strict = "--steps=N" if answer.axis == "step" else "--budget=SECONDS"
+        text += (
+            f" Some were then in the middle of their plan ({parts}): their learning rate was still higher than at an "
+            f"end, which costs them quality. For an answer without this handicap, train with {strict}."
+        )
+    return text

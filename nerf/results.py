@@ -1,0 +1,167 @@
+"""Finished runs read back as numbers: scores of each view, what they were at a step or a second, and their protocol.
+
+Nothing here loads a model or touches a device.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.building import ConfigError
+from nerf.runs import differences, read_json
+
+NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
+ROUNDING = 1e-3  # of seconds in metrics.jsonl
+MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "scene_digest")
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Held-out PSNR and SSIM at a moment of training: means, and of each view where they were kept."""
+
+    step: int
+    seconds: float
+    psnr: float
+    per_image: Float[np.ndarray, " v"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished run: its folder, config, what results.json holds, and its held-out scores on the way."""
+
+    folder: Path
+    config: dict[str, Any]
+    results: dict[str, Any]
+    curve: list[Point]
+
+    @property
+    def names(self) -> list[str]:
+        """The held-out views."""
+        return list(self.results["per_image"])
+
+    def scores(self, metric: str) -> Float[np.ndarray, " v"] | None:
+        """A number for each view; None where any view has none."""
+        values = [score.get(metric) for score in self.results["per_image"].values()]
+        return None if None in values else np.array(values, float)
+
+    def at(self, axis: str, where: float) -> Float[np.ndarray, " v"] | None:
+        """PSNR of each view at a "step" or after "seconds", straight between the scorings before and after.
+
+        None outside of them, or where only means were kept.
+        """
+        points = [point for point in self.curve if point.per_image is not None]
+        places = [float(getattr(point, axis)) for point in points]
+        if not points or not places[0] <= where <= places[-1] + ROUNDING:
+            return None
+        values = np.stack([np.asarray(point.per_image) for point in points])
+        return np.stack([np.interp(where, places, column) for column in values.T])
+
+
+def read_result(folder: Path) -> Result:
+    """Raises CheckpointError, one line, where `folder` is not that of a finished run."""
+    config, results = read_json(folder / "config.json"), read_json(folder / "results.json")
+    points = {}
+    file = folder / "metrics.jsonl"
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # torn by a power cut
+        if entry.get("split") == config["eval_split"] and entry.get("psnr") is not None:
+            listed = entry.get("per_image", {}).get("psnr")
+            per_image = None if listed is None else np.array(listed, float)
+            points[entry["step"]] = Point(entry["step"], entry["seconds"], entry["psnr"], per_image)
+    return Result(folder, config, results, [points[step] for step in sorted(points)])
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Every run folder under `root`, itself included, finished or not, in order of their names."""
+    for place, folders, files in os.walk(root):
+        if "config.json" in files and "scene.json" in files:
+            folders.clear()
+            yield Path(place)
+        folders.sort()
+
+
+def comparable_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what changes no number of the run."""
+    return {key: value for key, value in config.items() if key not in NEUTRAL}
+
+
+def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]) -> list[str]:
+    """Why a finished run is not the one that training `config` would give; empty where it is, exactly.
+
+    `now` has the scene's digests, the digests of the sources, the versions and the device, under the names that
+    results.json gives them.
+    """
+    why = differences(comparable_config(result.config), comparable_config(config))
+    if result.results.get("max_seconds") != max_seconds:
+        why.append(f"max_seconds: {result.results.get('max_seconds')} -> {max_seconds}")
+    if result.results["protocol"].get("scene_digest") != now["scene_digest"]:
+        why.append("another scene, or its files changed")
+    code = result.results.get("code") or {}
+    changed = [file for file, digest in sorted(code.items()) if now["code"].get(file) != digest]
+    if not code or changed:
+        why.append(f"the code changed: {', '.join(changed)}" if code else "its code was not recorded")
+    for key in ("versions", "device"):
+        if result.results.get(key) != now[key]:
+            why += differences({key: result.results.get(key)}, {key: now[key]})
+    return why
+
+
+def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
+    """Raise ConfigError, naming what differs, where scores of labelled runs may not be held against each other."""
+    first_label, first = results[0]
+    wanted = {key: first.results["protocol"].get(key) for key in MUST_AGREE}
+    for label, result in results[1:]:
+        lines = differences(wanted, {key: result.results["protocol"].get(key) for key in MUST_AGREE})
+        if not lines and result.names != first.names:
+            lines = ["names of the held-out views"]
+        if lines:
+            what = f"unlike protocols, {'; '.join(lines)}"
+            raise ConfigError(f"{first_label} ({first.folder}) and {label} ({result.folder}): {what}: score them alike")
+
+
+def checkpoint_bytes(folder: Path) -> int | None:
+    """Bytes of a run's newest checkpoint; None where there is none."""
+    steps = [place for place in (folder / "checkpoints").glob("*") if place.name.isdigit()]
+    if not steps:
+        return None
+    newest = max(steps, key=lambda place: int(place.name))
+    return sum(file.stat().st_size for file in newest.rglob("*") if file.is_file())
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """One run as a row of numbers, finished or not; `state` says which, or what is wrong with it."""
+    row: dict[str, Any] = {"run": str(folder)}
+    try:
+        config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
+        row |= {"seed": config.get("seed"), "scene": record.get("root"), "split": config.get("eval_split")}
+        if not (folder / "results.json").exists():
+            return {**row, "state": "unfinished"}
+        result = read_result(folder)
+    except (RuntimeError, KeyError, AttributeError, OSError) as error:
+        return {**row, "state": f"broken: {error}"}
+    keys = ("psnr", "ssim", "flip", "steps", "train_seconds", "max_seconds", "parameters", "device")
+    numbers = {key: result.results.get(key) for key in keys}
+    return {**row, "state": "finished", **numbers, "protocol": result.results.get("protocol")}
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of `summary` as lines of text."""
+    formats = {"psnr": "{:.2f}", "ssim": "{:.4f}", "flip": "{:.4f}", "train_seconds": "{:.1f}"}
+    columns = ["run", "state", "scene", "split", "seed", "psnr", "ssim", "flip", "steps", "train_seconds"]
+    shown = [columns]
+    for row in rows:
+        values = [row.get(key) for key in columns]
+        shown.append(
+            ["-" if v is None else formats.get(k, "{}").format(v) for k, v in zip(columns, values, strict=True)]
+        )
+    widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+    return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in shown)
