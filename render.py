@@ -27,6 +27,7 @@ _DEPTH = flags.DEFINE_bool("depth", False, "Also depth, as colours: frames and a
 _RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file.")
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few frames of a path by JAX's profiler.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
 
 
@@ -50,7 +51,7 @@ def _render_path(run, plugins: tuple[str, ...]) -> int:
     fps = _FPS.value or (read_keyframes(path).fps if path.endswith(".json") else 30.0)
     wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
     with stop_on_signal() as stop:
-        videos = film(run, cameras, Path(_OUT.value), wanted, should_stop=lambda: stop.signal is not None)
+        videos = film(run, cameras, Path(_OUT.value), wanted, lambda: stop.signal is not None, _PROFILE.value)
     if stop.signal is not None:
         print("stopped: the same command goes on with the frames that are missing")
         return stop.exit_code

@@ -17,6 +17,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on wi
 _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
 
 
 def main(_) -> int:
@@ -31,6 +32,7 @@ def main(_) -> int:
             plugins=tuple(_PLUGIN.value),
             should_stop=lambda: stop.signal is not None,
             tensorboard=_TENSORBOARD.value,
+            profile=_PROFILE.value,
         )
     if results is None:
         print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")

@@ -1,10 +1,14 @@
-"""What the command-line programs share: one-line errors, signals, and an allocator that keeps its memory."""
+"""What the command-line programs share: one-line errors, signals, and keeping freed memory and compiled programs."""
 
 import ctypes
+import hashlib
+import os
+import platform
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -49,6 +53,7 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
     def run_main(argv: list[str]) -> int:
         logging.set_verbosity(logging.INFO if _DEBUG.value else logging.ERROR)
         keep_freed_memory()
+        keep_compiled_programs()
         try:
             return main(argv)
         except tuple(_mendable()) as error:
@@ -93,6 +98,35 @@ def stop_on_signal():
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX find what it compiled in earlier processes: in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/nerf.
+
+    Each kind of processor has a folder of its own, since a home may be shared by machines that differ. Programs that
+    compile in under half a second are not kept, and the least used go when the folder holds more than a gigabyte.
+    """
+    import jax
+
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "nerf" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_compilation_cache_max_size", 2**30)
+
+
+def _processor() -> str:
+    """What a compiled program may depend on: the kind of processor and its instructions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine() + platform.processor()
+    return "".join(dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features"))))
 
 
 def keep_freed_memory() -> None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
+from nerf.progress import trace_calls
 from nerf.runs import Trained, cameras_to_json, write_array
 from nerf.video import check_encoder, encode, is_finished, write_png
 from nerf.views import colour_depth, make_render_view
@@ -40,12 +41,18 @@ class Film:
 
 
 def film(
-    run: Trained, cameras: Cameras, out: Path, wanted: Film, should_stop: Callable[[], bool] = lambda: False
+    run: Trained,
+    cameras: Cameras,
+    out: Path,
+    wanted: Film,
+    should_stop: Callable[[], bool] = lambda: False,
+    profile: str | Path | None = None,
 ) -> list[Path]:
     """Render every camera of a path and encode the videos: `out`, and out_depth.mp4, out_opacity.mp4 where wanted.
 
     Frames go to the folder `{out}_frames`. A frame that is already there and was made from the same checkpoint, camera
-    and settings is kept. Raises VideoError, before anything is rendered, if the encoder does not work.
+    and settings is kept. `profile` is a folder for a trace of a few frames. Raises VideoError, before anything is
+    rendered, if the encoder does not work.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     videos = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4") for kind in wanted.kinds}
@@ -55,12 +62,14 @@ def film(
     background = run.config["background"]
     render_view = make_render_view(run.model, background, run.config["chunk"])
     limits = _depth_limits(render_view, cameras) if wanted.depth else None
-    for i in tqdm(range(len(cameras)), desc="render", unit="frame", disable=None):
-        stamp = _stamp(run, cameras[i], wanted, limits, background)
-        if not _finished(folder, i, wanted, stamp):
-            _write_frame(folder, i, wanted, render_view(cameras[i]), stamp, limits, run.transform.scale)
-        if should_stop():
-            return []
+    with trace_calls(profile) as before_frame:
+        for i in tqdm(range(len(cameras)), desc="render", unit="frame", disable=None):
+            stamp = _stamp(run, cameras[i], wanted, limits, background)
+            if not _finished(folder, i, wanted, stamp):
+                before_frame()
+                _write_frame(folder, i, wanted, render_view(cameras[i]), stamp, limits, run.transform.scale)
+            if should_stop():
+                return []
     for kind, video in videos.items():
         encode([_frame(folder, kind, i) for i in range(len(cameras))], video, wanted.fps)
     return list(videos.values())

@@ -1,8 +1,13 @@
-"""Progress of training: a bar with rate, time left and PSNR on a terminal, plain lines elsewhere."""
+"""Progress of training: a bar with rate, time left and PSNR on a terminal, plain lines elsewhere; and timers."""
 
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import jax
 from tqdm import tqdm
 
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -51,3 +56,40 @@ class Progress:
             print(
                 f"train {percent:.0f}%, step {step}, {speed}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True
             )
+
+
+class Stopwatch:
+    """Seconds spent on each of several things: `with watch("compile"): ...`."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - began
+
+
+@contextmanager
+def trace_calls(folder: Path | str | None, first: int = 3, last: int = 5) -> Iterator[Callable[[], None]]:
+    """A function to be called before each call of something; calls `first` to `last` are traced by JAX's profiler.
+
+    The trace goes to `folder`, for TensorBoard or https://ui.perfetto.dev; without a folder nothing is traced. A whole
+    training run would be gigabytes, and its first calls are not typical.
+    """
+    count = 0
+
+    def before_call() -> None:
+        nonlocal count
+        count += 1
+        if folder and count == first:
+            jax.profiler.start_trace(str(folder), create_perfetto_trace=True)
+        if folder and count == last + 1:
+            jax.profiler.stop_trace()
+
+    try:
+        yield before_call
+    finally:
+        if folder and first <= count <= last:
+            jax.profiler.stop_trace()

@@ -25,7 +25,7 @@ from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Pixels, over, pick, to_device
-from nerf.progress import Progress
+from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.pytrees import pytree
 from nerf.runs import Run, check_config, describe, load_scenes
 from nerf.scenes import Problem, Scene, SceneError
@@ -192,6 +192,7 @@ def train(
     plugins: tuple[str, ...] = (),
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
+    profile: str | Path | None = None,
 ) -> dict[str, Any] | None:
     """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
 
@@ -204,12 +205,16 @@ def train(
       plugins: packages outside `nerf` that the config may name.
       should_stop: asked after every call of the jitted step; True saves and returns None.
       tensorboard: write TensorBoard events too.
+      profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
     """
     check_config(config, len(jax.devices()), max_seconds)
-    train_scene, held_out = load_scenes(config, scene, plugins)
+    watch = Stopwatch()
+    with watch("load"):
+        train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
     mesh = data_mesh(jax.devices())
-    graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
+    with watch("prepare"):
+        graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
     run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard, plugins)
     checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     names = list(flatten(state.params))
@@ -220,9 +225,8 @@ def train(
         run.forget_after(step)
     state, pixels = jax.device_put((state, to_device(train_scene)), NamedSharding(mesh, PartitionSpec()))
     per_call = config["steps_per_call"]
-    began = time.perf_counter()
-    compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
-    compile_seconds = time.perf_counter() - began
+    with watch("compile"):
+        compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
 
     def save() -> None:
         _check_finite_state(state, step)
@@ -231,12 +235,17 @@ def train(
     def assess(write_pictures: bool) -> dict[str, Any]:
         trained = nnx.merge(graph, state.params, state.state)
         folder = run.folder / "eval" if write_pictures else None
-        return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
+        with watch("evaluate"):
+            return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
 
-    with Progress(config["steps"], max_seconds, step, seconds) as progress:
+    with (
+        Progress(config["steps"], max_seconds, step, seconds) as progress,
+        trace_calls(profile) as before_call,
+    ):
         assessed = int(progress.fraction(step, seconds) * config["eval_times"])
         while not progress.done(step, seconds):
             fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
+            before_call()
             began = time.perf_counter()
             state, metrics = compiled(state, pixels, fractions)
             metrics = jax.device_get(metrics)
@@ -267,7 +276,7 @@ def train(
         scores,
         train_seconds=seconds,
         max_seconds=max_seconds,
-        compile_seconds=compile_seconds,
+        **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
         steps=step,
         parameters=parameters,
     )

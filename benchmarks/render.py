@@ -1,0 +1,86 @@
+"""Seconds a frame against its size, with and without each acceleration.
+
+    python -m benchmarks.render --run=runs/tabletop [--sides=100,200,400] [--views=5] [--out=render.json]
+
+Frames are the run's own held-out cameras at other sizes. "exhaustive" evaluates every march step of every ray, "skip"
+only those that the occupancy grid has not ruled out, "skip_and_stop" (what render.py does) leaves rays that are opaque.
+The differences in dB are of each against the exhaustive frame; 60 dB is a rounding of 8 bits.
+"""
+
+import argparse
+import dataclasses
+import time
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+
+import nerf.model
+from benchmarks.common import device, write_out
+from nerf.cameras import Cameras
+from nerf.commands import keep_freed_memory
+from nerf.runs import Trained, load_run
+from nerf.views import make_render_view
+
+
+def resized(camera: Cameras, side: int) -> Cameras:
+    """The same view with its longer side at so many pixels."""
+    factor = side / float(np.max(camera.size))
+    size = np.maximum(np.rint(camera.size * factor), 1).astype(np.int32)
+    scale = np.diag([*(size / camera.size), 1.0])
+    return dataclasses.replace(camera, K=(scale @ camera.K).astype(np.float32), size=size)
+
+
+def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float) -> tuple[float, list[np.ndarray]]:
+    """Median seconds a frame, and the frames. A ray stops when less than `hidden` of its light is left."""
+    jax.clear_caches()  # of programs with another `hidden`
+    occupancy, run.model.occupancy = run.model.occupancy, None if exhaustive else run.model.occupancy
+    with mock.patch.object(nerf.model, "HIDDEN", hidden):
+        render_view = make_render_view(run.model, run.config["background"], run.config["chunk"])
+        render_view(resized(cameras[0], 8))  # compiles
+        seconds, pictures = [], []
+        for camera in cameras:
+            began = time.perf_counter()
+            pictures.append(render_view(camera)["rgb"])
+            seconds.append(time.perf_counter() - began)
+    run.model.occupancy = occupancy
+    return round(float(np.median(seconds)), 4), pictures
+
+
+def decibels(pictures: list[np.ndarray], truths: list[np.ndarray]) -> float:
+    """PSNR of pictures against others, over all of them, at most 99."""
+    errors = [np.square(a - b).mean() for a, b in zip(pictures, truths, strict=False)]
+    return round(float(-10 * np.log10(np.mean(errors) + 1e-10)), 1)
+
+
+def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[str, Any]:
+    """Seconds a frame of one size, each way."""
+    held_out = next(cameras for split, cameras in run.cameras.items() if split != "train")
+    chosen = np.linspace(0, len(held_out) - 1, views).astype(int)
+    cameras = [resized(held_out[int(i)], side) for i in chosen]
+    stop, stopped = frames(run, cameras, False, nerf.model.HIDDEN)
+    skip, skipped = frames(run, cameras, False, -1.0)
+    row: dict[str, Any] = {"size": cameras[0].size.tolist(), "skip_and_stop": stop, "skip": skip}
+    if exhaustive_views:
+        row["exhaustive"], whole = frames(run, cameras[:exhaustive_views], True, -1.0)
+        row["db_of_skip_and_stop"], row["db_of_skip"] = decibels(stopped, whole), decibels(skipped, whole)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--sides", default="100,200,400")
+    parser.add_argument("--views", type=int, default=5)
+    parser.add_argument("--exhaustive_views", type=int, default=1)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    keep_freed_memory()
+    run = load_run(options.run)
+    rows = [measure(run, int(side), options.views, options.exhaustive_views) for side in options.sides.split(",")]
+    write_out({"device": device(), "run": options.run, "seconds_a_frame": rows}, options.out)
+
+
+if __name__ == "__main__":
+    main()
