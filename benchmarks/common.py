@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing a jitted function, and JSON out."""
+"""What the benchmarks share: timing a jitted function, counting what it does, and JSON out."""
 
 import json
 import time
@@ -11,35 +11,35 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def seconds(function: Callable, *arguments, calls: int = 20) -> float:
-    """Median wall-clock seconds of a call of `function`, jitted here and compiled before the clock starts."""
-    function = jax.jit(function)
-    jax.block_until_ready(function(*arguments))
+def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:
+    """Median `ms` of a call of the jitted function, and the `gflop` and `mb` (read and written) that XLA counts in it.
+
+    XLA counts a gather as all of its operand, so `mb` is above what is moved where a table is large.
+    """
+    compiled = jax.jit(function).lower(*arguments).compile()
+    jax.block_until_ready(compiled(*arguments))
     times = []
     for _ in range(calls):
         began = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
+        jax.block_until_ready(compiled(*arguments))
         times.append(time.perf_counter() - began)
-    return float(np.median(times))
-
-
-def milliseconds(function: Callable, *arguments, calls: int = 20) -> float:
-    """`seconds`, in milliseconds to two decimals."""
-    return round(1e3 * seconds(function, *arguments, calls=calls), 2)
+    counted = compiled.cost_analysis() or {}
+    return {
+        "ms": 1e3 * float(np.median(times)),
+        "gflop": counted.get("flops", 0.0) / 1e9,
+        "mb": counted.get("bytes accessed", 0.0) / 1e6,
+    }
 
 
 def matmul_peak(n: int = 1536) -> dict[str, float]:
     """GFLOP/s of this machine's own n x n matrix product, in float32 and with bfloat16 operands summed in float32."""
 
-    def rate(dtype) -> float:
-        a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
+    def product(a):
+        return jnp.matmul(a, a, preferred_element_type=jnp.float32)
 
-        def product(a):
-            return jnp.matmul(a, a, preferred_element_type=jnp.float32)
-
-        return round(2 * n**3 / seconds(product, a) / 1e9, 1)
-
-    return {"float32": rate(jnp.float32), "bfloat16": rate(jnp.bfloat16)}
+    square = jax.random.normal(jax.random.key(0), (n, n))
+    rates = {name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6 for name in ("float32", "bfloat16")}
+    return {name: round(rate, 1) for name, rate in rates.items()}
 
 
 def device() -> str:

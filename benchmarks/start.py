@@ -21,7 +21,7 @@ from benchmarks.common import write_out
 def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, float]:
     """Train in a new process and tell when things had happened."""
     command = [sys.executable, "train.py", f"--scene={scene}", f"--workdir={folder}", f"--max_seconds={seconds}"]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     log = folder / "metrics.jsonl"
     began = time.perf_counter()
     options = ["--config.log_every=10"]

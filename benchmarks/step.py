@@ -3,9 +3,13 @@
     python -m benchmarks.step [--scene=data/tabletop] [--config=configs/ngp.py] [--steps=200] [--out=step.json]
 
 The config (one stage with an occupancy grid) is trained for `--steps` steps, so that its grid is what it is in use.
-Then each part is timed by itself on the buffers of a real batch, and so is the whole step.
+Then each part is timed by itself on the buffers of a real batch, and so is the whole step. Beside the milliseconds of
+each part stand the floating-point operations and bytes that XLA counts in it, and the rate that makes; above them, the
+rate of this machine's own matrix product in the same run.
 """
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,10 +18,10 @@ from absl import flags
 from flax import nnx
 from ml_collections import config_flags
 
-from benchmarks.common import device, matmul_peak, milliseconds, write_out
+from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.building import build
 from nerf.commands import run
-from nerf.model import Model, refresh_occupancy
+from nerf.model import Model, find_live, refresh_occupancy
 from nerf.occupancy import compact
 from nerf.pixels import Pixels, pick, to_device
 from nerf.rendering import Packed, composite
@@ -31,9 +35,7 @@ _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, besides prin
 
 
 def whole_step(config: dict, train_steps, state: TrainState, pixels: Pixels) -> tuple[TrainState, dict[str, Any]]:
-    """Train; the state after it, milliseconds a step, and what XLA says a call reads, writes and computes."""
-    import time
-
+    """Train; the state after it, and milliseconds a step at the end."""
     per_call = config["steps_per_call"]
     progress = jnp.full(per_call, 0.1)
     compiled = train_steps.lower(state, pixels, progress).compile()
@@ -42,40 +44,32 @@ def whole_step(config: dict, train_steps, state: TrainState, pixels: Pixels) -> 
         began = time.perf_counter()
         state, metrics = jax.block_until_ready(compiled(state, pixels, progress))
         times.append(time.perf_counter() - began)
-    last = sorted(times[-10:])[5]
-    memory = compiled.memory_analysis()
     return state, {
-        "step_ms": round(1e3 * last / per_call, 2),
-        "rays_whole": float(metrics["rays"][-1]),
-        "temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1),
+        "step_ms": round(1e3 * sorted(times[-11:])[5] / per_call, 2),
+        "rays_picked": config["batch_size"],
+        "rays_rendered_whole": float(metrics["rays"].mean()),
+        "temporary_mb": round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1),
     }
 
 
-def batch_of(model: Model, pixels: Pixels, batch_size: int):
-    """Rays of a batch, their edges, and the live intervals in their buffer."""
-    rays, _ = pick(pixels, jax.random.key(1), batch_size)
-    keys = jax.random.split(jax.random.key(2), batch_size)
+def batch_of(model: Model, pixels: Pixels, size: int):
+    """Rays of a batch, the edges of their intervals, and the live ones in their buffer."""
+    rays, _ = pick(pixels, jax.random.key(1), size)
     t_near, t_far = model.space.interval(rays)
-    t = model.space.distance(model.stages[0].sampler(None, (batch_size,), keys), t_near, t_far)
-    return rays, t, _live_buffer(model, rays, t)
+    s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
+    t = model.space.distance(s, t_near, t_far)
+    return rays, t, compact(find_live(model, rays, t), model.capacity * size)
 
 
-def _live_buffer(model: Model, rays, t):
-    from nerf.model import _live
-
-    return compact(_live(model, rays, t), model.capacity * t.shape[0])
-
-
-def part_times(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixels) -> dict[str, float]:
-    """Milliseconds of each part of a step, on the buffers of one real batch."""
+def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixels) -> dict[str, tuple[Callable, Any]]:
+    """Each part of a step, as a function and its argument, on the buffers of one real batch."""
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
-    rays, t, live = jax.jit(lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size))(state)
-    middle = 0.5 * (t[live.ray, live.step] + t[live.ray, live.step + 1])
-    points = model.space.warp(rays.origins[live.ray] + middle[:, None] * rays.directions[live.ray])
-    viewdirs = rays.viewdirs[live.ray]
+    rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
+    start = t[live.ray, live.step]
+    length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
+    points = model.space.warp(rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray])
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
-    features = nnx.merge(field_graph, params, rest).encoding(points)
 
     def encode(params):
         return nnx.merge(field_graph, params, rest).encoding(points)
@@ -83,53 +77,35 @@ def part_times(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pix
     def network(params, features):
         field = nnx.merge(field_graph, params, rest)
         field.encoding = lambda _: features
-        return field(points, viewdirs)
+        return field(points, rays.viewdirs[live.ray])
 
-    def picture(density, rgb):
-        start = t[live.ray, live.step]
-        length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
-        quantities = {"density": density, "rgb": rgb}
+    def picture(out):
         layout = Packed(live.ray, size)
-        return composite(quantities, density * length, start, start + length, jnp.ones((size, 3)), layout)
+        return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
 
-    def total(outputs):
-        return sum(jnp.square(x).sum() for x in jax.tree.leaves(outputs))
+    def gradient(function):
+        return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
 
-    def march(state, key):
-        model = nnx.merge(graph, state.params, state.state)
-        return batch_of(model, pixels, size)[2]
-
-    out = network(params, features)
-    optimizer = build(config["optimizer"])
-
-    def optimise(state: TrainState):
-        updates, opt_state = optimizer.update(state.params, state.opt_state, state.params)
+    def optimise(state):
+        updates, opt_state = build(config["optimizer"]).update(state.params, state.opt_state, state.params)
         return jax.tree.map(jnp.add, state.params, updates), opt_state
 
-    def refresh(state: TrainState):
+    def refresh(state):
         model = nnx.merge(graph, state.params, state.state)
         refresh_occupancy(model, state.step, jax.random.key(0))
         return nnx.split(model, nnx.Param, ...)[2]
 
-    encode_forward = milliseconds(encode, params)
-    network_forward = milliseconds(network, params, features)
+    features = encode(params)
     return {
-        "pick": milliseconds(lambda key: pick(pixels, key, size), jax.random.key(0)),
-        "pick_and_march": milliseconds(march, state, jax.random.key(0)),
-        "encode_forward": encode_forward,
-        "encode_backward": round(milliseconds(jax.grad(lambda p: total(encode(p))), params) - encode_forward, 2),
-        "network_forward": network_forward,
-        "network_backward": round(
-            milliseconds(jax.grad(lambda p, f: total(network(p, f)), argnums=(0, 1)), params, features)
-            - network_forward,
-            2,
-        ),
-        "composite": milliseconds(
-            jax.grad(lambda d, c: total(picture(d, c).rgb), argnums=(0, 1)), out["density"], out["rgb"]
-        ),
-        "optimizer": milliseconds(optimise, state),
-        "grid_refresh_a_step": round(milliseconds(refresh, state) / config["steps_per_call"], 2),
-        "live": int(live.used.sum()),
+        "pick": (lambda key: pick(pixels, key, size), jax.random.key(0)),
+        "pick and march": (lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2], state),
+        "encode": (encode, params),
+        "encode, with gradient": (gradient(encode), params),
+        "network": (lambda x: network(*x), (params, features)),
+        "network, with gradient": (gradient(lambda x: network(*x)), (params, features)),
+        "composite, with gradient": (gradient(picture), network(params, features)),
+        "optimizer": (optimise, state),
+        "grid refresh (once a call)": (refresh, state),
     }
 
 
@@ -139,13 +115,15 @@ def main(_) -> int:
     graph, state, train_steps = prepare(config, scene, (), data_mesh(jax.devices()))
     pixels = to_device(scene)
     state, whole = whole_step(config, train_steps, state, pixels)
-    results = {
-        "device": device(),
-        "matmul_gflops": matmul_peak(),
-        **whole,
-        "parts_ms": part_times(config, graph, state, pixels),
-    }
-    write_out(results, _OUT.value)
+    rows = {}
+    for name, (function, argument) in parts_of(config, graph, state, pixels).items():
+        row = measure(function, argument)
+        rates = {"gflop_per_s": row["gflop"] / row["ms"] * 1e3, "gb_per_s": row["mb"] / row["ms"]}
+        rows[name] = {key: float(f"{value:.3g}") for key, value in {**row, **rates}.items()}
+    write_out(
+        {"device": device(), "matmul_gflop_per_s": matmul_peak(), **whole, "parts": rows},
+        _OUT.value,
+    )
     return 0
 
 

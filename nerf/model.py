@@ -107,7 +107,8 @@ def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], back
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
 
 
-def _live(model: Model, rays: Rays, t: Float[Array, "r e"]) -> Bool[Array, "r s"]:
+def find_live(model: Model, rays: Rays, t: Float[Array, "r e"]) -> Bool[Array, "r s"]:
+    """Which intervals between the edges t the model's grid has not ruled out."""
     assert model.occupancy is not None
     middle = 0.5 * (t[:, 1:] + t[:, :-1])
     points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
@@ -124,7 +125,7 @@ def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -
 
 def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
-    live = compact(_live(model, rays, t), model.capacity * t.shape[0])
+    live = compact(find_live(model, rays, t), model.capacity * t.shape[0])
     return _render_packed(model, field, rays, t, background, live)
 
 
@@ -133,7 +134,7 @@ def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], ba
 
     A ray is done when less than `HIDDEN` of its light is left, so no colour is further off than that.
     """
-    live = _live(model, rays, t)
+    live = find_live(model, rays, t)
     slab_of = jnp.arange(live.shape[1]) // SLAB
 
     def slab(carry, number: Int[Array, ""]):

@@ -1,9 +1,16 @@
 """Every test runs with shapes checked (jaxtyping and beartype, see pyproject.toml) and rank promotion refused."""
 
+import os
+import tempfile
 from pathlib import Path
 
-import jax
-import pytest
+# Before JAX is imported, and for the processes that tests start: what one test compiled, the next finds.
+_compiled = tempfile.TemporaryDirectory(prefix="compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

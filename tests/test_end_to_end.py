@@ -1,6 +1,7 @@
 """The real commands, as a user runs them, and controls that must fail the same bar."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,8 @@ FAST = [
 ]
 
 
-def command(*arguments, code=0, cwd=ROOT):
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600)
+def command(*arguments, code=0, cwd=ROOT, env=None):
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -119,6 +120,37 @@ def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
     there = (truth > 0) & (picture["opacity"] > 0.9)
     assert there.mean() > 0.1
     assert np.median(np.abs(depth - truth)[there]) < 0.1
+
+
+def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_decibel(trained):
+    from nerf import metrics
+    from nerf.runs import load_run, reload_split
+    from nerf.views import make_render_view
+
+    run = load_run(trained)
+    background = (1.0, 1.0, 1.0)
+    quick = make_render_view(run.model, background)(run.cameras["test"][0])["rgb"]
+    grid, run.model.occupancy = run.model.occupancy, None
+    whole = make_render_view(run.model, background)(run.cameras["test"][0])["rgb"]
+    assert 0 < np.asarray(grid.live[...]).mean() < 0.2  # there is something to skip
+    assert np.abs(quick - whole).max() > 0.0
+    rgba = reload_split(run, "test", TABLETOP).images[0] / 255.0
+    truth = rgba[..., :3] * rgba[..., 3:] + 1.0 - rgba[..., 3:]
+    assert abs(metrics.psnr(quick, truth) - metrics.psnr(whole, truth)) < 0.1
+
+
+def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    flags = ["--config=configs/tiny.py", f"--scene={TABLETOP}", "--config.scene.max_side=20", "--config.steps=100"]
+    flags += ["--config.save_every=100", "--config.log_every=100"]
+    command("train.py", *flags, f"--workdir={tmp_path / 'a'}", env=environment)
+    kept = {path.name for path in (tmp_path / "cache" / "nerf").glob("*/*-cache")}
+    assert any("train_steps" in name for name in kept)
+    command("train.py", *flags, f"--workdir={tmp_path / 'b'}", f"--profile={tmp_path / 'trace'}", env=environment)
+    assert {path.name for path in (tmp_path / "cache" / "nerf").glob("*/*-cache")} == kept
+    assert psnr_of(tmp_path / "a") == psnr_of(tmp_path / "b")
+    assert list((tmp_path / "trace").rglob("*.xplane.pb")) and list((tmp_path / "trace").rglob("perfetto_trace*"))
 
 
 def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
