@@ -64,7 +64,7 @@ def answer(groups: Groups, axis: str) -> Answer:
         at = max(budgets) if ends else least
     else:
         counts = {result.results["steps"] for result in results}
-        ends, at = len(counts) == 1, min(counts)
+        ends, at = len(counts) == 1, float(min(counts))
     if ends:
         scores, progress = scores_of(groups, "psnr"), dict.fromkeys(groups, 1.0)
     else:
@@ -72,7 +72,7 @@ def answer(groups: Groups, axis: str) -> Answer:
     if scores is None:
         missing = "the runs were not scored that early on the way: config.eval_times says how often they are"
         return Answer(axis, None, ends, {}, {}, [], missing)
-    return Answer(axis, float(at), ends, progress, scores, compare(scores) if len(scores) > 1 else [])
+    return Answer(axis, at, ends, progress, scores, compare(scores) if len(scores) > 1 else [])
 
 
 def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:

@@ -14,7 +14,7 @@ from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
 from nerf.jobs import Outcome
 from nerf.report import words
 from nerf.report.curves import curves
-from nerf.report.pictures import View, error_colours, fill, sorted_views, video_blobs
+from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
 from nerf.report.table import COLUMNS, PER_IMAGE, Row, as_csv, as_latex, as_markdown, make_table
 from nerf.results import MUST_AGREE
 from nerf.runs import write_atomically
@@ -124,6 +124,7 @@ def plain(study: Study) -> dict[str, Any]:
             {
                 "config": row.label,
                 "seeds": row.seeds,
+                **dict.fromkeys(column.key for column in COLUMNS),
                 **{c.key: cell.value for c, cell in zip(COLUMNS, row.cells, strict=False)},
                 "failure": row.failure or None,
             }
@@ -166,41 +167,52 @@ def as_script(data: Any) -> Markup:
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
     """Write the page, whole or not at all, and return `plain` of the study."""
     numbers = plain(study)
-    rows = make_table(study.groups, study.failures)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []
     videos = video_blobs(study.videos, labels)
-    text = as_script(numbers)
-    used = len(text) + sum(len(blob.base64) for blob in videos) + 400_000
-    blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - used) if labels else ([], [])
-    answers = _answers(study)
-    page = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html.j2")
-    html = page.render(
-        study=study,
-        labels=labels,
-        lead=words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
-        answers=[
-            (words.where(a), words.lead(a), words.how(a), [words.sentence(d) for d in a.differences]) for a in answers
-        ],
-        warnings=warnings(study) if labels else [],
-        columns=COLUMNS,
-        rows=rows,
-        differing=differing_keys(study.groups) if labels else [],
-        curves=[Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
-        views=views,
-        left_out=len(views) - len(shown),
-        blobs=[*blobs, *videos],
-        protocol=protocol_lines(study.groups) if labels else [],
-        data=as_script(_for_script(study, shown, rows, videos)),
-        numbers=text,
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
-    )
+    told = _told_without_pictures(study, numbers, views)
+    empty = _render(study, told, views, [], videos)
+    blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - len(empty)) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, html.encode())
+    write_atomically(out, _render(study, told, shown, blobs, videos).encode())
     return numbers
+
+
+def _told_without_pictures(study: Study, numbers: Mapping[str, Any], views: Sequence[View]) -> dict[str, Any]:
+    """What the template needs but for the pictures."""
+    answers, some = _answers(study), bool(study.groups)
+    return {
+        "labels": list(study.groups),
+        "lead": words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
+        "answers": [
+            (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
+        ],
+        "warnings": warnings(study) if some else [],
+        "columns": COLUMNS,
+        "rows": make_table(study.groups, study.failures),
+        "differing": differing_keys(study.groups) if some else [],
+        "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        "views": views,
+        "protocol": protocol_lines(study.groups) if some else [],
+        "numbers": as_script(numbers),
+        "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((HERE / "script.js").read_text(encoding="utf-8")),
+    }
+
+
+def _render(
+    study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
+) -> str:
+    loader = FileSystemLoader(HERE)
+    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    page = Environment(loader=loader, autoescape=True, **options).get_template("page.html.j2")  # type: ignore[arg-type]
+    return page.render(
+        study=study,
+        left_out=len(told["views"]) - len(shown),
+        blobs=[*blobs, *videos],
+        data=as_script(_for_script(study, shown, told["rows"], videos)),
+        **told,
+    )
 
 
 def _for_script(study: Study, shown: Sequence[View], rows: Sequence[Row], videos) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from nerf.answers import Groups, scores_of
 from nerf.evaluation import picture_name
 from nerf.results import Result
 
+TAG = 400  # characters, at most, that the page needs around a file and to tell of a view
 COLOURS = 255  # of depth; number 0 is black, for "nothing there"
 
 
@@ -124,7 +125,7 @@ def fill(groups: Groups, views: Sequence[View], budget: int) -> tuple[list[Blob]
     shown: list[View] = []
     for view in views:
         more = view_blobs(groups, view)
-        budget -= sum(len(blob.base64) for blob in more)
+        budget -= sum(len(blob.base64) + TAG for blob in more)
         if budget < 0:
             break
         if more:

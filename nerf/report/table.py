@@ -77,7 +77,8 @@ def fact(result: Result, key: str) -> float | None:
     """A number of a whole run."""
     if key == "steps_per_second":
         return result.results["steps"] / max(result.results["train_seconds"], 1e-9)
-    return checkpoint_bytes(result.folder) if key == "checkpoint" else result.results.get(key)
+    number = checkpoint_bytes(result.folder) if key == "checkpoint" else result.results.get(key)
+    return None if number is None else float(number)
 
 
 def make_table(groups: Groups, failures: Mapping[str, str]) -> list[Row]:

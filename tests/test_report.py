@@ -1,0 +1,174 @@
+"""The report as text: words, tables, curves, and a page that names cannot break and that keeps its size."""
+
+import base64
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf.jobs import Outcome
+from nerf.report import words
+from nerf.report.curves import band, curves, ticks
+from nerf.report.page import Study, write_page
+from nerf.report.pictures import coloured_depth, fill, lossless, sorted_views
+from nerf.report.table import COLUMNS, as_csv, as_latex, as_markdown, make_table
+from nerf.results import read_result
+from nerf.statistics import compare
+from tests.made_up_runs import config_of, make_run
+
+EVIL = "<script>alert(1)</script> & 100% {{ 7 * 7 }} $x_1$ | \"'"
+
+
+def groups_of(tmp_path, views=6, labels=("plain", "better"), gain=1.0, seeds=3, **how):
+    groups = {}
+    for c, label in enumerate(labels):
+        runs = []
+        for seed in range(seeds):
+            rng = np.random.default_rng([c, seed])
+            psnr = 20 + 3 * np.arange(views) + gain * c + rng.normal(0, 0.05, views) + rng.normal(0, 0.02)
+            config = config_of(seed, model={"width": 8 * (c + 1), "name": "nerf.model:Model"})
+            runs.append(read_result(make_run(tmp_path / f"{c}-{seed}", config, psnr, **how)))
+        groups[label] = runs
+    return groups
+
+
+def study_of(groups, failures=None, videos=None):
+    runs = [(label, run) for label, results in groups.items() for run in results]
+    outcomes = [Outcome(label, run.config["seed"], run.folder, run, "trained for this study") for label, run in runs]
+    failures = failures or {}
+    for label, why in failures.items():
+        outcomes.append(Outcome(label, 0, next(iter(groups.values()))[0].folder, None, "", why))
+    return Study("a title", "python compare.py", groups, outcomes, failures, videos or {})
+
+
+def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
+    groups = groups_of(tmp_path)
+    scores = {k: np.stack([r.scores("psnr") for r in v]) for k, v in groups.items()}
+    (d,) = compare(scores)
+    line = words.sentence(d)
+    assert re.fullmatch(
+        r"better is better than plain by [\d.]+ dB \(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)", line
+    )
+    (back,) = compare(dict(reversed(scores.items())))
+    assert words.sentence(back).startswith("better is better than plain by ")
+    (none,) = compare({"a": scores["plain"], "b": scores["plain"] + 1e-3})
+    assert words.sentence(none).startswith("not distinguishable: b minus a is +0.00 dB (95% interval -")
+    (one,) = compare({"a": scores["plain"][:1], "b": scores["better"][:1]})
+    assert "not distinguishable" in words.sentence(one) and "one seed each" in words.sentence(one)
+
+
+def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
+    from nerf.answers import answer
+
+    def lead_of(groups):
+        return words.lead(answer(groups, "step"))
+
+    assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith("c is better than every other")
+    assert lead_of(groups_of(tmp_path / "b", labels="abc", gain=0.0)).endswith("not distinguishable")
+    groups = groups_of(tmp_path / "c", labels="abc", gain=1.0)
+    groups["twin of c"] = groups["c"]
+    assert "not distinguishable from" in lead_of(groups)
+
+
+def test_the_table_marks_the_best_only_where_the_difference_is_real(tmp_path):
+    rows = make_table(groups_of(tmp_path / "a"), {})
+    marked = {(row.label, c.key) for row in rows for c, cell in zip(COLUMNS, row.cells, strict=True) if cell.best}
+    assert {("better", "psnr"), ("better", "ssim"), ("plain", "checkpoint")} == marked
+    rows = make_table(groups_of(tmp_path / "b", gain=0.0), {})
+    assert not [cell for row in rows for cell in row.cells[:2] if cell.best]
+
+
+def test_a_failed_config_is_a_row_that_says_why(tmp_path):
+    rows = make_table(groups_of(tmp_path), {"broken": "seed 0: out of memory"})
+    assert rows[-1].label == "broken" and rows[-1].failure == "seed 0: out of memory" and not rows[-1].cells
+    for text in (as_markdown(rows), as_latex(rows), as_csv(rows)):
+        assert "out of memory" in text
+
+
+def test_copies_keep_their_shape_whatever_a_name_says(tmp_path):
+    rows = make_table(groups_of(tmp_path, labels=(EVIL, "b")), {"broken": "a | b"})
+    lines = as_markdown(rows).splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(COLUMNS) + 3}
+    table = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert table[0]["config"] == EVIL and float(table[0]["psnr"]) > 20
+    body = as_latex(rows).splitlines()
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body if line.endswith("\\\\")} == {len(COLUMNS) + 1}
+    assert r"\$x\_1\$" in body[4] or any(r"\$x\_1\$" in line for line in body)
+
+
+def test_lossless_pictures_and_depth_give_back_what_they_were(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(lossless(image)))), image)
+    depth = np.array([[0.0, 1.0, 2.0, 3.0]], np.float32)
+    shown = np.asarray(Image.open(io.BytesIO(coloured_depth(depth, 1.0, 3.0))).convert("RGB")).sum(-1)[0]
+    assert shown[0] == 0 and shown[1] > shown[2] > shown[3] > 0
+
+
+def test_views_come_by_disagreement_and_those_that_do_not_fit_are_the_last(tmp_path):
+    groups = groups_of(tmp_path)
+    views = sorted_views(groups)
+    assert [v.apart for v in views] == sorted((v.apart for v in views), reverse=True)
+    every, shown = fill(groups, views, 10**9)
+    assert shown == views and len(every) == len(views) * 5
+    assert all(base64.b64decode(blob.base64) for blob in every)
+    half = sum(len(blob.base64) + 400 for blob in every) // 2
+    blobs, shown = fill(groups, views, half)
+    assert 0 < len(shown) < len(views) and shown == views[: len(shown)]
+    assert sum(len(blob.base64) for blob in blobs) <= half
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0.0, 60.0) == [0.0, 20.0, 40.0, 60.0] and ticks(13.1, 17.3) == [14.0, 15.0, 16.0, 17.0]
+    assert ticks(0.0, 0.07) == [0.0, 0.02, 0.04, 0.06]
+
+
+def test_curves_have_a_line_and_a_band_for_each_config(tmp_path):
+    groups = groups_of(tmp_path)
+    grid, (low, mean, high) = band(groups["plain"], "step")
+    assert grid[0] == 50 and grid[-1] == 100 and (low <= mean).all() and (mean <= high).all()
+    np.testing.assert_allclose(mean[-1] - mean[0], 2.0)
+    svg = curves(groups, "seconds")
+    assert svg.count("<polyline") == 2 == svg.count("<polygon") and 'role="img"' in svg
+    for results in groups.values():
+        for result in results:
+            del result.curve[:-1]
+    assert curves(groups, "seconds") == ""
+
+
+def test_names_of_users_cannot_break_the_page(tmp_path):
+    write_page(study_of(groups_of(tmp_path, labels=(EVIL, "b")), {"x": EVIL}), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "alert(1)" in page and "<script>alert" not in page and "{{ 7" in page
+    assert page.count("<script") == page.count("</script>") == 3 + 6 * 5
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))
+    assert data["labels"] == [EVIL, "b"]
+
+
+def test_the_page_needs_no_network_and_keeps_its_size(tmp_path):
+    groups = groups_of(tmp_path, size=64)
+    numbers = write_page(study_of(groups), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert not re.findall(r"(?:src|href|url|@import)\s*[=(]?\s*[\"']?\s*(?:https?:)?//", page)
+    whole = len(page)
+    write_page(study_of(groups), tmp_path / "small.html", megabytes=whole * 0.6e-6)
+    small = (tmp_path / "small.html").read_text()
+    assert len(small) <= whole * 0.6 and re.search(r"Pictures of \d of 6 views", small)
+    assert numbers["verdict"] in page and json.dumps(numbers, allow_nan=False)
+    assert numbers["per_image"]["psnr"]["plain"][0][0] == groups["plain"][0].scores("psnr")[0]
+
+
+@pytest.mark.parametrize("what", ["eval", "metrics.jsonl"])
+def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
+    groups = groups_of(tmp_path, seeds=2)
+    for results in groups.values():
+        for result in results:
+            place = result.folder / what
+            place.rename(result.folder / "gone")
+    groups = {label: [read_result(r.folder) for r in results] for label, results in groups.items()}
+    write_page(study_of(groups), tmp_path / "page.html")
+    told = {"eval": "The runs have no pictures", "metrics.jsonl": "The runs were scored at their end only"}
+    assert told[what] in (tmp_path / "page.html").read_text()

@@ -1,0 +1,240 @@
+"""The page in a browser, from disk: what a reader does with it works, with no error and no request to a network."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from nerf.report.page import write_page
+from nerf.video import encode
+from tests.test_report import groups_of, study_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
+QUIET = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
+QUIET += ["disable-component-update", "disable-sync"]
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="no chromium with chromedriver here: apt-get install chromium-driver"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    groups = groups_of(folder, labels=("first", "second", "third"), seeds=2, size=32)
+    videos = {}
+    for i, label in enumerate(groups):
+        frames = np.random.default_rng(i).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+        videos[label] = folder / f"{i}.mp4"
+        encode(list(frames), videos[label], 12)
+    write_page(study_of(groups, {"broken": "seed 0: no memory"}, videos), folder / "a report.html")
+    return folder / "a report.html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for word in [*QUIET, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1200,900"]:
+        options.add_argument(f"--{word}")
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def reader(browser, page):
+    """A page just opened; at the end, nothing went wrong in it and nothing was asked of a network."""
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.get(page.as_uri())
+    yield Reader(browser)
+    assert browser.get_log("browser") == []
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert urls and all(url.startswith(("file:", "blob:", "data:")) for url in urls), urls
+
+
+class Reader:
+    def __init__(self, browser):
+        self.browser = browser
+
+    def js(self, code, *values):
+        return self.browser.execute_script(code, *values)
+
+    def until(self, code, *values):
+        for _ in range(200):
+            if found := self.js(f"return {code}", *values):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"never true: {code}")
+
+    def find(self, css):
+        return self.browser.find_element("css selector", css)
+
+    def press(self, css, keys=None):
+        element = self.find(css)
+        self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.send_keys(keys) if keys else element.click()
+
+    def choose(self, css, value):
+        from selenium.webdriver.support.ui import Select
+
+        Select(self.find(css)).select_by_value(value)
+
+    def drawn(self):
+        return self.js("return document.getElementById('stage').dataset.drawn")
+
+    def pixels(self, css="#stage"):
+        code = (
+            "const c = document.createElement('canvas'); c.width = c.height = 48;"
+            "const d = c.getContext('2d', {willReadFrequently: true}); d.imageSmoothingEnabled = false;"
+            "d.drawImage(document.querySelector(arguments[0]), 0, 0, 48, 48);"
+            "return [...d.getImageData(0, 0, 48, 48).data]"
+        )
+        return np.array(self.js(code, css))
+
+    def to_pictures(self):
+        self.js("document.getElementById('pictures').scrollIntoView()")
+        self.until("document.getElementById('stage').dataset.drawn")
+
+
+def test_the_verdict_comes_first_and_pictures_are_not_decoded_before_they_are_seen(reader):
+    assert reader.find("h1").text.startswith("third is better than every other config")
+    assert reader.js("return document.querySelectorAll('#grid canvas').length") == 0
+    assert reader.js("return document.querySelectorAll('video').length") == 0
+    reader.to_pictures()
+    assert reader.js("return document.querySelectorAll('#grid canvas').length") == 4
+
+
+def test_the_table_sorts_by_mouse_and_keyboard_and_tells_how(reader):
+    def column():
+        return reader.js("return [...document.querySelectorAll('#table tbody th')].map((x) => x.textContent.trim())")
+
+    reader.press("#table th:nth-child(3) button")
+    assert column() == ["third", "second", "first", "broken"]
+    assert reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "descending"
+    reader.press("#table th:nth-child(3) button", "\ue007")  # Enter
+    assert column() == ["first", "second", "third", "broken"], "what failed stays last"
+    assert reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "ascending"
+    reader.press("#table th:nth-child(1) button", " ")
+    assert column() == ["first", "second", "third", "broken"]
+    assert reader.js("return document.querySelectorAll('#table th[aria-sort=none]').length") > 8
+
+
+def test_the_slider_moves_by_keyboard_and_the_picture_follows(reader):
+    reader.to_pictures()
+    before, pixels = reader.drawn(), reader.pixels()
+    reader.press("#split", "\ue011")  # Home
+    reader.until("document.getElementById('stage').dataset.drawn !== arguments[0]", before)
+    assert " 0 1" in reader.drawn() and (reader.pixels() != pixels).any()
+
+
+def test_view_layer_and_sides_change_what_is_shown(reader):
+    reader.to_pictures()
+    seen = [reader.pixels()]
+    for action in (
+        lambda: reader.press("#next"),
+        lambda: reader.choose("#layer", "error"),
+        lambda: reader.choose("#layer", "depth"),
+        lambda: (reader.choose("#layer", "picture"), reader.choose("#left", "truth")),
+        lambda: reader.press("#zoom-in"),
+    ):
+        before = reader.drawn()
+        action()
+        reader.until("document.getElementById('stage').dataset.drawn !== arguments[0]", before)
+        time.sleep(0.1)
+        seen.append(reader.pixels())
+        assert (seen[-1] != seen[-2]).any()
+
+
+def test_errors_are_those_of_the_pixels_on_one_scale(reader, page):
+    reader.to_pictures()
+    reader.choose("#layer", "error")
+    reader.until("document.getElementById('stage').dataset.drawn.includes('error')")
+    truth, config = "#grid figure:nth-child(1) canvas", "#grid figure:nth-child(2) canvas"
+    assert reader.pixels(truth).reshape(-1, 4)[:, :3].max() <= 4, "no error of the truth"
+    faint = reader.pixels(config).reshape(-1, 4)[:, :3].mean()
+    reader.press("#scale", "\ue011")
+    reader.until("document.getElementById('scale-value').value === '0.02'")
+    time.sleep(0.3)
+    assert reader.pixels(config).reshape(-1, 4)[:, :3].mean() > faint + 20
+
+
+def test_flipping_by_key_shows_one_side_then_the_other_and_zoom_is_linked(reader):
+    reader.to_pictures()
+    grid = reader.pixels("#grid figure:nth-child(2) canvas")
+    reader.press("#stage", " ")
+    said = "document.getElementById('stage-caption').textContent"
+    caption = reader.until(f"{said}.startsWith('Shown: second') && {said}")
+    reader.press("#stage", " ")
+    reader.until(f"{said} !== arguments[0]", caption)
+    reader.press("#stage", "+")
+    reader.until("document.getElementById('stage').dataset.drawn.endsWith(' 2')")
+    time.sleep(0.1)
+    assert (reader.pixels("#grid figure:nth-child(2) canvas") != grid).any()
+    before = reader.pixels()
+    reader.press("#stage", "\ue014")  # arrow right
+    time.sleep(0.3)
+    assert (reader.pixels() != before).any()
+
+
+def test_the_videos_play_together_and_stop_together(reader):
+    reader.js("document.getElementById('film').scrollIntoView()")
+    times = "[...document.querySelectorAll('video')].map((v) => v.currentTime)"
+    reader.until(
+        "document.querySelectorAll('video').length === 3 && "
+        "[...document.querySelectorAll('video')].every((v) => v.readyState >= 3)"
+    )
+    reader.press("#play")
+    assert reader.find("#play").text == "Pause"
+    reader.until(f"{times}.every((t) => t > 0.25)")
+    reader.press("#play")
+    stopped = reader.js(f"return {times}")
+    time.sleep(0.3)
+    assert max(stopped) - min(stopped) < 0.1 and reader.js(
+        f"return {times}.every((t, i) => Math.abs(t - arguments[0][i]) < 0.1)", stopped
+    )
+    reader.press("#seek", "\ue010")  # End
+    reader.until(f"{times}.every((t) => t > 1.9)")
+
+
+def test_the_table_is_copied_or_shown_to_be_copied(reader):
+    for kind, part in (("Markdown", "| --- |"), ("LaTeX", "\\begin{tabular}"), ("CSV", "config,seeds,psnr")):
+        reader.press(f"[data-copy={kind}]")
+        reader.until("document.getElementById('copied').textContent !== ''")
+        assert part in reader.js("return document.getElementById('copy-text').value")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_it_without_scrolling_sideways_in_dark_and_light(reader, dark):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    reader.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    reader.to_pictures()
+    assert reader.js("return document.documentElement.scrollWidth") <= 360
+    shades = reader.js(
+        "const s = getComputedStyle(document.body); const f = (c) => c.match(/[0-9]+/g).slice(0, 3).map(Number);"
+        "return [f(s.color), f(s.backgroundColor)]"
+    )
+    text, paper = (np.mean(shade) for shade in shades)
+    assert (text > 200 and paper < 60) if dark else (text < 60 and paper > 200)
+    reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_everything_that_acts_has_a_name_for_a_screen_reader(reader):
+    reader.to_pictures()
+    reader.js("document.getElementById('film').scrollIntoView()")
+    reader.until("document.querySelectorAll('video').length === 3")
+    nameless = reader.js(
+        "return [...document.querySelectorAll('button, select, input, textarea, canvas, video, svg[role=img]')]"
+        ".filter((x) => !(x.ariaLabel || x.textContent.trim() && x.tagName === 'BUTTON' || (x.labels || []).length))"
+        ".map((x) => x.outerHTML.slice(0, 80))"
+    )
+    assert nameless == []
