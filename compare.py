@@ -94,7 +94,7 @@ def _list(folders: list[str]) -> int:
 
 
 def _write_json(data) -> None:
-    from nerf.runs import write_json
+    from nerf.files import write_json
 
     if _JSON.value == "-":
         print(json.dumps(data, indent=1))

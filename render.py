@@ -61,7 +61,8 @@ def _render_path(run, plugins: tuple[str, ...]) -> int:
 
 def _render_split(run, split: str, plugins: tuple[str, ...]) -> int:
     from nerf.evaluation import evaluate
-    from nerf.runs import reload_split, write_json
+    from nerf.files import write_json
+    from nerf.runs import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)

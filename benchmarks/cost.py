@@ -48,7 +48,8 @@ class Arm:
         _graph, state, train_steps = prepare(config, scene, (), data_mesh(jax.devices()))
         self.pixels, self.progress = to_device(scene), jnp.full(config["steps_per_call"], 0.1)
         self.compiled = train_steps.lower(state, self.pixels, self.progress).compile()
-        self.state, self.seconds = state, []
+        self.state = state
+        self.seconds: list[float] = []
         for _ in range(warm_up):
             self.call()
         self.seconds = []

@@ -10,9 +10,9 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from nerf import metrics
+from nerf.files import write_array
 from nerf.model import Model
 from nerf.pixels import over
-from nerf.runs import write_array
 from nerf.scenes import Scene
 from nerf.video import write_png
 from nerf.views import colour_depth, make_render_view

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
+from nerf.files import write_array
 from nerf.progress import trace_calls
-from nerf.runs import Trained, cameras_to_json, write_array
+from nerf.runs import Trained, cameras_to_json
 from nerf.video import check_encoder, encode, is_finished, write_png
 from nerf.views import colour_depth, make_render_view
 

@@ -17,9 +17,10 @@ from typing import IO, Any
 
 from nerf.building import ConfigError
 from nerf.checkpoints import CheckpointError
+from nerf.files import write_json
 from nerf.provenance import source_digests
 from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs import differences, load_scenes, read_json, write_json
+from nerf.runs import differences, load_scenes, read_json
 from nerf.studies import Wanted
 
 ROOT = Path(__file__).parent.parent  # where train.py and render.py are

@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from nerf.building import did_you_mean
 from nerf.cameras import Cameras
+from nerf.files import write_json
 from nerf.motion import Number, Poses, distinct, lap_time, travel
 from nerf.scenes.base import Problem, SceneError, Similarity, check_poses
 
@@ -100,13 +101,7 @@ def save_keyframes(file: str | os.PathLike[str], cameras: Cameras, transform: Si
     c2w = transform.poses_back(np.asarray(cameras.c2w, np.float64))
     fov = 2 * np.degrees(np.arctan(0.5 * cameras.size[:, 1] / np.asarray(cameras.K, np.float64)[:, 1, 1]))
     entries = [{"c2w": c2w[i].tolist(), "fov": float(fov[i]), "time": i / fps} for i in range(len(c2w))]
-    file = Path(file)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as out:
-        json.dump({"keyframes": entries, "loop": False, "fps": fps}, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
+    write_json(Path(file), {"keyframes": entries, "loop": False, "fps": fps})
 
 
 def _ours(data: Mapping[str, Any], read: "_Reader") -> Keyframes:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,36 +13,12 @@ from flax import nnx
 from nerf.building import ConfigError, build
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
+from nerf.files import write_bytes, write_json
 from nerf.model import Model
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Scene, Similarity
 
 MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "eval_every", "eval_times", "chunk")  # on resume
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or none: temporary name in the same folder, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """`write_atomically` of an array as .npy, or compressed, under the name "array", as .npz."""
-    buffer = io.BytesIO()
-    if path.suffix == ".npz":
-        np.savez_compressed(buffer, array=array)
-    else:
-        np.save(buffer, array)
-    write_atomically(path, buffer.getvalue())
-
-
-def write_json(path: Path, data: Any) -> None:
-    """`write_atomically` of data as JSON. Raises ValueError for numbers that JSON does not have."""
-    write_atomically(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -166,7 +140,7 @@ class Run:
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         kept = [line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None]
-        write_atomically(file, "".join(f"{line}\n" for line in kept).encode())
+        write_bytes(file, "".join(f"{line}\n" for line in kept).encode())
 
     def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any) -> None:
         """Append a line to metrics.jsonl: step, seconds of training, split, the numbers, and whatever more there is."""

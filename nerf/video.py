@@ -24,6 +24,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
+from nerf.files import replacing
+
 STAMP_KEY = "nerf-stamp"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -32,19 +34,6 @@ Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w 3"]
 
 class VideoError(RuntimeError):
     """A video that could not be written; one line that says what to do."""
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` at the end, and is removed where anything fails."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Frames.
@@ -59,7 +48,7 @@ def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w *c"], 
     """
     text = PngImagePlugin.PngInfo()
     text.add_text(STAMP_KEY, stamp)
-    with _replacing(Path(path)) as temporary:
+    with replacing(Path(path)) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", pnginfo=text)
 
 
@@ -171,7 +160,7 @@ def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> 
     first = _pixels(next(frames))
     high, wide = first.shape[:2]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{wide}x{high}"]
-    with _plain_errors(), _replacing(path) as temporary, tempfile.TemporaryFile() as log:
+    with _plain_errors(), replacing(path) as temporary, tempfile.TemporaryFile() as log:
         exe = imageio_ffmpeg.get_ffmpeg_exe()
         command = [
             exe,

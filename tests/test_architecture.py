@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 PIPELINE = [
     "building",
     "pytrees",
+    "files",
     "cameras",
     "scenes.base",
     "scenes.images",

@@ -11,13 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
+from nerf.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
 from nerf.report.curves import curves
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
 from nerf.report.table import COLUMNS, PER_IMAGE, Row, as_csv, as_latex, as_markdown, make_table
 from nerf.results import MUST_AGREE
-from nerf.runs import write_atomically
 from nerf.statistics import Difference
 
 HERE = Path(__file__).parent
@@ -174,7 +174,7 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     empty = _render(study, told, views, [], videos)
     blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - len(empty)) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, _render(study, told, shown, blobs, videos).encode())
+    write_bytes(out, _render(study, told, shown, blobs, videos).encode())
     return numbers
 
 
