@@ -117,6 +117,8 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
 
 def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
     """Raise ConfigError, naming what differs, where scores of labelled runs may not be held against each other."""
+    if not results:
+        return
     first_label, first = results[0]
     wanted = {key: first.results["protocol"].get(key) for key in MUST_AGREE}
     for label, result in results[1:]:

@@ -161,6 +161,16 @@ def test_the_page_needs_no_network_and_keeps_its_size(tmp_path):
     assert numbers["per_image"]["psnr"]["plain"][0][0] == groups["plain"][0].scores("psnr")[0]
 
 
+def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
+    from nerf.results import check_protocols
+
+    check_protocols([])
+    outcomes = [Outcome("a", 0, tmp_path, None, "", "no memory")]
+    numbers = write_page(Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert numbers["verdict"] is None and "No run ended" in page and page.count("no memory") >= 3
+
+
 @pytest.mark.parametrize("what", ["eval", "metrics.jsonl"])
 def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
     groups = groups_of(tmp_path, seeds=2)
