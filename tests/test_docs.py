@@ -22,7 +22,7 @@ def test_links_lead_somewhere(document):
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.py"))
-    commands = re.findall(rf"python {program}((?:[^\n]|\\\n)*)", text)
+    commands = re.findall(rf"python {program}((?:\\\n|[^\n])*)", text)
     used = {flag for command in commands for flag in re.findall(r"--(\w+)(?![\w.])", command)}
     shown = subprocess.run([sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True).stdout
     assert used
