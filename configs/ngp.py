@@ -2,7 +2,7 @@
 
 Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989; with simplex interpolation, and a contraction of
   space for scenes without a background (Barron et al., mip-NeRF 360, 2111.12077).
-Expect: 29 dB on the held-out views of data/tabletop after a minute on two CPU cores; see the README's table.
+Expect: 30 dB on the held-out views of data/tabletop after a minute on two CPU cores; see the README's table.
 Time: --max_seconds says; the learning rate falls over it. Compiling takes about 10 s more.
 Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp --max_seconds=60
 """
