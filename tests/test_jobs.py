@@ -134,16 +134,18 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
 
 def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     """The child of a study that was killed still holds its run."""
-    child = "import sys, time; print('ready', flush=True); time.sleep(60)"
+    (tmp_path / "child.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    log = tmp_path / "log"
     parent = (
-        "import fcntl, subprocess, sys\n"
+        "import fcntl, pathlib, sys\nfrom nerf.jobs import run_child\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
-        f"p = subprocess.Popen([sys.executable, '-c', {child!r}], pass_fds=(lock.fileno(),))\n"
-        "print(p.pid, flush=True); p.wait()"
+        f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), lambda: False, lock)"
     )
-    study = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
-    grandchild = int(study.stdout.readline())
-    assert study.stdout.readline() == "ready\n"
+    study = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT)
+    while not (log.exists() and log.read_text().endswith("\n")):
+        assert study.poll() is None
+        time.sleep(0.05)
+    grandchild = int(log.read_text())
     study.send_signal(signal.SIGKILL)
     study.wait()
     gave_up = threading.Event()

@@ -193,6 +193,7 @@ def test_the_videos_play_together_and_stop_together(reader):
     )
     reader.press("#play")
     assert reader.find("#play").text == "Pause"
+    assert reader.js("return [...document.querySelectorAll('video')].map((v) => v.paused)") == [False] * 3
     reader.until(f"{times}.every((t) => t > 0.25)")
     reader.press("#play")
     stopped = reader.js(f"return {times}")
