@@ -17,12 +17,12 @@ from nerf.report import words
 from nerf.report.curves import curves
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
 from nerf.report.table import COLUMNS, PER_IMAGE, Row, as_csv, as_latex, as_markdown, make_table
-from nerf.results import MUST_AGREE
+from nerf.results import MUST_AGREE, NEUTRAL
 from nerf.statistics import Difference
 
 HERE = Path(__file__).parent
 MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
-HIDDEN_KEYS = ("seed", "log_every", "save_every", "keep")  # of a config: say nothing about what is compared
+HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,8 @@ def warnings(study: Study) -> list[str]:
     return lines
 
 
-def plain(study: Study) -> dict[str, Any]:
+def plain(study: Study, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, Any]:
     """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
-    rows, answers = make_table(study.groups, study.failures), _answers(study)
     return {
         "title": study.title,
         "command": study.command,
@@ -166,11 +165,12 @@ def as_script(data: Any) -> Markup:
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
     """Write the page, whole or not at all, and return `plain` of the study."""
-    numbers = plain(study)
+    rows, answers = make_table(study.groups, study.failures), _answers(study)
+    numbers = plain(study, rows, answers)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []
     videos = video_blobs(study.videos, labels)
-    told = _told_without_pictures(study, numbers, views)
+    told = _told_without_pictures(study, rows, answers, numbers, views)
     empty = _render(study, told, views, [], videos)
     blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - len(empty)) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -178,9 +178,11 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     return numbers
 
 
-def _told_without_pictures(study: Study, numbers: Mapping[str, Any], views: Sequence[View]) -> dict[str, Any]:
+def _told_without_pictures(
+    study: Study, rows: Sequence[Row], answers: Sequence[Answer], numbers: Mapping[str, Any], views: Sequence[View]
+) -> dict[str, Any]:
     """What the template needs but for the pictures."""
-    answers, some = _answers(study), bool(study.groups)
+    some = bool(study.groups)
     return {
         "labels": list(study.groups),
         "lead": words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
@@ -189,7 +191,7 @@ def _told_without_pictures(study: Study, numbers: Mapping[str, Any], views: Sequ
         ],
         "warnings": warnings(study) if some else [],
         "columns": COLUMNS,
-        "rows": make_table(study.groups, study.failures),
+        "rows": rows,
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
         "views": views,

@@ -19,6 +19,7 @@ from PIL import Image
 from nerf.answers import Groups, scores_of
 from nerf.evaluation import picture_name
 from nerf.results import Result
+from nerf.views import colour_depth
 
 TAG = 400  # characters, at most, that the page needs around a file and to tell of a view
 COLOURS = 255  # of depth; number 0 is black, for "nothing there"
@@ -84,8 +85,8 @@ def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> 
     """PNG of palette colours: near is bright, far is dark, black where nothing is (0)."""
     near = 1.0 - np.clip((depth - low) / max(high - low, 1e-9), 0.0, 1.0)
     index = np.where(depth > 0.0, 1 + np.rint(near * (COLOURS - 1)), 0).astype(np.uint8)
-    shades = matplotlib.colormaps["inferno"](0.1 + 0.85 * np.linspace(0.0, 1.0, COLOURS))[:, :3]
-    palette = np.concatenate([np.zeros((1, 3)), shades])
+    ramp = np.linspace(1.0, 0.0, COLOURS)[None]
+    palette = np.concatenate([np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]])
     image = Image.fromarray(index, "P")
     image.putpalette(np.rint(palette * 255).astype(np.uint8).tobytes())
     buffer = io.BytesIO()
