@@ -92,6 +92,18 @@ def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
     np.testing.assert_allclose(Packed(ray, 2).running(tau)[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
 
 
+@pytest.mark.parametrize("counts", [[1], [70], [3, 0, 5, 1], [1, 2, 60], [8, 8, 1, 0, 1]])
+def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
+    rng = np.random.default_rng(0)
+    ray = jnp.asarray(np.repeat(np.arange(len(counts)), counts))
+    x, g = (jnp.asarray(rng.exponential(size=sum(counts)), jnp.float32) for _ in range(2))
+    running, transpose = jax.vjp(Packed(ray, len(counts)).running, x)
+    for r in range(len(counts)):
+        own = np.asarray(ray) == r
+        np.testing.assert_allclose(running[own], np.cumsum(x[own]), rtol=1e-5)
+        np.testing.assert_allclose(transpose(g)[0][own], np.cumsum(g[own][::-1])[::-1], rtol=1e-5)
+
+
 def test_every_quantity_is_composited_by_its_name():
     tau = jnp.array([0.5, 1.0])
     quantities = {
