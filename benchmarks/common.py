@@ -2,13 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from nerf.pixels import to_device
+from nerf.scenes import Scene
+from nerf.training import data_mesh, prepare
 
 
 def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:
@@ -40,6 +45,32 @@ def matmul_peak(n: int = 1536) -> dict[str, float]:
     square = jax.random.normal(jax.random.key(0), (n, n))
     rates = {name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6 for name in ("float32", "bfloat16")}
     return {name: round(rate, 1) for name, rate in rates.items()}
+
+
+class Arm:
+    """Training with a config on a scene, compiled and warmed up for some steps, to be timed a call at a time."""
+
+    def __init__(self, config: dict[str, Any], scene: Scene, warm_up: int):
+        mesh = data_mesh(jax.devices())
+        self.graph, self.state, train_steps = prepare(config, scene, (), mesh)
+        self.state, self.pixels = jax.device_put((self.state, to_device(scene)), NamedSharding(mesh, PartitionSpec()))
+        self.per_call = config["steps_per_call"]
+        self.compiled = train_steps.lower(self.state, self.pixels, jnp.zeros(self.per_call)).compile()
+        for _ in range(warm_up // self.per_call):
+            self.call(0.1)
+
+    def call(self, progress: float) -> float:
+        """Take the steps of one call at this part of the schedule; seconds a step."""
+        fractions = jnp.full(self.per_call, progress)
+        began = time.perf_counter()
+        self.state, _ = jax.block_until_ready(self.compiled(self.state, self.pixels, fractions))
+        return (time.perf_counter() - began) / self.per_call
+
+
+def take_turns(arms: Sequence[Arm], calls: int) -> list[float]:
+    """Milliseconds a step of each: medians over calls that take turns, so that other work falls on all alike."""
+    seconds = [[arm.call(0.1) for arm in arms] for _ in range(calls)]
+    return [1e3 * float(one) for one in np.median(seconds, axis=0)]
 
 
 def device() -> str:

@@ -7,19 +7,12 @@ else the machine does falls on all alike. `times_base` is what a step costs in s
 """
 
 import argparse
-import time
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from benchmarks.common import device, write_out
+from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
 from nerf.commands import keep_freed_memory
-from nerf.pixels import to_device
 from nerf.scenes import synthetic
-from nerf.training import data_mesh, prepare
 
 TABLE = "model.stages.main.field.encoding.log2_table_size"
 MARCH = "model.stages.main.sampler.num_samples"
@@ -33,36 +26,14 @@ SETTINGS: list[tuple[str, Any]] = [
 ]
 
 
-class Arm:
-    """One setting, compiled and warmed up."""
-
-    def __init__(self, name: str, value: Any, images: int = 100, side: int = 200, warm_up: int = 10):
-        self.name, self.value = name, value
-        config = ngp.get_config()
-        if name == "images":
-            images = value
-        elif value is not None:
-            config.update_from_flattened_dict({name: value})
-        config = config.to_dict()
-        scene = synthetic.load(None, "train", size=side, views=images)
-        _graph, state, train_steps = prepare(config, scene, (), data_mesh(jax.devices()))
-        self.pixels, self.progress = to_device(scene), jnp.full(config["steps_per_call"], 0.1)
-        self.compiled = train_steps.lower(state, self.pixels, self.progress).compile()
-        self.state = state
-        self.seconds: list[float] = []
-        for _ in range(warm_up):
-            self.call()
-        self.seconds = []
-
-    def call(self) -> None:
-        began = time.perf_counter()
-        self.state, _ = jax.block_until_ready(self.compiled(self.state, self.pixels, self.progress))
-        self.seconds.append(time.perf_counter() - began)
-
-    @property
-    def milliseconds(self) -> float:
-        """A step, the median over calls."""
-        return 1e3 * float(np.median(self.seconds)) / len(self.progress)
+def arm(name: str, value: Any, images: int = 100, side: int = 200) -> Arm:
+    """A step of the fast config on the synthetic scene with one setting changed."""
+    config = ngp.get_config()
+    if name == "images":
+        images = value
+    elif value is not None:
+        config.update_from_flattened_dict({name: value})
+    return Arm(config.to_dict(), synthetic.load(None, "train", size=side, views=images), warm_up=100)
 
 
 def main() -> None:
@@ -71,18 +42,14 @@ def main() -> None:
     parser.add_argument("--out")
     options = parser.parse_args()
     keep_freed_memory()
-    arms = [Arm(name, value) for name, value in SETTINGS]
-    for _ in range(options.calls):
-        for arm in arms:
-            arm.call()
-    base = arms[0].milliseconds
+    milliseconds = take_turns([arm(name, value) for name, value in SETTINGS], options.calls)
     rows = [
         {
-            "setting": arm.name if arm.value is None else f"{arm.name.split('.')[-1]}={arm.value}",
-            "ms_a_step": round(arm.milliseconds, 2),
-            "times_base": round(arm.milliseconds / base, 2),
+            "setting": name if value is None else f"{name.split('.')[-1]}={value}",
+            "ms_a_step": round(one, 2),
+            "times_base": round(one / milliseconds[0], 2),
         }
-        for arm in arms
+        for (name, value), one in zip(SETTINGS, milliseconds, strict=True)
     ]
     write_out({"device": device(), "rows": rows}, options.out)
 

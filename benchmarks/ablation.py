@@ -1,0 +1,86 @@
+"""What each choice of the fast config gives: milliseconds a step, and PSNR after so many seconds, without it.
+
+    python -m benchmarks.ablation --scene=FOLDER [--seconds=20] [--seeds=0,1,2] [--only=NAME,...] [--out=ablation.json]
+
+First the steps of all variants are timed, taking turns in one process, so that what else the machine does falls on all
+alike. Then every variant trains, seed by seed, for the steps that `--seconds` hold at its own speed, and is scored on a
+validation part of the training views. So a variant that learns more a step but steps slower is judged by the clock, and
+yet nothing but the steps' ratio depends on the machine.
+"""
+
+import argparse
+import sys
+from statistics import median
+from typing import Any
+
+from flax import nnx
+
+from benchmarks.common import Arm, device, take_turns, write_out
+from configs import ngp
+from nerf.commands import keep_compiled_programs, keep_freed_memory
+from nerf.evaluation import evaluate
+from nerf.runs import load_scenes
+
+FIELD = "model.stages.main.field"
+TABLE = f"{FIELD}.encoding"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "trilinear, not simplex": {f"{TABLE}.simplex": False},
+    "16 levels of 2 features": {f"{TABLE}.num_levels": 16, f"{TABLE}.features_per_level": 2},
+    "tables of 2^15": {f"{TABLE}.log2_table_size": 15},
+    "tables of 2^19": {f"{TABLE}.log2_table_size": 19},
+    "512 rays": {"batch_size": 512},
+    "2048 rays": {"batch_size": 2048},
+    "64 march steps": {"model.stages.main.sampler.num_samples": 64},
+    "256 march steps": {"model.stages.main.sampler.num_samples": 256},
+    "width 64": {f"{FIELD}.width": 64},
+    "float32": {f"{FIELD}.dtype": "float32"},
+    "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
+    "one step a call": {"steps_per_call": 1},
+}
+
+
+def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    config = ngp.get_config()
+    config.update_from_flattened_dict({**changes, "seed": seed, "eval_split": "val"})
+    return config.to_dict()
+
+
+def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
+    """PSNR on the validation views after so many steps."""
+    config = config_of(changes, seed)
+    train, held_out = load_scenes(config, scene)
+    arm = Arm(config, train, warm_up=0)
+    calls = steps // arm.per_call
+    for i in range(calls):
+        arm.call(i / calls)
+    model = nnx.merge(arm.graph, arm.state.params, arm.state.state)
+    return evaluate(model, held_out, "val", config["background"], config["chunk"], None)["mean"]["psnr"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", default="data/tabletop")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default=",".join(VARIANTS))
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    keep_freed_memory()
+    keep_compiled_programs()
+    variants = {name: VARIANTS[name] for name in options.only.split(",")}
+    train, _ = load_scenes(config_of({}), options.scene)
+    milliseconds = take_turns([Arm(config_of(changes), train, warm_up=500) for changes in variants.values()], calls=20)
+    rows = []
+    for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):
+        steps = round(1e3 * options.seconds / ms)
+        psnr = [score(changes, options.scene, seed, steps) for seed in map(int, options.seeds.split(","))]
+        spread = [round(min(psnr), 2), round(max(psnr), 2)]
+        rows.append({"variant": name, "ms_a_step": round(ms, 2), "steps": steps})
+        rows[-1] |= {"times_base": round(ms / milliseconds[0], 2), "psnr": round(median(psnr), 2), "range": spread}
+        print(rows[-1], file=sys.stderr, flush=True)
+    write_out({"device": device(), "scene": options.scene, "seconds": options.seconds, "rows": rows}, options.out)
+
+
+if __name__ == "__main__":
+    main()
