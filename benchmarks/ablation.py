@@ -25,7 +25,7 @@ FIELD = "model.stages.main.field"
 TABLE = f"{FIELD}.encoding"
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "trilinear, not simplex": {f"{TABLE}.simplex": False},
+    "trilinear instead of simplex": {f"{TABLE}.simplex": False},
     "16 levels of 2 features": {f"{TABLE}.num_levels": 16, f"{TABLE}.features_per_level": 2},
     "tables of 2^15": {f"{TABLE}.log2_table_size": 15},
     "tables of 2^19": {f"{TABLE}.log2_table_size": 19},

@@ -1,42 +1,48 @@
 """PSNR against seconds of training, for configs x scenes x seeds: a run of train.py each, a curve a config and scene.
 
-    python -m benchmarks.time_to_quality --scenes=data/tabletop --seconds=10,20,60 --seeds=0,1,2
+    python -m benchmarks.time_to_quality --scenes=data/tabletop --seconds=10,20,60 --seeds=3
         [--configs=configs/ngp.py] [--split=val] [--set=config.batch_size=2048] [--workdir=DIR] [--out=quality.json]
 
 Every number of seconds is a run of its own, since the learning rate falls over them. Seconds are those of training;
-loading, compiling and evaluating are reported beside them, and `wall` is from the start of the process to its end.
+loading, preparing, compiling and evaluating are reported beside them.
 `--split=val` scores a validation part of the training views: choose by that, and report on `test` once. The curve is
-drawn beside the JSON. Runs that are already in `--workdir` are read, not made again.
+drawn beside the JSON. Runs of the same config, scene, seed and code that are already in `--workdir` are read, not made
+again.
 """
 
 import argparse
-import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.common import write_out
+from nerf.jobs import Outcome, Workshop, find_or_train
+from nerf.results import Result
+from nerf.studies import Entry, parse_seeds, wanted_runs
 
 KEPT = (
     *("psnr", "ssim", "steps", "train_seconds", "load_seconds", "prepare_seconds", "compile_seconds"),
-    *("evaluate_seconds", "seconds_per_frame", "peak_memory"),
+    *("evaluate_seconds", "seconds_per_frame", "peak_memory", "device"),
 )
 
 
-def one_run(folder: Path, config: str, scene: str, seconds: float, seed: int, split: str, more: list[str]) -> dict:
-    """Train in a process of its own and return what results.json says, with the process's `wall` seconds."""
-    if not (folder / "wall.json").exists():
-        command = [sys.executable, "train.py", f"--config={config}", f"--scene={scene}", f"--workdir={folder}"]
-        command += [f"--max_seconds={seconds}", f"--config.seed={seed}", f"--config.eval_split={split}"]
-        began = time.perf_counter()
-        subprocess.run([*command, *(f"--{setting}" for setting in more)], check=True, stdout=subprocess.DEVNULL)
-        (folder / "wall.json").write_text(json.dumps(round(time.perf_counter() - began, 2)))
-    results = json.loads((folder / "results.json").read_text())
-    wall = json.loads((folder / "wall.json").read_text())
-    return {"seed": seed, **{name: results[name] for name in KEPT}, "wall_seconds": wall, "device": results["device"]}
+def result_of(outcome: Outcome) -> Result:
+    if outcome.result is None:
+        raise SystemExit(f"{outcome.label}, seed {outcome.seed}: {outcome.failure}")
+    return outcome.result
+
+
+def row(config: str, scene: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+    """The runs of one config on one scene, one a seed, and their median and range."""
+    overrides = tuple(word.removeprefix("config.") for word in options.set)
+    entry = Entry(Path(config).stem, config, overrides, parse_seeds(options.seeds))
+    wanted = wanted_runs([entry], seconds, None, 0, options.split)
+    found = [result_of(outcome) for outcome in find_or_train(wanted, Workshop(scene, Path(options.workdir)))]
+    runs = [{"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}} for one in found]
+    psnr = [run["psnr"] for run in runs]
+    spread = [round(min(psnr), 2), round(max(psnr), 2)]
+    named = {"config": config, "scene": scene, "seconds": seconds}
+    return {**named, "psnr_median": round(median(psnr), 2), "psnr_range": spread, "runs": runs}
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
@@ -67,7 +73,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--configs", default="configs/ngp.py")
     parser.add_argument("--scenes", default="data/tabletop")
     parser.add_argument("--seconds", default="10,20,60")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", default="3", help="how many, or a range: 3-5")
     parser.add_argument("--split", default="test", choices=["test", "val"])
     parser.add_argument(
         "--set", action="append", default=[], metavar="config.KEY=VALUE", help="an override; repeatable"
@@ -79,29 +85,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    rows = []
-    for config in options.configs.split(","):
-        for scene in options.scenes.split(","):
-            for seconds in map(float, options.seconds.split(",")):
-                runs = []
-                for seed in map(int, options.seeds.split(",")):
-                    name = "-".join(
-                        [Path(config).stem, Path(scene).name, options.split, f"{seconds:g}s", f"seed{seed}"]
-                    )
-                    folder = Path(options.workdir) / "-".join([name, *options.set])
-                    runs.append(one_run(folder, config, scene, seconds, seed, options.split, options.set))
-                    print(f"{name}: {runs[-1]['psnr']:.2f} dB, {runs[-1]['steps']} steps", file=sys.stderr, flush=True)
-                psnr = [run["psnr"] for run in runs]
-                rows.append(
-                    {
-                        "config": config,
-                        "scene": scene,
-                        "seconds": seconds,
-                        "psnr_median": round(median(psnr), 2),
-                        "psnr_range": [round(min(psnr), 2), round(max(psnr), 2)],
-                        "runs": runs,
-                    }
-                )
+    rows = [
+        row(config, scene, float(seconds), options)
+        for config in options.configs.split(",")
+        for scene in options.scenes.split(",")
+        for seconds in options.seconds.split(",")
+    ]
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_out({"split": options.split, "settings": options.set, "rows": rows}, options.out)
