@@ -21,9 +21,9 @@ from nerf.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
-# Of rendering pictures with an occupancy grid: intervals evaluated at once, intervals of a ray before it is asked
-# whether it is opaque, and the light that is left when it is.
-WAVE, SLAB, HIDDEN = 2**14, 32, 1e-4
+# Of rendering pictures with an occupancy grid: intervals evaluated at once, and intervals of a ray before it is asked
+# whether it is opaque.
+WAVE, SLAB = 2**14, 32
 
 
 class Stage(nnx.Module):
@@ -43,6 +43,7 @@ class Model(nnx.Module):
       occupancy: a grid that skips empty intervals (of a model with one stage), or None.
       opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
+      hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Model(nnx.Module):
         occupancy: OccupancyGrid | None = None,
         opacity: Callable = VOLUME_DENSITY,
         capacity: int | None = None,
+        hidden: float = 1e-4,
     ):
         if occupancy is not None and (len(order) != 1 or capacity is None):
             raise ConfigError("model.occupancy: goes with one stage and a capacity: remove it or the other stages")
         self.stages = nnx.List([stages[name] for name in order])
-        self.space, self.occupancy, self.opacity, self.capacity = space, occupancy, opacity, capacity or 0
+        self.space, self.occupancy, self.opacity = space, occupancy, opacity
+        self.capacity, self.hidden = capacity or 0, hidden
 
     def __call__(
         self,
@@ -132,14 +135,14 @@ def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], backgr
 def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """Every live interval that is not hidden, in bounded memory: slabs of the rays front to back, waves in each.
 
-    A ray is done when less than `HIDDEN` of its light is left, so no colour is further off than that.
+    A ray is done when less than `model.hidden` of its light is left, so no colour is further off than that.
     """
     live = find_live(model, rays, t)
     slab_of = jnp.arange(live.shape[1]) // SLAB
 
     def slab(carry, number: Int[Array, ""]):
         light, sums = carry
-        wanted = live & (slab_of == number)[None] & (light > HIDDEN)[:, None]
+        wanted = live & (slab_of == number)[None] & (light > model.hidden)[:, None]
         new = _sum_masked(model, field, rays, t, wanted)
         add = partial(_add_per_ray, light)
         return (light * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
