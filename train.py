@@ -6,10 +6,13 @@
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
 
+from pathlib import Path
+
 from absl import flags
 from ml_collections import config_flags
 
 from nerf.commands import run, stop_on_signal
+from nerf.owners import owning
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
@@ -21,16 +24,16 @@ _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few tra
 
 
 def main(_) -> int:
-    from nerf.training import train
+    with stop_on_signal() as stop, owning(Path(_WORKDIR.value)):
+        from nerf.training import train  # takes seconds
 
-    with stop_on_signal() as stop:
         results = train(
             _CONFIG.value.to_dict(),
             _SCENE.value,
             _WORKDIR.value,
             max_seconds=_MAX_SECONDS.value,
             plugins=tuple(_PLUGIN.value),
-            should_stop=lambda: stop.signal is not None,
+            should_stop=stop,
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
         )
