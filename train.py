@@ -21,6 +21,8 @@ _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many second
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
+_DEVICE_MEMORY = flags.DEFINE_float("device_memory", None, "GB of the device to use; default: what there is.")
+_HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos; default: most of what is free.")
 
 
 def main(_) -> int:
@@ -36,6 +38,8 @@ def main(_) -> int:
             should_stop=stop,
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
+            device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
+            host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
         )
     if results is None:
         print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")

@@ -18,19 +18,21 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.building import build, build_inside
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.memory import check_fits
 from nerf.model import Model, refresh_occupancy
-from nerf.pixels import Pixels, over, pick, to_device
+from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.pytrees import pytree
 from nerf.runs import Run, check_clock, check_config, check_resumable, describe, load_scenes
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.hull import visual_hull
+from nerf.scenes.storage import room_for_pixels
 
 
 @pytree
@@ -80,11 +82,6 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     return gradients
 
 
-def _step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
-    """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
-    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
-
-
 def make_train_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
@@ -111,8 +108,8 @@ def make_train_step(
     """
     gradients = make_gradients(graph, losses, mesh)
 
-    def one_step(pixels: Pixels, state: TrainState, progress: Float[Array, ""]):
-        keys = _step_keys(seed, state.step)
+    def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
+        keys = step_keys(seed, state.step)
         rays, rgba = pick(pixels, keys[0], batch_size)
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
@@ -134,11 +131,12 @@ def make_train_step(
         return after, metrics
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, " k"]):
+    def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
-        refresh_occupancy(model, state.step // progress.shape[0], _step_keys(seed, state.step)[3])
+        refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
         first = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
-        after, metrics = jax.lax.scan(partial(one_step, pixels), first, progress)
+        numbers = jnp.arange(progress.shape[0])
+        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
         # Once a call, not once a step: choosing between two states reads all of both.
         finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
@@ -193,6 +191,8 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
     profile: str | Path | None = None,
+    device_memory: float | None = None,
+    host_memory: float | None = None,
 ) -> dict[str, Any] | None:
     """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
 
@@ -206,11 +206,12 @@ def train(
       should_stop: asked before training and after every call of the jitted step; True saves and returns None.
       tensorboard: write TensorBoard events too.
       profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
+      device_memory, host_memory: bytes that may be used; None: what there is.
     """
     check_config(config, len(jax.devices()), max_seconds)
     check_resumable(workdir, config)
     watch = Stopwatch()
-    with watch("load"):
+    with watch("load"), room_for_pixels(host_memory, Path(workdir)):
         train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
     mesh = data_mesh(jax.devices())
@@ -225,10 +226,13 @@ def train(
         check_clock(run.folder, facts, max_seconds)
         step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
     run.forget_after(step)
-    state, pixels = jax.device_put((state, to_device(train_scene)), NamedSharding(mesh, PartitionSpec()))
     per_call = config["steps_per_call"]
+    place = NamedSharding(mesh, PartitionSpec())
+    state = jax.device_put(state, place)
+    pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, place)
     with watch("compile"):
-        compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
+        compiled = train_steps.lower(state, pixels(step), jnp.zeros(per_call)).compile()
+    check_fits(compiled, device_memory)
 
     def save(score: float | None = None) -> None:
         check_finite(state, step)
@@ -251,7 +255,7 @@ def train(
             fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
             before_call()
             began = time.perf_counter()
-            state, metrics = compiled(state, pixels, fractions)
+            state, metrics = compiled(state, pixels(step), fractions)
             metrics = jax.device_get(metrics)
             seconds += time.perf_counter() - began
             step = int(state.step)
