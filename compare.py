@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
     )
     with stop_on_signal() as stop:
         try:
-            numbers = build_report(question, lambda: stop.signal is not None)
+            numbers = build_report(question, stop)
         except Interrupted as error:
             print(error, file=sys.stderr)
             return stop.exit_code

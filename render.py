@@ -7,6 +7,7 @@
 own function. Frames are written as PNG into a folder beside the video; an interrupted render goes on where it stopped.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -32,14 +33,18 @@ _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that n
 
 
 def main(_) -> int:
-    from nerf.runs import load_run
-
     plugins = tuple(_PLUGIN.value)
-    run = load_run(_RUN.value, plugins, _STEP.value)
-    return _render_split(run, _SPLIT.value, plugins) if _SPLIT.value else _render_path(run, plugins)
+    with stop_on_signal() as stop:
+        from nerf.runs import load_run  # takes seconds
+
+        run = load_run(_RUN.value, plugins, _STEP.value)
+        done = _render_split(run, _SPLIT.value, plugins, stop) if _SPLIT.value else _render_path(run, plugins, stop)
+    if not done:
+        print("stopped: the same command goes on with what is missing")
+    return 0 if done else stop.exit_code
 
 
-def _render_path(run, plugins: tuple[str, ...]) -> int:
+def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.films import Film, film
     from nerf.keyframes import read_keyframes
     from nerf.paths import make_path
@@ -50,27 +55,26 @@ def _render_path(run, plugins: tuple[str, ...]) -> int:
     )
     fps = _FPS.value or (read_keyframes(path).fps if path.endswith(".json") else 30.0)
     wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
-    with stop_on_signal() as stop:
-        videos = film(run, cameras, Path(_OUT.value), wanted, lambda: stop.signal is not None, _PROFILE.value)
-    if stop.signal is not None:
-        print("stopped: the same command goes on with the frames that are missing")
-        return stop.exit_code
-    print("\n".join(f"wrote {video}" for video in videos))
-    return 0
+    videos = film(run, cameras, Path(_OUT.value), wanted, stop, _PROFILE.value)
+    for video in videos:
+        print(f"wrote {video}")
+    return bool(videos)
 
 
-def _render_split(run, split: str, plugins: tuple[str, ...]) -> int:
+def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.evaluation import evaluate
     from nerf.files import write_json
     from nerf.runs import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)
-    scores = evaluate(run.model, scene, split, run.config["background"], run.config["chunk"], folder)
+    scores = evaluate(run.model, scene, split, run.config["background"], run.config["chunk"], folder, stop)
+    if scores is None:
+        return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     mean = scores["mean"]
     print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({split}): {folder}")
-    return 0
+    return True
 
 
 if __name__ == "__main__":

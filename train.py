@@ -6,10 +6,13 @@
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
 
+from pathlib import Path
+
 from absl import flags
 from ml_collections import config_flags
 
 from nerf.commands import run, stop_on_signal
+from nerf.owners import owning
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
@@ -18,21 +21,25 @@ _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many second
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
+_DEVICE_MEMORY = flags.DEFINE_float("device_memory", None, "GB of the device to use; default: what there is.")
+_HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos; default: most of what is free.")
 
 
 def main(_) -> int:
-    from nerf.training import train
+    with stop_on_signal() as stop, owning(Path(_WORKDIR.value)):
+        from nerf.training import train  # takes seconds
 
-    with stop_on_signal() as stop:
         results = train(
             _CONFIG.value.to_dict(),
             _SCENE.value,
             _WORKDIR.value,
             max_seconds=_MAX_SECONDS.value,
             plugins=tuple(_PLUGIN.value),
-            should_stop=lambda: stop.signal is not None,
+            should_stop=stop,
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
+            device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
+            host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
         )
     if results is None:
         print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")

@@ -11,7 +11,8 @@ def base() -> ConfigDict:
     config.batch_size = 4096  # rays a step, over all devices
     config.log_every = 100
     config.save_every = 1000
-    config.keep = 2  # newest checkpoints that stay on disk
+    config.keep = 2  # newest checkpoints that stay on disk; with eval_split = "val" also the best of those scored
+    config.max_skipped = 0  # steps that may be left out for a number in them that is not finite; more stop the run
     config.eval_every = 0  # evaluate every so many steps too, not only at the end; 0: only at the end
     config.eval_times = 0  # evaluate so many times evenly over the run too, whether steps or seconds bound it
     config.eval_split = "test"  # "val" holds training views out for choosing settings, so that "test" stays unseen

@@ -1,16 +1,28 @@
-"""Checkpoints: plain dicts of arrays in orbax folders, each array with a digest that is verified on reading."""
+"""Checkpoints: a file of plain arrays for each step, with digests that are verified on reading (`nerf.tensors`)."""
 
-import hashlib
+import errno
+import sys
+import time
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+
+from nerf.errors import UserError
+from nerf.files import sync_folder
+from nerf.tensors import DamagedFile, digest, read_facts, read_tensors, write_tensors
+
+__all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]
+
+SUFFIX = ".safetensors"
+RETRY_AFTER = 1.0  # seconds, of a save that failed
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used; the message is one line."""
+class CheckpointError(UserError, RuntimeError):
+    """A checkpoint that cannot be used or written; the message is one line, or one for each step."""
 
 
 def flatten(tree: Any) -> dict[str, jax.Array]:
@@ -31,70 +43,128 @@ def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(flat[name]) for name in expected])
 
 
-def digest(array: np.ndarray) -> str:
-    """sha256 of an array's dtype, shape and bytes."""
-    sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # bytes: bfloat16 has no buffer
-    return sha.hexdigest()
-
-
 class Checkpoints:
-    """The checkpoints of a run, a folder for each step; the newest `keep` remain."""
+    """The checkpoints of a run. The newest `keep` remain, and the one with the highest `score` of those that have one.
+
+    A file that is damaged is never deleted: unless `read_only`, it gets another name, so that training can write its
+    step anew.
+    """
 
     def __init__(self, folder: Path, keep: int = 2, read_only: bool = False):
-        self.folder = folder
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep,
-            enable_async_checkpointing=False,
-            read_only=read_only,
-            create=not read_only,
-        )
-        self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self.folder, self.keep, self.read_only = folder, keep, read_only
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future | None = None
+
+    def file(self, step: int) -> Path:
+        """Where a step is, or would be."""
+        return self.folder / f"{step}{SUFFIX}"
+
+    def steps(self) -> list[int]:
+        """The steps on disk, oldest first."""
+        return sorted(int(file.stem) for file in self.folder.glob(f"*{SUFFIX}") if file.stem.isdecimal())
 
     def save(self, step: int, tree: Any, **facts: Any) -> None:
-        """Write a step atomically, with `facts` (JSON) beside it. A step that exists is left as it is."""
-        if step in self.manager.all_steps():
-            return
-        flat = {name: np.asarray(leaf) for name, leaf in flatten(tree).items()}
-        record = {**facts, "digests": {name: digest(array) for name, array in flat.items()}}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(flat), record=ocp.args.JsonSave(record))
-        self.manager.save(step, args=args, force=True)
+        """Write a step in the background, with `facts` (JSON) in it. A step that exists is left as it is.
 
-    def latest(self) -> int | None:
-        """The newest step, or None."""
-        return self.manager.latest_step()
-
-    def read(self, step: int | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The arrays of a step (default: the newest) by name, verified against their digests, and its facts.
-
-        Raises CheckpointError where there is none or where it is damaged.
+        Its failure, after one retry, is raised by `check`, `wait` or the next save as a CheckpointError.
         """
-        step = self.latest() if step is None else step
-        if step is None:
-            raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
-        if step not in (steps := sorted(self.manager.all_steps())):
-            raise CheckpointError(f"{self.folder}: no step {step}: there are {', '.join(map(str, steps))}")
-        folder = self.folder / str(step)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(), record=ocp.args.JsonRestore())
+        self.wait()
+        if step in self.steps():
+            return
+        arrays = {name: np.array(leaf) for name, leaf in flatten(tree).items()}  # copies: the step reuses its buffers
+        self._pending = self._writer.submit(self._write, step, arrays, facts)
+
+    def check(self) -> None:
+        """Raise the failure of a save, if there was one. Does not wait."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when everything is on disk, or raise."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         try:
-            restored = self.manager.restore(step, args=args)
-        except Exception as error:  # orbax raises many kinds for a damaged folder
-            reason = str(error).partition("\n")[0]
-            raise CheckpointError(f"{folder}: cannot be read ({reason}): remove this step") from error
-        arrays = {name: np.asarray(array) for name, array in restored.state.items()}
-        facts = dict(restored.record)
-        for name in sorted(arrays.keys() | facts["digests"].keys()):
-            if name not in arrays or digest(arrays[name]) != facts["digests"].get(name):
-                raise CheckpointError(f"{folder}: {name}: damaged on disk: remove this step")
-        return arrays, {**facts, "step": step}
+            try:
+                self._write_once(step, arrays, facts)
+            except OSError:
+                time.sleep(RETRY_AFTER)
+                self._write_once(step, arrays, facts)
+        except OSError as error:
+            last = max(self.steps(), default=None)
+            kept = "nothing is saved yet" if last is None else f"step {last} is saved"
+            raise CheckpointError(f"{error}: {kept}, the same command goes on from there") from error
+        self._prune()
+
+    def _write_once(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(self.file(step), arrays, facts)
+
+    def _prune(self) -> None:
+        steps = self.steps()
+        older = steps[: -self.keep]
+        scores = {step: score for step in steps if (score := self._score(step)) is not None} if older else {}
+        best = max(scores, key=lambda step: (scores[step], step), default=None)
+        for step in older:
+            if step != best:
+                self.file(step).unlink(missing_ok=True)
+
+    def _score(self, step: int) -> float | None:
+        try:
+            return read_facts(self.file(step)).get("score")
+        except (DamagedFile, OSError):
+            self._set_aside(step)
+            return None
+
+    def read(
+        self, step: int | None = None, names: Collection[str] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays of a step (those of the `names`) by name, verified against their digests, and its facts.
+
+        Without a step: of the newest that is whole; those that are not are told on stderr, a line each. Raises
+        CheckpointError where there is none, or where the one asked for is damaged.
+        """
+        steps, damaged = self.steps(), []
+        if step is not None and step not in steps:
+            raise CheckpointError(f"{self.folder}: no step {step}: there are {', '.join(map(str, steps)) or 'none'}")
+        for number in [step] if step is not None else reversed(steps):
+            try:
+                arrays, facts = self._read(number, names)
+            except DamagedFile as error:
+                damaged.append(str(error))
+                continue
+            for line in damaged:
+                print(f"{line}: step {number} is used instead", file=sys.stderr)
+            for bad in (other for other in steps if other > number) if step is None else ():
+                self._set_aside(bad)
+            return arrays, {**facts, "step": number}
+        if damaged:
+            raise CheckpointError("\n".join(f"{line}: restore it from a copy, or train anew" for line in damaged))
+        raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
+
+    def _read(self, step: int, names: Collection[str] | None):
+        try:
+            return read_tensors(self.file(step), names)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if error.errno == errno.EIO:
+                raise DamagedFile(f"{self.file(step)}: damaged on disk ({reason})") from error
+            raise CheckpointError(f"{self.file(step)}: cannot be read ({reason}): mend that") from error
+
+    def _set_aside(self, step: int) -> None:
+        """Give a damaged file another name, so that it is kept and its step is free."""
+        if self.read_only:
+            return
+        taken = len(list(self.folder.glob(f"{step}.damaged*")))
+        self.file(step).rename(self.folder / f"{step}.damaged{f'-{taken + 1}' if taken else ''}")
+        sync_folder(self.folder)
 
     def restore(self, like: Any, step: int | None = None, partial: bool = False) -> tuple[Any, dict[str, Any]]:
         """What `read` gives, with the arrays in the structure of `like`.
 
         `partial` leaves out arrays that `like` has no place for. Raises CheckpointError also where shapes differ.
         """
-        arrays, facts = self.read(step)
-        if partial:
-            wanted = flatten(like)
-            arrays = {name: array for name, array in arrays.items() if name in wanted}
+        arrays, facts = self.read(step, flatten(like).keys() if partial else None)
         return unflatten(arrays, like), facts

@@ -1,4 +1,7 @@
-"""What the command-line programs share: one-line errors, signals, and keeping freed memory and compiled programs."""
+"""What the command-line programs share: one-line errors, signals, streams, freed memory and compiled programs.
+
+Nothing heavy is imported here, so that a program can look around before it spends seconds on importing JAX.
+"""
 
 import ctypes
 import hashlib
@@ -6,15 +9,16 @@ import os
 import platform
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from absl import app, flags, logging
 
-from nerf.building import ConfigError
-from nerf.checkpoints import CheckpointError
-from nerf.scenes import SceneError
+from nerf.errors import UserError
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
@@ -25,6 +29,7 @@ def run(main: Callable[[list[str]], int], default_config: str | None = None) -> 
     `default_config` is what --config means where it is not given. As the flag's own default it would be read, with its
     overrides, while the flag is defined, where no error can be caught.
     """
+    open_streams()
     app.run(_with_errors(main), flags_parser=lambda argv: _parse_flags(argv, default_config))
 
 
@@ -56,48 +61,133 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
         keep_compiled_programs()
         try:
             return main(argv)
-        except tuple(_mendable()) as error:
-            if _DEBUG.value:
+        except Stopped as stopped:
+            print("stopped", file=sys.stderr)
+            return stopped.exit_code
+        except Exception as error:
+            if _DEBUG.value or (line := _mendable(error)) is None:
                 raise
-            print(str(error), file=sys.stderr)
+            print(line, file=sys.stderr)
             return 1
 
     return run_main
 
 
-def _mendable() -> list[type[Exception]]:
-    from nerf.training import TrainingError
-    from nerf.video import VideoError
-    from nerf.views import RenderingError
+def _mendable(error: Exception) -> str | None:
+    """What a user is told of an error; None for one that only a developer can mend."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'system'}: {error.strerror}"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:100]:
+        return (
+            f"out of memory: lower --config.batch_size, --config.chunk or --config.scene.max_side ({str(error)[:200]})"
+        )
+    return None
 
-    return [ConfigError, CheckpointError, SceneError, TrainingError, VideoError, RenderingError]
+
+class _Stream:
+    """A text stream that goes on where nobody reads it any more: a closed pipe or terminal must not end a training."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._stream = open(os.devnull, "w")  # noqa: SIM115
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._stream = open(os.devnull, "w")  # noqa: SIM115
+
+
+def open_streams() -> None:
+    """Make stdout and stderr usable whatever the program was started with: closed, broken or unable to show a name."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would pass for stdout
+        pass
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, _Stream(stream))
+
+
+class Stopped(BaseException):
+    """The program was asked to stop while it had nothing to save."""
+
+    def __init__(self, number: int):
+        self.exit_code = 128 + number
 
 
 class Stop:
-    """Which signal asked the program to stop, if any."""
+    """Whether, and by which signal, the program was asked to stop.
 
-    signal: int | None = None
+    Before it is first asked itself (by calling it), the program has nothing to save, and a signal ends it at once. From
+    then on the program is expected to ask again and again, and to finish what it is at.
+    """
+
+    GRACE = 2.0  # seconds until a program with nothing to save ends, also where it is busy outside of Python
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.asked = False
+
+    def __call__(self) -> bool:
+        self.asked = True
+        return self.signal is not None
 
     @property
     def exit_code(self) -> int:
         return 128 + (self.signal or 0)
 
+    def end_soon(self, number: int) -> None:
+        """End the process unless it does so itself; called in a thread, as soon as the signal comes."""
+        time.sleep(self.GRACE)
+        if not self.asked:
+            os._exit(128 + number)
+
 
 @contextmanager
 def stop_on_signal():
-    """Within it, SIGTERM and SIGINT ask for a stop at the next good moment; a second one ends the program at once."""
+    """Within it, SIGTERM and SIGINT ask for a stop (see `Stop`); a second one ends the program at once."""
     stop = Stop()
 
     def ask(number: int, _frame) -> None:
         stop.signal = number
-        signal.signal(number, signal.SIG_DFL)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        if not stop.asked:
+            raise Stopped(number)
 
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
+    receive, send = os.pipe()
+    os.set_blocking(send, False)
+    signal.set_wakeup_fd(send)
+    threading.Thread(target=_watch, args=(receive, stop), daemon=True).start()
     try:
         yield stop
     finally:
+        signal.set_wakeup_fd(-1)
+        os.close(send)
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _watch(receive: int, stop: Stop) -> None:
+    """Wait for the first signal; ends when the other end of the pipe is closed."""
+    while number := os.read(receive, 1):
+        if number[0] in (signal.SIGTERM, signal.SIGINT):
+            stop.end_soon(number[0])
+    os.close(receive)
 
 
 def keep_compiled_programs() -> None:
@@ -106,8 +196,6 @@ def keep_compiled_programs() -> None:
     Each kind of processor has a folder of its own, since a home may be shared by machines that differ. Programs that
     compile in under half a second are not kept, and the least used go when the folder holds more than a gigabyte.
     """
-    import jax
-
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return  # and JAX's own settings with it
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -116,9 +204,9 @@ def keep_compiled_programs() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # compiling again is all that it costs
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_compilation_cache_max_size", 2**30)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # read when JAX is imported, and by child processes
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
 
 
 def _processor() -> str:

@@ -1,7 +1,7 @@
 """Scoring a model on held-out views, and the pictures that go with the numbers."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,19 @@ from nerf.views import colour_depth, make_render_view
 
 
 def evaluate(
-    model: Model, scene: Scene, split: str, background: Sequence[float], chunk: int, folder: Path | None
-) -> dict[str, Any]:
+    model: Model,
+    scene: Scene,
+    split: str,
+    background: Sequence[float],
+    chunk: int,
+    folder: Path | None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any] | None:
     """PSNR and SSIM of every view of `scene`, their means, the protocol, and seconds a frame (median but the first).
 
     Where `folder` is given the scores are whole, with FLIP and LPIPS where these are installed, and two files a view go
     there: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file, 0 where
-    nothing is, as a compressed array.
+    nothing is, as a compressed array. `should_stop` is asked before every view; True ends it with None.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk)
@@ -33,6 +39,8 @@ def evaluate(
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
+        if should_stop():
+            return None
         began = time.perf_counter()
         picture = render_view(scene.cameras[i])
         seconds.append(time.perf_counter() - began)

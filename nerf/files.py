@@ -1,31 +1,60 @@
 """Writing files whole or not at all: a temporary name in the same folder, fsync, rename, fsync of the folder."""
 
 import contextlib
+import errno
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nerf.errors import UserError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class WriteError(UserError, OSError):
+    """A file that could not be written; nothing of it is left, and what was there before is whole."""
+
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` at the end, and is removed where anything fails."""
+def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` at the end, and is removed where anything fails.
+
+    Raises WriteError, one line, where the disk does not take it; `size` is the number of bytes needed, where known.
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, UserError) or error.filename not in (None, temporary, str(temporary)):
+            raise  # of something else that was done meanwhile
+        raise WriteError(_why(path, error, size)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def _why(path: Path, error: OSError, size: int | None) -> str:
+    """One line on a file that could not be written."""
+    if error.errno not in NO_SPACE:
+        return f"{path}: cannot be written ({error.strerror}): choose a folder that can be written to"
+    needed = "" if size is None else f"{size / 1e6:.1f} MB needed, "
+    with contextlib.suppress(OSError):
+        needed += f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free"
+    return f"{path}: cannot be written ({error.strerror}; {needed}): make room"
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system lets a folder be opened (not on Windows)."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -35,9 +64,16 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed were writing in a folder and below. Only for the folder's one owner."""
+    for file in folder.rglob(".*.tmp*"):
+        if re.fullmatch(r"\..*\.\d+\.tmp(\.\w+)?", file.name):
+            file.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """A file with this in it, or the file that was there before."""
-    with replacing(path) as temporary:
+    with replacing(path, len(data)) as temporary:
         temporary.write_bytes(data)
 
 

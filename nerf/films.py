@@ -65,12 +65,12 @@ def film(
     limits = _depth_limits(render_view, cameras) if wanted.depth else None
     with trace_calls(profile) as before_frame:
         for i in tqdm(range(len(cameras)), desc="render", unit="frame", disable=None):
+            if should_stop():
+                return []
             stamp = _stamp(run, cameras[i], wanted, limits, background)
             if not _finished(folder, i, wanted, stamp):
                 before_frame()
                 _write_frame(folder, i, wanted, render_view(cameras[i]), stamp, limits, run.transform.scale)
-            if should_stop():
-                return []
     for kind, video in videos.items():
         encode([_frame(folder, kind, i) for i in range(len(cameras))], video, wanted.fps)
     return list(videos.values())

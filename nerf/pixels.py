@@ -1,13 +1,18 @@
-"""The pixels of a scene on the device, and picking rays among them inside the jitted step."""
+"""The pixels of a scene, on the device or in the host's memory, and picking rays among them."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, UInt8
 
 from nerf.cameras import Cameras, Rays, pixels_to_rays
+from nerf.memory import memory_of_device
 from nerf.pytrees import pytree
 from nerf.scenes import Problem, Scene, SceneError
+from nerf.scenes.storage import allocate
 
 
 @pytree
@@ -26,6 +31,10 @@ class Pixels:
     pool: Int[Array, " k"]
     cameras: Cameras
 
+    def at_step(self, number: Int[Array, ""]) -> "Pixels":
+        """What a step of a call picks from: all of them."""
+        return self
+
 
 def to_device(scene: Scene, margin: int = 4) -> Pixels:
     """Put a scene's pixels on the device; the pool leaves out what is transparent and over `margin` from matter.
@@ -33,17 +42,28 @@ def to_device(scene: Scene, margin: int = 4) -> Pixels:
     Such pixels are background in every view and say nothing that the pixels near silhouettes do not.
     """
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
-    sizes = [image.shape[0] * image.shape[1] for image in scene.images]
-    if len(values) >= 2**31:
-        raise SceneError([Problem("scene", "", f"{len(values)} pixels", "lower --config.scene.max_side")])
-    if scene.has_alpha:
-        near = np.concatenate([_dilate(image[..., 3] > 0, margin).reshape(-1) for image in scene.images])
-        pool = np.flatnonzero(near).astype(np.int32)
-    else:
-        pool = np.arange(len(values), dtype=np.int32)
-    starts = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
     cameras = jax.tree.map(jnp.asarray, scene.cameras)
-    return Pixels(jnp.asarray(values), jnp.asarray(starts), jnp.asarray(pool), cameras)
+    return Pixels(jnp.asarray(values), jnp.asarray(_starts(scene)), jnp.asarray(_pool(scene, margin)), cameras)
+
+
+def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
+    """Index of each image's first pixel."""
+    sizes = [image.shape[0] * image.shape[1] for image in scene.images]
+    if sum(sizes) >= 2**31:
+        raise SceneError([Problem("scene", "", f"{sum(sizes)} pixels", "lower --config.scene.max_side")])
+    return np.cumsum([0, *sizes[:-1]]).astype(np.int32)
+
+
+def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
+    """Indices of the pixels worth picking, kept where pixels are."""
+    count = sum(image.shape[0] * image.shape[1] for image in scene.images)
+    pool, filled = allocate(4 * count).view(np.int32), 0
+    for start, image in zip(_starts(scene), scene.images, strict=True):
+        near = _dilate(image[..., 3] > 0, margin) if scene.has_alpha else np.ones(image.shape[:2], bool)
+        chosen = np.flatnonzero(near)
+        pool[filled : filled + len(chosen)] = chosen + start
+        filled += len(chosen)
+    return pool[:filled]
 
 
 def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w"]:
@@ -56,15 +76,109 @@ def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w
     return mask
 
 
-def pick(pixels: Pixels, key: PRNGKeyArray, count: int) -> tuple[Rays, Float[Array, "b c"]]:
-    """Rays through `count` pixels drawn evenly from the pool, and their colours in [0, 1]."""
-    chosen = pixels.pool[jax.random.randint(key, (count,), 0, pixels.pool.shape[0])]
+@pytree
+class Picked:
+    """Pixels that were picked: for a step (leading axis b) or for each step of a call (k b).
+
+    Attributes:
+      image: which image each is of.
+      offset: which of its pixels, in row-major order.
+      values: as in `Pixels`.
+      cameras: one an image, not one a pixel.
+    """
+
+    image: Int[Array | np.ndarray, "*k b"]
+    offset: Int[Array | np.ndarray, "*k b"]
+    values: UInt8[Array | np.ndarray, "*k b c"]
+    cameras: Cameras
+
+    def at_step(self, number: Int[Array, ""]) -> "Picked":
+        """Those of one step of a call."""
+        return Picked(self.image[number], self.offset[number], self.values[number], self.cameras)
+
+    def rays(self) -> tuple[Rays, Float[Array, "b c"]]:
+        """Rays through the pixels of a step, and their colours in [0, 1]."""
+        cameras = self.cameras[self.image]
+        width = cameras.size[..., 0]
+        centres = jnp.stack([self.offset % width, self.offset // width], -1) + 0.5
+        return pixels_to_rays(cameras, centres), jnp.asarray(self.values) / 255.0
+
+
+def step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
+    """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
+    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
+
+
+def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
+    """Places in a pool of a size: a function of the key alone, wherever the pixels are."""
+    return jax.random.randint(key, (count,), 0, size)
+
+
+def pick(pixels: Pixels | Picked, key: PRNGKeyArray, count: int) -> tuple[Rays, Float[Array, "b c"]]:
+    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before, and colours in [0, 1]."""
+    picked = pixels if isinstance(pixels, Picked) else _pick(pixels, key, count)
+    # Compiled alike wherever the pixels come from, so that the parameters do not depend on it.
+    return jax.lax.optimization_barrier(picked).rays()
+
+
+def _pick(pixels: Pixels, key: PRNGKeyArray, count: int) -> Picked:
+    chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
-    cameras = pixels.cameras[image]
-    offset = chosen - pixels.starts[image]
-    width = cameras.size[..., 0]
-    centres = jnp.stack([offset % width, offset // width], -1) + 0.5
-    return pixels_to_rays(cameras, centres), pixels.values[chosen] / 255.0
+    return Picked(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras)
+
+
+def feed(
+    scene: Scene,
+    seed: int,
+    batch_size: int,
+    steps: int,
+    device_memory: float | None,
+    place: jax.sharding.Sharding,
+) -> Callable[[int], Pixels | Picked]:
+    """A function that gives what a call of so many steps, from a step on, is to be called with.
+
+    That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
+    was picked for these steps in the host's memory. The pixels are the same.
+    """
+    needed = 8 * sum(image.shape[0] * image.shape[1] for image in scene.images)  # with the pool, rounded up
+    if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
+        pixels = jax.device_put(to_device(scene), place)
+        return lambda step: pixels
+    host = HostPixels(scene, seed, batch_size, steps)
+    return lambda step: jax.device_put(host(step), place)
+
+
+class HostPixels:
+    """Pixels that stay in the host's memory, or in its files: picked there, for a call of the step ahead of time.
+
+    Called with the number of a call's first step it gives the pixels that `pick` would, for each step of the call.
+    """
+
+    def __init__(self, scene: Scene, seed: int, batch_size: int, steps: int, margin: int = 4):
+        self.scene, self.steps = scene, steps
+        self.starts, self.pool = _starts(scene), _pool(scene, margin)
+        size = len(self.pool)
+        self.draw = jax.jit(jax.vmap(lambda step: _draw(step_keys(seed, step)[0], batch_size, size)))
+        self.worker = ThreadPoolExecutor(1, "pixels")
+        self.ahead: dict[int, Future] = {}
+
+    def __call__(self, step: int) -> Picked:
+        now = self.ahead.pop(step, None) or self.worker.submit(self._pick, step)
+        following = step + self.steps
+        self.ahead = {following: self.worker.submit(self._pick, following)}
+        return now.result()
+
+    def _pick(self, step: int) -> Picked:
+        chosen = self.pool[np.asarray(self.draw(step + np.arange(self.steps)))]
+        image = np.searchsorted(self.starts, chosen, side="right") - 1
+        offset = chosen - self.starts[image]
+        values = np.empty((*chosen.shape, self.scene.images[0].shape[-1]), np.uint8)
+        order = np.argsort(image, axis=None, kind="stable")
+        of_image = np.split(order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts))))
+        for pixels, places in zip(self.scene.images, of_image, strict=True):
+            y, x = np.divmod(offset.reshape(-1)[places], pixels.shape[1])
+            values.reshape(-1, values.shape[-1])[places] = pixels[y, x]
+        return Picked(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras)
 
 
 def over(

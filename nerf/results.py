@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.building import ConfigError
+from nerf.checkpoints import Checkpoints
 from nerf.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
@@ -132,11 +133,9 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
 
 def checkpoint_bytes(folder: Path) -> int | None:
     """Bytes of a run's newest checkpoint; None where there is none."""
-    steps = [place for place in (folder / "checkpoints").glob("*") if place.name.isdigit()]
-    if not steps:
-        return None
-    newest = max(steps, key=lambda place: int(place.name))
-    return sum(file.stat().st_size for file in newest.rglob("*") if file.is_file())
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    steps = checkpoints.steps()
+    return checkpoints.file(steps[-1]).stat().st_size if steps else None
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -13,12 +13,29 @@ from flax import nnx
 from nerf.building import ConfigError, build
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
-from nerf.files import write_bytes, write_json
+from nerf.files import remove_leftovers, write_bytes, write_json
 from nerf.model import Model
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Scene, Similarity
 
-MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "eval_every", "eval_times", "chunk")  # on resume
+MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
+
+
+def check_resumable(folder: str | Path, config: Mapping[str, Any]) -> None:
+    """Raise ConfigError, naming each key with both values, where a run was begun there with another config."""
+    file = Path(folder) / "config.json"
+    if file.exists():
+        changed = differences(read_json(file), json.loads(json.dumps(config)))
+        if changed := [line for line in changed if line.partition(":")[0] not in MAY_CHANGE]:
+            may = f"only {', '.join(MAY_CHANGE)} may change"
+            raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir")
+
+
+def check_clock(folder: Path, facts: Mapping[str, Any], max_seconds: float | None) -> None:
+    """Raise ConfigError where the run of a checkpoint is bounded by other seconds: its learning rate follows them."""
+    if facts["max_seconds"] != max_seconds:
+        change = f"max_seconds: {facts['max_seconds']} -> {max_seconds}"
+        raise ConfigError(f"{folder}: begun with another clock: {change}: give the old one or use a new --workdir")
 
 
 def read_json(path: Path) -> Any:
@@ -117,19 +134,16 @@ class Run:
         tensorboard: bool = False,
         plugins: tuple[str, ...] = (),
     ) -> "Run":
-        """Make the run folder, or go on in it; ConfigError if config or scene are not those it was begun with."""
+        """Make the run folder, or go on in it; ConfigError if the scene is not the one it was begun with."""
         folder, code = Path(folder), source_digests(plugins)
         config = json.loads(json.dumps(config))
         record = json.loads(json.dumps(scene_record(root, splits)))
         if (folder / "config.json").exists():
-            old = read_json(folder / "config.json")
-            changed = [d for d in differences(old, config) if d.partition(":")[0] not in MAY_CHANGE]
-            if changed:
-                raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: use a new --workdir")
             if read_json(folder / "scene.json")["digest"] != record["digest"]:
                 raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
             code = mixed(read_json(folder / "code.json"), code) if (folder / "code.json").exists() else {}
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         write_json(folder / "scene.json", record)
         write_json(folder / "code.json", code)
         write_json(folder / "config.json", config)  # last: where it is, the folder is a run

@@ -18,18 +18,21 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.building import build, build_inside
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
+from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.memory import check_fits
 from nerf.model import Model, refresh_occupancy
-from nerf.pixels import Pixels, over, pick, to_device
+from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.pytrees import pytree
-from nerf.runs import Run, check_config, describe, load_scenes
+from nerf.runs import Run, check_clock, check_config, check_resumable, describe, load_scenes
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.hull import visual_hull
+from nerf.scenes.storage import room_for_pixels
 
 
 @pytree
@@ -40,13 +43,6 @@ class TrainState:
     params: PyTree
     state: PyTree
     opt_state: PyTree
-
-
-AFTER_BAD_STEP = "begin a new --workdir with a lower learning rate"
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message is one line."""
 
 
 def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
@@ -86,11 +82,6 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     return gradients
 
 
-def _step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
-    """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
-    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
-
-
 def make_train_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
@@ -112,13 +103,13 @@ def make_train_step(
       seed: of everything random.
       mesh: the batch is split over its axis "data", everything else is replicated.
 
-    Metrics of each step are loss, psnr, rays that counted, and the norm of each parameter's gradient. A call in which
-    a loss or a gradient is not finite changes nothing, not even the step number.
+    Metrics of each step are loss, psnr, rays that counted, the norm of each parameter's gradient, and whether the batch
+    was finite. A call in which a loss or a gradient is not finite changes nothing, not even the step number.
     """
     gradients = make_gradients(graph, losses, mesh)
 
-    def one_step(pixels: Pixels, state: TrainState, progress: Float[Array, ""]):
-        keys = _step_keys(seed, state.step)
+    def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
+        keys = step_keys(seed, state.step)
         rays, rgba = pick(pixels, keys[0], batch_size)
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
@@ -135,20 +126,27 @@ def make_train_step(
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
             "grad_norms": norms,
+            "batch_finite": all_finite((rays, target)),
         }
         return after, metrics
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: Pixels, progress: Float[Array, " k"]):
+    def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
-        refresh_occupancy(model, state.step // progress.shape[0], _step_keys(seed, state.step)[3])
+        refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
         first = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
-        after, metrics = jax.lax.scan(partial(one_step, pixels), first, progress)
+        numbers = jnp.arange(progress.shape[0])
+        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
         # Once a call, not once a step: choosing between two states reads all of both.
         finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
     return train_steps
+
+
+def leave_out(state: TrainState, steps: int) -> TrainState:
+    """The same state, so many steps later."""
+    return dataclasses.replace(state, step=jax.device_put(state.step + steps, state.step.sharding))
 
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
@@ -193,6 +191,8 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
     profile: str | Path | None = None,
+    device_memory: float | None = None,
+    host_memory: float | None = None,
 ) -> dict[str, Any] | None:
     """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
 
@@ -203,13 +203,15 @@ def train(
       max_seconds: stop after so many seconds of training (compilation and evaluation not counted), and let the
         learning rate fall over them. Such a run depends on the clock; one bounded by steps alone is reproducible.
       plugins: packages outside `nerf` that the config may name.
-      should_stop: asked after every call of the jitted step; True saves and returns None.
+      should_stop: asked before training and after every call of the jitted step; True saves and returns None.
       tensorboard: write TensorBoard events too.
       profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
+      device_memory, host_memory: bytes that may be used; None: what there is.
     """
     check_config(config, len(jax.devices()), max_seconds)
+    check_resumable(workdir, config)
     watch = Stopwatch()
-    with watch("load"):
+    with watch("load"), room_for_pixels(host_memory, Path(workdir)):
         train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
     mesh = data_mesh(jax.devices())
@@ -218,59 +220,71 @@ def train(
     run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard, plugins)
     checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
     names = list(flatten(state.params))
-    step, seconds = 0, 0.0
-    if checkpoints.latest() is not None:
+    step, seconds, skipped = 0, 0.0, 0
+    if checkpoints.steps():
         state, facts = checkpoints.restore(state)
-        step, seconds = int(state.step), facts["seconds"]
-        run.forget_after(step)
-    state, pixels = jax.device_put((state, to_device(train_scene)), NamedSharding(mesh, PartitionSpec()))
+        check_clock(run.folder, facts, max_seconds)
+        step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
+    run.forget_after(step)
     per_call = config["steps_per_call"]
+    place = NamedSharding(mesh, PartitionSpec())
+    state = jax.device_put(state, place)
+    pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, place)
     with watch("compile"):
-        compiled = train_steps.lower(state, pixels, jnp.zeros(per_call)).compile()
+        compiled = train_steps.lower(state, pixels(step), jnp.zeros(per_call)).compile()
+    check_fits(compiled, device_memory)
 
-    def save() -> None:
-        _check_finite_state(state, step)
-        checkpoints.save(step, state, seconds=seconds)
+    def save(score: float | None = None) -> None:
+        check_finite(state, step)
+        checkpoints.save(step, state, seconds=seconds, max_seconds=max_seconds, skipped=skipped, score=score)
 
-    def assess(write_pictures: bool) -> dict[str, Any]:
-        trained = nnx.merge(graph, state.params, state.state)
-        folder = run.folder / "eval" if write_pictures else None
+    def assess(folder: Path | None = None) -> dict[str, Any] | None:
+        trained, split = nnx.merge(graph, state.params, state.state), config["eval_split"]
         with watch("evaluate"):
-            return evaluate(trained, held_out, config["eval_split"], config["background"], config["chunk"], folder)
+            scores = evaluate(trained, held_out, split, config["background"], config["chunk"], folder, should_stop)
+        if scores is not None:
+            run.log_scores(step, seconds, scores)
+        return scores
 
     with (
         Progress(config["steps"], max_seconds, step, seconds) as progress,
         trace_calls(profile) as before_call,
     ):
         assessed = int(progress.fraction(step, seconds) * config["eval_times"])
-        while not progress.done(step, seconds):
+        while not (should_stop() or progress.done(step, seconds)):
             fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
             before_call()
             began = time.perf_counter()
-            state, metrics = compiled(state, pixels, fractions)
+            state, metrics = compiled(state, pixels(step), fractions)
             metrics = jax.device_get(metrics)
             seconds += time.perf_counter() - began
             step = int(state.step)
-            if bad := _first_bad(metrics, names):
-                save()
-                raise TrainingError(f"step {step + bad[0]}: {bad[1]} is not finite: {AFTER_BAD_STEP}")
-            progress.update(step, seconds, float(metrics["psnr"].mean()))
-            if step % config["log_every"] == 0:
-                means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
-                run.log(step, seconds, "train", means)
+            if bad := first_bad(metrics, state, names):
+                if skipped + per_call > config["max_skipped"]:
+                    save()
+                    checkpoints.wait()
+                    raise TrainingError(f"{bad}: {AFTER_BAD_STEP}")
+                state, step, skipped = leave_out(state, per_call), step + per_call, skipped + per_call
+                print(f"{bad}: {per_call} steps left out, {skipped} in all", file=sys.stderr)
+            else:
+                progress.update(step, seconds, float(metrics["psnr"].mean()))
+                if step % config["log_every"] == 0:
+                    means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
+                    run.log(step, seconds, "train", means)
             part = int(progress.fraction(step, seconds) * config["eval_times"])
             if assessed < part < config["eval_times"] or (config["eval_every"] and step % config["eval_every"] == 0):
-                run.log_scores(step, seconds, assess(write_pictures=False))
+                scores = assess()
+                if scores and config["eval_split"] == "val":  # test views decide nothing, not even what is kept
+                    save(scores["mean"]["psnr"])
             assessed = part
             if step % config["save_every"] == 0:
                 save()
-            if should_stop():
-                break
+            checkpoints.check()
     save()
-    if should_stop():
+    checkpoints.wait()
+    scores = None if should_stop() else assess(run.folder / "eval")
+    if scores is None:
         return None
-    scores = assess(write_pictures=True)
-    run.log_scores(step, seconds, scores)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     return run.finish(
         scores,
@@ -278,23 +292,6 @@ def train(
         max_seconds=max_seconds,
         **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
         steps=step,
+        skipped_steps=skipped,
         parameters=parameters,
     )
-
-
-def _first_bad(metrics: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[int, str] | None:
-    """Which step of a call was the first bad one, if any, and what was not finite in it."""
-    gradients, losses = ~np.isfinite(metrics["grad_norms"]), ~np.isfinite(metrics["loss"])
-    steps = np.flatnonzero(gradients.any(-1) | losses)
-    if not len(steps):
-        return None
-    first = int(steps[0])
-    bad = gradients[first]
-    return first, f"the gradient of {names[int(np.argmax(bad))]}" if bad.any() else "the loss"
-
-
-def _check_finite_state(state: TrainState, step: int) -> None:
-    """Raise TrainingError, naming the first array, where a state must not be saved: steps check gradients alone."""
-    for name, leaf in flatten(state).items():
-        if not np.isfinite(np.asarray(leaf)).all():
-            raise TrainingError(f"step {step}: {name} is not finite, so it is not saved: {AFTER_BAD_STEP}")

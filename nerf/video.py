@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
+from nerf.errors import UserError
 from nerf.files import replacing
 
 STAMP_KEY = "nerf-stamp"
@@ -32,7 +33,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w 3"]
 
 
-class VideoError(RuntimeError):
+class VideoError(UserError, RuntimeError):
     """A video that could not be written; one line that says what to do."""
 
 

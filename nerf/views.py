@@ -11,10 +11,11 @@ from flax import nnx
 from jaxtyping import Float
 
 from nerf.cameras import Cameras, pixels_to_rays
+from nerf.errors import UserError
 from nerf.model import Model
 
 
-class RenderingError(RuntimeError):
+class RenderingError(UserError, RuntimeError):
     """A picture that is not a picture; the message is one line."""
 
 

@@ -22,8 +22,8 @@ def make_run(folder, config, psnr, size=16, max_seconds=None, pictures=True, ste
     """A finished run whose views have the PSNR given; they were 2 dB lower half way."""
     views = len(psnr)
     names = [f"test/r_{i:03d}" for i in range(views)]
-    (folder / "checkpoints" / "100").mkdir(parents=True)
-    (folder / "checkpoints" / "100" / "state").write_bytes(bytes(1000 * config["model"].get("width", 1)))
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "100.safetensors").write_bytes(bytes(1000 * config["model"].get("width", 1)))
     write(folder / "config.json", config)
     write(folder / "scene.json", {"root": "scenes/made up", "digest": DIGEST, "unbounded": False})
     write(folder / "code.json", CODE)

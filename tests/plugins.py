@@ -1,6 +1,8 @@
 """What a user might write in a file of their own; tests name it in configs, as tests.plugins:NAME."""
 
 import dataclasses
+import sys
+import time
 
 import jax.numpy as jnp
 
@@ -28,3 +30,10 @@ class BadAfter:
 
     def __call__(self, renderings, target):
         return jnp.sqrt(self.limit - 1.0 - jnp.square(renderings[-1].rgb - target).mean(-1))
+
+
+def endless_scene(root, split, size, views):
+    """A scene that takes for ever to load."""
+    print("loading", file=sys.stderr)
+    while True:
+        time.sleep(0.1)

@@ -10,11 +10,15 @@ ROOT = Path(__file__).parent.parent
 # A module imports only what stands above it. A package's name stands for its __init__ and for every module of it that
 # is not listed itself; those do not know each other.
 PIPELINE = [
+    "errors",
     "building",
     "pytrees",
     "files",
+    "owners",
+    "tensors",
     "cameras",
     "scenes.base",
+    "scenes.storage",
     "scenes.images",
     "scenes.frames",
     "scenes",
@@ -30,6 +34,7 @@ PIPELINE = [
     "lpips",
     "metrics",
     "optimizers",
+    "memory",
     "pixels",
     "views",
     "checkpoints",
@@ -38,6 +43,7 @@ PIPELINE = [
     "video",
     "evaluation",
     "progress",
+    "health",
     "training",
     "motion",
     "keyframes",

@@ -1,6 +1,8 @@
 """Checkpoints come back bit for bit or are refused in one line: never silently different."""
 
 import dataclasses
+from functools import partial
+from random import Random
 from typing import NamedTuple
 
 import jax
@@ -8,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nerf import checkpoints, tensors
 from nerf.checkpoints import CheckpointError, Checkpoints, digest, flatten, unflatten
-
-# A read that fails leaves others under way, which complain when they find its event loop closed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from nerf.tensors import DamagedFile, read_tensors, write_tensors
+from tests.mutations import many_mutations, mutate_bytes
 
 
 def tree_of(seed=0):
@@ -44,8 +46,15 @@ def zeros_like(tree):
 def saved(tmp_path_factory):
     """A folder with one checkpoint of `tree_of(0)`, at step 3, that tests only read."""
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
-    Checkpoints(folder).save(3, tree_of(), seconds=1.5)
+    save(folder, 3, tree_of(), seconds=1.5)
     return folder
+
+
+def save(folder, step, tree, keep=2, **facts):
+    """Save and wait."""
+    written = Checkpoints(folder, keep)
+    written.save(step, tree, **facts)
+    written.wait()
 
 
 def message_of(call):
@@ -110,69 +119,159 @@ def test_what_does_not_fit_is_refused_by_name_in_one_line(saved, name, change, r
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "none")
-    assert checkpoints.latest() is None
-    assert "no checkpoint" in message_of(lambda: checkpoints.restore(tree_of()))
+    empty = Checkpoints(tmp_path / "none")
+    assert empty.steps() == []
+    assert "no checkpoint" in message_of(lambda: empty.restore(tree_of()))
 
 
 def test_a_step_that_is_not_there_is_refused(saved):
     assert "no step 99: there are 3" in message_of(lambda: Checkpoints(saved).restore(tree_of(), 99))
 
 
-def array_files(folder):
-    """What orbax wrote of the arrays themselves, largest first; the rest describes them."""
-    return sorted((f for f in folder.rglob("d/*") if f.is_file()), key=lambda f: -f.stat().st_size)
+def file_of(folder, step):
+    return Checkpoints(folder).file(step)
 
 
-def test_a_flipped_byte_of_the_arrays_is_never_restored_as_if_it_were_right(saved):
-    like, step = zeros_like(tree_of()), saved / "3"
-    caught_in = set()
-    files = [file for file in step.glob("state/**/*") if file.is_file()]
-    for file in files:
-        data = file.read_bytes()
-        for position in {0, len(data) // 3, len(data) // 2, 2 * len(data) // 3, len(data) - 1}:
-            damaged = bytearray(data)
-            damaged[position] ^= 0x10
-            file.write_bytes(damaged)
-            try:
-                got, _ = Checkpoints(saved).restore(like, 3)
-                assert_same_bits(got, tree_of())  # what was hit is not read
-            except CheckpointError as error:
-                assert str(step) in str(error)
-                assert "\n" not in str(error)
-                caught_in.add(file)
-            finally:
-                file.write_bytes(data)
-    assert array_files(step)[0] in caught_in
-    assert len(caught_in) >= 3
-    assert_same_bits(Checkpoints(saved).restore(like)[0], tree_of())
-
-
-def test_every_byte_of_the_largest_array_is_guarded(saved):
-    """Where the 4800 bytes of the table lie, every flip is noticed."""
-    file = array_files(saved / "3")[0]
+def test_every_flipped_bit_is_detected_and_named(saved):
+    file = file_of(saved, 3)
     data = file.read_bytes()
-    noticed = 0
-    positions = np.random.default_rng(0).integers(0, len(data), 40)
-    for position in positions:
-        damaged = bytearray(data)
-        damaged[position] ^= 0x01
-        file.write_bytes(damaged)
-        try:
-            got, _ = Checkpoints(saved).restore(zeros_like(tree_of()), 3)
-            assert_same_bits(got, tree_of())
-        except CheckpointError:
-            noticed += 1
-        finally:
-            file.write_bytes(data)
-    assert noticed > 0.8 * len(positions)
+    header = 8 + int.from_bytes(data[:8], "little")
+    random = np.random.default_rng(0)
+    positions = [*range(64), *random.integers(64, header, 100), *random.integers(header, len(data), 200), len(data) - 1]
+    try:
+        for position in positions:
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << int(random.integers(8))
+            file.write_bytes(damaged)
+            message = message_of(lambda: Checkpoints(saved).restore(zeros_like(tree_of()), 3))
+            assert message.startswith(f"{file}: ") and "damaged on disk" in message, (position, message)
+    finally:
+        file.write_bytes(data)
+    assert_same_bits(Checkpoints(saved).restore(zeros_like(tree_of()))[0], tree_of())
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, tree_of())
-    array_files(tmp_path / "1")[0].unlink()
-    assert str(tmp_path / "1") in message_of(lambda: Checkpoints(tmp_path).restore(tree_of()))
+FAULTS = {
+    "a bit": lambda file: file.write_bytes(file.read_bytes()[:-9] + b"x" + file.read_bytes()[-8:]),
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"more"),
+    "empty": lambda file: file.write_bytes(b""),
+    "text": lambda file: file.write_bytes(b"this is no checkpoint\n" * 50),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_good_step_before_a_damaged_one_is_used_and_nothing_is_deleted(tmp_path, capsys, fault):
+    for step in (1, 2):
+        save(tmp_path, step, tree_of(step))
+    FAULTS[fault](file_of(tmp_path, 2))
+    bad = file_of(tmp_path, 2).read_bytes()
+    reader = Checkpoints(tmp_path, read_only=True)
+    assert reader.restore(zeros_like(tree_of()))[1]["step"] == 1
+    told = capsys.readouterr().err
+    assert str(file_of(tmp_path, 2)) in told and "step 1 is used instead" in told and told.count("\n") == 1
+    assert reader.steps() == [1, 2], "who only reads changes nothing"
+    training = Checkpoints(tmp_path)
+    got, facts = training.restore(zeros_like(tree_of()))
+    assert facts["step"] == 1
+    assert_same_bits(got, tree_of(1))
+    for step in (2, 3, 4):
+        save(tmp_path, step, tree_of(step))
+    assert (tmp_path / "2.damaged").read_bytes() == bad and training.steps() == [3, 4]
+
+
+def test_where_no_step_is_good_each_is_listed_and_kept(tmp_path):
+    for step in (1, 2):
+        save(tmp_path, step, tree_of(step))
+        file_of(tmp_path, step).write_bytes(b"")
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoints(tmp_path).restore(tree_of())
+    lines = str(caught.value).split("\n")
+    assert [str(file_of(tmp_path, step)) in line for step, line in zip((2, 1), lines, strict=True)] == [True, True]
+    assert Checkpoints(tmp_path).steps() == [1, 2]
+
+
+def test_a_header_that_is_signed_and_lies_is_refused_before_memory_is_taken(tmp_path):
+    """Whoever makes a run folder can sign it: sizes still have to be those of the file."""
+    file = tmp_path / "1.safetensors"
+    write_tensors(file, {"a": np.zeros(3, np.float32)}, {})
+    data = file.read_bytes()
+    for old, new in [
+        (b'"shape":[3]', b'"shape":[9]'),
+        (b"[0,12]", b"[0,99]"),
+        (b"[0,12]", b"[4,16]"),
+        (b'"shape":[3]', b'"shape":[-3]'),
+        (b'"F32"', b'"I32"'),
+        (b'"F32"', b'"OBJ"'),
+        (b'"a":{', b'"b":{'),
+        (b'"shape":[3],', b'"shape":3,  '),
+    ]:
+        length, text = data[:8], data[8:-12].replace(old, new)
+        assert text != data[8:-12]
+        zeros = text[: len(tensors.OPENING)] + tensors.NO_DIGEST + text[len(tensors.OPENING) + 64 :]
+        length = len(text).to_bytes(8, "little")
+        signature = tensors._header_digest(length, zeros)
+        file.write_bytes(length + zeros.replace(tensors.NO_DIGEST, signature, 1) + data[-12:])
+        with pytest.raises(DamagedFile, match="header|damaged"):
+            read_tensors(file)
+
+
+@partial(many_mutations, count=500)
+def test_a_mutated_file_is_refused_or_the_same(saved, seed):
+    file = saved / "mutated"
+    data = file_of(saved, 3).read_bytes()
+    changed = mutate_bytes(data, Random(seed))
+    file.write_bytes(changed)
+    try:
+        read_tensors(file)
+        assert changed == data
+    except DamagedFile as error:
+        assert "\n" not in str(error)
+
+
+def test_other_programs_read_the_file(saved):
+    numpy = pytest.importorskip("safetensors.numpy")
+    arrays = tree_of() | {"half": tree_of()["half"].astype(jnp.float32)}  # numpy has no bfloat16 of its own
+    write_tensors(saved / "other", {name: np.asarray(leaf) for name, leaf in flatten(arrays).items()}, {})
+    read = numpy.load_file(saved / "other")
+    assert read.keys() == flatten(arrays).keys()
+    for name, leaf in flatten(arrays).items():
+        assert read[name].tobytes() == np.asarray(leaf).tobytes()
+
+
+def test_what_is_saved_in_the_background_is_the_state_of_that_moment(tmp_path):
+    """The step reuses the buffers of the state that it is given."""
+    written = Checkpoints(tmp_path)
+    array = jnp.ones(1_000_000)
+    written.save(1, {"a": array})
+    jax.block_until_ready(jax.jit(lambda x: x + 1.0, donate_argnums=0)(array))
+    written.wait()
+    assert (written.read()[0]["a"] == 1.0).all()
+
+
+def test_a_save_that_fails_is_tried_once_more_and_then_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "RETRY_AFTER", 0.0)
+    save(tmp_path, 1, tree_of())
+    tries = []
+
+    def fail(path, *_):
+        tries.append(path)
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "write_tensors", fail)
+        written = Checkpoints(tmp_path)
+        written.save(2, tree_of())
+        message = message_of(written.wait)
+    assert len(tries) == 2 and "step 1 is saved" in message and "No space left" in message
+    written.save(2, tree_of())
+    written.wait()
+    assert written.steps() == [1, 2]
+
+
+def test_the_best_remains_beside_the_newest(tmp_path):
+    for step, score in ((1, 20.0), (2, 30.0), (3, None), (4, 25.0), (5, None)):
+        save(tmp_path, step, tree_of(step), score=score)
+    assert Checkpoints(tmp_path).steps() == [2, 4, 5]
 
 
 def test_a_digest_tells_values_shapes_and_types_apart():
@@ -182,17 +281,14 @@ def test_a_digest_tells_values_shapes_and_types_apart():
 
 
 def test_the_newest_remain_and_each_can_be_restored(tmp_path):
-    checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (1, 2, 3, 4):
-        checkpoints.save(step, tree_of(step))
-    assert sorted(f.name for f in tmp_path.iterdir() if f.is_dir()) == ["3", "4"]
-    assert Checkpoints(tmp_path).latest() == 4
+        save(tmp_path, step, tree_of(step))
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["3.safetensors", "4.safetensors"]
     for step in (3, 4):
         assert_same_bits(Checkpoints(tmp_path).restore(zeros_like(tree_of()), step)[0], tree_of(step))
 
 
 def test_a_step_that_is_there_is_left_as_it_is(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, tree_of(1))
-    checkpoints.save(1, tree_of(2))
-    assert_same_bits(checkpoints.restore(zeros_like(tree_of()))[0], tree_of(1))
+    save(tmp_path, 1, tree_of(1))
+    save(tmp_path, 1, tree_of(2))
+    assert_same_bits(Checkpoints(tmp_path).restore(zeros_like(tree_of()))[0], tree_of(1))

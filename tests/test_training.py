@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf import checkpoints, runs, training
+from nerf import checkpoints, health, runs, training
 from nerf.building import ConfigError, build, build_inside
 from nerf.checkpoints import flatten
+from nerf.pixels import to_device
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
 from tests.conftest import ROOT
 
@@ -72,7 +73,7 @@ def step_of(config, devices):
     graph, state = init_state(model, optimizer)
     losses = build_inside(config["losses"], (), {})
     step = make_train_step(graph, losses, optimizer, build(config["schedule"]), 64, None, 0, data_mesh(devices))
-    return step, state, training.to_device(scene)
+    return step, state, to_device(scene)
 
 
 def test_a_step_is_a_function_of_its_arguments_alone():
@@ -124,7 +125,7 @@ def test_a_number_that_is_not_finite_stops_training_and_names_step_and_tensor(tm
 def test_a_state_that_is_not_finite_is_never_saved():
     with pytest.raises(TrainingError, match="params/w is not finite, so it is not saved"):
         state = training.TrainState(jnp.int32(3), {"w": jnp.array([1.0, jnp.nan])}, {}, {})
-        training._check_finite_state(state, 3)
+        health.check_finite(state, 3)
 
 
 def test_a_step_that_is_not_finite_changes_nothing():

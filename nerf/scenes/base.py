@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from nerf.cameras import Cameras
+from nerf.errors import UserError
 
 SHOWN_PROBLEMS = 20
 SHOWN_CHARACTERS = 200  # of each part of a problem
@@ -41,7 +42,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
-class SceneError(ValueError):
+class SceneError(UserError, ValueError):
     """All problems that were found in a scene; the message lists the first 20, one a line."""
 
     def __init__(self, problems: Sequence[Problem]):

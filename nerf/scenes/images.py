@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from nerf.scenes.base import Problem, SceneError
+from nerf.scenes.storage import allocate
 
 MAX_PIXELS = 80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
 # Others are not tried: Pillow would run Ghostscript for an EPS file, and cuts a 16-bit TIFF to 8 bits.
@@ -96,19 +97,36 @@ def read_images(
 ) -> list[UInt8[np.ndarray, "_ _ c"]]:
     """Read many images in parallel; raises one SceneError that lists every file that cannot be decoded.
 
-    All get the same number of channels: four with `alpha`, or where any of them has four.
+    All get the same number of channels: four with `alpha`, or where any of them has four. Where there is room for all
+    of them is found out first, from their headers: see `nerf.scenes.storage`.
     """
+    factors = factors or [1] * len(paths)
+    shapes = [_shape(path, factor) for path, factor in zip(paths, factors, strict=True)]
+    channels = 4 if alpha or any(shape[2] == 4 for shape in shapes) else 3
+    ends = np.cumsum([h * w * channels for h, w, _ in shapes])
+    flat = allocate(int(ends[-1]))
+    images = [part.reshape(h, w, channels) for part, (h, w, _) in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
 
-    def attempt(path: Path, factor: int):
+    def attempt(path: Path, factor: int, image: np.ndarray) -> Problem | None:
         try:
-            return read_image(path, factor)
+            pixels = read_image(path, factor)
+            np.copyto(image, (add_alpha(pixels) if channels == 4 else pixels).reshape(image.shape))
         except Exception as error:  # Pillow's decoders raise anything on damaged data
             reason = f"cannot be decoded ({error})"
             return Problem(path.relative_to(root).as_posix(), "", reason, "export it again")
+        return None
 
     with ThreadPoolExecutor(4) as pool:
-        images = list(pool.map(attempt, paths, factors or [1] * len(paths)))
-    if problems := [image for image in images if isinstance(image, Problem)]:
-        raise SceneError(problems)
-    alpha = alpha or any(image.shape[2] == 4 for image in images)
-    return [add_alpha(image) for image in images] if alpha else images
+        problems = list(pool.map(attempt, paths, factors, images))
+    if found := [problem for problem in problems if problem is not None]:
+        raise SceneError(found)
+    return images
+
+
+def _shape(path: Path, factor: int) -> tuple[int, int, int]:
+    """What `read_image` gives has this shape, by the header; a pixel where there is none."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height // factor, image.width // factor, 4 if is_transparent(image) else 3
+    except Exception:  # decoding it names it
+        return 1, 1, 3

@@ -1,0 +1,202 @@
+"""Trains, kills, stops, doubles, damages, resumes and renders at random, and counts what goes wrong.
+
+    python -m benchmarks.soak --minutes=30 --seed=0 [--out=soak.json]
+
+Every round trains a small run of a few seconds to its end through whatever happens to it, renders it through whatever
+happens to that, and compares parameters, scores and frames with those of a run that nobody disturbed. Ends with code 1
+unless silent_wrong_results, hangs, lost_finished_work, temporary_files_left and unexpected_ends are all 0.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.common import write_out
+from nerf.checkpoints import CheckpointError, Checkpoints
+
+HANG = 600.0  # seconds without an end
+FRAMES = 6
+FAULTS = ("silent_wrong_results", "hangs", "lost_finished_work", "temporary_files_left", "unexpected_ends")
+CONFIG = """
+from configs import tiny
+
+def get_config():
+    config = tiny.get_config()
+    config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24, "views": 6}
+    config.update({"steps": 600, "batch_size": 64, "save_every": 20, "log_every": 20, "chunk": 576, "keep": 3})
+    return config
+"""
+
+
+class Soak:
+    """Where it happens, what was counted, and the run that nobody disturbed."""
+
+    def __init__(self, home: Path, seed: int):
+        self.home, self.random, self.counts = home, random.Random(seed), Counter(dict.fromkeys(FAULTS, 0))
+        (home / "config.py").write_text(CONFIG)
+        for argument in (self.training(home / "whole"), self.rendering(home / "whole", home / "whole.mp4")):
+            if self.end(self.start(argument)) != 0:
+                sys.exit(f"the undisturbed run failed:\n{self.said()}")
+
+    def training(self, run: Path) -> list[str]:
+        return ["train.py", f"--config={self.home / 'config.py'}", f"--workdir={run}"]
+
+    def rendering(self, run: Path, out: Path) -> list[str]:
+        return ["render.py", f"--run={run}", f"--out={out}", f"--frames={FRAMES}", "--width=48"]
+
+    def said(self) -> str:
+        return (self.home / "log").read_text(errors="replace")
+
+    def start(self, arguments: list[str]) -> subprocess.Popen:
+        self.counts[f"started_{arguments[0].removesuffix('.py')}"] += 1
+        with open(self.home / "log", "w") as log:
+            return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log)
+
+    def end(self, process: subprocess.Popen) -> int | None:
+        """The exit code; None for a process that hung, which is killed."""
+        try:
+            return process.wait(HANG)
+        except subprocess.TimeoutExpired:
+            self.fault("hangs", f"no end of {process.args!r}")
+            process.kill()
+            process.wait()
+            return None
+
+    def fault(self, kind: str, what: str) -> None:
+        self.counts[kind] += 1
+        print(f"FAULT {kind}: {what}\n{self.said()[-2000:]}", file=sys.stderr, flush=True)
+
+    def disturb(self, process: subprocess.Popen, arguments: list[str]) -> int:
+        """Let something happen to a process at a random time; the exit code that is to be expected of it."""
+        what = self.random.choice(["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"])
+        self._wait_for_life(process)
+        time.sleep(self.random.choice([0.0, 0.3, 1.0, 3.0]) * self.random.random())
+        if process.poll() is not None:
+            return 0
+        self.counts[f"did_{what}"] += 1
+        if what == "double" and arguments[0] == "train.py":
+            second = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=HANG)
+            if process.poll() is None and (second.returncode != 1 or "in use by" not in second.stderr):
+                self.fault("silent_wrong_results", f"a second process was let in: {second.stderr}")
+        signals = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "interrupt": signal.SIGINT}
+        if what not in signals:
+            return 0
+        process.send_signal(signals[what])
+        return -signals[what] if what == "kill" else 128 + signals[what]
+
+    def _wait_for_life(self, process: subprocess.Popen) -> None:
+        """Until it says something, or sometimes not: it may be hurt while it starts."""
+        if self.random.random() < 0.2:
+            return
+        end = time.monotonic() + HANG
+        while process.poll() is None and not self.said() and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def go_on_until_done(self, arguments: list[str], kept, between=lambda: None) -> bool:
+        """Start a program again and again until it ends by itself. `kept` tells what must not get lost."""
+        for _ in range(100):
+            before = kept()
+            process = self.start(arguments)
+            expected = self.disturb(process, arguments)
+            code = self.end(process)
+            if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT):  # the last two while Python itself starts
+                self.fault("unexpected_ends", f"code {code}, expected {expected} or 0")
+                return False
+            if lost := [thing for thing in before if thing not in kept()]:
+                self.fault("lost_finished_work", f"{lost} after {arguments}")
+            if code == 0:
+                return True
+            between()
+        self.fault("hangs", f"no end in a hundred starts: {arguments}")
+        return False
+
+    def damage(self, run: Path) -> None:
+        """Perhaps damage the newest checkpoint."""
+        checkpoints = Checkpoints(run / "checkpoints", read_only=True)
+        if self.random.random() < 0.5 or len(checkpoints.steps()) < 2:
+            return
+        file = checkpoints.file(checkpoints.steps()[-1])
+        data = bytearray(file.read_bytes())
+        kind = self.random.choice(["flip", "flip", "cut", "empty", "delete"])
+        self.counts[f"damage_{kind}"] += 1
+        if kind == "delete":
+            file.unlink()
+            return
+        data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        file.write_bytes({"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind])
+
+    def round(self, run: Path) -> None:
+        """One run and one film."""
+        checkpoints = Checkpoints(run / "checkpoints", read_only=True)
+
+        def progress() -> list[str]:
+            """The newest good step, as what no later process may fall behind of; steps themselves are pruned."""
+            try:
+                newest = checkpoints.read()[1]["step"] if checkpoints.steps() else 0
+            except CheckpointError:
+                newest = 0
+            return [f"step {step}" for step in range(0, newest + 1, 10)]
+
+        out = run.with_suffix(".mp4")
+        frames = run.with_name(f"{run.name}_frames")
+        if not self.go_on_until_done(self.training(run), progress, lambda: self.damage(run)):
+            return
+        self.compare(digests(run) == digests(self.home / "whole"), "parameters")
+        self.compare(scores(run) == scores(self.home / "whole"), "scores")
+        finished: dict[Path, int] = {}
+
+        def kept() -> list[tuple[Path, int]]:
+            finished.update({file: file.stat().st_mtime_ns for file in frames.glob("rgb_*.png")})
+            return list(finished.items())
+
+        if self.go_on_until_done(self.rendering(run, out), kept):
+            whole = self.home / "whole_frames"
+            same = [(frames / file.name).read_bytes() == file.read_bytes() for file in sorted(whole.iterdir())]
+            self.compare(len(same) == FRAMES and all(same), "frames")
+            self.compare(out.read_bytes() == (self.home / "whole.mp4").read_bytes(), "video")
+        if left := list(self.home.rglob(".*.tmp*")):
+            self.fault("temporary_files_left", str(left))
+        self.counts["rounds"] += 1
+
+    def compare(self, same: bool, what: str) -> None:
+        self.counts["compared"] += 1
+        if not same:
+            self.fault("silent_wrong_results", f"{what} differ")
+
+
+def digests(run: Path) -> dict[str, str]:
+    """Of every array of the last state."""
+    return Checkpoints(run / "checkpoints", read_only=True).read()[1]["digests"]
+
+
+def scores(run: Path) -> dict:
+    """Of every held-out view."""
+    return json.loads((run / "results.json").read_text())["per_image"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        soak = Soak(Path(home), options.seed)
+        began = time.monotonic()
+        while time.monotonic() - began < 60.0 * options.minutes:
+            soak.round(Path(home) / f"run{soak.counts['rounds']}")
+            print(json.dumps(soak.counts), file=sys.stderr, flush=True)
+    minutes = round((time.monotonic() - began) / 60.0, 1)
+    write_out({"minutes": minutes, "seed": options.seed, **soak.counts}, options.out)
+    return 1 if any(soak.counts[kind] for kind in FAULTS) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

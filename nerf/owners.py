@@ -1,0 +1,59 @@
+"""One folder, one owner: a lock that ends with its process, however that ends. Nothing heavy is imported."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from nerf.errors import UserError
+
+OWNER_FILE = "owner.json"
+
+
+class InUse(UserError, RuntimeError):
+    """Another process works in the folder; the message is one line that names it."""
+
+
+@contextlib.contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Hold a folder, made where there is none, so that no other process works in it. Raises InUse at once.
+
+    The file owner.json says who holds it. What a process that was killed left there holds nothing. Where the system has
+    no such locks (Windows) there is none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / OWNER_FILE, "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}): choose another folder") from error
+    with file:
+        _lock(file, folder)
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        who = "another process"
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            data = json.load(file)
+            who = f"process {data['pid']} on {data['host']} since {data['since']}"
+        raise InUse(f"{folder}: in use by {who}: wait for it, stop it, or choose another folder") from error

@@ -1,0 +1,111 @@
+"""Files damaged at random, for the tests of every scene format; a seed says how, so a failure can be repeated.
+
+@many_mutations
+def test_a_mutated_file_is_a_scene_or_a_scene_error(seed): ...
+"""
+
+import copy
+import json
+import math
+from functools import wraps
+from random import Random
+from typing import Any
+
+import jaxtyping
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+NUMBERS = [0, -1, 1, 2, 1e-300, 5e-324, 1e300, -1e300, 1e11, 10**400, 0.7, 3.2, math.nan, math.inf, -math.inf]
+TEXTS = ["", ".", "..", "/", "images", "images/000.png", "a\0b", "\ud800", "x" * 5000, "./train/r_1", "~", "\n", "é"]
+LEAVES = [*NUMBERS, *TEXTS, None, True, False]
+KEYS = [
+    *("camera_angle_x", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2", "k3", "camera_model"),
+    *("file_path", "transform_matrix", "train_filenames", "val_filenames", "test_filenames", "frames", "", "é"),
+]
+
+
+def many_mutations(test, count: int = 2000):
+    """Run `test(..., seed)` for so many seeds, without the checks of shapes, which would take most of the time."""
+
+    @wraps(test)
+    def unchecked(*args, **kwargs):
+        jaxtyping.config.update("jaxtyping_disable", True)
+        try:
+            test(*args, **kwargs)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    seeds = given(seed=st.integers(0, 2**63))
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(seeds(unchecked))
+
+
+def mutate_json(text: str, random: Random) -> str:
+    """JSON with one to three changes: entries dropped, replaced, repeated, nested, added; sometimes cut or damaged."""
+    data = json.loads(text)
+    for _ in range(random.choice([1, 1, 2, 3])):
+        _change(data, random)
+    changed = json.dumps(data)
+    if random.random() < 0.1:
+        changed = changed[: random.randint(0, len(changed))]
+    if random.random() < 0.05:
+        return mutate_bytes(changed.encode(), random).decode(errors="replace")
+    return changed
+
+
+def mutate_bytes(data: bytes, random: Random) -> bytes:
+    """One to four changes: bits flipped, runs of bytes replaced, dropped, repeated or added, the end cut off."""
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        at, length = random.randint(0, len(changed)), random.choice([1, 1, 2, 4, 8, 64])
+        kind = random.choice(["flip", "flip", "replace", "extreme", "drop", "repeat", "add", "cut"])
+        if kind == "flip" and at < len(changed):
+            changed[at] ^= 1 << random.randrange(8)
+        elif kind == "replace":
+            changed[at : at + length] = random.randbytes(min(length, len(changed) - at))
+        elif kind == "extreme":
+            changed[at : at + length] = bytes([random.choice([0x00, 0x7F, 0x80, 0xFF])]) * min(
+                length, len(changed) - at
+            )
+        elif kind == "drop":
+            del changed[at : at + length]
+        elif kind in ("repeat", "add"):
+            changed[at:at] = changed[at : at + length] if kind == "repeat" else random.randbytes(length)
+        elif kind == "cut":
+            del changed[at:]
+    return bytes(changed)
+
+
+def _places(data: Any) -> list[tuple[Any, Any]]:
+    """Every container in the JSON with every key or index of it."""
+    if isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+        return [(data, key) for key, _ in items] + [place for _, inner in items for place in _places(inner)]
+    return []
+
+
+def _value(random: Random, depth: int = 0) -> Any:
+    kind = random.randrange(8 if depth < 3 else 6)
+    if kind == 6:
+        return [_value(random, depth + 1) for _ in range(random.randint(0, 4))]
+    if kind == 7:
+        return {random.choice(KEYS): _value(random, depth + 1) for _ in range(random.randint(0, 3))}
+    return random.choice([random.choice(LEAVES), random.uniform(-10, 10), random.randint(-(2**70), 2**70)])
+
+
+def _change(data: Any, random: Random) -> None:
+    """One change at a random place."""
+    options = _places(data)
+    if not options:
+        return
+    container, key = random.choice(options)
+    kind = random.choice(["drop", "replace", "replace", "repeat", "nest", "add"])
+    if kind == "drop":
+        del container[key]
+    elif kind == "replace":
+        container[key] = _value(random)
+    elif kind == "nest":
+        container[key] = [container[key]]
+    elif isinstance(container, list):
+        container.append(copy.deepcopy(container[key]) if kind == "repeat" else _value(random))
+    else:
+        container[random.choice(KEYS)] = _value(random)
