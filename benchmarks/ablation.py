@@ -55,7 +55,9 @@ def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
     for i in range(calls):
         arm.call(i / calls)
     model = nnx.merge(arm.graph, arm.state.params, arm.state.state)
-    return evaluate(model, held_out, "val", config["background"], config["chunk"], None)["mean"]["psnr"]
+    scores = evaluate(model, held_out, "val", config["background"], config["chunk"], None)
+    assert scores is not None  # nothing stops it
+    return scores["mean"]["psnr"]
 
 
 def main() -> None:
