@@ -3,7 +3,7 @@
     python -m benchmarks.start [--scene=data/tabletop] [--seconds=10] [--out=start.json]
 
 Each is a process of its own with a compilation cache that begins empty. `first_steps` is when the first call of ten
-steps was done; `finished` when the process had trained for `--seconds`, scored the held-out views and ended.
+steps was done; `finished` when the process had trained for `--seconds`, scored the held-out views and ended. `peak_memory` is in bytes.
 """
 
 import argparse
@@ -14,11 +14,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import write_out
 
 
-def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, float]:
+def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, Any]:
     """Train in a new process and tell when things had happened."""
     command = [sys.executable, "train.py", f"--scene={scene}", f"--workdir={folder}", f"--max_seconds={seconds}"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
@@ -33,7 +34,7 @@ def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, fl
     results = json.loads((folder / "results.json").read_text())
     kept = ("load_seconds", "prepare_seconds", "compile_seconds", "train_seconds", "evaluate_seconds", "psnr")
     times = {"first_steps": first, "finished": finished, **{name: results[name] for name in kept}}
-    return {name: round(value, 2) for name, value in times.items()}
+    return {name: round(value, 2) for name, value in times.items()} | {"peak_memory": results["peak_memory"]}
 
 
 def main() -> None:

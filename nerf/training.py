@@ -24,7 +24,7 @@ from nerf.building import build, build_inside
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
-from nerf.memory import check_fits
+from nerf.memory import check_fits, return_freed_memory
 from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.progress import Progress, Stopwatch, trace_calls
@@ -233,6 +233,7 @@ def train(
     with watch("compile"):
         compiled = train_steps.lower(state, pixels(step), jnp.zeros(per_call)).compile()
     check_fits(compiled, device_memory)
+    return_freed_memory()
 
     def save(score: float | None = None) -> None:
         check_finite(state, step)
@@ -240,6 +241,7 @@ def train(
 
     def assess(folder: Path | None = None) -> dict[str, Any] | None:
         trained, split = nnx.merge(graph, state.params, state.state), config["eval_split"]
+        return_freed_memory()
         with watch("evaluate"):
             scores = evaluate(trained, held_out, split, config["background"], config["chunk"], folder, should_stop)
         if scores is not None:
