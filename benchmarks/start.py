@@ -3,7 +3,8 @@
     python -m benchmarks.start [--scene=data/tabletop] [--seconds=10] [--out=start.json]
 
 Each is a process of its own with a compilation cache that begins empty. `first_steps` is when the first call of ten
-steps was done; `finished` when the process had trained for `--seconds`, scored the held-out views and ended. `peak_memory` is in bytes.
+steps was done; `finished` when the process had trained for `--seconds`, scored the held-out views and ended.
+`peak_memory` is in bytes.
 """
 
 import argparse
