@@ -194,7 +194,7 @@ def keep_compiled_programs() -> None:
     """Let JAX find what it compiled in earlier processes: in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/nerf.
 
     Each kind of processor has a folder of its own, since a home may be shared by machines that differ. Programs that
-    compile in under half a second are not kept, and the least used go when the folder holds more than a gigabyte.
+    compile in under 0.05 s are not kept, and the least used go when the folder holds more than a gigabyte.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return  # and JAX's own settings with it
@@ -205,7 +205,7 @@ def keep_compiled_programs() -> None:
     except OSError:
         return  # compiling again is all that it costs
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # read when JAX is imported, and by child processes
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
 
 
