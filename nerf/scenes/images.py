@@ -100,6 +100,8 @@ def read_images(
     All get the same number of channels: four with `alpha`, or where any of them has four. Where there is room for all
     of them is found out first, from their headers: see `nerf.scenes.storage`.
     """
+    if not paths:
+        return []
     factors = factors or [1] * len(paths)
     shapes = [_shape(path, factor) for path, factor in zip(paths, factors, strict=True)]
     channels = 4 if alpha or any(shape[2] == 4 for shape in shapes) else 3
