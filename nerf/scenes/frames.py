@@ -179,7 +179,7 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
         value = _number(keys[key])
         if value is None or (value < 1e-6 and key not in ("cx", "cy")):
             report(key, f"{keys[key]!r} is not a positive number", "pixels, or radians for camera_angle_x")
-            return np.eye(3), np.zeros(4)
+            return np.eye(3), np.zeros(8)
         given[key] = value
     w, h = given.get("w", float(wide)), given.get("h", float(high))
     fx, fy = _focal(given, w)
@@ -207,7 +207,7 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
         report("k3", "only k1, k2, p1, p2 are supported", "undistort the images")
     elif not _one_to_one(K, size, coefficients):
         report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
-    return K, np.array(coefficients)
+    return K, np.array([*coefficients, 0.0, 0.0, 0.0, 0.0])
 
 
 def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:
