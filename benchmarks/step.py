@@ -54,7 +54,7 @@ def whole_step(config: dict, train_steps, state: TrainState, pixels: Pixels) -> 
 
 def batch_of(model: Model, pixels: Pixels, size: int):
     """Rays of a batch, the edges of their intervals, and the live ones in their buffer."""
-    rays, _ = pick(pixels, jax.random.key(1), size)
+    rays, *_ = pick(pixels, jax.random.key(1), size)
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)

@@ -5,29 +5,48 @@ Pixel coordinates are (x, y) from the top left corner of the image, so that the 
 (0.5, 0.5). Directions are unit length, so a distance `t` along a ray is in world units.
 """
 
+import dataclasses
+from functools import partial
+from typing import Any, cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from nerf.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.pytrees import pytree
 
 
 @pytree
 class Cameras:
-    """One or many pinhole cameras with OpenCV distortion, `*n` leading axes.
+    """One or many cameras, `*n` leading axes, perhaps with different lenses.
 
     Attributes:
       c2w: camera-to-world, OpenGL axes; the rotation is orthonormal.
-      K: intrinsics in pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
-      distortion: OpenCV's k1, k2, p1, p2 (two radial, two tangential); zeros for a pure pinhole.
+      K: intrinsics in pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. The focal lengths of an equirectangular camera are
+        in pixels per radian, and (cx, cy) looks along -z; those of an orthographic one in pixels per world unit.
+      distortion: eight numbers whose meaning depends on the lens, see `nerf.lenses`; zeros for none. PERSPECTIVE:
+        OpenCV's k1 k2 p1 p2 k3 k4 k5 k6. FISHEYE: k1 k2 k3 k4 p1 p2 sx1 sy1.
       size: width and height in pixels.
+      model: PERSPECTIVE, FISHEYE, EQUIRECTANGULAR or ORTHOGRAPHIC of `nerf.lenses`; by default the first.
+      lenses: those that may be among `model`, which alone are compiled; found out by itself.
     """
 
     c2w: Float[Array | np.ndarray, "*n 3 4"]
     K: Float[Array | np.ndarray, "*n 3 3"]
-    distortion: Float[Array | np.ndarray, "*n 4"]
+    distortion: Float[Array | np.ndarray, "*n 8"]
     size: Int[Array | np.ndarray, "*n 2"]
+    model: Int[Array | np.ndarray, "*n"] = dataclasses.field(default=cast(Any, None))
+    lenses: tuple[int, ...] = dataclasses.field(default=(), metadata={"static": True})
+
+    def __post_init__(self):
+        model = np.full(np.shape(self.size)[:-1], PERSPECTIVE, np.int32) if self.model is None else self.model
+        lenses = self.lenses or tuple(range(len(LENSES)))
+        if not isinstance(model, jax.core.Tracer):  # else it is not known yet, but may have been
+            lenses = tuple(int(lens) for lens in np.unique(np.asarray(model)))
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "lenses", lenses)
 
     def __getitem__(self, index) -> "Cameras":
         """Index the leading axes of every array."""
@@ -44,11 +63,22 @@ class Cameras:
 
 @pytree
 class Rays:
-    """Rays with unit `directions`; `viewdirs` is what a field's colour may depend on (equal if unwarped)."""
+    """Rays with unit `directions`.
+
+    Attributes:
+      origins, directions: in world units.
+      viewdirs: what a field's colour may depend on (equal to `directions` if unwarped).
+      image: index of the training view each ray belongs to; -1, the default, for any other camera.
+    """
 
     origins: Float[Array, "*b 3"]
     directions: Float[Array, "*b 3"]
     viewdirs: Float[Array, "*b 3"]
+    image: Int[Array, "*b"] = dataclasses.field(default=cast(Any, None))
+
+    def __post_init__(self):
+        if self.image is None:
+            object.__setattr__(self, "image", jnp.full(self.origins.shape[:-1], -1, jnp.int32))
 
 
 def intrinsics(fx, fy, cx, cy) -> np.ndarray:
@@ -59,70 +89,49 @@ def intrinsics(fx, fy, cx, cy) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def distort(
-    xy: Float[Array, "*b 2"], distortion: Float[Array, "*b 4"]
-) -> tuple[Float[Array, "*b 2"], Float[Array, "*b 2 2"]]:
-    """OpenCV's radial-tangential distortion of normalised coordinates, and its Jacobian.
-
-    With r2 = x^2 + y^2 (OpenCV camera calibration, "Detailed description"):
-      x' = x (1 + k1 r2 + k2 r2^2) + 2 p1 x y + p2 (r2 + 2 x^2)
-      y' = y (1 + k1 r2 + k2 r2^2) + 2 p2 x y + p1 (r2 + 2 y^2)
-    """
-    x, y = xy[..., 0], xy[..., 1]
-    k1, k2, p1, p2 = (distortion[..., i] for i in range(4))
-    r2 = x * x + y * y
-    radial = 1.0 + r2 * (k1 + r2 * k2)
-    slope = 2.0 * (k1 + 2.0 * k2 * r2)  # d radial / dx = slope * x
-    distorted = jnp.stack(
-        [
-            x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
-            y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
-        ],
-        -1,
-    )
-    cross = slope * x * y + 2.0 * (p1 * x + p2 * y)
-    rows = [
-        [radial + slope * x * x + 2.0 * p1 * y + 6.0 * p2 * x, cross],
-        [cross, radial + slope * y * y + 2.0 * p2 * x + 6.0 * p1 * y],
-    ]
-    return distorted, jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+def _each_lens(cameras: Cameras, function: str, where: Float[Array, "*b c"]):
+    """What each camera's own lens makes of `where`. Lenses that no camera has are not computed."""
+    distortion = jnp.asarray(cameras.distortion)
+    if len(cameras.lenses) == 1:
+        return getattr(LENSES[cameras.lenses[0]], function)(where, distortion)
+    chosen = None
+    for lens in cameras.lenses:
+        mine = jnp.asarray(cameras.model) == lens
+        # The numbers of another lens may be anything in this one, and would spoil the gradients from where they are.
+        own = getattr(LENSES[lens], function)(where, jnp.where(mine[..., None], distortion, 0.0))
+        chosen = own if chosen is None else jax.tree.map(partial(_where, mine), own, chosen)
+    return chosen
 
 
-def undistort(
-    distorted: Float[Array, "*b 2"], distortion: Float[Array, "*b 4"], iterations: int = 8
-) -> Float[Array, "*b 2"]:
-    """The inverse of `distort` by Newton's method, quadratic wherever the distortion is one-to-one."""
-
-    def newton(xy, _):
-        value, jacobian = distort(xy, distortion)
-        (a, b), (c, d) = (jnp.moveaxis(row, -1, 0) for row in jnp.moveaxis(jacobian, -2, 0))
-        ex, ey = jnp.moveaxis(value - distorted, -1, 0)
-        determinant = a * d - b * c
-        step = jnp.stack([d * ex - b * ey, a * ey - c * ex], -1) / determinant[..., None]
-        return xy - step, None
-
-    return jax.lax.scan(newton, distorted, length=iterations)[0]
+def _where(mask: Bool[Array, "*b"], a: Array, b: Array) -> Array:
+    return jnp.where(mask.reshape(*mask.shape, *[1] * (a.ndim - mask.ndim)), a, b)
 
 
-def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Rays:
-    """Rays through pixel positions. `cameras` and `pixels` share the leading axes `*b`."""
-    focal = jnp.stack([cameras.K[..., 0, 0], cameras.K[..., 1, 1]], -1)
-    image_plane = (pixels - cameras.K[..., :2, 2]) / focal
-    x, y = jnp.moveaxis(undistort(image_plane, jnp.asarray(cameras.distortion)), -1, 0)
-    local = jnp.stack([x, -y, -jnp.ones_like(x)], -1)  # OpenCV's y down, z forward -> OpenGL
-    world = jnp.einsum("...ij,...j->...i", cameras.c2w[..., :3], local, precision="highest")
+def _focal(cameras: Cameras) -> Float[Array, "*n 2"]:
+    return jnp.stack([cameras.K[..., 0, 0], cameras.K[..., 1, 1]], -1)
+
+
+def _to_world(cameras: Cameras, local: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+    return jnp.einsum("...ij,...j->...i", cameras.c2w[..., :3], local, precision="highest")
+
+
+def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Array, "*b"] | None = None) -> Rays:
+    """Rays through pixel positions. `cameras` and `pixels` share the leading axes `*b`; `image`: see `Rays`."""
+    plane = (pixels - cameras.K[..., :2, 2]) / _focal(cameras)
+    world = _to_world(cameras, _each_lens(cameras, "direction", plane))
     directions = world / jnp.linalg.norm(world, axis=-1, keepdims=True)
-    return Rays(jnp.broadcast_to(cameras.position, directions.shape), directions, directions)
+    origins = jnp.broadcast_to(cameras.position, directions.shape)
+    if ORTHOGRAPHIC in cameras.lenses:
+        beside = jnp.stack([plane[..., 0], -plane[..., 1], jnp.zeros_like(plane[..., 0])], -1)
+        flat = (jnp.asarray(cameras.model) == ORTHOGRAPHIC)[..., None]
+        origins = origins + jnp.where(flat, _to_world(cameras, beside), 0.0)
+    return Rays(origins, directions, directions, cast(Any, image))
 
 
 def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
-    """World points to pixel positions, and whether each is in front of the camera and inside the image."""
+    """World points to pixel positions, and whether each is where the lens looks and inside the image."""
     local = jnp.einsum("...ji,...j->...i", cameras.c2w[..., :3], points - cameras.position, precision="highest")
-    depth = -local[..., 2]
-    ahead = depth > 1e-6
-    safe = jnp.where(ahead, depth, 1.0)
-    xy = jnp.stack([local[..., 0] / safe, -local[..., 1] / safe], -1)
-    focal = jnp.stack([cameras.K[..., 0, 0], cameras.K[..., 1, 1]], -1)
-    pixels = distort(xy, jnp.asarray(cameras.distortion))[0] * focal + cameras.K[..., :2, 2]
+    plane, seen = _each_lens(cameras, "image", local)
+    pixels = plane * _focal(cameras) + cameras.K[..., :2, 2]
     inside = jnp.all((pixels >= 0) & (pixels <= cameras.size), axis=-1)
-    return pixels, ahead & inside
+    return pixels, seen & inside

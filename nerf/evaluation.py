@@ -13,7 +13,7 @@ from nerf import metrics
 from nerf.files import write_array
 from nerf.model import Model
 from nerf.pixels import over
-from nerf.scenes import Scene
+from nerf.scenes import Scene, to_unit
 from nerf.video import write_png
 from nerf.views import colour_depth, make_render_view
 
@@ -44,8 +44,12 @@ def evaluate(
         began = time.perf_counter()
         picture = render_view(scene.cameras[i])
         seconds.append(time.perf_counter() - began)
-        truth = np.asarray(over(scene.images[i].astype(np.float32) / 255.0, colour))
+        mask = None if scene.masks is None else scene.masks[i]
+        truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
+        picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
         scores[name] = {key: measure(picture["rgb"], truth) for key, measure in measures.items()}
+        if mask is not None:
+            scores[name]["psnr"] = metrics.psnr(picture["rgb"][mask], truth[mask])
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_png(folder / f"{picture_name(i, name)}.png", side_by_side(picture, truth))
@@ -58,7 +62,8 @@ def evaluate(
         "views": len(scene),
         "size": sizes,
         "background": [float(c) for c in colour],
-        **{name: text for name, text in metrics.PROTOCOL.items() if name in measures or name == "mask"},
+        "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
+        **{name: metrics.PROTOCOL[name] for name in measures},
     }
     frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None  # the first may compile
     return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}

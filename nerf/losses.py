@@ -1,6 +1,6 @@
 """Losses, one number a ray; training reduces them over the rays that were rendered whole.
 
-A loss is a callable `loss(renderings, target) -> (*b)`: `renderings` one a stage, `target` the true sRGB (*b, 3).
+A loss is a callable `loss(renderings, target) -> (*b)`: `renderings` one a stage, `target` what they should be.
 """
 
 import dataclasses
@@ -9,7 +9,21 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nerf.pytrees import pytree
 from nerf.rendering import Rendering
+
+
+@pytree
+class Target:
+    """What is known of each ray.
+
+    Attributes:
+      rgb: true sRGB, over the background.
+      depth: distance along the ray in world units, 0 where it is not known; None where it is known of no ray.
+    """
+
+    rgb: Float[Array, "*b 3"]
+    depth: Float[Array, "*b"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +32,8 @@ class SquaredError:
 
     weight: float = 1.0
 
-    def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        return self.weight * jnp.stack([jnp.square(r.rgb - target).mean(-1) for r in renderings]).sum(0)
+    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+        return self.weight * jnp.stack([jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings]).sum(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +43,24 @@ class Charbonnier:
     weight: float = 1.0
     eps: float = 0.001
 
-    def __call__(self, renderings: Sequence[Rendering], target: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        squares = jnp.stack([jnp.square(r.rgb - target).sum(-1) for r in renderings])
+    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+        squares = jnp.stack([jnp.square(r.rgb - target.rgb).sum(-1) for r in renderings])
         return self.weight * jnp.sqrt(squares + self.eps**2).sum(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthError:
+    """Pseudo-Huber error of depth, summed over the stages, of rays whose depth is known; zero of all others.
+
+    sqrt((difference / robust)^2 + 1) - 1 (1701.03077, equation 1 with alpha = 1): a parabola up to differences of
+    `robust` world units, which forgives a sensor's outliers beyond.
+    """
+
+    weight: float = 1.0
+    robust: float = 0.1
+
+    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+        if target.depth is None:
+            return jnp.zeros(target.rgb.shape[:-1])
+        errors = jnp.stack([(r.depth - target.depth) / self.robust for r in renderings])
+        return jnp.where(target.depth > 0, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0)

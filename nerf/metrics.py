@@ -5,17 +5,26 @@ from collections.abc import Callable
 
 import dm_pix
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nerf import lpips
 
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
-    "mask": "none: every pixel counts",
     "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
     "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
     "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.SHA256[:16]}, same rounding",
 }
+
+NO_MASK = "none: every pixel counts"
+MASK = "the scene's: PSNR of its pixels alone, the rest of pictures in which what lies outside is background"
+
+
+def hide(
+    image: Float[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None, background: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """The image with `background` outside the mask, if there is one."""
+    return image if mask is None else np.where(mask[..., None], image, background.reshape(1, 1, 3))
 
 
 def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
@@ -23,7 +32,7 @@ def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def psnr(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float:
+def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> float:
     """Peak signal-to-noise ratio in dB; capped at 100 where the pictures are equal."""
     difference = to_bytes(image).astype(np.float64) - to_bytes(truth)
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from nerf.building import build, did_you_mean
 from nerf.cameras import Cameras, intrinsics
 from nerf.keyframes import PathError, path_error, read_keyframes
 from nerf.keyframes import save_keyframes as save_keyframes
+from nerf.lenses import COEFFICIENTS, PERSPECTIVE
 from nerf.motion import Number, Poses, distinct, even_steps, travel, travel_order
 from nerf.scenes.base import Similarity, check_poses, focus_point
 
@@ -97,8 +98,9 @@ def to_cameras(
 
     Args:
       width, height: pixels; default: the first training camera's; one of them alone keeps that camera's aspect.
-      focal: pixels; default: from `fov` (vertical, degrees), else the median training focal length, scaled so that
-        the picture is nowhere wider than a training view (the larger of the two ratios of sizes).
+      focal: pixels; default: from `fov` (vertical, degrees), else the median focal length of the perspective training
+        views, scaled so that the picture is nowhere wider than one of them (the larger of the two ratios of sizes);
+        where there are none, 90 degrees across the longer side.
     """
     wide, high = (int(side) for side in train.size[0])
     if width is None:
@@ -112,15 +114,23 @@ def to_cameras(
     elif fov is not None:
         focals = 0.5 * height / np.tan(np.radians(fov) / 2)
     else:
-        K, size = np.asarray(train.K, np.float64), np.array([width, height])
-        ratio = (size / np.asarray(train.size, np.float64)).max(-1)
-        focals = np.full(len(c2w), np.median(ratio * (K[:, 0, 0] + K[:, 1, 1]) / 2))
+        focals = np.full(len(c2w), _usual_focal(train, np.array([width, height])))
     return Cameras(
         c2w=c2w.astype(np.float32),
         K=intrinsics(focals, focals, width / 2, height / 2).astype(np.float32),
-        distortion=np.zeros((len(c2w), 4), np.float32),
+        distortion=np.zeros((len(c2w), COEFFICIENTS), np.float32),
         size=np.tile(np.array([width, height], np.int32), (len(c2w), 1)),
     )
+
+
+def _usual_focal(train: Cameras, size: Int[np.ndarray, "2"]) -> float:
+    """The default of `to_cameras`."""
+    flat = np.asarray(train.model) == PERSPECTIVE
+    if not flat.any():
+        return size.max() / 2
+    K = np.asarray(train.K, np.float64)[flat]
+    ratio = (size / np.asarray(train.size, np.float64)[flat]).max(-1)
+    return float(np.median(ratio * (K[:, 0, 0] + K[:, 1, 1]) / 2))
 
 
 def look_at(positions: Float[np.ndarray, "f 3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Poses:

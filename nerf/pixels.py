@@ -1,17 +1,17 @@
 """The pixels of a scene, on the device or in the host's memory, and picking rays among them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Real
 
 from nerf.cameras import Cameras, Rays, pixels_to_rays
 from nerf.memory import memory_of_device
 from nerf.pytrees import pytree
-from nerf.scenes import Problem, Scene, SceneError
+from nerf.scenes import Problem, Scene, SceneError, to_unit
 from nerf.scenes.storage import allocate
 
 
@@ -24,12 +24,14 @@ class Pixels:
       starts: index of each image's first pixel.
       pool: indices of the pixels worth picking.
       cameras: one an image.
+      depth: distance along the ray in world units, 0 where it is not known; None where the scene has none.
     """
 
-    values: UInt8[Array, "p c"]
+    values: Real[Array, "p c"]
     starts: Int[Array, " n"]
     pool: Int[Array, " k"]
     cameras: Cameras
+    depth: Float[Array, " p"] | None = None
 
     def at_step(self, number: Int[Array, ""]) -> "Pixels":
         """What a step of a call picks from: all of them."""
@@ -37,13 +39,14 @@ class Pixels:
 
 
 def to_device(scene: Scene, margin: int = 4) -> Pixels:
-    """Put a scene's pixels on the device; the pool leaves out what is transparent and over `margin` from matter.
+    """Put a scene's pixels on the device; the pool leaves out what is masked, or transparent and far from matter.
 
-    Such pixels are background in every view and say nothing that the pixels near silhouettes do not.
+    Transparent pixels over `margin` from matter say nothing that those near silhouettes do not.
     """
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
-    cameras = jax.tree.map(jnp.asarray, scene.cameras)
-    return Pixels(jnp.asarray(values), jnp.asarray(_starts(scene)), jnp.asarray(_pool(scene, margin)), cameras)
+    depth = None if scene.depths is None else np.concatenate([depth.reshape(-1) for depth in scene.depths])
+    arrays = jax.tree.map(jnp.asarray, (values, _starts(scene), _pool(scene, margin), scene.cameras, depth))
+    return Pixels(*arrays)
 
 
 def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
@@ -58,11 +61,13 @@ def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
     """Indices of the pixels worth picking, kept where pixels are."""
     count = sum(image.shape[0] * image.shape[1] for image in scene.images)
     pool, filled = allocate(4 * count).view(np.int32), 0
-    for start, image in zip(_starts(scene), scene.images, strict=True):
+    for i, (start, image) in enumerate(zip(_starts(scene), scene.images, strict=True)):
         near = _dilate(image[..., 3] > 0, margin) if scene.has_alpha else np.ones(image.shape[:2], bool)
-        chosen = np.flatnonzero(near)
+        chosen = np.flatnonzero(near if scene.masks is None else near & scene.masks[i])
         pool[filled : filled + len(chosen)] = chosen + start
         filled += len(chosen)
+    if not filled:
+        raise SceneError([Problem("scene", "", "no pixel to learn from", "check its masks and alpha channels")])
     return pool[:filled]
 
 
@@ -83,25 +88,28 @@ class Picked:
     Attributes:
       image: which image each is of.
       offset: which of its pixels, in row-major order.
-      values: as in `Pixels`.
+      values, depth: as in `Pixels`.
       cameras: one an image, not one a pixel.
     """
 
     image: Int[Array | np.ndarray, "*k b"]
     offset: Int[Array | np.ndarray, "*k b"]
-    values: UInt8[Array | np.ndarray, "*k b c"]
+    values: Real[Array | np.ndarray, "*k b c"]
     cameras: Cameras
+    depth: Float[Array | np.ndarray, "*k b"] | None = None
 
     def at_step(self, number: Int[Array, ""]) -> "Picked":
         """Those of one step of a call."""
-        return Picked(self.image[number], self.offset[number], self.values[number], self.cameras)
+        depth = None if self.depth is None else self.depth[number]
+        return Picked(self.image[number], self.offset[number], self.values[number], self.cameras, depth)
 
-    def rays(self) -> tuple[Rays, Float[Array, "b c"]]:
-        """Rays through the pixels of a step, and their colours in [0, 1]."""
+    def rays(self) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
+        """Rays through the pixels of a step, their colours in [0, 1], and depth."""
         cameras = self.cameras[self.image]
         width = cameras.size[..., 0]
         centres = jnp.stack([self.offset % width, self.offset // width], -1) + 0.5
-        return pixels_to_rays(cameras, centres), jnp.asarray(self.values) / 255.0
+        image, values, depth = jax.tree.map(jnp.asarray, (self.image, self.values, self.depth))
+        return pixels_to_rays(cameras, centres, image), to_unit(values), depth
 
 
 def step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
@@ -114,8 +122,10 @@ def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
     return jax.random.randint(key, (count,), 0, size)
 
 
-def pick(pixels: Pixels | Picked, key: PRNGKeyArray, count: int) -> tuple[Rays, Float[Array, "b c"]]:
-    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before, and colours in [0, 1]."""
+def pick(
+    pixels: Pixels | Picked, key: PRNGKeyArray, count: int
+) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
+    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before: see `Picked.rays`."""
     picked = pixels if isinstance(pixels, Picked) else _pick(pixels, key, count)
     # Compiled alike wherever the pixels come from, so that the parameters do not depend on it.
     return jax.lax.optimization_barrier(picked).rays()
@@ -124,7 +134,8 @@ def pick(pixels: Pixels | Picked, key: PRNGKeyArray, count: int) -> tuple[Rays, 
 def _pick(pixels: Pixels, key: PRNGKeyArray, count: int) -> Picked:
     chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
-    return Picked(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras)
+    depth = None if pixels.depth is None else pixels.depth[chosen]
+    return Picked(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth)
 
 
 def feed(
@@ -140,7 +151,8 @@ def feed(
     That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
     was picked for these steps in the host's memory. The pixels are the same.
     """
-    needed = 8 * sum(image.shape[0] * image.shape[1] for image in scene.images)  # with the pool, rounded up
+    each = 4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)  # with the pool, rounded up
+    needed = each * sum(image.shape[0] * image.shape[1] for image in scene.images)
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = jax.device_put(to_device(scene), place)
         return lambda step: pixels
@@ -172,13 +184,21 @@ class HostPixels:
         chosen = self.pool[np.asarray(self.draw(step + np.arange(self.steps)))]
         image = np.searchsorted(self.starts, chosen, side="right") - 1
         offset = chosen - self.starts[image]
-        values = np.empty((*chosen.shape, self.scene.images[0].shape[-1]), np.uint8)
         order = np.argsort(image, axis=None, kind="stable")
         of_image = np.split(order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts))))
-        for pixels, places in zip(self.scene.images, of_image, strict=True):
+        values, depth = (self._gather(x, offset, of_image) for x in (self.scene.images, self.scene.depths))
+        return Picked(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth)
+
+    @staticmethod
+    def _gather(images: Sequence[np.ndarray] | None, offset: Int[np.ndarray, "k b"], of_image) -> np.ndarray | None:
+        """The picked pixels of images (or of depths); `of_image` holds the places of each image's."""
+        if images is None:
+            return None
+        values = np.empty((offset.size, *images[0].shape[2:]), images[0].dtype)
+        for pixels, places in zip(images, of_image, strict=True):
             y, x = np.divmod(offset.reshape(-1)[places], pixels.shape[1])
-            values.reshape(-1, values.shape[-1])[places] = pixels[y, x]
-        return Picked(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras)
+            values[places] = pixels[y, x]
+        return values.reshape(*offset.shape, *values.shape[1:])
 
 
 def over(

@@ -48,13 +48,13 @@ def read_json(path: Path) -> Any:
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
     """Cameras as lists of numbers, exactly."""
-    return {name: np.asarray(getattr(cameras, name)).tolist() for name in ("c2w", "K", "distortion", "size")}
+    return {name: np.asarray(getattr(cameras, name)).tolist() for name in ("c2w", "K", "distortion", "size", "model")}
 
 
 def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
     """The inverse of `cameras_to_json`."""
-    floats = {name: np.array(data[name], np.float32) for name in ("c2w", "K", "distortion")}
-    return Cameras(**floats, size=np.array(data["size"], np.int32))
+    c2w, K, distortion = (np.array(data[name], np.float32) for name in ("c2w", "K", "distortion"))
+    return Cameras(c2w, K, distortion, *(np.array(data[name], np.int32) for name in ("size", "model")))
 
 
 def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[str, Any]:
@@ -101,7 +101,8 @@ def describe(train: Scene, held_out: Scene) -> str:
     sizes = sorted({(int(w), int(h)) for w, h in np.asarray(train.cameras.size)})
     shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
     extent = "unbounded" if train.unbounded else "bounded"
-    return f"scene: {len(train)} training views and {len(held_out)} held-out ones, {shown}, {extent}"
+    more = "".join(f", with {name}" for name in ("masks", "depths") if getattr(train, name) is not None)
+    return f"scene: {len(train)} training views and {len(held_out)} held-out ones, {shown}, {extent}{more}"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -24,6 +24,7 @@ from nerf.building import build, build_inside
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.losses import Target
 from nerf.memory import check_fits, return_freed_memory
 from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
@@ -71,7 +72,7 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         whole = renderings[-1].complete
         count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
         mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
-        error = jnp.where(whole, jnp.square(renderings[-1].rgb - target).mean(-1), 0.0).sum() / count
+        error = jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum() / count
         return mean, jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
 
     @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
@@ -110,11 +111,11 @@ def make_train_step(
 
     def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
         keys = step_keys(seed, state.step)
-        rays, rgba = pick(pixels, keys[0], batch_size)
+        rays, rgba, depth = pick(pixels, keys[0], batch_size)
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
-        target = over(rgba, colour)
+        target = Target(jnp.asarray(over(rgba, colour)), depth)
         grads, mean_loss, error, count = gradients(state.params, state.state, rays, target, colour, ray_keys)
         norms = jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)]))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -29,7 +29,7 @@ class BadAfter:
     limit: float
 
     def __call__(self, renderings, target):
-        return jnp.sqrt(self.limit - 1.0 - jnp.square(renderings[-1].rgb - target).mean(-1))
+        return jnp.sqrt(self.limit - 1.0 - jnp.square(renderings[-1].rgb - target.rgb).mean(-1))
 
 
 def endless_scene(root, split, size, views):

@@ -16,6 +16,7 @@ PIPELINE = [
     "files",
     "owners",
     "tensors",
+    "lenses",
     "cameras",
     "scenes.base",
     "scenes.storage",

@@ -1,16 +1,12 @@
-"""Laws of the camera maps: pixels <-> rays, distortion and its inverse."""
+"""Laws of the camera maps: pixels <-> rays."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
-from nerf.cameras import Cameras, distort, intrinsics, pixels_to_rays, project, undistort
-
-FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575)
-SHAPES = [(), (1,), (3, 1, 2)]
+from nerf.cameras import Cameras, Rays, intrinsics, pixels_to_rays, project
+from tests.test_lenses import FOX, SHAPES, distorted_by_hand
 
 
 def random_rotation(rng) -> np.ndarray:
@@ -25,66 +21,13 @@ def random_cameras(shape, seed=0, distortion=FOX) -> Cameras:
     rotation = np.stack([random_rotation(rng) for _ in range(count)]).reshape(*shape, 3, 3)
     c2w = np.concatenate([rotation, rng.normal(size=(*shape, 3, 1))], -1)
     K = intrinsics(rng.uniform(80, 120, shape), rng.uniform(80, 120, shape), np.full(shape, 47.0), np.full(shape, 33.0))
-    arrays = (c2w, K, np.broadcast_to(distortion, (*shape, 4)))
+    arrays = (c2w, K, np.broadcast_to(distortion, (*shape, 8)))
     return Cameras(*(jnp.asarray(a, jnp.float32) for a in arrays), size=jnp.full((*shape, 2), 100))
 
 
 def axis_camera(size=4, focal=5.0) -> Cameras:
     K = jnp.asarray(intrinsics(focal, focal, size / 2, size / 2), jnp.float32)
-    return Cameras(jnp.eye(3, 4), K, jnp.zeros(4), jnp.array([size, size]))
-
-
-def distorted_by_hand(x, y, k1, k2, p1, p2):
-    """OpenCV's formula in float64, written apart from the code."""
-    r = np.hypot(x, y)
-    scale = 1 + k1 * r**2 + k2 * r**4
-    dx = 2 * p1 * x * y + p2 * (r**2 + 2 * x**2)
-    dy = p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y
-    return np.array([x * scale + dx, y * scale + dy])
-
-
-coordinates = st.tuples(*[st.floats(-0.75, 0.75, width=32)] * 2)
-coefficients = st.tuples(
-    st.floats(-0.375, 0.375, width=32),
-    st.floats(-0.1875, 0.1875, width=32),
-    *[st.floats(-(2**-7), 2**-7, width=32)] * 2,
-) | st.just(FOX)
-distort_jit, undistort_jit = jax.jit(distort), jax.jit(undistort)
-
-
-def is_sane(xy, k) -> bool:
-    """The radius grows with at least half its undistorted rate up to the point, and a bit beyond."""
-    r = np.linspace(0, 1.1 * np.hypot(*xy), 50)
-    return bool(np.all(1 + 3 * k[0] * r**2 + 5 * k[1] * r**4 > 0.5))
-
-
-@settings(max_examples=300, deadline=None)
-@given(coordinates, coefficients)
-def test_undistort_inverts_distort(xy, k):
-    assume(is_sane(xy, k))
-    distorted, _ = distort_jit(jnp.array(xy, jnp.float32), jnp.array(k, jnp.float32))
-    back = undistort_jit(distorted, jnp.array(k, jnp.float32))
-    np.testing.assert_allclose(back, xy, atol=1e-6)
-
-
-@settings(max_examples=200, deadline=None)
-@given(coordinates, coefficients)
-def test_distort_is_opencv_s_formula(xy, k):
-    distorted, _ = distort_jit(jnp.array(xy, jnp.float32), jnp.array(k, jnp.float32))
-    np.testing.assert_allclose(distorted, distorted_by_hand(*xy, *k), atol=1e-6)
-
-
-@pytest.mark.parametrize("k", [FOX, (0.3, -0.2, 0.02, -0.03), (0.0, 0.0, 0.0, 0.0)])
-def test_jacobian_is_the_derivative(k):
-    k = jnp.array(k)
-    for xy in np.random.default_rng(0).uniform(-1, 1, (10, 2)).astype(np.float32):
-        expected = jax.jacfwd(lambda x: distort(x, k)[0])(jnp.asarray(xy))
-        np.testing.assert_allclose(distort(jnp.asarray(xy), k)[1], expected, atol=2e-6)
-
-
-def test_no_distortion_is_the_identity():
-    xy = jnp.array([[0.3, -0.7], [0.0, 0.0]])
-    np.testing.assert_array_equal(undistort(xy, jnp.zeros((2, 4))), xy)
+    return Cameras(jnp.eye(3, 4), K, jnp.zeros(8), jnp.array([size, size]))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -120,7 +63,7 @@ def test_batches_give_what_single_rays_give(shape):
 @pytest.mark.parametrize("seed", range(3))
 def test_rays_agree_with_a_formula_in_numpy(seed):
     """The direction of pixel (u, v) without distortion: R ((u - cx)/fx, -(v - cy)/fy, -1), normalised."""
-    camera = random_cameras((), seed, distortion=(0, 0, 0, 0))
+    camera = random_cameras((), seed, distortion=(0,) * 8)
     K, c2w, (u, v) = np.float64(camera.K), np.float64(camera.c2w), (13.5, 71.5)
     local = np.array([(u - K[0, 2]) / K[0, 0], -(v - K[1, 2]) / K[1, 1], -1.0])
     expected = c2w[:, :3] @ local / np.linalg.norm(local)
@@ -165,3 +108,10 @@ def test_indexing_selects_cameras():
     assert len(cameras) == 4 and len(cameras[1:3]) == 2
     np.testing.assert_array_equal(cameras[2].K, cameras.K[2])
     np.testing.assert_array_equal(cameras[np.array([3, 0])].position, cameras.position[np.array([3, 0])])
+
+
+def test_rays_know_the_view_they_are_of():
+    cameras, pixels = random_cameras((3,)), jnp.full((3, 2), 12.5)
+    np.testing.assert_array_equal(pixels_to_rays(cameras, pixels).image, [-1, -1, -1])
+    np.testing.assert_array_equal(pixels_to_rays(cameras, pixels, jnp.array([2, 0, 1])).image, [2, 0, 1])
+    assert Rays(*[jnp.ones((4, 2, 3))] * 3).image.shape == (4, 2)

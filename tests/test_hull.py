@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Cameras, pixels_to_rays, project
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.scenes import Scene, Similarity, synthetic
 from nerf.scenes.hull import visual_hull
 
@@ -49,7 +50,7 @@ def random_cameras(seed, distortion):
     c2w = np.concatenate([rotations, rng.uniform(1.0, 2.2, (3, 1, 1)) * rotations[..., 2:]], -1)
     sizes = rng.integers(100, 300, (3, 2))
     K = np.array([[[0.6 * w, 0, 0.45 * w], [0, 0.5 * w, 0.55 * h], [0, 0, 1]] for w, h in sizes])
-    bend = distortion * rng.uniform(-1, 1, (3, 4)) * [1.0, 0.3, 0.1, 0.1]
+    bend = distortion * rng.uniform(-1, 1, (3, 8)) * [1.0, 0.3, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0]
     floats = {name: x.astype(np.float32) for name, x in (("c2w", c2w), ("K", K), ("distortion", bend))}
     return Cameras(**floats, size=sizes.astype(np.int32))
 
@@ -96,7 +97,7 @@ def test_what_every_view_sees_as_matter_or_not_at_all_is_never_carved(distortion
 def test_distortion_is_followed():
     """Matter at the rim of the picture, where the lens moves it by pixels, is found where the lens puts it."""
     scene = synthetic.load(None, "train", size=64, views=8)
-    lens = np.array([-0.4, 0.1, 0.01, -0.01], np.float32)
+    lens = np.array([-0.4, 0.1, 0.01, -0.01, 0, 0, 0, 0], np.float32)
     scene = dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, distortion=np.tile(lens, (8, 1))))
     points = np.random.default_rng(0).uniform(-0.04, 0.04, (500, 3)) + [0.6, 0.5, 0.0]
     images = []
@@ -107,6 +108,17 @@ def test_distortion_is_followed():
     hull = visual_hull(dataclasses.replace(scene, images=images), 32)
     assert hull[cells_of(points, 32)].all()
     assert hull.mean() < 0.02
+
+
+@pytest.mark.parametrize("lens", [FISHEYE, EQUIRECTANGULAR, ORTHOGRAPHIC])
+def test_views_through_other_lenses_and_masked_pixels_carve_nothing(lens):
+    scene = synthetic.load(None, "train", size=16, views=4)
+    blind = dataclasses.replace(scene, images=[np.zeros_like(image) for image in scene.images])
+    assert not visual_hull(blind, 16).all()
+    through = dataclasses.replace(scene.cameras, model=np.full(4, lens, np.int32))
+    assert visual_hull(dataclasses.replace(blind, cameras=through), 16).all()
+    masked = dataclasses.replace(blind, masks=[np.zeros((16, 16), bool)] * 4)
+    assert visual_hull(masked, 16).all()
 
 
 def test_a_view_that_sees_nothing_empties_what_it_covers_and_full_views_carve_nothing():

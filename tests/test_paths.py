@@ -1,5 +1,6 @@
 """Camera paths: laws of every path, of the motion along poses, and errors."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from nerf import motion, paths
 from nerf.building import ConfigError
 from nerf.cameras import Cameras, intrinsics
+from nerf.lenses import EQUIRECTANGULAR, PERSPECTIVE
 from nerf.paths import PathError
 from nerf.scenes.base import Similarity, focus_point
 
@@ -18,7 +20,7 @@ def cameras_at(c2w, width=80, height=60, focal=70.0):
     n = len(c2w)
     K = np.tile(intrinsics(focal, focal, width / 2, height / 2), (n, 1, 1))
     size = np.tile([width, height], (n, 1))
-    return Cameras(np.asarray(c2w), K, np.zeros((n, 4)), size.astype(np.int32))
+    return Cameras(np.asarray(c2w), K, np.zeros((n, 8)), size.astype(np.int32))
 
 
 def look_at(positions, target):
@@ -315,8 +317,15 @@ def test_the_picture_shows_no_more_than_a_training_view(width, height, size, foc
     np.testing.assert_array_equal(cameras.size, [size] * 3)
     expected = intrinsics(focal, focal, size[0] / 2, size[1] / 2)
     np.testing.assert_allclose(cameras.K, [expected] * 3, rtol=1e-6)
-    np.testing.assert_array_equal(cameras.distortion, np.zeros((3, 4)))
+    np.testing.assert_array_equal(cameras.distortion, np.zeros((3, 8)))
     assert cameras.c2w.dtype == cameras.K.dtype == np.float32
+
+
+def test_without_perspective_views_the_picture_is_90_degrees_wide():
+    around = dataclasses.replace(training("orbit"), model=np.full(len(training("orbit")), EQUIRECTANGULAR, np.int32))
+    cameras = paths.make_path("orbit", around, IDENTITY, frames=2, width=80, height=60)
+    np.testing.assert_allclose(cameras.K[:, 0, 0], 40.0)
+    assert cameras.lenses == (PERSPECTIVE,)
 
 
 # Names.

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from nerf.cameras import project
-from nerf.pixels import over, pick, to_device
-from nerf.scenes import Scene, synthetic
+from nerf.evaluation import evaluate
+from nerf.model import Model, Stage
+from nerf.pixels import HostPixels, over, pick, step_keys, to_device
+from nerf.sampling import Marched
+from nerf.scenes import Scene, SceneError, synthetic, to_unit
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
 
@@ -29,7 +32,7 @@ def mixed_scene(channels=3, alphas=None):
 
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
-    rays, colours = jax.jit(pick, static_argnums=2)(to_device(scene), jax.random.key(0), 300)
+    rays, colours, _ = jax.jit(pick, static_argnums=2)(to_device(scene), jax.random.key(0), 300)
     image, x, y = np.rint(np.asarray(colours) * 255).astype(int).T
     assert set(image) == set(range(len(SIZES)))
     np.testing.assert_array_equal(rays.origins, scene.cameras.position[image])
@@ -44,7 +47,7 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
     pixels = to_device(mixed_scene())
     count = pixels.pool.shape[0]
     assert count == sum(w * h for w, h in SIZES)
-    _, colours = pick(pixels, jax.random.key(1), 400 * count)
+    colours = pick(pixels, jax.random.key(1), 400 * count)[1]
     drawn = np.unique(np.rint(np.asarray(colours) * 255).astype(int), axis=0, return_counts=True)[1]
     assert len(drawn) == count
     chi_squared = np.square(drawn - 400).sum() / 400  # mean count - 1, deviation sqrt(2 count)
@@ -83,7 +86,7 @@ def test_a_scene_without_alpha_has_all_its_pixels_in_the_pool():
 
 def test_alpha_comes_with_the_colour_and_nothing_outside_the_pool_is_picked():
     scene: Scene = synthetic.load(None, "train", size=24, views=3)
-    _, colours = pick(to_device(scene, margin=0), jax.random.key(0), 2000)
+    colours = pick(to_device(scene, margin=0), jax.random.key(0), 2000)[1]
     assert colours.shape == (2000, 4)
     assert float(colours[:, 3].min()) > 0.0
 
@@ -106,3 +109,94 @@ def test_opaque_hides_the_background_and_transparent_is_the_background():
     background = np.array([0.1, 0.2, 0.3])
     rgba = np.array([[0.5, 0.6, 0.7, 1.0], [0.5, 0.6, 0.7, 0.0]])
     np.testing.assert_allclose(over(rgba, background), [[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])
+
+
+def test_a_picked_ray_knows_its_view():
+    rays, colours, _ = pick(to_device(mixed_scene()), jax.random.key(0), 100)
+    np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours[:, 0]) * 255))
+
+
+def known_scene(kind=np.uint8):
+    """Random colours of a type, a random mask, and depths that tell the pixel; some are not known."""
+    scene, rng = mixed_scene(), np.random.default_rng(3)
+    most = 1.0 if kind == np.float32 else np.iinfo(kind).max + 1
+    images = [(rng.uniform(size=image.shape) * most).astype(kind) for image in scene.images]
+    masks = [rng.uniform(size=image.shape[:2]) < 0.5 for image in images]
+    masks[3][:] = True
+    depths = [rng.uniform(1, 2, mask.shape).astype(np.float32) * (rng.uniform(size=mask.shape) < 0.7) for mask in masks]
+    return dataclasses.replace(scene, images=images, masks=masks, depths=depths)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
+    scene = known_scene(kind)
+    rays, colours, depth = jax.jit(pick, static_argnums=2)(to_device(scene), jax.random.key(0), 2000)
+    own = jax.tree.map(jnp.asarray, scene.cameras[np.asarray(rays.image)])
+    places = np.floor(np.asarray(project(own, rays.origins + 2.0 * rays.directions)[0])).astype(int)
+    size = 65535.0 if kind == np.uint16 else 255.0 if kind == np.uint8 else 1.0
+    for image, (x, y), rgb, far in zip(np.asarray(rays.image), places, np.asarray(colours), depth, strict=True):
+        assert scene.masks[image][y, x]
+        np.testing.assert_allclose(rgb, scene.images[image][y, x] / size, atol=1e-7)
+        assert far == scene.depths[image][y, x]
+    assert 0.5 < np.mean(np.asarray(depth) > 0) < 0.9
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
+    scene = known_scene(kind)
+    host = HostPixels(scene, seed=5, batch_size=40, steps=3)(6)
+    for step in range(3):
+        here = pick(to_device(scene), step_keys(5, jnp.int32(6 + step))[0], 40)
+        there = pick(jax.tree.map(jnp.asarray, host.at_step(step)), jax.random.key(0), 40)
+        for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_scene_that_is_masked_all_over_is_refused():
+    scene = mixed_scene()
+    masks = [np.zeros(image.shape[:2], bool) for image in scene.images]
+    with pytest.raises(SceneError, match="no pixel to learn from"):
+        to_device(dataclasses.replace(scene, masks=masks))
+
+
+def test_colours_of_any_type_lie_between_0_and_1():
+    for kind in (np.uint8, np.uint16):
+        most = np.iinfo(kind).max
+        values = to_unit(np.array([0, 1, most], kind))
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, [0.0, 1 / most, 1.0], rtol=1e-7)
+    floats = np.array([0.123456789], np.float32)
+    assert to_unit(floats) is floats
+
+
+def test_what_is_masked_is_not_scored(tmp_path):
+    """Whatever the picture holds outside the mask, the scores are those of a picture that is right there."""
+    scene = synthetic.load(None, "test", size=24, views=2)
+    masks = [np.add.outer(np.arange(24), np.arange(24)) % 24 < 15 for _ in range(2)]
+    spoilt = [np.where(mask[..., None], image, 77) for image, mask in zip(scene.images, masks, strict=True)]
+    model = Model({"main": Stage(Marched(64), synthetic.field)}, ("main",))
+
+    def score(**changes):
+        return evaluate(model, dataclasses.replace(scene, **changes), "test", (1.0, 0.5, 0.0), 1024, tmp_path)
+
+    whole, masked, other = score(), score(masks=masks), score(masks=masks, images=spoilt)
+    assert other["mean"] == masked["mean"] != whole["mean"]
+    assert score(images=spoilt)["mean"]["psnr"] < whole["mean"]["psnr"] - 5
+    assert masked["protocol"]["mask"] != whole["protocol"]["mask"]
+    everything = score(masks=[np.ones((24, 24), bool)] * 2)
+    assert everything["mean"] == whole["mean"]
+
+
+def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
+    scene = synthetic.load(None, "test", size=16, views=1)
+    mask = np.zeros((16, 16), bool)
+    mask[5:9, 4:13] = True
+    model = Model({"main": Stage(Marched(64), synthetic.field)}, ("main",))
+    scores = evaluate(model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None)
+    from nerf.views import make_render_view
+
+    picture = make_render_view(model, (0.0,) * 3)(scene.cameras[0])["rgb"]
+    rgba = scene.images[0] / 255.0
+    a, b = (np.rint(np.clip(x, 0, 1) * 255) for x in (picture, rgba[..., :3] * rgba[..., 3:]))
+    error = np.square((a - b) / 255)[mask].mean()
+    np.testing.assert_allclose(scores["mean"]["psnr"], -10 * np.log10(error), rtol=1e-6)

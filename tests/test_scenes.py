@@ -1,5 +1,6 @@
 """Loaders: what a folder says is what the scene holds, and what is wrong is said in one listing."""
 
+import dataclasses
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from PIL import Image
 from nerf import scenes
 from nerf.building import build
 from nerf.cameras import pixels_to_rays, project
+from nerf.lenses import FISHEYE
 from nerf.scenes import Problem, Scene, SceneError, Similarity, nerfstudio, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z
 from nerf.scenes.images import check_image, read_image, read_images
@@ -125,7 +127,7 @@ def test_blender_focal_length_is_that_of_the_angle(tmp_path):
 def test_nerfstudio_intrinsics_are_kept(tmp_path):
     scene = scenes.load(write_nerfstudio(tmp_path), "train")
     np.testing.assert_allclose(scene.cameras.K[0], [[8, 0, 4.5], [0, 8.5, 3], [0, 0, 1]])
-    np.testing.assert_allclose(scene.cameras.distortion[0], list(FOX.values()), rtol=1e-6)
+    np.testing.assert_allclose(scene.cameras.distortion[0], [*FOX.values(), 0, 0, 0, 0], rtol=1e-6)
     np.testing.assert_array_equal(scene.cameras.size, np.tile([8, 6], (14, 1)))
 
 
@@ -371,7 +373,40 @@ def test_digests_tell_scenes_apart(tmp_path):
     assert scene.digest() != scene.select(range(len(scene) - 1)).digest()
 
 
+def full_scene(**changes):
+    """A scene with everything that a scene can have."""
+    scene = synthetic.load(None, "train", size=4, views=3)
+    masks = [np.arange(16).reshape(4, 4) % (i + 2) > 0 for i in range(3)]
+    depths = [mask.astype(np.float32) for mask in masks]
+    points, colours = np.eye(3), np.eye(3, dtype=np.uint8)
+    known = dataclasses.replace(scene, masks=masks, depths=depths, points=points, point_colours=colours)
+    return dataclasses.replace(known, **changes)
+
+
+def test_everything_that_training_may_use_changes_the_digest():
+    scene = full_scene()
+    changes: list[dict] = [{name: None} for name in ("masks", "depths", "points", "point_colours")]
+    changes += [{"masks": scene.masks[::-1]}, {"depths": scene.depths[::-1]}, {"points": 2 * scene.points}]
+    changes += [{"point_colours": 2 * scene.point_colours}, {"images": [x.astype(np.uint16) for x in scene.images]}]
+    fisheye = dataclasses.replace(scene.cameras, model=np.full(3, FISHEYE, np.int32))
+    bent = dataclasses.replace(scene.cameras, distortion=scene.cameras.distortion + 1e-3)
+    changes += [{"cameras": fisheye}, {"cameras": bent}]
+    digests = {full_scene(**change).digest() for change in changes}
+    assert len(digests - {scene.digest()}) == len(changes)
+
+
+def test_a_scene_with_parts_that_do_not_fit_is_refused():
+    with pytest.raises(ValueError, match="as many images"):
+        full_scene(masks=full_scene().masks[:2])
+    with pytest.raises(ValueError, match="one type"):
+        full_scene(images=[image.astype(kind) for image, kind in zip(full_scene().images, "BHB", strict=True)])
+
+
 def test_select_keeps_views_together(tmp_path):
+    whole = full_scene()
+    two = whole.select([2, 0])
+    np.testing.assert_array_equal(two.masks, [whole.masks[2], whole.masks[0]])
+    np.testing.assert_array_equal(two.depths, [whole.depths[2], whole.depths[0]])
     scene = scenes.load(write_nerfstudio(tmp_path), "train")
     some = scene.select([3, 1])
     assert some.names == [scene.names[3], scene.names[1]] and len(some) == 2

@@ -5,9 +5,9 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from nerf.scenes.base import Problem, Scene, SceneError, Similarity
+from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
 
-__all__ = ["Problem", "Scene", "SceneError", "Similarity", "load"]
+__all__ = ["Problem", "Scene", "SceneError", "Similarity", "load", "to_unit"]
 
 SPLITS = ("train", "val", "test")
 

@@ -1,4 +1,4 @@
-"""What a scene is: posed 8-bit images in a normalised world, and the similarity that leads back to its file.
+"""What a scene is: posed images in a normalised world, and the similarity that leads back to its file.
 
 A scene format is one module in this package with two functions:
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
 
 from nerf.cameras import Cameras
 from nerf.errors import UserError
@@ -90,26 +90,36 @@ class Scene:
     """Posed images of one split.
 
     Attributes:
-      images: one (h, w, 3) or (h, w, 4) uint8 sRGB array a view; a fourth channel is straight alpha.
-        Sizes may differ, the number of channels does not.
+      images: one (h, w, 3) or (h, w, 4) sRGB array a view, as `to_unit` reads it: uint8, uint16 or float32; a fourth
+        channel is straight alpha. Sizes may differ, the number of channels and the type do not.
       cameras: one a view, in the normalised world (float32 numpy).
       names: one a view, unique, for reports and files.
       transform: the file's world to the normalised one; the same for every split of a scene.
       unbounded: whether matter may lie outside the normalised box [-1, 1]^3.
       notes: what the loader decided or left out, one line each, to be told to the user.
+      masks: one a view, True where its pixels may be learned from and are scored; None: everywhere.
+      depths: one a view, distance along the ray in units of the normalised world, 0 where not known; None: nowhere.
+      points: sparse points of the scene in the normalised world, where the file has any.
+      point_colours: their sRGB colours, where the file has any.
     """
 
-    images: Sequence[UInt8[np.ndarray, "_ _ c"]]
+    images: Sequence[Real[np.ndarray, "_ _ c"]]
     cameras: Cameras
     names: Sequence[str]
     transform: Similarity
     unbounded: bool
     notes: Sequence[str] = ()
+    masks: Sequence[Bool[np.ndarray, "_ _"]] | None = None
+    depths: Sequence[Float32[np.ndarray, "_ _"]] | None = None
+    points: Float[np.ndarray, "m 3"] | None = None
+    point_colours: UInt8[np.ndarray, "m 3"] | None = None
 
     def __post_init__(self):
-        lengths = {len(self.images), len(self.cameras), len(self.names)}
-        if len(lengths) != 1:
-            raise ValueError(f"a scene needs as many images as cameras and names, got {sorted(lengths)}")
+        each = [x for x in (self.images, self.cameras, self.names, self.masks, self.depths) if x is not None]
+        if len(lengths := {len(x) for x in each}) != 1:
+            raise ValueError(f"a scene needs as many images as cameras, names and so on, got {sorted(lengths)}")
+        if len(kinds := {str(image.dtype) for image in self.images}) > 1:
+            raise ValueError(f"a scene's images need one type, got {sorted(kinds)}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,13 +129,15 @@ class Scene:
         return all(image.shape[-1] == 4 for image in self.images)
 
     def digest(self) -> str:
-        """sha256 of pixels, cameras and names: equal if and only if training would see the same scene."""
+        """sha256 of all but the notes: equal if and only if training would see the same scene."""
         sha = hashlib.sha256(json.dumps([list(self.names), self.transform.to_json(), self.unbounded]).encode())
-        for image in self.images:
-            sha.update(str(image.shape).encode())
-            sha.update(np.ascontiguousarray(image).data)
-        for array in (self.cameras.c2w, self.cameras.K, self.cameras.distortion, self.cameras.size):
-            sha.update(np.ascontiguousarray(array).data)
+        cameras = [getattr(self.cameras, name) for name in ("c2w", "K", "distortion", "size", "model")]
+        given = {"cameras": cameras, "images": self.images, "masks": self.masks, "depths": self.depths}
+        given |= {name: None if (x := getattr(self, name)) is None else [x] for name in ("points", "point_colours")}
+        for name, arrays in given.items():
+            for array in map(np.asarray, arrays or ()):
+                sha.update(f"{name} {array.dtype} {array.shape}".encode())
+                sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
     def select(self, indices: Sequence[int]) -> "Scene":
@@ -135,7 +147,16 @@ class Scene:
             images=[self.images[i] for i in indices],
             cameras=self.cameras[np.asarray(indices, int)],
             names=[self.names[i] for i in indices],
+            masks=None if self.masks is None else [self.masks[i] for i in indices],
+            depths=None if self.depths is None else [self.depths[i] for i in indices],
         )
+
+
+def to_unit(values: Real[Array | np.ndarray, "*b"]) -> Float32[Array | np.ndarray, "*b"]:
+    """Colours and alpha as they are stored, in [0, 1]: integers by the largest of their type, float32 as it is."""
+    if values.dtype == np.float32:
+        return values
+    return values.astype(np.float32) / np.iinfo(values.dtype).max
 
 
 def every_nth(count: int, split: str, n: int) -> list[int]:

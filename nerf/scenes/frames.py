@@ -15,19 +15,27 @@ from typing import Any
 import numpy as np
 
 from nerf.cameras import Cameras, intrinsics
+from nerf.lenses import COEFFICIENTS, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, check_poses, focus_point, rotation_to_z
 from nerf.scenes.images import check_image, has_transparent_pixel, read_images
 
 MAX_JSON_BYTES = 200_000_000
 INTRINSICS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x")
-PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")  # all are cases of the first
+FLAT = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")  # all are cases of the first
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-    """One entry of a transforms file, checked: image path and size, pose in the file's world, intrinsics.
+    """One image of a scene, checked.
 
-    `transparent` is whether the image has an alpha channel.
+    Attributes:
+      name, path: of the image.
+      size: width and height of the image as it is stored.
+      c2w: in the file's world.
+      K: in pixels of that size; of an orthographic lens, its focal lengths are in pixels per unit of the file's world.
+      distortion: eight numbers, see `nerf.lenses`.
+      transparent: whether the image has an alpha channel.
+      model: a lens of `nerf.lenses`.
     """
 
     name: str
@@ -37,6 +45,7 @@ class Frame:
     K: np.ndarray
     distortion: np.ndarray
     transparent: bool = False
+    model: int = PERSPECTIVE
 
 
 def read_transforms(path: Path) -> dict[str, Any]:
@@ -79,6 +88,13 @@ def check_frames(
         frame, problems = _check_frame(entry, data, root, file, f"frames[{i}]", suffixes)
         found.extend(problems)
         frames.extend([frame] if frame else [])
+    return settle(frames, found, total, root, file, max_missing)
+
+
+def settle(
+    frames: list[Frame], found: Sequence[Problem], total: int, root: Path, file: str, max_missing: float
+) -> tuple[list[Frame], list[str]]:
+    """The whole frames among `total`, and notes on missing images; raises a SceneError for anything else `found`."""
     problems = list(dict.fromkeys(found))  # what is wrong for all frames is said once
     missing = [problem for problem in problems if problem.reason == "no such image"]
     uses = Counter(frame.path for frame in frames)
@@ -120,7 +136,7 @@ def _check_frame(
         report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", "camera-to-world, OpenGL axes")
     else:
         problems.extend(check_poses(matrix[None], file, [f"{key}.transform_matrix"]))
-    name, path = _locate(entry.get("file_path"), root, suffixes, report)
+    name, path = locate(entry.get("file_path"), root, suffixes, report)
     size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
     problems.extend([wrong] if wrong else [])
     if path is None or wrong:
@@ -131,7 +147,7 @@ def _check_frame(
     return Frame(name, path, size, matrix, K, distortion, transparent), problems
 
 
-def _locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str, Path | None]:
+def locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str, Path | None]:
     """An image's name, relative to the scene folder, and its file; None for one that may not be opened."""
     if not isinstance(name, str) or not name:
         report("file_path", "missing", "give the path of the image, relative to the scene folder")
@@ -179,7 +195,7 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
         value = _number(keys[key])
         if value is None or (value < 1e-6 and key not in ("cx", "cy")):
             report(key, f"{keys[key]!r} is not a positive number", "pixels, or radians for camera_angle_x")
-            return np.eye(3), np.zeros(4)
+            return np.eye(3), np.zeros(COEFFICIENTS)
         given[key] = value
     w, h = given.get("w", float(wide)), given.get("h", float(high))
     fx, fy = _focal(given, w)
@@ -189,15 +205,9 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
     distortion = [_number(keys.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2")]
     coefficients = [value or 0.0 for value in distortion]
     model = keys.get("camera_model", "OPENCV")
-    if abs(w / h * high / wide - 1) > 0.02:
-        report("w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image")
-    elif not fx:
+    if not fx:
         report("fl_x", "no focal length", "give fl_x in pixels or camera_angle_x in radians")
-    elif not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
-        report("fl_x", f"implausible focal length {fx:g}, {fy:g} for width {w:g}", "write it in pixels")
-    elif not np.all(np.abs(K[:2, 2] / size - 0.5) < 5):
-        report("cx", "implausible principal point", "write it in pixels from the top left corner")
-    elif model not in PERSPECTIVE:
+    elif model not in FLAT:
         report("camera_model", f"{model!r} is not supported", "undistort the images to OPENCV or PINHOLE")
     elif keys.get("is_fisheye"):
         report("is_fisheye", "fisheye lenses are not supported", "undistort the images to OPENCV or PINHOLE")
@@ -205,9 +215,31 @@ def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple
         report("k1", "distortion is not a number", "write k1, k2, p1, p2 of OpenCV's model")
     elif any(keys.get(key) for key in ("k3", "k4")):
         report("k3", "only k1, k2, p1, p2 are supported", "undistort the images")
-    elif not _one_to_one(K, size, coefficients):
+    else:
+        check_camera(K, size, (w, h), [*coefficients, 0.0, 0.0, 0.0, 0.0], report)
+    return K, np.array([*coefficients, 0.0, 0.0, 0.0, 0.0])
+
+
+def check_camera(
+    K: np.ndarray,
+    size: tuple[int, int],
+    declared: tuple[float, float],
+    distortion: Sequence[float],
+    report,
+    model: int = PERSPECTIVE,
+) -> None:
+    """Tell `report` what, if anything, is wrong with K for an image of `size`, which the file says is `declared`."""
+    wide, high = size
+    w, h = declared
+    if not min(w, h) > 0 or abs(w / h * high / wide - 1) > 0.02:
+        report("w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image")
+    elif model != ORTHOGRAPHIC and not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
+        focal = f"{K[0, 0]:g}, {K[1, 1]:g}"
+        report("fl_x", f"implausible focal length {focal} for width {wide}", "write it in pixels")
+    elif not np.all(np.abs(K[:2, 2] / size - 0.5) < 5):
+        report("cx", "implausible principal point", "write it in pixels from the top left corner")
+    elif not _one_to_one(K, size, distortion, model):
         report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
-    return K, np.array(coefficients)
 
 
 def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:
@@ -220,15 +252,22 @@ def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:
     return focal, focal
 
 
-def _one_to_one(K: np.ndarray, size: tuple[int, int], coefficients: Sequence[float]) -> bool:
+def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float], model: int) -> bool:
     """Whether every pixel comes from one direction: the distorted radius grows up to the corners'."""
-    k1, k2, p1, p2 = coefficients
+    if model not in (PERSPECTIVE, FISHEYE):
+        return True
     corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
     farthest = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
-    r = np.linspace(0.0, 3.0 * farthest, 512)
-    folded = np.cumsum(1 + 3 * k1 * r**2 + 5 * k2 * r**4 <= 0) > 0
-    reached = np.where(folded, 0.0, r * (1 + k1 * r**2 + k2 * r**4)).max()
-    return bool(reached > farthest and (abs(p1) + abs(p2)) * farthest < 0.1)
+    r = np.linspace(0.0, 3.0 * farthest if model == PERSPECTIVE else np.pi, 512)
+    if model == PERSPECTIVE:
+        k1, k2, p1, p2, k3, *below = distortion
+        bent = r * np.polyval([k3, k2, k1, 1.0], r**2) / np.maximum(np.polyval([*below[::-1], 1.0], r**2), 1e-9)
+        sideways = abs(p1) + abs(p2)
+    else:
+        bent = r * np.polyval([*distortion[3::-1], 1.0], r**2)
+        sideways = np.abs(distortion[4:]).sum()
+    growing = np.cumprod(np.diff(bent) > 0).astype(bool)
+    return bool(bent[1:][growing].max(initial=0.0) > farthest and sideways * farthest < 0.1)
 
 
 def is_bounded(frames: Sequence[Frame]) -> bool:
@@ -239,25 +278,45 @@ def is_bounded(frames: Sequence[Frame]) -> bool:
         return any(frame.transparent for frame in frames)
 
 
-def normalise(frames: Sequence[Frame], bounded: bool, level: bool) -> Similarity:
+def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np.ndarray | None = None) -> Similarity:
     """The similarity that puts what the cameras look at around the origin.
 
     Bounded scenes: the ball that every camera sees whole gets radius 1 / 1.05, so that an object that fits
-    into the pictures fits into the box [-1, 1]^3. Unbounded scenes: the farthest camera gets distance 1.
+    into the pictures fits into the box [-1, 1]^3. Unbounded scenes: the farthest camera gets distance 1, unless
+    `distances` (n,) from cameras to matter that they see, in the file's units, say that this is out of proportion, as
+    for a panorama: half of them stay within 4 and all but the nearest in a hundred beyond 0.2.
     `level` turns the mean of the cameras' up axes to +z.
     """
     c2w = np.stack([frame.c2w for frame in frames])
     focus = focus_point(c2w)
     distance = np.linalg.norm(c2w[:, :, 3] - focus, axis=-1)
     if bounded:
-        tangent = np.array([max(f.size[0] / f.K[0, 0], f.size[1] / f.K[1, 1]) / 2 for f in frames])
-        radius = 1.05 * float(np.median(distance * tangent))
+        radius = 1.05 * float(np.median([_reach(f, d) for f, d in zip(frames, distance, strict=True)]))
     else:
         radius = float(distance.max())
+        if distances is not None and len(distances):
+            radius = min(max(radius, float(np.median(distances)) / 4.0), float(np.quantile(distances, 0.01)) / 0.2)
     scale = 1.0 / radius if radius > 1e-9 else 1.0
     up = c2w[:, :, 1].mean(0)
     rotation = rotation_to_z(up) if level and np.linalg.norm(up) > 1e-3 else np.eye(3)
     return Similarity(scale, rotation, -scale * rotation @ focus)
+
+
+def _reach(frame: Frame, distance: float) -> float:
+    """Radius of what a camera sees at a distance across the longer side of its picture; at most the distance itself.
+
+    A fisheye lens or a panorama sees more than that, which says nothing of how large the scene is.
+    """
+    half = max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
+    if frame.model == ORTHOGRAPHIC:
+        return half
+    return distance * (half if frame.model == PERSPECTIVE else math.tan(min(half, math.pi / 4)))
+
+
+def reduction(frames: Sequence[Frame], max_side: int) -> list[int]:
+    """The integer factor of each frame that brings the largest under `max_side`; at least one pixel is left."""
+    factor = -(-max(max(frame.size) for frame in frames) // max_side)
+    return [min(factor, *frame.size) for frame in frames]
 
 
 def to_scene(
@@ -272,14 +331,12 @@ def to_scene(
 
     Images have an alpha channel if the scene is bounded.
     """
-    largest = max(max(frame.size) for frame in frames)
-    factor = -(-largest // max_side)
-    if factor > 1:
+    factors = reduction(frames, max_side)
+    if (factor := max(factors)) > 1:
         notes = [
             *notes,
             f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
         ]
-    factors = [min(factor, *frame.size) for frame in frames]  # at least one pixel is left
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
     if unbounded:
         images = [image[..., :3] for image in images]  # whatever alpha there is, it is opaque
@@ -287,10 +344,13 @@ def to_scene(
         raise SceneError([Problem(name, "", "wholly transparent", "remove it or its mask") for name in empty])
     K = np.stack([frame.K for frame in frames])
     K[:, :2] /= np.array(factors)[:, None, None]
+    for frame, k in zip(frames, K, strict=True):
+        k[:2, :2] /= transform.scale if frame.model == ORTHOGRAPHIC else 1.0
     cameras = Cameras(
         c2w=transform.poses(np.stack([frame.c2w for frame in frames])).astype(np.float32),
         K=K.astype(np.float32),
         distortion=np.stack([frame.distortion for frame in frames]).astype(np.float32),
         size=np.array([image.shape[1::-1] for image in images], np.int32),
+        model=np.array([frame.model for frame in frames], np.int32),
     )
     return Scene(images, cameras, [frame.name for frame in frames], transform, unbounded, notes)

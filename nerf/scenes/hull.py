@@ -3,23 +3,24 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene
 
 
 def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.ndarray, "n n n"]:
     """Cells of [-1, 1]^3 that no view sees as wholly transparent.
 
-    A cell stands if the square around its picture holds a pixel with alpha > 0, or leaves the image, in every view, so
-    that nothing visible is ever carved. Cells are subdivided from the `resolution`, halved while it is even and above
-    `coarsest`.
+    A cell stands if the square around its picture holds a pixel with alpha > 0, or a masked one, or leaves the image,
+    in every view, so that nothing visible is ever carved. Views through other lenses than OpenCV's polynomial carve
+    nothing. Cells are subdivided from the `resolution`, halved while it is even and above `coarsest`.
     """
-    tables = [_counts(image[..., 3] > 0) for image in scene.images]
+    tables = {view: _counts(_seen(scene, view)) for view in range(len(scene)) if _is_polynomial(scene, view)}
     n = resolution
     while n > coarsest and n % 2 == 0:
         n //= 2
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
     while True:
-        for view, table in enumerate(tables):
+        for view, table in tables.items():
             cells = cells[_may_hold(scene, view, table, (cells + 0.5) * (2.0 / n) - 1.0, np.sqrt(3.0) / n)]
         if n >= resolution:
             break
@@ -29,6 +30,18 @@ def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.nd
     hull = np.zeros((n, n, n), bool)
     hull[tuple(cells.T)] = True
     return hull
+
+
+def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
+    """Where a view may show matter: whatever its mask leaves out may."""
+    there = scene.images[view][..., 3] > 0
+    return there if scene.masks is None else there | ~scene.masks[view]
+
+
+def _is_polynomial(scene: Scene, view: int) -> bool:
+    """Whether a lens is perspective with k1 k2 p1 p2 k3 alone, whose stretch has a simple bound."""
+    cameras = scene.cameras
+    return bool(cameras.model[view] == PERSPECTIVE and not np.any(cameras.distortion[view, 5:]))
 
 
 def _counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h+1 w+1"]:
@@ -62,17 +75,17 @@ def _may_hold(
 def _distort(
     plane: Float[np.ndarray, "m 2"], rim: Float[np.ndarray, " m"], distortion: np.ndarray
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"]]:
-    """`nerf.cameras.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
+    """`nerf.lenses.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
 
     The lens may fold where that is 1 or more: points outside the picture then seem to be inside.
     """
-    k1, k2, p1, p2 = distortion.astype(np.float64)
+    k1, k2, p1, p2, k3 = distortion[:5].astype(np.float64)
     x, y = plane.T
     r2 = x * x + y * y
-    radial = 1.0 + r2 * (k1 + r2 * k2)
+    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
     bent = [
         x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
         y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
     ]
-    bend = 3.0 * abs(k1) * rim**2 + 5.0 * abs(k2) * rim**4 + 8.0 * (abs(p1) + abs(p2)) * rim
+    bend = 3.0 * abs(k1) * rim**2 + 5.0 * abs(k2) * rim**4 + 7.0 * abs(k3) * rim**6 + 8.0 * (abs(p1) + abs(p2)) * rim
     return np.stack(bent, -1), bend

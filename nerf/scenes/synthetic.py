@@ -74,7 +74,7 @@ def load(
     cameras = Cameras(
         c2w=c2w.astype(np.float32),
         K=np.tile(intrinsics(FOCAL * size, FOCAL * size, size / 2, size / 2), (views, 1, 1)).astype(np.float32),
-        distortion=np.zeros((views, 4), np.float32),
+        distortion=np.zeros((views, 8), np.float32),
         size=np.full((views, 2), size, np.int32),
     )
     images = [_rgba(*picture(np.broadcast_to(pose[:, 3], local.shape), local @ pose[:, :3].T)) for pose in c2w]
