@@ -269,10 +269,10 @@ def test_bad_lenses_are_refused_with_their_number(tmp_path, fault):
 
 def test_what_lies_around_the_circle_of_a_fisheye_is_masked(tmp_path):
     """A picture of a half sphere and more: at 3.14 radians the lens has seen everything."""
-    root = write_nerfstudio(tmp_path, size=(40, 40), train_filenames=["images/001.png"])
-    keys = {"camera_model": "OPENCV_FISHEYE", "fl_x": 6.0, "fl_y": 6.0, "cx": 20.0, "cy": 20.0, "w": 40, "h": 40}
-    edit(root, lambda data: data["frames"][1].update(keys, k1=0.0, k2=0.0, p1=0.0, p2=0.0))
-    (mask,) = scenes.load(root, "train").masks
+    lens = {"camera_model": "OPENCV_FISHEYE", "fl_x": 6.0, "fl_y": 6.0, "cx": 20.0, "cy": 20.0, "w": 40, "h": 40}
+    straight = dict.fromkeys(("k1", "k2", "p1", "p2"), 0.0)
+    names = {"train_filenames": ["images/001.png"]}
+    (mask,) = scenes.load(write_nerfstudio(tmp_path, size=(40, 40), **lens, **straight, **names), "train").masks
     y, x = np.mgrid[:40, :40] - 19.5
     np.testing.assert_array_equal(mask, np.hypot(x, y) < 6 * math.pi)
 
@@ -347,7 +347,7 @@ def depth_scene(root: Path, kind: str, **keys) -> None:
 
     One pixel is not known.
     """
-    write_nerfstudio(root, poses=[np.eye(3, 4)] * 2, **{"fl_x": 4.0, "fl_y": 4.0, **keys})
+    write_nerfstudio(root, poses=[np.eye(3, 4)] * 2, **{"fl_x": 6.0, "fl_y": 6.0, **keys})
     depth = np.full((6, 8), 2.0)
     depth[1, 2] = 0.0
     if kind == "png":
@@ -375,7 +375,7 @@ def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, 
     ends = np.asarray(rays.origins + scene.depths[1].reshape(-1, 1) * rays.directions, np.float64)
     wall = scene.transform.points_back(ends)[known.ravel()]
     np.testing.assert_allclose(wall[:, 2], -2.0, atol=1e-5)
-    assert np.ptp(wall[:, 0]) > 3.0
+    assert np.ptp(wall[:, 0]) > 2.0
 
 
 def test_the_unit_of_depth_is_the_file_s(tmp_path):

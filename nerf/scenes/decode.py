@@ -17,7 +17,6 @@ from PIL import Image, UnidentifiedImageError
 from nerf.scenes.base import Problem, to_unit
 
 MAX_PIXELS = 80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
-MAX_CHANNELS = 64  # of an EXR file
 # Others are not tried: Pillow would run Ghostscript for an EPS file, and cuts a 16-bit TIFF to 8 bits.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 DEPTHS = ("Z", "V", "Y", "DEPTH", "R")  # channels of an EXR file that may hold depth, the likeliest first
@@ -87,8 +86,8 @@ def read_header(path: Path) -> Header:
                 return Header(image.size, is_transparent(image), np.uint8)
     with _deep(path) as image:
         spec = image.spec()
-        if spec.deep or spec.depth > 1 or spec.nchannels > MAX_CHANNELS:
-            raise ValueError("not a flat picture")
+        if spec.deep or spec.depth > 1 or spec.width * spec.height * spec.nchannels > 4 * MAX_PIXELS:
+            raise ValueError("not a flat picture, or too many channels")
         names = [name.upper() for name in spec.channelnames]
         return Header((spec.width, spec.height), "A" in names, np.float32 if is_exr(path) else np.uint16)
 

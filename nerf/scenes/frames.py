@@ -220,27 +220,35 @@ def to_scene(
             f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
         ]
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
-    sizes = [frame.size for frame in frames]
-    masks = read_masks([frame.mask for frame in frames], root, factors, sizes)
+    names, sizes = [frame.name for frame in frames], [frame.size for frame in frames]
     if unbounded:
         images = [image[..., :3] for image in images]  # whatever alpha there is, it is opaque
-    elif empty := [frame.name for frame, image in zip(frames, images, strict=True) if not image[..., 3].any()]:
-        raise SceneError([Problem(name, "", "wholly transparent", "remove it or its mask") for name in empty])
-    if empty := [frame.name for frame, mask in zip(frames, masks or (), strict=False) if not mask.any()]:
-        raise SceneError([Problem(name, "", "masked all over", "remove it or its mask") for name in empty])
+    else:
+        _refuse_empty(names, [image[..., 3] for image in images], "wholly transparent")
+    cameras = _cameras(frames, transform, factors)
+    masks = _with_circles(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
+    _refuse_empty(names, masks or (), "masked all over")
+    units = [frame.depth_unit * transform.scale for frame in frames]
+    depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units)
+    return Scene(images, cameras, names, transform, unbounded, notes, masks, depths)
+
+
+def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str) -> None:
+    """Raise a SceneError that lists the views of which nothing is left."""
+    if empty := [name for name, part in zip(names, parts, strict=False) if not part.any()]:
+        raise SceneError([Problem(name, "", reason, "remove it or its mask") for name in empty])
+
+
+def _cameras(frames: Sequence[Frame], transform: Similarity, factors: Sequence[int]) -> Cameras:
+    """Of the reduced images, in the normalised world."""
     K = np.stack([frame.K for frame in frames])
     K[:, :2] /= np.array(factors)[:, None, None]
-    for frame, k in zip(frames, K, strict=True):
-        k[:2, :2] /= transform.scale if frame.model == ORTHOGRAPHIC else 1.0
-    cameras = Cameras(
+    model = np.array([frame.model for frame in frames], np.int32)
+    K[model == ORTHOGRAPHIC, :2, :2] /= transform.scale  # pixels per unit
+    return Cameras(
         c2w=transform.poses(np.stack([frame.c2w for frame in frames])).astype(np.float32),
         K=K.astype(np.float32),
         distortion=np.stack([frame.distortion for frame in frames]).astype(np.float32),
-        size=np.array([image.shape[1::-1] for image in images], np.int32),
-        model=np.array([frame.model for frame in frames], np.int32),
+        size=np.array([[side // n for side in frame.size] for frame, n in zip(frames, factors, strict=True)], np.int32),
+        model=model,
     )
-    units = [frame.depth_unit * transform.scale for frame in frames]
-    depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units)
-    masks = _with_circles(masks, cameras)
-    names = [frame.name for frame in frames]
-    return Scene(images, cameras, names, transform, unbounded, notes, masks, depths)
