@@ -6,6 +6,7 @@ Pixel coordinates are (x, y) from the top left corner of the image, so that the 
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -136,3 +137,39 @@ def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array
     pixels = plane * _focal(cameras) + cameras.K[..., :2, 2]
     inside = jnp.all((pixels >= 0) & (pixels <= cameras.size), axis=-1)
     return pixels, seen & inside
+
+
+def axis_cosines(camera: Cameras) -> Float[np.ndarray, "h w"]:
+    """Cosines of the angles between the rays of all pixels and the optical axis, of one camera (no leading axes)."""
+    return _each_pixel(_cosine, camera)
+
+
+def seen_pixels(camera: Cameras) -> Bool[np.ndarray, "h w"]:
+    """Which pixels of one camera come from a direction: not those around the circle of a fisheye's picture."""
+    return _each_pixel(_comes_back, camera)
+
+
+def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) -> np.ndarray:
+    """One number for every pixel of a camera; images of many sizes share few compiled functions."""
+    width, height = (int(n) for n in camera.size)
+    chunk = min(2 ** (width * height).bit_length(), 2**16)
+    camera = jax.tree.map(jnp.asarray, camera)
+    parts = [_chunk_of_pixels(function, chunk, camera, start) for start in range(0, width * height, chunk)]
+    return np.concatenate(jax.device_get(parts))[: width * height].reshape(height, width)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _chunk_of_pixels(function, chunk: int, camera: Cameras, start: Int[Array, ""]) -> Array:
+    index = start + jnp.arange(chunk)
+    pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
+    return function(jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera), pixels)
+
+
+def _cosine(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Float[Array, "*b"]:
+    return -(pixels_to_rays(cameras, pixels).directions * cameras.c2w[..., 2]).sum(-1)
+
+
+def _comes_back(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Bool[Array, "*b"]:
+    rays = pixels_to_rays(cameras, pixels)
+    back, seen = project(cameras, rays.origins + rays.directions)
+    return seen & (jnp.abs(back - pixels).max(-1) < 0.5)

@@ -9,6 +9,7 @@ Contract. A lens has two functions of `*b` leading axes, and 8 distortion number
 everywhere: its rays begin in the plane itself. All functions are finite with finite gradients everywhere.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -86,17 +87,25 @@ def distort_fisheye(
 
 
 def undistort(
-    distorted: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"], iterations: int = 8, forward: Callable = distort
+    distorted: Float[Array, "*b 2"],
+    distortion: Float[Array, "*b 8"],
+    iterations: int = 8,
+    forward: Callable = distort,
+    limit: float = jnp.inf,
 ) -> Float[Array, "*b 2"]:
-    """The inverse of `forward` by Newton's method, quadratic wherever the distortion is one-to-one."""
+    """The inverse of `forward` by Newton's method, quadratic wherever the distortion is one-to-one.
+
+    Elsewhere there is none: the result, held within `limit` of the axis, means nothing.
+    """
 
     def newton(xy, _):
         value, jacobian = forward(xy, distortion)
         (a, b), (c, d) = (jnp.moveaxis(row, -1, 0) for row in jnp.moveaxis(jacobian, -2, 0))
         ex, ey = jnp.moveaxis(value - distorted, -1, 0)
         determinant = a * d - b * c
+        determinant = jnp.where(jnp.abs(determinant) < 1e-6, 1e-6, determinant)
         step = jnp.stack([d * ex - b * ey, a * ey - c * ex], -1) / determinant[..., None]
-        return xy - step, None
+        return jnp.clip(xy - step, -limit, limit), None
 
     return jax.lax.scan(newton, distorted, length=iterations)[0]
 
@@ -129,7 +138,7 @@ def _length(x: Float[Array, "*b"], y: Float[Array, "*b"]) -> tuple[Float[Array, 
 
 
 def _fisheye_direction(plane, distortion):
-    x, y = jnp.moveaxis(undistort(plane, distortion, forward=distort_fisheye), -1, 0)
+    x, y = jnp.moveaxis(undistort(plane, distortion, forward=distort_fisheye, limit=2.0 * math.pi), -1, 0)
     theta, tiny = _length(x, y)
     sinc = jnp.where(tiny, 1.0, jnp.sin(theta) / theta)
     return jnp.stack([x * sinc, -y * sinc, -jnp.where(tiny, 1.0, jnp.cos(theta))], -1)

@@ -16,10 +16,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 NUMBERS = [0, -1, 1, 2, 1e-300, 5e-324, 1e300, -1e300, 1e11, 10**400, 0.7, 3.2, math.nan, math.inf, -math.inf]
-TEXTS = ["", ".", "..", "/", "images", "images/000.png", "a\0b", "\ud800", "x" * 5000, "./train/r_1", "~", "\n", "é"]
+TEXTS = [
+    "",
+    ".",
+    "..",
+    "/",
+    "images",
+    "OPENCV_FISHEYE",
+    "equirectangular",
+    "ORTHOGRAPHIC",
+    "mask.png",
+    "depth.npy",
+    "images/000.png",
+    "a\0b",
+    "\ud800",
+    "x" * 5000,
+    "./train/r_1",
+    "~",
+    "\n",
+    "é",
+]
 LEAVES = [*NUMBERS, *TEXTS, None, True, False]
 KEYS = [
-    *("camera_angle_x", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2", "k3", "camera_model"),
+    *("camera_angle_x", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2", "k3", "k4", "k6", "camera_model"),
+    *("is_fisheye", "mask_path", "depth_file_path", "depth_unit_scale_factor", "ply_file_path", "applied_transform"),
     *("file_path", "transform_matrix", "train_filenames", "val_filenames", "test_filenames", "frames", "", "é"),
 ]
 

@@ -486,8 +486,7 @@ BAD_IMAGES = {
     "truncated jpeg": (lambda: truncated("JPEG"), "cannot be decoded"),
     "text": (lambda: b"this is no image\n" * 20, "not a readable image"),
     "header only": (lambda: b"\x89PNG\r\n\x1a\n", "not a readable image"),
-    "16-bit grey": (lambda: png16(False), "more than 8 bits"),
-    "16-bit colour": (lambda: png16(True), "more than 8 bits"),
+    "16-bit colour, truncated": (lambda: png16(True)[:-40], "cannot be decoded"),
     "bomb": (big_header, "implausibly many pixels"),
     "postscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n", "not a readable image"),
     "tiff": (lambda: encoded(Image.fromarray(noise(8, 6, 3)), format="TIFF"), "not a readable image"),
@@ -557,9 +556,6 @@ BAD_FRAMES = {
     "tiny focal": (lambda f: f.update(fl_x=1e-5), "implausible"),
     "huge focal": (lambda f: f.update(fl_x=1e9), "implausible"),
     "far principal point": (lambda f: f.update(cx=1e6), "principal point"),
-    "fisheye": (lambda f: f.update(camera_model="OPENCV_FISHEYE"), "camera_model"),
-    "instant-ngp fisheye": (lambda f: f.update(is_fisheye=True), "is_fisheye"),
-    "k3": (lambda f: f.update(k3=0.1), "k3"),
     "text distortion": (lambda f: f.update(k1="0"), "k1"),
     "folding distortion": (lambda f: f.update(k1=-3.0), "folds"),
     "other shape": (lambda f: f.update(w=80, h=80), "80x80"),
@@ -829,6 +825,10 @@ def folder(request, tmp_path_factory):
         return root, "transforms_train.json"
     names = ["images/000.png", "images/001.png"]
     write_nerfstudio(root, poses=ring(2), size=(4, 3), train_filenames=names, test_filenames=names[:1])
+    save(root / "mask.png", noise(4, 3, 1)[..., 0])
+    np.save(root / "depth.npy", np.ones((3, 4)))
+    more = {"mask_path": "mask.png", "depth_file_path": "depth.npy", "camera_model": "OPENCV_FISHEYE"}
+    edit(root, lambda data: data["frames"][1].update(more))
     return root, "transforms.json"
 
 

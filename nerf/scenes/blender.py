@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nerf.scenes.base import Problem, Scene, SceneError, every_nth
-from nerf.scenes.frames import Frame, check_frames, is_bounded, normalise, read_transforms, to_scene
+from nerf.scenes.frames import Frame, is_bounded, normalise, to_scene
+from nerf.scenes.transforms import check_frames, read_transforms
 
 SUFFIXES = (".png", ".jpg", ".jpeg", "")
 

@@ -1,27 +1,22 @@
-"""What Blender's and nerfstudio's `transforms*.json` share: frames with a pose, an image and intrinsics.
+"""Posed images of whatever format, checked one by one, and the scene they make.
 
 Matrices are camera-to-world with OpenGL axes, as everywhere in this package.
 """
 
 import dataclasses
-import json
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nerf.cameras import Cameras, intrinsics
-from nerf.lenses import COEFFICIENTS, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes.base import Problem, Scene, SceneError, Similarity, check_poses, focus_point, rotation_to_z
-from nerf.scenes.images import check_image, has_transparent_pixel, read_images
-
-MAX_JSON_BYTES = 200_000_000
-INTRINSICS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x")
-FLAT = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")  # all are cases of the first
+from nerf.cameras import Cameras, seen_pixels
+from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.scenes.base import Problem, Scene, SceneError, Similarity, focus_point, rotation_to_z
+from nerf.scenes.images import has_transparent_pixel, read_depths, read_images, read_masks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +31,8 @@ class Frame:
       distortion: eight numbers, see `nerf.lenses`.
       transparent: whether the image has an alpha channel.
       model: a lens of `nerf.lenses`.
+      mask: file of the size of the image, dark where nothing may be learned or scored; see `read_masks`.
+      depth: file of depth, see `read_depths`, and how many units of the file's world one in it is.
     """
 
     name: str
@@ -46,49 +43,9 @@ class Frame:
     distortion: np.ndarray
     transparent: bool = False
     model: int = PERSPECTIVE
-
-
-def read_transforms(path: Path) -> dict[str, Any]:
-    """The JSON object in a transforms file, with its `frames`. Raises SceneError for anything else."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
-        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_duplicates)
-    except OSError as error:
-        raise SceneError([Problem(path.name, "", error.strerror or str(error), "check the scene folder")]) from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, SceneError):
-            raise
-        raise SceneError([Problem(path.name, "", f"not valid JSON ({error})", "export it again")]) from error
-    frames = data.get("frames") if isinstance(data, dict) else None
-    if not isinstance(frames, list) or not frames:
-        raise SceneError([Problem(path.name, "frames", "no list of frames", "each frame: file_path, transform_matrix")])
-    return data
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"duplicate key {key!r}")
-    return data
-
-
-def check_frames(
-    data: Mapping[str, Any], root: Path, file: str, max_missing: float = 0.0, suffixes: Sequence[str] = ("",)
-) -> tuple[list[Frame], list[str]]:
-    """All frames of a transforms file in its order, and notes; raises a SceneError that lists every problem.
-
-    Listed images that do not exist are left out with a note if they are at most the fraction `max_missing`.
-    """
-    total = len(data["frames"])
-    found: list[Problem] = []
-    frames: list[Frame] = []
-    for i, entry in enumerate(data["frames"]):
-        frame, problems = _check_frame(entry, data, root, file, f"frames[{i}]", suffixes)
-        found.extend(problems)
-        frames.extend([frame] if frame else [])
-    return settle(frames, found, total, root, file, max_missing)
+    mask: Path | None = None
+    depth: Path | None = None
+    depth_unit: float = 1.0
 
 
 def settle(
@@ -119,38 +76,13 @@ def _undecodable(frames: Sequence[Frame], root: Path) -> list[Problem]:
     return []
 
 
-def _check_frame(
-    entry: Any, data: Mapping[str, Any], root: Path, file: str, key: str, suffixes: Sequence[str]
-) -> tuple[Frame | None, list[Problem]]:
-    """One entry as a Frame, or everything that is wrong with it."""
-    if not isinstance(entry, dict):
-        return None, [Problem(file, key, "not an object", "each frame: file_path, transform_matrix")]
-    problems: list[Problem] = []
+def locate(name: Any, root: Path, suffixes: Sequence[str], report, key: str = "file_path") -> tuple[str, Path | None]:
+    """A file's name, relative to the scene folder, and the file; None for one that may not be opened.
 
-    def report(where: str, reason: str, mend: str):
-        own = where in entry or where in ("file_path", "transform_matrix")
-        problems.append(Problem(file, f"{key}.{where}" if own else where, reason, mend))
-
-    matrix = _matrix(entry.get("transform_matrix"))
-    if matrix is None:
-        report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", "camera-to-world, OpenGL axes")
-    else:
-        problems.extend(check_poses(matrix[None], file, [f"{key}.transform_matrix"]))
-    name, path = locate(entry.get("file_path"), root, suffixes, report)
-    size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
-    problems.extend([wrong] if wrong else [])
-    if path is None or wrong:
-        return None, problems
-    K, distortion = _intrinsics({**data, **entry}, size, report)
-    if problems or matrix is None:
-        return None, problems
-    return Frame(name, path, size, matrix, K, distortion, transparent), problems
-
-
-def locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str, Path | None]:
-    """An image's name, relative to the scene folder, and its file; None for one that may not be opened."""
+    `report` is told what is wrong with the entry `key` of a frame.
+    """
     if not isinstance(name, str) or not name:
-        report("file_path", "missing", "give the path of the image, relative to the scene folder")
+        report(key, "missing", "give its path, relative to the scene folder")
         return "", None
     try:
         relative = Path(os.path.relpath(root / name, root))
@@ -158,66 +90,12 @@ def locate(name: Any, root: Path, suffixes: Sequence[str], report) -> tuple[str,
         path = next((file for file in files if file.is_file()), files[0])
         inside = ".." not in relative.parts and path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a lone surrogate, a loop of links
-        report("file_path", f"{name!r} cannot be a file ({error})", "correct the path")
+        report(key, f"{name!r} cannot be a file ({error})", "correct the path")
         return name, None
     if not inside:
-        report("file_path", f"{name!r} lies outside the scene folder", "move the image into the folder")
+        report(key, f"{name!r} lies outside the scene folder", "move the file into the folder")
         return name, None
     return relative.as_posix(), path
-
-
-def _number(value: Any) -> float | None:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
-    return float(value) if ok else None
-
-
-def _matrix(value: Any) -> np.ndarray | None:
-    """The upper 3x4 part of a matrix in JSON; None for anything else or a last row that is not 0 0 0 1."""
-    if not isinstance(value, list) or len(value) not in (3, 4):
-        return None
-    if not all(isinstance(row, list) and len(row) == 4 for row in value):
-        return None
-    if any(not isinstance(x, int | float) or isinstance(x, bool) or abs(x) > 1e12 for row in value for x in row):
-        return None
-    matrix = np.array(value, np.float64)
-    rigid = np.allclose(matrix[3:], [0.0, 0.0, 0.0, 1.0], atol=1e-3, equal_nan=True)
-    return matrix[:3] if rigid else None
-
-
-def _intrinsics(keys: Mapping[str, Any], size: tuple[int, int], report) -> tuple[np.ndarray, np.ndarray]:
-    """K in pixels of the image as stored, and OpenCV distortion; scaled if the file speaks of another size.
-
-    What is wrong goes to `report`; then the result means nothing.
-    """
-    wide, high = size
-    given: dict[str, float] = {}
-    for key in (key for key in INTRINSICS if key in keys):
-        value = _number(keys[key])
-        if value is None or (value < 1e-6 and key not in ("cx", "cy")):
-            report(key, f"{keys[key]!r} is not a positive number", "pixels, or radians for camera_angle_x")
-            return np.eye(3), np.zeros(COEFFICIENTS)
-        given[key] = value
-    w, h = given.get("w", float(wide)), given.get("h", float(high))
-    fx, fy = _focal(given, w)
-    K = np.diag(np.array([wide / w, high / h, 1.0])) @ intrinsics(
-        fx, fy, given.get("cx", w / 2), given.get("cy", h / 2)
-    )
-    distortion = [_number(keys.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2")]
-    coefficients = [value or 0.0 for value in distortion]
-    model = keys.get("camera_model", "OPENCV")
-    if not fx:
-        report("fl_x", "no focal length", "give fl_x in pixels or camera_angle_x in radians")
-    elif model not in FLAT:
-        report("camera_model", f"{model!r} is not supported", "undistort the images to OPENCV or PINHOLE")
-    elif keys.get("is_fisheye"):
-        report("is_fisheye", "fisheye lenses are not supported", "undistort the images to OPENCV or PINHOLE")
-    elif None in distortion:
-        report("k1", "distortion is not a number", "write k1, k2, p1, p2 of OpenCV's model")
-    elif any(keys.get(key) for key in ("k3", "k4")):
-        report("k3", "only k1, k2, p1, p2 are supported", "undistort the images")
-    else:
-        check_camera(K, size, (w, h), [*coefficients, 0.0, 0.0, 0.0, 0.0], report)
-    return K, np.array([*coefficients, 0.0, 0.0, 0.0, 0.0])
 
 
 def check_camera(
@@ -242,22 +120,17 @@ def check_camera(
         report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
 
 
-def _focal(given: Mapping[str, float], w: float) -> tuple[float, float]:
-    """fx and fy in pixels of an image `w` wide; zeros where the file has no focal length."""
-    if "fl_x" in given or "fl_y" in given:
-        fx = given.get("fl_x", given.get("fl_y", 0.0))
-        return fx, given.get("fl_y", fx)
-    angle = given.get("camera_angle_x", math.pi)
-    focal = 0.5 * w / math.tan(0.5 * angle) if angle < math.pi else 0.0
-    return focal, focal
-
-
 def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float], model: int) -> bool:
-    """Whether every pixel comes from one direction: the distorted radius grows up to the corners'."""
+    """Whether every pixel comes from one direction: the distorted radius grows up to the corners'.
+
+    Of a fisheye lens, whose picture may be a circle, only up to the nearest side.
+    """
     if model not in (PERSPECTIVE, FISHEYE):
         return True
     corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
     farthest = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
+    if model == FISHEYE:
+        farthest = (np.array(size) / np.diag(K)[:2]).min() / 2
     r = np.linspace(0.0, 3.0 * farthest if model == PERSPECTIVE else np.pi, 512)
     if model == PERSPECTIVE:
         k1, k2, p1, p2, k3, *below = distortion
@@ -313,6 +186,15 @@ def _reach(frame: Frame, distance: float) -> float:
     return distance * (half if frame.model == PERSPECTIVE else math.tan(min(half, math.pi / 4)))
 
 
+def _with_circles(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
+    """The masks without what no direction leads to, beyond the circle in which a fisheye lens sees."""
+    circles = {i: seen_pixels(cameras[i]) for i in np.flatnonzero(cameras.model == FISHEYE)}
+    if masks is None and all(circle.all() for circle in circles.values()):
+        return None
+    masks = masks or [np.ones((h, w), bool) for w, h in cameras.size]
+    return [mask & circles[i] if i in circles else mask for i, mask in enumerate(masks)]
+
+
 def reduction(frames: Sequence[Frame], max_side: int) -> list[int]:
     """The integer factor of each frame that brings the largest under `max_side`; at least one pixel is left."""
     factor = -(-max(max(frame.size) for frame in frames) // max_side)
@@ -338,19 +220,35 @@ def to_scene(
             f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
         ]
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
+    names, sizes = [frame.name for frame in frames], [frame.size for frame in frames]
     if unbounded:
         images = [image[..., :3] for image in images]  # whatever alpha there is, it is opaque
-    elif empty := [frame.name for frame, image in zip(frames, images, strict=True) if not image[..., 3].any()]:
-        raise SceneError([Problem(name, "", "wholly transparent", "remove it or its mask") for name in empty])
+    else:
+        _refuse_empty(names, [image[..., 3] for image in images], "wholly transparent")
+    cameras = _cameras(frames, transform, factors)
+    masks = _with_circles(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
+    _refuse_empty(names, masks or (), "masked all over")
+    units = [frame.depth_unit * transform.scale for frame in frames]
+    depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units)
+    return Scene(images, cameras, names, transform, unbounded, notes, masks, depths)
+
+
+def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str) -> None:
+    """Raise a SceneError that lists the views of which nothing is left."""
+    if empty := [name for name, part in zip(names, parts, strict=False) if not part.any()]:
+        raise SceneError([Problem(name, "", reason, "remove it or its mask") for name in empty])
+
+
+def _cameras(frames: Sequence[Frame], transform: Similarity, factors: Sequence[int]) -> Cameras:
+    """Of the reduced images, in the normalised world."""
     K = np.stack([frame.K for frame in frames])
     K[:, :2] /= np.array(factors)[:, None, None]
-    for frame, k in zip(frames, K, strict=True):
-        k[:2, :2] /= transform.scale if frame.model == ORTHOGRAPHIC else 1.0
-    cameras = Cameras(
+    model = np.array([frame.model for frame in frames], np.int32)
+    K[model == ORTHOGRAPHIC, :2, :2] /= transform.scale  # pixels per unit
+    return Cameras(
         c2w=transform.poses(np.stack([frame.c2w for frame in frames])).astype(np.float32),
         K=K.astype(np.float32),
         distortion=np.stack([frame.distortion for frame in frames]).astype(np.float32),
-        size=np.array([image.shape[1::-1] for image in images], np.int32),
-        model=np.array([frame.model for frame in frames], np.int32),
+        size=np.array([[side // n for side in frame.size] for frame, n in zip(frames, factors, strict=True)], np.int32),
+        model=model,
     )
-    return Scene(images, cameras, [frame.name for frame in frames], transform, unbounded, notes)

@@ -1,13 +1,24 @@
-"""The nerfstudio / instant-ngp format: one `transforms.json`, OpenCV intrinsics, global or per frame."""
+"""The nerfstudio / instant-ngp format: one `transforms.json`.
 
+What the file says holds for all frames, or for the one that says it: lens (`camera_model`, or `is_fisheye`), its size
+(`w h fl_x fl_y cx cy`, or `camera_angle_x`) and distortion (`k1` ... `k6 p1 p2`), so that cameras may be mixed. A frame
+may have a `mask_path` (black is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy, times the
+file's `depth_unit_scale_factor`, by default 0.001, along the optical axis for perspective lenses, else along the ray).
+`ply_file_path` names sparse points. `applied_transform` is in the poses and in the points already, so that the file's
+world, in which everything leaves this program, is the one after it.
+"""
+
+import dataclasses
 import posixpath
 from pathlib import Path
 from typing import Any
 
 from nerf.scenes.base import Problem, Scene, SceneError, every_nth
-from nerf.scenes.frames import Frame, check_frames, is_bounded, normalise, read_transforms, to_scene
+from nerf.scenes.frames import Frame, is_bounded, locate, normalise, to_scene
+from nerf.scenes.ply import read_points
+from nerf.scenes.transforms import check_frames, read_transforms
 
-FILE = "transforms.json"
+FILE, KEY = "transforms.json", "ply_file_path"
 
 
 def recognise(root: Path) -> bool:
@@ -43,7 +54,22 @@ def load(
     if not splits[split]:
         raise SceneError([Problem(FILE, f"{split}_filenames", f"no view in split '{split}'", "add images to it")])
     transform = normalise(frames, bounded, level=True)
-    return to_scene(splits[split], transform, root, max_side, not bounded, notes)
+    scene = to_scene(splits[split], transform, root, max_side, not bounded, notes)
+    return _with_points(scene, data, root)
+
+
+def _with_points(scene: Scene, data: dict[str, Any], root: Path) -> Scene:
+    """The scene with the sparse points that the file names, if it does."""
+    if not data.get("ply_file_path"):
+        return scene
+    problems: list[Problem] = []
+    name, path = locate(data["ply_file_path"], root, ("",), lambda *what: problems.append(Problem(FILE, *what)), KEY)
+    if path is None:
+        raise SceneError(problems)
+    if not path.is_file():
+        return dataclasses.replace(scene, notes=[*scene.notes, f"{FILE}: {KEY}: {name} does not exist, left out"])
+    points, colours = read_points(path, name)
+    return dataclasses.replace(scene, points=scene.transform.points(points), point_colours=colours)
 
 
 def _splits(frames: list[Frame], data: dict[str, Any], every: int) -> dict[str, list[Frame]]:

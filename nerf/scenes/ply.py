@@ -1,0 +1,72 @@
+"""Points of a PLY file: its first element `vertex` with x, y, z and perhaps red, green, blue, in text or binary."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerf.scenes.base import Problem, SceneError
+
+MAX_HEADER = 65_536  # bytes
+ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
+}
+
+
+def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8[np.ndarray, "m 3"] | None]:
+    """Positions that are finite, and their sRGB colours if they have 8-bit ones. Raises SceneError."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(MAX_HEADER)
+        order, count, fields, start = _parse(header)
+        table = _table(path, order, count, fields, start)
+        points = np.stack([table[name] for name in "xyz"], -1).astype(np.float64)
+        colours = None
+        if all(dict(fields).get(name) == "u1" for name in ("red", "green", "blue")):
+            colours = np.stack([table[name] for name in ("red", "green", "blue")], -1)
+    except OSError as error:
+        raise SceneError([Problem(shown, "", error.strerror or str(error), "remove its entry")]) from error
+    except (ValueError, OverflowError) as error:
+        raise SceneError([Problem(shown, "", f"no PLY file of points ({error})", "export it again")]) from error
+    there = (np.abs(points) < 1e12).all(-1)  # False for NaN too
+    return points[there], None if colours is None else colours[there]
+
+
+def _parse(header: bytes) -> tuple[str, int, list[tuple[str, str]], int]:
+    """Order of bytes ("" for text), number of vertices, name and type of their numbers, where the data begins."""
+    end = header.find(b"end_header")
+    newline = header.find(b"\n", end)
+    if not header.startswith(b"ply") or end < 0 or newline < 0:
+        raise ValueError("no header")
+    lines = [line.split() for line in header[:end].decode("ascii", "replace").splitlines()]
+    kind = next((line[1] for line in lines if line[:1] == ["format"] and len(line) > 1), "none")
+    elements = [i for i, line in enumerate(lines) if line[:1] == ["element"]]
+    if kind not in ORDERS or not elements or lines[elements[0]][1:2] != ["vertex"] or len(lines[elements[0]]) != 3:
+        raise ValueError(f"format {kind}, first element not 'vertex'")
+    stop = elements[1] if len(elements) > 1 else len(lines)
+    properties = [line[1:] for line in lines[elements[0] : stop] if line[:1] == ["property"]]
+    if not all(len(p) == 2 and p[0] in TYPES for p in properties):
+        raise ValueError("a vertex has a list, or a number of unknown type")
+    fields = [(name, TYPES[kind]) for kind, name in properties]
+    if len({name for name, _ in fields}) < len(fields) or not {"x", "y", "z"} <= {name for name, _ in fields}:
+        raise ValueError("a vertex needs x, y and z, each once")
+    return ORDERS[kind], int(lines[elements[0]][2]), fields, newline + 1
+
+
+def _table(path: Path, order: str, count: int, fields: list[tuple[str, str]], start: int) -> np.ndarray:
+    """The vertices as a structured array; nothing is allocated that the file is too short for."""
+    kind = np.dtype([(name, order + of) for name, of in fields])
+    smallest = kind.itemsize if order else 2 * len(fields)
+    if count < 0 or start + count * smallest > path.stat().st_size + 1:
+        raise ValueError(f"too short for {count} vertices")
+    if order:
+        return np.fromfile(path, kind, count, offset=start)
+    with path.open(encoding="ascii", errors="replace") as file:
+        file.seek(start)
+        rows = np.loadtxt(file, np.float64, max_rows=count, ndmin=2) if count else np.zeros((0, len(fields)))
+    if rows.shape != (count, len(fields)):
+        raise ValueError(f"{count} vertices of {len(fields)} numbers expected")
+    return np.array([tuple(row) for row in rows], kind)
