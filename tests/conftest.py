@@ -4,6 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
+# Tests that run side by side have a core each, with all that they start: threads of theirs would only wait for another.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
 # Before JAX is imported, and for the processes that tests start: what one test compiled, the next finds.
 _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
