@@ -175,6 +175,7 @@ class Run:
 
     def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
         """Write results.json and return what it holds."""
+        loaded = loaded_files()
         results = {
             **scores["mean"],
             **facts,
@@ -182,7 +183,7 @@ class Run:
             "protocol": {**scores["protocol"], **self.protocol},
             "seconds_per_frame": scores["seconds_per_frame"],
             "peak_memory": peak_memory(),
-            "code": {file: digest for file, digest in self.code.items() if file in loaded_files()},
+            "code": {file: digest for file, digest in self.code.items() if file in loaded},
             **environment(),
         }
         write_json(self.folder / "results.json", results)
