@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nerf.rendering import Dense, Packed, VolumeDensity, composite, weights_from_tau
 
 BATCHES = [(), (1,), (3, 1, 2)]
+composite_jit = jax.jit(composite)
 
 
 def edges_of(rng, shape, n, length):
@@ -19,7 +20,7 @@ def edges_of(rng, shape, n, length):
 
 
 @pytest.mark.parametrize("shape", BATCHES)
-@given(density=st.floats(0, 50), length=st.floats(0.01, 10), n=st.integers(1, 40), seed=st.integers(0, 99))
+@given(density=st.floats(0, 50), length=st.floats(0.01, 10), n=st.sampled_from([1, 2, 7, 40]), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(shape, density, length, n, seed):
     t = edges_of(np.random.default_rng(seed), shape, n, length)
@@ -28,7 +29,7 @@ def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(sh
         "rgb": jnp.broadcast_to(jnp.array([0.2, 0.5, 0.9]), (*shape, n, 3)),
     }
     tau = VolumeDensity()(quantities, jnp.diff(t, axis=-1))
-    rendering = composite(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
+    rendering = composite_jit(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
     opacity = 1 - np.exp(-density * length)
     np.testing.assert_allclose(rendering.opacity, np.full(shape, opacity), atol=2e-6)
     expected = opacity * np.array([0.2, 0.5, 0.9]) + (1 - opacity)
