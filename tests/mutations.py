@@ -5,6 +5,7 @@ def test_a_mutated_file_is_a_scene_or_a_scene_error(seed): ...
 """
 
 import copy
+import inspect
 import json
 import math
 from functools import wraps
@@ -12,6 +13,7 @@ from random import Random
 from typing import Any
 
 import jaxtyping
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +59,26 @@ def many_mutations(test, count: int = 2000):
 
     seeds = given(seed=st.integers(0, 2**63))
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(seeds(unchecked))
+
+
+def many_seeds(test, count: int = 2000):
+    """The same for cheap tests, of which hypothesis' own work would be most: the seeds are 0, 1, 2, ..."""
+
+    @wraps(test)
+    def each(**fixtures):
+        jaxtyping.config.update("jaxtyping_disable", True)
+        try:
+            for seed in range(count):
+                test(**fixtures, seed=seed)
+        except Exception as error:
+            error.add_note(f"with seed {seed}")
+            raise
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    wanted = inspect.signature(test)
+    each.__signature__ = wanted.replace(parameters=[p for p in wanted.parameters.values() if p.name != "seed"])
+    return each
 
 
 def mutate_json(text: str, random: Random) -> str:
@@ -129,3 +151,52 @@ def _change(data: Any, random: Random) -> None:
         container.append(copy.deepcopy(container[key]) if kind == "repeat" else _value(random))
     else:
         container[random.choice(KEYS)] = _value(random)
+
+
+def mutate_text(text: str, random: Random) -> str:
+    """One or two changes of words in lines: numbers moved a little, words replaced, dropped, repeated; lines too."""
+    lines = [line.split(" ") for line in text.split("\n")]
+    for _ in range(random.choice([1, 1, 1, 2])):
+        row = random.randrange(len(lines))
+        words, kind = lines[row], random.choice(["near", "near", "number", "number", "word", "drop", "repeat", "line"])
+        at = random.randrange(len(words))
+        if kind in ("near", "number"):
+            words[at] = _number(words[at], kind == "near", random)
+        elif kind == "word":
+            words[at] = str(_value(random, depth=3))
+        elif kind == "drop":
+            words[at : at + 1] = []
+        elif kind == "repeat":
+            words.insert(at, random.choice(words))
+        elif kind == "line":
+            lines[row : row + 1] = [list(words)] * random.choice([0, 2])
+        lines = [words or [""] for words in lines] or [[""]]
+    changed = "\n".join(" ".join(words) for words in lines).encode(errors="surrogatepass")
+    return (mutate_bytes(changed, random) if random.random() < 0.1 else changed).decode(errors="replace")
+
+
+def _number(word: str, near: bool, random: Random) -> str:
+    """A word of a text as another number, where it is one: one near it or any."""
+    try:
+        return repr(float(word) * (1 + random.gauss(0, 1e-4))) if near else str(random.choice(NUMBERS))
+    except ValueError:
+        return word
+
+
+def mutate_numbers(array: np.ndarray, random: Random) -> np.ndarray:
+    """A few numbers of an array moved a little or replaced; sometimes rows dropped or doubled, another type, shape."""
+    changed = np.array(array, np.float64)
+    for _ in range(random.choice([1, 1, 2])):
+        at = random.randrange(changed.size)
+        anything = float(random.choice([x for x in NUMBERS if x != 10**400]))
+        near = changed.flat[at] * (1 + random.gauss(0, 1e-4))
+        changed.flat[at] = random.choice([near, near, random.uniform(-10, 10), anything])
+    kind = random.choice([None] * 24 + ["drop", "double", "type", "flat", "text"])
+    with np.errstate(all="ignore"):
+        if kind == "drop":
+            return changed[: random.randint(0, len(changed))]
+        if kind == "double":
+            return np.concatenate([changed, changed])
+        if kind == "type":
+            return changed.astype(random.choice([np.float32, np.float16, np.complex128, bool, ">f8"]))
+        return {"flat": changed.reshape(-1), "text": changed.astype("S8")}.get(kind, changed)

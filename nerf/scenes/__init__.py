@@ -1,5 +1,6 @@
 """Scenes on disk, one module a format. `load` finds out which."""
 
+import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
@@ -10,12 +11,15 @@ from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
 __all__ = ["Problem", "Scene", "SceneError", "Similarity", "load", "to_unit"]
 
 SPLITS = ("train", "val", "test")
+# A folder may hold several files of cameras, one made from another: that is read which says most, or was written last.
+FIRST = ("nerfstudio", "blender", "colmap")
 
 
 def formats() -> dict[str, ModuleType]:
-    """Every module of this package that has `recognise` and `load`, by name."""
+    """Every module of this package that has `recognise` and `load`, by name, in the order in which they are tried."""
     modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
-    return {name: module for name, module in modules.items() if hasattr(module, "recognise")}
+    names = sorted(modules, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return {name: modules[name] for name in names if hasattr(modules[name], "recognise")}
 
 
 def load(root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
@@ -36,8 +40,11 @@ def load(root: str | Path | None, split: str, max_side: int = 1024, validation: 
         raise SceneError([Problem("max_side", "", f"{max_side} leaves no pixel", "give 1 or more")])
     if not root.is_dir():
         raise SceneError([Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")])
-    found = [module for module in formats().values() if module.recognise(root)]
+    found = {name: module for name, module in formats().items() if module.recognise(root)}
     if not found:
-        expected = "transforms.json or transforms_train.json"
+        expected = "transforms.json, a COLMAP model, poses_bounds.npy, ..."
         raise SceneError([Problem(str(root), "", f"no scene in it ({expected})", f"known: {', '.join(formats())}")])
-    return found[0].load(root, split, max_side=max_side, validation=validation)
+    (name, module), *others = found.items()
+    scene = module.load(root, split, max_side=max_side, validation=validation)
+    also = [f"read as {name}; it is {n} too: --config.scene.name=nerf.scenes.{n}:load" for n, _ in others]
+    return dataclasses.replace(scene, notes=[*also, *scene.notes])

@@ -12,7 +12,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
@@ -20,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
 from nerf.cameras import Cameras
 from nerf.errors import UserError
 
+T = TypeVar("T")
 SHOWN_PROBLEMS = 20
 SHOWN_CHARACTERS = 200  # of each part of a problem
 
@@ -159,9 +161,26 @@ def to_unit(values: Real[Array | np.ndarray, "*b"]) -> Float32[Array | np.ndarra
     return values.astype(np.float32) / np.iinfo(values.dtype).max
 
 
+def read_bytes(path: Path, limit: int) -> bytes:
+    """What is in a file of at most `limit` bytes. Raises SceneError for a larger one, or one that cannot be read."""
+    try:
+        if path.stat().st_size > limit:
+            raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
+        return path.read_bytes()
+    except OSError as error:
+        raise SceneError([Problem(path.name, "", error.strerror or str(error), "check the scene folder")]) from error
+
+
 def every_nth(count: int, split: str, n: int) -> list[int]:
     """Views of a split where the files name none: every n-th view (0, n, 2n, ...) is held out."""
     return [i for i in range(count) if (i % n == 0) == (split != "train")]
+
+
+def hold_out(items: Sequence[T], n: int) -> dict[str, list[T]]:
+    """All three splits where the files name none: every n-th view is "test", every n-th of the others also "val"."""
+    splits = {split: [items[i] for i in every_nth(len(items), split, n)] for split in ("train", "test")}
+    splits["val"] = [splits["train"][i] for i in every_nth(len(splits["train"]), "val", n)]
+    return splits
 
 
 def focus_point(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3"]:

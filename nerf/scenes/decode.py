@@ -145,7 +145,10 @@ def _to_srgb(linear: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
 
 
 def decode_numbers(path: Path) -> Float[np.ndarray, "h w"]:
-    """What a file of one number a pixel stores, e.g. depth: PNG of 8 or 16 bits, OpenEXR, or NumPy's .npy."""
+    """What a file of one number a pixel stores, e.g. depth: PNG of 8 or 16 bits, OpenEXR, or NumPy's .npy.
+
+    The largest number of 16 bits becomes 0: sensors write it, as they do 0, where they saw nothing.
+    """
     if path.suffix.lower() == ".npy":
         return np.load(path, allow_pickle=False).astype(np.float32)
     if not is_deep(path):
@@ -153,7 +156,8 @@ def decode_numbers(path: Path) -> Float[np.ndarray, "h w"]:
             return np.asarray(image.convert("L"), np.float32)
     pixels, names = _numbers(path)
     channel = next((names.index(name) for name in DEPTHS if name in names), 0)
-    return pixels[..., channel].astype(np.float32)
+    found = pixels[..., channel]
+    return np.where(found == 65535, 0, found).astype(np.float32) if found.dtype == np.uint16 else found
 
 
 def check_numbers(path: Path, shown: str) -> tuple[tuple[int, int], Problem | None]:

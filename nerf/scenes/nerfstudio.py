@@ -13,7 +13,7 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from nerf.scenes.base import Problem, Scene, SceneError, every_nth
+from nerf.scenes.base import Problem, Scene, SceneError, hold_out
 from nerf.scenes.frames import Frame, is_bounded, locate, normalise, to_scene
 from nerf.scenes.ply import read_points
 from nerf.scenes.transforms import check_frames, read_transforms
@@ -78,13 +78,9 @@ def _splits(frames: list[Frame], data: dict[str, Any], every: int) -> dict[str, 
         named = {split: _named(data, key) for split, key in keys.items()}
         splits = {split: [f for f in frames if f.name in names] for split, names in named.items()}
         splits["test"] = splits["test"] or splits["val"]
-    else:
-        splits = {s: [frames[i] for i in every_nth(len(frames), s, every)] for s in ("train", "test")}
-        splits["val"] = []
-    if not splits["val"]:
-        train = splits["train"]
-        splits["val"] = [train[i] for i in every_nth(len(train), "val", every)]
-    return splits
+        splits["val"] = splits["val"] or hold_out(splits["train"], every)["test"]
+        return splits
+    return hold_out(frames, every)
 
 
 def _named(data: dict[str, Any], key: str) -> set[str]:
