@@ -26,7 +26,7 @@ class Fourier:
     num_freqs: int
     include_input: bool = True
     base: float = math.pi
-    octaves: float | None = None
+    octaves: float | int | None = None
     linear: bool = False
     num_dims: int = 3
 
