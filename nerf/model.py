@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from nerf.building import ConfigError
 from nerf.cameras import Rays
+from nerf.gaussians import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.occupancy import Live, OccupancyGrid, compact
 from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
 from nerf.spaces import Box
@@ -94,14 +95,22 @@ def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(keys.shape)
 
 
+def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
+    """What a field sees of each interval, in the box: its middle, or its part of the pixel's cone if it asks for it."""
+    origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
+    if takes_gaussians(field):
+        radius = layout.along_rays(rays.radius[..., None])[..., 0]
+        return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
+    return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
+
+
 def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None) -> Rendering:
-    """Evaluate the field in the middle of each interval and composite, in either layout."""
-    origins, directions, viewdirs = (layout.along_rays(x) for x in (rays.origins, rays.directions, rays.viewdirs))
-    points = origins + 0.5 * (t_start + t_end)[..., None] * directions
-    warped = model.space.warp(points)
-    quantities = field(warped, jnp.broadcast_to(viewdirs, points.shape))
+    """Evaluate the field in each interval and composite, in either layout."""
+    samples = _samples(model, field, rays, t_start, t_end, layout)
+    points = mean_of(samples)
+    quantities = field(samples, jnp.broadcast_to(layout.along_rays(rays.viewdirs), points.shape))
     # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
-    tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(warped))
+    tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(points))
     return composite(quantities, tau, t_start, t_end, background, layout, complete)
 
 
@@ -185,4 +194,9 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
 
     if not hasattr(field, "density"):
         raise ConfigError(f"{type(field).__name__}: has no density(points), which an occupancy grid needs: write one")
-    model.occupancy.refresh(field.density, part, key, getattr(field, "density_on_lattice", None))
+    cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0  # the variance of places in it, along each axis
+
+    def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        return field.density(Gaussians(points, jnp.full_like(points, cell)) if takes_gaussians(field) else points)
+
+    model.occupancy.refresh(density, part, key, getattr(field, "density_on_lattice", None))

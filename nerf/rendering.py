@@ -34,7 +34,7 @@ class Dense:
         """Sum over all intervals of each ray."""
         return x.sum(-1)
 
-    def along_rays(self, x: Float[Array, "*b 3"]) -> Float[Array, "*b 1 3"]:
+    def along_rays(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
         """What belongs to a ray, for each of its intervals."""
         return x[..., None, :]
 
@@ -58,7 +58,7 @@ class Packed:
     def total(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
         return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
 
-    def along_rays(self, x: Float[Array, "r 3"]) -> Float[Array, "m 3"]:
+    def along_rays(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
         return x[self.ray]
 
 

@@ -20,6 +20,7 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
+from nerf.annealing import set_progress
 from nerf.building import build, build_inside
 from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
@@ -39,7 +40,7 @@ from nerf.scenes.storage import room_for_pixels
 
 @pytree
 class TrainState:
-    """All that training changes. `state` is what no gradient reaches: occupancy grids."""
+    """All that training changes. `state` is what no gradient reaches, as occupancy grids."""
 
     step: Int[Array, ""]
     params: PyTree
@@ -135,6 +136,7 @@ def make_train_step(
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
+        set_progress(model, progress[0])
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
         first = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
         numbers = jnp.arange(progress.shape[0])

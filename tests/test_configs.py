@@ -48,5 +48,5 @@ def test_a_config_renders_something_finite(name, space):
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("space", ["bounded", "unbounded"])
 def test_a_system_builds_and_renders_a_colour(name, space):
-    """Traced and not computed: compiling each would take minutes, and the numbers are their parts' own tests' matter."""
+    """Traced and not computed: compiling each would take minutes, and its parts' own tests have to do with numbers."""
     assert jax.eval_shape(lambda: render(load(name), space)).rgb.shape == (1, 3)

@@ -11,14 +11,38 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nerf.building import ConfigError, build
+from nerf.encodings import Encoding
+from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
+from nerf.encodings.factors import VectorMatrix, Vectors
 from nerf.encodings.fourier import Fourier
+from nerf.encodings.gaussian import Gaussian
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.identity import Identity
+from nerf.encodings.integrated import Integrated
+from nerf.encodings.planes import KPlanes, TriPlane
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
+from nerf.encodings.voxels import Voxels
 
 BATCHES = [(), (1,), (3, 1, 2)]
 SHARED = {simplex: HashGrid(3, 2, 9, 4, 32, simplex, rngs=nnx.Rngs(0)) for simplex in (False, True)}
-ALL = [Identity(), Fourier(4), Fourier(4, include_input=False), *map(SphericalHarmonics, range(1, 5)), *SHARED.values()]
+
+
+def of_every_kind(d):
+    """Encodings of points with d coordinates."""
+    rngs = {"num_dims": d, "rngs": nnx.Rngs(0)}
+    waves = Fourier(4, num_dims=d)
+    grids = [HashGrid(2, 2, 6, 3, 12, simplex, **rngs) for simplex in (False, True)]
+    tables = [Voxels(3, 2, **rngs), VectorMatrix(3, 2, **rngs), Vectors(3, 2, **rngs)]
+    planes = [KPlanes((3, 5), 2, **rngs), TriPlane(3, 2, **rngs)]
+    annealed = [Annealed(waves, RaisedCosine()), Annealed(grids[0], FrequencyMask())]
+    random = [Gaussian(5, 2.0, learn, **rngs) for learn in (False, True)]
+    plain = [Identity(d), waves, Fourier(4, False, 1.0, 6, True, d), Integrated(waves)]
+    return plain + random + annealed + grids + tables + planes
+
+
+ALL = [(2, e) for e in of_every_kind(2)] + [(3, e) for e in (*of_every_kind(3), *map(SphericalHarmonics, range(1, 5)))]
+EACH = pytest.mark.parametrize("d, encoding", ALL, ids=[f"{type(e).__name__}-{d}d-{e.num_features}" for d, e in ALL])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -36,14 +60,79 @@ def unit(shape, seed=0):
     return jnp.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True), jnp.float32)
 
 
-@pytest.mark.parametrize("shape", BATCHES)
-@pytest.mark.parametrize("encoding", ALL, ids=lambda e: f"{type(e).__name__}{e.num_features}")
-def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_under_jit(encoding, shape):
-    x = unit(shape)
-    features = jax.jit(encoding)(x)
-    assert features.shape == (*shape, encoding.num_features)
-    if shape == BATCHES[-1]:
-        np.testing.assert_allclose(features.reshape(-1, encoding.num_features), encoding(x.reshape(-1, 3)), atol=1e-5)
+@EACH
+def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_under_jit(d, encoding):
+    assert isinstance(encoding, Encoding)
+    for shape in BATCHES:
+        assert jax.eval_shape(encoding, jnp.zeros((*shape, d))).shape == (*shape, encoding.num_features)
+    graph, state = nnx.split(encoding) if isinstance(encoding, nnx.Module) else (encoding, None)
+
+    @jax.jit
+    def ways(state, x):
+        encode = graph if state is None else nnx.merge(graph, state)
+        one_by_one = [encode(point) for point in x.reshape(-1, d)]
+        return encode(x), jnp.stack(one_by_one), jax.grad(lambda x: jnp.square(1.0 + encode(x)).sum())(x)
+
+    x = np.random.default_rng(0).uniform(-1.0, 1.0, (3, 1, 2, d)).astype(np.float32)
+    x[0, 0, 0], x[0, 0, 1], x[1, 0, 0], x[1, 0, 1, 0], x[2, 0, 0] = 0.0, 1.0, -1.0, 1.0, 2.0
+    together, apart, slope = ways(state, jnp.asarray(x))
+    np.testing.assert_allclose(together.reshape(6, -1), apart, atol=1e-5)
+    assert np.isfinite(slope).all(), "at the middle, on the faces and corners of the box, or beyond"
+    assert np.asarray(slope).any()
+
+
+@EACH
+def test_the_bands_of_an_encoding_are_numbers_of_its_features(d, encoding):
+    if hasattr(encoding, "bands"):
+        assert len(encoding.bands) == encoding.num_features
+        assert sorted(set(encoding.bands) - {-1}) == list(range(max(encoding.bands) + 1))
+
+
+def test_a_section_is_built_for_the_plane_by_the_context_alone():
+    section = {"name": "nerf.encodings.integrated:Integrated", "waves": {"name": "nerf.encodings.fourier:Fourier"}}
+    section["waves"]["num_freqs"] = 3
+    assert build(section, num_dims=2).num_features == 14
+    assert build(section).num_features == 21
+    with pytest.raises(ConfigError, match="directions in space"):
+        build({"name": "nerf.encodings.spherical_harmonics:SphericalHarmonics"}, num_dims=2)
+    with pytest.raises(ConfigError, match="2 or 3"):
+        build({"name": "nerf.encodings.hash_grid:HashGrid"}, num_dims=4, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    "options, frequencies",
+    [
+        ({}, [np.pi, 2 * np.pi, 4 * np.pi, 8 * np.pi, 16 * np.pi]),
+        ({"base": 1.0}, [1, 2, 4, 8, 16]),
+        ({"base": 1.0, "octaves": 2}, [1, 2**0.5, 2, 2**1.5, 4]),
+        ({"base": 1.0, "linear": True}, [1, 4.75, 8.5, 12.25, 16]),
+        ({"base": 2.0, "octaves": 2, "linear": True}, [2, 3.5, 5, 6.5, 8]),
+    ],
+)
+def test_frequencies_double_or_lie_denser_or_evenly(options, frequencies):
+    encoding = Fourier(5, include_input=False, **options)
+    np.testing.assert_allclose(encoding.frequencies, frequencies)
+    x = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    waves = [f(w * x.astype(np.float64)) for w in frequencies for f in (np.sin, np.cos)]
+    np.testing.assert_allclose(encoding(jnp.asarray(x)), np.concatenate(waves, -1), atol=5e-5)
+
+
+def test_gaussian_features_are_the_papers_and_their_kernel_sees_differences_alone():
+    encoding = Gaussian(2000, 3.0, rngs=nnx.Rngs(0))
+    B = np.asarray(encoding.B[...], np.float64)
+    np.testing.assert_allclose([B.mean(), B.std()], [0.0, 3.0], atol=0.15)
+    x, y = np.random.default_rng(0).uniform(-1, 1, (2, 20, 3)).astype(np.float32)
+    angles = 2 * np.pi * x @ B.T
+    features = [np.asarray(encoding(jnp.asarray(p))) for p in (x, y)]
+    np.testing.assert_allclose(features[0], np.concatenate([np.cos(angles), np.sin(angles)], -1), atol=2e-3)
+    kernel = np.cos(2 * np.pi * (x - y) @ B.T).sum(-1)
+    np.testing.assert_allclose((features[0] * features[1]).sum(-1), kernel, atol=1.0)
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_random_frequencies_are_trained_only_on_request_and_are_kept_either_way(learn):
+    params, state = nnx.split(Gaussian(4, 1.0, learn, rngs=nnx.Rngs(0)), nnx.Param, ...)[1:]
+    assert [len(jax.tree.leaves(part)) for part in (params, state)] == [learn, not learn]
 
 
 @pytest.mark.parametrize("include_input", [False, True])

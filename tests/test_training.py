@@ -33,9 +33,9 @@ def final_state(workdir) -> dict[str, np.ndarray]:
     return checkpoints.Checkpoints(workdir / "checkpoints").read()[0]
 
 
-@pytest.mark.parametrize("name", ["tiny", "ngp"])
+@pytest.mark.parametrize("name", ["annealed", "ngp"])
 def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_path, name):
-    config = small_ngp() if name == "ngp" else synthetic()
+    config = small_ngp() if name == "ngp" else annealed()
     train(config, None, tmp_path / "whole")
     stop = StopAfter(calls=2)
     assert train(config, None, tmp_path / "parts", should_stop=stop) is None
@@ -45,6 +45,8 @@ def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_
     assert whole.keys() == parts.keys()
     for key in whole:
         np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)
+    if name == "annealed":
+        assert whole["state/stages/0/field/encoding/progress"] == 0.75  # when the last of four calls began
 
 
 class StopAfter:
@@ -56,6 +58,19 @@ class StopAfter:
     def __call__(self) -> bool:
         self.left -= 1
         return self.left <= 0
+
+
+def annealed() -> dict:
+    config = synthetic()
+    field = config["model"]["stages"]["coarse"]["field"]
+    window = {"name": "nerf.encodings.annealed:RaisedCosine"}
+    field["encoding"] = {
+        "name": "nerf.encodings.annealed:Annealed",
+        "encoding": field["encoding"],
+        "window": window,
+        "end": 1.0,
+    }
+    return config
 
 
 def small_ngp() -> dict:

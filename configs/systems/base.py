@@ -1,6 +1,6 @@
 """What the small systems share, so that two of them can be compared fairly. Not a config by itself.
 
-512 rays a step, 48 samples a ray, no occupancy grid, a white background: a size that two CPU cores train in a minute.
+512 rays a step, 48 samples a ray, no occupancy grid, a white background, photos of at most 100 pixels a side.
 """
 
 from ml_collections import ConfigDict
@@ -17,9 +17,10 @@ DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}  # of the
 def small(field: dict) -> ConfigDict:
     """One stage with this field."""
     config = base()
-    config.steps = 2000
+    config.steps = 1000
     config.batch_size = 512
     config.chunk = 1024
+    config.scene.max_side = 100
     config.model.order = ("main",)
     sampler = {"name": "nerf.sampling:Stratified", "num_samples": 48}
     config.model.stages = {"main": {"name": "nerf.model:Stage", "sampler": sampler, "field": field}}

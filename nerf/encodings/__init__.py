@@ -1,19 +1,28 @@
 """Points or directions -> features, one family a file.
 
-An encoding is a callable (*b, 3) -> (*b, f) with an attribute `num_features` (f). Those without parameters are frozen
-dataclasses; those with parameters are nnx modules that take `rngs`.
+An encoding is a callable (*b, d) -> (*b, f) with attributes `num_dims` (d: 2 in a picture, 3 in space and for
+directions) and `num_features` (f). Points lie in [-1, 1]^d; beyond, tables are read at the nearest place of the box.
+Encodings without parameters are frozen dataclasses; those with parameters are nnx modules that take `rngs`. All take
+`num_dims`, which `build(..., num_dims=2)` fills in for a whole section.
+
+What an encoding may have besides:
+  takes_gaussians = True   the model then gives it `Gaussians` instead of points (see `nerf.gaussians`); it takes both
+  bands                    the number of each feature's band, coarse to fine from 0, or -1: see `annealed.Annealed`
+Trainable numbers at places of a grid are under the name `table`, so that optimizers can give them their own rate.
 """
 
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
+from nerf.gaussians import Points
+
 
 @runtime_checkable
 class Encoding(Protocol):
-    """Points or directions (*b, 3) -> features (*b, num_features)."""
+    """Points or directions (*b, d) -> features (*b, num_features)."""
 
     @property
     def num_features(self) -> int: ...
 
-    def __call__(self, x: Float[Array, "*b 3"], /) -> Float[Array, "*b f"]: ...
+    def __call__(self, x: Points, /) -> Float[Array, "*b f"]: ...

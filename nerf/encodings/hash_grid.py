@@ -1,12 +1,16 @@
 """Multiresolution hash grid (instant-ngp, Mueller et al., 2201.05989, section 3)."""
 
-import itertools
+import functools
+import operator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt
+
+from nerf.building import ConfigError
+from nerf.encodings.interpolation import cells, dense_row, multilinear
 
 PRIMES = (1, 2654435761, 805459861)  # of the paper's equation 4
 
@@ -35,22 +39,26 @@ class HashGrid(nnx.Module):
         min_resolution: int = 16,
         max_resolution: int = 512,
         simplex: bool = True,
+        num_dims: int = 3,
         *,
         rngs: nnx.Rngs,
     ):
+        if num_dims not in (2, 3):
+            raise ConfigError(f"HashGrid: num_dims={num_dims}: points have 2 or 3")
         growth = np.linspace(np.log(min_resolution), np.log(max_resolution), num_levels)
         self.resolutions = tuple(int(round(r)) for r in np.exp(growth))
         self.table_size = 2**log2_table_size
-        rows = [min((n + 1) ** 3, self.table_size) for n in self.resolutions]
+        rows = [min((n + 1) ** num_dims, self.table_size) for n in self.resolutions]
         self.offsets = tuple(int(o) for o in np.cumsum([0, *rows[:-1]]))
-        self.simplex = simplex
-        self.num_features = num_levels * features_per_level
+        self.corners = {2: triangle, 3: simplex_of_cube}[num_dims] if simplex else multilinear
+        self.bands = tuple(level for level in range(num_levels) for _ in range(features_per_level))
+        self.num_dims, self.num_features = num_dims, num_levels * features_per_level
         self.table = nnx.Param(
             jax.random.uniform(rngs.params(), (sum(rows), features_per_level), minval=-1e-4, maxval=1e-4)
         )
 
-    def __call__(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b f"]:
-        x = jnp.clip(points.reshape(-1, 3).T * 0.5 + 0.5, 0.0, 1.0)
+    def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
+        x = jnp.clip(points.reshape(-1, self.num_dims).T * 0.5 + 0.5, 0.0, 1.0)
         rows, weights = zip(*(self.level(x, i) for i in range(len(self.resolutions))), strict=True)
         # One gather for all levels, of rows and weights that are computed once, and levels joined by split and
         # concatenation, each the other's transpose: XLA:CPU would else compute each index again for every feature, and
@@ -61,31 +69,30 @@ class HashGrid(nnx.Module):
         features = jnp.concatenate(jax.lax.split(levels, [1] * len(self.resolutions), axis=0), -1)
         return features.reshape(*points.shape[:-1], self.num_features)
 
-    def level(self, x: Float[Array, "3 n"], i: int) -> tuple[Int[Array, "k n"], Float[Array, "k n"]]:
-        """Table rows and weights of the k vertices around points x in [0, 1]^3 at the i-th level."""
-        scaled = x * self.resolutions[i]
-        floor = jnp.clip(jnp.floor(scaled), 0, self.resolutions[i] - 1)
-        corners, weights = (simplex if self.simplex else trilinear)(scaled - floor)
+    def level(self, x: Float[Array, "d n"], i: int) -> tuple[Int[Array, "k n"], Float[Array, "k n"]]:
+        """Table rows and weights of the k vertices around points x in [0, 1]^d at the i-th level."""
+        floor, place = cells(x, self.resolutions[i])
+        corners, weights = self.corners(place)
         vertices = floor.astype(jnp.uint32)[:, None] + corners
         return self.rows(vertices, self.resolutions[i]) + self.offsets[i], weights
 
-    def rows(self, vertex: UInt[Array, "3 ..."], resolution: int) -> Int[Array, "..."]:
+    def rows(self, vertex: UInt[Array, "d ..."], resolution: int) -> Int[Array, "..."]:
         """The table row of each vertex within its level."""
-        side = resolution + 1
-        if side**3 <= self.table_size:
-            return ((vertex[0] * side + vertex[1]) * side + vertex[2]).astype(jnp.int32)
-        mixed = [v * jnp.uint32(p) for v, p in zip(vertex, PRIMES, strict=True)]
-        return ((mixed[0] ^ mixed[1] ^ mixed[2]) & jnp.uint32(self.table_size - 1)).astype(jnp.int32)
+        if (resolution + 1) ** self.num_dims <= self.table_size:
+            return dense_row(vertex, resolution + 1)
+        mixed = [v * jnp.uint32(p) for v, p in zip(vertex, PRIMES, strict=False)]
+        return (functools.reduce(operator.xor, mixed) & jnp.uint32(self.table_size - 1)).astype(jnp.int32)
 
 
-def trilinear(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 8 #n"], Float[Array, "8 n"]]:
-    """The 8 corners of a cell, as steps along its axes, and their weights at the fractional position f."""
-    corners = np.array(list(itertools.product((0, 1), repeat=3)), np.uint32).T
-    chosen = jnp.where(corners[:, :, None] == 1, f[:, None], 1.0 - f[:, None])
-    return jnp.asarray(corners)[:, :, None], chosen[0] * chosen[1] * chosen[2]
+def triangle(f: Float[Array, "2 n"]) -> tuple[UInt[Array, "2 3 n"], Float[Array, "3 n"]]:
+    """`simplex_of_cube` in a square: its vertices are 0, e_a and (1, 1), their weights 1 - f_a, f_a - f_b and f_b."""
+    first = jnp.stack([f[0] >= f[1], f[1] > f[0]])
+    high, low = f.max(0), f.min(0)
+    corners = jnp.stack([jnp.zeros_like(first), first, jnp.ones_like(first)], 1).astype(jnp.uint32)
+    return corners, jnp.stack([1.0 - high, high - low, low])
 
 
-def simplex(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 4 n"], Float[Array, "4 n"]]:
+def simplex_of_cube(f: Float[Array, "3 n"]) -> tuple[UInt[Array, "3 4 n"], Float[Array, "4 n"]]:
     """The 4 vertices of the Kuhn simplex around a point and its barycentric weights.
 
     Sort f_a >= f_b >= f_c: the vertices are 0, e_a, e_a + e_b and (1, 1, 1), and their weights are 1 - f_a, f_a - f_b,

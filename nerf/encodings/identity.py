@@ -9,7 +9,11 @@ from jaxtyping import Array, Float
 class Identity:
     """f(x) = x."""
 
-    num_features: int = dataclasses.field(default=3, init=False)
+    num_dims: int = 3
 
-    def __call__(self, x: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+    @property
+    def num_features(self) -> int:
+        return self.num_dims
+
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
         return x

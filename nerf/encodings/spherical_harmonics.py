@@ -5,6 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nerf.building import ConfigError
+
 
 @dataclasses.dataclass(frozen=True)
 class SphericalHarmonics:
@@ -14,10 +16,13 @@ class SphericalHarmonics:
     """
 
     num_degrees: int = 4
+    num_dims: int = 3
 
     def __post_init__(self):
         if not 1 <= self.num_degrees <= 4:
-            raise ValueError(f"num_degrees={self.num_degrees}: choose 1 to 4")
+            raise ConfigError(f"SphericalHarmonics: num_degrees={self.num_degrees}: choose 1 to 4")
+        if self.num_dims != 3:
+            raise ConfigError("SphericalHarmonics: are of directions in space: choose another encoding in a plane")
 
     @property
     def num_features(self) -> int:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
 from nerf.fields.parts import truncated_exp
+from nerf.gaussians import Points
 from nerf.networks import Network, connect
 from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.relu import ReLU
@@ -43,7 +44,7 @@ class Composed(nnx.Module):
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
         self.colour = colour(features + direction_encoding.num_features, 3, rngs=rngs)
 
-    def density(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+    def density(self, points: Points) -> Float[Array, "*b"]:
         return self._density(self.network(self.encoding(points)))
 
     def density_on_lattice(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
@@ -57,7 +58,7 @@ class Composed(nnx.Module):
     def _density(self, outputs: Float[Array, "*b o"]) -> Float[Array, "*b"]:
         return truncated_exp(outputs[..., 0] + self.density_bias)
 
-    def __call__(self, points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         outputs = self.network(self.encoding(points))
         seen = jnp.concatenate([outputs[..., 1:], self.direction_encoding(viewdirs)], -1)
         return {"density": self._density(outputs), "rgb": jax.nn.sigmoid(self.colour(seen))}

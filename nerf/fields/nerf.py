@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
 from nerf.fields.parts import MLP
+from nerf.gaussians import Points
 
 
 class NeRFField(nnx.Module):
@@ -40,13 +41,13 @@ class NeRFField(nnx.Module):
         self.bottleneck = MLP([width, width], dtype=dtype, rngs=rngs)
         self.colour = MLP([width + direction_encoding.num_features, width // 2, 3], dtype=dtype, rngs=rngs)
 
-    def density(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+    def density(self, points: Points) -> Float[Array, "*b"]:
         return self._density(jax.nn.relu(self.trunk(self.encoding(points))))
 
     def _density(self, features: Float[Array, "*b f"]) -> Float[Array, "*b"]:
         return jax.nn.softplus(self.density_head(features)[..., 0] - 1.0)
 
-    def __call__(self, points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         features = jax.nn.relu(self.trunk(self.encoding(points)))
         seen = jnp.concatenate([self.bottleneck(features), self.direction_encoding(viewdirs)], -1)
         return {"density": self._density(features), "rgb": jax.nn.sigmoid(self.colour(seen))}

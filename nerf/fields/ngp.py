@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
 from nerf.fields.parts import MLP, truncated_exp
+from nerf.gaussians import Points
 
 
 class NGPField(nnx.Module):
@@ -39,10 +40,10 @@ class NGPField(nnx.Module):
         colour_in = features + direction_encoding.num_features
         self.colour = MLP([colour_in] + [width] * colour_depth + [3], dtype=dtype, rngs=rngs)
 
-    def density(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+    def density(self, points: Points) -> Float[Array, "*b"]:
         return truncated_exp(self.base(self.encoding(points))[..., 0] + self.density_bias)
 
-    def __call__(self, points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         base = self.base(self.encoding(points))
         seen = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
         return {"density": truncated_exp(base[..., 0] + self.density_bias), "rgb": jax.nn.sigmoid(self.colour(seen))}

@@ -1,0 +1,15 @@
+"""Frequencies that come in while training goes on, smoothly, octave by octave.
+
+Paper: Lin et al., BARF, 2104.06405; here with the poses given.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/barf.py --scene=data/tabletop --workdir=runs/barf
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    window = {"name": "nerf.encodings.annealed:RaisedCosine"}
+    annealed = {"name": "nerf.encodings.annealed:Annealed", "window": window, "start": 0.1, "end": 0.5}
+    return base.deep({**annealed, "encoding": base.FOURIER})

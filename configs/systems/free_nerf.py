@@ -1,0 +1,17 @@
+"""Frequencies that come in while training goes on, a few features at a time: for few views.
+
+Paper: Yang et al., FreeNeRF, 2303.07418; its frequency mask, on points and directions.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabletop --workdir=runs/free_nerf
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    window = {"name": "nerf.encodings.annealed:FrequencyMask"}
+    annealed = {"name": "nerf.encodings.annealed:Annealed", "window": window, "start": 0.0, "end": 0.9}
+    config = base.deep({**annealed, "encoding": base.FOURIER})
+    config.model.stages.main.field.direction_encoding = {**annealed, "encoding": base.DIRECTIONS}
+    return config

@@ -1,0 +1,18 @@
+"""Directions as spherical harmonics instead of sines and cosines.
+
+Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989, section 5.4.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/harmonics.py --scene=data/tabletop --workdir=runs/harmonics
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.deep(base.FOURIER)
+    config.model.stages.main.field.direction_encoding = {
+        "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
+        "num_degrees": 4,
+    }
+    return config

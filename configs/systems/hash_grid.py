@@ -1,0 +1,19 @@
+"""A multiresolution hash grid of half a million numbers.
+
+Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/hash_grid.py --scene=data/tabletop --workdir=runs/hash_grid
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    grid = {
+        "name": "nerf.encodings.hash_grid:HashGrid",
+        "num_levels": 8,
+        "features_per_level": 4,
+        "log2_table_size": 14,
+    }
+    return base.shallow({**grid, "min_resolution": 16, "max_resolution": 256})

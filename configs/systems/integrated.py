@@ -1,0 +1,13 @@
+"""Integrated positional encoding of the cones of pixels: anti-aliasing.
+
+Paper: Barron et al., mip-NeRF, 2103.13415, section 3.1.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/integrated.py --scene=data/tabletop --workdir=runs/integrated
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    return base.deep({"name": "nerf.encodings.integrated:Integrated", "waves": base.FOURIER})

@@ -1,0 +1,13 @@
+"""Products of three planes, at two scales: half a million numbers.
+
+Paper: Fridovich-Keil et al., K-Planes, 2301.10241.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/k_planes.py --scene=data/tabletop --workdir=runs/k_planes
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    return base.shallow({"name": "nerf.encodings.planes:KPlanes", "resolutions": (64, 128), "features": 8})

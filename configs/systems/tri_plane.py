@@ -1,0 +1,13 @@
+"""The sum of three planes: half a million numbers.
+
+Paper: Chan et al., EG3D, 2112.07945; its representation, trained from photos of one scene.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/tri_plane.py --scene=data/tabletop --workdir=runs/tri_plane
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    return base.shallow({"name": "nerf.encodings.planes:TriPlane", "resolution": 100, "features": 16})

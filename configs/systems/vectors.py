@@ -1,0 +1,13 @@
+"""Products of vectors: a tenth of the numbers of the other tables.
+
+Paper: Chen et al., TensoRF, 2203.09517, CP decomposition.
+Expect: XX
+Time: three minutes on two CPU cores.
+Command: python train.py --config=configs/systems/vectors.py --scene=data/tabletop --workdir=runs/vectors
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    return base.shallow({"name": "nerf.encodings.factors:Vectors", "resolution": 170, "components": 96})

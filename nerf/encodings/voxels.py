@@ -1,0 +1,27 @@
+"""A dense grid of feature vectors (as in DVGO, Sun et al., 2111.11215, eq. 4)."""
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from nerf.encodings.interpolation import interpolate
+
+
+class Voxels(nnx.Module):
+    """f(x) = the multilinear interpolation of the vectors at the 2^d corners of the cell of [-1, 1]^d around x.
+
+    Args:
+      resolution: cells along an axis.
+      features: length of a vector.
+      num_dims: d.
+      rngs: values start uniform in +-1e-4, as those of `HashGrid`.
+    """
+
+    def __init__(self, resolution: int = 48, features: int = 4, num_dims: int = 3, *, rngs: nnx.Rngs):
+        self.num_dims, self.num_features = num_dims, features
+        shape = ((resolution + 1) ** num_dims, features)
+        self.table = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-1e-4, maxval=1e-4))
+
+    def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
+        features = interpolate(self.table[...], points.reshape(-1, self.num_dims))
+        return features.reshape(*points.shape[:-1], self.num_features)

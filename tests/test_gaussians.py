@@ -1,0 +1,156 @@
+"""Cones as Gaussians, and their encoding: against integrals over the cone, the map's slopes and the Gaussian itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.building import ConfigError
+from nerf.cameras import Cameras, Rays, intrinsics, pixels_to_rays
+from nerf.encodings.fourier import Fourier
+from nerf.encodings.identity import Identity
+from nerf.encodings.integrated import Integrated
+from nerf.gaussians import Gaussians, along_cone, cone_gaussians
+from nerf.model import Model, Stage, refresh_occupancy
+from nerf.occupancy import OccupancyGrid
+from nerf.sampling import Stratified
+from nerf.spaces import Box, Contracted
+
+UP = jnp.array([0.0, 0.6, -0.8])
+
+
+def integral(function, start, end):
+    x, weights = np.polynomial.legendre.leggauss(12)
+    return 0.5 * (end - start) * (weights * function(0.5 * (start + end) + 0.5 * (end - start) * x)).sum()
+
+
+@pytest.mark.parametrize("start, end", [(0.0, 1.0), (2.0, 2.5), (3.0, 3.001), (0.01, 6.0)])
+def test_moments_are_those_of_the_volume_of_the_cone(start, end):
+    """The section at t is a disc of radius r t, with an area that grows as t^2 and the variance (r t)^2 / 4 an axis."""
+    r = 0.3
+    volume = integral(lambda t: t**2, start, end)
+    mean = integral(lambda t: t**3, start, end) / volume
+    along = integral(lambda t: (t - mean) ** 2 * t**2, start, end) / volume
+    across = integral(lambda t: (r * t) ** 2 / 4 * t**2, start, end) / volume
+    found = along_cone(jnp.array(r), jnp.array(start), jnp.array(end))
+    np.testing.assert_allclose(found, [mean, along, across], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)])
+@pytest.mark.parametrize("space", [Box(), Contracted()])
+def test_a_map_of_space_carries_the_covariance_along(space, shape):
+    rng = np.random.default_rng(0)
+    t_start = jnp.asarray(rng.uniform(0.1, 3.0, shape), jnp.float32)
+    t_end, radius = t_start + 0.4, jnp.full(shape, 0.1)
+    origins, directions = jnp.full((*shape, 3), 0.2), jnp.broadcast_to(UP, (*shape, 3))
+    found = cone_gaussians(origins, directions, radius, t_start, t_end, space.warp)
+    mean, along, across = along_cone(radius, t_start, t_end)
+    points = np.asarray(origins + mean[..., None] * directions, np.float64)
+    np.testing.assert_allclose(found.mean, space.warp(jnp.asarray(points, jnp.float32)), atol=1e-6)
+    slopes = [np.asarray(space.warp(jnp.asarray(points + 0.01 * e)) - space.warp(jnp.asarray(points - 0.01 * e))) / 0.02
+              for e in np.eye(3, dtype=np.float32)]  # fmt: skip
+    jacobian, d = np.stack(slopes, -1), np.asarray(UP)
+    for index in np.ndindex(*shape):
+        covariance = along[index] * np.outer(d, d) + across[index] * (np.eye(3) - np.outer(d, d))
+        expected = np.diag(jacobian[index] @ covariance @ jacobian[index].T)
+        np.testing.assert_allclose(found.variance[index], expected, rtol=2e-2, atol=1e-5)
+
+
+def test_gradients_are_finite_for_an_interval_without_length_at_the_camera():
+    def total(t_start, t_end):
+        return sum(x.sum() for x in along_cone(jnp.array(0.1), t_start, t_end))
+
+    assert np.isfinite(jax.grad(total, (0, 1))(jnp.array(0.0), jnp.array(0.0))).all()
+
+
+def test_the_mean_over_a_gaussian_is_that_of_quadrature():
+    waves, rng = Fourier(4, num_dims=2), np.random.default_rng(1)
+    mean, variance = rng.uniform(-1, 1, (20, 2)), rng.uniform(0.0, 0.02, (20, 2))
+    x, weights = np.polynomial.hermite_e.hermegauss(40)
+    columns = []
+    for band, axis, function in [(k, a, f) for k in range(4) for f in (np.sin, np.cos) for a in range(2)]:
+        places = mean[:, axis, None] + np.sqrt(variance[:, axis, None]) * x
+        columns.append((function(2.0**band * np.pi * places) * weights).sum(-1) / weights.sum())
+    points = Gaussians(jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
+    expected = np.concatenate([mean, np.stack(columns, -1)], -1)
+    np.testing.assert_allclose(Integrated(waves)(points), expected, atol=1e-5)
+
+
+def test_what_has_no_formula_for_its_mean_is_refused():
+    with pytest.raises(ConfigError, match="mean of Identity has no formula"):
+        Integrated(Identity())
+
+
+def test_a_gaussian_without_extent_is_a_point_and_an_endless_one_has_no_waves():
+    x = jnp.asarray(np.random.default_rng(2).uniform(-1, 1, (3, 1, 2, 3)), jnp.float32)
+    encoding, plain = Integrated(Fourier(10)), Fourier(10)(x)
+    np.testing.assert_array_equal(encoding(Gaussians(x, jnp.zeros_like(x))), plain)
+    np.testing.assert_array_equal(encoding(x), plain)
+    endless = encoding(Gaussians(x, jnp.full_like(x, 1e9)))
+    np.testing.assert_array_equal(endless[..., :3], x)
+    assert not endless[..., 3:].any()
+
+
+def camera(size):
+    """Of a picture so many pixels wide, with the same field of view."""
+    return Cameras(
+        jnp.eye(3, 4), jnp.asarray(intrinsics(size, size, size / 2, size / 2)), jnp.zeros(8), jnp.array([size, size])
+    )
+
+
+def test_a_coarse_pixels_encoding_is_the_mean_of_the_fine_ones_in_it_where_a_points_is_not():
+    """8 x 8 pixels of a picture, and the one that covers them in a picture 8 times smaller."""
+    offsets = np.stack(np.meshgrid(*[np.arange(8) + 0.5] * 2, indexing="ij"), -1).reshape(-1, 2)
+    fine = pixels_to_rays(jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), camera(256)), 120.0 + offsets)
+    coarse = pixels_to_rays(camera(32), jnp.array([15.5, 15.5]))
+    np.testing.assert_allclose(coarse.radius / fine.radius.mean(), 8.0, rtol=1e-2)
+
+    def encode(rays, encoding):
+        t = jnp.full(rays.radius.shape, 2.0)
+        return encoding(cone_gaussians(rays.origins, rays.directions, rays.radius, t, t + 1e-3, Box().warp))
+
+    waves = Fourier(7, include_input=False)
+    expected = encode(fine, Integrated(waves)).mean(0)
+    np.testing.assert_allclose(encode(coarse, Integrated(waves)), expected, atol=0.05)
+    assert np.abs(encode(coarse, lambda g: waves(g.mean)) - expected).max() > 0.3
+
+
+class Footprint:
+    """A field that shows how large what it is given is: one without an encoding is given points."""
+
+    def __init__(self, encoding=None):
+        self.encoding = encoding
+
+    def __call__(self, points, viewdirs):
+        return {"density": jnp.full(viewdirs.shape[:-1], 10.0), "rgb": self.size(points)}
+
+    def size(self, points):
+        return points.variance if isinstance(points, Gaussians) else jnp.zeros_like(points)
+
+    def density(self, points):
+        return 1e3 * self.size(points)[..., 0]
+
+
+@pytest.mark.parametrize("encoding, sees", [(None, False), (Fourier(2), False), (Integrated(Fourier(2)), True)])
+def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_others(encoding, sees):
+    model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",))
+    rays = Rays(jnp.zeros((2, 3)), jnp.stack([UP, UP]), jnp.stack([UP, UP]), radius=jnp.array([0.0, 0.5]))
+    narrow, wide = model(rays, jnp.zeros((2, 3)))[-1].rgb
+    assert (wide > narrow).all() == sees
+    assert (narrow > 0).any() == sees
+
+
+@pytest.mark.parametrize("encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)])
+def test_an_occupancy_grid_asks_for_the_density_of_a_place_as_large_as_its_cells(encoding, expected):
+    grid = OccupancyGrid(4, parts=1)
+    model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",), occupancy=grid, capacity=8)
+    refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
+    np.testing.assert_allclose(grid.density[...], expected, rtol=1e-5)
+
+
+def test_the_radius_of_a_ray_gives_its_disc_the_variance_of_a_pixel():
+    """A square 1 / f wide has the variance 1 / (12 f^2) along each axis, a disc of radius r has r^2 / 4."""
+    corner = pixels_to_rays(camera(32), jnp.array([0.0, 0.0]))
+    centre = pixels_to_rays(camera(32), jnp.array([16.0, 16.0]))
+    np.testing.assert_allclose(centre.radius**2 / 4, 1 / (12 * 32**2), rtol=1e-5)
+    np.testing.assert_allclose(corner.radius / centre.radius, -corner.directions[2], rtol=1e-5)  # is that far off
