@@ -108,7 +108,8 @@ def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, backgroun
     """Evaluate the field in each interval and composite, in either layout."""
     samples = _samples(model, field, rays, t_start, t_end, layout)
     points = mean_of(samples)
-    quantities = field(samples, jnp.broadcast_to(layout.along_rays(rays.viewdirs), points.shape))
+    viewdirs = jnp.broadcast_to(layout.along_rays(rays.viewdirs), (*points.shape[:-1], 3))
+    quantities = field(samples, viewdirs)
     # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
     tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(points))
     return composite(quantities, tau, t_start, t_end, background, layout, complete)

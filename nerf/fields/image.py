@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
+from nerf.gaussians import Points
 from nerf.networks import Network, connect
 
 
@@ -20,5 +21,5 @@ class ImageField(nnx.Module):
         self.encoding = encoding
         self.network = connect(encoding, network, 3, 2, rngs=rngs)
 
-    def __call__(self, points: Float[Array, "*b 2"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         return {"rgb": jax.nn.sigmoid(self.network(self.encoding(points)))}
