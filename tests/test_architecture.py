@@ -35,6 +35,7 @@ PIPELINE = [
     "lpips",
     "metrics",
     "optimizers",
+    "processes",
     "memory",
     "pixels",
     "views",
