@@ -71,6 +71,8 @@ class Soak:
 
     def start(self, arguments: list[str], log_name: str = "log0") -> subprocess.Popen:
         self.counts[f"started_{arguments[0].removesuffix('.py')}"] += 1
+        if log_name == "log0":
+            (self.home / "log1").unlink(missing_ok=True)
         with open(self.home / log_name, "w") as log:
             return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log)
 
@@ -139,7 +141,7 @@ class Soak:
             pair = self.start_pair(run)
             victim, other = self.random.sample(pair, 2)
             what = self.random.choice(["kill", "kill", "stop", "freeze", "nothing"])
-            self._wait_for_life(victim)
+            self._wait_until_joined(pair)
             time.sleep(self.random.choice([1.0, 5.0, 20.0]) * self.random.random())
             if all(process.poll() is None for process in pair):
                 self.counts[f"did_pair_{what}"] += 1
@@ -158,6 +160,12 @@ class Soak:
                 return True
         self.fault("hangs", "no end in a hundred starts of two processes")
         return False
+
+    def _wait_until_joined(self, pair: list[subprocess.Popen]) -> None:
+        """Before, a process waits five minutes for one that is missing."""
+        end = time.monotonic() + HANG
+        while self.said().count("scene: ") < 2 and all(p.poll() is None for p in pair) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _end_of_other(self, other: subprocess.Popen) -> None:
         """It has the heartbeat and ten seconds to notice."""

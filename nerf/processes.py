@@ -2,8 +2,8 @@
 
 Contract. All run the same program with the same flags on the same scene, and call these functions in the same order.
 The first process alone reads and writes the run folder. A process that fails, is killed or answers no more ends all
-others within the heartbeat and ten seconds; the same commands go on from the last checkpoint. With one process nothing
-here communicates.
+others within the heartbeat and ten seconds; the same commands go on from the last checkpoint. Until all have joined,
+they wait for the missing for five minutes, as JAX does. With one process nothing here communicates.
 """
 
 import atexit
@@ -55,6 +55,7 @@ def joined(coordinator: str | None, processes: int | None, process: int | None, 
             shutdown_timeout_seconds=heartbeat,
         )
     except (RuntimeError, ValueError) as error:
+        atexit.register(_leave, 1)
         raise ProcessError(f"processes: cannot join the others ({_first_line(error)}): see docs/scaling.md") from error
     try:
         yield

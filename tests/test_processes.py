@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import time
 from functools import partial
 
 import jax
@@ -13,6 +14,8 @@ import pytest
 from nerf.processes import ProcessError, anyone, check_alike, data_mesh, from_first, joined, on_one_device, replicate
 from tests.children import Child, fork
 from tests.test_reliability import assert_same_run, newest, temporary_files
+
+pytestmark = pytest.mark.xdist_group("processes")  # one worker trains what they share
 
 HEARTBEAT = 10
 STEPS = 200
@@ -144,6 +147,26 @@ def test_a_process_that_answers_no_more_ends_the_other(config, whole, tmp_path, 
     assert_same_run(tmp_path / "run", whole)
 
 
+def slow_evaluation() -> None:
+    """Evaluation that takes longer than the heartbeat."""
+    import nerf.training
+
+    evaluate = nerf.training.evaluate
+
+    def slow(*arguments):
+        time.sleep(HEARTBEAT + 10)
+        return evaluate(*arguments)
+
+    nerf.training.evaluate = slow
+
+
+@pytest.mark.slow
+def test_a_process_that_is_merely_slow_is_waited_for(config, whole, tmp_path):
+    pair = Pair(tmp_path / "run", config, (slow_evaluation, None))
+    assert pair.codes() == [0, 0], pair.said()
+    assert_same_run(tmp_path / "run", whole)
+
+
 def full_disk() -> None:
     """No checkpoint can be written."""
     import nerf.checkpoints
@@ -191,6 +214,19 @@ def test_three_flags_belong_together(tmp_path):
     child = Child("train.py", ["--coordinator=127.0.0.1:1", f"--workdir={tmp_path / 'run'}"], tmp_path / "log")
     assert child.code() == 1
     assert child.said() == "--coordinator: needs --processes and --process: give all three\n"
+
+
+def impatient() -> None:
+    """Waits for the others for seconds, not minutes."""
+    jax.distributed.initialize = partial(jax.distributed.initialize, initialization_timeout=3)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_process_that_waits_for_the_others_in_vain_ends(tmp_path, process):
+    flags = [f"--coordinator=127.0.0.1:{free_port()}", "--processes=2", f"--process={process}"]
+    child = Child("train.py", [*flags, f"--workdir={tmp_path / 'run'}"], tmp_path / "log", impatient)
+    assert child.code() not in (0, None)
+    assert not (tmp_path / "run").exists()
 
 
 # ---- what all hold alike
