@@ -78,7 +78,8 @@ def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], 
         return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     mean = scores["mean"]
-    print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({split}): {folder}")
+    ssim = "" if mean["ssim"] is None else f", SSIM {mean['ssim']:.4f}"  # a view may be smaller than its window
+    print(f"PSNR {mean['psnr']:.2f} dB{ssim} over {len(scene)} views ({split}): {folder}")
     return True
 
 

@@ -53,8 +53,9 @@ def main(_) -> int:
         return stop.exit_code
     if not results:
         return 0  # the first of the processes tells
+    ssim = "" if results["ssim"] is None else f", SSIM {results['ssim']:.4f}"  # a view may be smaller than its window
     print(
-        f"PSNR {results['psnr']:.2f} dB, SSIM {results['ssim']:.4f} over {results['protocol']['views']} held-out views"
+        f"PSNR {results['psnr']:.2f} dB{ssim} over {results['protocol']['views']} held-out views"
         f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
         f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
     )
