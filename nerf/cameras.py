@@ -125,7 +125,8 @@ def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Ar
         beside = jnp.stack([plane[..., 0], -plane[..., 1], jnp.zeros_like(plane[..., 0])], -1)
         flat = (jnp.asarray(cameras.model) == ORTHOGRAPHIC)[..., None]
         origins = origins + jnp.where(flat, _to_world(cameras, beside), 0.0)
-    return Rays(origins, directions, directions, cast(Any, image))
+    rays = Rays(origins, directions, directions)
+    return rays if image is None else dataclasses.replace(rays, image=image)
 
 
 def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
