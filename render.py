@@ -33,6 +33,8 @@ _RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, 
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few frames of a path by JAX's profiler.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Of a path: how many processes share its frames.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is, from 0.", lower_bound=0)
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
 
 
@@ -64,10 +66,13 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
     )
     fps = _FPS.value or (read_keyframes(path).fps if path.endswith(".json") else 30.0)
     wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
-    videos = film(run, cameras, Path(_OUT.value), wanted, stop, _PROFILE.value)
-    for video in videos:
+    share = {"process": _PROCESS.value, "processes": _PROCESSES.value}
+    videos = film(run, cameras, Path(_OUT.value), wanted, stop, _PROFILE.value, **share)
+    if videos == []:
+        print("rendered its frames: the last of the processes makes the video")
+    for video in videos or []:
         print(f"wrote {video}")
-    return bool(videos)
+    return videos is not None
 
 
 def _render_still(run, factor: float) -> bool:
@@ -90,7 +95,8 @@ def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], 
         return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     mean = scores["mean"]
-    print(f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} over {len(scene)} views ({split}): {folder}")
+    ssim = "" if mean["ssim"] is None else f", SSIM {mean['ssim']:.4f}"  # a view may be smaller than its window
+    print(f"PSNR {mean['psnr']:.2f} dB{ssim} over {len(scene)} views ({split}): {folder}")
     return True
 
 

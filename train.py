@@ -7,6 +7,8 @@ With --task=image it is a picture, and the encoding and network of the config's 
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -25,10 +27,15 @@ _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
 _DEVICE_MEMORY = flags.DEFINE_float("device_memory", None, "GB of the device to use; default: what there is.")
 _HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos; default: most of what is free.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes: of a TPU pod, Slurm or Open MPI.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "The same elsewhere: HOST:PORT for the first process.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: how many processes there are.")
+_PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this is, from 0.")
+_HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of life until a process counts as lost.")
 
 
 def main(_) -> int:
-    with stop_on_signal() as stop, owning(Path(_WORKDIR.value)):
+    with stop_on_signal() as stop, _joined(), _owning():
         from nerf.tasks import beside_files, image_task
         from nerf.training import train  # takes seconds
 
@@ -50,14 +57,42 @@ def main(_) -> int:
     if results is None:
         print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")
         return stop.exit_code
+    if not results:
+        return 0  # the first of the processes tells
+    ssim = "" if results["ssim"] is None else f", SSIM {results['ssim']:.4f}"  # a view may be smaller than its window
     print(
-        f"PSNR {results['psnr']:.2f} dB, SSIM {results['ssim']:.4f} over {results['protocol']['views']} held-out views"
+        f"PSNR {results['psnr']:.2f} dB{ssim} over {results['protocol']['views']} held-out views"
         f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
         f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
     )
     if _TASK.value == "image":
         print(beside_files(config, _SCENE.value, results))
     return 0
+
+
+def _several() -> bool:
+    return _DISTRIBUTED.value or _COORDINATOR.value is not None
+
+
+def _joined() -> contextlib.AbstractContextManager[None]:
+    if not _several():
+        return contextlib.nullcontext()
+    from nerf.processes import joined  # takes seconds
+
+    return joined(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+
+
+@contextlib.contextmanager
+def _owning() -> Iterator[None]:
+    """The run folder is the first process's, which is known when all have joined; a process alone looks first."""
+    if _several():
+        from nerf.processes import is_first
+
+        if not is_first():
+            yield
+            return
+    with owning(Path(_WORKDIR.value)):
+        yield
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
     python -m benchmarks.soak --minutes=30 --seed=0 [--out=soak.json]
 
 Every round trains a small run of a few seconds to its end through whatever happens to it, renders it through whatever
-happens to that, and compares parameters, scores and frames with those of a run that nobody disturbed. Ends with code 1
-unless silent_wrong_results, hangs, lost_finished_work, temporary_files_left and unexpected_ends are all 0.
+happens to that, and compares parameters, scores and frames with those of a run that nobody disturbed. Every third run
+is trained by two processes, of which one is killed, stopped or frozen; the other has to end within the heartbeat and
+ten seconds. Ends with code 1 unless silent_wrong_results, hangs, lost_finished_work, temporary_files_left and
+unexpected_ends are all 0.
 """
 
 import argparse
 import json
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from benchmarks.common import write_out
 from nerf.checkpoints import CheckpointError, Checkpoints
 
 HANG = 600.0  # seconds without an end
+HEARTBEAT = 10
 FRAMES = 6
 FAULTS = ("silent_wrong_results", "hangs", "lost_finished_work", "temporary_files_left", "unexpected_ends")
 CONFIG = """
@@ -41,9 +45,12 @@ class Soak:
     def __init__(self, home: Path, seed: int):
         self.home, self.random, self.counts = home, random.Random(seed), Counter(dict.fromkeys(FAULTS, 0))
         (home / "config.py").write_text(CONFIG)
+        self.slowest_end = 0.0
         for argument in (self.training(home / "whole"), self.rendering(home / "whole", home / "whole.mp4")):
             if self.end(self.start(argument)) != 0:
                 sys.exit(f"the undisturbed run failed:\n{self.said()}")
+        if [self.end(process) for process in self.start_pair(home / "pair")] != [0, 0]:
+            sys.exit(f"the undisturbed run of two processes failed:\n{self.said()}")
 
     def training(self, run: Path) -> list[str]:
         return ["train.py", f"--config={self.home / 'config.py'}", f"--workdir={run}"]
@@ -52,11 +59,21 @@ class Soak:
         return ["render.py", f"--run={run}", f"--out={out}", f"--frames={FRAMES}", "--width=48"]
 
     def said(self) -> str:
-        return (self.home / "log").read_text(errors="replace")
+        return "".join(log.read_text(errors="replace") for log in sorted(self.home.glob("log*")))
 
-    def start(self, arguments: list[str]) -> subprocess.Popen:
+    def start_pair(self, run: Path) -> list[subprocess.Popen]:
+        """Two processes that train together."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        together = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--heartbeat={HEARTBEAT}"]
+        return [self.start([*self.training(run), *together, f"--process={i}"], f"log{i}") for i in range(2)]
+
+    def start(self, arguments: list[str], log_name: str = "log0") -> subprocess.Popen:
         self.counts[f"started_{arguments[0].removesuffix('.py')}"] += 1
-        with open(self.home / "log", "w") as log:
+        if log_name == "log0":
+            (self.home / "log1").unlink(missing_ok=True)
+        with open(self.home / log_name, "w") as log:
             return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log)
 
     def end(self, process: subprocess.Popen) -> int | None:
@@ -106,7 +123,9 @@ class Soak:
             process = self.start(arguments)
             expected = self.disturb(process, arguments)
             code = self.end(process)
-            if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT):  # the last two while Python itself starts
+            # A signal while Python itself starts ends it as Python likes.
+            unborn = code == 1 and "Fatal Python error: init_import_site" in self.said()
+            if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT) and not unborn:
                 self.fault("unexpected_ends", f"code {code}, expected {expected} or 0")
                 return False
             if lost := [thing for thing in before if thing not in kept()]:
@@ -116,6 +135,48 @@ class Soak:
             between()
         self.fault("hangs", f"no end in a hundred starts: {arguments}")
         return False
+
+    def train_together(self, run: Path, kept) -> bool:
+        """Start two processes again and again until both end by themselves, hurting one of them."""
+        for _ in range(100):
+            before = kept()
+            pair = self.start_pair(run)
+            victim, other = self.random.sample(pair, 2)
+            what = self.random.choice(["kill", "kill", "stop", "freeze", "nothing"])
+            self._wait_until_joined(pair)
+            time.sleep(self.random.choice([1.0, 5.0, 20.0]) * self.random.random())
+            if all(process.poll() is None for process in pair):
+                self.counts[f"did_pair_{what}"] += 1
+                if what != "nothing":
+                    numbers = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "freeze": signal.SIGSTOP}
+                    victim.send_signal(numbers[what])
+                if what in ("kill", "freeze"):
+                    self._end_of_other(other)
+                    victim.kill()
+            codes = [self.end(process) for process in pair]
+            if what == "nothing" and codes != [0, 0]:
+                self.fault("unexpected_ends", f"codes {codes} of two undisturbed processes")
+            if lost := [thing for thing in before if thing not in kept()]:
+                self.fault("lost_finished_work", f"{lost} after two processes")
+            if codes == [0, 0]:
+                return True
+        self.fault("hangs", "no end in a hundred starts of two processes")
+        return False
+
+    def _wait_until_joined(self, pair: list[subprocess.Popen]) -> None:
+        """Before, a process waits five minutes for one that is missing."""
+        end = time.monotonic() + HANG
+        while self.said().count("scene: ") < 2 and all(p.poll() is None for p in pair) and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _end_of_other(self, other: subprocess.Popen) -> None:
+        """It has the heartbeat and ten seconds to notice."""
+        began = time.monotonic()
+        try:
+            other.wait(HEARTBEAT + 10)
+        except subprocess.TimeoutExpired:
+            self.fault("hangs", f"the other process has not ended after {HEARTBEAT + 10} s")
+        self.slowest_end = max(self.slowest_end, time.monotonic() - began)
 
     def damage(self, run: Path) -> None:
         """Perhaps damage the newest checkpoint."""
@@ -144,12 +205,25 @@ class Soak:
                 newest = 0
             return [f"step {step}" for step in range(0, newest + 1, 10)]
 
-        out = run.with_suffix(".mp4")
-        frames = run.with_name(f"{run.name}_frames")
-        if not self.go_on_until_done(self.training(run), progress, lambda: self.damage(run)):
+        together = self.counts["rounds"] % 3 == 2
+        if together:
+            done = self.train_together(run, progress)
+        else:
+            done = self.go_on_until_done(self.training(run), progress, lambda: self.damage(run))
+        self.counts["rounds"] += 1
+        whole = self.home / ("pair" if together else "whole")
+        if not done:
             return
-        self.compare(digests(run) == digests(self.home / "whole"), "parameters")
-        self.compare(scores(run) == scores(self.home / "whole"), "scores")
+        self.compare(digests(run) == digests(whole), "parameters")
+        self.compare(scores(run) == scores(whole), "scores")
+        if not together:
+            self.film(run)
+        if left := list(self.home.rglob(".*.tmp*")):
+            self.fault("temporary_files_left", str(left))
+
+    def film(self, run: Path) -> None:
+        """Render a run until the video is there."""
+        out, frames = run.with_suffix(".mp4"), run.with_name(f"{run.name}_frames")
         finished: dict[Path, int] = {}
 
         def kept() -> list[tuple[Path, int]]:
@@ -161,9 +235,6 @@ class Soak:
             same = [(frames / file.name).read_bytes() == file.read_bytes() for file in sorted(whole.iterdir())]
             self.compare(len(same) == FRAMES and all(same), "frames")
             self.compare(out.read_bytes() == (self.home / "whole.mp4").read_bytes(), "video")
-        if left := list(self.home.rglob(".*.tmp*")):
-            self.fault("temporary_files_left", str(left))
-        self.counts["rounds"] += 1
 
     def compare(self, same: bool, what: str) -> None:
         self.counts["compared"] += 1
@@ -194,7 +265,8 @@ def main() -> int:
             soak.round(Path(home) / f"run{soak.counts['rounds']}")
             print(json.dumps(soak.counts), file=sys.stderr, flush=True)
     minutes = round((time.monotonic() - began) / 60.0, 1)
-    write_out({"minutes": minutes, "seed": options.seed, **soak.counts}, options.out)
+    slowest = round(soak.slowest_end, 1)  # seconds until the other of two processes ended
+    write_out({"minutes": minutes, "seed": options.seed, **soak.counts, "slowest_end": slowest}, options.out)
     return 1 if any(soak.counts[kind] for kind in FAULTS) else 0
 
 

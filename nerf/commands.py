@@ -146,7 +146,8 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        return 128 + (self.signal or 0)
+        """Of a program that stopped; as by SIGTERM where it was another process of several that got the signal."""
+        return 128 + (self.signal or signal.SIGTERM)
 
     def end_soon(self, number: int) -> None:
         """End the process unless it does so itself; called in a thread, as soon as the signal comes."""

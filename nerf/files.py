@@ -64,10 +64,14 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed were writing in a folder and below. Only for the folder's one owner."""
-    for file in folder.rglob(".*.tmp*"):
-        if re.fullmatch(r"\..*\.\d+\.tmp(\.\w+)?", file.name):
+def remove_leftovers(folder: Path, stem: str | None = None) -> None:
+    """Remove what processes that were killed were writing in a folder and below. Only for the folder's one owner.
+
+    With `stem`, only what was to become a file of that name, with any ending, in the folder itself.
+    """
+    name = ".*" if stem is None else re.escape(stem)
+    for file in folder.rglob(".*.tmp*") if stem is None else folder.glob(".*.tmp*"):
+        if re.fullmatch(rf"\.{name}\.\d+\.tmp(\.\w+)?", file.name):
             file.unlink(missing_ok=True)
 
 

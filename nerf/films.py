@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
-from nerf.files import write_array
+from nerf.files import remove_leftovers, write_array
 from nerf.progress import trace_calls
 from nerf.runs import Trained, cameras_to_json
 from nerf.video import check_encoder, encode, is_finished, write_png
@@ -48,12 +48,17 @@ def film(
     wanted: Film,
     should_stop: Callable[[], bool] = lambda: False,
     profile: str | Path | None = None,
-) -> list[Path]:
+    process: int = 0,
+    processes: int = 1,
+) -> list[Path] | None:
     """Render every camera of a path and encode the videos: `out`, and out_depth.mp4, out_opacity.mp4 where wanted.
 
     Frames go to the folder `{out}_frames`. A frame that is already there and was made from the same checkpoint, camera
-    and settings is kept. `profile` is a folder for a trace of a few frames. Raises VideoError, before anything is
-    rendered, if the encoder does not work.
+    and settings is kept. `profile` is a folder for a trace of a few frames. Process p of n renders frames p, p + n, ...
+    and encodes if it then finds all there; they may be on several machines of one kind that share a file system.
+
+    Returns the videos; none where other processes are not done; None where it was stopped. Raises VideoError, before
+    anything is rendered, if the encoder does not work.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     videos = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4") for kind in wanted.kinds}
@@ -63,16 +68,22 @@ def film(
     background = run.config["background"]
     render_view = make_render_view(run.model, background, run.config["chunk"])
     limits = _depth_limits(render_view, cameras) if wanted.depth else None
+    stamps = [_stamp(run, camera, wanted, limits, background) for camera in (cameras[i] for i in range(len(cameras)))]
     with trace_calls(profile) as before_frame:
-        for i in tqdm(range(len(cameras)), desc="render", unit="frame", disable=None):
+        for i in tqdm(range(process, len(cameras), processes), desc="render", unit="frame", disable=None):
             if should_stop():
-                return []
-            stamp = _stamp(run, cameras[i], wanted, limits, background)
-            if not _finished(folder, i, wanted, stamp):
+                return None
+            if not _finished(folder, i, wanted, stamps[i]):
                 before_frame()
-                _write_frame(folder, i, wanted, render_view(cameras[i]), stamp, limits, run.transform.scale)
+                _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
+    if not all(_finished(folder, i, wanted, stamp) for i, stamp in enumerate(stamps)):
+        return []
     for kind, video in videos.items():
         encode([_frame(folder, kind, i) for i in range(len(cameras))], video, wanted.fps)
+        if processes == 1:
+            remove_leftovers(video.parent, video.stem)
+    if processes == 1:
+        remove_leftovers(folder)
     return list(videos.values())
 
 

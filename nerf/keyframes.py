@@ -75,7 +75,7 @@ def read_keyframes(file: str | os.PathLike[str]) -> Keyframes:
         data = json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise path_error(file, "", error.strerror or str(error), "check its path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise path_error(file, "", f"not valid JSON ({error})", "export it again") from error
     data = data if isinstance(data, dict) else {}
     # nerfstudio's file may hold keyframes of its own too.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -144,20 +145,20 @@ def feed(
     batch_size: int,
     steps: int,
     device_memory: float | None,
-    place: jax.sharding.Sharding,
+    everywhere: Callable[[Any], Any],
 ) -> Callable[[int], Pixels | Picked]:
     """A function that gives what a call of so many steps, from a step on, is to be called with.
 
     That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
-    was picked for these steps in the host's memory. The pixels are the same.
+    was picked for these steps in the host's memory. The pixels are the same. `everywhere` puts arrays on the devices.
     """
     each = 4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)  # with the pool, rounded up
     needed = each * sum(image.shape[0] * image.shape[1] for image in scene.images)
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
-        pixels = jax.device_put(to_device(scene), place)
+        pixels = everywhere(to_device(scene))
         return lambda step: pixels
     host = HostPixels(scene, seed, batch_size, steps)
-    return lambda step: jax.device_put(host(step), place)
+    return lambda step: everywhere(host(step))
 
 
 class HostPixels:

@@ -14,17 +14,18 @@ LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-    """Knows how much of a run is done, by steps or by seconds of training, whichever is further; and shows it."""
+    """Knows how much of a run is done, by steps or by seconds of training, whichever is further; and may show it."""
 
-    def __init__(self, steps: int, max_seconds: float | None, step: int, seconds: float):
+    def __init__(self, steps: int, max_seconds: float | None, step: int, seconds: float, shown: bool = True):
         self.steps, self.max_seconds = steps, max_seconds
         self.started_at = step, seconds
         self.psnr: float | None = None
         self.last_line = time.monotonic()
+        self.lines = shown and not sys.stderr.isatty()
         self.bar = tqdm(
             total=100.0,
             initial=100.0 * self.fraction(step, seconds),
-            disable=not sys.stderr.isatty(),
+            disable=self.lines or not shown,
             bar_format="train {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
         )
 
@@ -48,7 +49,7 @@ class Progress:
         rate = (step - self.started_at[0]) / max(seconds - self.started_at[1], 1e-9)
         self.bar.set_postfix_str(f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False)
         self.bar.update(100.0 * self.fraction(step, seconds) - self.bar.n)
-        if self.bar.disable and (time.monotonic() - self.last_line > LINE_EVERY or self.done(step, seconds)):
+        if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or self.done(step, seconds)):
             self.last_line = time.monotonic()
             percent = 100.0 * self.fraction(step, seconds)
             left = seconds * (1.0 / max(self.fraction(step, seconds), 1e-9) - 1.0)

@@ -42,7 +42,7 @@ def read_json(path: Path) -> Any:
     """Raises CheckpointError, one line, where the file of a run folder is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: {error}: is this the folder of a finished run?") from error
 
 

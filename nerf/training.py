@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.annealing import set_progress
@@ -27,10 +28,12 @@ from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
 from nerf.losses import Target
-from nerf.memory import check_fits, return_freed_memory
+from nerf.memory import check_fits, memory_of_device, return_freed_memory
 from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
+from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.progress import Progress, Stopwatch, trace_calls
+from nerf.provenance import environment, source_digests
 from nerf.pytrees import pytree
 from nerf.runs import Run, build_model, check_clock, check_config, check_resumable, describe, load_scenes
 from nerf.scenes import Problem, Scene, SceneError
@@ -55,19 +58,19 @@ def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[n
     return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
 
 
-def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Devices along the axis "data", over which a batch is split."""
-    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-
-
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
     """A function (params, state, *batch) -> gradient of the mean loss, that loss, mean squared error, number of rays.
 
     Means are over the rays of all devices that were rendered whole.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
-    # A sum over one device would still copy every gradient.
-    all_sum = partial(jax.lax.psum, axis_name="data") if mesh.size > 1 else lambda x: x
+
+    def all_sum(tree):
+        if mesh.size == 1:
+            return tree  # a sum over one device would still copy every gradient
+        # One sum of all, not one for each array: between processes each waits for the slowest.
+        flat, unflatten = ravel_pytree(tree)
+        return unflatten(jax.lax.psum(flat, "data"))
 
     def loss(params, state, rays, target, background, keys):
         renderings = nnx.merge(graph, params, state)(rays, background, keys)
@@ -148,11 +151,6 @@ def make_train_step(
     return train_steps
 
 
-def leave_out(state: TrainState, steps: int) -> TrainState:
-    """The same state, so many steps later."""
-    return dataclasses.replace(state, step=jax.device_put(state.step + steps, state.step.sharding))
-
-
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
     """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull."""
     model = build_model(config, scene.unbounded, plugins)
@@ -199,6 +197,8 @@ def train(
 ) -> dict[str, Any] | None:
     """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
 
+    Of several processes (see `nerf.processes`) the first evaluates, and the others return an empty dictionary.
+
     Args:
       config: a plain dictionary; `configs/` makes them.
       scene: the scene's folder.
@@ -218,32 +218,46 @@ def train(
         train_scene, held_out = load_scenes(config, scene, plugins)
     print("\n".join([*train_scene.notes, *glance(train_scene), describe(train_scene, held_out)]), file=sys.stderr)
     mesh = data_mesh(jax.devices())
+    splits = {"train": train_scene, config["eval_split"]: held_out}
+    check_alike(
+        config=lambda: [config, max_seconds],
+        scene=lambda: [one.digest() for one in splits.values()],
+        code=lambda: [source_digests(plugins), environment()],
+    )
+    device_memory = least(memory_of_device() if device_memory is None else device_memory)
     with watch("prepare"):
         graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
-    run = Run.open(workdir, config, scene, {"train": train_scene, config["eval_split"]: held_out}, tensorboard, plugins)
-    checkpoints = Checkpoints(run.folder / "checkpoints", config["keep"])
+    run = Run.open(workdir, config, scene, splits, tensorboard, plugins) if is_first() else None
+    checkpoints = Checkpoints(Path(workdir) / "checkpoints", config["keep"])
     names = list(flatten(state.params))
     step, seconds, skipped = 0, 0.0, 0
-    if checkpoints.steps():
-        state, facts = checkpoints.restore(state)
-        check_clock(run.folder, facts, max_seconds)
-        step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
-    run.forget_after(step)
+    if run is not None:
+        if checkpoints.steps():
+            state, facts = checkpoints.restore(state)
+            check_clock(run.folder, facts, max_seconds)
+            step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
+        run.forget_after(step)
+    state, step, seconds, skipped = from_first((state, step, seconds, skipped))
     per_call = config["steps_per_call"]
-    place = NamedSharding(mesh, PartitionSpec())
-    state = jax.device_put(state, place)
-    pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, place)
+    everywhere = partial(replicate, mesh=mesh)
+    state = everywhere(state)
+    pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, everywhere)
+    steps_of_call = np.arange(per_call, dtype=np.float32) / np.float32(config["steps"])
     with watch("compile"):
-        compiled = train_steps.lower(state, pixels(step), jnp.zeros(per_call)).compile()
+        compiled = train_steps.lower(state, pixels(step), everywhere(steps_of_call)).compile()
     check_fits(compiled, device_memory)
     return_freed_memory()
 
     def save(score: float | None = None) -> None:
         check_finite(state, step)
-        checkpoints.save(step, state, seconds=seconds, max_seconds=max_seconds, skipped=skipped, score=score)
+        if run is not None:
+            checkpoints.save(step, state, seconds=seconds, max_seconds=max_seconds, skipped=skipped, score=score)
 
-    def assess(folder: Path | None = None) -> dict[str, Any] | None:
-        trained, split = nnx.merge(graph, state.params, state.state), config["eval_split"]
+    def assess(last: bool = False) -> dict[str, Any] | None:
+        if run is None:
+            return None
+        trained = nnx.merge(graph, *on_one_device((state.params, state.state)))
+        split, folder = config["eval_split"], run.folder / "eval" if last else None
         return_freed_memory()
         with watch("evaluate"):
             scores = evaluate(trained, held_out, split, config["background"], config["chunk"], folder, should_stop)
@@ -252,28 +266,29 @@ def train(
         return scores
 
     with (
-        Progress(config["steps"], max_seconds, step, seconds) as progress,
+        Progress(config["steps"], max_seconds, step, seconds, shown=is_first()) as progress,
         trace_calls(profile) as before_call,
     ):
         assessed = int(progress.fraction(step, seconds) * config["eval_times"])
-        while not (should_stop() or progress.done(step, seconds)):
-            fractions = progress.fraction(step, seconds) + jnp.arange(per_call) / config["steps"]
+        while not (anyone(should_stop()) or progress.done(step, seconds)):
+            fractions = everywhere(np.float32(progress.fraction(step, seconds)) + steps_of_call)
             before_call()
             began = time.perf_counter()
             state, metrics = compiled(state, pixels(step), fractions)
             metrics = jax.device_get(metrics)
-            seconds += time.perf_counter() - began
+            seconds = from_first(seconds + time.perf_counter() - began)
             step = int(state.step)
             if bad := first_bad(metrics, state, names):
                 if skipped + per_call > config["max_skipped"]:
                     save()
                     checkpoints.wait()
                     raise TrainingError(f"{bad}: {AFTER_BAD_STEP}")
-                state, step, skipped = leave_out(state, per_call), step + per_call, skipped + per_call
+                step, skipped = step + per_call, skipped + per_call
+                state = dataclasses.replace(state, step=everywhere(np.int32(step)))
                 print(f"{bad}: {per_call} steps left out, {skipped} in all", file=sys.stderr)
             else:
                 progress.update(step, seconds, float(metrics["psnr"].mean()))
-                if step % config["log_every"] == 0:
+                if run is not None and step % config["log_every"] == 0:
                     means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
                     run.log(step, seconds, "train", means)
             part = int(progress.fraction(step, seconds) * config["eval_times"])
@@ -287,16 +302,16 @@ def train(
             checkpoints.check()
     save()
     checkpoints.wait()
-    scores = None if should_stop() else assess(run.folder / "eval")
-    if scores is None:
-        return None
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return run.finish(
-        scores,
-        train_seconds=seconds,
-        max_seconds=max_seconds,
-        **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
-        steps=step,
-        skipped_steps=skipped,
-        parameters=parameters,
-    )
+    scores = None if anyone(should_stop()) else assess(last=True)
+    results: dict[str, Any] = {}
+    if run is not None and scores is not None:
+        results = run.finish(
+            scores,
+            train_seconds=seconds,
+            max_seconds=max_seconds,
+            **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
+            steps=step,
+            skipped_steps=skipped,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        )
+    return results if anyone(bool(results)) else None

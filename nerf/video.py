@@ -122,7 +122,7 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
         raise VideoError(f"{path}: not an .mp4: give the video a name that ends in .mp4")
     if not path.parent.is_dir():
         raise VideoError(f"{path}: no such folder: create {path.parent}")
-    trial = path.with_name(f".{path.stem}.{os.getpid()}.trial.mp4")
+    trial = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
     try:
         _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, fps=30.0, crf=18)
     except VideoError as error:
@@ -150,18 +150,19 @@ def encode(frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | flo
         raise VideoError(f"{path}: no frames to encode: render some first")
     by_hand = "" if isinstance(first, np.ndarray) else _by_hand(Path(first), path, fps, crf)
     try:
-        _encode(chain([first], iterator), path, fps, crf)
+        with _plain_errors(), replacing(path) as temporary:
+            _encode(chain([first], iterator), temporary, fps, crf)
     except VideoError as error:
         mend = by_hand or "mend this and encode again"
         raise VideoError(f"{path}: no video written ({error}): {mend}") from error
 
 
 def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> None:
-    """Pipe `frames` through ffmpeg. Raises VideoError with the bare reason."""
+    """Pipe `frames` through ffmpeg into a file. Raises VideoError with the bare reason."""
     first = _pixels(next(frames))
     high, wide = first.shape[:2]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{wide}x{high}"]
-    with _plain_errors(), replacing(path) as temporary, tempfile.TemporaryFile() as log:
+    with _plain_errors(), tempfile.TemporaryFile() as log:
         exe = imageio_ffmpeg.get_ffmpeg_exe()
         command = [
             exe,
@@ -174,7 +175,7 @@ def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> 
             "-i",
             "-",
             *_output(wide, high, crf),
-            str(temporary),
+            str(path),
         ]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
         try:

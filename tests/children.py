@@ -46,6 +46,13 @@ class Child:
         return self.process.exitcode
 
 
+def fork(function: Callable[..., None], *arguments) -> multiprocessing.process.BaseProcess:
+    """A function of a test module in a process of its own, started."""
+    process = _FORKS.Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
 def _main(program: str, arguments: list[str], log: str, setup: Callable[[], None] | None) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)

@@ -32,6 +32,14 @@ class BadAfter:
         return jnp.sqrt(self.limit - 1.0 - jnp.square(renderings[-1].rgb - target.rgb).mean(-1))
 
 
+@dataclasses.dataclass(frozen=True)
+class BadGradient:
+    """A loss that is a number, whose gradient is none."""
+
+    def __call__(self, renderings, target):
+        return jnp.sqrt(0.0 * renderings[-1].rgb.mean(-1))
+
+
 def endless_scene(root, split, size, views):
     """A scene that takes for ever to load."""
     print("loading", file=sys.stderr)

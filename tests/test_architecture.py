@@ -67,6 +67,7 @@ PIPELINE = [
     "metrics",
     "tasks",
     "optimizers",
+    "processes",
     "memory",
     "pixels",
     "views",

@@ -18,6 +18,21 @@ def test_links_lead_somewhere(document):
             assert (document.parent / target).exists(), target
 
 
+def test_every_promise_names_a_test_or_a_command_that_exists():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1:-1] for row in text.splitlines() if row.startswith("|")][2:]
+    assert len(rows) > 10 and all(len(row) == 4 for row in rows)
+    for fault, _, verified, commit in rows:
+        files = re.findall(r"tests/\w+\.py(?:::\w+)?", verified)
+        modules = re.findall(r"python -m ([\w.]+)", verified)
+        assert files or modules, fault
+        for file, _, name in (each.partition("::") for each in files):
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8") if name else (ROOT / file).exists(), name
+        for module in modules:
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+        assert re.fullmatch(r" [0-9a-f]{7,12} ", commit), fault
+
+
 @pytest.mark.parametrize("program", ["train.py", "render.py", "compare.py", "capture.py"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)

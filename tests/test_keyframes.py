@@ -149,6 +149,7 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
     "data, message",
     [
         ("{", "not valid JSON"),
+        ("[" * 200_000, "not valid JSON"),
         ("[]", "no list of keyframes"),
         ({"frames": []}, "no list of keyframes"),
         ({"keyframes": keys_of(ring()[:1])}, "a path needs at least two"),

@@ -3,15 +3,20 @@
 Times are waited for, never asserted.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
+import imageio_ffmpeg
 import pytest
 
 from nerf.checkpoints import Checkpoints
@@ -108,6 +113,29 @@ def test_a_signal_in_training_saves_and_the_same_command_goes_on(config, whole, 
     assert_same_run(folder, whole)
 
 
+def test_every_flip_in_the_newest_step_is_named_and_the_step_before_leads_to_the_same_end(
+    config, whole, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    reader = Checkpoints(folder / "checkpoints", read_only=True)
+    before, last = reader.steps()
+    file, flips = reader.file(last), random.Random(0)
+    data = file.read_bytes()
+    for part in range(20):
+        damaged = bytearray(data)
+        damaged[flips.randrange(part * len(data) // 20, (part + 1) * len(data) // 20)] ^= 1 << flips.randrange(8)
+        file.write_bytes(damaged)
+        assert reader.read()[1]["step"] == before
+        told = capsys.readouterr().err
+        assert told.startswith(f"{file}: ") and told.endswith(f"step {before} is used instead\n") and "damaged" in told
+    (folder / "results.json").unlink()
+    child = Child("train.py", [*config, f"--workdir={folder}"], tmp_path / "log")
+    assert child.code() == 0 and "is used instead" in child.said(), child.said()
+    assert_same_run(folder, whole)
+    assert (folder / "checkpoints" / f"{last}.damaged").read_bytes() == bytes(damaged)
+
+
 def busy_compiler() -> None:
     """Compiling that takes a minute and does not listen, as C++ does not."""
     import jax
@@ -188,6 +216,58 @@ def test_a_stopped_render_keeps_its_frames_and_a_killed_one_leaves_nothing_torn(
     assert temporary_files(tmp_path) == []
 
 
+def encoder(program) -> None:
+    """Another program in the place of ffmpeg."""
+    os.environ["IMAGEIO_FFMPEG_EXE"] = str(program)
+
+
+def test_a_missing_encoder_is_told_before_anything_is_rendered(whole, tmp_path):
+    arguments = [f"--run={whole}", f"--out={tmp_path / 'orbit.mp4'}", "--frames=3"]
+    child = Child("render.py", arguments, tmp_path / "log", partial(encoder, tmp_path / "none"))
+    assert child.code() == 1
+    assert child.said().count("\n") == 1 and "pip install imageio-ffmpeg" in child.said(), child.said()
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
+
+
+def test_frames_survive_an_encoder_that_fails_late_with_the_line_that_makes_the_video(whole, tmp_path):
+    real, fake, out = imageio_ffmpeg.get_ffmpeg_exe(), tmp_path / "fake", tmp_path / "my orbit.mp4"
+    fake.write_text(f"#!/bin/sh\n[ -e '{fake}.used' ] && exit 3\n: > '{fake}.used'\nexec '{real}' \"$@\"\n")
+    fake.chmod(0o755)
+    arguments = [f"--run={whole}", f"--out={out}", "--frames=4", "--width=32"]
+    child = Child("render.py", arguments, tmp_path / "log", partial(encoder, fake))
+    assert child.code() == 1 and not out.exists()
+    lines = child.said().splitlines()
+    assert "Traceback" not in child.said() and temporary_files(tmp_path) == []
+    made = {file: file.stat().st_mtime_ns for file in (tmp_path / "my orbit_frames").glob("rgb_*.png")}
+    assert len(made) == 4
+    by_hand = shlex.split(lines[-1].partition("encode them by hand: ")[2])
+    subprocess.run([real, *by_hand[1:]], check=True, capture_output=True)
+    assert out.stat().st_size > 0
+    child = Child("render.py", arguments, tmp_path / "log")
+    assert child.code() == 0, child.said()
+    assert all(file.stat().st_mtime_ns == time for file, time in made.items()), "finished frames are kept"
+
+
+def test_a_full_disk_stops_a_render_with_one_line_and_its_frames_stay(whole, small_disk):
+    place, limit = small_disk
+    if limit is not None:
+        pytest.skip("needs a disk of its own")
+    arguments = [f"--run={whole}", f"--out={place / 'orbit.mp4'}", "--frames=12", "--width=64", "--raw_depth"]
+    folder, log = place / "orbit_frames", place.parent / "log"
+    child = Child("render.py", arguments, log)
+    child.until(lambda: len(list(folder.glob("rgb_*.png"))) >= 2)
+    fill(place)
+    assert child.code() == 1
+    assert "cannot be written" in child.said() and " MB free): make room" in child.said(), child.said()
+    assert "Traceback" not in child.said() and temporary_files(place) == []
+    made = {file: file.stat().st_mtime_ns for file in folder.glob("rgb_*.png")}
+    assert 2 <= len(made) < 12
+    (place / "filler").unlink()
+    child = Child("render.py", arguments, log)
+    assert child.code() == 0, child.said()
+    assert all(file.stat().st_mtime_ns == time for file, time in made.items())
+
+
 # ---- one owner
 
 
@@ -224,6 +304,44 @@ def hold() -> None:
     nerf.training.train = train
 
 
+def test_a_run_bounded_by_other_seconds_is_refused_with_both_values(config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    child = Child("train.py", [*config, f"--workdir={tmp_path / 'run'}", "--max_seconds=5"], tmp_path / "log")
+    assert child.code() == 1
+    assert "begun with another clock: max_seconds: None -> 5.0" in child.said() and "Traceback" not in child.said()
+
+
+# ---- folders from strangers
+
+
+def importable(folder) -> None:
+    """A folder on the path where Python looks for modules."""
+    sys.path.insert(0, str(folder))
+
+
+def test_a_config_from_a_stranger_runs_nothing(whole, tmp_path):
+    folder, mark = tmp_path / "run", tmp_path / "ran"
+    shutil.copytree(whole, folder)
+    (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\ndef f(**_): pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("os:system", "evil:f", "tests.plugins:Triangle", "nerf.video:subprocess.run"):
+        (folder / "config.json").write_text(json.dumps({**config, "model": {"name": name}}))
+        arguments = [f"--run={folder}", f"--out={tmp_path / 'v.mp4'}"]
+        child = Child("render.py", arguments, tmp_path / "log", partial(importable, tmp_path))
+        assert child.code() == 1 and child.said().count("\n") == 1, child.said()
+        assert name.partition(":")[0] in child.said() and not mark.exists()
+
+
+def test_nothing_that_is_read_can_run_code():
+    """No pickle, which numpy and PyTorch files may hold, no YAML, no eval."""
+    for file in [ROOT / "train.py", ROOT / "render.py", ROOT / "compare.py", *(ROOT / "nerf").rglob("*.py")]:
+        if file.name == "lpips.py":
+            continue  # reads one file of a package, known by its sha256, and takes arrays alone from it
+        words = set(re.findall(r"\w+", file.read_text(encoding="utf-8")))
+        assert not words & {"pickle", "dill", "joblib", "yaml", "torch", "shelve", "marshal"}, file
+        assert not re.search(r"allow_pickle=True|(?<![\w.])(eval|exec)\(", file.read_text(encoding="utf-8")), file
+
+
 # ---- what a system can do to a process
 
 
@@ -236,6 +354,12 @@ def small_disk(tmp_path):
     yield place, None if mounted.returncode == 0 else small_files
     if mounted.returncode == 0:
         subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(place) -> None:
+    """Leave no room on a disk, to which somebody else writes too."""
+    with contextlib.suppress(OSError):
+        (place / "filler").write_bytes(bytes(shutil.disk_usage(place).free))
 
 
 def small_files() -> None:
@@ -253,7 +377,7 @@ def test_a_full_disk_stops_training_with_one_line_and_older_steps_stay(config, s
     child = Child("train.py", arguments, log, limit)
     if limit is None:
         child.until(lambda: newest(folder) > 20)
-        (place / "filler").write_bytes(bytes(shutil.disk_usage(place).free))
+        fill(place)
     assert child.code() == 1
     last = [line for line in child.said().splitlines() if not line.startswith(("scene", "train"))]
     assert len(last) == 1 and "cannot be written" in last[0] and " MB needed, " in last[0], child.said()

@@ -47,7 +47,7 @@ def free_memory() -> float:
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         group = Path("/sys/fs/cgroup")
         used = int((group / "memory.current").read_text())
-        free = min(free, int((group / "memory.max").read_text()) - used)
+        free = min(free, float((group / "memory.max").read_text()) - used)
     return free
 
 
