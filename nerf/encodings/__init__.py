@@ -11,18 +11,16 @@ What an encoding may have besides:
 Trainable numbers at places of a grid are under the name `table`, so that optimizers can give them their own rate.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
-
-from nerf.gaussians import Points
 
 
 @runtime_checkable
 class Encoding(Protocol):
-    """Points or directions (*b, d) -> features (*b, num_features)."""
+    """Points or directions (*b, d), or for some `Gaussians`, -> features (*b, num_features)."""
 
     @property
     def num_features(self) -> int: ...
 
-    def __call__(self, x: Points, /) -> Float[Array, "*b f"]: ...
+    def __call__(self, x: Any, /) -> Float[Array, "*b f"]: ...
