@@ -188,10 +188,10 @@ def _reach(frame: Frame, distance: float) -> float:
 
 def _with_circles(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
     """The masks without what no direction leads to, beyond the circle in which a fisheye lens sees."""
-    circles = {i: seen_pixels(cameras[i]) for i in np.flatnonzero(cameras.model == FISHEYE)}
+    circles = {i: seen_pixels(cameras[i]) for i in np.flatnonzero(cameras.model == FISHEYE).tolist()}
     if masks is None and all(circle.all() for circle in circles.values()):
         return None
-    masks = masks or [np.ones((h, w), bool) for w, h in cameras.size]
+    masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
     return [mask & circles[i] if i in circles else mask for i, mask in enumerate(masks)]
 
 
