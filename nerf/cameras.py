@@ -137,8 +137,8 @@ def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Ar
         flat = (jnp.asarray(cameras.model) == ORTHOGRAPHIC)[..., None]
         origins = origins + jnp.where(flat, _to_world(cameras, beside), 0.0)
         radius = jnp.where(flat[..., 0], 0.0, radius)
-    rays = Rays(origins, directions, directions, radius=radius)
-    return rays if image is None else dataclasses.replace(rays, image=image)
+    image = jnp.full(norm.shape, -1, jnp.int32) if image is None else image
+    return Rays(origins, directions, directions, image, radius)
 
 
 def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:

@@ -78,7 +78,7 @@ def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_unde
     together, apart, slope = ways(state, jnp.asarray(x))
     np.testing.assert_allclose(together.reshape(6, -1), apart, atol=1e-5)
     assert np.isfinite(slope).all(), "at the middle, on the faces and corners of the box, or beyond"
-    assert np.asarray(slope).any()
+    assert np.asarray(slope).any() or encoding.num_features == 1  # the harmonic of degree 0 is constant
 
 
 @EACH

@@ -1,8 +1,8 @@
 """Positional encoding: sines and cosines of doubling frequency.
 
 Paper: Mildenhall et al., NeRF, 2003.08934, section 5.1.
-Expect: XX
-Time: three minutes on two CPU cores.
+Expect: finer detail than configs/systems/none.py, from which it differs in the encoding alone. Not measured yet.
+Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/positional.py --scene=data/tabletop --workdir=runs/positional
 """
 

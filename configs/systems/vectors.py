@@ -1,8 +1,8 @@
 """Products of vectors: a tenth of the numbers of the other tables.
 
 Paper: Chen et al., TensoRF, 2203.09517, CP decomposition.
-Expect: XX
-Time: three minutes on two CPU cores.
+Expect: less detail than configs/systems/vector_matrix.py, in far fewer numbers. Not measured yet.
+Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/vectors.py --scene=data/tabletop --workdir=runs/vectors
 """
 
