@@ -21,7 +21,7 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("program", ["train.py", "render.py", "compare.py"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.py"))
+    text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").rglob("*.py"))
     commands = re.findall(rf"python {program}((?:\\\n|[^\n])*)", text)
     used = {flag for command in commands for flag in re.findall(r"--(\w+)(?![\w.])", command)}
     shown = subprocess.run([sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True).stdout
