@@ -185,4 +185,4 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
 
     if not hasattr(field, "density"):
         raise ConfigError(f"{type(field).__name__}: has no density(points), which an occupancy grid needs: write one")
-    model.occupancy.refresh(field.density, part, key)
+    model.occupancy.refresh(field.density, part, key, getattr(field, "density_on_lattice", None))

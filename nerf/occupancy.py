@@ -62,11 +62,24 @@ class OccupancyGrid(nnx.Module):
         self.possible[...] = jnp.asarray(possible).reshape(-1)
         self.live[...] = self.live[...] & self.possible[...]
 
-    def refresh(self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray) -> None:
-        """Visit the `part`-th (modulo `parts`) of the cells at one random point each."""
-        index = jnp.arange(self.resolution**3 // self.parts) * self.parts + part % self.parts
-        jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / self.resolution
-        seen = density(self.centres(index) + jitter)
+    def refresh(
+        self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray, on_lattice: Callable | None = None
+    ) -> None:
+        """Visit the `part`-th (modulo `parts`) of the cells at one random point each.
+
+        With `on_lattice`, which gives the densities (x y z) of all points with coordinates from three lists, the points
+        of a refresh are such a lattice: cells with the same coordinate share their random offset along that axis.
+        """
+        n, first = self.resolution, part % self.parts
+        index = jnp.arange(n**3 // self.parts) * self.parts + first
+        if on_lattice is None or n % self.parts:
+            jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
+            seen = density(self.centres(index) + jitter)
+        else:  # every so many cells are all cells of every so many layers along z
+            layers = [jnp.arange(n), jnp.arange(n), jnp.arange(n // self.parts) * self.parts + first]
+            keys = jax.random.split(key, 3)
+            axes = [(x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0 for x, k in zip(layers, keys, strict=True)]
+            seen = on_lattice(axes).reshape(-1)
         values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
         # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)

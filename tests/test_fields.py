@@ -1,5 +1,6 @@
 """Fields keep their contract, whichever network they are, and the parts they share do what they say."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,12 +9,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from nerf.building import ConfigError
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
+from nerf.fields.composed import Composed
+from nerf.fields.image import ImageField
 from nerf.fields.nerf import NeRFField
 from nerf.fields.ngp import NGPField
 from nerf.fields.parts import MLP, truncated_exp
+from nerf.networks.coordx import CoordX
+from nerf.networks.kilonerf import KiloNeRF
+from nerf.networks.relu import ReLU
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -28,7 +35,11 @@ def ngp_field(dtype="float32", seed=0):
     return NGPField(grid, SphericalHarmonics(3), width=16, dtype=dtype, rngs=nnx.Rngs(seed))
 
 
-FIELDS = pytest.mark.parametrize("make", [nerf_field, ngp_field])
+def composed_field(dtype="float32", seed=0):
+    return Composed(Fourier(4), Fourier(2), ReLU(16, 2, dtype=dtype), rngs=nnx.Rngs(seed))
+
+
+FIELDS = pytest.mark.parametrize("make", [nerf_field, ngp_field, composed_field])
 
 
 @functools.cache
@@ -150,3 +161,36 @@ def test_truncated_exp_is_exp_and_its_own_slope_up_to_where_it_is_held(shape):
 def test_truncated_exp_is_finite_and_can_come_back_from_any_height(x):
     value, slope = jax.jit(jax.value_and_grad(truncated_exp))(jnp.float32(x))
     np.testing.assert_allclose([value, slope], [np.exp(15.0)] * 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", [CoordX(8, 3), ReLU(8, 2)], ids=["split", "plain"])
+def test_density_on_a_lattice_is_the_density_at_its_points(network):
+    field = Composed(Fourier(2), Fourier(2), network, rngs=nnx.Rngs(0))
+    axes = [jnp.linspace(-0.9, 0.3 * n, n) for n in (2, 3, 4)]
+    points = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
+    got, expected = jax.jit(lambda: (field.density_on_lattice(axes), field.density(points)))()
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", BATCHES)
+def test_a_picture_is_a_colour_for_each_place(shape):
+    @dataclasses.dataclass(frozen=True)
+    class Doubled:
+        num_features: int = 4
+
+        def __call__(self, x):
+            return jnp.concatenate([x, 2.0 * x], -1)
+
+    field = ImageField(Doubled(), ReLU(8, 1), rngs=nnx.Rngs(0))
+    points = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (*shape, 2)), jnp.float32)
+    rgb = field(points, jnp.ones((*shape, 3)))["rgb"]
+    assert rgb.shape == (*shape, 3)
+    raw = field.network(jnp.concatenate([points, 2.0 * points], -1))
+    np.testing.assert_allclose(rgb, 1.0 / (1.0 + np.exp(-np.asarray(raw))), rtol=1e-5)
+
+
+def test_fields_refuse_a_network_that_cannot_use_their_encoding():
+    with pytest.raises(ConfigError, match="KiloNeRF: does not go with Fourier"):
+        Composed(Fourier(4), Fourier(2), KiloNeRF(Fourier(2)), rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="CoordX: does not go with HashGrid"):
+        ImageField(HashGrid(1, 3, 6, 2, 4, rngs=nnx.Rngs(0)), CoordX(num_dims=2), rngs=nnx.Rngs(0))

@@ -117,3 +117,23 @@ def test_index_and_centres_are_inverse():
 def test_grid_state_is_no_parameter():
     _, params, _ = nnx.split(models(4)[0], nnx.Param, ...)
     assert not jax.tree.leaves(params)
+
+
+@pytest.mark.parametrize("parts, used", [(1, True), (4, True), (16, False)])
+def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_inside(parts, used):
+    grid, asked = OccupancyGrid(resolution=8, parts=parts), []
+
+    def density(points):
+        return grid.index(points) + 2.0  # more than a cell begins with
+
+    def on_lattice(axes):
+        asked.append(tuple(axis.shape[0] for axis in axes))
+        return density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
+
+    for part in range(parts):
+        before = np.asarray(grid.density[...])
+        grid.refresh(density, jnp.int32(part), jax.random.key(part), on_lattice)
+        changed = np.flatnonzero(np.asarray(grid.density[...]) != before)
+        np.testing.assert_array_equal(changed, np.arange(8**3 // parts) * parts + part)
+    np.testing.assert_array_equal(grid.density[...], np.arange(8**3) + 2.0)
+    assert asked == ([(8, 8, 8 // parts)] * parts if used else [])

@@ -9,6 +9,9 @@ from configs.base import base
 
 FOURIER = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 10}
 DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 4}
+POINTS = {"name": "nerf.encodings.identity:Identity"}
+LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}  # of the place in a cell
+DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}  # of the place in a cell and its code
 
 
 def small(field: dict) -> ConfigDict:
@@ -55,3 +58,14 @@ def shallow(encoding: dict) -> ConfigDict:
         "groups": {"table": {"learning_rate": 2e-2}},
     }
     return config
+
+
+def composed(encoding: dict, network: dict) -> ConfigDict:
+    """Points so encoded, then this network before density and one hidden layer of 32 before colour."""
+    field = {
+        "name": "nerf.fields.composed:Composed",
+        "encoding": encoding,
+        "direction_encoding": DIRECTIONS,
+        "network": network,
+    }
+    return small(field)

@@ -1,0 +1,18 @@
+"""CoordX: layers that see one coordinate each, fused by a product; cheap on lattices.
+
+Paper: Liang et al., CoordX, 2201.12425.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/coordx.py --scene=data/tabletop --workdir=runs/coordx
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.FOURIER,
+        {"name": "nerf.networks.coordx:CoordX", "width": 64, "depth": 4, "split": 2, "rank": 2, "product": True},
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

@@ -1,0 +1,18 @@
+"""The decoder of IM-NET: the encoded point enters again at every layer.
+
+Paper: Chen & Zhang, Learning Implicit Fields for Generative Shape Modeling, 1812.02822.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/imnet.py --scene=data/tabletop --workdir=runs/imnet
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.FOURIER,
+        {"name": "nerf.networks.imnet:IMNet", "widths": (80, 64, 48, 32)},
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

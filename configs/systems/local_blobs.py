@@ -1,0 +1,24 @@
+"""Local deep implicit functions: 16 oriented Gaussians, each with a code that one decoder reads.
+
+Paper: Genova et al., Local Deep Implicit Functions for 3D Shape, 1912.06126; Zhang et al., Nerflets, 2303.03361.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/local_blobs.py --scene=data/tabletop --workdir=runs/local_blobs
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.POINTS,
+        {
+            "name": "nerf.networks.blobs:LocalBlobs",
+            "encoding": base.LOCAL,
+            "decoder": base.DECODER,
+            "count": 16,
+            "features": 16,
+        },
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

@@ -1,0 +1,25 @@
+"""Local Implicit Grids: a code for each vertex, what the eight around a point say is blended.
+
+Paper: Jiang et al., Local Implicit Grid Representations for 3D Scenes, 2003.08981; trained from pictures.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/local_implicit_grid.py --scene=data/tabletop \
+  --workdir=runs/local_implicit_grid
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.POINTS,
+        {
+            "name": "nerf.networks.local_codes:LocalImplicitGrid",
+            "encoding": base.LOCAL,
+            "decoder": base.DECODER,
+            "resolution": 12,
+            "features": 16,
+        },
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

@@ -1,0 +1,18 @@
+"""A plain network: the control of the other networks.
+
+Paper: Mildenhall et al., NeRF, 2003.08934, with its encoding and a network of 4 layers of 64.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/relu.py --scene=data/tabletop --workdir=runs/relu
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.FOURIER,
+        {"name": "nerf.networks.relu:ReLU", "width": 64, "depth": 4},
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

@@ -1,0 +1,18 @@
+"""SIREN: sines for activations, and no encoding.
+
+Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, 2006.09661.
+Expect: EXPECT
+Time: TIME
+Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop --workdir=runs/siren
+"""
+
+from configs.systems import base
+
+
+def get_config():
+    config = base.composed(
+        base.POINTS,
+        {"name": "nerf.networks.siren:Siren", "width": 64, "depth": 4, "omega": 30.0},
+    )
+    config.optimizer.learning_rate = 2e-3
+    return config

@@ -1,0 +1,43 @@
+"""FINER, sines whose frequency grows with their argument (Liu et al., 2312.02434)."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from nerf.fields.parts import MLP
+from nerf.networks.siren import siren_init
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableSine:
+    """sin(omega (|z| + 1) z), equation 3."""
+
+    omega: float
+
+    def __call__(self, z: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        return jnp.sin(self.omega * (jnp.abs(z) + 1.0) * z)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finer:
+    """h <- sin(omega (|z| + 1) z) with z = W h + b, weights as SIREN's and the first bias from a wider range.
+
+    The wider it is, the more high frequencies the network has to choose from (section 3.2).
+
+    Attributes:
+      width, depth: of the hidden layers, and their number.
+      omega: the frequency where z is small.
+      first_bias: k; the first layer's biases start in U(+-k).
+    """
+
+    width: int = 64
+    depth: int = 4
+    omega: float = 30.0
+    first_bias: float = 1.0
+
+    def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> MLP:
+        widths = [num_in, *[self.width] * self.depth, num_out]
+        init = siren_init(self.omega, self.first_bias)
+        return MLP(widths, activation=VariableSine(self.omega), init=init, rngs=rngs)

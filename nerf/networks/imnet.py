@@ -1,0 +1,28 @@
+"""The decoder of IM-NET, which sees its input again at every layer (Chen & Zhang, 1812.02822)."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+from flax import nnx
+
+from nerf.fields.parts import MLP
+
+leaky_relu = partial(jax.nn.leaky_relu, negative_slope=0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class IMNet:
+    """h <- max(z, 0.02 z) with z = W [h, x] + b, narrower layer by layer (figure 3).
+
+    Attributes:
+      widths: of the hidden layers; the paper's are 2048, 1024, 512, 256, 128.
+    """
+
+    widths: Sequence[int] = (96, 64, 48, 32)
+
+    def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> MLP:
+        widths = [num_in, *self.widths, num_out]
+        again = tuple(range(1, len(self.widths) + 1))
+        return MLP(widths, activation=leaky_relu, skip=again, rngs=rngs)

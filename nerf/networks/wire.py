@@ -1,0 +1,67 @@
+"""WIRE, layers of complex Gabor wavelets (Saragadam et al., 2301.05187)."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from nerf.fields.parts import lecun_init, linear
+
+# A complex number is a pair of real arrays and its weights are real parameters: optimizers, norms and checkpoints then
+# need know nothing of complex numbers.
+Complex = tuple[Float[Array, "*b c"], Float[Array, "*b c"]]
+
+
+class ComplexLinear(nnx.Module):
+    """W h + b with complex W and b."""
+
+    def __init__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs):
+        self.real, self.imaginary = (linear(num_in, num_out, lecun_init, rngs=rngs) for _ in range(2))
+
+    def __call__(self, real: Float[Array, "*b i"], imaginary: Float[Array, "*b i"]) -> Complex:
+        """(A + jB)(x + jy) + a + jb = (A x + a) - B y + j (A y + B x + b)."""
+        a, b = self.real, self.imaginary
+        return a(real) - imaginary @ b.kernel[...], b(real) + imaginary @ a.kernel[...]
+
+
+def gabor(real: Float[Array, "*b c"], imaginary: Float[Array, "*b c"], omega: float, scale: float) -> Complex:
+    """exp(j omega z - |scale z|^2), section 3.1, for z = x + jy: of size exp(-omega y - |scale z|^2), phase omega x."""
+    size = jnp.exp(-omega * imaginary - scale**2 * (jnp.square(real) + jnp.square(imaginary)))
+    return size * jnp.cos(omega * real), size * jnp.sin(omega * real)
+
+
+class WireNetwork(nnx.Module):
+    """Real features -> complex hidden layers -> the real part of a complex layer, Re(W h + b) = A x - B y + a."""
+
+    def __init__(self, spec: "Wire", num_in: int, num_out: int, *, rngs: nnx.Rngs):
+        self.omega, self.scale = spec.omega, spec.scale
+        self.first = linear(num_in, spec.width, lecun_init, rngs=rngs)
+        self.hidden = nnx.List([ComplexLinear(spec.width, spec.width, rngs=rngs) for _ in range(spec.depth - 1)])
+        self.last = linear(2 * spec.width, num_out, lecun_init, rngs=rngs)  # its kernel is A above -B
+
+    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+        real = self.first(x)
+        h = gabor(real, jnp.zeros_like(real), self.omega, self.scale)
+        for layer in self.hidden:
+            h = gabor(*layer(*h), self.omega, self.scale)
+        return self.last(jnp.concatenate(h, -1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Wire:
+    """h <- exp(j omega z - |scale z|^2) with z = W h + b, all complex but the first W and b.
+
+    Attributes:
+      width, depth: of the hidden layers, and their number. A complex weight is two numbers: width 45 has as many as a
+        real network of width 64.
+      omega, scale: frequency and (inverse) width of a wavelet; the paper's are 10 and 40 for pictures.
+    """
+
+    width: int = 45
+    depth: int = 4
+    omega: float = 10.0
+    scale: float = 40.0
+
+    def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> WireNetwork:
+        return WireNetwork(self, num_in, num_out, rngs=rngs)
