@@ -1,8 +1,9 @@
 """BACON: products of sines, whose spectrum ends where it is told to.
 
 Paper: Lindell et al., BACON: Band-limited Coordinate Networks, 2112.04645.
-Expect: EXPECT
-Time: TIME
+Expect: 19.5 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
+  learning rate: 12.1 at 1e-3, 15.1 at 3e-3, 19.5 at 1e-2.
+Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/bacon.py --scene=data/tabletop --workdir=runs/bacon
 """
 
@@ -14,5 +15,5 @@ def get_config():
         base.POINTS,
         {"name": "nerf.networks.bacon:Bacon", "width": 64, "bands": (4, 8, 12, 16)},
     )
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 1e-2
     return config

@@ -1,8 +1,9 @@
 """FINER: sines whose frequency grows with their argument, and no encoding.
 
 Paper: Liu et al., FINER: Flexible Spectral-bias Tuning in INR by Variable-periodic Activation, 2312.02434.
-Expect: EXPECT
-Time: TIME
+Expect: 16.8 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
+  learning rate: 15.4 at 5e-4, 16.8 at 1e-3, 14.6 at 2e-3.
+Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/finer.py --scene=data/tabletop --workdir=runs/finer
 """
 
@@ -14,5 +15,5 @@ def get_config():
         base.POINTS,
         {"name": "nerf.networks.finer:Finer", "width": 64, "depth": 4, "omega": 30.0, "first_bias": 1.0},
     )
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 1e-3
     return config

@@ -1,8 +1,9 @@
 """Gaussian activations, and no encoding.
 
 Paper: Ramasinghe & Lucey, Beyond Periodicity, 2111.15135.
-Expect: EXPECT
-Time: TIME
+Expect: 19.4 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
+  learning rate: 15.0 at 1e-3, 19.4 at 3e-3, 19.4 at 1e-2.
+Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/gaussian_network.py --scene=data/tabletop \
   --workdir=runs/gaussian_network
 """
@@ -15,5 +16,5 @@ def get_config():
         base.POINTS,
         {"name": "nerf.networks.gaussian:Gaussian", "width": 64, "depth": 4, "scale": 10.0},
     )
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 3e-3
     return config

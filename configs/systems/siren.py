@@ -1,8 +1,8 @@
 """SIREN: sines for activations, and no encoding.
 
 Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, 2006.09661.
-Expect: EXPECT
-Time: TIME
+Expect: not measured here; its learning rate is a first guess, not a choice.
+Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop --workdir=runs/siren
 """
 

@@ -1,8 +1,9 @@
 """WIRE: complex Gabor wavelets for activations, and no encoding.
 
 Paper: Saragadam et al., WIRE: Wavelet Implicit Neural Representations, 2301.05187.
-Expect: EXPECT
-Time: TIME
+Expect: 13.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
+  learning rate: 12.2 at 1e-3, 13.2 at 3e-3, 12.7 at 1e-2.
+Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/wire.py --scene=data/tabletop --workdir=runs/wire
 """
 
@@ -14,5 +15,5 @@ def get_config():
         base.POINTS,
         {"name": "nerf.networks.wire:Wire", "width": 45, "depth": 4, "omega": 10.0, "scale": 40.0},
     )
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 3e-3
     return config
