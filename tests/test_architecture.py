@@ -22,6 +22,7 @@ PIPELINE = [
     "scenes.storage",
     "scenes.images",
     "scenes.frames",
+    "scenes.solids",
     "scenes",
     "spaces",
     "encodings",
