@@ -2,6 +2,7 @@
 
     python render.py --run=runs/tabletop --path=orbit --out=video.mp4
     python render.py --run=runs/tabletop --split=test --out=test_views
+    python render.py --run=runs/picture --enlarge=4 --out=picture.png
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours or a nerfstudio camera path), or the import path of your
 own function. Frames are written as PNG into a folder beside the video; an interrupted render goes on where it stopped.
@@ -17,7 +18,10 @@ from nerf.commands import run, stop_on_signal
 _RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
 _PATH = flags.DEFINE_string("path", "orbit", "orbit | ellipse | spiral | follow | FILE.json | package.module:function")
 _SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
-_OUT = flags.DEFINE_string("out", None, "The video (.mp4); with --split a folder.", required=True)
+_ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")
+_OUT = flags.DEFINE_string(
+    "out", None, "The video (.mp4); with --split a folder, with --enlarge a .png.", required=True
+)
 _SCENE = flags.DEFINE_string("scene", None, "With --split: the scene's folder, for the true pictures.")
 _FRAMES = flags.DEFINE_integer("frames", None, "Number of frames; default 120, or what the keyframe file says.")
 _FPS = flags.DEFINE_float("fps", None, "Frames a second; default 30, or what the keyframe file says.")
@@ -38,7 +42,12 @@ def main(_) -> int:
         from nerf.runs import load_run  # takes seconds
 
         run = load_run(_RUN.value, plugins, _STEP.value)
-        done = _render_split(run, _SPLIT.value, plugins, stop) if _SPLIT.value else _render_path(run, plugins, stop)
+        if _ENLARGE.value:
+            done = _render_still(run)
+        elif _SPLIT.value:
+            done = _render_split(run, _SPLIT.value, plugins, stop)
+        else:
+            done = _render_path(run, plugins, stop)
     if not done:
         print("stopped: the same command goes on with what is missing")
     return 0 if done else stop.exit_code
@@ -59,6 +68,14 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
     for video in videos:
         print(f"wrote {video}")
     return bool(videos)
+
+
+def _render_still(run) -> bool:
+    from nerf.films import still
+
+    camera = still(run, _ENLARGE.value, Path(_OUT.value))
+    print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
+    return True
 
 
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:

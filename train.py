@@ -3,6 +3,7 @@
     python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
 
 --scene is a folder with transforms.json (nerfstudio, instant-ngp) or transforms_{train,test}.json (Blender).
+With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
 
@@ -15,7 +16,8 @@ from nerf.commands import run, stop_on_signal
 from nerf.owners import owning
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
-_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene.")
+_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")
+_TASK = flags.DEFINE_enum("task", "scene", ["scene", "image"], "What to train on: posed images, or one picture.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with.", required=True)
 _MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
@@ -27,10 +29,12 @@ _HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos;
 
 def main(_) -> int:
     with stop_on_signal() as stop, owning(Path(_WORKDIR.value)):
+        from nerf.tasks import image_task
         from nerf.training import train  # takes seconds
 
+        config = _CONFIG.value.to_dict()
         results = train(
-            _CONFIG.value.to_dict(),
+            image_task(config) if _TASK.value == "image" else config,
             _SCENE.value,
             _WORKDIR.value,
             max_seconds=_MAX_SECONDS.value,

@@ -76,6 +76,24 @@ def film(
     return list(videos.values())
 
 
+def still(run: Trained, factor: float, out: Path) -> Cameras:
+    """Render the first training view, `factor` times as large, to the PNG file `out`; the camera it was made with."""
+    camera = resized(run.cameras["train"][0], factor)
+    picture = make_render_view(run.model, run.config["background"], run.config["chunk"])(camera)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_png(out, metrics.to_bytes(picture["rgb"]))
+    return camera
+
+
+def resized(camera: Cameras, factor: float) -> Cameras:
+    """A camera that sees the same in `factor` times as many pixels along each side."""
+    return dataclasses.replace(
+        camera,
+        K=(np.diag([factor, factor, 1.0]) @ camera.K).astype(np.float32),
+        size=np.maximum(np.rint(camera.size * factor), 1).astype(np.int32),
+    )
+
+
 def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
     return folder / f"{kind}_{i:05d}{suffix}"
 
@@ -110,12 +128,7 @@ def _depth_limits(render_view, cameras: Cameras, views: int = 4, side: int = 64)
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):
         factor = side / float(np.max(cameras.size[i]))
-        small = dataclasses.replace(
-            cameras[i],
-            K=(np.diag([factor, factor, 1.0]) @ cameras.K[i]).astype(np.float32),
-            size=np.maximum(np.rint(cameras.size[i] * factor), 1).astype(np.int32),
-        )
-        picture = render_view(jax.tree.map(np.asarray, small))
+        picture = render_view(jax.tree.map(np.asarray, resized(cameras[i], factor)))
         depths.append(picture["depth"][picture["opacity"] > 0.5])
     there = np.concatenate(depths)
     low, high = np.percentile(there, [2, 98]) if there.size else (0.0, 1.0)

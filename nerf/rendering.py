@@ -139,6 +139,14 @@ class VolumeDensity:
         return quantities["density"] * delta
 
 
+@dataclasses.dataclass(frozen=True)
+class Opaque:
+    """The first interval hides whatever is behind it: what a field without density predicts is seen as it is."""
+
+    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.full(delta.shape, 100.0)
+
+
 def weights_from_tau(tau: Float[Array, "..."], layout: Dense | Packed = Dense()) -> Float[Array, "..."]:
     """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
     transmittance = jnp.exp(-(layout.running(tau) - tau))  # Equation 2.

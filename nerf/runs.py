@@ -219,12 +219,18 @@ class Trained:
     stamp: str  # changes whenever the trained values do
 
 
+def build_model(config: Mapping[str, Any], unbounded: bool, plugins: tuple[str, ...]) -> Model:
+    """The untrained model of a config, in the space for such scenes, which says of how many dimensions points are."""
+    space = build(config["spaces"]["unbounded" if unbounded else "bounded"], plugins=plugins)
+    context = {"rngs": nnx.Rngs(config["seed"]), "space": space, "num_dims": space.num_dims}
+    return build(config["model"], plugins=plugins, **context)
+
+
 def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Trained:
     """Read a run folder, at its newest checkpoint or at `step`. Raises CheckpointError or ConfigError."""
     folder = Path(folder)
     config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
-    space = build(config["spaces"]["unbounded" if record["unbounded"] else "bounded"], plugins=plugins)
-    model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
+    model = build_model(config, record["unbounded"], plugins)
     graph, params, state = nnx.split(model, nnx.Param, ...)
     like = {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)

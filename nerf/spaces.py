@@ -1,14 +1,16 @@
 """Where matter may be: which part of a ray is sampled, how densely, and the map of it into the box [-1, 1]^3.
 
-A space has four methods, and fields and grids only ever see points inside [-1, 1]^3:
+A space has `num_dims`, of the points that fields get, and four methods; fields and grids only ever see points inside
+[-1, 1]^num_dims:
 
     interval(rays) -> (t_near, t_far)   the part of each ray that can hold matter, each (*b, 1)
     distance(s, t_near, t_far) -> t     from s in [0, 1] to distance, increasing: equal steps in s get equal samples
-    warp(points) -> points              normalised world -> [-1, 1]^3
-    stretch(warped) -> (*b)             world length per unit of length in [-1, 1]^3, along the ray through the origin
+    warp(points) -> points              normalised world -> [-1, 1]^num_dims
+    stretch(warped) -> (*b)             world length per unit of length in the box, along the ray through the origin
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,6 +21,8 @@ from nerf.cameras import Rays
 @dataclasses.dataclass(frozen=True)
 class Box:
     """Everything lies in the box [-1, 1]^3 of the normalised world; samples are spaced evenly inside it."""
+
+    num_dims: ClassVar[int] = 3
 
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
         """Entry and exit of the box by the slab method; an empty interval (t_far = t_near) for a ray that misses."""
@@ -51,6 +55,8 @@ class Contracted:
       far: where sampling ends.
     """
 
+    num_dims: ClassVar[int] = 3
+
     near: float = 0.1
     linear: float = 2.0
     far: float = 200.0
@@ -78,3 +84,23 @@ class Contracted:
         """With the contracted radius c = 2 - 1 / r, dr / dc = r^2 = 1 / (2 - c)^2 beyond c = 1; held at the corners."""
         c = jnp.clip(2.0 * jnp.linalg.norm(warped, axis=-1), 1.0, 2.0 - 1.0 / self.far)
         return 2.0 / jnp.square(2.0 - c)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """The plane of a picture, x right and y up: a ray is evaluated over its first unit of length, and z is dropped."""
+
+    num_dims: ClassVar[int] = 2
+
+    def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
+        zero = jnp.zeros_like(rays.origins[..., :1])
+        return zero, zero + 1.0
+
+    def distance(self, s, t_near, t_far):
+        return t_near + s * (t_far - t_near)
+
+    def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 2"]:
+        return points[..., :2]
+
+    def stretch(self, warped: Float[Array, "*b 2"]) -> Float[Array, "*b"]:
+        return jnp.ones(warped.shape[:-1])

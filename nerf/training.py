@@ -30,7 +30,7 @@ from nerf.model import Model, refresh_occupancy
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.pytrees import pytree
-from nerf.runs import Run, check_clock, check_config, check_resumable, describe, load_scenes
+from nerf.runs import Run, build_model, check_clock, check_config, check_resumable, describe, load_scenes
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.hull import visual_hull
 from nerf.scenes.storage import room_for_pixels
@@ -152,8 +152,7 @@ def leave_out(state: TrainState, steps: int) -> TrainState:
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
     """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull."""
-    space = build(config["spaces"]["unbounded" if scene.unbounded else "bounded"], plugins=plugins)
-    model: Model = build(config["model"], plugins=plugins, rngs=nnx.Rngs(config["seed"]), space=space)
+    model = build_model(config, scene.unbounded, plugins)
     if model.occupancy is not None and scene.has_alpha and not scene.unbounded:
         hull = visual_hull(scene, model.occupancy.resolution)
         if not hull.any():

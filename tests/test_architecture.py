@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 PIPELINE = [
     "errors",
     "building",
+    "tasks",
     "pytrees",
     "files",
     "owners",

@@ -1,0 +1,255 @@
+"""Claims as data, and measuring them: the arms of a row are trained alike, compiled once for all seeds and rates.
+
+Everything is bounded by steps. Learning rates are chosen on the views of "val" with a seed that is not scored; scores
+are of "test".
+"""
+
+import copy
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from nerf.building import ConfigError, build, build_inside
+from nerf.evaluation import evaluate
+from nerf.model import Model
+from nerf.pixels import to_device
+from nerf.runs import check_config
+from nerf.scenes import Scene
+from nerf.tasks import image_task
+from nerf.training import TrainState, data_mesh, init_state, make_train_step, prepare_model
+
+CHOOSING_SEED = 1000  # of the runs that choose a learning rate
+PARAMETERS_WITHIN = 0.1
+
+Values = Mapping[str, float]
+Measure = Callable[[Model, Mapping[str, Any], Scene], Values]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One side of a claim.
+
+    Attributes:
+      name: in the table.
+      config: a module of `configs` with `get_config()`, as "systems.siren".
+      changes: other values of it, by dotted key; whole sections too.
+      scene: the section of the scene to train on.
+      image: train it on one picture.
+      rates: factors of the config's learning rates; the best on "val" is used.
+      tries: further changes, of which the best on "val" is used too.
+      measures: names of functions in `benchmarks.systems.measures`, for numbers besides PSNR.
+    """
+
+    name: str
+    config: str
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scene: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    image: bool = False
+    rates: Sequence[float] = (0.3, 1.0, 3.0)
+    tries: Sequence[Mapping[str, Any]] = ({},)
+    measures: Sequence[str] = ()
+
+    def resolve(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The config it trains, with `more` changes, as a plain dictionary. Raises ConfigError for an unknown key."""
+        config = json.loads(json.dumps(import_module(f"configs.{self.config}").get_config().to_dict()))
+        for key, value in {**self.changes, **(self.tries[0] if more is None else more)}.items():
+            *path, last = key.split(".")
+            section = config
+            for word in path:
+                if word not in section:
+                    raise ConfigError(f"{self.name}: no section '{word}' in {self.config}: mend '{key}'")
+                section = section[word]
+            section[last] = copy.deepcopy(value)
+        config = image_task(config) if self.image else config
+        config["scene"] = dict(self.scene)
+        check_config(config)
+        return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """first - second, of one number of two arms, is at least (or at most) the margin. Frozen before measuring.
+
+    The mean over seeds decides.
+
+    Attributes:
+      first, second: names of arms; without a second it is the number of the first itself.
+      metric: "psnr", or one that a measure of the arms gives.
+      at_least, at_most: the margin; one of the two.
+      ratio: first / second instead.
+    """
+
+    first: str
+    second: str | None = None
+    metric: str = "psnr"
+    at_least: float | None = None
+    at_most: float | None = None
+    ratio: bool = False
+
+    def judge(self, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """The differences seed by seed: their mean, standard deviation, and whether the mean keeps the margin."""
+        values = np.array(arms[self.first]["values"][self.metric])
+        if self.second is not None:
+            control = np.array(arms[self.second]["values"][self.metric])
+            values = values / control if self.ratio else values - control
+        mean = float(values.mean())
+        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        holds = mean >= self.at_least if self.at_least is not None else mean <= self.at_most
+        return {**dataclasses.asdict(self), "mean": mean, "spread": spread, "holds": bool(holds)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A claim of the literature, and how it is put to the test.
+
+    Attributes:
+      name: a short name, to ask for it on the command line.
+      system: whose claim it is, with the paper.
+      claim: one sentence.
+      arms: the system, its controls, and others to set beside them.
+      checks: what the claim says about their numbers.
+      equal_parameters: whether the arms must have as many parameters, within a tenth: claims about representations.
+    """
+
+    name: str
+    system: str
+    claim: str
+    arms: Sequence[Arm]
+    checks: Sequence[Check]
+    equal_parameters: bool = True
+
+
+class Trainer:
+    """An arm, compiled once: the seed and the learning rate are arguments of its step."""
+
+    def __init__(self, config: Mapping[str, Any]):
+        self.config = config
+        self.scenes = {split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")}
+        self.pixels = to_device(self.scenes["train"])
+        optimizer = build(config["optimizer"])
+        self.init = lambda seed: init_state(prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer)
+        self.graph, _ = self.init(0)
+        losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
+        mesh, background = data_mesh(jax.devices()), None if config["random_background"] else config["background"]
+
+        @partial(jax.jit, donate_argnums=0)
+        def steps(state: TrainState, pixels, progress, seed, rate):
+            def scaled(part):
+                return rate * schedule(part)
+
+            batch = config["batch_size"]
+            make = make_train_step(self.graph, losses, optimizer, scaled, batch, background, seed, mesh)
+            return make(state, pixels, progress)[0]
+
+        self.steps = steps
+
+    def train(self, seed: int, rate: float) -> tuple[Model, float]:
+        """The trained model, and seconds a step (of all but the first call, which may compile)."""
+        state = self.init(seed)[1]
+        per_call, total = self.config["steps_per_call"], self.config["steps"]
+        began, timed = time.perf_counter(), 0
+        for step in range(0, total, per_call):
+            progress = (step + jnp.arange(per_call)) / total
+            state = self.steps(state, self.pixels, progress, jnp.uint32(seed), jnp.float32(rate))
+            if step == 0:
+                jax.block_until_ready(state)
+                began = time.perf_counter()
+            else:
+                timed += per_call
+        jax.block_until_ready(state)
+        seconds = (time.perf_counter() - began) / max(timed, 1)
+        return nnx.merge(self.graph, state.params, state.state), seconds
+
+    def score(self, model: Model, split: str) -> float:
+        """Mean PSNR of the held-out views, as train.py scores them."""
+        scores = evaluate(
+            model, self.scenes[split], split, self.config["background"], self.config["chunk"], folder=None
+        )
+        assert scores is not None
+        return scores["mean"]["psnr"]
+
+
+def choose(arm: Arm, steps: int | None) -> tuple[Trainer, float, dict[str, float]]:
+    """The try and the factor of the learning rate with the best PSNR on "val", and what each had."""
+    scores: dict[str, float] = {}
+    best: tuple[Trainer, float, float] | None = None
+    for i, more in enumerate(arm.tries):
+        config = arm.resolve(more)
+        trainer = Trainer({**config, "steps": steps or config["steps"]})
+        for rate in arm.rates:
+            alone = len(arm.tries) * len(arm.rates) == 1
+            score = 0.0 if alone else trainer.score(trainer.train(CHOOSING_SEED, rate)[0], "val")
+            scores |= {} if alone else {f"try {i}, rate {rate:g}": score}
+            if best is None or score > best[2]:
+                best = (trainer, rate, score)
+    assert best is not None
+    return best[0], best[1], scores
+
+
+def measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:
+    """Every number of an arm, a list over seeds each; `steps` instead of the config's for a quick look."""
+    trainer, rate, scores = choose(arm, steps)
+    config = trainer.config
+    values: dict[str, list[float]] = {}
+    for seed in seeds:
+        model, seconds = trainer.train(seed, rate)
+        found = {"psnr": trainer.score(model, "test"), "ms_per_step": 1e3 * seconds}
+        for name in arm.measures:
+            found |= getattr(import_module("benchmarks.systems.measures"), name)(model, config, trainer.scenes["test"])
+        for key, value in found.items():
+            values.setdefault(key, []).append(float(value))
+    return {
+        "values": values,
+        "parameters": count_parameters(model),
+        "rate": rate,
+        "chosen_on_val": scores,
+        "steps": config["steps"],
+    }
+
+
+def count_parameters(model: Model) -> int:
+    """Numbers that training changes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def check_parameters(row: Row) -> None:
+    """Raise ConfigError where arms that must be of one size are not, within a tenth of the first. Trains nothing."""
+    if not row.equal_parameters:
+        return
+    counts = {}
+    for arm in row.arms:
+        config = arm.resolve()
+        space = build(config["spaces"]["bounded"])
+
+        def make(config=config, space=space):
+            context = {"rngs": nnx.Rngs(0), "space": space, "num_dims": space.num_dims}
+            return nnx.to_pure_dict(nnx.state(build(config["model"], **context), nnx.Param))
+
+        counts[arm.name] = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(make)))
+    first = next(iter(counts.values()))
+    if wrong := [f"{name} {n}" for name, n in counts.items() if abs(n - first) > PARAMETERS_WITHIN * first]:
+        raise ConfigError(f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths")
+
+
+def measure_row(row: Row, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:
+    """All arms and the judgement of every check."""
+    check_parameters(row)
+    began = time.perf_counter()
+    arms = {arm.name: measure_arm(arm, seeds, steps) for arm in row.arms}
+    return {
+        "system": row.system,
+        "claim": row.claim,
+        "seeds": len(seeds),
+        "arms": arms,
+        "checks": [check.judge(arms) for check in row.checks],
+        "minutes": round((time.perf_counter() - began) / 60, 2),
+    }
