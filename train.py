@@ -29,12 +29,14 @@ _HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos;
 
 def main(_) -> int:
     with stop_on_signal() as stop, owning(Path(_WORKDIR.value)):
-        from nerf.tasks import image_task
+        from nerf.tasks import beside_files, image_task
         from nerf.training import train  # takes seconds
 
         config = _CONFIG.value.to_dict()
+        if _TASK.value == "image":
+            config = image_task(config)
         results = train(
-            image_task(config) if _TASK.value == "image" else config,
+            config,
             _SCENE.value,
             _WORKDIR.value,
             max_seconds=_MAX_SECONDS.value,
@@ -53,6 +55,8 @@ def main(_) -> int:
         f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
         f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
     )
+    if _TASK.value == "image":
+        print(beside_files(config, _SCENE.value, results))
     return 0
 
 

@@ -12,7 +12,6 @@ ROOT = Path(__file__).parent.parent
 PIPELINE = [
     "errors",
     "building",
-    "tasks",
     "pytrees",
     "files",
     "owners",
@@ -36,6 +35,7 @@ PIPELINE = [
     "losses",
     "lpips",
     "metrics",
+    "tasks",
     "optimizers",
     "memory",
     "pixels",

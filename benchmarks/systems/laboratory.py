@@ -136,7 +136,9 @@ class Trainer:
         self.scenes = {split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")}
         self.pixels = to_device(self.scenes["train"])
         optimizer = build(config["optimizer"])
-        self.init = lambda seed: init_state(prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer)
+        self.init = lambda seed: init_state(
+            prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer
+        )
         self.graph, _ = self.init(0)
         losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
         mesh, background = data_mesh(jax.devices()), None if config["random_background"] else config["background"]

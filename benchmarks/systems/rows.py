@@ -34,16 +34,48 @@ def drawn(name: str, config: str, changes: Mapping[str, Any] | None = None, scen
     return Arm(name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more)
 
 
+def features(count: int) -> dict[str, Any]:
+    """Changes of the section of the encoding."""
+    return {f"{FIELD}.encoding.features": count}
+
+
+def components(count: int) -> dict[str, Any]:
+    """Changes of the section of the encoding."""
+    return {f"{FIELD}.encoding.components": count}
+
+
 def network(**values: Any) -> dict[str, Any]:
     """Changes of the section of the network."""
     return {f"{FIELD}.network.{key}": value for key, value in values.items()}
 
 
 FINE, SMOOTH, MIDDLE = {"cycles": 16}, {"cycles": 1}, {"cycles": 4}
+SIX = {f"{FIELD}.encoding.num_freqs": 6}
+SIGMAS = [{f"{FIELD}.encoding": {**DRAWN, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)]
+OCTAVES_TRIED = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
+BIG = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 128}}
 RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
 RELU_OCTAVES = drawn("ReLU, octaves", "relu", {f"{FIELD}.encoding": OCTAVES, **network(width=60)})
 SIREN = drawn("SIREN", "siren")
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
+
+HIERARCHICAL = {
+    "model.stages.main.sampler.num_samples": 16,
+    "model.stages.fine": {
+        "name": "nerf.model:Stage",
+        "sampler": {"name": "nerf.sampling:Importance", "num_samples": 16},
+    },
+    "model.order": ("main", "fine"),
+}
+BLIND = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
+IN_CONES = {f"{FIELD}.encoding.waves.num_freqs": 10}
+SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
+GRID = {**VOXELS, "resolution": 40, "features": 3}
+GRID_OF_FEATURES = {**VOXELS, "resolution": 9, "features": 16}
+BARE = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
+GRID_RATES = (10.0, 30.0, 100.0)
+NARROW = {f"{FIELD}.width": 32}
+BOLD = (1.0, 3.0, 10.0)  # tables learn at higher rates than networks
 
 ROWS = [
     Row(
@@ -115,7 +147,9 @@ ROWS = [
         "a network that saw every fourth pixel predicts the others better than as many numbers in a grid, and enlarges",
         [
             drawn("SIREN", "siren", network(width=48, depth=3), BIG, measures=["enlarged"]),
-            drawn("grid of numbers", "relu", {f"{FIELD}.encoding": GRID, f"{FIELD}.network": BARE}, BIG, rates=GRID_RATES),
+            drawn(
+                "grid of numbers", "relu", {f"{FIELD}.encoding": GRID, f"{FIELD}.network": BARE}, BIG, rates=GRID_RATES
+            ),
         ],
         [
             Check("SIREN", "grid of numbers", at_least=2.0),
@@ -136,5 +170,181 @@ ROWS = [
             Check("network", metric="psnr_32_less_64", at_least=-1.5),
             Check("network", metric="normal_degrees", at_most=15.0),
         ],
+    ),
+    Row(
+        "R6",
+        "CPPN (Stanley 2007)",
+        "a mixture of functions draws better than any one of them",
+        [
+            drawn("mixture", "cppn"),
+            *(
+                drawn(one, "cppn", network(functions=(one,)))
+                for one in ("tanh", "sine", "gaussian", "absolute", "identity")
+            ),
+        ],
+        [
+            Check("mixture", one, at_least=2.0 if one == "tanh" else 0.0)
+            for one in ("tanh", "sine", "gaussian", "absolute", "identity")
+        ],
+    ),
+    Row(
+        "R16",
+        "NeRF (2003.08934)",
+        "samples where the coarse ones found matter beat as many evaluations spread evenly",
+        [
+            toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, MIDDLE),
+            toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 48}, MIDDLE),
+        ],
+        [Check("hierarchical", "even", at_least=0.5)],
+    ),
+    Row(
+        "R16-view",
+        "NeRF (2003.08934)",
+        "colour that depends on the direction shows gloss",
+        [
+            toys("with directions", "positional", SIX, {"cycles": 1, "specular": True}),
+            toys(
+                "without", "positional", {**SIX, f"{FIELD}.direction_encoding": BLIND}, {"cycles": 1, "specular": True}
+            ),
+        ],
+        [Check("with directions", "without", at_least=1.0)],
+    ),
+    Row(
+        "R18",
+        "IM-NET (1812.02822)",
+        "the input again at every layer beats the input once, at equal parameters",
+        [
+            toys("again at every layer", "imnet", {f"{FIELD}.encoding.num_freqs": 6}, MIDDLE),
+            toys("once", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=71)}, MIDDLE),
+        ],
+        [Check("again at every layer", "once", at_least=0.5)],
+    ),
+    Row(
+        "R20",
+        "LDIF (1912.06126) and SIF (1904.06447)",
+        "blobs give the shape; a decoder in each blob gives the rest",
+        [
+            toys("64 blobs with decoders", "local_blobs", network(count=64), MIDDLE, rates=BOLD),
+            toys("64 blobs", "blobs", network(count=64), MIDDLE, rates=BOLD, measures=["silhouette"]),
+        ],
+        [
+            Check("64 blobs", metric="silhouette_iou", at_least=0.85),
+            Check("64 blobs with decoders", "64 blobs", at_least=3.0),
+        ],
+        equal_parameters=False,
+    ),
+    Row(
+        "R22",
+        "Deep Local Shapes (2003.10983)",
+        "codes of places and one small decoder learn faster than one network of as many bytes",
+        [
+            toys("local codes", "deep_local_shapes", network(resolution=10, features=16), MIDDLE, rates=BOLD),
+            toys("one network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=70)}, MIDDLE),
+        ],
+        [Check("local codes", "one network", at_least=1.5)],
+    ),
+    Row(
+        "R23",
+        "Local Implicit Grids (2003.08981)",
+        "blended outputs are no worse than blended features",
+        [
+            toys("outputs", "local_implicit_grid", network(resolution=9, features=16), MIDDLE, rates=BOLD),
+            toys(
+                "features",
+                "relu",
+                {f"{FIELD}.encoding": GRID_OF_FEATURES, f"{FIELD}.network": DECODER},
+                MIDDLE,
+                rates=BOLD,
+            ),
+        ],
+        [Check("outputs", "features", at_least=-0.5)],
+    ),
+    Row(
+        "KiloNeRF",
+        "KiloNeRF (2103.13744)",
+        "tiny networks, one a cell, see more than one network that costs as much to evaluate",
+        [
+            toys("512 tiny networks", "kilonerf", network(width=16), MIDDLE),
+            toys("one tiny network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=16, depth=2)}, MIDDLE),
+        ],
+        [Check("512 tiny networks", "one tiny network", at_least=1.0)],
+        equal_parameters=False,
+    ),
+    Row(
+        "R34",
+        "CoordX (2201.12425)",
+        "layers split by axis make lattices cheap at little loss; along rays they are not cheaper",
+        [
+            toys("split", "coordx", SIX, MIDDLE, measures=["lattice"]),
+            toys("whole", "relu", {**SIX, **network(width=66)}, MIDDLE, measures=["lattice"]),
+        ],
+        [
+            Check("whole", "split", "lattice_64_ms", at_least=1.8, ratio=True),
+            Check("whole", "split", "lattice_128_ms", at_least=1.8, ratio=True),
+            Check("split", "whole", at_least=-0.7),
+            Check("split", "whole", "ms_per_step", at_least=0.9, ratio=True),
+        ],
+    ),
+    Row(
+        "TensoRF",
+        "TensoRF (2203.09517)",
+        "vectors times matrices show more than a dense grid of as many numbers",
+        [
+            toys("vectors and matrices", "vector_matrix", {f"{FIELD}.encoding.resolution": 48, **components(8)}, FINE),
+            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
+        ],
+        [Check("vectors and matrices", "dense grid", at_least=1.0)],
+    ),
+    Row(
+        "K-Planes",
+        "K-Planes (2301.10241)",
+        "products of planes show more than their sums, and more than a dense grid, at as many numbers",
+        [
+            toys("products of planes", "k_planes", {f"{FIELD}.encoding.resolutions": (32, 64), **features(4)}, FINE),
+            toys("sums of planes", "tri_plane", {f"{FIELD}.encoding.resolution": 71, **features(4)}, FINE),
+            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
+        ],
+        [
+            Check("products of planes", "sums of planes", at_least=0.5),
+            Check("products of planes", "dense grid", at_least=1.0),
+        ],
+    ),
+    Row(
+        "mip-NeRF",
+        "mip-NeRF (2103.13415)",
+        "cones instead of points: views at several sizes are each rendered right",
+        [
+            toys("cones", "integrated", IN_CONES, SIZES, measures=["by_size"]),
+            toys("points", "positional", {}, SIZES, measures=["by_size"]),
+        ],
+        [Check("cones", "points", at_least=0.5), Check("cones", "points", "psnr_16", at_least=1.0)],
+    ),
+    Row(
+        "WIRE",
+        "WIRE (2301.05187)",
+        "complex Gabor wavelets fit a picture better than sines",
+        [drawn("wavelets", "wire"), SIREN, RELU_OCTAVES],
+        [Check("wavelets", "SIREN", at_least=0.5), Check("wavelets", "ReLU, octaves", at_least=0.0)],
+    ),
+    Row(
+        "FINER",
+        "FINER (2312.02434)",
+        "sines whose frequency grows with their argument fit a picture better than sines",
+        [drawn("FINER", "finer"), SIREN, RELU_OCTAVES],
+        [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
+    ),
+    Row(
+        "Gaussian",
+        "Gaussian activations (2111.15135)",
+        "Gaussians fit a picture far better than ReLU on raw coordinates, without an encoding",
+        [drawn("Gaussians", "gaussian_network"), RELU_RAW, RELU_OCTAVES],
+        [Check("Gaussians", "ReLU, raw", at_least=3.0), Check("Gaussians", "ReLU, octaves", at_least=-1.0)],
+    ),
+    Row(
+        "BACON",
+        "BACON (2112.04645)",
+        "products of frozen sines, of a known band, fit a picture far better than ReLU on raw coordinates",
+        [drawn("BACON", "bacon"), RELU_RAW, RELU_OCTAVES],
+        [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
     ),
 ]
