@@ -99,7 +99,7 @@ def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, backgroun
     origins, directions, viewdirs = (layout.along_rays(x) for x in (rays.origins, rays.directions, rays.viewdirs))
     points = origins + 0.5 * (t_start + t_end)[..., None] * directions
     warped = model.space.warp(points)
-    quantities = field(warped, jnp.broadcast_to(viewdirs, points.shape))
+    quantities = field(warped, jnp.broadcast_to(viewdirs, (*points.shape[:-1], 3)))
     # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
     tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(warped))
     return composite(quantities, tau, t_start, t_end, background, layout, complete)

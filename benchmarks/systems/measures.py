@@ -16,7 +16,7 @@ from nerf.cameras import Cameras
 from nerf.films import resized
 from nerf.model import Model
 from nerf.pixels import over
-from nerf.scenes import Scene, toybox
+from nerf.scenes import Scene, to_unit, toybox
 from nerf.views import make_render_view
 
 Config = Mapping[str, Any]
@@ -29,7 +29,7 @@ def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.
 
 
 def _truth(image: np.ndarray, config: Config) -> np.ndarray:
-    return np.asarray(over(jnp.asarray(image / 255.0, jnp.float32), jnp.asarray(config["background"])))
+    return np.asarray(over(to_unit(image), jnp.asarray(config["background"])))
 
 
 def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:

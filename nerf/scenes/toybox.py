@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from nerf.cameras import Cameras, intrinsics
+from nerf.lenses import COEFFICIENTS
 from nerf.scenes.base import Scene, Similarity
 from nerf.scenes.solids import Box, Disc, Points, Rays3, Solid, Sphere, Torus, normals
 
@@ -173,7 +174,7 @@ def load(
     cameras = Cameras(
         c2w=poses[[i for i, _ in views_at]].astype(np.float32),
         K=intrinsics(FOCAL * side, FOCAL * side, side / 2, side / 2).astype(np.float32),
-        distortion=np.zeros((len(side), 4), np.float32),
+        distortion=np.zeros((len(side), COEFFICIENTS), np.float32),
         size=np.stack([side, side], -1).astype(np.int32),
     )
     names = [f"{split}/{i:03d}_{size}" for i, size in views_at]
