@@ -43,7 +43,7 @@ def main(_) -> int:
 
         run = load_run(_RUN.value, plugins, _STEP.value)
         if _ENLARGE.value:
-            done = _render_still(run)
+            done = _render_still(run, _ENLARGE.value)
         elif _SPLIT.value:
             done = _render_split(run, _SPLIT.value, plugins, stop)
         else:
@@ -70,10 +70,10 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
     return bool(videos)
 
 
-def _render_still(run) -> bool:
+def _render_still(run, factor: float) -> bool:
     from nerf.films import still
 
-    camera = still(run, _ENLARGE.value, Path(_OUT.value))
+    camera = still(run, factor, Path(_OUT.value))
     print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
     return True
 

@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -23,15 +23,13 @@ from nerf.evaluation import evaluate
 from nerf.model import Model
 from nerf.pixels import to_device
 from nerf.runs import check_config
-from nerf.scenes import Scene
 from nerf.tasks import image_task
 from nerf.training import TrainState, data_mesh, init_state, make_train_step, prepare_model
 
 CHOOSING_SEED = 1000  # of the runs that choose a learning rate
 PARAMETERS_WITHIN = 0.1
 
-Values = Mapping[str, float]
-Measure = Callable[[Model, Mapping[str, Any], Scene], Values]
+_measured: dict[str, dict[str, Any]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Check:
             values = values / control if self.ratio else values - control
         mean = float(values.mean())
         spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        holds = mean >= self.at_least if self.at_least is not None else mean <= self.at_most
+        holds = mean >= self.at_least if self.at_least is not None else mean <= (self.at_most or 0.0)
         return {**dataclasses.asdict(self), "mean": mean, "spread": spread, "holds": bool(holds)}
 
 
@@ -198,7 +196,17 @@ def choose(arm: Arm, steps: int | None) -> tuple[Trainer, float, dict[str, float
 
 
 def measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:
-    """Every number of an arm, a list over seeds each; `steps` instead of the config's for a quick look."""
+    """Every number of an arm, a list over seeds each; `steps` instead of the config's for a quick look.
+
+    What another row of the same process has measured is not measured again.
+    """
+    key = json.dumps([[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps])
+    if key not in _measured:
+        _measured[key] = _measure_arm(arm, seeds, steps)
+    return _measured[key]
+
+
+def _measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None) -> dict[str, Any]:
     trainer, rate, scores = choose(arm, steps)
     config = trainer.config
     values: dict[str, list[float]] = {}

@@ -61,10 +61,10 @@ def silhouette(model: Model, config: Config, scene: Scene) -> dict[str, float]:
 
 def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     """Median angle, in degrees, of the density's gradient on the toybox's ball to the true normal."""
-    field = model.stages[-1].field
+    field: Any = model.stages[-1].field
     spots = np.random.default_rng(0).normal(size=(2000, 3))
     spots /= np.linalg.norm(spots, axis=-1, keepdims=True)
-    ball = toybox.SOLIDS[0]
+    ball = toybox.BALL
     points = ball.centre + ball.radius * spots
     others = np.min([solid.distance(points) for solid in toybox.SOLIDS[1:]], 0)
     kept = (others > 0.1) & (spots[:, 2] > -0.3)  # seen by the cameras
@@ -114,7 +114,8 @@ def enlarged(model: Model, config: Config, scene: Scene) -> dict[str, float]:
 
 def lattice(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     """Milliseconds for the densities of all points of a lattice of 64^3 and of 128^3, the best of several."""
-    graph, state = nnx.split(model.stages[-1].field)
+    field: Any = model.stages[-1].field
+    graph, state = nnx.split(field)
     found = {}
     for side, calls in ((64, 5), (128, 2)):
         axes = [jnp.linspace(-1.0, 1.0, side)] * 3

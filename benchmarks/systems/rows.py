@@ -8,12 +8,13 @@ from typing import Any
 
 from benchmarks.systems.laboratory import Arm, Check, Row
 
-TOYBOX = {"name": "nerf.scenes.toybox:load"}
+TOYBOX = {"name": "nerf.scenes.toybox:load", "held_out": 4}
 PICTURE = {"name": "nerf.scenes.picture:load"}
 CPPN = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 64}}
 TEXT = {**PICTURE, "source": {"name": "nerf.scenes.drawings:text", "size": 64}}
+RATES = (0.5, 2.0)  # on the toybox, of learning rates of 2e-3
 FIELD = "model.stages.main.field"
-ON_TOYS = {"batch_size": 256, "steps": 300, "chunk": 4096, "model.stages.main.sampler.num_samples": 32}
+ON_TOYS = {"batch_size": 128, "steps": 300, "chunk": 4096, "model.stages.main.sampler.num_samples": 24}
 ON_PICTURES = {"batch_size": 512, "steps": 500, "steps_per_call": 50, "log_every": 50, "chunk": 4096}
 POINTS = {"name": "nerf.encodings.identity:Identity"}
 # Half of the pixels along an axis resolve 16 cycles: five octaves from half a cycle. More would be noise.
@@ -25,7 +26,8 @@ LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
 def toys(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any) -> Arm:
-    """An arm on the toybox, at a size of a few seconds."""
+    """An arm on the toybox, at a size of some ten seconds."""
+    more = {"rates": RATES, **more}
     return Arm(name, f"systems.{config}", {**ON_TOYS, **(changes or {})}, {**TOYBOX, **(scene or {})}, **more)
 
 
@@ -60,10 +62,10 @@ SIREN = drawn("SIREN", "siren")
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
 HIERARCHICAL = {
-    "model.stages.main.sampler.num_samples": 16,
+    "model.stages.main.sampler.num_samples": 12,
     "model.stages.fine": {
         "name": "nerf.model:Stage",
-        "sampler": {"name": "nerf.sampling:Importance", "num_samples": 16},
+        "sampler": {"name": "nerf.sampling:Importance", "num_samples": 12},
     },
     "model.order": ("main", "fine"),
 }
@@ -75,7 +77,7 @@ GRID_OF_FEATURES = {**VOXELS, "resolution": 9, "features": 16}
 BARE = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
 GRID_RATES = (10.0, 30.0, 100.0)
 NARROW = {f"{FIELD}.width": 32}
-BOLD = (1.0, 3.0, 10.0)  # tables learn at higher rates than networks
+BOLD = (1.0, 5.0)  # tables learn at higher rates than networks
 
 ROWS = [
     Row(
@@ -193,7 +195,7 @@ ROWS = [
         "samples where the coarse ones found matter beat as many evaluations spread evenly",
         [
             toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, MIDDLE),
-            toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 48}, MIDDLE),
+            toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE),
         ],
         [Check("hierarchical", "even", at_least=0.5)],
     ),

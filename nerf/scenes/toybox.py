@@ -22,8 +22,9 @@ from nerf.scenes.base import Scene, Similarity
 from nerf.scenes.solids import Box, Disc, Points, Rays3, Solid, Sphere, Torus, normals
 
 # Within the unit ball, which the cameras see whole; a solid's place in the list is its class.
+BALL = Sphere((-0.38, 0.26, 0.0), 0.3)
 SOLIDS: tuple[Solid, ...] = (
-    Sphere((-0.38, 0.26, 0.0), 0.3),
+    BALL,
     Box((0.36, 0.3, -0.07), (0.2, 0.24, 0.23), 0.5),
     Torus((0.02, -0.42, -0.2), 0.3, 0.1),
     Disc((0.0, 0.0, -0.34), 0.86, 0.04),
