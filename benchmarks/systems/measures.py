@@ -68,8 +68,8 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     points = ball.centre + ball.radius * spots
     others = np.min([solid.distance(points) for solid in toybox.SOLIDS[1:]], 0)
     kept = (others > 0.1) & (spots[:, 2] > -0.3)  # seen by the cameras
-    points = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
-    gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(points)
+    where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
+    gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(where)
     outward = -np.asarray(gradient) @ scene.transform.rotation
     cosine = (outward * spots[kept]).sum(-1) / np.maximum(np.linalg.norm(outward, axis=-1), 1e-12)
     return {"normal_degrees": float(np.median(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))))}
