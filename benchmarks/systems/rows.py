@@ -17,8 +17,8 @@ FIELD = "model.stages.main.field"
 ON_TOYS = {"batch_size": 128, "steps": 300, "chunk": 4096, "model.stages.main.sampler.num_samples": 24}
 ON_PICTURES = {"batch_size": 512, "steps": 500, "steps_per_call": 50, "log_every": 50, "chunk": 4096}
 POINTS = {"name": "nerf.encodings.identity:Identity"}
-# Half of the pixels along an axis resolve 16 cycles: five octaves from half a cycle. More would be noise.
-OCTAVES = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 5}
+# Half of the pixels along an axis resolve just under 16 cycles along it: at most four octaves, from one cycle up.
+OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for count in (3, 4)]
 DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
 DRAWN = {"name": "nerf.encodings.gaussian:Gaussian", "num_freqs": 32}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
@@ -57,7 +57,13 @@ SIGMAS = [{f"{FIELD}.encoding": {**DRAWN, "sigma": sigma}} for sigma in (0.5, 1.
 OCTAVES_TRIED = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
 BIG = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 128}}
 RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
-RELU_OCTAVES = drawn("ReLU, octaves", "relu", {f"{FIELD}.encoding": OCTAVES, **network(width=60)})
+RELU_OCTAVES = drawn(
+    "ReLU, octaves",
+    "relu",
+    network(width=60),
+    rates=(1.0, 3.0),
+    tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
+)
 SIREN = drawn("SIREN", "siren")
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
