@@ -99,7 +99,7 @@ def enlarged(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     source = dict(section["source"])
     large = build({**source, "size": source["size"] * ENLARGED}) / 255.0
     train = build(section, root=None, split="train")
-    mine = _renderer(model, config)(resized(train.cameras[0], ENLARGED))["rgb"]
+    mine = _renderer(model, config)(resized(train.cameras[0], float(ENLARGED)))["rgb"]
     known = Image.fromarray(np.ascontiguousarray(train.images[0][::2, ::2]))
     # A known pixel lies at the centre of the first of every two: a quarter of a pair before their middle.
     side = known.width
