@@ -244,7 +244,11 @@ ODD = {
 def agree(process: int, port: int, folder) -> None:
     """What one of two processes finds; the second begins with other numbers."""
     with joined(f"127.0.0.1:{port}", 2, process, HEARTBEAT):
-        mine = ODD if process == 0 else jax.tree.map(lambda x: x * 0, ODD)
+        mine = (
+            ODD
+            if process == 0
+            else jax.tree.map(lambda x: type(x)(0) if isinstance(x, int | float) else np.zeros_like(x), ODD)
+        )
         got = from_first(mine)
         found = {name: [str(type(x)), np.asarray(x).tobytes().hex()] for name, x in got.items()}
         found["anyone"] = [anyone(process == 1), anyone(False)]
