@@ -18,7 +18,7 @@ def test_links_lead_somewhere(document):
             assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("program", ["train.py", "render.py", "compare.py"])
+@pytest.mark.parametrize("program", ["train.py", "render.py", "compare.py", "capture.py"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.py"))

@@ -1,0 +1,179 @@
+"""Poses from photos, estimated in a child process that may die, hang, or find few of them.
+
+    estimate(job folder, images, options) -> Estimate    # or CaptureError, one line: what happened, what to try
+
+The child is `nerf.capture.child`. The parent only waits, and reads one JSON file that is there whole or not at all.
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.errors import UserError
+from nerf.files import write_json
+
+CHILD = (sys.executable, "-m", "nerf.capture.child")
+LAST_WORDS = 300  # characters of the child's log that an error quotes
+
+
+class CaptureError(UserError):
+    """Photos that did not become a scene: what happened and what to try, in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How poses are estimated.
+
+    Attributes:
+      mapper: "incremental" (sturdy) or "global" (faster for hundreds of images).
+      matching: "exhaustive" compares all pairs of images, "sequential" each with those that follow it.
+      camera_model: COLMAP's name of the lens.
+      max_side: images are reduced to this for finding features.
+      max_features: of an image.
+      timeout: seconds until the child is ended.
+      seed: of everything random in it.
+    """
+
+    mapper: str = "incremental"
+    matching: str = "exhaustive"
+    camera_model: str = "OPENCV"
+    max_side: int = 1600
+    max_features: int = 4096
+    timeout: float = 3600.0
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What the child found.
+
+    Attributes:
+      names: registered images, sorted.
+      c2w: their poses, OpenGL axes, in COLMAP's world.
+      lenses: of each image: "model", "width", "height", and "params" as a dictionary of COLMAP's names.
+      models: sizes of all groups of images that were put together, the largest first; it is the one described here.
+      features, matches: by name, of all images: how many features, how many verified matches in the best pair.
+      points: PLY file of sparse points.
+    """
+
+    names: Sequence[str]
+    c2w: Float[np.ndarray, "n 3 4"]
+    lenses: Sequence[dict[str, Any]]
+    models: Sequence[int]
+    features: dict[str, int]
+    matches: dict[str, int]
+    points: Path
+
+
+def require_pycolmap() -> None:
+    """Raise CaptureError where it is not installed; it is never imported here."""
+    if importlib.util.find_spec("pycolmap") is None:
+        raise CaptureError("pycolmap: not installed: pip install 'nerf[capture]', or pip install pycolmap")
+
+
+def estimate(
+    work: Path,
+    images: Path,
+    groups: Sequence[Sequence[str]],
+    options: Options,
+    log: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    child: Sequence[str] = CHILD,
+) -> Estimate | None:
+    """Poses of images, or None where a stop was asked for. Raises CaptureError.
+
+    Args:
+      work: an empty folder for the child's files.
+      images: folder of the images.
+      groups: names of images that were taken through one lens, relative to `images`.
+      options: see there.
+      log: file for what the child says.
+      should_stop: asked several times a second.
+      child: the command; the job's file is added.
+    """
+    names = [str((work / name).resolve()) for name in ("database.db", "models", "points.ply", "result.json")]
+    job = {**dataclasses.asdict(options), "images": str(images.resolve()), "groups": [list(group) for group in groups]}
+    write_json(work / "job.json", {**job, **dict(zip(("database", "models", "points", "result"), names, strict=True))})
+    code = _run([*child, str(work / "job.json")], log, options.timeout, should_stop)
+    if code == "stopped":
+        return None
+    if not (work / "result.json").is_file():  # one that is there is whole, however the child ended
+        raise CaptureError(_what_happened(code, log, options))
+    return _read(work / "result.json", work / "points.ply")
+
+
+def _run(command: list[str], log: Path, timeout: float, should_stop: Callable[[], bool]) -> int | str:
+    """The child's exit code, or "timeout" or "stopped"; it and all that it started are gone then."""
+    threads = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "1"}
+    root = str(Path(__file__).parent.parent.parent)
+    environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    with log.open("wb") as out:
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
+    end = time.monotonic() + timeout
+    try:
+        while child.poll() is None:
+            if should_stop():
+                return "stopped"
+            if time.monotonic() > end:
+                return "timeout"
+            time.sleep(0.05)
+        return child.returncode
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdin.close()  # type: ignore[union-attr]
+
+
+def _what_happened(code: int | str, log: Path, options: Options) -> str:
+    """One line for a child that left no result."""
+    other = "global" if options.mapper == "incremental" else "incremental"
+    smaller = f"a smaller --max_side than {options.max_side}"
+    if code == "timeout":
+        mend = f"give more, {smaller}, fewer photos, or --matching=sequential where they are in order"
+        return f"pose estimation: not done after --timeout={options.timeout:g} seconds, ended: {mend} ({log})"
+    if isinstance(code, int) and code < 0:
+        name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+        mend = f"{smaller}, fewer photos, or --mapper={other}"
+        memory = "; the system does this where memory ran out" if -code == signal.SIGKILL else ""
+        return f"pose estimation: its process was killed ({name}{memory}): try {mend} ({log})"
+    return f"pose estimation: its process failed with code {code} ({_last_words(log)}): try --mapper={other} ({log})"
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][:LAST_WORDS] if lines else "it said nothing"
+
+
+def _read(file: Path, points: Path) -> Estimate:
+    """The child's result; CaptureError where it is not one."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        names = sorted(data["images"])
+        w2c = np.array([data["images"][name]["w2c"] for name in names], np.float64).reshape(-1, 3, 4)
+        lenses = [data["cameras"][data["images"][name]["camera"]] for name in names]
+        sizes = [int(size) for size in data["models"]]
+        return Estimate(names, _to_opengl(w2c), lenses, sizes, data["features"], data["matches"], points)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaptureError(f"{file}: not a result ({error!r}): install pycolmap again") from error
+
+
+def _to_opengl(w2c: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "n 3 4"]:
+    """Inverse of OpenCV world-to-camera matrices, with y and z of the camera turned round."""
+    rotation = w2c[:, :, :3].transpose(0, 2, 1)
+    position = -rotation @ w2c[:, :, 3:]
+    return np.concatenate([rotation * np.array([1.0, -1.0, -1.0]), position], -1)
