@@ -1,9 +1,10 @@
-"""Make a scene of photos or a video.
+"""Make a scene of photos or a video, or look at a scene before training on it and say what is wrong with it.
 
     python capture.py photos/ --out=scenes/mine
     python capture.py walk.mp4 --out=scenes/mine --frames=120
+    python capture.py --check=scenes/mine
 
-Both estimate poses (pip install 'nerf[capture]') and write a folder that train.py takes as --scene.
+The first two estimate poses (pip install 'nerf[capture]') and write a folder that train.py takes as --scene.
 docs/your-own-photos.md leads from a phone to a video.
 """
 
@@ -14,7 +15,8 @@ from absl import flags
 from nerf.commands import run, stop_on_signal
 from nerf.errors import UserError
 
-_OUT = flags.DEFINE_string("out", None, "The scene's folder, made.")
+_CHECK = flags.DEFINE_string("check", None, "Instead: the folder of a scene to look at.")
+_OUT = flags.DEFINE_string("out", None, "The scene's folder, made; with --check the picture (default SCENE/check.png).")
 _FRAMES = flags.DEFINE_integer("frames", 120, "How many frames to pick from a video.", lower_bound=3)
 _MAPPER = flags.DEFINE_enum("mapper", "incremental", ["incremental", "global"], "How poses are put together.")
 _MATCHING = flags.DEFINE_enum(
@@ -28,6 +30,23 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of what is random in pose estimation.")
 
 
 def main(argv: list[str]) -> int:
+    return _check(Path(_CHECK.value)) if _CHECK.value else _make(argv)
+
+
+def _check(root: Path) -> int:
+    from nerf.capture.check import load_all, look
+    from nerf.capture.picture import draw
+
+    scene = load_all(root)
+    report = look(scene)
+    picture = Path(_OUT.value) if _OUT.value else root / "check.png"
+    draw(scene, report, picture)
+    print("\n".join([*scene.notes, *report.facts, *(f"FOUND {finding}" for finding in report.findings)]))
+    print(f"{len(report.findings) or 'no'} findings; cameras and points are drawn in {picture}")
+    return 1 if report.findings else 0
+
+
+def _make(argv: list[str]) -> int:
     if len(argv) != 2 or not _OUT.value:
         raise UserError("capture.py PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out")
     from nerf.capture.mapping import Options

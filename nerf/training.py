@@ -21,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.building import build, build_inside
+from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
@@ -214,7 +215,7 @@ def train(
     watch = Stopwatch()
     with watch("load"), room_for_pixels(host_memory, Path(workdir)):
         train_scene, held_out = load_scenes(config, scene, plugins)
-    print("\n".join([*train_scene.notes, describe(train_scene, held_out)]), file=sys.stderr)
+    print("\n".join([*train_scene.notes, *glance(train_scene), describe(train_scene, held_out)]), file=sys.stderr)
     mesh = data_mesh(jax.devices())
     with watch("prepare"):
         graph, state, train_steps = prepare(config, train_scene, plugins, mesh)

@@ -1,0 +1,212 @@
+"""A look at a scene before training: what is wrong, with which views, and what mends it.
+
+look(scene) -> Report        # seconds: pictures are matched with one another and held against the cameras
+glance(scene) -> findings    # at every start of a training: only what costs next to nothing
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.cameras import Cameras
+from nerf.capture.evidence import (
+    FITS,
+    Evidence,
+    agreement,
+    agreement_by_view,
+    as_rays,
+    disagreement,
+    match_pictures,
+    points_of_view,
+)
+from nerf.capture.findings import Finding
+from nerf.capture.hypotheses import diagnose
+from nerf.capture.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
+from nerf.capture.looks import blurred, copies, exposure_jumps
+from nerf.capture.resection import apart, fit_pose, misses
+from nerf.scenes import Scene, SceneError, load
+
+ENOUGH = 100  # matches, without which the pictures decide nothing
+ENOUGH_OF_VIEW = 16  # points that a view must share with others for the same
+DOUBTFUL = 0.6  # times the part that agrees in other views; a view with less is looked at
+SURE = 0.5  # part of its points that must fit another pose before its own is called wrong
+USUAL = 0.4  # part of the matches that agree with right cameras, at least
+GLANCED_AT = 24  # views that a glance matches, where the cameras look odd
+SHOWN = 3  # findings of a glance
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a look found.
+
+    Attributes:
+      findings: what is wrong.
+      facts: what is known now, one line each.
+      layout: how the cameras stand.
+      points: where matches meet, in the file's world.
+    """
+
+    findings: Sequence[Finding]
+    facts: Sequence[str]
+    layout: Layout
+    points: Float[np.ndarray, "m 3"]
+
+
+def load_all(root: str | Path, max_side: int = 1024) -> Scene:
+    """All views of a scene, of every split, each once, sorted by name. Raises SceneError."""
+    whole = load(root, "train", max_side=max_side)
+    for split in ("val", "test"):
+        try:
+            part = load(root, split, max_side=max_side)
+        except SceneError:
+            continue  # a scene without held-out views
+        new = [i for i, name in enumerate(part.names) if name not in set(whole.names)]
+        whole = _join(whole, part.select(new)) if new else whole
+    return whole.select(sorted(range(len(whole)), key=lambda i: whole.names[i]))
+
+
+def _join(a: Scene, b: Scene) -> Scene:
+    """The views of both."""
+    c2w, K, distortion, size, model = (
+        np.concatenate([getattr(a.cameras, name), getattr(b.cameras, name)])
+        for name in ("c2w", "K", "distortion", "size", "model")
+    )
+    cameras = Cameras(c2w, K, distortion, size, model)
+    images, names = [*a.images, *b.images], [*a.names, *b.names]
+    return dataclasses.replace(a, images=images, cameras=cameras, names=names, masks=None, depths=None)
+
+
+def look(scene: Scene) -> Report:
+    """Everything that can be found out from cameras and pictures."""
+    layout = lay_out(scene)
+    seen = as_rays(scene, match_pictures(scene))
+    consistent, agreed = contradictions(scene, layout, seen)
+    error, points = disagreement(seen, layout.c2w)
+    fits = error < FITS
+    found = [*consistent, *lens_findings(scene), *place_findings(scene, layout)]
+    if all(finding.views for finding in consistent):  # else up is what is wrong with all poses
+        found += up_findings(scene, layout)
+    found += [*copies(scene), *blurred(scene), *exposure_jumps(seen, fits, scene.names)]
+    pairs = len(np.unique(seen.views, axis=0))
+    facts = [*_layout_facts(scene, layout), f"pictures: {len(seen.views)} matches in {pairs} pairs of views"]
+    if len(seen.views) >= ENOUGH:
+        facts[-1] += f", {100 * agreed:.0f} % agree with the cameras"
+        facts += _distance_facts(seen, layout, fits, points)
+    else:
+        facts[-1] += ": too few to hold the cameras against them"
+    return Report(found, facts, layout, points[fits])
+
+
+def glance(scene: Scene) -> list[str]:
+    """Lines to tell at the start of a training: at most a few, none where nothing is wrong.
+
+    Pictures are matched, which takes seconds, only where the cameras do not look at one thing.
+    """
+    layout = lay_out(scene)
+    found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene), *blurred(scene)]
+    if layout.suspicious and len(scene) > 3:
+        some = scene.select(np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist())
+        found = [*contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0], *found]
+    lines = [f"check: {finding}" for finding in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"check: {len(found) - SHOWN} more findings: python capture.py --check SCENE tells all")
+    return lines
+
+
+def contradictions(scene: Scene, layout: Layout, seen: Evidence) -> tuple[list[Finding], float]:
+    """What the matches between pictures say about the cameras, and the part of them that agrees."""
+    if len(seen.views) < ENOUGH:
+        return list(axis_findings(layout)), 0.0
+    agreed, diagnosis = diagnose(seen, layout.c2w, scene.names)
+    if diagnosis is not None:
+        return [diagnosis], agreed
+    wrong = list(_wrong_views(seen, layout.c2w, scene.names)) if agreed > USUAL / 2 else []
+    rest = seen.select(_without(seen, [view for view, _ in wrong]))
+    if len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL:
+        return [finding for _, finding in wrong], agreed
+    why = f"only {100 * agreed:.0f} % of the matches between pictures agree with the cameras; no single edit mends it"
+    mend = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
+    return [Finding((), "poses and pictures do not belong together", why, mend)], agreed
+
+
+def _wrong_views(seen: Evidence, c2w: np.ndarray, names: Sequence[str]) -> Iterator[tuple[int, Finding]]:
+    """Views whose picture fits another pose than theirs, while the others agree among themselves; the worst first."""
+    wrong: list[int] = []
+    cleared: list[int] = []
+    while True:
+        rest = seen.select(_without(seen, wrong))  # what a wrong view says is not held against others
+        part, total = agreement_by_view(rest, disagreement(rest, c2w)[0] < FITS)
+        usual = float(np.median(part[total > 0])) if total.any() else 0.0
+        known = [*wrong, *cleared]
+        doubtful = [i for i in np.argsort(part).tolist() if part[i] < DOUBTFUL * usual and i not in known]
+        if not doubtful:
+            return
+        finding = _another_pose(rest, c2w, doubtful[0], names)
+        if finding is None:
+            cleared.append(doubtful[0])
+        else:
+            wrong.append(doubtful[0])
+            yield doubtful[0], finding
+
+
+def _another_pose(seen: Evidence, c2w: np.ndarray, view: int, names: Sequence[str]) -> Finding | None:
+    """The finding that a view's picture was taken from elsewhere, if most of what it shows says so."""
+    points, rays, focal = points_of_view(seen, c2w, view)
+    if len(points) < ENOUGH_OF_VIEW:
+        return None
+    tolerance = FITS / float(np.median(focal))
+    now = float((misses(c2w[view], points, rays) < tolerance).mean())
+    pose, part = fit_pose(points, rays, c2w, tolerance)
+    if part < max(SURE, 2.0 * now):
+        return None
+    distance, angle = apart(c2w[view], pose)
+    elsewhere = f"moved by {distance:.2g} units and turned by {angle:.1f} degrees"
+    why = (
+        f"{100 * now:.0f} % of {len(points)} points shared with other views fit; {100 * part:.0f} % would, {elsewhere}"
+    )
+    fit = (misses(c2w, points, rays) < tolerance).mean(-1)
+    other = int(fit.argmax())
+    if other != view and fit[other] > 0.8 * part:
+        return Finding((names[view],), "wrong pose", why, f"that is the pose of {names[other]}: exchange the two")
+    return Finding((names[view],), "wrong pose", why, "remove the frame, or estimate its pose again")
+
+
+def _without(seen: Evidence, views: Sequence[int]) -> np.ndarray:
+    """Which matches are between other views."""
+    return np.logical_not(np.isin(seen.views, views).any(-1))
+
+
+def _layout_facts(scene: Scene, layout: Layout) -> Iterator[str]:
+    """How many cameras, around what, how much they cover, and where up is."""
+    away = layout.c2w[:, :, 3] - layout.focus
+    distance = np.linalg.norm(away, axis=-1)
+    if not layout.inward:
+        yield f"cameras: {len(scene)}, looking outwards or side by side"
+    else:
+        yield f"cameras: {len(scene)}, {distance.min():.3g} to {distance.max():.3g} units from the point they look at"
+        if layout.up.any():
+            yield _coverage(away / np.maximum(distance, 1e-12)[:, None], layout.up)
+    if layout.up.any():
+        x, y, z = layout.up
+        yield f"up: ({x:.2f}, {y:.2f}, {z:.2f}) in the axes of the file"
+
+
+def _coverage(unit: Float[np.ndarray, "n 3"], up: Float[np.ndarray, "3"]) -> str:
+    height = np.degrees(np.arcsin(np.clip(unit @ up, -1, 1)))
+    side = np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0])
+    side /= np.linalg.norm(side)
+    turn = np.sort(np.degrees(np.arctan2(unit @ np.cross(up, side), unit @ side)))
+    gap = float(np.diff(np.append(turn, turn[0] + 360)).max())
+    around = f"{360 - gap:.0f} degrees around (largest gap {gap:.0f})"
+    return f"coverage: {around}, {height.min():.0f} to {height.max():.0f} degrees up"
+
+
+def _distance_facts(seen: Evidence, layout: Layout, fits: np.ndarray, points: np.ndarray) -> Iterator[str]:
+    """Near and far, from the points where matches meet."""
+    if fits.any():
+        ends = layout.c2w[seen.views[fits], :, 3]
+        near, middle, far = np.percentile(np.linalg.norm(points[fits][:, None] - ends, axis=-1), [1, 50, 95])
+        yield f"points: {near:.3g} (nearest) to {far:.3g} units from the cameras, half of them nearer than {middle:.3g}"

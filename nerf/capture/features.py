@@ -1,0 +1,157 @@
+"""Points that can be found again in another picture of the same thing, and what they look like: SIFT in numpy.
+
+Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004: extrema of differences of Gaussians
+(section 3), refined and stripped of edges (4), each given an orientation (5) and a histogram of gradients (6), compared
+by the ratio of the two nearest distances (7.1). Descriptors are square roots of L1-normalised ones (Arandjelovic and
+Zisserman 2012, "RootSIFT"). One orientation a point; patches are resampled, so that gradients are in their own axes.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+LEVELS = 3  # an octave
+BLUR = 1.6  # of an octave's first level, in its pixels
+STORED = 0.5  # the blur that a picture has already
+CONTRAST = 0.012  # of 1; weaker extrema are noise
+EDGE = 10.0  # largest ratio of principal curvatures
+BORDER = 4
+PATCH, CELLS, BINS = 16, 4, 8
+SMALL = 300  # pictures with a shorter longest side are doubled first
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Of one picture: positions in pixels (x, y; the first pixel's centre is 0.5, 0.5), scale, angle, descriptors."""
+
+    points: Float[np.ndarray, "n 2"]
+    scales: Float[np.ndarray, " n"]
+    angles: Float[np.ndarray, " n"]
+    descriptors: Float[np.ndarray, "n 128"]
+
+
+def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
+    """The `most` features with the highest contrast of a grey picture in [0, 1]."""
+    zoom = 2.0 if max(grey.shape) < SMALL else 1.0
+    image = _double(grey) if zoom == 2.0 else grey
+    level = ndimage.gaussian_filter(image.astype(np.float32), np.sqrt(BLUR**2 - (zoom * STORED) ** 2))
+    octaves, steps = [], [1.0 / zoom]
+    while min(level.shape) > 4 * BORDER:
+        octaves.append(_octave(level))
+        level = octaves[-1][LEVELS][::2, ::2]
+        steps.append(2.0 * steps[-1])
+    found = [_extrema(levels) for levels in octaves]
+    contrast = np.concatenate([np.zeros(0), *(part[:, 3] for part in found)])
+    least = np.sort(contrast)[-most] if len(contrast) > most else 0.0
+    parts = []
+    for levels, some, step in zip(octaves, found, steps[:-1], strict=True):
+        some = some[some[:, 3] >= least]
+        sigma = BLUR * 2.0 ** (some[:, 0] / LEVELS)
+        parts.append((some[:, [2, 1]] * step + 0.5, sigma * step, *_describe(levels, some, sigma)))
+    none = (np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros((0, CELLS * CELLS * BINS), np.float32))
+    return Features(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))
+
+
+def _double(grey: np.ndarray) -> np.ndarray:
+    """Twice as large, linearly; pixel i of the old is pixel 2 i of the new."""
+    return ndimage.zoom(grey, (2 * np.array(grey.shape) - 1) / grey.shape, order=1, grid_mode=False)
+
+
+def _octave(first: np.ndarray) -> Float[np.ndarray, "l h w"]:
+    """Levels with blur BLUR * 2**(i / LEVELS), the first one given."""
+    sigmas = BLUR * 2.0 ** (np.arange(LEVELS + 3) / LEVELS)
+    levels = [first]
+    for low, high in zip(sigmas[:-1], sigmas[1:], strict=True):
+        levels.append(ndimage.gaussian_filter(levels[-1], np.sqrt(high**2 - low**2)))
+    return np.stack(levels)
+
+
+def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
+    """Extrema of the differences of levels in position and scale: level, y, x (refined), contrast."""
+    d = np.diff(levels, axis=0)
+    strong = (np.abs(d) > CONTRAST) & (
+        (d == ndimage.maximum_filter(d, 3, mode="nearest")) | (d == ndimage.minimum_filter(d, 3, mode="nearest"))
+    )
+    strong[[0, -1]] = strong[:, :BORDER] = strong[:, -BORDER:] = strong[:, :, :BORDER] = strong[:, :, -BORDER:] = False
+    s, y, x = np.nonzero(strong)
+    here = d[s, y, x]
+    right, left, below, above = d[s, y, x + 1], d[s, y, x - 1], d[s, y + 1, x], d[s, y - 1, x]
+    dx, dy = (right - left) / 2, (below - above) / 2
+    dxx, dyy = right + left - 2 * here, below + above - 2 * here
+    dxy = (d[s, y + 1, x + 1] + d[s, y - 1, x - 1] - d[s, y + 1, x - 1] - d[s, y - 1, x + 1]) / 4
+    determinant = dxx * dyy - dxy**2
+    good = (determinant > 0) & ((dxx + dyy) ** 2 * EDGE < (EDGE + 1) ** 2 * determinant)  # Lowe, section 4.1
+    safe = np.where(good, determinant, 1.0)
+    moved = np.stack([y + (dxy * dx - dxx * dy) / safe, x + (dxy * dy - dyy * dx) / safe], -1)
+    good &= np.abs(moved - np.stack([y, x], -1)).max(-1, initial=0.0) < 1.0
+    return np.concatenate([s[:, None], moved, np.abs(here)[:, None]], -1)[good].astype(np.float64)
+
+
+def _describe(levels: np.ndarray, found: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles and descriptors of points whose blur is `sigma` pixels of the octave."""
+    angles = _orientation(_gradients(_patches(levels, found, np.zeros(len(found)), 0.55 * sigma)))
+    along = _gradients(_patches(levels, found, angles, 0.75 * sigma))  # cells are 3 sigma wide
+    return angles, _histograms(along)
+
+
+def _patches(levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """(n, PATCH + 2, PATCH + 2) squares around the points, turned by `angles`, samples `step` pixels apart."""
+    offset = np.arange(PATCH + 2) - (PATCH + 1) / 2
+    v, u = np.meshgrid(offset, offset, indexing="ij")
+    cosine, sine = (step * f(angles) for f in (np.cos, np.sin))
+    x = found[:, 2, None, None] + cosine[:, None, None] * u[None] - sine[:, None, None] * v[None]
+    y = found[:, 1, None, None] + sine[:, None, None] * u[None] + cosine[:, None, None] * v[None]
+    level = np.broadcast_to(np.rint(found[:, 0, None, None]), x.shape)
+    return ndimage.map_coordinates(levels, [level, y, x], order=1, mode="nearest", prefilter=False)
+
+
+def _gradients(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Size and direction of the gradient inside the patches' rims; each (n, PATCH, PATCH)."""
+    dx = patches[:, 1:-1, 2:] - patches[:, 1:-1, :-2]
+    dy = patches[:, 2:, 1:-1] - patches[:, :-2, 1:-1]
+    return np.hypot(dx, dy), np.arctan2(dy, dx)
+
+
+def _bell(width: float) -> np.ndarray:
+    offset = (np.arange(PATCH) - (PATCH - 1) / 2) / width
+    return np.exp(-0.5 * (offset[:, None] ** 2 + offset[None, :] ** 2))
+
+
+def _soft_bins(angles: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
+    """Each direction's weight shared by the two nearest of `bins` bins of the circle: (*shape, bins)."""
+    place = angles / (2 * np.pi) * bins
+    low = np.floor(place)
+    part = place - low
+    number = np.arange(bins).reshape((1,) * angles.ndim + (bins,))
+    first = (low.astype(int) % bins)[..., None] == number
+    second = ((low.astype(int) + 1) % bins)[..., None] == number
+    return first * (weights * (1 - part))[..., None] + second * (weights * part)[..., None]
+
+
+def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """The direction most of the gradient has: the smoothed histogram's peak, by a parabola through three bins."""
+    size, direction = gradients
+    bins = 36
+    histogram = _soft_bins(direction, size * _bell(PATCH / 6)[None], bins).sum((1, 2))
+    for _ in range(2):
+        histogram = (np.roll(histogram, 1, -1) + histogram + np.roll(histogram, -1, -1)) / 3
+    peak = histogram.argmax(-1)
+    rows = np.arange(len(peak))
+    before, here, after = (histogram[rows, (peak + d) % bins] for d in (-1, 0, 1))
+    bend = before - 2 * here + after
+    shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
+    return (peak + shift) * 2 * np.pi / bins
+
+
+def _histograms(gradients: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "n 128"]:
+    """4 x 4 cells of 8 directions, clipped at 0.2 (section 6.1), as RootSIFT."""
+    size, direction = gradients
+    soft = _soft_bins(direction, size * _bell(PATCH / 2)[None], BINS)
+    centre = (np.arange(CELLS) + 0.5) * PATCH / CELLS - 0.5
+    share = np.maximum(1 - np.abs(np.arange(PATCH)[:, None] - centre[None]) / (PATCH / CELLS), 0)
+    cells = np.einsum("nyxb,yi,xj->nijb", soft, share, share, optimize=True).reshape(len(soft), CELLS * CELLS * BINS)
+    unit = cells / np.maximum(np.linalg.norm(cells, axis=-1, keepdims=True), 1e-9)
+    clipped = np.minimum(unit, 0.2)
+    return np.sqrt(clipped / np.maximum(clipped.sum(-1, keepdims=True), 1e-9)).astype(np.float32)

@@ -1,0 +1,126 @@
+"""What cameras show by themselves: lenses that belong to other images, axes that meet nowhere, places far away."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.capture.findings import Finding
+from nerf.lenses import PERSPECTIVE
+from nerf.scenes.base import Scene, focus_point
+
+OFF_CENTRE = 0.15  # of the picture's side, by which the principal point of an uncropped picture is off at most
+ASPECT = 1.1  # fx / fy of square pixels, at most
+VIEWS = (8.0, 130.0)  # degrees that the longer side of a picture spans at least and at most
+FAR = 8.0  # times the usual distance from the middle of the cameras
+SEEN = 0.6  # part of the cameras that see the point where most axes meet
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How the cameras stand, in the units and axes of the scene's file.
+
+    Attributes:
+      c2w: poses.
+      focus: the point nearest to all optical axes.
+      sees: whether each camera has it in its picture.
+      behind: whether it lies behind each camera.
+      up: unit mean of the cameras' up axes, or zeros where they cancel out.
+      inward: whether most cameras see the focus.
+    """
+
+    c2w: Float[np.ndarray, "n 3 4"]
+    focus: Float[np.ndarray, "3"]
+    sees: np.ndarray
+    behind: np.ndarray
+    up: Float[np.ndarray, "3"]
+
+    @property
+    def inward(self) -> bool:
+        return float(self.sees.mean()) >= SEEN
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether it is worth seconds to ask the pictures: captures from inside a room are, and are fine."""
+        return not self.inward
+
+
+def lay_out(scene: Scene) -> Layout:
+    """Where the cameras of a scene are and look."""
+    c2w = scene.transform.poses_back(np.asarray(scene.cameras.c2w, np.float64))
+    focus = focus_point(c2w)
+    away = focus - c2w[:, :, 3]
+    distance = np.linalg.norm(away, axis=-1)
+    ahead = -(away * c2w[:, :, 2]).sum(-1) / np.maximum(distance, 1e-12)
+    K, size = np.asarray(scene.cameras.K), np.asarray(scene.cameras.size)
+    reach = np.arctan(np.linalg.norm(size / 2 / K[:, [0, 1], [0, 1]], axis=-1))
+    spread = np.linalg.norm(c2w[:, :, 3] - c2w[:, :, 3].mean(0), axis=-1).mean()
+    apart = distance > 0.05 * spread + 1e-12
+    sees = apart & (np.arccos(np.clip(ahead, -1, 1)) < reach)
+    up = c2w[:, :, 1].mean(0)
+    length = np.linalg.norm(up)
+    return Layout(c2w, focus, sees, ahead < 0, up / length if length > 0.1 else np.zeros(3))
+
+
+def lens_findings(scene: Scene) -> Iterator[Finding]:
+    """Principal points, aspects and angles of view of perspective lenses that suit no picture of this size."""
+    scene = scene.select(np.flatnonzero(np.asarray(scene.cameras.model) == PERSPECTIVE).tolist())
+    K, size = np.asarray(scene.cameras.K, np.float64), np.asarray(scene.cameras.size, np.float64)
+    off = np.abs(K[:, :2, 2] / size - 0.5).max(-1) > OFF_CENTRE
+    if off.any():
+        i = int(np.argmax(off))
+        (cx, cy), (w, h) = K[i, :2, 2], size[i]
+        why = f"at ({cx:.0f}, {cy:.0f}) in pictures of {w:.0f}x{h:.0f}: the middle of {2 * cx:.0f}x{2 * cy:.0f} ones"
+        mend = "give the w and h of the images for which cx, cy and fl_x were measured, or scale these down"
+        yield Finding(_named(scene, off), "the principal point is far from the middle", why, mend)
+    ratio = K[:, 0, 0] / K[:, 1, 1]
+    odd = np.maximum(ratio, 1 / ratio) > ASPECT
+    if odd.any():
+        i = int(np.argmax(odd))
+        why = f"fl_x / fl_y = {ratio[i]:.3g}, pictures are {size[i, 0]:.0f}x{size[i, 1]:.0f}"
+        mend = "use one focal length in pixels for both, or correct w and h"
+        yield Finding(_named(scene, odd), "pixels are not square", why, mend)
+    angle = 2 * np.degrees(np.arctan((size / K[:, [0, 1], [0, 1]]).max(-1) / 2))
+    odd = (angle < VIEWS[0]) | (angle > VIEWS[1])
+    if odd.any():
+        i = int(np.argmax(odd))
+        why = f"the longer side spans {angle[i]:.1f} degrees"
+        mend = "write fl_x in pixels of these images, or give the w and h that it was measured for"
+        yield Finding(_named(scene, odd), "the focal length suits no ordinary lens", why, mend)
+
+
+def place_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
+    """Cameras that stand far from all others, or all in one place."""
+    place = layout.c2w[:, :, 3]
+    distance = np.linalg.norm(place - np.median(place, axis=0), axis=-1)
+    usual = float(np.median(distance))
+    if len(place) > 2 and distance.max() < 1e-6 * (1 + np.abs(place).max()):
+        mend = "the fourth column of transform_matrix must be where the camera stood"
+        yield Finding((), "all cameras stand in one place", "nothing has a distance then", mend)
+    for i in np.flatnonzero(distance > FAR * max(usual, 1e-9)).tolist():
+        why = f"{distance[i] / usual:.0f} times as far from the middle of the cameras as the others"
+        yield Finding((scene.names[i],), "stands far away", why, "remove the frame, or estimate its pose again")
+
+
+def up_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
+    """Camera paths go around +z of the normalised world: the cameras' up axes should lean that way."""
+    up = scene.transform.rotation @ layout.up
+    if layout.up.any() and up[2] < 0.5:
+        axis = "xyz"[int(np.abs(layout.up).argmax())]
+        sign = "-" if layout.up[int(np.abs(layout.up).argmax())] < 0 else "+"
+        why = f"the cameras' up axes lean to {sign}{axis} of the file; orbits and other paths go around +z"
+        mend = "turn all poses so that +z is up, or write them as transforms.json, which is levelled"
+        yield Finding((), "up is not +z", why, mend)
+
+
+def axis_findings(layout: Layout) -> Iterator[Finding]:
+    """A guess where pictures cannot decide: cameras that all look away from one point."""
+    if layout.behind.mean() > 0.9 and not layout.inward:
+        why = f"the optical axes of {layout.behind.sum()} of {len(layout.behind)} cameras meet behind them"
+        mend = "if they looked inwards, negate the second and third column of every transform_matrix (OpenCV's axes)"
+        yield Finding((), "the cameras look outwards", why, mend)
+
+
+def _named(scene: Scene, chosen: np.ndarray) -> tuple[str, ...]:
+    return () if chosen.all() else tuple(scene.names[i] for i in np.flatnonzero(chosen).tolist())

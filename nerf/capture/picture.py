@@ -1,0 +1,63 @@
+"""A picture of a scene: cameras, what they see, the point they look at, up, and the points that matches gave."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure
+
+from nerf.capture.check import Report
+from nerf.files import replacing
+from nerf.scenes.base import Scene, rotation_to_z
+
+SHOWN_POINTS = 5000
+
+
+def draw(scene: Scene, report: Report, file: Path) -> None:
+    """Write a PNG with the cameras from above and from the side; those with findings are red and named."""
+    layout = report.layout
+    level = rotation_to_z(layout.up) if layout.up.any() else np.eye(3)
+    place = (layout.c2w[:, :, 3] - layout.focus) @ level.T
+    frusta = _frusta(scene, report) @ level.T
+    points = (_some(report.points) - layout.focus) @ level.T
+    reach = 1.2 * float(np.abs(frusta).max())
+    bad = {name for finding in report.findings for name in finding.views}
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    sides = ((0, 1, "from above"), (0, 2, "from the side"))
+    for axis, (i, j, title) in zip(figure.subplots(1, 2), sides, strict=True):
+        inside = (np.abs(points) < reach).all(-1)
+        axis.plot(points[inside, i], points[inside, j], ".", ms=1.5, color="0.6", label="points where matches meet")
+        for name, centre, corners in zip(scene.names, place, frusta, strict=True):
+            colour = "tab:red" if name in bad else "tab:blue"
+            for corner in (*corners, corners[0]):
+                axis.plot([centre[i], corner[i]], [centre[j], corner[j]], color=colour, lw=0.5)
+            axis.plot(*np.append(corners, corners[:1], 0)[:, [i, j]].T, color=colour, lw=0.5)
+            if name in bad:
+                axis.annotate(Path(name).name, centre[[i, j]], fontsize=7, color=colour)
+        axis.plot(0, 0, "+", ms=12, color="tab:green", label="the point that the cameras look at")
+        if j == 2 and layout.up.any():
+            axis.annotate("up", (0, 0), (0, 0.4 * reach), arrowprops={"arrowstyle": "<-", "color": "tab:green"})
+        axis.set(title=title, aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), xlabel="units of the file")
+    figure.axes[0].legend(loc="lower left", fontsize=8)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _frusta(scene: Scene, report: Report) -> np.ndarray:
+    """(n, 4, 3) corners of the cameras' pictures, drawn a little way ahead of them, from the focus."""
+    K, size = np.asarray(scene.cameras.K, np.float64), np.asarray(scene.cameras.size, np.float64)
+    c2w = report.layout.c2w
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])[None] * size[:, None]
+    plane = (corners - K[:, None, :2, 2]) / K[:, None, [0, 1], [0, 1]]
+    x, y = np.moveaxis(np.clip(plane, -1.0, 1.0), -1, 0)  # a fisheye sees more than can be drawn
+    local = np.stack([x, -y, -np.ones_like(x)], -1)
+    spread = np.median(np.linalg.norm(c2w[:, :, 3] - np.median(c2w[:, :, 3], 0), axis=-1))
+    ahead = 0.15 * max(float(spread), 1e-9)
+    return np.einsum("nij,nkj->nki", c2w[:, :, :3], ahead * local) + c2w[:, None, :, 3] - report.layout.focus
+
+
+def _some(points: np.ndarray) -> np.ndarray:
+    return points[np.random.default_rng(0).permutation(len(points))[:SHOWN_POINTS]]
