@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from nerf.capture import check, features, looks
 from nerf.capture.check import contradictions, glance, load_all, look
@@ -126,6 +127,20 @@ def test_images_and_poses_sorted_in_two_ways_are_told(intact, seen):
     scene = dataclasses.replace(intact, names=names, cameras=intact.cameras[by_letter])
     (only,) = found(scene, seen)
     assert "sorted as 1, 10, 2: sort both the same way" in only
+
+
+def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, seen):
+    rng = np.random.default_rng(0)
+
+    def shake(matrix):
+        matrix = matrix.copy()
+        matrix[:3, :3] = matrix[:3, :3] @ Rotation.from_rotvec(rng.normal(size=3) * 0.02).as_matrix()
+        return matrix
+
+    scene = load_all(write_copy(tmp_path, each(shake)))
+    (only,) = found(scene, seen)
+    assert "poses or lenses are inaccurate" in only
+    assert 2 < float(only.split("miss by ")[1].split(" pixels")[0]) < 16
 
 
 @pytest.mark.parametrize("degrees", [3.0, 180.0])

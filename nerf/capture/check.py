@@ -14,11 +14,13 @@ from jaxtyping import Float
 from nerf.cameras import Cameras
 from nerf.capture.evidence import (
     FITS,
+    SIDE,
     Evidence,
     agreement,
     agreement_by_view,
     as_rays,
     disagreement,
+    in_strong_pairs,
     match_pictures,
     points_of_view,
 )
@@ -33,9 +35,12 @@ ENOUGH = 100  # matches, without which the pictures decide nothing
 ENOUGH_OF_VIEW = 16  # points that a view must share with others for the same
 DOUBTFUL = 0.6  # times the part that agrees in other views; a view with less is looked at
 SURE = 0.5  # part of its points that must fit another pose before its own is called wrong
+NEARBY = 2.0 ** (np.arange(-8, 9) / 16)  # focal lengths that an inaccurate one may be taken for
+ROUGHLY = 8.0  # times the error of a match that fits: poses are inaccurate rather than wrong
 USUAL = 0.4  # part of the matches that agree with right cameras, at least
 GLANCED_AT = 24  # views that a glance matches, where the cameras look odd
 SHOWN = 3  # findings of a glance
+SAMPLED = 2000  # points that distances are taken of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Report:
       findings: what is wrong.
       facts: what is known now, one line each.
       layout: how the cameras stand.
-      points: where matches meet, in the file's world.
+      points: those of the file, or else where matches meet; in the file's world.
     """
 
     findings: Sequence[Finding]
@@ -94,10 +99,12 @@ def look(scene: Scene) -> Report:
     facts = [*_layout_facts(scene, layout), f"pictures: {len(seen.views)} matches in {pairs} pairs of views"]
     if len(seen.views) >= ENOUGH:
         facts[-1] += f", {100 * agreed:.0f} % agree with the cameras"
-        facts += _distance_facts(seen, layout, fits, points)
     else:
         facts[-1] += ": too few to hold the cameras against them"
-    return Report(found, facts, layout, points[fits])
+    points, whose = points[fits], "points where matches meet"
+    if scene.points is not None and len(scene.points):
+        points, whose = scene.transform.points_back(scene.points.astype(np.float64)), "points of the file"
+    return Report(found, [*facts, *_distance_facts(layout, points, whose)], layout, points)
 
 
 def glance(scene: Scene) -> list[str]:
@@ -124,12 +131,26 @@ def contradictions(scene: Scene, layout: Layout, seen: Evidence) -> tuple[list[F
     if diagnosis is not None:
         return [diagnosis], agreed
     wrong = list(_wrong_views(seen, layout.c2w, scene.names)) if agreed > USUAL / 2 else []
-    rest = seen.select(_without(seen, [view for view, _ in wrong]))
-    if len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL:
+    rest = in_strong_pairs(seen.select(_without(seen, [view for view, _ in wrong])))
+    if len(rest.views) < ENOUGH or (len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL):
         return [finding for _, finding in wrong], agreed
-    why = f"only {100 * agreed:.0f} % of the matches between pictures agree with the cameras; no single edit mends it"
-    mend = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
-    return [Finding((), "poses and pictures do not belong together", why, mend)], agreed
+    return [_all_wrong(rest, layout.c2w)], agreed
+
+
+def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
+    """The finding that most views contradict one another: by some pixels, or without any relation."""
+    error = disagreement(seen, c2w)[0]
+    again = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
+    if (error < ROUGHLY * FITS).mean() > 0.5:
+        why = f"matches between pictures miss by {np.median(error):.1f} pixels of pictures {SIDE} wide (median)"
+        medians = [float(np.median(disagreement(seen, c2w, zoom)[0])) for zoom in NEARBY]
+        best = int(np.argmin(medians))
+        if medians[best] < 0.75 * np.median(error):
+            why += f", by {medians[best]:.1f} with fl_x and fl_y times {NEARBY[best]:.2f}"
+            return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
+        return Finding((), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}")
+    why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit mends it"
+    return Finding((), "poses and pictures do not belong together", why, again)
 
 
 def _wrong_views(seen: Evidence, c2w: np.ndarray, names: Sequence[str]) -> Iterator[tuple[int, Finding]]:
@@ -204,9 +225,9 @@ def _coverage(unit: Float[np.ndarray, "n 3"], up: Float[np.ndarray, "3"]) -> str
     return f"coverage: {around}, {height.min():.0f} to {height.max():.0f} degrees up"
 
 
-def _distance_facts(seen: Evidence, layout: Layout, fits: np.ndarray, points: np.ndarray) -> Iterator[str]:
-    """Near and far, from the points where matches meet."""
-    if fits.any():
-        ends = layout.c2w[seen.views[fits], :, 3]
-        near, middle, far = np.percentile(np.linalg.norm(points[fits][:, None] - ends, axis=-1), [1, 50, 95])
-        yield f"points: {near:.3g} (nearest) to {far:.3g} units from the cameras, half of them nearer than {middle:.3g}"
+def _distance_facts(layout: Layout, points: np.ndarray, whose: str) -> Iterator[str]:
+    """Near and far, from points of the scene."""
+    distances = layout.distances(points[:: max(1, len(points) // SAMPLED)])
+    if len(distances):
+        near, middle, far = np.percentile(distances, [1, 50, 95])
+        yield f"{whose}: {near:.3g} (near) to {far:.3g} units (far) from the cameras, half nearer than {middle:.3g}"

@@ -182,6 +182,12 @@ def agreement_by_view(
     return np.bincount(seen.views.ravel(), np.repeat(fits, 2), seen.count) / np.maximum(total, 1), total
 
 
+def in_strong_pairs(seen: Evidence, least: int = 30) -> Evidence:
+    """Matches of pairs that have many: false ones, as between things that look alike, come in small numbers."""
+    _, which, counts = np.unique(seen.views, axis=0, return_inverse=True, return_counts=True)
+    return seen.select(counts[which.ravel()] >= least)
+
+
 def points_of_view(
     seen: Evidence, c2w: Float[np.ndarray, "n 3 4"], view: int
 ) -> tuple[Float[np.ndarray, "k 3"], Float[np.ndarray, "k 3"], Float[np.ndarray, " k"]]:

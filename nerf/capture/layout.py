@@ -26,6 +26,7 @@ class Layout:
       focus: the point nearest to all optical axes.
       sees: whether each camera has it in its picture.
       behind: whether it lies behind each camera.
+      reach: half the angle of view along the picture's diagonal, in radians.
       up: unit mean of the cameras' up axes, or zeros where they cancel out.
       inward: whether most cameras see the focus.
     """
@@ -34,7 +35,15 @@ class Layout:
     focus: Float[np.ndarray, "3"]
     sees: np.ndarray
     behind: np.ndarray
+    reach: Float[np.ndarray, " n"]
     up: Float[np.ndarray, "3"]
+
+    def distances(self, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
+        """Of all points from all cameras that have them in view."""
+        away = points - self.c2w[:, None, :, 3]
+        distance = np.linalg.norm(away, axis=-1)
+        ahead = -(away @ self.c2w[:, :, 2:])[..., 0]
+        return distance[ahead > distance * np.cos(self.reach)[:, None]]
 
     @property
     def inward(self) -> bool:
@@ -60,7 +69,7 @@ def lay_out(scene: Scene) -> Layout:
     sees = apart & (np.arccos(np.clip(ahead, -1, 1)) < reach)
     up = c2w[:, :, 1].mean(0)
     length = np.linalg.norm(up)
-    return Layout(c2w, focus, sees, ahead < 0, up / length if length > 0.1 else np.zeros(3))
+    return Layout(c2w, focus, sees, ahead < 0, reach, up / length if length > 0.1 else np.zeros(3))
 
 
 def lens_findings(scene: Scene) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ def draw(scene: Scene, report: Report, file: Path) -> None:
     sides = ((0, 1, "from above"), (0, 2, "from the side"))
     for axis, (i, j, title) in zip(figure.subplots(1, 2), sides, strict=True):
         inside = (np.abs(points) < reach).all(-1)
-        axis.plot(points[inside, i], points[inside, j], ".", ms=1.5, color="0.6", label="points where matches meet")
+        axis.plot(points[inside, i], points[inside, j], ".", ms=1.5, color="0.6", label="points of the scene")
         for name, centre, corners in zip(scene.names, place, frusta, strict=True):
             colour = "tab:red" if name in bad else "tab:blue"
             for corner in (*corners, corners[0]):
