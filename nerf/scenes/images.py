@@ -42,7 +42,7 @@ def has_transparent_pixel(path: Path) -> bool:
 
 def opaque(kind: np.dtype) -> float:
     """The largest alpha of a type."""
-    return 1.0 if kind.kind == "f" else np.iinfo(kind).max
+    return 1.0 if kind.kind == "f" else float(np.iinfo(kind).max)
 
 
 def reduce(pixels: Real[np.ndarray, "h w c"], factor: int) -> Real[np.ndarray, "_ _ c"]:
@@ -180,4 +180,5 @@ def read_depths(
         found = np.where(np.isfinite(found) & (found > 0), found, np.float32(0.0))
         np.copyto(depth, found / axis_cosines(cameras[view]) if cameras.model[view] == PERSPECTIVE else found)
 
-    return _read_all(fill, [(h, w) for w, h in cameras.size], np.float32, root, paths, range(len(paths)))
+    shapes = [(h, w) for w, h in np.asarray(cameras.size).tolist()]
+    return _read_all(fill, shapes, np.float32, root, paths, range(len(paths)))
