@@ -17,7 +17,20 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.cameras import pixels_to_rays, project
-from nerf.scenes import Scene, SceneError, arrays, base, colmap_model, folders, frames, idr, llff, middlebury, rgbd
+from nerf.scenes import (
+    Scene,
+    SceneError,
+    arrays,
+    base,
+    colmap,
+    colmap_model,
+    folders,
+    frames,
+    idr,
+    llff,
+    middlebury,
+    rgbd,
+)
 from nerf.scenes.arrays import read_npy, read_npz
 from tests.mutations import many_seeds, mutate_bytes, mutate_numbers, mutate_text
 from tests.test_colmap import make_model, write_binary
@@ -493,7 +506,8 @@ KINDS = {".bin": mutate_bytes, ".txt": mutated_text, ".npy": mutated_npy, ".npz"
 SMALL = {
     "colmap text": lambda root: write_colmap(root, make_model(count=2), sizes={"images": (4, 3)}),
     "colmap binary": lambda root: write_colmap(root, make_model(count=2), write=write_binary, sizes={"images": (4, 3)}),
-    **{name: partial(made, name, poses=ring(2), size=(4, 3)) for name in WRITERS},
+    **{name: partial(made, name, poses=ring(2), size=(4, 3)) for name in ("llff", "middlebury", "rgbd")},
+    "idr": lambda root: write_idr(root, poses=ring(2), size=(4, 3), masks=False, declared=None),
 }
 
 
@@ -508,6 +522,8 @@ def folder(request, tmp_path_factory):
 @many_seeds
 def test_a_mutated_file_is_a_scene_or_a_scene_error(folder, undecoded, seed):
     root, module, files = folder
+    if module is colmap and seed >= 1000:
+        return  # text and binary are half each
     random = Random(seed)
     path = random.choice(sorted(files))
     DAMAGED.clear()
@@ -541,10 +557,10 @@ def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
 
 
 def test_redkitchen_s_depths_agree_between_views(dataset):
-    scene = scenes.load(dataset("redkitchen"), "train")
+    scene = scenes.load(dataset("redkitchen"), "train", max_side=160)
     assert (len(scene), len(scene.depths)) == (55, 55) and scene.unbounded
     differences = [real_pair(scene, i, i + 1) for i in (0, 20, 40)]
-    assert all(len(d) > 50_000 and np.median(d) < 0.02 for d in differences), [np.median(d) for d in differences]
+    assert all(len(d) > 8_000 and np.median(d) < 0.02 for d in differences), [np.median(d) for d in differences]
 
 
 def test_dtu_s_projections_are_the_file_s(dataset):

@@ -6,6 +6,7 @@ formula from directions to pixels are read; the others are refused by name.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +67,7 @@ def load(
 
 def _views(root: Path, model: Model, file: str, max_side: int) -> tuple[list[View], Path]:
     """Every image of the model with its camera, and the folder in which the images are."""
-
-    def first(folder: Path) -> Path | None:
-        return next((folder / photo.name for photo in model.photos.values() if _is_file(folder / photo.name)), None)
-
-    folder = image_folder(root, max_side, first)
+    folder = image_folder(root, max_side, partial(_first, model))
     views, problems = [], []
     for number, photo in model.photos.items():
         lens = model.lenses.get(photo.lens)
@@ -89,6 +86,11 @@ def _views(root: Path, model: Model, file: str, max_side: int) -> tuple[list[Vie
         nothing = Problem(file, "", "no image in the model", "choose another model")
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
+
+
+def _first(model: Model, folder: Path) -> Path | None:
+    """An image of the model that is in a folder."""
+    return next((folder / photo.name for photo in model.photos.values() if _is_file(folder / photo.name)), None)
 
 
 def _is_file(path: Path) -> bool:

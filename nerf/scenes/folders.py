@@ -6,6 +6,7 @@ intrinsics follow the image that is read, x and y apart.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +102,7 @@ def check_views(
 
 def _check_view(view: View, root: Path, file: str) -> tuple[Frame | None, list[Problem]]:
     problems = list(check_poses(view.c2w[None], file, [view.key]))
-
-    def report(where: str, reason: str, mend: str):
-        problems.append(Problem(file, view.key, f"{where}: {reason}", mend))
-
+    report = partial(_report, problems, file, view.key)
     if not problems and np.abs(view.c2w[:, 3]).max() > 1e12:
         report("position", "implausibly far", "export the pose again")
     name, path = locate(view.name, root, ("",), report)
@@ -121,6 +119,10 @@ def _check_view(view: View, root: Path, file: str) -> tuple[Frame | None, list[P
     if problems:
         return None, problems
     return Frame(name, path, size, view.c2w, K, view.distortion, transparent, view.model), []
+
+
+def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, mend: str) -> None:
+    problems.append(Problem(file, key, f"{where}: {reason}", mend))
 
 
 def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, file: str) -> list[Frame]:
