@@ -110,7 +110,7 @@ class Picked:
         width = cameras.size[..., 0]
         centres = jnp.stack([self.offset % width, self.offset // width], -1) + 0.5
         image, values, depth = jax.tree.map(jnp.asarray, (self.image, self.values, self.depth))
-        return pixels_to_rays(cameras, centres, image), to_unit(values), depth
+        return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), depth
 
 
 def step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
@@ -187,14 +187,13 @@ class HostPixels:
         offset = chosen - self.starts[image]
         order = np.argsort(image, axis=None, kind="stable")
         of_image = np.split(order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts))))
-        values, depth = (self._gather(x, offset, of_image) for x in (self.scene.images, self.scene.depths))
+        values = self._gather(self.scene.images, offset, of_image)
+        depth = None if self.scene.depths is None else self._gather(self.scene.depths, offset, of_image)
         return Picked(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth)
 
     @staticmethod
-    def _gather(images: Sequence[np.ndarray] | None, offset: Int[np.ndarray, "k b"], of_image) -> np.ndarray | None:
+    def _gather(images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image) -> np.ndarray:
         """The picked pixels of images (or of depths); `of_image` holds the places of each image's."""
-        if images is None:
-            return None
         values = np.empty((offset.size, *images[0].shape[2:]), images[0].dtype)
         for pixels, places in zip(images, of_image, strict=True):
             y, x = np.divmod(offset.reshape(-1)[places], pixels.shape[1])

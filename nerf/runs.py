@@ -54,7 +54,8 @@ def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
 def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
     """The inverse of `cameras_to_json`."""
     c2w, K, distortion = (np.array(data[name], np.float32) for name in ("c2w", "K", "distortion"))
-    return Cameras(c2w, K, distortion, *(np.array(data[name], np.int32) for name in ("size", "model")))
+    size, model = (np.array(data[name], np.int32) for name in ("size", "model"))
+    return Cameras(c2w, K, distortion, size, model)
 
 
 def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[str, Any]:

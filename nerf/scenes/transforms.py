@@ -172,7 +172,7 @@ class _Entry:
         elif model == EQUIRECTANGULAR and wide != 2 * high:
             self.report("camera_model", f"a panorama of {wide}x{high}", "write the whole sphere, twice as wide as high")
         else:
-            check_camera(K, size, (w, h), distortion, self.report, model)
+            check_camera(K, size, (w, h), distortion.tolist(), self.report, model)
         return model, K, distortion
 
     def _model(self) -> int:
