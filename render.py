@@ -83,14 +83,6 @@ def _render_still(run, factor: float) -> bool:
     return True
 
 
-def _render_still(run, factor: float) -> bool:
-    from nerf.films import still
-
-    camera = still(run, factor, Path(_OUT.value))
-    print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
-    return True
-
-
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.evaluation import evaluate
     from nerf.files import write_json
