@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from random import Random
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from nerf.scenes import Problem, SceneError, synthetic, to_unit
 from nerf.scenes.decode import decode, decode_numbers
 from nerf.scenes.images import check_image, read_image, read_images
 from nerf.scenes.ply import read_points
-from tests.mutations import many_mutations, mutate_bytes
+from tests.mutations import many_seeds, mutate_bytes
 from tests.test_scenes import edit, matrix, noise, png16, refused_once, ring, save, write_blender, write_nerfstudio
 
 
@@ -136,10 +137,8 @@ def deep_file(request, tmp_path_factory):
 WHOLE: dict[Path, bytes] = {}
 
 
-@many_mutations
+@many_seeds
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
-    from random import Random
-
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
     deep_file.write_bytes(mutate_bytes(whole, Random(seed)))
     (w, h), _, problem = check_image(deep_file, "a")
@@ -496,10 +495,8 @@ def test_a_ply_file_that_promises_too_much_takes_no_memory(tmp_path, kind):
         read_points(tmp_path / "points.ply", "points.ply")
 
 
-@many_mutations
+@many_seeds
 def test_damaged_points_load_or_are_refused(tmp_path_factory, seed):
-    from random import Random
-
     random = Random(seed)
     path = tmp_path_factory.getbasetemp() / "damaged.ply"
     path.write_bytes(mutate_bytes(ply(random.choice(["ascii", "binary_little_endian"])), random))
