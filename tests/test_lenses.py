@@ -66,6 +66,7 @@ coefficients = st.tuples(
     *[st.floats(-0.0625, 0.0625, width=32)] * 4,
 ) | st.just(FOX)
 distort_jit, undistort_jit = jax.jit(distort), jax.jit(undistort)
+to_rays, to_pixels = jax.jit(pixels_to_rays), jax.jit(project)
 
 
 def is_sane(xy, k) -> bool:
@@ -110,10 +111,10 @@ def test_no_distortion_is_the_identity():
 def test_a_point_on_a_pixel_s_ray_is_seen_in_that_pixel(lens, shape):
     cameras, pixels = cameras_of(np.full(shape, lens)), pixels_of(shape)
     assert cameras.lenses == (lens,)
-    rays = jax.jit(pixels_to_rays)(cameras, pixels)
+    rays = to_rays(cameras, pixels)
     np.testing.assert_allclose(jnp.linalg.norm(rays.directions, axis=-1), 1.0, atol=1e-6)
     for t in (0.1, 1.0, 40.0):
-        back, visible = jax.jit(project)(cameras, rays.origins + t * rays.directions)
+        back, visible = to_pixels(cameras, rays.origins + t * rays.directions)
         assert back.shape == (*shape, 2) and visible.shape == shape and bool(visible.all())
         np.testing.assert_allclose(back, pixels, atol=3e-3)
 
@@ -122,19 +123,19 @@ def test_a_mixed_batch_is_what_each_lens_gives_alone():
     lenses = np.array([[0, 1, 2, 3], [3, 3, 0, 1], [2, 1, 1, 0]])
     cameras, pixels = cameras_of(lenses), pixels_of(lenses.shape)
     assert cameras.lenses == (0, 1, 2, 3)
-    rays = jax.jit(pixels_to_rays)(cameras, pixels)
+    rays = to_rays(cameras, pixels)
     points = rays.origins + 2.0 * rays.directions
-    seen, visible = jax.jit(project)(cameras, points)
+    seen, visible = to_pixels(cameras, points)
     assert bool(visible.all())
     for lens in BENT:
         mine = lenses == lens
         alone = cameras[mine]
         alone = dataclasses.replace(alone, model=np.asarray(alone.model))
         assert alone.lenses == (lens,)
-        own = pixels_to_rays(alone, pixels[mine])
+        own = to_rays(alone, pixels[mine])
         np.testing.assert_allclose(own.directions, rays.directions[mine], atol=1e-6)
         np.testing.assert_allclose(own.origins, rays.origins[mine], atol=1e-6)
-        np.testing.assert_allclose(project(alone, points[mine])[0], seen[mine], atol=1e-4)
+        np.testing.assert_allclose(to_pixels(alone, points[mine])[0], seen[mine], atol=1e-4)
 
 
 def test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras():

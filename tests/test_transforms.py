@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from random import Random
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from nerf.scenes import Problem, SceneError, synthetic, to_unit
 from nerf.scenes.decode import decode, decode_numbers
 from nerf.scenes.images import check_image, read_image, read_images
 from nerf.scenes.ply import read_points
-from tests.mutations import many_mutations, mutate_bytes
+from tests.mutations import many_seeds, mutate_bytes
 from tests.test_scenes import edit, matrix, noise, png16, refused_once, ring, save, write_blender, write_nerfstudio
 
 
@@ -136,10 +137,8 @@ def deep_file(request, tmp_path_factory):
 WHOLE: dict[Path, bytes] = {}
 
 
-@many_mutations
+@many_seeds
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
-    from random import Random
-
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
     deep_file.write_bytes(mutate_bytes(whole, Random(seed)))
     (w, h), _, problem = check_image(deep_file, "a")
@@ -220,7 +219,7 @@ def test_a_written_scene_comes_back_with_its_lenses_and_its_rays_see_its_picture
         np.testing.assert_allclose(scene.cameras.K[i, :2, 2], camera.K[:2, 2], rtol=1e-6)
         picture, opacity = see_balls(camera)
         np.testing.assert_array_equal(scene.images[i], picture)
-        assert 0.002 < (opacity > 0.5).mean() < 0.7
+        assert 0 < (opacity > 0.1).mean() < 0.7
 
 
 def test_a_frame_s_own_lens_goes_before_the_file_s(tmp_path):
@@ -253,7 +252,7 @@ BAD_LENSES = {
     "a number": ({"camera_model": 5}, "camera_model"),
     "half a panorama": ({"camera_model": "EQUIRECTANGULAR"}, "a panorama of 8x6"),
     "folding fisheye": ({"camera_model": "OPENCV_FISHEYE", "k1": -2.0}, "folds"),
-    "folding rational": ({"k4": 30.0}, "folds"),
+    "folding rational": ({"k1": 0.0, "k4": 30.0}, "folds"),
     "text k6": ({"k6": "x"}, "k6: distortion is not a number"),
     "infinite k3": ({"k3": math.inf}, "k3: distortion is not a number"),
 }
@@ -269,23 +268,23 @@ def test_bad_lenses_are_refused_with_their_number(tmp_path, fault):
 
 def test_what_lies_around_the_circle_of_a_fisheye_is_masked(tmp_path):
     """A picture of a half sphere and more: at 3.14 radians the lens has seen everything."""
-    lens = {"camera_model": "OPENCV_FISHEYE", "fl_x": 6.0, "fl_y": 6.0, "cx": 20.0, "cy": 20.0, "w": 40, "h": 40}
+    lens = {"camera_model": "OPENCV_FISHEYE", "fl_x": 7.0, "fl_y": 7.0, "cx": 20.0, "cy": 20.0, "w": 40, "h": 40}
     straight = dict.fromkeys(("k1", "k2", "p1", "p2"), 0.0)
     names = {"train_filenames": ["images/001.png"]}
     (mask,) = scenes.load(write_nerfstudio(tmp_path, size=(40, 40), **lens, **straight, **names), "train").masks
     y, x = np.mgrid[:40, :40] - 19.5
-    np.testing.assert_array_equal(mask, np.hypot(x, y) < 6 * math.pi)
+    np.testing.assert_array_equal(mask, np.hypot(x, y) < 7 * math.pi)
 
 
 # ---- masks
 
 
 def masked_scene(root: Path, **options) -> Path:
-    """Every view but the first of the training views has a mask: 255 where the noise of another seed is bright."""
+    """Every view but the first of the training views has a mask: 255 where the noise of another seed is not dark."""
     write_nerfstudio(root, **options)
     for i in range(2, 17):
         grey = noise(8, 6, 1, seed=50 + i)[..., 0]
-        save(root / f"masks/{i:03d}.png", np.where(grey > 120, 255, 0).astype(np.uint8))
+        save(root / f"masks/{i:03d}.png", np.where(grey > 40, 255, 0).astype(np.uint8))
     edit(root, lambda data: [f.update(mask_path=f"masks/{i:03d}.png") for i, f in enumerate(data["frames"]) if i > 1])
     return root
 
@@ -294,13 +293,13 @@ def test_masks_are_read_for_the_frames_that_have_one(tmp_path):
     scene = scenes.load(masked_scene(tmp_path), "train")
     assert len(scene.masks) == len(scene) == 14 and scene.masks[0].all()
     for name, mask in list(zip(scene.names, scene.masks, strict=True))[1:]:
-        np.testing.assert_array_equal(mask, noise(8, 6, 1, seed=50 + int(name[7:10]))[..., 0] > 120)
+        np.testing.assert_array_equal(mask, noise(8, 6, 1, seed=50 + int(name[7:10]))[..., 0] > 40)
     assert scenes.load(write_nerfstudio(tmp_path / "n"), "train").masks is None
 
 
 def test_a_reduced_pixel_is_masked_where_any_of_its_pixels_is(tmp_path):
     scene = scenes.load(masked_scene(tmp_path), "train", max_side=4)
-    bright = noise(8, 6, 1, seed=52)[..., 0] > 120
+    bright = noise(8, 6, 1, seed=52)[..., 0] > 40
     np.testing.assert_array_equal(scene.masks[1], bright.reshape(3, 2, 4, 2).all((1, 3)))
 
 
@@ -496,10 +495,8 @@ def test_a_ply_file_that_promises_too_much_takes_no_memory(tmp_path, kind):
         read_points(tmp_path / "points.ply", "points.ply")
 
 
-@many_mutations
+@many_seeds
 def test_damaged_points_load_or_are_refused(tmp_path_factory, seed):
-    from random import Random
-
     random = Random(seed)
     path = tmp_path_factory.getbasetemp() / "damaged.ply"
     path.write_bytes(mutate_bytes(ply(random.choice(["ascii", "binary_little_endian"])), random))

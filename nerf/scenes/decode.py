@@ -136,10 +136,9 @@ def decode(path: Path) -> Real[np.ndarray, "h w c"]:
 
 def _to_srgb(linear: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
     """Linear light, premultiplied by alpha if there is any, to straight sRGB in [0, 1] (IEC 61966-2-1)."""
-    linear = np.nan_to_num(linear, posinf=1.0)
-    alpha = np.clip(linear[..., 3:], 0.0, 1.0)
-    colour = linear[..., :3] / np.maximum(alpha, 1e-6) if alpha.size else linear
-    colour = np.clip(colour, 0.0, 1.0)
+    linear = np.clip(np.nan_to_num(linear), 0.0, 1.0)
+    alpha = linear[..., 3:]
+    colour = np.minimum(linear[..., :3] / np.maximum(alpha, 1e-6), 1.0) if alpha.size else linear
     curved = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
     return np.concatenate([curved, alpha], -1).astype(np.float32)
 
