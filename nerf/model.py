@@ -200,4 +200,5 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
         return field.density(Gaussians(points, jnp.full_like(points, cell)) if takes_gaussians(field) else points)
 
-    model.occupancy.refresh(density, part, key, getattr(field, "density_on_lattice", None))
+    on_lattice = None if takes_gaussians(field) else getattr(field, "density_on_lattice", None)
+    model.occupancy.refresh(density, part, key, on_lattice)
