@@ -220,7 +220,7 @@ def test_copies_blur_and_exposure_are_told_with_their_views(intact):
 
 
 def test_a_jump_of_exposure_is_told_with_its_size(intact):
-    near = intact.select(nearest(intact, 20, 12))
+    near = intact.select(nearest(intact, 20, 8))
     images = [image.copy() for image in near.images]
     images[0][..., :3] = np.rint(images[0][..., :3] * 0.6)
     scene = dataclasses.replace(near, images=images)
@@ -244,7 +244,7 @@ def test_nothing_is_said_of_pictures_that_show_nothing(intact):
 
 
 def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
-    scene = intact.select(nearest(intact, 20, 16))
+    scene = intact.select(nearest(intact, 20, 12))
     flipped = scene.cameras.c2w.copy()
     flipped[:, :, 1:3] *= -1
     (line,) = glance(dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped)))
