@@ -325,5 +325,5 @@ def test_the_command_draws_a_picture_and_its_exit_code_tells(tmp_path):
     command = [sys.executable, "capture.py", f"--check={scene}", f"--out={tmp_path / 'picture.png'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "FOUND the cameras' axes are OpenCV's" in done.stdout and "1 findings" in done.stdout
+    assert "FOUND the cameras' axes are OpenCV's" in done.stdout and "findings: 1;" in done.stdout
     assert min(Image.open(tmp_path / "picture.png").size) > 500
