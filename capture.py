@@ -34,15 +34,18 @@ def main(argv: list[str]) -> int:
 
 
 def _check(root: Path) -> int:
-    from nerf.capture.check import load_all, look
-    from nerf.capture.picture import draw
-
-    scene = load_all(root)
-    report = look(scene)
     picture = Path(_OUT.value) if _OUT.value else root / "check.png"
-    draw(scene, report, picture)
+    if picture.suffix != ".png":
+        raise UserError(f"--out={picture}: with --check this is the picture: give a name that ends in .png")
+    with stop_on_signal():
+        from nerf.capture.check import load_all, look
+        from nerf.capture.picture import draw
+
+        scene = load_all(root)
+        report = look(scene)
+        draw(scene, report, picture)
     print("\n".join([*scene.notes, *report.facts, *(f"FOUND {finding}" for finding in report.findings)]))
-    print(f"{len(report.findings) or 'no'} findings; cameras and points are drawn in {picture}")
+    print(f"findings: {len(report.findings)}; cameras and points are drawn in {picture}")
     return 1 if report.findings else 0
 
 

@@ -42,6 +42,7 @@ PIPELINE = [
     "capture.hypotheses",
     "capture.layout",
     "capture.looks",
+    "capture.resection",
     "capture.check",
     "capture.picture",
     "spaces",

@@ -145,7 +145,7 @@ def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
         why = f"matches between pictures miss by {np.median(error):.1f} pixels of pictures {SIDE} wide (median)"
         medians = [float(np.median(disagreement(seen, c2w, zoom)[0])) for zoom in NEARBY]
         best = int(np.argmin(medians))
-        if medians[best] < 0.75 * np.median(error):
+        if medians[best] < 0.6 * np.median(error):
             why += f", by {medians[best]:.1f} with fl_x and fl_y times {NEARBY[best]:.2f}"
             return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
         return Finding((), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}")

@@ -7,6 +7,7 @@ Zisserman 2012, "RootSIFT"). One orientation a point; patches are resampled, so 
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Float
@@ -71,11 +72,7 @@ def _octave(first: np.ndarray) -> Float[np.ndarray, "l h w"]:
 def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
     """Extrema of the differences of levels in position and scale: level, y, x (refined), contrast."""
     d = np.diff(levels, axis=0)
-    strong = (np.abs(d) > CONTRAST) & (
-        (d == ndimage.maximum_filter(d, 3, mode="nearest")) | (d == ndimage.minimum_filter(d, 3, mode="nearest"))
-    )
-    strong[[0, -1]] = strong[:, :BORDER] = strong[:, -BORDER:] = strong[:, :, :BORDER] = strong[:, :, -BORDER:] = False
-    s, y, x = np.nonzero(strong)
+    s, y, x = _peaks(d)
     here = d[s, y, x]
     right, left, below, above = d[s, y, x + 1], d[s, y, x - 1], d[s, y + 1, x], d[s, y - 1, x]
     dx, dy = (right - left) / 2, (below - above) / 2
@@ -87,6 +84,18 @@ def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
     moved = np.stack([y + (dxy * dx - dxx * dy) / safe, x + (dxy * dy - dyy * dx) / safe], -1)
     good &= np.abs(moved - np.stack([y, x], -1)).max(-1, initial=0.0) < 1.0
     return np.concatenate([s[:, None], moved, np.abs(here)[:, None]], -1)[good].astype(np.float64)
+
+
+def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where, away from the rim, |d| is above CONTRAST and d not exceeded by any of the 26 neighbours in its sign."""
+    inner = d[1:-1, BORDER:-BORDER, BORDER:-BORDER]
+    s, y, x = np.nonzero(np.abs(inner) > CONTRAST)
+    s, y, x = s + 1, y + BORDER, x + BORDER
+    for step in itertools.product((0, -1, 1), repeat=3):
+        sign = np.sign(d[s, y, x])
+        peak = sign * d[s + step[0], y + step[1], x + step[2]] <= sign * d[s, y, x]
+        s, y, x = s[peak], y[peak], x[peak]
+    return s, y, x
 
 
 def _describe(levels: np.ndarray, found: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,26 +128,26 @@ def _bell(width: float) -> np.ndarray:
     return np.exp(-0.5 * (offset[:, None] ** 2 + offset[None, :] ** 2))
 
 
-def _soft_bins(angles: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
-    """Each direction's weight shared by the two nearest of `bins` bins of the circle: (*shape, bins)."""
-    place = angles / (2 * np.pi) * bins
+def _two_bins(direction: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two of `bins` bins of the circle that each direction lies between, and the second one's share of it."""
+    place = direction / (2 * np.pi) * bins
     low = np.floor(place)
-    part = place - low
-    number = np.arange(bins).reshape((1,) * angles.ndim + (bins,))
-    first = (low.astype(int) % bins)[..., None] == number
-    second = ((low.astype(int) + 1) % bins)[..., None] == number
-    return first * (weights * (1 - part))[..., None] + second * (weights * part)[..., None]
+    number = low.astype(int)
+    return number % bins, (number + 1) % bins, place - low
 
 
 def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """The direction most of the gradient has: the smoothed histogram's peak, by a parabola through three bins."""
     size, direction = gradients
-    bins = 36
-    histogram = _soft_bins(direction, size * _bell(PATCH / 6)[None], bins).sum((1, 2))
+    bins, rows = 36, np.arange(len(size))
+    first, second, share = _two_bins(direction, bins)
+    weights = size * _bell(PATCH / 6)[None]
+    places = np.stack([first, second]) + bins * rows[None, :, None, None]
+    shared = np.stack([weights * (1 - share), weights * share])
+    histogram: np.ndarray = np.bincount(places.ravel(), shared.ravel(), len(size) * bins).reshape(len(size), bins)
     for _ in range(2):
         histogram = (np.roll(histogram, 1, -1) + histogram + np.roll(histogram, -1, -1)) / 3
     peak = histogram.argmax(-1)
-    rows = np.arange(len(peak))
     before, here, after = (histogram[rows, (peak + d) % bins] for d in (-1, 0, 1))
     bend = before - 2 * here + after
     shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
@@ -148,10 +157,13 @@ def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 def _histograms(gradients: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "n 128"]:
     """4 x 4 cells of 8 directions, clipped at 0.2 (section 6.1), as RootSIFT."""
     size, direction = gradients
-    soft = _soft_bins(direction, size * _bell(PATCH / 2)[None], BINS)
+    first, second, share = _two_bins(direction, BINS)
+    weights, number = size * _bell(PATCH / 2)[None], np.arange(BINS)
+    soft = (first[..., None] == number[None, None, None]) * (weights * (1 - share))[..., None]
+    soft += (second[..., None] == number[None, None, None]) * (weights * share)[..., None]
     centre = (np.arange(CELLS) + 0.5) * PATCH / CELLS - 0.5
-    share = np.maximum(1 - np.abs(np.arange(PATCH)[:, None] - centre[None]) / (PATCH / CELLS), 0)
-    cells = np.einsum("nyxb,yi,xj->nijb", soft, share, share, optimize=True).reshape(len(soft), CELLS * CELLS * BINS)
+    near = np.maximum(1 - np.abs(np.arange(PATCH)[:, None] - centre[None]) / (PATCH / CELLS), 0)
+    cells = np.einsum("nyxb,yi,xj->nijb", soft, near, near, optimize=True).reshape(len(soft), CELLS * CELLS * BINS)
     unit = cells / np.maximum(np.linalg.norm(cells, axis=-1, keepdims=True), 1e-9)
     clipped = np.minimum(unit, 0.2)
     return np.sqrt(clipped / np.maximum(clipped.sum(-1, keepdims=True), 1e-9)).astype(np.float32)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from nerf.capture.evidence import Evidence, agreement
 from nerf.capture.findings import Finding
 
-LOOKED_AT = 10_000  # matches, about, at most
+LOOKED_AT = 3000  # matches, about, at most
 CONVINCING = 0.4  # part of the matches that must agree with a diagnosis
 BETTER = 1.3  # and times the part that agrees with the cameras as they are
 FOCALS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times

@@ -169,5 +169,5 @@ def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list
         advice.append("--matching=exhaustive compares all photos, not only neighbours")
     if not advice or not found.names:
         other = "global" if options.mapper == "incremental" else "incremental"
-        advice.append(f"--mapper={other}, --max_side={2 * options.max_side}, or more photos with more overlap")
+        advice.append(f"try --mapper={other}, or take more photos with more overlap")
     return advice
