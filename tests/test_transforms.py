@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -137,7 +138,7 @@ def deep_file(request, tmp_path_factory):
 WHOLE: dict[Path, bytes] = {}
 
 
-@many_seeds
+@partial(many_seeds, count=700)  # of each kind: opening a file takes most of the time
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
     deep_file.write_bytes(mutate_bytes(whole, Random(seed)))
