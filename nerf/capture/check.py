@@ -114,7 +114,7 @@ def glance(scene: Scene) -> list[str]:
     """
     layout = lay_out(scene)
     found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene), *blurred(scene)]
-    if layout.suspicious and len(scene) > 3:
+    if not layout.inward and len(scene) > 3:  # so it is in a room too, and nothing is wrong
         some = scene.select(np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist())
         found = [*contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0], *found]
     lines = [f"check: {finding}" for finding in found[:SHOWN]]

@@ -64,7 +64,7 @@ def hypotheses(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterato
     for order, mend in _orders(names):
         yield Hypothesis("the images are in another order than the poses", mend, c2w[order])
     for zoom in FOCALS:
-        what = "larger" if zoom > 1 else "smaller"
+        what = "smaller" if zoom > 1 else "larger"
         mend = f"multiply fl_x and fl_y by {zoom:.2g}, or give the w and h of the images that they were measured on"
         reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
         yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", mend, c2w, float(zoom))

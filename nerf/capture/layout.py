@@ -28,7 +28,6 @@ class Layout:
       behind: whether it lies behind each camera.
       reach: half the angle of view along the picture's diagonal, in radians.
       up: unit mean of the cameras' up axes, or zeros where they cancel out.
-      inward: whether most cameras see the focus.
     """
 
     c2w: Float[np.ndarray, "n 3 4"]
@@ -47,12 +46,8 @@ class Layout:
 
     @property
     def inward(self) -> bool:
+        """Whether most cameras see the focus."""
         return float(self.sees.mean()) >= SEEN
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether it is worth seconds to ask the pictures: captures from inside a room are, and are fine."""
-        return not self.inward
 
 
 def lay_out(scene: Scene) -> Layout:
