@@ -36,7 +36,7 @@ def of_every_kind(d):
     tables = [Voxels(3, 2, **rngs), VectorMatrix(3, 2, **rngs), Vectors(3, 2, **rngs)]
     planes = [KPlanes((3, 5), 2, **rngs), TriPlane(3, 2, **rngs)]
     annealed = [Annealed(waves, RaisedCosine()), Annealed(grids[0], FrequencyMask())]
-    random = [Gaussian(5, 2.0, learn, **rngs) for learn in (False, True)]
+    random = [Gaussian(5, 0.5, learn, **rngs) for learn in (False, True)]
     plain = [Identity(d), waves, Fourier(4, False, 1.0, 6, True, d), Integrated(waves)]
     return plain + random + annealed + grids + tables + planes
 

@@ -100,8 +100,8 @@ def camera(size):
 
 def test_a_coarse_pixels_encoding_is_the_mean_of_the_fine_ones_in_it_where_a_points_is_not():
     """8 x 8 pixels of a picture, and the one that covers them in a picture 8 times smaller."""
-    offsets = np.stack(np.meshgrid(*[np.arange(8) + 0.5] * 2, indexing="ij"), -1).reshape(-1, 2)
-    fine = pixels_to_rays(jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), camera(256)), 120.0 + offsets)
+    places = jnp.stack(jnp.meshgrid(*[jnp.arange(120.5, 128.0)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    fine = pixels_to_rays(jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), camera(256)), places)
     coarse = pixels_to_rays(camera(32), jnp.array([15.5, 15.5]))
     np.testing.assert_allclose(coarse.radius / fine.radius.mean(), 8.0, rtol=1e-2)
 
