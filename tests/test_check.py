@@ -19,8 +19,6 @@ from nerf.capture.evidence import FITS, Evidence, agreement, as_rays, disagreeme
 from nerf.capture.layout import lay_out, lens_findings, place_findings, up_findings
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("check")  # one worker matches the pictures that all look at
-
 TABLETOP = ROOT / "data" / "tabletop"
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 

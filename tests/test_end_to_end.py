@@ -12,8 +12,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("end_to_end")  # one worker trains what they share
-
 TABLETOP = ROOT / "data" / "tabletop"
 # A hash-grid run of 300 steps on the bundled scene, views reduced by 2. The bar was set once from
 # the controls: 18.0 dB without encoding, 9.0 dB with mirrored cameras, 22.2 dB as it is.

@@ -15,8 +15,6 @@ from nerf.processes import ProcessError, anyone, check_alike, data_mesh, from_fi
 from tests.children import Child, fork
 from tests.test_reliability import assert_same_run, newest, temporary_files
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker trains what they share
-
 HEARTBEAT = 10
 STEPS = 200
 CONFIG = """

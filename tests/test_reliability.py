@@ -24,8 +24,6 @@ from nerf.owners import owning
 from tests.children import Child, slow_disk
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("reliability")  # one worker trains what they share
-
 CONFIG = """
 from configs import tiny
 
