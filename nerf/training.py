@@ -122,7 +122,6 @@ def make_train_step(
         ray_keys = jax.random.split(keys[2], batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
         grads, mean_loss, error, count = gradients(state.params, state.state, rays, target, colour, ray_keys)
-        norms = jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)]))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
@@ -131,7 +130,7 @@ def make_train_step(
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
-            "grad_norms": norms,
+            "grad_norms": jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])),
             "batch_finite": all_finite((rays, target)),
         }
         return after, metrics

@@ -69,7 +69,7 @@ def test_the_host_picks_what_the_device_would(first):
         picked = jax.tree.map(jnp.asarray, host(start))
         for i in range(steps):
             rays, colours, _ = pick(pixels, step_keys(5, jnp.int32(start + i))[0], count)
-            own_rays, own_colours, _ = picked.at_step(i).rays()
+            own_rays, own_colours, _ = picked.at_step(jnp.int32(i)).rays()
             np.testing.assert_array_equal(own_colours, colours)
             for a, b in zip(jax.tree.leaves(own_rays), jax.tree.leaves(rays), strict=True):
                 np.testing.assert_array_equal(a, b)
