@@ -113,7 +113,7 @@ class Picked:
         return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), depth
 
 
-def step_keys(seed: int, step: Int[Array, ""]) -> Key[Array, "4"]:
+def step_keys(seed: int | Int[Array, ""], step: Int[Array, ""]) -> Key[Array, "4"]:
     """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
     return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
 

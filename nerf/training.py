@@ -95,7 +95,7 @@ def make_train_step(
     schedule: Callable,
     batch_size: int,
     background: Sequence[float] | None,
-    seed: int,
+    seed: int | Int[Array, ""],
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
     """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.

@@ -159,7 +159,7 @@ class Trainer:
         began, timed = time.perf_counter(), 0
         for step in range(0, total, per_call):
             progress = (step + jnp.arange(per_call)) / total
-            state = self.steps(state, self.pixels, progress, jnp.uint32(seed), jnp.float32(rate))
+            state = self.steps(state, self.pixels, progress, jnp.int32(seed), jnp.float32(rate))
             if step == 0:
                 jax.block_until_ready(state)
                 began = time.perf_counter()

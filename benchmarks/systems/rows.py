@@ -60,7 +60,7 @@ RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
 RELU_OCTAVES = drawn(
     "ReLU, octaves",
     "relu",
-    network(width=60),
+    network(width=62),
     rates=(1.0, 3.0),
     tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
 )
@@ -170,7 +170,7 @@ ROWS = [
         "at equal bytes a network beats a dense grid; it is drawn at other sizes without training, and has normals",
         [
             toys("network", "positional", SIX, MIDDLE, measures=["other_sizes", "normals"]),
-            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 15, **NARROW}, MIDDLE, measures=["normals"]),
+            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 16, **NARROW}, MIDDLE, measures=["normals"]),
         ],
         [
             Check("network", "dense grid", at_least=2.0),

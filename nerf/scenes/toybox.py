@@ -69,7 +69,7 @@ def trace(origins: Rays3, directions: Rays3) -> Hits:
     return Hits(t, label, normal)
 
 
-def texture(points: Float[np.ndarray, "m 3"], cycles: float) -> Float[np.ndarray, "m 3"]:
+def texture(points: Float[np.ndarray, "m 3"], cycles: int | float) -> Float[np.ndarray, "m 3"]:
     """What the pattern adds to a colour: plane waves of `cycles` periods along [-1, 1], in directions all around."""
     i = np.arange(WAVES)
     z = (2.0 * i + 1.0) / WAVES - 1.0
@@ -80,7 +80,9 @@ def texture(points: Float[np.ndarray, "m 3"], cycles: float) -> Float[np.ndarray
     return CONTRAST * (waves @ (0.5 + channels)) / math.sqrt(WAVES / 2.0)
 
 
-def shade(hits: Hits, origins: Rays3, directions: Rays3, cycles: float, specular: bool) -> Float[np.ndarray, "m 3"]:
+def shade(
+    hits: Hits, origins: Rays3, directions: Rays3, cycles: int | float, specular: bool
+) -> Float[np.ndarray, "m 3"]:
     """Colours of rays: texture under a soft lamp, which is the same from everywhere, and a lobe which is not."""
     there = hits.label != NOTHING
     out = np.zeros((len(origins), 3))
@@ -118,7 +120,7 @@ def _towards_origin(azimuth: float, height: float) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _paint(split: str, views: int, size: int, cycles: float, specular: bool, samples: int) -> list[np.ndarray]:
+def _paint(split: str, views: int, size: int, cycles: int | float, specular: bool, samples: int) -> list[np.ndarray]:
     """Premultiplied float RGBA (size, size, 4) of every view: each pixel is the mean of samples x samples rays."""
     pictures = []
     for c2w in place(split, views):
@@ -143,9 +145,9 @@ def load(
     sizes: Sequence[int] = (64,),
     views: int = 32,
     held_out: int = 8,
-    cycles: float = 8.0,
+    cycles: int | float = 8.0,
     specular: bool = False,
-    turned: float = 0.0,
+    turned: int | float = 0.0,
     samples: int = 2,
 ) -> Scene:
     """Square RGBA images of the toys.
