@@ -51,7 +51,7 @@ class Cameras:
 
     def __getitem__(self, index) -> "Cameras":
         """Index the leading axes of every array."""
-        return jax.tree.map(lambda x: x[index], self)
+        return jax.tree.map(lambda x: x[index] if isinstance(x, jax.Array) else np.asarray(x[index]), self)
 
     def __len__(self) -> int:
         return self.size.shape[0]

@@ -45,7 +45,7 @@ def along_cone(
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"], Float[Array, "*b"]]:
     """mu_t, sigma_t^2 and sigma_r^2 of the frustum between two distances along cones of a radius at unit distance."""
     mu, d = 0.5 * (t_start + t_end), 0.5 * (t_end - t_start)
-    sum_of_squares = jnp.maximum(3.0 * mu**2 + d**2, 1e-20)
+    sum_of_squares = jnp.maximum(3.0 * mu**2 + d**2, 1e-12)  # whose square is a float32 still
     mean = mu + 2.0 * mu * d**2 / sum_of_squares
     along = d**2 / 3.0 - (4.0 / 15.0) * (d**2 / sum_of_squares) ** 2 * (12.0 * mu**2 - d**2)
     across = radius**2 * (mu**2 / 4.0 + (5.0 / 12.0) * d**2 - (4.0 / 15.0) * d**4 / sum_of_squares)
