@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.building import ConfigError, build, build_inside
 from nerf.evaluation import evaluate
@@ -132,7 +133,6 @@ class Trainer:
     def __init__(self, config: Mapping[str, Any]):
         self.config = config
         self.scenes = {split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")}
-        self.pixels = to_device(self.scenes["train"])
         optimizer = build(config["optimizer"])
         self.init = lambda seed: init_state(
             prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer
@@ -140,6 +140,8 @@ class Trainer:
         self.graph, _ = self.init(0)
         losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
         mesh, background = data_mesh(jax.devices()), None if config["random_background"] else config["background"]
+        self.place = NamedSharding(mesh, PartitionSpec())  # where a step leaves its state: else the next compiles anew
+        self.pixels = jax.device_put(to_device(self.scenes["train"]), self.place)
 
         @partial(jax.jit, donate_argnums=0)
         def steps(state: TrainState, pixels, progress, seed, rate):
@@ -154,7 +156,7 @@ class Trainer:
 
     def train(self, seed: int, rate: float) -> tuple[Model, float]:
         """The trained model, and seconds a step (of all but the first call, which may compile)."""
-        state = self.init(seed)[1]
+        state = jax.device_put(self.init(seed)[1], self.place)
         per_call, total = self.config["steps_per_call"], self.config["steps"]
         began, timed = time.perf_counter(), 0
         for step in range(0, total, per_call):
