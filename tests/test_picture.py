@@ -131,7 +131,7 @@ def waves(side):
 
 def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     """Held-out PSNR far above the picture's own spread, the same again from the checkpoint; a still at four times."""
-    Image.fromarray(waves(32)).save(tmp_path / "picture.png")
+    Image.fromarray(waves(64)).save(tmp_path / "picture.png")
     config = image_task(config_of("siren", steps=200, batch_size=256, steps_per_call=50, log_every=50, save_every=50))
     results = train(config, tmp_path / "picture.png", tmp_path / "run")
     truth = picture.load(tmp_path / "picture.png", "test").images[0] / 255.0
@@ -143,9 +143,9 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     assert again["mean"]["psnr"] == results["psnr"]
     still(run, 4.0, tmp_path / "large.png")
     large = np.asarray(Image.open(tmp_path / "large.png")) / 255.0
-    assert large.shape == (128, 128, 3)
-    whole = waves(32) / 255.0
-    assert -10.0 * np.log10(np.square(large.reshape(32, 4, 32, 4, 3).mean((1, 3)) - whole).mean()) > spread + 4.0
+    assert large.shape == (256, 256, 3)
+    whole = waves(64) / 255.0
+    assert -10.0 * np.log10(np.square(large.reshape(64, 4, 64, 4, 3).mean((1, 3)) - whole).mean()) > spread + 4.0
 
 
 def test_a_grid_with_a_number_for_each_pixel_is_the_picture_and_a_coarser_one_is_worse():

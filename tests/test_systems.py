@@ -8,14 +8,16 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.systems.laboratory import Arm, Check, Row, Trainer, check_parameters, measure_row
-from benchmarks.systems.rows import FIELD, ON_PICTURES, RELU_RAW, ROWS, SIREN, SIX, toys
+from benchmarks.systems.rows import FIELD, ON_PICTURES, PICTURE, RELU_RAW, ROWS, SIREN, SIX, toys
 from benchmarks.systems.table import BEGIN, END, keep, markdown, write_document
 from nerf.building import ConfigError
-from nerf.scenes import drawings, picture
+from nerf.scenes import picture
 from nerf.training import train
 from tests.conftest import ROOT
+from tests.test_picture import waves
 
 QUICK = {**ON_PICTURES, "steps": 200}
 SMALL = {"batch_size": 128, "steps": 150, "steps_per_call": 50, "log_every": 50, "save_every": 50, "chunk": 1024}
@@ -99,23 +101,18 @@ def test_the_document_shows_what_the_file_says():
     assert shown.strip() == markdown(ROWS, results).strip()
 
 
-def test_a_seed_and_a_rate_are_arguments_of_one_compiled_step():
-    arm = dataclasses.replace(SIREN, changes={**QUICK, "steps": 100})
-    trainer = Trainer(arm.resolve())
-    scores = [
-        trainer.score(trainer.train(seed, rate)[0], "val") for seed, rate in ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.1))
-    ]
-    assert trainer.steps._cache_size() == 1
+def test_a_seed_and_a_rate_are_arguments_of_one_compiled_step_and_sines_fit_where_relu_does_not():
+    sines = Trainer(dataclasses.replace(SIREN, changes=QUICK).resolve())
+    tried = ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.1))
+    scores = [sines.score(sines.train(seed, rate)[0], "val") for seed, rate in tried]
+    assert sines.steps._cache_size() == 1
     assert scores[0] == scores[1]
     assert len(set(scores)) == 3
+    raw = Trainer(dataclasses.replace(RELU_RAW, changes={**RELU_RAW.changes, **QUICK}).resolve())
+    assert scores[0] > raw.score(raw.train(0, 1.0)[0], "val") + 4.0
 
 
-def test_sines_fit_a_picture_where_relu_does_not():
-    arms = [dataclasses.replace(arm, changes={**arm.changes, **QUICK}, rates=[1.0]) for arm in (SIREN, RELU_RAW)]
-    result = measure_row(Row("R3", "", "", arms, [Check("SIREN", "ReLU, raw", at_least=4.0)]), [0])
-    assert result["checks"][0]["holds"], result
-
-
+@pytest.mark.slow
 def test_encoded_coordinates_show_texture_that_raw_ones_do_not():
     arms = [
         toys("positional", "positional", {**SIX, **SMALL}, SMALL_SCENE, rates=[1.0]),
@@ -135,8 +132,9 @@ def test_the_idea_of_the_guide_is_short_and_works(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "ideas", raising=False)
     arm = dataclasses.replace(RELU_RAW, changes={**QUICK, f"{FIELD}.encoding": TRIANGLE})
-    config = {**arm.resolve(), "save_every": 200}
-    psnr = train(config, None, tmp_path / "run", plugins=("ideas",))["psnr"]
-    truth = picture.load(None, "test", source=drawings.cppn()).images[0] / 255.0
+    Image.fromarray(waves(64)).save(tmp_path / "waves.png")
+    config = {**arm.resolve(), "save_every": 200, "scene": PICTURE}
+    psnr = train(config, tmp_path / "waves.png", tmp_path / "run", plugins=("ideas",))["psnr"]
+    truth = picture.load(None, "test", source=waves(64)).images[0] / 255.0
     constant = -10.0 * np.log10(np.square(truth - truth.mean((0, 1))).mean())
-    assert psnr > constant + 3.0
+    assert psnr > constant + 6.0
