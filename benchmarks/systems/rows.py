@@ -64,7 +64,11 @@ RELU_OCTAVES = drawn(
     rates=(1.0, 3.0),
     tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
 )
-SIREN = drawn("SIREN", "siren")
+# The papers' bandwidths are for pictures of many more pixels; each network may choose between its own and a lower one.
+SIREN = drawn("SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)])
+FINER_TRIED = [network(omega=omega) for omega in (30.0, 10.0)]
+SCALES = [network(scale=scale) for scale in (10.0, 5.0)]
+WAVELETS = [network(omega=omega, scale=scale) for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))]
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
 HIERARCHICAL = {
@@ -331,21 +335,21 @@ ROWS = [
         "WIRE",
         "WIRE (2301.05187)",
         "complex Gabor wavelets fit a picture better than sines",
-        [drawn("wavelets", "wire"), SIREN, RELU_OCTAVES],
+        [drawn("wavelets", "wire", rates=(1.0,), tries=WAVELETS), SIREN, RELU_OCTAVES],
         [Check("wavelets", "SIREN", at_least=0.5), Check("wavelets", "ReLU, octaves", at_least=0.0)],
     ),
     Row(
         "FINER",
         "FINER (2312.02434)",
         "sines whose frequency grows with their argument fit a picture better than sines",
-        [drawn("FINER", "finer"), SIREN, RELU_OCTAVES],
+        [drawn("FINER", "finer", rates=(0.3, 1.0), tries=FINER_TRIED), SIREN, RELU_OCTAVES],
         [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
     ),
     Row(
         "Gaussian",
         "Gaussian activations (2111.15135)",
         "Gaussians fit a picture far better than ReLU on raw coordinates, without an encoding",
-        [drawn("Gaussians", "gaussian_network"), RELU_RAW, RELU_OCTAVES],
+        [drawn("Gaussians", "gaussian_network", rates=(1.0, 3.0), tries=SCALES), RELU_RAW, RELU_OCTAVES],
         [Check("Gaussians", "ReLU, raw", at_least=3.0), Check("Gaussians", "ReLU, octaves", at_least=-1.0)],
     ),
     Row(
