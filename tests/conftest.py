@@ -21,6 +21,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 DATASETS = ROOT.parent / "shared" / "datasets"
+DEAREST = ("test_training.py", "test_end_to_end.py", "test_processes.py", "test_reliability.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes go first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.path.name not in DEAREST)
 
 
 @pytest.fixture
