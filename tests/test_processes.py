@@ -190,9 +190,16 @@ def other_code() -> None:
     nerf.training.source_digests = lambda *_: {"nerf/model.py": "0"}
 
 
+def other_scene() -> None:
+    """A process that finds other pictures in the same place."""
+    import nerf.scenes.synthetic
+
+    nerf.scenes.synthetic.COLOURS = 0.5 * nerf.scenes.synthetic.COLOURS
+
+
 DIFFERENT = {
     "config": (None, ["--config.seed=1"]),
-    "scene": (None, ["--config.scene.views=7"]),
+    "scene": (other_scene, []),
     "code": (other_code, []),
 }
 OFTEN = [pytest.param("config", marks=pytest.mark.slow), pytest.param("scene", marks=pytest.mark.slow), "code"]
