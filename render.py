@@ -86,6 +86,7 @@ def _render_still(run, factor: float) -> bool:
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.evaluation import evaluate
     from nerf.files import write_json
+    from nerf.metrics import in_words
     from nerf.runs import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
@@ -94,9 +95,7 @@ def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], 
     if scores is None:
         return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
-    mean = scores["mean"]
-    ssim = "" if mean["ssim"] is None else f", SSIM {mean['ssim']:.4f}"  # a view may be smaller than its window
-    print(f"PSNR {mean['psnr']:.2f} dB{ssim} over {len(scene)} views ({split}): {folder}")
+    print(f"{in_words(scores['mean'])} over {len(scene)} views ({split}): {folder}")
     return True
 
 

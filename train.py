@@ -2,7 +2,7 @@
 
     python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
 
---scene is a folder with transforms.json (nerfstudio, instant-ngp) or transforms_{train,test}.json (Blender).
+--scene is a folder in any format of `nerf.scenes`: transforms.json, Blender's, COLMAP, LLFF, IDR, Middlebury, RGB-D.
 With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
 Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
 """
@@ -36,6 +36,7 @@ _HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of l
 
 def main(_) -> int:
     with stop_on_signal() as stop, _joined(), _owning():
+        from nerf.metrics import in_words
         from nerf.tasks import beside_files, image_task
         from nerf.training import train  # takes seconds
 
@@ -59,9 +60,8 @@ def main(_) -> int:
         return stop.exit_code
     if not results:
         return 0  # the first of the processes tells
-    ssim = "" if results["ssim"] is None else f", SSIM {results['ssim']:.4f}"  # a view may be smaller than its window
     print(
-        f"PSNR {results['psnr']:.2f} dB{ssim} over {results['protocol']['views']} held-out views"
+        f"{in_words(results)} over {results['protocol']['views']} held-out views"
         f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
         f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
     )

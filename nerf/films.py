@@ -76,7 +76,8 @@ def film(
             if not _finished(folder, i, wanted, stamps[i]):
                 before_frame()
                 _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
-    if not all(_finished(folder, i, wanted, stamp) for i, stamp in enumerate(stamps)):
+    of_others = (i for i in range(len(cameras)) if i % processes != process)
+    if not all(_finished(folder, i, wanted, stamps[i]) for i in of_others):
         return []
     for kind, video in videos.items():
         encode([_frame(folder, kind, i) for i in range(len(cameras))], video, wanted.fps)

@@ -1,7 +1,7 @@
 """Image metrics, with their protocol: both pictures clipped to [0, 1] and rounded to 8 bits first."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import dm_pix
 import numpy as np
@@ -25,6 +25,12 @@ def hide(
 ) -> Float[np.ndarray, "h w 3"]:
     """The image with `background` outside the mask, if there is one."""
     return image if mask is None else np.where(mask[..., None], image, background.reshape(1, 1, 3))
+
+
+def in_words(scores: Mapping[str, float | None]) -> str:
+    """PSNR and SSIM for a line of text; SSIM is None where a view is smaller than its window."""
+    ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
+    return f"PSNR {scores['psnr']:.2f} dB{ssim}"
 
 
 def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:

@@ -60,10 +60,10 @@ def load(
 
 def _with_points(scene: Scene, data: dict[str, Any], root: Path) -> Scene:
     """The scene with the sparse points that the file names, if it does."""
-    if not data.get("ply_file_path"):
+    if not data.get(KEY):
         return scene
     problems: list[Problem] = []
-    name, path = locate(data["ply_file_path"], root, ("",), lambda *what: problems.append(Problem(FILE, *what)), KEY)
+    name, path = locate(data[KEY], root, ("",), lambda *what: problems.append(Problem(FILE, *what)), KEY)
     if path is None:
         raise SceneError(problems)
     if not path.is_file():
