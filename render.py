@@ -3,6 +3,7 @@
     python render.py --run=runs/tabletop --path=orbit --out=video.mp4
     python render.py --run=runs/tabletop --split=test --out=test_views
     python render.py --run=runs/picture --enlarge=4 --out=picture.png
+    python render.py --run=runs/tabletop --export --out=exported
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours or a nerfstudio camera path), or the import path of your
 own function. Frames are written as PNG into a folder beside the video; an interrupted render goes on where it stopped.
@@ -19,8 +20,10 @@ _RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", requir
 _PATH = flags.DEFINE_string("path", "orbit", "orbit | ellipse | spiral | follow | FILE.json | package.module:function")
 _SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
 _ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")
+_EXPORT = flags.DEFINE_bool("export", False, "Instead of a path: a point cloud and the cameras, for other programs.")
+_POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many points.", lower_bound=1)
 _OUT = flags.DEFINE_string(
-    "out", None, "The video (.mp4); with --split a folder, with --enlarge a .png.", required=True
+    "out", None, "The video (.mp4); with --split and --export a folder, with --enlarge a .png.", required=True
 )
 _SCENE = flags.DEFINE_string("scene", None, "With --split: the scene's folder, for the true pictures.")
 _FRAMES = flags.DEFINE_integer("frames", None, "Number of frames; default 120, or what the keyframe file says.")
@@ -46,6 +49,8 @@ def main(_) -> int:
         run = load_run(_RUN.value, plugins, _STEP.value)
         if _ENLARGE.value:
             done = _render_still(run, _ENLARGE.value)
+        elif _EXPORT.value:
+            done = _export(run)
         elif _SPLIT.value:
             done = _render_split(run, _SPLIT.value, plugins, stop)
         else:
@@ -80,6 +85,14 @@ def _render_still(run, factor: float) -> bool:
 
     camera = still(run, factor, Path(_OUT.value))
     print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
+    return True
+
+
+def _export(run) -> bool:
+    from nerf.export import export
+
+    for path in export(run, Path(_OUT.value), _POINTS.value):
+        print(f"wrote {path}")
     return True
 
 

@@ -84,6 +84,7 @@ PIPELINE = [
     "keyframes",
     "paths",
     "films",
+    "export",
     "commands",
     "results",
     "studies",

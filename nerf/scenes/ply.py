@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from nerf.files import write_bytes
 from nerf.scenes.base import Problem, SceneError
 
 MAX_HEADER = 65_536  # bytes
@@ -33,6 +34,24 @@ def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8
         raise SceneError([Problem(shown, "", f"no PLY file of points ({error})", "export it again")]) from error
     there = (np.abs(points) < 1e12).all(-1)  # False for NaN too
     return points[there], None if colours is None else colours[there]
+
+
+def write_points(
+    path: Path,
+    points: Float[np.ndarray, "m 3"],
+    normals: Float[np.ndarray, "m 3"],
+    colours: UInt8[np.ndarray, "m 3"],
+) -> None:
+    """A binary PLY file: positions in double precision, since coordinates may be large, unit normals, 8-bit sRGB."""
+    kinds = [*[(name, "<f8") for name in "xyz"], *[(f"n{name}", "<f4") for name in "xyz"]]
+    kinds += [(name, "u1") for name in ("red", "green", "blue")]
+    table = np.empty(len(points), kinds)
+    for (name, _), column in zip(kinds, [*points.T, *normals.T, *colours.T], strict=True):
+        table[name] = column
+    words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
+    properties = "".join(f"property {words[kind]} {name}\n" for name, kind in kinds)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{properties}end_header\n"
+    write_bytes(path, header.encode() + table.tobytes())
 
 
 def _parse(header: bytes) -> tuple[str, int, list[tuple[str, str]], int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.cameras import intrinsics
+from nerf.cameras import Cameras, intrinsics
 from nerf.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, check_poses
 from nerf.scenes.decode import check_numbers
@@ -29,6 +29,12 @@ LENSES = {
     ),
     "EQUIRECTANGULAR": EQUIRECTANGULAR,
     "ORTHOGRAPHIC": ORTHOGRAPHIC,
+}
+WRITTEN = {
+    PERSPECTIVE: "OPENCV",
+    FISHEYE: "OPENCV_FISHEYE",
+    EQUIRECTANGULAR: "EQUIRECTANGULAR",
+    ORTHOGRAPHIC: "ORTHOGRAPHIC",
 }
 # Which keys the distortion of a lens is made of, in its order.
 DISTORTION = {
@@ -203,6 +209,26 @@ class _Entry:
                 return None
             given[key] = value
         return given
+
+
+def cameras_to_frames(cameras: Cameras, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The frames of a transforms file, each with its own lens, of cameras in the file's world.
+
+    Reading them gives the cameras back: as float32 gives their numbers, and rotations as `check_frames` wants them.
+    """
+    frames = []
+    for i, name in enumerate(names):
+        lens = int(cameras.model[i])
+        (fx, _, cx), (_, fy, cy), _ = np.asarray(cameras.K[i], np.float64).tolist()
+        distortion = np.asarray(cameras.distortion[i], np.float64).tolist()
+        sizes = dict(zip(("w", "h"), np.asarray(cameras.size[i]).tolist(), strict=True))
+        focal = {} if lens == EQUIRECTANGULAR else {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
+        bent = {key: value for key, value in zip(DISTORTION.get(lens, ()), distortion, strict=False) if value}
+        matrix = [*np.asarray(cameras.c2w[i], np.float64).tolist(), [0.0, 0.0, 0.0, 1.0]]
+        frames.append(
+            {"file_path": name, "camera_model": WRITTEN[lens], **sizes, **focal, **bent, "transform_matrix": matrix}
+        )
+    return frames
 
 
 def _number(value: Any) -> float | None:
