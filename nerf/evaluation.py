@@ -9,13 +9,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from nerf import metrics
+from nerf import alignment, metrics
+from nerf.alignment import make_align
 from nerf.files import write_array
 from nerf.model import Model
 from nerf.pixels import over
 from nerf.scenes import Scene, to_unit
 from nerf.video import write_png
 from nerf.views import colour_depth, make_render_view
+
+OF_PIXELS = {"psnr", "psnr_corrected"}  # metrics of any set of pixels
 
 
 def evaluate(
@@ -29,13 +32,15 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """PSNR and SSIM of every view of `scene`, their means, the protocol, and seconds a frame (median but the first).
 
-    Where `folder` is given the scores are whole, with FLIP and LPIPS where these are installed, and two files a view go
-    there: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file, 0 where
-    nothing is, as a compressed array. `should_stop` is asked before every view; True ends it with None.
+    Where `folder` is given the scores are whole: with PSNR after a correction of colours, for a model that learned its
+    cameras' poses also after one of each held-out camera's, and FLIP and LPIPS where these are installed. Two files a
+    view go there then: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file,
+    0 where nothing is, as a compressed array. `should_stop` is asked before every view; True ends it with None.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
+    align = make_align(model, background) if folder is not None and model.poses is not None else None
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
@@ -49,13 +54,22 @@ def evaluate(
         picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
         scores[name] = {key: measure(picture["rgb"], truth) for key, measure in measures.items()}
         if mask is not None:
-            scores[name]["psnr"] = metrics.psnr(picture["rgb"][mask], truth[mask])
+            scores[name] |= {
+                key: measures[key](picture["rgb"][mask], truth[mask]) for key in OF_PIXELS & measures.keys()
+            }
+        if align is not None:
+            there = np.ones(truth.shape[:2], bool) if mask is None else mask
+            moved = render_view(align(scene.cameras[i], truth, mask))
+            scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_png(folder / f"{picture_name(i, name)}.png", side_by_side(picture, truth))
             depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scene.transform.scale, 0.0)
             write_array(folder / f"{picture_name(i, name)}.npz", depth.astype(np.float32))
-    mean = {key: _mean([score[key] for score in scores.values()]) for key in measures}
+    protocols = {name: metrics.PROTOCOL[name] for name in measures}
+    if align is not None:
+        protocols["psnr_aligned"] = alignment.PROTOCOL
+    mean = {key: _mean([score[key] for score in scores.values()]) for key in protocols}
     sizes = sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()})
     protocol = {
         "split": split,
@@ -63,7 +77,7 @@ def evaluate(
         "size": sizes,
         "background": [float(c) for c in colour],
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
-        **{name: metrics.PROTOCOL[name] for name in measures},
+        **protocols,
     }
     frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None  # the first may compile
     return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}

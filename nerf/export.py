@@ -103,8 +103,11 @@ def to_file(cameras: Cameras, transform: Similarity) -> Cameras:
 
 def _joined(cameras: dict[str, Cameras]) -> Cameras:
     """All in one; not by a map over the tree, since lenses may differ."""
-    names = ("c2w", "K", "distortion", "size", "model")
-    return Cameras(*(np.concatenate([getattr(some, name) for some in cameras.values()]) for name in names))
+
+    def of(name: str) -> np.ndarray:
+        return np.concatenate([np.asarray(getattr(some, name)) for some in cameras.values()])
+
+    return Cameras(of("c2w"), of("K"), of("distortion"), of("size"), of("model"))
 
 
 def _transforms(cameras: dict[str, Cameras], names: dict[str, list[str]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from nerf import lpips
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
     "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
+    "psnr_corrected": "psnr after an affine map of the rendering's colours that fits each view's own truth best",
     "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
     "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.SHA256[:16]}, same rounding",
 }
@@ -30,7 +31,9 @@ def hide(
 def in_words(scores: Mapping[str, float | None]) -> str:
     """PSNR and SSIM for a line of text; SSIM is None where a view is smaller than its window."""
     ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
-    return f"PSNR {scores['psnr']:.2f} dB{ssim}"
+    more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
+    others = ", ".join(f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None)
+    return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}"
 
 
 def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
@@ -42,6 +45,19 @@ def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> 
     """Peak signal-to-noise ratio in dB; capped at 100 where the pictures are equal."""
     difference = to_bytes(image).astype(np.float64) - to_bytes(truth)
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
+
+
+def corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+    """The image after the affine map of its colours, one for all pixels, that brings it nearest to the truth."""
+    given = np.clip(image, 0.0, 1.0).reshape(-1, 3).astype(np.float64)
+    given = np.concatenate([given, np.ones_like(given[:, :1])], -1)
+    matrix = np.linalg.lstsq(given, truth.reshape(-1, 3).astype(np.float64), rcond=None)[0]
+    return (given @ matrix).reshape(image.shape)
+
+
+def psnr_corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> float:
+    """`psnr` without what exposure and white balance make of it."""
+    return psnr(corrected(image, truth), truth)
 
 
 def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float | None:
@@ -71,7 +87,11 @@ def perceptual(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 
 
 def installed() -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
     """Every metric by its name, those that need more than this package where that is installed."""
-    found: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {"psnr": psnr, "ssim": ssim}
+    found: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {
+        "psnr": psnr,
+        "psnr_corrected": psnr_corrected,
+        "ssim": ssim,
+    }
     if importlib.util.find_spec("flip_evaluator"):
         found["flip"] = flip
     if lpips.weights_file():

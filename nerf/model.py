@@ -4,6 +4,7 @@ NeRF is two stages, coarse and fine; a proposal network is a stage whose field p
 model with an occupancy grid is one stage. The last stage's rendering is the picture.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ class Model(nnx.Module):
       opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
       hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
+      poses: rays -> rays, as the training images were really taken; see `nerf.poses`.
+      exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.exposure`.
     """
 
     def __init__(
@@ -56,12 +59,15 @@ class Model(nnx.Module):
         opacity: Callable = VOLUME_DENSITY,
         capacity: int | None = None,
         hidden: float = 1e-4,
+        poses: Callable | None = None,
+        exposure: Callable | None = None,
     ):
         if occupancy is not None and (len(order) != 1 or capacity is None):
             raise ConfigError("model.occupancy: goes with one stage and a capacity: remove it or the other stages")
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
         self.capacity, self.hidden = capacity or 0, hidden
+        self.poses, self.exposure = poses, exposure
 
     def __call__(
         self,
@@ -70,7 +76,11 @@ class Model(nnx.Module):
         keys: Key[Array, "*b"] | None = None,
     ) -> list[Rendering]:
         """`render_rays` with this model's parts. Keys mean training: jitter, and a bounded number of intervals."""
-        return render_rays(self, rays, background, keys)
+        rays = rays if self.poses is None else self.poses(rays)
+        renderings = render_rays(self, rays, background, keys)
+        if self.exposure is None:
+            return renderings
+        return [dataclasses.replace(r, rgb=self.exposure(r.rgb, rays.image)) for r in renderings]
 
 
 def render_rays(

@@ -15,6 +15,7 @@ from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.files import remove_leftovers, write_bytes, write_json
 from nerf.model import Model
+from nerf.poses import move_cameras
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Scene, Similarity
 
@@ -215,15 +216,19 @@ class Trained:
     model: Model
     step: int
     transform: Similarity
-    cameras: dict[str, Cameras]
+    cameras: dict[str, Cameras]  # where poses are learned, those of "train" as learned
     names: dict[str, list[str]]
     stamp: str  # changes whenever the trained values do
 
 
-def build_model(config: Mapping[str, Any], unbounded: bool, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config, in the space for such scenes, which says of how many dimensions points are."""
+def build_model(config: Mapping[str, Any], unbounded: bool, cameras: Cameras, plugins: tuple[str, ...]) -> Model:
+    """The untrained model of a config for these training cameras, in the space for such scenes.
+
+    The space says of how many dimensions points are.
+    """
+    facts = {"num_images": len(cameras), "positions": np.asarray(cameras.position)}
     space = build(config["spaces"]["unbounded" if unbounded else "bounded"], plugins=plugins)
-    context = {"rngs": nnx.Rngs(config["seed"]), "space": space, "num_dims": space.num_dims}
+    context = {"rngs": nnx.Rngs(config["seed"]), "space": space, "num_dims": space.num_dims, **facts}
     return build(config["model"], plugins=plugins, **context)
 
 
@@ -231,19 +236,23 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     """Read a run folder, at its newest checkpoint or at `step`. Raises CheckpointError or ConfigError."""
     folder = Path(folder)
     config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
-    model = build_model(config, record["unbounded"], plugins)
+    cameras = {split: cameras_from_json(data) for split, data in record["cameras"].items()}
+    model = build_model(config, record["unbounded"], cameras["train"], plugins)
     graph, params, state = nnx.split(model, nnx.Param, ...)
     like = {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     trained, facts = checkpoints.restore(like, step, partial=True)
     digests = json.dumps(facts["digests"], sort_keys=True)
+    model = nnx.merge(graph, trained["params"], trained["state"])
+    if model.poses is not None:
+        cameras["train"] = move_cameras(cameras["train"], model.poses.twists)
     return Trained(
         folder=folder,
         config=config,
-        model=nnx.merge(graph, trained["params"], trained["state"]),
+        model=model,
         step=facts["step"],
         transform=Similarity.from_json(record["transform"]),
-        cameras={split: cameras_from_json(data) for split, data in record["cameras"].items()},
+        cameras=cameras,
         names=record["names"],
         stamp=hashlib.sha256(digests.encode()).hexdigest(),
     )

@@ -151,9 +151,12 @@ def make_train_step(
 
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull."""
-    model = build_model(config, scene.unbounded, plugins)
-    if model.occupancy is not None and scene.has_alpha and not scene.unbounded:
+    """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull.
+
+    Not where poses are learned: the hull of views that are a little off cuts away what is there.
+    """
+    model = build_model(config, scene.unbounded, scene.cameras, plugins)
+    if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
         hull = visual_hull(scene, model.occupancy.resolution)
         if not hull.any():
             raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])

@@ -5,6 +5,10 @@ import sys
 import time
 
 import jax.numpy as jnp
+import numpy as np
+
+from nerf.poses import drift, move_cameras, without_drift
+from nerf.scenes import toybox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,3 +49,33 @@ def endless_scene(root, split, size, views):
     print("loading", file=sys.stderr)
     while True:
         time.sleep(0.1)
+
+
+def small_toybox(split):
+    """A few small pictures of a smooth scene."""
+    return toybox.load(None, split, sizes=(32,), views=16, held_out=2, cycles=2)
+
+
+def toybox_with_wrong_poses(root, split, **_):
+    """Its training cameras are each off by a degree or two; held-out ones are right."""
+    scene = small_toybox(split)
+    if split != "train":
+        return scene
+    twists = 0.03 * np.random.default_rng(0).normal(size=(len(scene), 6))
+    twists = without_drift(jnp.asarray(twists), jnp.asarray(drift(scene.cameras.position.astype(np.float64))))
+    moved = move_cameras(scene.cameras, np.asarray(twists, np.float32))
+    return dataclasses.replace(scene, cameras=moved)
+
+
+GAINS = np.linspace(0.6, 1.0, 16)
+
+
+def toybox_with_exposures(root, split, **_):
+    """Its training pictures are as bright as `GAINS` says; held-out ones are as they are."""
+    scene = small_toybox(split)
+    if split != "train":
+        return scene
+    images = [image.copy() for image in scene.images]
+    for image, gain in zip(images, GAINS, strict=True):
+        image[..., :3] = np.rint(image[..., :3] * gain)
+    return dataclasses.replace(scene, images=images)

@@ -78,11 +78,11 @@ def test_what_is_in_the_air_is_no_point(around):
     assert len(nothing.points) == 0
 
 
-def test_a_surveyed_field_is_given_what_the_field_asks_for():
+def test_a_surveyed_field_is_given_what_the_field_asks_for(around):
     assert not takes_gaussians(Surveyed(ball))
     for name in ("integrated", "positional"):
         config = import_module(f"configs.systems.{name}").get_config().to_dict()
-        field = build_model(config, unbounded=False, plugins=()).stages[0].field
+        field = build_model(config, unbounded=False, cameras=around[0]["train"], plugins=()).stages[0].field
         assert takes_gaussians(Surveyed(field)) == takes_gaussians(field) == (name == "integrated")
 
 

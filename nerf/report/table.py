@@ -38,6 +38,8 @@ class Column:
 SCORED_WITHOUT = "these runs were scored without it: --fresh trains them anew"
 PER_IMAGE = (
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
+    Column("psnr_corrected", "PSNR, colours corrected, dB", True, "{:.2f}"),
+    Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
     Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
     Column("lpips", "LPIPS", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),

@@ -1,0 +1,16 @@
+"""The fast config, with an affine map of colours for every training photo: captures whose exposure was not locked.
+
+Paper: Rematas et al., Urban Radiance Fields, 2111.14643, section 4.2.
+Expect: less fog where photos disagree; score such runs by their PSNR with colours corrected. Not measured yet.
+Time: as configs/ngp.py.
+Command: python train.py --config=configs/systems/exposure.py --scene=SCENE --workdir=runs/exposure --max_seconds=180
+"""
+
+from configs import ngp
+
+
+def get_config():
+    config = ngp.get_config()
+    config.model.exposure = {"name": "nerf.exposure:AffineColour"}
+    config.optimizer.groups.exposure = {"learning_rate": 1e-3}
+    return config
