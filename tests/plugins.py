@@ -79,3 +79,14 @@ def toybox_with_exposures(root, split, **_):
     for image, gain in zip(images, GAINS, strict=True):
         image[..., :3] = np.rint(image[..., :3] * gain)
     return dataclasses.replace(scene, images=images)
+
+
+def toybox_with_passers_by(root, split, **_):
+    """A grey square somewhere in every second training picture, an eighth of the pictures' area in all."""
+    scene = small_toybox(split)
+    if split != "train":
+        return scene
+    images = [image.copy() for image in scene.images]
+    for image, (row, column) in zip(images[::2], np.random.default_rng(0).integers(0, 16, (8, 2)), strict=True):
+        image[row : row + 16, column : column + 16] = (110, 110, 120, 255)
+    return dataclasses.replace(scene, images=images)

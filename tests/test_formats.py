@@ -443,6 +443,41 @@ def test_unknown_depth_is_zero_and_not_averaged(tmp_path):
     assert along[1] == pytest.approx(3.0 * length, rel=1e-5)  # of 2000, 3000, 3000 and one unknown
 
 
+def test_colours_may_have_a_lens_of_their_own_and_depth_follows_it(tmp_path):
+    """A step in the depth is seen in its true direction, and nothing is known where the depth camera did not look."""
+    depth = np.full((H, W), 2000)
+    depth[:, 10:] = 3000  # columns from the direction (10 - 8) / FOCAL on
+    root = write_rgbd(tmp_path, depth=depth)
+    f, cx, cy = 0.8 * FOCAL, 7.0, 6.0
+    np.savetxt(root / "color-intrinsics.txt", [[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
+    scene = scenes.load(root, "train")
+    np.testing.assert_allclose(np.asarray(scene.cameras.K[0, :2]), [[f, 0.0, cx], [0.0, f, cy]], rtol=1e-6)
+    x, y = (np.arange(W) + 0.5 - cx) / f, (np.arange(H) + 0.5 - cy) / f  # directions
+    wanted = np.where(x[None] < (10 - 8) / FOCAL, 2.0, 3.0) * np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2)
+    seen_x, seen_y = ((d * FOCAL + c > 0) & (d * FOCAL + c < n) for d, c, n in ((x, 8.0, W), (y, 6.5, H)))
+    wanted = np.where(seen_y[:, None] & seen_x[None], wanted, 0.0)
+    assert 0.5 < (wanted > 0).mean() < 1
+    np.testing.assert_allclose(scene.depths[0] / scene.transform.scale, wanted, rtol=1e-5)
+    (root / "color-intrinsics.txt").write_text("1 2 3")
+    refused_once(root, "color-intrinsics.txt")
+
+
+def test_the_lens_of_a_kinect_s_depth_camera_is_not_taken_for_its_colours(tmp_path):
+    root = write_rgbd(tmp_path)
+    assert not scenes.load(root, "train").notes
+    (root / "camera-intrinsics.txt").write_text("585 0 320\n0 585 240\n0 0 1\n")
+    for path in root.glob("*.png"):
+        with Image.open(path) as image:
+            image.resize((640, 480)).save(path)
+    scene = scenes.load(root, "train")
+    assert float(scene.cameras.K[0, 0, 0]) == float(scene.cameras.K[0, 1, 1]) == 525.0
+    (note,) = scene.notes
+    assert "color-intrinsics.txt" in note
+    np.savetxt(root / "color-intrinsics.txt", [[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
+    scene = scenes.load(root, "train")
+    assert float(scene.cameras.K[0, 0, 0]) == 585.0 and not scene.notes
+
+
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:60])])
 def test_depth_that_cannot_be_read_is_refused(tmp_path, change):
     root = write_rgbd(tmp_path)
@@ -560,7 +595,7 @@ def test_redkitchen_s_depths_agree_between_views(dataset):
     scene = scenes.load(dataset("redkitchen"), "train", max_side=160)
     assert (len(scene), len(scene.depths)) == (55, 55) and scene.unbounded
     differences = [real_pair(scene, i, i + 1) for i in (0, 20, 40)]
-    assert all(len(d) > 8_000 and np.median(d) < 0.02 for d in differences), [np.median(d) for d in differences]
+    assert all(len(d) > 5_000 and np.median(d) < 0.02 for d in differences), [np.median(d) for d in differences]
 
 
 def test_dtu_s_projections_are_the_file_s(dataset):

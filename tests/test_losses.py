@@ -1,12 +1,14 @@
 """Losses: worked numbers, one a ray, summed over the stages."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.losses import Charbonnier, DepthError, SquaredError, Target
-from nerf.rendering import Rendering
+from nerf.losses import Charbonnier, DepthError, Distortion, SquaredError, Target
+from nerf.rendering import Dense, Intervals, Packed, Rendering
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -87,3 +89,34 @@ def test_depth_teaches_only_where_it_is_known(shape):
 def test_depth_error_forgives_outliers():
     slope = jax.grad(lambda d: depth_loss(d, jnp.array(1.0), robust=0.1))(jnp.array(50.0))
     np.testing.assert_allclose(slope, 10.0, rtol=1e-3)
+
+
+def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
+    rng = np.random.default_rng(2)
+    t = np.sort(rng.uniform(0.1, 9.0, (5, 8)), -1)
+    w = rng.dirichlet(np.ones(8), 5)[:, :7]
+    x = t / (1 + t)
+    middle, length = 0.5 * (x[:, 1:] + x[:, :-1]), np.diff(x)
+    pairs = w[:, :, None] * w[:, None] * np.abs(middle[:, :, None] - middle[:, None])
+    wanted = 0.3 * (pairs.sum((1, 2)) + (w**2 * length).sum(-1) / 3)
+
+    def loss(w, start, end, layout):
+        seen = dataclasses.replace(rendering(np.zeros((5, 3))), intervals=Intervals(w, start, end, layout))
+        return Distortion(0.3)([seen], Target(jnp.zeros((5, 3))))
+
+    given = [jnp.asarray(v, jnp.float32) for v in (w, t[:, :-1], t[:, 1:])]
+    np.testing.assert_allclose(loss(*given, Dense()), wanted, rtol=1e-5)
+    packed = Packed(jnp.repeat(jnp.arange(5), 7), 5)
+    np.testing.assert_allclose(loss(*(v.reshape(-1) for v in given), packed), wanted, rtol=1e-5)
+
+
+def test_distortion_is_least_where_one_thin_interval_is_seen():
+    edges = jnp.array([1.0, 1.01, 1.5, 2.0])
+
+    def of(w):
+        intervals = Intervals(jnp.asarray(w), edges[:-1], edges[1:], Dense())
+        seen = dataclasses.replace(rendering(jnp.zeros(3)), intervals=intervals)
+        return float(Distortion()([seen], Target(jnp.zeros(3))))
+
+    assert 0 < of([1.0, 0.0, 0.0]) < of([0.5, 0.5, 0.0]) < of([0.5, 0.0, 0.5])
+    assert of([0.0, 0.0, 0.0]) == 0

@@ -163,3 +163,15 @@ def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_pa
     seen = np.asarray(exposure(grey, jnp.arange(16))).mean(-1)
     assert np.corrcoef(seen, GAINS)[0, 1] > 0.95
     assert np.ptp(seen) > 0.5 * 0.5 * np.ptp(GAINS) / GAINS.mean()
+
+
+def test_a_robust_loss_forgives_passers_by(tmp_path):
+    """By the switch that the documentation names."""
+    reached = {}
+    for loss in ("SquaredError", "Charbonnier"):
+        config = small("exposure", "toybox_with_passers_by", 300)
+        del config.model.exposure
+        config.losses.colour.name = f"nerf.losses:{loss}"
+        config.model.stages.main.field.encoding.update({"max_resolution": 64, "log2_table_size": 12, "num_levels": 4})
+        reached[loss] = train(config.to_dict(), None, tmp_path / loss, plugins=("tests",))["psnr"]
+    assert reached["Charbonnier"] > reached["SquaredError"] + 0.5

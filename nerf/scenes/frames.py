@@ -33,6 +33,7 @@ class Frame:
       model: a lens of `nerf.lenses`.
       mask: file of the size of the image, dark where nothing may be learned or scored; see `read_masks`.
       depth: file of depth, see `read_depths`, and how many units of the file's world one in it is.
+      depth_K: of the camera that measured it, from the same place, as `K`; None: the image's own.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Frame:
     mask: Path | None = None
     depth: Path | None = None
     depth_unit: float = 1.0
+    depth_K: np.ndarray | None = None
 
 
 def settle(
@@ -229,8 +231,17 @@ def to_scene(
     masks = _with_circles(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
     _refuse_empty(names, masks or (), "masked all over")
     units = [frame.depth_unit * transform.scale for frame in frames]
-    depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units)
+    lenses = [_to_depth(frame) for frame in frames]
+    depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units, lenses)
     return Scene(images, cameras, names, transform, unbounded, notes, masks, depths)
+
+
+def _to_depth(frame: Frame) -> np.ndarray:
+    """For x and for y the numbers (a, b) with which a x + b leads from a place of the image to that of its depth."""
+    if frame.depth_K is None:
+        return np.array([[1.0, 0.0], [1.0, 0.0]])
+    zoom = np.diag(frame.depth_K)[:2] / np.diag(frame.K)[:2]
+    return np.stack([zoom, frame.depth_K[:2, 2] - zoom * frame.K[:2, 2]], -1)
 
 
 def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str) -> None:

@@ -153,6 +153,12 @@ def read_masks(
     return hidden
 
 
+def _nearest(places: Float[np.ndarray, " n"], count: int) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+    """Which of `count` pixels each place is in, where they begin at 0 and end at 1, and whether it is in one."""
+    pixel = np.floor(places * count).astype(int)
+    return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)
+
+
 def read_depths(
     paths: Sequence[Path | None],
     root: Path,
@@ -160,24 +166,28 @@ def read_depths(
     sizes: Sequence[tuple[int, int]],
     cameras: Cameras,
     units: Sequence[float],
+    lenses: Sequence[Float[np.ndarray, "2 2"]],
 ) -> list[Float[np.ndarray, "_ _"]] | None:
     """Distance along the rays of `cameras`: what is stored times a unit; 0 where it is not known, or not finite.
 
     Depth of perspective cameras is stored along their axis, and converted; of others, along the ray. A depth map may be
     smaller or larger than its image: the nearest number counts, since a mean over an edge is a place where nothing is.
     None if there is none. `sizes` are those of the images as they are stored, `cameras` belong to the reduced ones.
+    `lenses` are two numbers (a, b) for x and two for y: the place x of an image, in its pixels, is a x + b in those of
+    the camera that measured depth, were it as large.
     """
     if not any(paths):
         return None
 
     def fill(depth: np.ndarray, path: Path, view: int) -> None:
         stored = decode_numbers(path)
-        middles = [
-            (np.arange(n) + 0.5) * factors[view] / full for n, full in zip(depth.shape, sizes[view][::-1], strict=True)
-        ]
-        y, x = ((middle * n).astype(int) for middle, n in zip(middles, stored.shape, strict=True))
+        (x, in_x), (y, in_y) = (
+            _nearest((a * (np.arange(n) + 0.5) * factors[view] + b) / full, stored.shape[1 - axis])
+            for axis, ((a, b), n, full) in enumerate(zip(lenses[view], depth.shape[::-1], sizes[view], strict=True))
+        )
         found = stored[y[:, None], x[None, :]] * np.float32(units[view])
-        found = np.where(np.isfinite(found) & (found > 0), found, np.float32(0.0))
+        known = np.isfinite(found) & (found > 0) & in_y[:, None] & in_x[None, :]
+        found = np.where(known, found, np.float32(0.0))
         np.copyto(depth, found / axis_cosines(cameras[view]) if cameras.model[view] == PERSPECTIVE else found)
 
     shapes = [(h, w) for w, h in np.asarray(cameras.size).tolist()]

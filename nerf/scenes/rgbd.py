@@ -2,6 +2,11 @@
 
 That is the format of 7-Scenes (Shotton et al., CVPR 2013) and of what was made with it: poses are camera-to-world with
 OpenCV axes, in metres; depth is 16 bits in millimetres along the optical axis, with 0 and 65535 where it is not known.
+
+`camera-intrinsics.txt` is of the depth camera. Colours may have come through another lens: `color-intrinsics.txt` says
+through which. Without it they share one, except where the numbers are those with which 7-Scenes describes a Kinect's
+depth camera, whose pictures are not registered: then its colours have OpenNI's 525 pixels. Depth is taken to the pixels
+of the colours as if both cameras were in one place (they are 25 mm apart).
 """
 
 import dataclasses
@@ -18,6 +23,8 @@ from nerf.scenes.frames import Frame, normalise, to_scene
 from nerf.scenes.transforms import MILLIMETRE
 
 INTRINSICS = "camera-intrinsics.txt"
+COLOUR = "color-intrinsics.txt"
+KINECT_DEPTH, KINECT_COLOUR = ((f, f, 320.0, 240.0) for f in (585.0, 525.0))  # fx, fy, cx, cy of 640x480 pixels
 LOOKED_AT = 16  # depth images, for how near and far matter is
 MAX_BYTES = 100_000
 
@@ -37,20 +44,27 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
       validation: leave the views of "val" out of "train".
       every: which views are held out.
     """
-    frames, notes = check_views(_views(root), root, INTRINSICS)
-    frames = [dataclasses.replace(frame, depth=_depth_file(frame), depth_unit=MILLIMETRE) for frame in frames]
+    views, K, more = _views(root)
+    frames, notes = check_views(views, root, INTRINSICS)
+    frames = [
+        dataclasses.replace(frame, depth=_depth_file(frame), depth_unit=MILLIMETRE, depth_K=K) for frame in frames
+    ]
     if problems := [problem for frame in frames for problem in _check_depth(frame, root)]:
         raise SceneError(problems)
     transform = normalise(frames, bounded=False, level=True, distances=_distances(frames, root))
     chosen = choose(frames, split, validation, every, INTRINSICS)
-    return to_scene(chosen, transform, root, max_side, unbounded=True, notes=notes)
+    return to_scene(chosen, transform, root, max_side, unbounded=True, notes=[*notes, *more])
 
 
-def _views(root: Path) -> list[View]:
-    """A view for each pose; raises a SceneError that lists every file of numbers that is none."""
+def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]:
+    """A view for each pose, K of the depth camera, notes; raises a SceneError of every file of numbers that is none."""
     views: list[View] = []
     problems: list[Problem] = []
-    K = _matrix(root / INTRINSICS, 3, problems)
+    depth_K, notes = _matrix(root / INTRINSICS, 3, problems), []
+    K = _matrix(root / COLOUR, 3, problems) if (root / COLOUR).is_file() else depth_K
+    if K is depth_K and np.allclose(K, _intrinsics(KINECT_DEPTH)):
+        K = _intrinsics(KINECT_COLOUR)
+        notes = [f"{INTRINSICS}: is a Kinect's depth camera: colours are read with 525 pixels; {COLOUR} would say more"]
     for path in sorted(root.glob("*.pose.txt")):
         pose = _matrix(path, 4, problems)
         stem = path.name.removesuffix(".pose.txt")
@@ -59,7 +73,12 @@ def _views(root: Path) -> list[View]:
         views.append(View(path.name, image.name, pose[:3] * [1.0, -1.0, -1.0, 1.0], K))
     if problems:
         raise SceneError(problems)
-    return views
+    return views, depth_K, notes
+
+
+def _intrinsics(numbers: Sequence[float]) -> Float[np.ndarray, "3 3"]:
+    fx, fy, cx, cy = numbers
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 def _matrix(path: Path, size: int, problems: list[Problem]) -> Float[np.ndarray, "n n"]:
