@@ -24,6 +24,7 @@ from nerf.evaluation import evaluate
 from nerf.model import Model
 from nerf.pixels import to_device
 from nerf.runs import check_config
+from nerf.scenes import Scene
 from nerf.tasks import image_task
 from nerf.training import TrainState, data_mesh, init_state, make_train_step, prepare_model
 
@@ -130,9 +131,11 @@ class Row:
 class Trainer:
     """An arm, compiled once: the seed and the learning rate are arguments of its step."""
 
-    def __init__(self, config: Mapping[str, Any]):
+    def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
         self.config = config
-        self.scenes = {split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")}
+        self.scenes = scenes or {
+            split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")
+        }
         optimizer = build(config["optimizer"])
         self.init = lambda seed: init_state(
             prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer

@@ -1,0 +1,54 @@
+"""Which learning rate suits a config: PSNR on validation views after as many steps at each of several rates.
+
+    python -m benchmarks.rates systems.siren systems.relu [--scene=DIR] [--steps=300] [--rates=0.3,1,3] [--out=FILE]
+
+Rates are factors of all learning rates of the config. All have the seed 0; the held-out test views are never looked at.
+What this finds for the bundled scene stands in the "Expect" lines of `configs/systems`.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from typing import Any
+
+from benchmarks.common import device, write_out
+from benchmarks.systems.laboratory import Trainer
+from nerf.commands import keep_compiled_programs, keep_freed_memory
+from nerf.runs import load_scenes
+
+
+def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, Any]:
+    """The rate of the config `configs.NAME` times each factor, and PSNR with it."""
+    config = import_module(f"configs.{name}").get_config()
+    config.update({"eval_split": "val", "steps": steps})
+    plain = config.to_dict()
+    train, held_out = load_scenes(plain, folder)
+    trainer = Trainer(plain, {"train": train, "val": held_out})
+    learning_rate = config.optimizer.learning_rate
+    psnr = {rate: trainer.score(trainer.train(0, rate)[0], "val") for rate in rates}
+    return {
+        "config": name,
+        "steps": steps,
+        "psnr": {f"{rate * learning_rate:g}": round(x, 2) for rate, x in psnr.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="+")
+    parser.add_argument("--scene", default="data/tabletop")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rates", default="0.3,1,3")
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    keep_freed_memory()
+    keep_compiled_programs()
+    rows = []
+    for name in options.configs:
+        rows.append(scores(name, options.scene, options.steps, [float(rate) for rate in options.rates.split(",")]))
+        print(rows[-1], file=sys.stderr, flush=True)
+    write_out({"device": device(), "scene": options.scene, "rows": rows}, options.out)
+
+
+if __name__ == "__main__":
+    main()
