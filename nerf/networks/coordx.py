@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.fields.parts import MLP
+from nerf.fields.parts import MLP, he_init, linear
 
 
 def split_axes(features: Float[Array, "*b f"], num_dims: int) -> list[Float[Array, "*b g"]]:
@@ -35,13 +35,24 @@ def is_separable(encoding: Encoding, num_dims: int) -> bool:
 
 
 class SplitNetwork(nnx.Module):
-    """The branch, which all axes share, and the layers after the fusion."""
+    """A branch for each axis, of which all but the first layer is shared, and the layers after the fusion.
+
+    With the first layer shared too, the network could not tell (x, y, z) from (y, x, z).
+    """
 
     def __init__(self, spec: "CoordX", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.num_dims, self.product, self.rank = spec.num_dims, spec.product, spec.rank
-        hidden = [spec.width] * (spec.split - 1)
-        self.branch = MLP([num_in // spec.num_dims, *hidden, spec.rank * spec.width], rngs=rngs)
+        self.width = spec.rank * spec.width  # where a branch ends
+        shared = [*[spec.width] * (spec.split - 1), self.width]
+        own = num_in // spec.num_dims
+        self.first = nnx.List([linear(own, shared[0], he_init, layer=0, rngs=rngs) for _ in range(spec.num_dims)])
+        self.shared = MLP(shared, rngs=rngs) if spec.split > 1 else None
         self.tail = MLP([*[spec.width] * (spec.depth - spec.split + 1), num_out], rngs=rngs)
+
+    def branch(self, axis: int, features: Float[Array, "*b g"]) -> Float[Array, "*b h"]:
+        """What becomes of the features of one axis before the fusion."""
+        h = self.first[axis](features)
+        return h if self.shared is None else self.shared(jax.nn.relu(h))
 
     def fuse(self, branches: Sequence[Float[Array, "..."]]) -> Float[Array, "*b o"]:
         """sum_r prod_k h_kr, or sum_k h_k, then ReLU and the layers after it; branches may broadcast."""
@@ -54,13 +65,13 @@ class SplitNetwork(nnx.Module):
         return self.tail(jax.nn.relu(fused))
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        return self.fuse([self.branch(features) for features in split_axes(x, self.num_dims)])
+        return self.fuse([self.branch(k, features) for k, features in enumerate(split_axes(x, self.num_dims))])
 
     def on_lattice(self, axes: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
         """Outputs (n_1, ..., n_d, num_out) for features (n_k, num_in / d) of the places along each axis."""
         d = self.num_dims
         branches = [
-            self.branch(features).reshape(*[-1 if axis == k else 1 for axis in range(d)], self.branch.num_out)
+            self.branch(k, features).reshape(*[-1 if axis == k else 1 for axis in range(d)], self.width)
             for k, features in enumerate(axes)
         ]
         return self.fuse(branches)
@@ -68,13 +79,13 @@ class SplitNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class CoordX:
-    """Layers of which the first ones are split by axis: h_k = branch(x_k), fused to h = f(sum_r prod_k h_kr).
+    """Layers of which the first ones are split by axis: h_k = branch_k(x_k), fused to h = f(sum_r prod_k h_kr).
 
     Attributes:
       width, depth: of the hidden layers, and their number.
       split: layers before the fusion.
       rank: R, how many times wider a branch ends, to be summed over after the product.
-      product: fuse by a product; else by the mean over the axes, so that the shared bias enters once.
+      product: fuse by a product; else by the mean over the axes, so that shared biases enter once.
       num_dims: of a point.
     """
 
