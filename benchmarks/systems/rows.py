@@ -288,7 +288,7 @@ ROWS = [
         "layers split by axis make lattices cheap at little loss; along rays they are not cheaper",
         [
             toys("split", "coordx", SIX, MIDDLE, measures=["lattice"]),
-            toys("whole", "relu", {**SIX, **network(width=66)}, MIDDLE, measures=["lattice"]),
+            toys("whole", "relu", {**SIX, **network(width=72)}, MIDDLE, measures=["lattice"]),
         ],
         [
             Check("whole", "split", "lattice_64_ms", at_least=1.8, ratio=True),
