@@ -58,7 +58,7 @@ def batch_of(model: Model, pixels: Pixels, size: int):
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    return rays, t, compact(find_live(model, rays, t), model.capacity * size)
+    return rays, t, compact(find_live(model, rays, t, training=True), model.capacity * size)
 
 
 def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixels) -> dict[str, tuple[Callable, Any]]:

@@ -49,6 +49,7 @@ def get_config():
         "threshold": 2.0,
         "decay": 0.9,
         "parts": 4,
+        "visible": 1e-2,
     }
     config.optimizer = {
         "name": "nerf.optimizers:adam",

@@ -130,12 +130,12 @@ def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], back
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
 
 
-def find_live(model: Model, rays: Rays, t: Float[Array, "r e"]) -> Bool[Array, "r s"]:
+def find_live(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:
     """Which intervals between the edges t the model's grid has not ruled out."""
     assert model.occupancy is not None
     middle = 0.5 * (t[:, 1:] + t[:, :-1])
     points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
-    return model.occupancy.is_live(model.space.warp(points)) & (t[:, 1:] > t[:, :-1])
+    return model.occupancy.is_live(model.space.warp(points), training) & (t[:, 1:] > t[:, :-1])
 
 
 def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -> Rendering:
@@ -148,7 +148,7 @@ def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -
 
 def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
-    live = compact(find_live(model, rays, t), model.capacity * t.shape[0])
+    live = compact(find_live(model, rays, t, training=True), model.capacity * t.shape[0])
     return _render_packed(model, field, rays, t, background, live)
 
 
@@ -195,6 +195,18 @@ def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: B
     shapes = jax.eval_shape(lambda: wave((jnp.int32(0), None))[1])
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return jax.lax.while_loop(lambda carry: carry[0] < end, wave, (jnp.int32(0), empty))[1]
+
+
+def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
+    """The grid's cell and the weight of each interval that a training batch saw; None without a grid."""
+    intervals = rendering.intervals
+    if model.occupancy is None or intervals is None:
+        return None
+    rays = rays if model.poses is None else model.poses(rays)
+    middle = 0.5 * (intervals.t_start + intervals.t_end)
+    origins, directions = intervals.layout.along_rays(rays.origins), intervals.layout.along_rays(rays.directions)
+    points = model.space.warp(origins + middle[..., None] * directions)
+    return model.occupancy.index(points), intervals.weights
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:

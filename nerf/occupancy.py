@@ -3,6 +3,9 @@
 An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum of the density seen there (instant-ngp,
 2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
 network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
+
+Cells that are dense and yet hidden from every training ray, inside of things or behind them, are left out too: the grid
+also holds a running maximum of the weights (see `nerf.rendering`) with which rays saw each cell.
 """
 
 from collections.abc import Callable
@@ -15,6 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 
 from nerf.building import ConfigError
 from nerf.pytrees import pytree
+
+TRIED = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh
 
 
 class GridState(nnx.Variable):
@@ -29,18 +34,24 @@ class OccupancyGrid(nnx.Module):
       threshold: density, per unit of length in the box, below which a cell is empty.
       decay: what a refresh multiplies the running maximum by before it is compared with a new density.
       parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
+      visible: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
     """
 
-    def __init__(self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.9, parts: int = 4):
+    def __init__(
+        self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.9, parts: int = 4, visible: float = 0.0
+    ):
         if resolution**3 % parts:
             raise ConfigError(
                 f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
             )
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
+        self.visible = visible
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
         self.possible = GridState(jnp.ones((cells,), bool))
+        self.seen = GridState(jnp.full((cells,), visible / decay**32))  # time enough for rays to pass everywhere
         self.live = GridState(jnp.ones((cells,), bool))
+        self.tried = GridState(jnp.ones((cells,), bool))  # the live ones, and those that training looks into
 
     def index(self, points: Float[Array, "*b 3"]) -> Int[Array, "*b"]:
         """Number of the cell each point lies in; points outside count to the nearest cell."""
@@ -54,13 +65,18 @@ class OccupancyGrid(nnx.Module):
         cell = jnp.stack([index // (n * n), index // n % n, index % n], -1)
         return (cell + 0.5) * (2.0 / n) - 1.0
 
-    def is_live(self, points: Float[Array, "*b 3"]) -> Bool[Array, "*b"]:
-        return self.live[...][self.index(points)]
+    def is_live(self, points: Float[Array, "*b 3"], training: bool = False) -> Bool[Array, "*b"]:
+        return (self.tried if training else self.live)[...][self.index(points)]
 
     def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
         """Declare every other cell empty for ever, for what is known before training: silhouettes."""
         self.possible[...] = jnp.asarray(possible).reshape(-1)
-        self.live[...] = self.live[...] & self.possible[...]
+        for cells in (self.live, self.tried):
+            cells[...] = cells[...] & self.possible[...]
+
+    def note(self, cells: Int[Array, " m"], weights: Float[Array, " m"]) -> None:
+        """Training rays saw these cells with these weights."""
+        self.seen[...] = self.seen[...].at[cells].max(weights)
 
     def refresh(
         self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray, on_lattice: Callable | None = None
@@ -71,6 +87,7 @@ class OccupancyGrid(nnx.Module):
         of a refresh are such a lattice: cells with the same coordinate share their random offset along that axis.
         """
         n, first = self.resolution, part % self.parts
+        key, chance = jax.random.split(key)
         index = jnp.arange(n**3 // self.parts) * self.parts + first
         if on_lattice is None or n % self.parts:
             jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
@@ -84,8 +101,10 @@ class OccupancyGrid(nnx.Module):
         # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
-        self.density[...] = values
-        self.live[...] = (values > threshold) & self.possible[...]
+        self.density[...], self.seen[...] = values, self.seen[...] * self.decay
+        matter, seen = (values > threshold) & self.possible[...], self.seen[...] >= self.visible
+        self.live[...] = matter & seen
+        self.tried[...] = matter & (seen | (jax.random.uniform(chance, values.shape) < TRIED))
 
 
 @pytree

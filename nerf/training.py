@@ -29,7 +29,7 @@ from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.model import Model, refresh_occupancy
+from nerf.model import Model, refresh_occupancy, sightings
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.progress import Progress, Stopwatch, trace_calls
@@ -59,9 +59,9 @@ def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[n
 
 
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
-    """A function (params, state, *batch) -> gradient of the mean loss, that loss, mean squared error, number of rays.
+    """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
 
-    Means are over the rays of all devices that were rendered whole.
+    Means are over the rays of all devices that were rendered whole, `rays` their number; see `nerf.model.sightings`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 
@@ -73,19 +73,31 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         return unflatten(jax.lax.psum(flat, "data"))
 
     def loss(params, state, rays, target, background, keys):
-        renderings = nnx.merge(graph, params, state)(rays, background, keys)
+        model = nnx.merge(graph, params, state)
+        renderings = model(rays, background, keys)
         whole = renderings[-1].complete
         count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
         mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
         error = jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum() / count
-        return mean, jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
+        means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
+        return mean, (means, sightings(model, rays, renderings[-1]))
 
-    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=same, check_vma=False)
+    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=(same, split), check_vma=False)
     def gradients(params, state, *batch):
-        grads, means = all_sum(jax.grad(loss, has_aux=True)(params, state, *batch))
-        return grads, *means
+        grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
+        grads, means = all_sum((grads, means))
+        return (grads, *means), seen
 
     return gradients
+
+
+def note(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
+    """The state after the model's grid, if there is one, was told what a batch saw."""
+    if seen is None:
+        return state
+    model = nnx.merge(graph, params, state)
+    model.occupancy.note(*seen)
+    return nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2])
 
 
 def make_train_step(
@@ -121,11 +133,11 @@ def make_train_step(
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
-        grads, mean_loss, error, count = gradients(state.params, state.state, rays, target, colour, ray_keys)
+        (grads, mean_loss, error, count), seen = gradients(state.params, state.state, rays, target, colour, ray_keys)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, state.state, opt_state)
+        after = TrainState(state.step + 1, params, note(graph, params, state.state, seen), opt_state)
         metrics = {
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),

@@ -1,5 +1,7 @@
 """Compaction is exact, skipping changes nothing but the density of dead cells, and the grid follows the field."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,13 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs import ngp
 from nerf.cameras import Rays
-from nerf.model import Model, Stage
+from nerf.model import Model, Stage, sightings
 from nerf.occupancy import OccupancyGrid, compact
+from nerf.runs import load_run
 from nerf.sampling import Marched
+from nerf.training import train
 
 compact_jit = jax.jit(compact, static_argnums=1)
 
@@ -107,6 +112,71 @@ def test_what_is_declared_impossible_stays_empty():
     for i in range(8):
         grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
     np.testing.assert_array_equal(grid.live[...], np.arange(512) % 2 == 0)
+
+
+def refreshed(grid, times, first=0):
+    """Where training looked in any of so many refreshes of a grid that is dense all over."""
+    tried = np.zeros(grid.resolution**3, bool)
+    for i in range(first, first + times):
+        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        tried |= np.asarray(grid.tried[...])
+    return tried
+
+
+def test_what_no_ray_sees_is_left_out_but_looked_into_now_and_then():
+    grid = OccupancyGrid(resolution=16, visible=0.01)
+    assert refreshed(grid, 20).all() and grid.live[...].all(), "rays have had no time to pass everywhere"
+    seen = np.arange(16**3) % 3 == 0
+    for i in range(20, 40):
+        grid.note(jnp.flatnonzero(seen), jnp.full(seen.sum(), 0.02))
+        grid.note(jnp.flatnonzero(~seen), jnp.full((~seen).sum(), 0.001))
+        refreshed(grid, 1, i)
+    np.testing.assert_array_equal(grid.live[...], seen)
+    tried = np.asarray(grid.tried[...])
+    assert tried[seen].all() and 0.01 < tried[~seen].mean() < 0.06
+    again = refreshed(grid, 1, 40)
+    assert (again & ~tried).any() and (tried & ~again).any()
+    (found,) = np.flatnonzero(again & ~seen)[:1]
+    grid.note(jnp.array([found, found]), jnp.array([0.5, 0.1]))
+    refreshed(grid, 1, 41)
+    assert bool(grid.live[...][found]), "and stays where there was something to see"
+
+
+def test_no_cell_is_left_out_for_being_hidden_where_nothing_is_asked_of_it():
+    grid = OccupancyGrid(resolution=8)
+    refreshed(grid, 60)
+    assert grid.live[...].all()
+
+
+def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
+    skipping, _ = models(24)
+    rays, keys = rays_of(64), jax.random.split(jax.random.key(3), 64)
+    rendering = skipping(rays, jnp.ones((64, 3)), keys)[-1]
+    cells, weights = sightings(skipping, rays, rendering)
+    middle = 0.5 * (rendering.intervals.t_start + rendering.intervals.t_end)
+    ray = rendering.intervals.layout.ray
+    points = rays.origins[ray] + middle[:, None] * rays.directions[ray]
+    there = np.abs(points - skipping.occupancy.centres(cells)).max(-1) < 1.0 / skipping.occupancy.resolution + 1e-5
+    assert there[np.asarray(weights) > 0].all() and (weights > 0.01).sum() > 30
+    np.testing.assert_allclose(jax.ops.segment_sum(weights, ray, 64), rendering.opacity, atol=1e-5)
+    away = jnp.array([[0.3, 0.0, 0.0]])
+    skipping.poses = lambda rays: dataclasses.replace(rays, origins=rays.origins + away)
+    back = dataclasses.replace(rays, origins=rays.origins - away)
+    np.testing.assert_array_equal(sightings(skipping, back, rendering)[0], cells)
+    assert sightings(models(24)[1], rays, rendering) is None
+
+
+def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
+    """Of a dense ball that is seen from all around, the shell is live in the end, and the core is not."""
+    config = ngp.get_config()
+    config.update({"steps": 600, "steps_per_call": 10, "log_every": 600, "save_every": 600, "batch_size": 256})
+    config.scene = {"name": "nerf.scenes.synthetic:load", "size": 40, "views": 16}
+    config.model.stages.main.field.encoding.update({"max_resolution": 32, "log2_table_size": 12, "num_levels": 4})
+    train(config.to_dict(), None, tmp_path / "run")
+    grid = load_run(tmp_path / "run").model.occupancy
+    matter = np.asarray((grid.density[...] > grid.threshold) & grid.possible[...])
+    hidden = matter & ~np.asarray(grid.live[...])
+    assert 0.1 < hidden.sum() / matter.sum() < 0.9
 
 
 def test_index_and_centres_are_inverse():
