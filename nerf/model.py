@@ -209,6 +209,15 @@ def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array
     return model.occupancy.index(points), intervals.weights
 
 
+def note_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
+    """The state after the model's grid, if there is one, was told what a batch saw."""
+    if seen is None:
+        return state
+    model = nnx.merge(graph, params, state)
+    model.occupancy.note(*seen)
+    return nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2])
+
+
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:
     """Let the grid, if there is one, see the last stage's density in one part of its cells."""
     if model.occupancy is None:

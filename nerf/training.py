@@ -29,7 +29,7 @@ from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.model import Model, refresh_occupancy, sightings
+from nerf.model import Model, note_sightings, refresh_occupancy, sightings
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.progress import Progress, Stopwatch, trace_calls
@@ -91,15 +91,6 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     return gradients
 
 
-def note(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
-    """The state after the model's grid, if there is one, was told what a batch saw."""
-    if seen is None:
-        return state
-    model = nnx.merge(graph, params, state)
-    model.occupancy.note(*seen)
-    return nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2])
-
-
 def make_train_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
@@ -137,7 +128,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, note(graph, params, state.state, seen), opt_state)
+        after = TrainState(state.step + 1, params, note_sightings(graph, params, state.state, seen), opt_state)
         metrics = {
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
@@ -163,10 +154,7 @@ def make_train_step(
 
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config, in the space that suits the scene, its grid restricted to the visual hull.
-
-    Not where poses are learned: the hull of views that are a little off cuts away what is there.
-    """
+    """The untrained model of a config in the scene's space; its grid within the visual hull, if poses can be trusted."""
     model = build_model(config, scene.unbounded, scene.cameras, plugins)
     if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
         hull = visual_hull(scene, model.occupancy.resolution)
