@@ -154,7 +154,7 @@ def make_train_step(
 
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config in the scene's space; its grid within the visual hull, if poses can be trusted."""
+    """The untrained model of a config in the scene's space, its grid in the visual hull unless poses are learned."""
     model = build_model(config, scene.unbounded, scene.cameras, plugins)
     if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
         hull = visual_hull(scene, model.occupancy.resolution)
