@@ -29,7 +29,7 @@ def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.
 
 
 def _truth(image: np.ndarray, config: Config) -> np.ndarray:
-    return np.asarray(over(to_unit(image), jnp.asarray(config["background"])))
+    return np.asarray(over(np.asarray(to_unit(image)), np.asarray(config["background"], np.float32)))
 
 
 def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
