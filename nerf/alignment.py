@@ -25,16 +25,16 @@ STEPS, PIXELS, RATE = 100, 1024, 2e-3
 
 def make_align(
     model: Model, background: Sequence[float]
-) -> Callable[[Cameras, Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"] | None], Cameras]:
-    """A function (camera, picture, mask) -> the camera, moved to where the model shows that picture best.
+) -> Callable[[Cameras, Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]], Cameras]:
+    """A function (camera, picture, where to look) -> the camera, moved to where the model shows that picture best.
 
     It takes Adam's steps on the squared error of random pixels, the same ones for every model.
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
 
-    def align(camera: Cameras, truth: np.ndarray, mask: np.ndarray | None) -> Cameras:
-        usable = np.argwhere(np.ones(truth.shape[:2], bool) if mask is None else mask)
+    def align(camera: Cameras, truth: np.ndarray, mask: np.ndarray) -> Cameras:
+        usable = np.argwhere(mask)
         chosen = usable[np.random.default_rng(0).integers(len(usable), size=(STEPS, PIXELS))]
         colours = truth[chosen[..., 0], chosen[..., 1]].astype(np.float32)
         where = chosen[..., ::-1].astype(np.float32) + 0.5

@@ -10,7 +10,6 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from nerf import alignment, metrics
-from nerf.alignment import make_align
 from nerf.files import write_array
 from nerf.model import Model
 from nerf.pixels import over
@@ -40,7 +39,7 @@ def evaluate(
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
-    align = make_align(model, background) if folder is not None and model.poses is not None else None
+    align = alignment.make_align(model, background) if folder is not None and model.poses is not None else None
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
@@ -52,14 +51,13 @@ def evaluate(
         mask = None if scene.masks is None else scene.masks[i]
         truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
         picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
-        scores[name] = {key: measure(picture["rgb"], truth) for key, measure in measures.items()}
-        if mask is not None:
-            scores[name] |= {
-                key: measures[key](picture["rgb"][mask], truth[mask]) for key in OF_PIXELS & measures.keys()
-            }
+        there = np.ones(truth.shape[:2], bool) if mask is None else mask
+        scores[name] = {
+            key: measure(picture["rgb"][there], truth[there]) if key in OF_PIXELS else measure(picture["rgb"], truth)
+            for key, measure in measures.items()
+        }
         if align is not None:
-            there = np.ones(truth.shape[:2], bool) if mask is None else mask
-            moved = render_view(align(scene.cameras[i], truth, mask))
+            moved = render_view(align(scene.cameras[i], truth, there))
             scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -76,11 +76,14 @@ class Model(nnx.Module):
         keys: Key[Array, "*b"] | None = None,
     ) -> list[Rendering]:
         """`render_rays` with this model's parts. Keys mean training: jitter, and a bounded number of intervals."""
-        rays = rays if self.poses is None else self.poses(rays)
-        renderings = render_rays(self, rays, background, keys)
+        renderings = render_rays(self, self.as_taken(rays), background, keys)
         if self.exposure is None:
             return renderings
         return [dataclasses.replace(r, rgb=self.exposure(r.rgb, rays.image)) for r in renderings]
+
+    def as_taken(self, rays: Rays) -> Rays:
+        """Rays with what the model learned of their cameras' poses."""
+        return rays if self.poses is None else self.poses(rays)
 
 
 def render_rays(
@@ -107,10 +110,16 @@ def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
 
 def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
     """What a field sees of each interval, in the box: its middle, or its part of the pixel's cone if it asks for it."""
-    origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
     if takes_gaussians(field):
+        origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
         radius = layout.along_rays(rays.radius[..., None])[..., 0]
         return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
+    return _middles(model, rays, t_start, t_end, layout)
+
+
+def _middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[Array, "..."]:
+    """The middle of each interval, in the box."""
+    origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
     return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
 
 
@@ -133,9 +142,8 @@ def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], back
 def find_live(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:
     """Which intervals between the edges t the model's grid has not ruled out."""
     assert model.occupancy is not None
-    middle = 0.5 * (t[:, 1:] + t[:, :-1])
-    points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
-    return model.occupancy.is_live(model.space.warp(points), training) & (t[:, 1:] > t[:, :-1])
+    start, end = t[:, :-1], t[:, 1:]
+    return model.occupancy.is_live(_middles(model, rays, start, end, Dense()), training) & (end > start)
 
 
 def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -> Rendering:
@@ -202,10 +210,7 @@ def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array
     intervals = rendering.intervals
     if model.occupancy is None or intervals is None:
         return None
-    rays = rays if model.poses is None else model.poses(rays)
-    middle = 0.5 * (intervals.t_start + intervals.t_end)
-    origins, directions = intervals.layout.along_rays(rays.origins), intervals.layout.along_rays(rays.directions)
-    points = model.space.warp(origins + middle[..., None] * directions)
+    points = _middles(model, model.as_taken(rays), intervals.t_start, intervals.t_end, intervals.layout)
     return model.occupancy.index(points), intervals.weights
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from nerf.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers, decode_numbers
 from nerf.scenes.folders import View, check_views, choose, pinhole
@@ -24,7 +25,7 @@ from nerf.scenes.transforms import MILLIMETRE
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"
-KINECT_DEPTH, KINECT_COLOUR = ((f, f, 320.0, 240.0) for f in (585.0, 525.0))  # fx, fy, cx, cy of 640x480 pixels
+KINECT_DEPTH, KINECT_COLOUR = (intrinsics(f, f, 320.0, 240.0) for f in (585.0, 525.0))  # of 640x480 pixels
 LOOKED_AT = 16  # depth images, for how near and far matter is
 MAX_BYTES = 100_000
 
@@ -62,8 +63,8 @@ def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]
     problems: list[Problem] = []
     depth_K, notes = _matrix(root / INTRINSICS, 3, problems), []
     K = _matrix(root / COLOUR, 3, problems) if (root / COLOUR).is_file() else depth_K
-    if K is depth_K and np.allclose(K, _intrinsics(KINECT_DEPTH)):
-        K = _intrinsics(KINECT_COLOUR)
+    if K is depth_K and np.allclose(K, KINECT_DEPTH):
+        K = KINECT_COLOUR
         notes = [f"{INTRINSICS}: is a Kinect's depth camera: colours are read with 525 pixels; {COLOUR} would say more"]
     for path in sorted(root.glob("*.pose.txt")):
         pose = _matrix(path, 4, problems)
@@ -74,11 +75,6 @@ def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]
     if problems:
         raise SceneError(problems)
     return views, depth_K, notes
-
-
-def _intrinsics(numbers: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    fx, fy, cx, cy = numbers
-    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 def _matrix(path: Path, size: int, problems: list[Problem]) -> Float[np.ndarray, "n n"]:
