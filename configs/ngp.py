@@ -14,6 +14,7 @@ def get_config():
     config = base()
     config.steps = 30_000
     config.batch_size = 1024
+    config.random_background = True  # else what is white is a hole
     config.model.order = ("main",)
     config.model.capacity = 16
     config.model.stages = {
@@ -49,7 +50,8 @@ def get_config():
         "threshold": 2.0,
         "decay": 0.9,
         "parts": 4,
-        "visible": 1e-2,
+        "visible": 0.01,
+        "clear": 0.05,
     }
     config.losses.distortion = {"name": "nerf.losses:Distortion", "weight": 0.01}
     config.optimizer = {

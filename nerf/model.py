@@ -79,7 +79,14 @@ class Model(nnx.Module):
         renderings = render_rays(self, self.as_taken(rays), background, keys)
         if self.exposure is None:
             return renderings
-        return [dataclasses.replace(r, rgb=self.exposure(r.rgb, rays.image)) for r in renderings]
+        return [dataclasses.replace(r, rgb=self._exposed(r, rays, background)) for r in renderings]
+
+    def _exposed(self, rendering: Rendering, rays: Rays, background) -> Float[Array, "*b 3"]:
+        """The colours as the photos show what is there; the background is of no photo."""
+        opacity = rendering.opacity[..., None]
+        behind = (1.0 - opacity) * background
+        matter = (rendering.rgb - behind) / jnp.maximum(opacity, 1e-6)
+        return opacity * self.exposure(matter, rays.image) + behind
 
     def as_taken(self, rays: Rays) -> Rays:
         """Rays with what the model learned of their cameras' poses."""

@@ -4,8 +4,9 @@ An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum o
 2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
 network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
 
-Cells that are dense and yet hidden from every training ray, inside of things or behind them, are left out too: the grid
-also holds a running maximum of the weights (see `nerf.rendering`) with which rays saw each cell.
+The grid also holds a running maximum of the weights (see `nerf.rendering`) with which rays saw each cell. Cells that
+are dense and yet hidden from every training ray, inside of things or behind them, are left out; cells that rays saw
+clearly are kept, though the random points at which the density is looked at may all miss the sliver of matter in them.
 """
 
 from collections.abc import Callable
@@ -35,17 +36,24 @@ class OccupancyGrid(nnx.Module):
       decay: what a refresh multiplies the running maximum by before it is compared with a new density.
       parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
       visible: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
+      clear: the weight above which what rays saw of a cell keeps it, whatever its density; 1 keeps none for that.
     """
 
     def __init__(
-        self, resolution: int = 64, threshold: float = 2.0, decay: float = 0.9, parts: int = 4, visible: float = 0.0
+        self,
+        resolution: int = 64,
+        threshold: float = 2.0,
+        decay: float = 0.9,
+        parts: int = 4,
+        visible: float = 0.0,
+        clear: float = 1.0,
     ):
         if resolution**3 % parts:
             raise ConfigError(
                 f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
             )
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
-        self.visible = visible
+        self.visible, self.clear = visible, clear
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
         self.possible = GridState(jnp.ones((cells,), bool))
@@ -102,7 +110,8 @@ class OccupancyGrid(nnx.Module):
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...], self.seen[...] = values, self.seen[...] * self.decay
-        matter, seen = (values > threshold) & self.possible[...], self.seen[...] >= self.visible
+        seen = self.seen[...] >= self.visible
+        matter = ((values > threshold) | (self.seen[...] > self.clear)) & self.possible[...]
         self.live[...] = matter & seen
         self.tried[...] = matter & (seen | (jax.random.uniform(chance, values.shape) < TRIED))
 

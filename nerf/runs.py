@@ -259,7 +259,10 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
 
 
 def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()) -> Scene:
-    """The images of a split again, from the scene's folder. Raises ConfigError if the scene is not the run's."""
+    """The images of a split again, from the scene's folder, "train" with its cameras as the run learned them.
+
+    Raises ConfigError if the scene is not the run's.
+    """
     record = read_json(run.folder / "scene.json")
     root = root or record["root"]
 
@@ -274,4 +277,4 @@ def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tup
         raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
     if split != "train" and set(scene.names) & set(run.names["train"]):
         raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score 'test', or 'train' as such")
-    return scene
+    return dataclasses.replace(scene, cameras=run.cameras["train"]) if split == "train" else scene

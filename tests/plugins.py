@@ -90,3 +90,10 @@ def toybox_with_passers_by(root, split, **_):
     for image, (row, column) in zip(images[::2], np.random.default_rng(0).integers(0, 16, (8, 2)), strict=True):
         image[row : row + 16, column : column + 16] = (110, 110, 120, 255)
     return dataclasses.replace(scene, images=images)
+
+
+def white_room(root, split, **_):
+    """Opaque white pictures of a scene that goes on for ever, from the cameras of the toybox."""
+    scene = small_toybox(split)
+    white = [np.full((*image.shape[:2], 3), 255, np.uint8) for image in scene.images]
+    return dataclasses.replace(scene, images=white, unbounded=True)

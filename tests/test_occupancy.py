@@ -148,6 +148,15 @@ def test_no_cell_is_left_out_for_being_hidden_where_nothing_is_asked_of_it():
     assert grid.live[...].all()
 
 
+def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
+    grid = OccupancyGrid(resolution=8, parts=1, visible=0.01, clear=0.05)
+    for i in range(60):
+        grid.note(jnp.array([3, 4]), jnp.array([0.06, 0.05]))
+        grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(i))
+    # After a refresh a sighting of 0.06 is still one of more than 0.05; one of 0.05 is not. Nobody sees cell 5.
+    assert np.flatnonzero(grid.live[...]).tolist() == [3]
+
+
 def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     skipping, _ = models(24)
     rays, keys = rays_of(64), jax.random.split(jax.random.key(3), 64)

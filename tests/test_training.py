@@ -16,6 +16,7 @@ from nerf.building import ConfigError, build, build_inside
 from nerf.checkpoints import flatten
 from nerf.pixels import to_device
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
+from nerf.views import make_render_view
 from tests.conftest import ROOT
 
 
@@ -154,6 +155,17 @@ def test_a_step_that_is_not_finite_changes_nothing():
     assert not np.isfinite(np.asarray(metrics["loss"])).any()
     for a, b in zip(before, jax.tree.leaves(after.opt_state), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("random", [True, False])
+def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_a_hole(tmp_path, random):
+    config = small_ngp()
+    config.update({"steps": 200, "scene": {"name": "tests.plugins:white_room"}, "random_background": random})
+    train(config, None, tmp_path / "run", plugins=("tests",))
+    run = runs.load_run(tmp_path / "run", ("tests",))
+    picture = make_render_view(run.model, run.config["background"])(run.cameras["test"][0])
+    assert picture["rgb"].min() > 0.95
+    assert (np.median(picture["opacity"]) > 0.95) == random
 
 
 def test_a_changed_config_is_refused_on_resume_with_key_and_both_values(tmp_path):
