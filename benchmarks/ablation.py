@@ -34,6 +34,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "width 64": {f"{FIELD}.width": 64},
     "float32": {f"{FIELD}.dtype": "float32"},
     "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
+    "a white background": {"random_background": False},
+    "hidden cells too": {"model.occupancy.visible": 0.0},
+    "cells kept for their density alone": {"model.occupancy.clear": 1.0},
+    "without distortion loss": {"losses.distortion.weight": 0.0},
     "one step a call": {"steps_per_call": 1},
 }
 

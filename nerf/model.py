@@ -212,6 +212,12 @@ def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: B
     return jax.lax.while_loop(lambda carry: carry[0] < end, wave, (jnp.int32(0), empty))[1]
 
 
+def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
+    """The static half of a model, its parameters, and what else training changes, as plain dicts; for `nnx.merge`."""
+    graph, params, state = nnx.split(model, nnx.Param, ...)
+    return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(state)
+
+
 def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
     """The grid's cell and the weight of each interval that a training batch saw; None without a grid."""
     intervals = rendering.intervals
@@ -227,7 +233,7 @@ def note_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[A
         return state
     model = nnx.merge(graph, params, state)
     model.occupancy.note(*seen)
-    return nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2])
+    return split_model(model)[2]
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:

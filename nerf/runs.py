@@ -14,7 +14,7 @@ from nerf.building import ConfigError, build
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.files import remove_leftovers, write_bytes, write_json
-from nerf.model import Model
+from nerf.model import Model, split_model
 from nerf.poses import move_cameras
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Scene, Similarity
@@ -238,8 +238,8 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
     cameras = {split: cameras_from_json(data) for split, data in record["cameras"].items()}
     model = build_model(config, record["unbounded"], cameras["train"], plugins)
-    graph, params, state = nnx.split(model, nnx.Param, ...)
-    like = {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
+    graph, params, state = split_model(model)
+    like = {"params": params, "state": state}
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     trained, facts = checkpoints.restore(like, step, partial=True)
     digests = json.dumps(facts["digests"], sort_keys=True)

@@ -29,7 +29,7 @@ from nerf.evaluation import evaluate
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.model import Model, note_sightings, refresh_occupancy, sightings
+from nerf.model import Model, note_sightings, refresh_occupancy, sightings, split_model
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.progress import Progress, Stopwatch, trace_calls
@@ -53,8 +53,7 @@ class TrainState:
 
 def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
     """The static half of a model, and all that training changes before the first step."""
-    graph, params, state = nnx.split(model, nnx.Param, ...)
-    params, state = nnx.to_pure_dict(params), nnx.to_pure_dict(state)
+    graph, params, state = split_model(model)
     return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
 
 
@@ -143,7 +142,7 @@ def make_train_step(
         model = nnx.merge(graph, state.params, state.state)
         set_progress(model, progress[0])
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
-        first = dataclasses.replace(state, state=nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2]))
+        first = dataclasses.replace(state, state=split_model(model)[2])
         numbers = jnp.arange(progress.shape[0])
         after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
         # Once a call, not once a step: choosing between two states reads all of both.

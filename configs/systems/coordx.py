@@ -15,5 +15,5 @@ def get_config():
         base.FOURIER,
         {"name": "nerf.networks.coordx:CoordX", "width": 64, "depth": 4, "split": 2, "rank": 2, "product": True},
     )
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 5e-3
     return config

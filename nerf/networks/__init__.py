@@ -33,8 +33,13 @@ def connect(encoding: Encoding, network: Network, num_out: int, num_dims: int, *
     return network(encoding.num_features, num_out, rngs=rngs)
 
 
-def wants_points(encoding: Encoding) -> str | None:
-    """The objection of networks that look up the place of a point, which only the point itself tells."""
-    if isinstance(encoding, Identity):
-        return None
-    return "it looks for the point itself: choose nerf.encodings.identity:Identity, and an encoding inside the network"
+class OfPoints:
+    """A base of descriptions of networks that look up the place of a point, which only the point itself tells."""
+
+    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
+        """Unless it is given the point."""
+        if isinstance(encoding, Identity):
+            return None
+        return (
+            "it looks for the point itself: choose nerf.encodings.identity:Identity, and an encoding inside the network"
+        )

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.networks import Network, wants_points
+from nerf.networks import Network, OfPoints
 
 
 class Ellipsoids(nnx.Module):
@@ -76,21 +76,17 @@ class DecodedBlobs(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Blobs:
+class Blobs(OfPoints):
     """`count` Gaussians, of which everything is made."""
 
     count: int = 64
-
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless it is given the point."""
-        return wants_points(encoding)
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> SumOfBlobs:
         return SumOfBlobs(self, num_in, num_out, rngs=rngs)
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalBlobs:
+class LocalBlobs(OfPoints):
     """Gaussians with one decoder for all and a code for each.
 
     Attributes:
@@ -104,10 +100,6 @@ class LocalBlobs:
     encoding: Encoding
     count: int = 16
     features: int = 16
-
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless it is given the point."""
-        return wants_points(encoding)
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> DecodedBlobs:
         return DecodedBlobs(self, num_in, num_out, rngs=rngs)

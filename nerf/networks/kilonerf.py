@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from nerf.encodings import Encoding
 from nerf.fields.parts import uniform
-from nerf.networks import wants_points
+from nerf.networks import OfPoints
 from nerf.networks.cells import local_coordinates
 
 
@@ -65,7 +65,7 @@ class TinyNetworks(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class KiloNeRF:
+class KiloNeRF(OfPoints):
     """f(x) = f_c(gamma(u)): the network of the cell c that x lies in, of the encoded place u in [-1, 1]^d in the cell.
 
     Trained from the start; the paper distils a large network into the tiny ones first.
@@ -82,10 +82,6 @@ class KiloNeRF:
     width: int = 32
     depth: int = 2
     block: int = 32
-
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless it is given the point."""
-        return wants_points(encoding)
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> TinyNetworks:
         return TinyNetworks(self, num_in, num_out, rngs=rngs)

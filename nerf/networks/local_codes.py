@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.networks import Network, wants_points
+from nerf.networks import Network, OfPoints
 from nerf.networks.cells import cell_of, corners, flat_index, local_coordinates
 
 
@@ -55,7 +55,7 @@ class BlendedCodes(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Codes:
+class _Codes(OfPoints):
     """What both have.
 
     Attributes:
@@ -69,10 +69,6 @@ class _Codes:
     encoding: Encoding
     resolution: int = 12
     features: int = 16
-
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless it is given the point."""
-        return wants_points(encoding)
 
 
 @dataclasses.dataclass(frozen=True)
