@@ -1,8 +1,8 @@
 """CoordX: layers that see one coordinate each, fused by a product; cheap on lattices.
 
 Paper: Liang et al., CoordX, 2201.12425.
-Expect: 14.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays; no other learning rate
-  was tried.
+Expect: 18.9 dB on the validation views of data/tabletop after 300 steps; 18.3 with half the learning rate, 15.7 with a
+  tenth of it.
 Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/coordx.py --scene=data/tabletop --workdir=runs/coordx
 """
@@ -15,5 +15,5 @@ def get_config():
         base.FOURIER,
         {"name": "nerf.networks.coordx:CoordX", "width": 64, "depth": 4, "split": 2, "rank": 2, "product": True},
     )
-    config.optimizer.learning_rate = 5e-3
+    config.optimizer.learning_rate = 1e-2
     return config
