@@ -18,9 +18,7 @@ def base() -> ConfigDict:
     config.eval_split = "test"  # "val" holds training views out for choosing settings, so that "test" stays unseen
     config.chunk = 4096  # rays rendered at once
     config.background = (1.0, 1.0, 1.0)  # sRGB behind transparent pixels
-    config.random_background = (
-        False  # while training: another colour for every ray, so that no colour stands for a hole
-    )
+    config.random_background = False  # while training: another for every ray, so that no colour stands for a hole
     config.scene = ConfigDict({"name": "nerf.scenes:load", "max_side": 1024})
     config.spaces = ConfigDict(
         {"bounded": {"name": "nerf.spaces:Box"}, "unbounded": {"name": "nerf.spaces:Contracted"}}

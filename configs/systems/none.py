@@ -2,7 +2,7 @@
 
 Paper: Tancik et al., Fourier Features, 2006.10739: "no mapping".
 Expect: a blur; what every other encoding before this network is measured against. 17.3 dB on the validation views of
-  data/tabletop after 300 steps; 18.5 with three times the learning rate, 15.3 with a third.
+  data/tabletop after 300 steps; 18.5 with three times the learning rate, 15.3 with 0.3 of it.
 Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/none.py --scene=data/tabletop --workdir=runs/none
 """

@@ -2,7 +2,7 @@
 
 Paper: Tancik et al., Fourier Features, 2006.10739: "no mapping".
 Expect: a blur; what every table before this network is measured against. 15.1 dB on the validation views of
-  data/tabletop after 300 steps; 15.6 with three times the learning rate, 14.4 with a third.
+  data/tabletop after 300 steps; 15.6 with three times the learning rate, 14.4 with 0.3 of it.
 Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/none_shallow.py --scene=data/tabletop --workdir=runs/none_shallow
 """

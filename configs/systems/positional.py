@@ -2,7 +2,7 @@
 
 Paper: Mildenhall et al., NeRF, 2003.08934, section 5.1.
 Expect: finer detail than configs/systems/none.py, from which it differs in the encoding alone. 17.9 dB on the
-  validation views of data/tabletop after 300 steps; 18.9 with three times the learning rate, 15.8 with a third.
+  validation views of data/tabletop after 300 steps; 18.9 with three times the learning rate, 15.8 with 0.3 of it.
 Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/positional.py --scene=data/tabletop --workdir=runs/positional
 """

@@ -2,7 +2,7 @@
 
 Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, 2006.09661.
 Expect: 20.0 dB on the validation views of data/tabletop after 300 steps; 11.2 with three times the learning rate,
-  20.2 with a third.
+  20.2 with 0.3 of it.
 Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop --workdir=runs/siren
 """

@@ -2,7 +2,7 @@
 
 Paper: Chen et al., TensoRF, 2203.09517, VM decomposition.
 Expect: more detail than configs/systems/none_shallow.py and than as many voxels. 23.2 dB on the validation views of
-  data/tabletop after 300 steps; 23.8 with three times the learning rate, 20.3 with a third.
+  data/tabletop after 300 steps; 23.8 with three times the learning rate, 20.3 with 0.3 of it.
 Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/vector_matrix.py --scene=data/tabletop --workdir=runs/vector_matrix
 """
