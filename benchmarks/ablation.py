@@ -9,18 +9,23 @@ judged by the clock, and yet nothing but the ratio depends on the machine.
 """
 
 import argparse
+import dataclasses
 import sys
 from statistics import median
 from typing import Any
 
+import numpy as np
 from flax import nnx
 
 from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
 from nerf.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation import evaluate
+from nerf.pixels import over
 from nerf.runs import load_scenes
+from nerf.scenes import Scene, load, to_unit
 
+PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"
 TABLE = f"{FIELD}.encoding"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -35,11 +40,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {f"{FIELD}.dtype": "float32"},
     "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
     "a white background": {"random_background": False},
+    "a white background, no silhouettes": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
     "hidden cells too": {"model.occupancy.visible": 0.0},
     "cells kept for their density alone": {"model.occupancy.clear": 1.0},
     "without distortion loss": {"losses.distortion.weight": 0.0},
     "one step a call": {"steps_per_call": 1},
 }
+
+
+def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
+    """The scene as photos over white, which say nothing of where matter ends."""
+    scene = load(root, split, max_side, validation)
+    return dataclasses.replace(scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images])
 
 
 def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
@@ -48,10 +60,16 @@ def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
     return config.to_dict()
 
 
+def warm_arm(changes: dict[str, Any], scene: str) -> Arm:
+    """A variant after the steps in which its grid learns where matter is."""
+    config = config_of(changes)
+    return Arm(config, load_scenes(config, scene, PLUGINS)[0], warm_up=500)
+
+
 def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
     """PSNR on the validation views after so many steps."""
     config = config_of(changes, seed)
-    train, held_out = load_scenes(config, scene)
+    train, held_out = load_scenes(config, scene, PLUGINS)
     arm = Arm(config, train, warm_up=0)
     calls = steps // arm.per_call
     for i in range(calls):
@@ -73,8 +91,7 @@ def main() -> None:
     keep_freed_memory()
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in options.only.split(",")}
-    train, _ = load_scenes(config_of({}), options.scene)
-    milliseconds = take_turns([Arm(config_of(changes), train, warm_up=500) for changes in variants.values()], calls=20)
+    milliseconds = take_turns([warm_arm(changes, options.scene) for changes in variants.values()], calls=20)
     rows = []
     for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):
         steps = round(options.steps * milliseconds[0] / ms)
