@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {f"{FIELD}.dtype": "float32"},
     "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
     "a white background": {"random_background": False},
-    "a white background, no silhouettes": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
+    "photos over white": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
     "hidden cells too": {"model.occupancy.visible": 0.0},
     "cells kept for their density alone": {"model.occupancy.clear": 1.0},
     "without distortion loss": {"losses.distortion.weight": 0.0},
@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(VARIANTS))
     parser.add_argument("--out")
     options = parser.parse_args()
+    if unknown := set(options.only.split(",")) - VARIANTS.keys():
+        parser.error(f"no variant {', '.join(sorted(unknown))}; known: {', '.join(VARIANTS)}")
     keep_freed_memory()
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in options.only.split(",")}
