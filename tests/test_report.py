@@ -12,10 +12,10 @@ from PIL import Image
 
 from nerf.jobs import Outcome
 from nerf.report import words
-from nerf.report.curves import band, curves, ticks
+from nerf.report.curves import band, curves, look, ticks
 from nerf.report.page import Study, write_page
 from nerf.report.pictures import coloured_depth, fill, lossless, sorted_views
-from nerf.report.table import COLUMNS, as_csv, as_latex, as_markdown, make_table
+from nerf.report.table import COLUMNS, as_csv, as_latex, as_markdown, make_table, numbered, without_numbers
 from nerf.results import read_result
 from nerf.statistics import compare
 from tests.made_up_runs import config_of, make_run
@@ -89,14 +89,35 @@ def test_a_failed_config_is_a_row_that_says_why(tmp_path):
         assert "out of memory" in text
 
 
+def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
+    groups = groups_of(tmp_path)
+    for results in groups.values():
+        for result in results:
+            result.results.pop("peak_memory", None)
+    rows = make_table(groups, {"broken": "out of memory"})
+    places = {COLUMNS[i].key for i in numbered(rows)}
+    assert "psnr" in places and "peak_memory" not in places
+    assert "peak memory, MB: not recorded" in without_numbers(rows)
+    assert len(places) + len(without_numbers(rows)) == len(COLUMNS)
+    assert "peak memory" not in as_markdown(rows) + as_latex(rows) and "peak_memory" in as_csv(rows)
+    write_page(study_of(groups, {"broken": "out of memory"}), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("peak memory, MB") == 1 and f'colspan="{len(places)}"' in page
+    assert numbered(make_table({}, {"broken": "out of memory"})) == []
+
+
+def test_sixteen_configs_have_lines_of_their_own():
+    assert len({look(i) for i in range(16)}) == 16
+
+
 def test_copies_keep_their_shape_whatever_a_name_says(tmp_path):
     rows = make_table(groups_of(tmp_path, labels=(EVIL, "b")), {"broken": "a | b"})
     lines = as_markdown(rows).splitlines()
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(COLUMNS) + 3}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(numbered(rows)) + 3}
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert table[0]["config"] == EVIL and float(table[0]["psnr"]) > 20
     body = as_latex(rows).splitlines()
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body if line.endswith("\\\\")} == {len(COLUMNS) + 1}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body if line.endswith("\\\\")} == {len(numbered(rows)) + 1}
     assert r"\$x\_1\$" in body[4] or any(r"\$x\_1\$" in line for line in body)
 
 

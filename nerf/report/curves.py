@@ -13,7 +13,13 @@ from nerf.results import Result
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 56
 GRID = 64  # places of a line
+COLOURS = 8  # of the style sheet: .s0 to .s7
 DASHES = ("", "7 4", "2 3", "9 3 2 3")  # colours alone would not tell lines apart for everybody
+
+
+def look(i: int) -> tuple[str, str]:
+    """Class and dashes of the i-th config's line; the first 16 differ."""
+    return f"s{i % COLOURS}", DASHES[i // 4 % len(DASHES)]
 
 
 def band(results: Sequence[Result], axis: str) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]] | None:
@@ -89,9 +95,10 @@ def _line(x, y, grid, values, i: int, label: str) -> list[str]:
 
     upper = path(values[2])
     lower = " ".join(reversed(path(values[0]).split(" ")))
-    dash = f' stroke-dasharray="{DASHES[i // 4 % len(DASHES)]}"' if DASHES[i // 4 % len(DASHES)] else ""
+    colour, dashes = look(i)
+    dash = f' stroke-dasharray="{dashes}"' if dashes else ""
     return [
-        f'<g class="series s{i % 4}"><title>{escape(label)}</title>',
+        f'<g class="series {colour}"><title>{escape(label)}</title>',
         f'<polygon class="band" points="{upper} {lower}"/>',
         f'<polyline points="{path(values[1])}"{dash}/></g>',
     ]

@@ -14,9 +14,19 @@ from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
 from nerf.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
-from nerf.report.curves import curves
+from nerf.report.curves import curves, look
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
-from nerf.report.table import COLUMNS, PER_IMAGE, Row, as_csv, as_latex, as_markdown, make_table
+from nerf.report.table import (
+    COLUMNS,
+    PER_IMAGE,
+    Row,
+    as_csv,
+    as_latex,
+    as_markdown,
+    make_table,
+    numbered,
+    without_numbers,
+)
 from nerf.results import MUST_AGREE, NEUTRAL
 from nerf.statistics import Difference
 
@@ -190,7 +200,10 @@ def _told_without_pictures(
             (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
         ],
         "warnings": warnings(study) if some else [],
-        "columns": COLUMNS,
+        "columns": [COLUMNS[place] for place in numbered(rows)],
+        "places": numbered(rows),
+        "without_numbers": without_numbers(rows),
+        "look": look,
         "rows": rows,
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],

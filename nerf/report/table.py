@@ -126,12 +126,26 @@ def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
     return Cell(mean, f"{low} to {high}" if low != high else "", float(seeds.mean()), is_best)
 
 
+def numbered(rows: Sequence[Row]) -> list[int]:
+    """Places of the columns in which any config has a number."""
+    return [i for i in range(len(COLUMNS)) if any(row.cells and row.cells[i].value is not None for row in rows)]
+
+
+def without_numbers(rows: Sequence[Row]) -> list[str]:
+    """The other columns, with why they are empty: "FLIP: not installed"."""
+    cells = next((row.cells for row in rows if row.cells), ())
+    places = numbered(rows)
+    return [f"{COLUMNS[i].title}: {cell.text}" for i, cell in enumerate(cells) if i not in places]
+
+
 def _lines(rows: Sequence[Row]) -> list[list[str]]:
-    """The table as words: mean (range), with a star behind what is best."""
-    lines = [["config", "seeds", *(column.title for column in COLUMNS)]]
+    """The table as words: mean (range), with a star behind what is best; columns without a number are left out."""
+    places = numbered(rows)
+    lines = [["config", "seeds", *(COLUMNS[i].title for i in places)]]
     for row in rows:
-        cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in row.cells]
-        cells = cells or [f"failed: {row.failure}", *[""] * (len(COLUMNS) - 1)]
+        shown = [row.cells[i] for i in places] if row.cells else []
+        cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in shown]
+        cells = cells or [f"failed: {row.failure}", *[""] * (len(places) - 1)]
         lines.append([row.label, str(row.seeds), *cells])
     return lines
 
@@ -153,10 +167,11 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 def as_latex(rows: Sequence[Row]) -> str:
     """A tabular; what is best is bold."""
+    places = numbered(rows)
     head, *lines = [["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(rows)]
     for line, row in zip(lines, rows, strict=True):
-        for i, cell in enumerate(row.cells):
-            if cell.best:
+        for i, place in enumerate(places if row.cells else ()):
+            if row.cells[place].best:
                 mean, _, rest = line[i + 2].partition("*")
                 line[i + 2] = rf"\textbf{{{mean}}}{rest}"
     body = [" & ".join(line) + r" \\" for line in [head, *lines]]
