@@ -72,6 +72,8 @@ def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
     groups = groups_of(tmp_path / "c", labels="abc", gain=1.0)
     groups["twin of c"] = groups["c"]
     assert "not distinguishable from" in lead_of(groups)
+    groups |= {f"twin {i}": groups["c"] for i in range(4)}
+    assert lead_of(groups).endswith("not distinguishable from 5 of the 7 others")
 
 
 def test_the_table_marks_the_best_only_where_the_difference_is_real(tmp_path):

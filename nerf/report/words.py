@@ -3,6 +3,8 @@
 from nerf.answers import WHOLE, Answer
 from nerf.statistics import Difference, best
 
+NAMED = 3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
+
 
 def count(number: int, what: str) -> str:
     """ "1 seed", "3 seeds"."""
@@ -58,6 +60,8 @@ def lead(answer: Answer) -> str:
     if not claimed:
         return f"The {len(answer.scores)} configs are not distinguishable"
     others = ", ".join(d.second if d.first == ahead else d.first for d in rivals)
+    if len(rivals) > NAMED:
+        others = f"{len(rivals)} of the {len(answer.scores) - 1} others"
     return f"{ahead} has the highest mean, but is not distinguishable from {others}"
 
 
