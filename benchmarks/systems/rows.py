@@ -87,6 +87,8 @@ GRID_OF_FEATURES = {**VOXELS, "resolution": 9, "features": 16}
 BARE = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
 GRID_RATES = (10.0, 30.0, 100.0)
 NARROW = {f"{FIELD}.width": 32}
+FEW = {"cycles": 4, "views": 4}
+SHINY = {"cycles": 1, "specular": True}
 BOLD = (1.0, 5.0)  # tables learn at higher rates than networks
 
 ROWS = [
@@ -138,6 +140,26 @@ ROWS = [
             Check("random, turned", "random", at_least=-0.5),
             Check("aligned, turned", "aligned", at_most=0.0),
         ],
+    ),
+    Row(
+        "R2-bands",
+        "Fourier features (2006.10739)",
+        "more bands in the same octaves, axis by axis, are no worse",
+        [
+            toys("two an octave", "dense", {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5}, FINE),
+            toys("one an octave", "positional", {**SIX, f"{FIELD}.width": 69}, FINE),
+        ],
+        [Check("two an octave", "one an octave", at_least=0.0)],
+    ),
+    Row(
+        "R2-learned",
+        "Fourier features (2006.10739)",
+        "random frequencies that training may change do no worse than those that stay",
+        [
+            drawn("learned", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "learn": True}}),
+            drawn("fixed", "gaussian", {f"{FIELD}.encoding": DRAWN}),
+        ],
+        [Check("learned", "fixed", at_least=-0.5)],
     ),
     Row(
         "R3",
@@ -214,10 +236,8 @@ ROWS = [
         "NeRF (2003.08934)",
         "colour that depends on the direction shows gloss",
         [
-            toys("with directions", "positional", SIX, {"cycles": 1, "specular": True}),
-            toys(
-                "without", "positional", {**SIX, f"{FIELD}.direction_encoding": BLIND}, {"cycles": 1, "specular": True}
-            ),
+            toys("with directions", "positional", SIX, SHINY),
+            toys("without", "positional", {**SIX, f"{FIELD}.direction_encoding": BLIND}, SHINY),
         ],
         [Check("with directions", "without", at_least=1.0)],
     ),
@@ -298,6 +318,45 @@ ROWS = [
         ],
     ),
     Row(
+        "NGP",
+        "Instant NGP (2201.05989)",
+        "hash tables at many resolutions show more than a dense grid of as many numbers",
+        [toys("hash grid", "hash_grid", {}, FINE), toys("dense grid", "voxels", {}, FINE)],
+        [Check("hash grid", "dense grid", at_least=1.0)],
+    ),
+    Row(
+        "NGP-view",
+        "Instant NGP (2201.05989)",
+        "directions as spherical harmonics are as good as directions as sines",
+        [toys("harmonics", "harmonics", SIX, SHINY), toys("sines", "positional", SIX, SHINY)],
+        [Check("harmonics", "sines", at_least=-0.5)],
+    ),
+    Row(
+        "BARF",
+        "BARF (2104.06405)",
+        "where poses are right, octaves that come in one after the other reach what all from the start do",
+        [
+            toys("one by one", "barf", {f"{FIELD}.encoding.encoding.num_freqs": 6}, MIDDLE),
+            toys("all from the start", "positional", SIX, MIDDLE),
+        ],
+        [Check("one by one", "all from the start", at_least=-0.5)],
+    ),
+    Row(
+        "FreeNeRF",
+        "FreeNeRF (2303.07418)",
+        "with few views, frequencies that come in slowly beat all at once; with many they cost next to nothing",
+        [
+            toys("masked, 4 views", "free_nerf", {}, FEW),
+            toys("all, 4 views", "positional", {}, FEW),
+            toys("masked, 32 views", "free_nerf", {}, MIDDLE),
+            toys("all, 32 views", "positional", {}, MIDDLE),
+        ],
+        [
+            Check("masked, 4 views", "all, 4 views", at_least=1.0),
+            Check("masked, 32 views", "all, 32 views", at_least=-0.3),
+        ],
+    ),
+    Row(
         "TensoRF",
         "TensoRF (2203.09517)",
         "vectors times matrices show more than a dense grid of as many numbers",
@@ -306,6 +365,16 @@ ROWS = [
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
         ],
         [Check("vectors and matrices", "dense grid", at_least=1.0)],
+    ),
+    Row(
+        "TensoRF-CP",
+        "TensoRF (2203.09517)",
+        "products of vectors alone show more than a dense grid of as many numbers",
+        [
+            toys("vectors", "vectors", {}, FINE),
+            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 23}, FINE),
+        ],
+        [Check("vectors", "dense grid", at_least=1.0)],
     ),
     Row(
         "K-Planes",
