@@ -1,8 +1,8 @@
 """Frequencies that come in while training goes on, a few features at a time: for few views.
 
 Paper: Yang et al., FreeNeRF, 2303.07418; its frequency mask, on points and directions.
-Expect: fewer floating bits than configs/systems/positional.py where there are few views. 17.5 dB on the validation views
-  of data/tabletop after 300 steps.
+Expect: fewer floating bits than configs/systems/positional.py where there are few views. 17.5 dB on the validation
+  views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
 Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabletop --workdir=runs/free_nerf
 """
