@@ -59,12 +59,11 @@ class HashGrid(nnx.Module):
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x = jnp.clip(points.reshape(-1, self.num_dims).T * 0.5 + 0.5, 0.0, 1.0)
-        rows, weights = zip(*(self.level(x, i) for i in range(len(self.resolutions))), strict=True)
-        # One gather for all levels, of rows and weights that are computed once, and levels joined by split and
-        # concatenation, each the other's transpose: XLA:CPU would else compute each index again for every feature, and
-        # make the gradient by padding and adding (docs/performance.md).
-        rows, weights = jax.lax.optimization_barrier((jnp.stack(rows), jnp.stack(weights)))  # (L, corners, n)
-        found = jax.lax.optimization_barrier(self.table[...].at[rows].get(mode="promise_in_bounds"))
+        vertices = [self.level(x, i) for i in range(len(self.resolutions))]
+        # One gather for all levels, which are joined by split and concatenation, each the other's transpose: XLA:CPU
+        # makes the gradient of indexing by padding and adding (docs/performance.md).
+        rows, weights = (jnp.stack(parts) for parts in zip(*vertices, strict=True))  # (L, corners, n)
+        found = self.table[...].at[rows].get(mode="promise_in_bounds")
         levels = sum(found[:, corner] * weights[:, corner, :, None] for corner in range(weights.shape[1]))
         features = jnp.concatenate(jax.lax.split(levels, [1] * len(self.resolutions), axis=0), -1)
         return features.reshape(*points.shape[:-1], self.num_features)
