@@ -54,6 +54,7 @@ class Checkpoints:
         self.folder, self.keep, self.read_only = folder, keep, read_only
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future | None = None
+        self._copies: dict[str, np.ndarray] = {}
 
     def file(self, step: int) -> Path:
         """Where a step is, or would be."""
@@ -71,8 +72,12 @@ class Checkpoints:
         self.wait()
         if step in self.steps():
             return
-        arrays = {name: np.array(leaf) for name, leaf in flatten(tree).items()}  # copies: the step reuses its buffers
-        self._pending = self._writer.submit(self._write, step, arrays, facts)
+        leaves = flatten(tree)
+        if not self._copies:  # the same memory for every save: else it splits what a step needs in one piece
+            self._copies = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
+        for name, leaf in leaves.items():
+            np.copyto(self._copies[name], leaf)  # the step reuses its buffers
+        self._pending = self._writer.submit(self._write, step, self._copies, facts)
 
     def check(self) -> None:
         """Raise the failure of a save, if there was one. Does not wait."""

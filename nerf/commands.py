@@ -229,8 +229,7 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        trim_threshold, top_pad, mmap_threshold, arena_max = -1, -2, -3, -8  # of malloc.h
+        trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # of malloc.h
         mallopt(mmap_threshold, 1 << 30)
         mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 1 << 26)
         mallopt(arena_max, 1)
