@@ -168,6 +168,12 @@ def stop_on_signal():
         if not stop.asked:
             raise Stopped(number)
 
+    def ignored(what) -> None:
+        if not isinstance(what.exc_value, Stopped):
+            told(what)
+
+    # Where Python swallows what a handler raises, in __del__ and callbacks of C, it tells so; `end_soon` ends it then.
+    told, sys.unraisablehook = sys.unraisablehook, ignored
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
     receive, send = os.pipe()
@@ -177,6 +183,7 @@ def stop_on_signal():
     try:
         yield stop
     finally:
+        sys.unraisablehook = told
         signal.set_wakeup_fd(-1)
         os.close(send)
         for number, handler in old.items():

@@ -149,6 +149,23 @@ def busy_compiler() -> None:
     jax.stages.Lowered.compile = compile  # type: ignore[method-assign]
 
 
+SWALLOWED = """
+import signal, time
+from nerf.commands import stop_on_signal
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+with stop_on_signal():
+    Last()
+    time.sleep(30)
+"""
+
+
+def test_a_signal_ends_it_quietly_where_python_ignores_exceptions():
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], cwd=ROOT, capture_output=True, text=True, timeout=25)
+    assert (done.returncode, done.stderr) == (143, "")
+
+
 @pytest.mark.parametrize(
     "says, setup, scene",
     [("scene: ", None, []), ("compiling", busy_compiler, []), ("loading", None, ["tests.plugins:endless_scene"])],
