@@ -88,11 +88,12 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(VARIANTS))
     parser.add_argument("--out")
     options = parser.parse_args()
-    if unknown := set(options.only.split(",")) - VARIANTS.keys():
+    names = options.only.split(",")
+    if unknown := set(names) - VARIANTS.keys():
         parser.error(f"no variant {', '.join(sorted(unknown))}; known: {', '.join(VARIANTS)}")
     keep_freed_memory()
     keep_compiled_programs()
-    variants = {name: VARIANTS[name] for name in options.only.split(",")}
+    variants = {name: VARIANTS[name] for name in names}
     milliseconds = take_turns([warm_arm(changes, options.scene) for changes in variants.values()], calls=20)
     rows = []
     for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):

@@ -24,6 +24,7 @@ from nerf.report.table import (
     as_latex,
     as_markdown,
     make_table,
+    narrowed,
     numbered,
     without_numbers,
 )
@@ -201,10 +202,10 @@ def _told_without_pictures(
         ],
         "warnings": warnings(study) if some else [],
         "columns": [COLUMNS[place] for place in numbered(rows)],
-        "places": numbered(rows),
         "without_numbers": without_numbers(rows),
         "look": look,
-        "rows": rows,
+        "rows": narrowed(rows),
+        "copies": {"Markdown": as_markdown(rows), "LaTeX": as_latex(rows), "CSV": as_csv(rows)},
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
         "views": views,
@@ -225,12 +226,12 @@ def _render(
         study=study,
         left_out=len(told["views"]) - len(shown),
         blobs=[*blobs, *videos],
-        data=as_script(_for_script(study, shown, told["rows"], videos)),
+        data=as_script(_for_script(study, shown, told["copies"], videos)),
         **told,
     )
 
 
-def _for_script(study: Study, shown: Sequence[View], rows: Sequence[Row], videos) -> dict[str, Any]:
+def _for_script(study: Study, shown: Sequence[View], copies: Mapping[str, str], videos) -> dict[str, Any]:
     """What the page's script needs."""
     labels = list(study.groups)
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
@@ -245,7 +246,7 @@ def _for_script(study: Study, shown: Sequence[View], rows: Sequence[Row], videos
             }
             for view in shown
         ],
-        "copies": {"Markdown": as_markdown(rows), "LaTeX": as_latex(rows), "CSV": as_csv(rows)},
+        "copies": copies,
         "colours": error_colours(),
         "videos": [blob.key for blob in videos],
     }

@@ -131,6 +131,12 @@ def numbered(rows: Sequence[Row]) -> list[int]:
     return [i for i in range(len(COLUMNS)) if any(row.cells and row.cells[i].value is not None for row in rows)]
 
 
+def narrowed(rows: Sequence[Row]) -> list[Row]:
+    """The rows with the cells of these columns alone."""
+    places = numbered(rows)
+    return [dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells)) for row in rows]
+
+
 def without_numbers(rows: Sequence[Row]) -> list[str]:
     """The other columns, with why they are empty: "FLIP: not installed"."""
     cells = next((row.cells for row in rows if row.cells), ())
@@ -140,12 +146,11 @@ def without_numbers(rows: Sequence[Row]) -> list[str]:
 
 def _lines(rows: Sequence[Row]) -> list[list[str]]:
     """The table as words: mean (range), with a star behind what is best; columns without a number are left out."""
-    places = numbered(rows)
-    lines = [["config", "seeds", *(COLUMNS[i].title for i in places)]]
-    for row in rows:
-        shown = [row.cells[i] for i in places] if row.cells else []
-        cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in shown]
-        cells = cells or [f"failed: {row.failure}", *[""] * (len(places) - 1)]
+    titles = [COLUMNS[i].title for i in numbered(rows)]
+    lines = [["config", "seeds", *titles]]
+    for row in narrowed(rows):
+        cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in row.cells]
+        cells = cells or [f"failed: {row.failure}", *[""] * (len(titles) - 1)]
         lines.append([row.label, str(row.seeds), *cells])
     return lines
 
@@ -167,11 +172,10 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 def as_latex(rows: Sequence[Row]) -> str:
     """A tabular; what is best is bold."""
-    places = numbered(rows)
     head, *lines = [["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(rows)]
-    for line, row in zip(lines, rows, strict=True):
-        for i, place in enumerate(places if row.cells else ()):
-            if row.cells[place].best:
+    for line, row in zip(lines, narrowed(rows), strict=True):
+        for i, cell in enumerate(row.cells):
+            if cell.best:
                 mean, _, rest = line[i + 2].partition("*")
                 line[i + 2] = rf"\textbf{{{mean}}}{rest}"
     body = [" & ".join(line) + r" \\" for line in [head, *lines]]
