@@ -1,16 +1,58 @@
-"""Progress of training: a bar with rate, time left and PSNR on a terminal, plain lines elsewhere; and timers."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere; and timers."""
 
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 from tqdm import tqdm
 
+T = TypeVar("T")
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Meter:
+    """Count finished units of work on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+
+    A line says what is done, the rate and the time left. Work that ends within ten seconds prints no line.
+    """
+
+    def __init__(self, what: str, unit: str, total: int, done: int = 0):
+        self.what, self.unit, self.total, self.done = what, unit, total, done
+        self.done_before = done
+        self.began = self.last_line = time.monotonic()
+        self.lines = not sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=done, desc=what, unit=unit, disable=self.lines, file=sys.stderr)
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def add(self, count: int = 1) -> None:
+        """Report that `count` more units are finished."""
+        self.done += count
+        self.bar.update(count)
+        if not self.lines or time.monotonic() - self.last_line < LINE_EVERY:
+            return
+        self.last_line = time.monotonic()
+        rate = max(self.done - self.done_before, 1e-9) / (self.last_line - self.began)
+        left = max(self.total - self.done, 0) / rate
+        shown = f"{rate:.1f} {self.unit}s/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s/{self.unit}"
+        print(f"{self.what} {self.done}/{self.total}, {shown}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:
+    """Yield `items` and count them with a `Meter`."""
+    with Meter(what, unit, total) as meter:
+        for item in items:
+            yield item
+            meter.add()
 
 
 class Progress:

@@ -55,6 +55,10 @@ class SceneError(UserError, ValueError):
         super().__init__("\n".join(lines))
 
 
+class NoViews(SceneError):
+    """Report that a scene has no view in the split asked for; the scene itself may be fine to train on."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Similarity:
     """normalised = scale * rotation @ x + shift, with x in the units and axes of the file (float64)."""
