@@ -23,6 +23,7 @@ PIPELINE = [
     "scenes.decode",
     "scenes.images",
     "scenes.frames",
+    "scenes.normalise",
     "scenes.transforms",
     "scenes.ply",
     "scenes.arrays",

@@ -14,6 +14,7 @@ OFF_CENTRE = 0.15  # of the picture's side, by which the principal point of an u
 ASPECT = 1.1  # fx / fy of square pixels, at most
 VIEWS = (8.0, 130.0)  # degrees that the longer side of a picture spans at least and at most
 FAR = 8.0  # times the usual distance from the middle of the cameras
+MAX_VERTICAL = 0.9  # cosine of the angle between a view and the vertical: 26 degrees
 SEEN = 0.6  # part of the cameras that see the point where most axes meet
 
 
@@ -99,18 +100,23 @@ def place_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
     place = layout.c2w[:, :, 3]
     distance = np.linalg.norm(place - np.median(place, axis=0), axis=-1)
     usual = float(np.median(distance))
-    if len(place) > 2 and distance.max() < 1e-6 * (1 + np.abs(place).max()):
+    # Poses are kept as float32 of the normalised world; a file's large coordinates say nothing.
+    rounding = 1e-6 / scene.transform.scale
+    if len(place) > 2 and distance.max() < rounding:
         mend = "the fourth column of transform_matrix must be where the camera stood"
         yield Finding((), "all cameras stand in one place", "nothing has a distance then", mend)
-    for i in np.flatnonzero(distance > FAR * max(usual, 1e-9)).tolist():
+    for i in np.flatnonzero(distance > FAR * max(usual, rounding)).tolist():
         why = f"{distance[i] / usual:.0f} times as far from the middle of the cameras as the others"
         yield Finding((scene.names[i],), "stands far away", why, "remove the frame, or estimate its pose again")
 
 
 def up_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
-    """Camera paths go around +z of the normalised world: the cameras' up axes should lean that way."""
-    up = scene.transform.rotation @ layout.up
-    if layout.up.any() and up[2] < 0.5:
+    """Find scenes that keep their file's axes although the cameras' up axes lean elsewhere than to +z.
+
+    Cameras that look straight down or up have up axes that say nothing of what is up.
+    """
+    upright = np.abs(layout.c2w[:, 2, 2]) < MAX_VERTICAL
+    if scene.axes_kept and upright.mean() > 0.5 and layout.up.any() and layout.up[2] < 0.5:
         axis = "xyz"[int(np.abs(layout.up).argmax())]
         sign = "-" if layout.up[int(np.abs(layout.up).argmax())] < 0 else "+"
         why = f"the cameras' up axes lean to {sign}{axis} of the file; orbits and other paths go around +z"

@@ -24,6 +24,9 @@ from nerf.errors import UserError
 T = TypeVar("T")
 SHOWN_PROBLEMS = 20
 SHOWN_CHARACTERS = 200  # of each part of a problem
+MIN_AXIS_SPREAD = 0.05  # mean squared sine of the angles between optical axes: 13 degrees
+MIN_EXPLAINED = 0.5  # fraction of the distances to the axes that a focus must explain otherwise
+MIN_COMMON_VIEW = 0.7  # length of the mean view direction of cameras that face one way
 
 
 class Problem(NamedTuple):
@@ -107,6 +110,7 @@ class Scene:
       depths: one a view, distance along the ray in units of the normalised world, 0 where not known; None: nowhere.
       points: sparse points of the scene in the normalised world, where the file has any.
       point_colours: their sRGB colours, where the file has any.
+      axes_kept: whether +z is that of the file, as its format promises, and not what the cameras say is up.
     """
 
     images: Sequence[Real[np.ndarray, "_ _ c"]]
@@ -119,6 +123,7 @@ class Scene:
     depths: Sequence[Float32[np.ndarray, "_ _"]] | None = None
     points: Float[np.ndarray, "m 3"] | None = None
     point_colours: UInt8[np.ndarray, "m 3"] | None = None
+    axes_kept: bool = False
 
     def __post_init__(self):
         each = [x for x in (self.images, self.cameras, self.names, self.masks, self.depths) if x is not None]
@@ -187,19 +192,57 @@ def hold_out(items: Sequence[T], n: int) -> dict[str, list[T]]:
     return splits
 
 
-def focus_point(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3"]:
-    """The point nearest to all optical axes in the least-squares sense.
+def focus_point(c2w: Float[np.ndarray, "n 3 4"], distance: float | None = None) -> Float[np.ndarray, "3"]:
+    """Return the point that the cameras look at: the nearest to all optical axes.
 
     For a camera at o looking along the unit vector d, the squared distance of x to the axis is
-    |(I - d d^T)(x - o)|^2; setting the sum's gradient to zero gives a 3x3 linear system.
+    |(I - d d^T)(x - o)|^2; setting the gradient of the mean to zero gives a 3x3 linear system.
+    Nearly parallel axes leave the position along them open, and the noise of the poses would
+    decide it: see `axes_meet`. The result then lies on the mean axis through the cameras' middle.
+
+    Args:
+      c2w: camera-to-world, OpenGL axes.
+      distance: of the matter that the cameras see, where it is known; it places the focus along
+        axes that do not meet. Without it their focus is the middle of the cameras.
+
+    Returns: the focus in the world of `c2w`.
     """
-    d = -c2w[:, :, 2]
-    across = np.eye(3) - d[:, :, None] * d[:, None, :]
-    lhs, rhs = across.sum(0), (across @ c2w[:, :, 3:])[..., 0].sum(0)
-    # Parallel axes leave the position along them open: the ridge picks the nearest to the cameras' middle.
+    axes, lengths, held = _axis_system(c2w)
     middle = c2w[:, :, 3].mean(0)
-    ridge = 1e-6 * len(c2w) * np.eye(3)
-    return np.linalg.solve(lhs + ridge, rhs + ridge @ middle)
+    focus = middle + axes @ np.where(held, lengths, 0.0)
+    view = -c2w[:, :, 2].mean(0)
+    if distance is None or held.all() or not np.linalg.norm(view) > MIN_COMMON_VIEW:
+        return focus
+    view = view / np.linalg.norm(view)
+    return focus + (distance - (focus - middle) @ view) * view
+
+
+def axes_meet(c2w: Float[np.ndarray, "n 3 4"]) -> bool:
+    """Return whether the optical axes determine a focus in all three directions.
+
+    They do along directions in which they differ, and along their common direction if moving the
+    focus there explains most of the distances to the axes. Parallel axes with jitter explain
+    about 1 / (2 n) of them, a capture that faces one thing nine tenths and more.
+    """
+    return bool(_axis_system(c2w)[2].all())
+
+
+def _axis_system(c2w: Float[np.ndarray, "n 3 4"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve for the focus by eigenvectors: their columns, steps from the middle, which are held.
+
+    In the eigenbasis of the system the mean squared distance falls by eigenvalue * step^2 along
+    each eigenvector, independently of the others.
+    """
+    back, position = c2w[:, :, 2], c2w[:, :, 3]
+    across = np.eye(3) - back[:, :, None] * back[:, None, :]
+    offsets = np.einsum("nij,nj->ni", across, position - position.mean(0))
+    values, axes = np.linalg.eigh(across.mean(0))
+    steps = axes.T @ offsets.mean(0) / np.maximum(values, 1e-12)
+    gains = values * steps**2
+    left = np.maximum(np.square(offsets).sum(-1).mean() - gains.sum(), 0.0)
+    explains = gains > MIN_EXPLAINED / (1.0 - MIN_EXPLAINED) * left
+    ahead = (axes @ np.diag(steps)).T @ -back.mean(0) > 0.0
+    return axes, steps, (values > MIN_AXIS_SPREAD) | (explains & ahead & (steps != 0.0))
 
 
 def rotation_to_z(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:

@@ -1,9 +1,11 @@
 """The "synthetic NeRF" format: `transforms_{train,val,test}.json` beside RGBA images (2003.08934)."""
 
+import dataclasses
 from pathlib import Path
 
 from nerf.scenes.base import Problem, Scene, SceneError, every_nth
-from nerf.scenes.frames import Frame, is_bounded, normalise, to_scene
+from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.normalise import normalise
 from nerf.scenes.transforms import check_frames, read_transforms
 
 SUFFIXES = (".png", ".jpg", ".jpeg", "")
@@ -39,7 +41,7 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         raise SceneError([Problem(file, "", "no such file", f"a Blender scene needs one for '{split}'")])
     if not frames:
         raise SceneError([Problem("transforms_train.json", "frames", "too few to leave any out", "add images")])
-    return to_scene(frames, transform, root, max_side, not bounded, notes)
+    return dataclasses.replace(to_scene(frames, transform, root, max_side, not bounded, notes), axes_kept=True)
 
 
 def _frames(root: Path, split: str) -> tuple[list[Frame], list[str]]:

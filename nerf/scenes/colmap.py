@@ -17,7 +17,8 @@ from nerf.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Problem, Scene, SceneError
 from nerf.scenes.colmap_model import PARAMETERS, Lens, Model, Photo, has_model, read_model
 from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, with_masks
-from nerf.scenes.frames import is_bounded, normalise, to_scene
+from nerf.scenes.frames import is_bounded, to_scene
+from nerf.scenes.normalise import normalise
 from nerf.scenes.transforms import DISTORTION
 
 FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")

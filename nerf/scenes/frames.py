@@ -4,7 +4,6 @@ Matrices are camera-to-world with OpenGL axes, as everywhere in this package.
 """
 
 import dataclasses
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ import numpy as np
 
 from nerf.cameras import Cameras, seen_pixels
 from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes.base import Problem, Scene, SceneError, Similarity, focus_point, rotation_to_z
-from nerf.scenes.images import has_transparent_pixel, read_depths, read_images, read_masks
+from nerf.scenes.base import Problem, Scene, SceneError, Similarity
+from nerf.scenes.images import has_transparent_pixel, orientation, read_depths, read_images, read_masks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,41 +152,6 @@ def is_bounded(frames: Sequence[Frame]) -> bool:
         return any(frame.transparent for frame in frames)
 
 
-def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np.ndarray | None = None) -> Similarity:
-    """The similarity that puts what the cameras look at around the origin.
-
-    Bounded scenes: the ball that every camera sees whole gets radius 1 / 1.05, so that an object that fits
-    into the pictures fits into the box [-1, 1]^3. Unbounded scenes: the farthest camera gets distance 1, unless
-    `distances` (n,) from cameras to matter that they see, in the file's units, say that this is out of proportion, as
-    for a panorama: half of them stay within 4 and all but the nearest in a hundred beyond 0.2.
-    `level` turns the mean of the cameras' up axes to +z.
-    """
-    c2w = np.stack([frame.c2w for frame in frames])
-    focus = focus_point(c2w)
-    distance = np.linalg.norm(c2w[:, :, 3] - focus, axis=-1)
-    if bounded:
-        radius = 1.05 * float(np.median([_reach(f, d) for f, d in zip(frames, distance, strict=True)]))
-    else:
-        radius = float(distance.max())
-        if distances is not None and len(distances):
-            radius = min(max(radius, float(np.median(distances)) / 4.0), float(np.quantile(distances, 0.01)) / 0.2)
-    scale = 1.0 / radius if radius > 1e-9 else 1.0
-    up = c2w[:, :, 1].mean(0)
-    rotation = rotation_to_z(up) if level and np.linalg.norm(up) > 1e-3 else np.eye(3)
-    return Similarity(scale, rotation, -scale * rotation @ focus)
-
-
-def _reach(frame: Frame, distance: float) -> float:
-    """Radius of what a camera sees at a distance across the longer side of its picture; at most the distance itself.
-
-    A fisheye lens or a panorama sees more than that, which says nothing of how large the scene is.
-    """
-    half = max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
-    if frame.model == ORTHOGRAPHIC:
-        return half
-    return distance * (half if frame.model == PERSPECTIVE else math.tan(min(half, math.pi / 4)))
-
-
 def _with_circles(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
     """The masks without what no direction leads to, beyond the circle in which a fisheye lens sees."""
     circles = {i: seen_pixels(cameras[i]) for i in np.flatnonzero(cameras.model == FISHEYE).tolist()}
@@ -220,6 +184,12 @@ def to_scene(
         notes = [
             *notes,
             f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
+        ]
+    if turned := sum(orientation(frame.path) > 2 for frame in frames):
+        notes = [
+            *notes,
+            f"{turned} of {len(frames)} photos are stored turned (EXIF orientation): up is as they are to be seen,"
+            " pixels and poses stay as stored",
         ]
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
     names, sizes = [frame.name for frame in frames], [frame.size for frame in frames]

@@ -15,7 +15,8 @@ from nerf.scenes.arrays import read_npz
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, rotation_to_z
 from nerf.scenes.folders import View, check_views, choose, from_opencv, photos, pinhole, with_masks
 from nerf.scenes.frames import to_scene
-from nerf.scenes.images import check_image
+from nerf.scenes.images import check_image, orientation
+from nerf.scenes.normalise import up_direction
 
 NAMES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGES, MASKS = ("image", "images"), ("mask", "masks")
@@ -56,7 +57,8 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     frames, notes = check_views(views, root, file)
     for name in MASKS:
         frames = with_masks(frames, root / name, root)
-    transform = _normalised(arrays, np.stack([frame.c2w for frame in frames]), file)
+    orientations = [orientation(frame.path) for frame in frames]
+    transform = _normalised(arrays, np.stack([frame.c2w for frame in frames]), orientations, file)
     chosen = choose(frames, split, validation, every, file)
     return to_scene(chosen, transform, root, max_side, frames[0].mask is None, notes)
 
@@ -114,8 +116,10 @@ def _likely(K: Float[np.ndarray, "3 3"], image: Path) -> tuple[float, float]:
     return float(w * round(ratio)), float(h * round(ratio))
 
 
-def _normalised(arrays: dict[str, np.ndarray], c2w: Float[np.ndarray, "n 3 4"], file: str) -> Similarity:
-    """The unit ball of the `scale_mat`s becomes that of the normalised world, the cameras' mean up becomes +z."""
+def _normalised(
+    arrays: dict[str, np.ndarray], c2w: Float[np.ndarray, "n 3 4"], orientations: list[int], file: str
+) -> Similarity:
+    """Return the similarity that makes the `scale_mat`s' unit ball that of the normalised world, with +z up."""
     balls = [array for name, array in arrays.items() if name.startswith("scale_mat_") and "inv" not in name]
     first = balls[0] if balls else np.zeros(0)
     whole = first.shape == (4, 4) and all(ball.shape == (4, 4) for ball in balls)
@@ -124,6 +128,5 @@ def _normalised(arrays: dict[str, np.ndarray], c2w: Float[np.ndarray, "n 3 4"], 
         raise SceneError([Problem(file, "scale_mat_0", "not a scaling and a shift", "export it again")])
     if not (np.abs(first[:3, 3]).max() < 1e9 and all(np.allclose(ball, first, rtol=1e-4) for ball in balls)):
         raise SceneError([Problem(file, "scale_mat", "not the same for all images", "normalise all by one")])
-    up = c2w[:, :, 1].mean(0)
-    rotation = rotation_to_z(up) if np.linalg.norm(up) > 1e-3 else np.eye(3)
+    rotation = rotation_to_z(up_direction(c2w, orientations))
     return Similarity(1.0 / scale, rotation, -rotation @ first[:3, 3] / scale)

@@ -24,11 +24,23 @@ from nerf.scenes.decode import (
 )
 from nerf.scenes.storage import allocate
 
+ORIENTATION_TAG = 0x0112  # of EXIF
+
 
 def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem | None]:
     """From the header: size (width, height), transparency, and what is wrong with the file if anything is."""
     header, problem = check_header(path, shown)
     return header.size, header.transparent, problem
+
+
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of a photo, 1 to 8; 1 (as stored) where it has none."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            number = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # not one of these formats, or damaged, which decoding reports
+        return 1
+    return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def has_transparent_pixel(path: Path) -> bool:

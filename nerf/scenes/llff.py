@@ -13,7 +13,8 @@ from nerf.cameras import intrinsics
 from nerf.scenes.arrays import read_npy
 from nerf.scenes.base import Problem, Scene, SceneError
 from nerf.scenes.folders import View, check_views, choose, image_folder, photos, with_masks
-from nerf.scenes.frames import Frame, is_bounded, normalise, to_scene
+from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.normalise import normalise
 
 FILE = "poses_bounds.npy"
 

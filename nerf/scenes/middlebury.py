@@ -17,8 +17,9 @@ from scipy import ndimage
 
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes, to_unit
 from nerf.scenes.folders import View, check_views, choose, from_opencv, pinhole
-from nerf.scenes.frames import is_bounded, normalise, reduction, to_scene
+from nerf.scenes.frames import is_bounded, reduction, to_scene
 from nerf.scenes.images import opaque
+from nerf.scenes.normalise import normalise
 
 MAX_BYTES = 10_000_000
 BRIGHT, DILATED, ERODED = 0.19, 10, 7  # of 1, and pixels of the whole image: "be conservative"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out
-from nerf.scenes.frames import Frame, is_bounded, locate, normalise, to_scene
+from nerf.scenes.frames import Frame, is_bounded, locate, to_scene
+from nerf.scenes.normalise import normalise
 from nerf.scenes.ply import read_points
 from nerf.scenes.transforms import check_frames, read_transforms
 

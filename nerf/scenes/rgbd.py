@@ -20,7 +20,8 @@ from nerf.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers, decode_numbers
 from nerf.scenes.folders import View, check_views, choose, pinhole
-from nerf.scenes.frames import Frame, normalise, to_scene
+from nerf.scenes.frames import Frame, to_scene
+from nerf.scenes.normalise import normalise
 from nerf.scenes.transforms import MILLIMETRE
 
 INTRINSICS = "camera-intrinsics.txt"
