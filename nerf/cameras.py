@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float, Int
 from nerf.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.pytrees import pytree
 
+RIM_SAMPLES = 64  # pixels of each side of a picture by which `sees_whole_picture` judges
+
 
 @pytree
 class Cameras:
@@ -156,8 +158,26 @@ def axis_cosines(camera: Cameras) -> Float[np.ndarray, "h w"]:
 
 
 def seen_pixels(camera: Cameras) -> Bool[np.ndarray, "h w"]:
-    """Which pixels of one camera come from a direction: not those around the circle of a fisheye's picture."""
+    """Return which pixels of one camera come from a direction.
+
+    Those around the circle of a fisheye's picture do not, nor corners that a strong distortion
+    cannot reach.
+    """
     return _each_pixel(_comes_back, camera)
+
+
+def sees_whole_picture(cameras: Cameras) -> Bool[np.ndarray, " n"]:
+    """Return for each camera whether all pixels at the rim of its picture come from a direction.
+
+    Then all of them do: what a lens cannot reach lies outside of what it can.
+    """
+    along = (np.linspace(0.0, 1.0, RIM_SAMPLES), np.linspace(0.0, 1.0, RIM_SAMPLES))
+    zero, one = np.zeros(RIM_SAMPLES), np.ones(RIM_SAMPLES)
+    rim = [(along[0], zero), (along[0], one), (zero, along[1]), (one, along[1])]
+    places = np.concatenate([np.stack(side, -1) for side in rim])
+    pixels = 0.5 + places * (np.asarray(cameras.size)[:, None] - 1)
+    one_each = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[:, None], len(places), 1), cameras)
+    return np.asarray(jax.jit(_comes_back)(one_each, jnp.asarray(pixels, jnp.float32)).all(-1))
 
 
 def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) -> np.ndarray:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 PERSPECTIVE, FISHEYE, EQUIRECTANGULAR, ORTHOGRAPHIC = range(4)
 COEFFICIENTS = 8  # of distortion, whatever the lens
+ITERATIONS = 20  # of the inverse of a distortion; ordinary lenses need four, corners of strong ones all
 
 
 class Lens(NamedTuple):
@@ -89,25 +90,46 @@ def distort_fisheye(
 def undistort(
     distorted: Float[Array, "*b 2"],
     distortion: Float[Array, "*b 8"],
-    iterations: int = 8,
+    iterations: int = ITERATIONS,
     forward: Callable = distort,
     limit: float = jnp.inf,
 ) -> Float[Array, "*b 2"]:
-    """The inverse of `forward` by Newton's method, quadratic wherever the distortion is one-to-one.
+    """Invert `forward` by Newton's method with damping.
 
-    Elsewhere there is none: the result, held within `limit` of the axis, means nothing.
+    It starts on the axis, where no lens folds the picture, and takes only steps that come nearer
+    and do not cross the fold; a step that fails is tried again at half its length. So the result is
+    the inverse on the near side of the fold wherever there is one, and quadratically accurate.
+    Where there is none it lies before the fold, within `limit` of the axis, and means nothing:
+    `nerf.cameras.seen_pixels` finds such pixels.
+
+    Args:
+      distorted: positions in the picture, in focal lengths from the principal point.
+      distortion: the lens's eight numbers.
+      iterations: how many steps are tried.
+      forward: the distortion, which returns its Jacobian too.
+      limit: largest coordinate of a result.
+
+    Returns: the undistorted positions.
     """
 
-    def newton(xy, _):
-        value, jacobian = forward(xy, distortion)
+    def newton(carry, _):
+        xy, value, jacobian, damping = carry
         (a, b), (c, d) = (jnp.moveaxis(row, -1, 0) for row in jnp.moveaxis(jacobian, -2, 0))
         ex, ey = jnp.moveaxis(value - distorted, -1, 0)
         determinant = a * d - b * c
         determinant = jnp.where(jnp.abs(determinant) < 1e-6, 1e-6, determinant)
         step = jnp.stack([d * ex - b * ey, a * ey - c * ex], -1) / determinant[..., None]
-        return jnp.clip(xy - step, -limit, limit), None
+        tried = jnp.clip(xy - damping[..., None] * step, -limit, limit)
+        there, slope = forward(tried, distortion)
+        nearer = jnp.square(there - distorted).sum(-1) <= jnp.square(value - distorted).sum(-1)
+        good = nearer & _unfolded(tried, there, slope)
+        damping = jnp.where(good, jnp.minimum(2.0 * damping, 1.0), 0.5 * damping)
+        kept = (jnp.where(good[..., None], tried, xy), jnp.where(good[..., None], there, value))
+        return (*kept, jnp.where(good[..., None, None], slope, jacobian), damping), None
 
-    return jax.lax.scan(newton, distorted, length=iterations)[0]
+    start = jnp.zeros_like(distorted)
+    first = (start, *forward(start, distortion), jnp.ones(distorted.shape[:-1], distorted.dtype))
+    return jax.lax.scan(newton, first, length=iterations)[0][0]
 
 
 def _unfolded(xy, bent, jacobian) -> Bool[Array, "*b"]:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from nerf.cameras import Cameras, intrinsics, pixels_to_rays, project
+from nerf import scenes
+from nerf.cameras import Cameras, intrinsics, pixels_to_rays, project, seen_pixels, sees_whole_picture
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, LENSES, ORTHOGRAPHIC, PERSPECTIVE, distort, distort_fisheye, undistort
 from nerf.runs import cameras_from_json, cameras_to_json
+from nerf.scenes.frames import check_camera
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575, 0.0, 0.0, 0.0, 0.0)
 SHAPES = [(), (1,), (3, 1, 2)]
@@ -246,3 +249,70 @@ def test_what_a_lens_folds_back_into_the_picture_is_not_seen():
         False,
     ]
     assert not bool(see(FISHEYE, (0.0, 0.0, 1.0))[1])  # straight behind: everywhere on the rim
+
+
+def strong_lenses(count: int):
+    """Focal lengths and OPENCV distortions of 1920x1080 pictures that a scene accepts, many of them strong."""
+    rng, found = np.random.default_rng(0), []
+    while len(found) < count:
+        focal = 1920 * rng.uniform(0.4, 1.5)
+        k = np.zeros(8)
+        k[:4] = rng.normal(0, [0.3, 0.3, 0.005, 0.005])
+        k[4] = rng.normal(0, 0.2) * rng.integers(0, 2)
+        problems: list = []
+        K = intrinsics(focal, focal, 960.0, 540.0)
+        check_camera(K, (1920, 1080), (1920.0, 1080.0), k.tolist(), lambda *what: problems.append(what))  # noqa: B023
+        found += [] if problems else [(focal, k)]
+    focals, distortions = zip(*found, strict=True)
+    return np.array(focals), np.stack(distortions)
+
+
+def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
+    focal, distortion = strong_lenses(1000)
+    identity = np.tile(np.eye(3, 4, dtype=np.float32), (1000, 1, 1))
+    K = intrinsics(focal, focal, 960.0, 540.0).astype(np.float32)
+    cameras = Cameras(identity, K, distortion.astype(np.float32), np.tile([1920, 1080], (1000, 1)).astype(np.int32))
+    corners = np.array([[0.5, 0.5], [1919.5, 0.5], [0.5, 1079.5], [1919.5, 1079.5]], np.float32)
+    each = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[:, None], 4, 1), cameras)
+    pixels = jnp.tile(corners, (1000, 1, 1))
+    rays = to_rays(each, pixels)
+    back, seen = to_pixels(each, rays.origins + rays.directions)
+    wrong = (np.abs(back - pixels).max(-1) > 0.5) | ~seen
+    whole = sees_whole_picture(cameras)
+    assert not wrong[whole].any(), "a lens that sees its whole picture has every corner"
+    assert wrong[~whole].any() and (~whole).mean() < 0.01
+    # Where a corner has no inverse, none exists: the radius that the lens reaches falls short of it.
+    for lens in np.flatnonzero(wrong.any(-1)).tolist():
+        k1, k2, p1, p2, k3, *_ = distortion[lens]
+        radius = np.linspace(0, 3, 3001)
+        reached = radius * (1 + k1 * radius**2 + k2 * radius**4 + k3 * radius**6)
+        fold = radius[int(np.argmax(np.diff(reached) <= 0.02 * np.diff(radius)))]
+        sideways = 4 * (abs(p1) + abs(p2)) * fold**2
+        assert np.hypot(960, 540) / focal[lens] > reached[radius <= fold].max() - sideways
+
+
+def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
+    """A lens that passes for one to one by its radius, and whose tangential part puts two corners out of reach."""
+    focal, frames = np.hypot(320, 180) / 0.585, []
+    for i, x in enumerate((0.0, 0.5, 1.0, 1.5)):
+        Image.new("RGB", (640, 360), (9, 99, 199)).save(tmp_path / f"{i}.png")
+        pose = [[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+        frames.append({"file_path": f"{i}.png", "transform_matrix": pose})
+    lens = {"fl_x": focal, "fl_y": focal, "k1": -0.467, "k2": 0.055, "p1": -0.007, "p2": -0.002}
+    (tmp_path / "transforms.json").write_text(json.dumps({"camera_model": "OPENCV", **lens, "frames": frames}))
+    scene = scenes.load(tmp_path, "train")
+    assert scene.masks is not None
+    for mask in scene.masks:
+        assert 0.95 < mask.mean() < 1.0 and mask[40:320, 40:600].all() and mask[0, 0] and not mask[-1, -1]
+        np.testing.assert_array_equal(mask, seen_pixels(scene.cameras[0]))
+
+
+def test_the_inverse_needs_its_iterations():
+    """Three steps leave a corner near the fold of a lens where it is seen to be off."""
+    k = jnp.array([-0.467, 0.055, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], jnp.float32)
+    radius = np.linspace(0, 2, 20001)
+    reached = radius * (1 - 0.467 * radius**2 + 0.055 * radius**4)
+    corner = jnp.array([reached[:12000].max() * 0.9999, 0.0], jnp.float32)
+    back = distort(undistort(corner, k), k)[0]
+    np.testing.assert_allclose(back, corner, atol=2e-7)
+    assert abs(float(distort(undistort(corner, k, 3), k)[0][0] - corner[0])) > 1e-5

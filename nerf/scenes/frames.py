@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.cameras import Cameras, seen_pixels
+from nerf.cameras import Cameras, seen_pixels, sees_whole_picture
 from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
 from nerf.scenes.images import has_transparent_pixel, orientation, read_depths, read_images, read_masks
@@ -152,13 +152,25 @@ def is_bounded(frames: Sequence[Frame]) -> bool:
         return any(frame.transparent for frame in frames)
 
 
-def _with_circles(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
-    """The masks without what no direction leads to, beyond the circle in which a fisheye lens sees."""
-    circles = {i: seen_pixels(cameras[i]) for i in np.flatnonzero(cameras.model == FISHEYE).tolist()}
-    if masks is None and all(circle.all() for circle in circles.values()):
-        return None
+def _with_seen_pixels(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
+    """Return the masks without the pixels that no direction leads to; see `nerf.cameras.seen_pixels`."""
+    bent = np.isin(cameras.model, (PERSPECTIVE, FISHEYE)) & np.asarray(cameras.distortion).any(-1)
+    bent |= np.asarray(cameras.model) == FISHEYE
+    views = np.flatnonzero(bent)
+    if not len(views):
+        return masks
+    views = views[~sees_whole_picture(cameras[views])]
+    if not len(views):
+        return masks
     masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
-    return [mask & circles[i] if i in circles else mask for i, mask in enumerate(masks)]
+    seen: dict[bytes, np.ndarray] = {}  # views mostly share one lens
+    for i in views.tolist():
+        camera = cameras[i]
+        lens = b"".join(np.asarray(x).tobytes() for x in (camera.K, camera.distortion, camera.size, camera.model))
+        if lens not in seen:
+            seen[lens] = seen_pixels(camera)
+        masks[i] = masks[i] & seen[lens]
+    return masks
 
 
 def reduction(frames: Sequence[Frame], max_side: int) -> list[int]:
@@ -198,7 +210,7 @@ def to_scene(
     else:
         _refuse_empty(names, [image[..., 3] for image in images], "wholly transparent")
     cameras = _cameras(frames, transform, factors)
-    masks = _with_circles(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
+    masks = _with_seen_pixels(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
     _refuse_empty(names, masks or (), "masked all over")
     units = [frame.depth_unit * transform.scale for frame in frames]
     lenses = [_to_depth(frame) for frame in frames]
