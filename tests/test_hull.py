@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Cameras, pixels_to_rays, project
+from nerf.capture.looks import wrong_silhouettes
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.scenes import Scene, Similarity, synthetic
-from nerf.scenes.hull import visual_hull
+from nerf.scenes.hull import contradicting_views, visual_hull
 
 
 def points_in_balls(count=4000, seed=0):
@@ -145,3 +146,22 @@ def test_any_resolution_is_the_one_that_was_asked_for(resolution):
     hull = visual_hull(synthetic.load(None, "train", size=32, views=8), resolution)
     assert hull.shape == (resolution,) * 3
     assert hull[cells_of(points_in_balls(500), resolution)].all()
+
+
+@pytest.mark.parametrize("wrong", [[], [5], [5, 11]])
+def test_photos_whose_alpha_is_wrong_are_named_and_carve_nothing_of_what_all_others_see(wrong):
+    scene = synthetic.load(None, "train", size=64, views=24)
+    images = [image.copy() for image in scene.images]
+    for view in wrong:
+        columns = np.nonzero(images[view][..., 3])[1]
+        images[view][:, : int(np.median(columns)), 3] = 0  # half of what it shows
+    spoiled = dataclasses.replace(scene, images=images)
+    found = contradicting_views(spoiled)
+    assert sorted(found) == wrong
+    assert [finding.views for finding in wrong_silhouettes(spoiled)] == [(scene.names[view],) for view in found]
+    whole, hull = visual_hull(scene, 32), visual_hull(spoiled, 32)
+    assert hull[whole].all() and hull.sum() < 1.1 * whole.sum()
+
+
+def test_few_silhouettes_are_not_held_against_each_other():
+    assert contradicting_views(synthetic.load(None, "train", size=32, views=8)) == []

@@ -27,7 +27,7 @@ from nerf.capture.evidence import (
 from nerf.capture.findings import Finding
 from nerf.capture.hypotheses import diagnose
 from nerf.capture.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
-from nerf.capture.looks import blurred, copies, exposure_jumps
+from nerf.capture.looks import blurred, copies, exposure_jumps, wrong_silhouettes
 from nerf.capture.resection import apart, fit_pose, misses
 from nerf.scenes import Scene, SceneError, load
 
@@ -94,7 +94,7 @@ def look(scene: Scene) -> Report:
     found = [*consistent, *lens_findings(scene), *place_findings(scene, layout)]
     if all(finding.views for finding in consistent):  # else up is what is wrong with all poses
         found += up_findings(scene, layout)
-    found += [*copies(scene), *blurred(scene), *exposure_jumps(seen, fits, scene.names)]
+    found += [*copies(scene), *wrong_silhouettes(scene), *blurred(scene), *exposure_jumps(seen, fits, scene.names)]
     pairs = len(np.unique(seen.views, axis=0))
     facts = [*_layout_facts(scene, layout), f"pictures: {len(seen.views)} matches in {pairs} pairs of views"]
     if len(seen.views) >= ENOUGH:
@@ -113,7 +113,8 @@ def glance(scene: Scene) -> list[str]:
     Pictures are matched, which takes seconds, only where the cameras do not look at one thing.
     """
     layout = lay_out(scene)
-    found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene), *blurred(scene)]
+    found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene)]
+    found += [*wrong_silhouettes(scene), *blurred(scene)]
     if not layout.inward and len(scene) > 3:  # so it is in a room too, and nothing is wrong
         some = scene.select(np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist())
         found = [*contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0], *found]

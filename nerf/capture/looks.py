@@ -9,6 +9,7 @@ from nerf.capture.evidence import Evidence, grey
 from nerf.capture.findings import Finding
 from nerf.capture.video import sharpness
 from nerf.scenes.base import Scene
+from nerf.scenes.hull import contradicting_views
 
 THUMB = 24  # pixels of the pictures that copies are looked for in
 SAMPLES = 8  # pixels along each side of such a pixel that it is a mean of, about: more would only cost time
@@ -42,6 +43,14 @@ def _thumbnail(image: np.ndarray) -> Float[np.ndarray, "t t"]:
     if not h or not w:
         return np.zeros((THUMB, THUMB), np.float32)
     return grey(few[: THUMB * h, : THUMB * w]).reshape(THUMB, h, THUMB, w).mean((1, 3))
+
+
+def wrong_silhouettes(scene: Scene) -> Iterator[Finding]:
+    """Find photos whose alpha hides a piece that all others show."""
+    if scene.has_alpha and not scene.unbounded:
+        for view in contradicting_views(scene):
+            why = "it is transparent where all other views show matter"
+            yield Finding((scene.names[view],), "wrong alpha", why, "correct its background removal, or remove it")
 
 
 def blurred(scene: Scene) -> Iterator[Finding]:

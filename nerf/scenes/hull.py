@@ -6,15 +6,28 @@ from jaxtyping import Bool, Float, Int
 from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene
 
+CONTRADICTION_CELLS = 24  # along each axis, of the coarse grid on which silhouettes are held against each other
+MIN_VIEWS = 12  # fewer silhouettes cannot be held against each other
+CONTRADICTION_RATIO = 5.0  # times the usual number of cells that a view carves against all others
+MIN_CONTRADICTION = 0.12  # fraction of the hull; an extreme view rightly carves up to 0.08 alone
+
 
 def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.ndarray, "n n n"]:
-    """Cells of [-1, 1]^3 that no view sees as wholly transparent.
+    """Return the cells of [-1, 1]^3 that no view sees as wholly transparent.
 
-    A cell stands if the square around its picture holds a pixel with alpha > 0, or a masked one, or leaves the image,
-    in every view, so that nothing visible is ever carved. Views through other lenses than OpenCV's polynomial carve
-    nothing. Cells are subdivided from the `resolution`, halved while it is even and above `coarsest`.
+    A cell stands if the square around its picture holds a pixel with alpha > 0, or a masked one, or
+    leaves the image, in every view, so that nothing visible is ever carved. Views through other
+    lenses than OpenCV's polynomial carve nothing, and `contradicting_views` neither.
+
+    Args:
+      scene: views with alpha.
+      resolution: cells along each axis.
+      coarsest: cells are subdivided from the `resolution` halved while it is even and above this.
+
+    Returns: True where matter can be.
     """
-    tables = {view: _counts(_seen(scene, view)) for view in range(len(scene)) if _is_polynomial(scene, view)}
+    wrong = contradicting_views(scene)
+    tables = {view: table for view, table in _tables(scene).items() if view not in wrong}
     n = resolution
     while n > coarsest and n % 2 == 0:
         n //= 2
@@ -30,6 +43,39 @@ def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.nd
     hull = np.zeros((n, n, n), bool)
     hull[tuple(cells.T)] = True
     return hull
+
+
+def contradicting_views(scene: Scene) -> list[int]:
+    """Return the views whose silhouettes carve much that all other views keep, the worst first.
+
+    Every silhouette carves some cells that no other carves. One that is wrong, as of a photo whose
+    background was removed badly, carves a piece of the object itself: many times as many. Of few
+    views each carves so much alone that nothing can be said.
+    """
+    tables, n = _tables(scene), CONTRADICTION_CELLS
+    if len(tables) < MIN_VIEWS:
+        return []
+    index = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    centres = (index + 0.5) * (2.0 / n) - 1.0
+    carved = np.stack([~_may_hold(scene, view, table, centres, np.sqrt(3.0) / n) for view, table in tables.items()])
+    trusted = np.ones(len(tables), bool)
+    views = list(tables)
+    wrong: list[int] = []
+    while trusted.sum() >= MIN_VIEWS:
+        votes = carved[trusted].sum(0)
+        alone = np.where(trusted, (carved & (votes == 1)).sum(-1), 0)
+        worst = int(alone.argmax())
+        limit = max(MIN_CONTRADICTION * (votes == 0).sum(), CONTRADICTION_RATIO * np.median(alone[trusted]))
+        if alone[worst] <= limit:
+            break
+        trusted[worst] = False
+        wrong.append(views[worst])
+    return wrong
+
+
+def _tables(scene: Scene) -> dict[int, np.ndarray]:
+    """Return the summed-area table of what each view may show as matter, of views that can carve."""
+    return {view: _counts(_seen(scene, view)) for view in range(len(scene)) if _is_polynomial(scene, view)}
 
 
 def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
