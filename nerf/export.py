@@ -38,8 +38,8 @@ from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.colmap import to_model
 from nerf.scenes.colmap_model import write_text
+from nerf.scenes.lens_keys import cameras_to_frames
 from nerf.scenes.ply import write_points
-from nerf.scenes.transforms import cameras_to_frames
 
 NEIGHBOURS = 16  # with the point itself, that say which way a surface faces
 MOST_SPREAD = 0.05  # of what stops a ray, in half sides of the box
