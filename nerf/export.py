@@ -74,7 +74,7 @@ def export(run: Trained, out: Path, count: int) -> list[Path]:
     """Write points.ply (of about `count` points), transforms.json and COLMAP's text files of a run into a folder.
 
     Cameras are of all views that the run knows of, at the size at which they were seen; COLMAP has no lens for
-    panoramas and orthographic pictures, and its files are left out where there are any.
+    orthographic pictures, and its files are left out where there are any.
     """
     out.mkdir(parents=True, exist_ok=True)
     cloud = survey(run, count)

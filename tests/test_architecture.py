@@ -25,6 +25,7 @@ PIPELINE = [
     "scenes.decode",
     "scenes.images",
     "scenes.lookup",
+    "scenes.hints",
     "scenes.frames",
     "scenes.checks",
     "scenes.fits",

@@ -5,7 +5,6 @@ distance r from the principal point, in focal lengths. It is given as samples fr
 the fit is checked at them: a lens that does not fit to within `MAX_ERROR` pixels is not replaced by another.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +102,7 @@ def _fit_fisheye(theta: np.ndarray, r: np.ndarray, focal: float) -> Fit | None:
     return Fit(FISHEYE, np.array([*k, 0.0, 0.0, 0.0, 0.0]), float(found[0] / theta[-1]))
 
 
-def corner_distance(K: Float[np.ndarray, "3 3"], size: Sequence[float]) -> float:
+def corner_distance(K: Float[np.ndarray, "3 3"], size: tuple[int, int] | tuple[float, float]) -> float:
     """Return the distance of an image's farthest corner from its principal point, in focal lengths."""
     corners = np.array([[x, y] for x in (0.0, size[0]) for y in (0.0, size[1])])
     return float(np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max())

@@ -21,6 +21,7 @@ from typing import Any
 
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import note_trained
+from nerf.scenes.folders import note_unposed, photos
 from nerf.scenes.frames import Frame, is_bounded, normalise, to_scene
 from nerf.scenes.lookup import POINTS, Finder, plain
 from nerf.scenes.ply import read_points
@@ -29,6 +30,7 @@ from nerf.scenes.transforms import check_frames, read_transforms
 
 FILE, KEY = "transforms.json", "ply_file_path"
 SPLITS = ("train", "val", "test")
+MASK_PREFIX = "dynamic_mask_"  # of instant-ngp, which reads such files unasked
 
 
 def recognise(root: Path) -> bool:
@@ -62,6 +64,7 @@ def load(
     lists = _Lists(data)
     frames, notes = check_frames(data, root, FILE, max_missing, lists.more)
     frames = sorted(frames, key=lambda frame: frame.name)
+    notes = [*notes, *_unnamed(frames, lists.known, root)]
     bounded = is_bounded(frames)
     splits, more = _splits(frames, lists, every)
     if split == "train" and validation:
@@ -88,6 +91,30 @@ def _with_points(scene: Scene, data: dict[str, Any], root: Path) -> Scene:
         return dataclasses.replace(scene, notes=[*notes, f"{FILE}: {KEY}: {one_line(name)} does not exist, left out"])
     points, colours = read_points(path, name)
     return dataclasses.replace(scene, notes=notes, points=scene.transform.points(points), point_colours=colours)
+
+
+def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[str]:
+    """Return notes on photos beside those of the frames, and on masks, that the file does not name."""
+    notes = []
+    used = {frame.mask for frame in frames} | {frame.depth for frame in frames}
+    names = {plain(name).rpartition("/")[2] for name in known}  # of frames that are left out for being bad, too
+    endings = {frame.path.suffix.lower() for frame in frames}
+    for folder in dict.fromkeys(frame.path.parent for frame in frames):
+        found = [path for path in photos(folder) if path.suffix.lower() in endings and path not in used]
+        poses = {frame.path for frame in frames}
+        found = [path for path in found if path in poses or plain(path.name) not in names]
+        beside = [path for path in found if not path.stem.startswith(MASK_PREFIX)]
+        where = folder.relative_to(root).as_posix()
+        notes += note_unposed(frames, beside, "the folder" if where == "." else where, FILE)
+        if len(found) > len(beside):
+            notes.append(
+                f"{FILE}: {MASK_PREFIX}* files are not read: give them as mask_path, black where nothing counts"
+            )
+    if not any(frame.mask for frame in frames):
+        for name in ("masks", "mask"):
+            if photos(root / name):
+                notes.append(f"{FILE}: no frame has a mask_path: the masks in {name} are not read")
+    return notes
 
 
 class _Lists:
