@@ -289,6 +289,13 @@ def test_a_pixel_counts_where_all_of_its_mask_does(tmp_path, size):
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_a_mask_s_pixel_on_the_border_of_two_hides_both(tmp_path):
+    """Of ten columns for four pixels the third lies in the first pixel and in the second."""
+    save(tmp_path / "m.png", np.where(np.arange(10) == 2, 0, 255).astype(np.uint8)[None].repeat(9, 0))
+    (mask,) = read_masks([tmp_path / "m.png"], tmp_path, [2], [(8, 6)])
+    np.testing.assert_array_equal(mask, [[False, False, True, True]] * 3)
+
+
 # ---- names of files
 
 
@@ -381,10 +388,13 @@ def test_nothing_outside_of_the_folder_is_found(tmp_path):
     save(tmp_path / "images/secret.png", noise(8, 6, 3))
     root = write_nerfstudio(tmp_path / "scene")
     (root / "link").symlink_to(tmp_path / "images")
+    (root / "images/Linked.png").symlink_to(tmp_path / "images/secret.png")
     finder, told = Finder(root, Tally()), []
     for name in ("../images/secret.png", "..\\images\\SECRET.png", f"{tmp_path}/images/secret.png", "link/Secret.png"):
         _, path = finder.locate(name, lambda *what: told.append(what))
         assert path is None or not path.exists(), name
+    assert finder.locate("images/LINKED.PNG", lambda *what: told.append(what))[1] is None
+    assert "lies outside the scene folder" in told[-1][1]
     assert [what[1].partition("' ")[2] for what in told[:1]] == ["lies outside the scene folder"]
 
 
@@ -509,6 +519,9 @@ def test_test_views_that_are_training_views_are_counted(tmp_path, split):
     assert any("9 of 9 test views are training views" in note for note in scenes.load(root, split).notes)
     root = write_blender(tmp_path / "copied")
     shutil.copy(root / "train/r_2.png", root / "test/r_2.png")
+    assert any("1 of 9 test views are training views" in note for note in scenes.load(root, split).notes)
+    root = write_blender(tmp_path / "moved")
+    edit(root, lambda data: data["frames"][3].update(file_path="./train/r_5"), "transforms_test.json")
     assert any("1 of 9 test views are training views" in note for note in scenes.load(root, split).notes)
     root = write_blender(tmp_path / "honest")
     assert not scenes.load(root, split).notes
