@@ -593,6 +593,13 @@ HINTS = {
     "the file": (lambda root: write_nerfstudio(root) / "transforms.json", "a file", "--scene={root}"),
     "above": (lambda root: write_nerfstudio(root / "a/fox").parent, "in a folder below", "--scene={root}/a/fox"),
     "two above": (lambda root: write_nerfstudio(root / "a/fox").parent.parent, "below", "--scene={root}/a/fox"),
+    "a model's folders": (
+        lambda root: (
+            touch(touch(write_nerfstudio(root) / "sparse/0/images.txt").with_name("cameras.txt")).parent.parent
+        ),
+        "within a scene",
+        "--scene={root}",
+    ),
     "below": (lambda root: write_nerfstudio(root) / "images", "within a scene", "--scene={root}"),
     "a run": (
         lambda root: touch(root / "config.json") and touch(root / "scene.json").parent,

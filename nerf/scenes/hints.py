@@ -47,11 +47,11 @@ def explain_folder(root: Path, recognise: Recognise, formats: str) -> Problem:
     """
     shown = str(root)
     above = root.resolve().parent
+    if recognise(above):
+        return Problem(shown, "", "a folder within a scene", f"give the scene: --scene={above}")
     if below := _scenes_below(root, recognise):
         more = f" ({len(below)} scenes are below it)" if len(below) > 1 else ""
         return Problem(shown, "", f"no scene in it, but in a folder below{more}", f"give --scene={below[0]}")
-    if recognise(above):
-        return Problem(shown, "", "a folder within a scene", f"give the scene: --scene={above}")
     files = _files(root)
     endings = [path.suffix.lower() for path in files]
     if (root / "config.json").is_file() and (root / "scene.json").is_file():
