@@ -38,8 +38,8 @@ from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.colmap import to_model
 from nerf.scenes.colmap_model import write_text
+from nerf.scenes.lens_keys import cameras_to_frames
 from nerf.scenes.ply import write_points
-from nerf.scenes.transforms import cameras_to_frames
 
 NEIGHBOURS = 16  # with the point itself, that say which way a surface faces
 MOST_SPREAD = 0.05  # of what stops a ray, in half sides of the box
@@ -74,7 +74,7 @@ def export(run: Trained, out: Path, count: int) -> list[Path]:
     """Write points.ply (of about `count` points), transforms.json and COLMAP's text files of a run into a folder.
 
     Cameras are of all views that the run knows of, at the size at which they were seen; COLMAP has no lens for
-    panoramas and orthographic pictures, and its files are left out where there are any.
+    orthographic pictures, and its files are left out where there are any.
     """
     out.mkdir(parents=True, exist_ok=True)
     cloud = survey(run, count)

@@ -37,11 +37,16 @@ TEXTS = [
     "~",
     "\n",
     "é",
+    "0.5",
+    "images\\000.png",
+    "/elsewhere/images/001.PNG",
+    "FULL_OPENCV",
 ]
 LEAVES = [*NUMBERS, *TEXTS, None, True, False]
 KEYS = [
     *("camera_angle_x", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2", "k3", "k4", "k6", "camera_model"),
     *("is_fisheye", "mask_path", "depth_file_path", "depth_unit_scale_factor", "ply_file_path", "applied_transform"),
+    *("camera_angle_y", "x_fov", "integer_depth_scale", "depth_path", "is_bad", "test_frames", "train_frames", "k5"),
     *("file_path", "transform_matrix", "train_filenames", "val_filenames", "test_filenames", "frames", "", "é"),
 ]
 

@@ -11,15 +11,16 @@ from scipy.spatial.transform import Rotation
 
 from nerf import scenes
 from nerf.cameras import Cameras, project
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
-from nerf.scenes import SceneError, colmap
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.scenes import SceneError, colmap, colmap_lenses
 from nerf.scenes.colmap_model import PARAMETERS, Lens, Model, Photo, read_model, write_text
-from tests.test_scenes import noise, refused_once, ring, save
+from tests.test_scenes import noise, refusal, refused_once, ring, save
 
 W, H = 16, 12
 SMALL = {"k1": 0.05, "k2": -0.02, "p1": 0.003, "p2": -0.002, "k3": 0.01, "k4": 0.02, "k5": -0.01, "k6": 0.004}
 VALUES = {"f": 14.0, "fx": 14.0, "fy": 15.0, "cx": 8.5, "cy": 5.5, "sx1": 0.001, "sy1": -0.002, **SMALL}
-SUPPORTED = [name for name in PARAMETERS if name not in colmap.REFUSED]
+OTHERS = (*colmap_lenses.REFUSED, *colmap_lenses.FITTED, "EQUIRECTANGULAR")
+SUPPORTED = [name for name in PARAMETERS if name not in OTHERS]
 
 
 def lens(kind: str, size=(W, H)) -> Lens:
@@ -97,7 +98,7 @@ def assert_same(a: Model, b: Model) -> None:
 
 
 @pytest.mark.parametrize("write", WRITERS)
-@pytest.mark.parametrize("kinds", [tuple(SUPPORTED), colmap.REFUSED])
+@pytest.mark.parametrize("kinds", [tuple(SUPPORTED), OTHERS])
 def test_a_written_model_is_read_back(tmp_path, write, kinds):
     model = make_model(kinds, count=12)
     model.photos[10] = written(ring(1)[0], "a folder/with space .png", 5)  # without features
@@ -149,7 +150,7 @@ def test_a_point_is_seen_where_colmap_sees_it(tmp_path, kind):
     assert bool(seen.all())
 
 
-@pytest.mark.parametrize("where", colmap.FOLDERS)
+@pytest.mark.parametrize("where", ["sparse/0", "sparse", "sparse/1", "colmap/sparse/0", "dense/sparse", "."])
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_model_is_found_where_colmap_puts_it(tmp_path, where, write):
     root = write_scene(tmp_path, where=where, write=WRITERS[write])
@@ -223,11 +224,210 @@ def test_a_panorama_s_points_are_in_reach(tmp_path):
     assert distance.min() >= 0.2 and np.median(distance) == pytest.approx(4.0, rel=1e-2)
 
 
+# Rays of pycolmap 4.2.1's `cam_ray_from_img` through PIXELS of images of 640x480 (640x320 for the panorama).
+PIXELS = [[20.0, 30.0], [600.0, 100.0], [330.0, 470.0], [322.0, 238.5], [5.0, 475.0]]
+RAYS = {
+    ("SIMPLE_DIVISION", (500, 320, 240, -0.15)): [
+        [-0.510392738, -0.357274916, 0.782210897],
+        [0.495389531, -0.247694765, 0.832608261],
+        [0.018654872, 0.429062058, 0.903082358],
+        [0.003999965, -0.002999974, 0.9999875],
+        [-0.524809112, 0.391524258, 0.755833415],
+    ],
+    ("DIVISION", (500, 510, 322, 238, -0.25)): [
+        [-0.533197736, -0.36003483, 0.765555416],
+        [0.507489811, -0.246979806, 0.825502918],
+        [0.015212047, 0.43249938, 0.901505896],
+        [0.0, 0.000980392, 0.999999519],
+        [-0.549166472, 0.402525063, 0.732386346],
+    ],
+    ("SIMPLE_FISHEYE", (300, 320, 240)): [
+        [-0.769524561, -0.538667193, 0.343030035],
+        [0.772937058, -0.386468529, 0.50320014],
+        [0.030156719, 0.693604544, 0.719724467],
+        [0.00666659, -0.004999942, 0.999965278],
+        [-0.774421422, 0.577742966, 0.257845935],
+    ],
+    ("FISHEYE", (300, 310, 322, 238)): [
+        [-0.778467049, -0.518867164, 0.353222197],
+        [0.771849253, -0.370788571, 0.516492562],
+        [0.024243208, 0.680373905, 0.732464071],
+        [0.0, 0.001612903, 0.999998699],
+        [-0.781567473, 0.56547723, 0.263415617],
+    ],
+    ("EUCM", (400, 410, 322, 238, 0.6, 1.1)): [
+        [-0.65316469, -0.438889535, 0.617050942],
+        [0.626556155, -0.303438321, 0.71788061],
+        [0.018925806, 0.535461842, 0.844347339],
+        [0.0, 0.001219512, 0.999999256],
+        [-0.669167736, 0.488090339, 0.560341291],
+    ],
+    ("FOV", (400, 410, 322, 238, 0.9)): [
+        [-0.61575516, -0.413752458, 0.670562813],
+        [0.588020305, -0.284775582, 0.757056793],
+        [0.01768587, 0.500380716, 0.865624832],
+        [0.0, 0.001136062, 0.999999355],
+        [-0.632702054, 0.461492304, 0.621862496],
+    ],
+}
+
+
+def pixels_of(lens: Lens, rays) -> tuple[np.ndarray, np.ndarray]:
+    """Where a lens of COLMAP sees rays with OpenCV axes, and whether it does."""
+    K, size, model, distortion = colmap_lenses.camera_of(lens)
+    n = len(rays)
+    sizes, models = np.tile(np.int32(size), (n, 1)), np.full(n, model, np.int32)
+    cameras = Cameras(
+        np.tile(np.eye(3, 4), (n, 1, 1)), np.tile(K, (n, 1, 1)), np.tile(distortion, (n, 1)), sizes, models
+    )
+    points = jnp.asarray(np.array(rays) * [1, -1, -1], jnp.float32)
+    pixels, seen = project(jax.tree.map(jnp.asarray, cameras), points)
+    return np.asarray(pixels), np.asarray(seen)
+
+
+@pytest.mark.parametrize("kind, parameters", RAYS)
+def test_colmap_s_newer_lenses_see_what_pycolmap_sees(kind, parameters):
+    pixels, seen = pixels_of(Lens(kind, (640, 480), np.array(parameters, float)), RAYS[kind, parameters])
+    np.testing.assert_allclose(pixels, PIXELS, atol=2e-3)
+    assert seen.all()
+
+
+def test_the_focal_length_of_fov_is_that_on_its_axis():
+    fov = Lens("FOV", (640, 480), np.array([400.0, 410.0, 322.0, 238.0, 0.9]))
+    expected = np.array([400.0, 410.0]) * 2 * np.tan(0.45) / 0.9
+    np.testing.assert_allclose(np.diag(colmap_lenses.camera_of(fov)[0])[:2], expected, rtol=1e-9)
+
+
+def test_colmap_s_panorama_sees_what_pycolmap_sees():
+    rays = [[-0.056631731, -0.956940336, -0.284706939], [0.318189645, -0.555570233, -0.768177757], [-1.0, 0.0, 0.0]]
+    pixels, _ = pixels_of(Lens("EQUIRECTANGULAR", (640, 320), np.array([640.0, 320.0])), rays)
+    np.testing.assert_allclose(pixels, [[20.0, 30.0], [600.0, 100.0], [160.0, 160.0]], atol=1e-3)
+
+
+def test_a_division_lens_that_sees_more_than_half_the_sphere_becomes_a_fisheye():
+    """tan(theta) = r / (1 + k r^2) beyond 90 degrees, where no perspective lens reaches."""
+    f, k, r = 160.0, -0.2, np.linspace(0.05, 2.4, 20)
+    theta = np.arctan2(r, 1 + k * r * r)
+    rays = np.stack([np.sin(theta), np.zeros(20), np.cos(theta)], -1)
+    wide = Lens("SIMPLE_DIVISION", (640, 480), np.array([f, 240.0, 240.0, k]))
+    assert theta[-1] > np.pi / 2 and colmap_lenses.camera_of(wide)[2] == FISHEYE
+    np.testing.assert_allclose(pixels_of(wide, rays)[0][:, 0], 240 + f * r, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "kind, parameters",
+    [("SIMPLE_DIVISION", (20, 320, 240, -5)), ("FOV", (100, 100, 320, 240, 1.5)), ("EUCM", (9, 9, 320, 240, 0.9, 40))],
+)
+def test_a_lens_that_cannot_be_represented_is_refused_by_name(kind, parameters):
+    with pytest.raises(ValueError, match=f"camera model {kind} is bent too strongly"):
+        colmap_lenses.camera_of(Lens(kind, (640, 480), np.array(parameters, float)))
+
+
+# ---- which model, which images, which masks
+
+
+def half(w=W, h=H, right=True) -> np.ndarray:
+    """A mask of which one half is seen."""
+    seen = (np.arange(w) >= w // 2) == right
+    return np.where(seen, 255, 0).astype(np.uint8)[None].repeat(h, 0)
+
+
+def some_photos(model: Model, numbers) -> Model:
+    return Model(model.lenses, {n: model.photos[n] for n in numbers}, model.ids, model.xyz, model.rgb)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("where", ["sparse", "colmap/sparse"])
+def test_the_model_with_most_images_is_read_and_the_others_are_named(tmp_path, write, where):
+    whole = make_model(count=17)
+    write_scene(tmp_path, some_photos(whole, range(10, 13)), f"{where}/0", WRITERS[write])
+    write_scene(tmp_path, some_photos(whole, range(13, 27)), f"{where}/1", WRITERS[write])
+    scene = scenes.load(tmp_path, "train")
+    assert len(scene) == 12 and scene.notes[0].startswith(f"{where}/1: the model with most images (14)")
+    assert f"{where}/0 (3 images)" in scene.notes[0]
+    assert "3 of 17 photos in images have no pose" in scene.notes[1]
+
+
+def test_of_models_numbered_beyond_nine_the_first_of_equals_is_read(tmp_path):
+    for number in (10, 2):
+        write_scene(tmp_path, make_model(), f"sparse/{number}")
+    assert scenes.load(tmp_path, "train").notes[0].startswith("sparse/2: ")
+
+
+def test_a_distorted_model_goes_with_the_images_of_input(tmp_path):
+    root = write_scene(tmp_path, where="distorted/sparse/0", sizes={"input": (W, H), "images": (W, H)})
+    assert scenes.load(root, "test").names == ["input/000.png", "input/008.png"]
+    write_scene(tmp_path, where="sparse/0")
+    assert scenes.load(root, "test").names == ["images/000.png", "images/008.png"]
+
+
+def in_two_folders(root: Path) -> Path:
+    """A model of nine photos of equal names in two folders."""
+    model = make_model()
+    photos = {
+        number: written(pose, f"cam_{'ab'[i % 2]}/{i // 2:04d}.jpg", 5)
+        for i, (number, pose) in enumerate(zip(model.photos, ring(9), strict=True))
+    }
+    return write_scene(root, Model(model.lenses, photos, model.ids, model.xyz, model.rgb))
+
+
+@pytest.mark.parametrize("ending", [".jpg.png", ".png", ".JPG", "_mask.png"])
+def test_masks_in_subfolders_belong_to_the_images_of_the_same_subfolder(tmp_path, ending):
+    root = in_two_folders(tmp_path)
+    for path in (root / "images").rglob("*.jpg"):
+        name = path.relative_to(root / "images").with_suffix("").as_posix()
+        save(root / "masks" / f"{name}{ending.lower()}", half(right=name.startswith("cam_a")))
+        (root / "masks" / f"{name}{ending.lower()}").rename(root / "masks" / f"{name}{ending}")
+    scene = scenes.load(root, "train")
+    for name, mask in zip(scene.names, scene.masks, strict=True):
+        right = "cam_a" in name
+        assert mask[:, 10:].all() == right and mask[:, :6].all() != right
+
+
+def test_one_mask_for_two_photos_is_refused(tmp_path):
+    root = in_two_folders(tmp_path)
+    for i in range(5):
+        save(root / "masks" / f"{i:04d}.png", half())
+    lines = refusal(root)
+    assert len(lines) == 4 and all("2 images" in line and "subfolders of masks" in line for line in lines)
+
+
+def test_masks_of_full_size_go_with_smaller_images(tmp_path):
+    root = write_scene(tmp_path, sizes={"images": (16, 12), "images_4": (4, 3)})
+    for i in range(9):
+        save(root / "masks" / f"{i:03d}.png", half())
+    scene = scenes.load(root, "train", max_side=4)
+    assert scene.names[0].startswith("images_4/")
+    np.testing.assert_array_equal(scene.masks[0], np.array([[False, False, True, True]] * 3))
+
+
+def test_a_photo_without_a_mask_counts_everywhere_as_in_colmap(tmp_path):
+    root = write_scene(tmp_path)
+    for i in range(8):
+        save(root / "masks" / f"{i:03d}.png.png", half())
+    scene = scenes.load(root, "test")
+    assert not scene.masks[0].all() and scene.masks[1].all()
+    assert "1 of 9 images have no mask" in "".join(scene.notes)
+
+
+def test_masks_of_no_image_s_name_are_refused_once(tmp_path):
+    root = write_scene(tmp_path)
+    save(root / "masks/other.png", half())
+    refused_once(root, "masks: no mask has the name of an image")
+
+
+def test_an_image_of_one_line_is_refused_with_the_rule(tmp_path):
+    root = write_scene(tmp_path)
+    path = root / "sparse/0/images.txt"
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines()[::2]))
+    refused_once(root, "images.txt: line 2: ", "two lines for each image", "may be empty")
+
+
 # ---- what is refused
 
 
 @pytest.mark.parametrize("write", WRITERS)
-@pytest.mark.parametrize("kind", colmap.REFUSED)
+@pytest.mark.parametrize("kind", colmap_lenses.REFUSED)
 def test_a_lens_without_a_closed_formula_is_refused_by_name(tmp_path, kind, write):
     refused_once(write_scene(tmp_path, make_model((kind,)), write=WRITERS[write]), kind, "not supported")
 
@@ -300,17 +500,30 @@ def test_cameras_written_as_a_model_are_read_back(tmp_path):
     model = read_model(tmp_path)
     assert [lens.kind for lens in model.lenses.values()] == ["PINHOLE", "FULL_OPENCV", *["THIN_PRISM_FISHEYE"] * 2]
     for i, photo in enumerate(model.photos.values()):
-        K, size, kind, distortion = colmap.camera_of(model.lenses[photo.lens])
+        K, size, kind, distortion = colmap_lenses.camera_of(model.lenses[photo.lens])
         np.testing.assert_allclose(colmap.pose_of(photo), cameras.c2w[i], atol=1e-12)
         np.testing.assert_array_equal(K, cameras.K[i])
         np.testing.assert_array_equal(distortion, cameras.distortion[i])
         assert kind == cameras.model[i] and size == (W, H) and photo.name == names[i]
 
 
+def test_a_panorama_is_written_as_colmap_s_own(tmp_path):
+    cameras = mixed_cameras()
+    size, K = np.tile(np.int32([32, 16]), (4, 1)), np.array([[16 / np.pi, 0, 16.0], [0, 16 / np.pi, 8.0], [0, 0, 1]])
+    model = np.full(4, EQUIRECTANGULAR, np.int32)
+    cameras = Cameras(cameras.c2w, np.tile(K, (4, 1, 1)), np.zeros((4, 8)), size, model)
+    write_text(tmp_path, colmap.to_model(cameras, ["a", "b", "c", "d"]))
+    lens = read_model(tmp_path).lenses[1]
+    assert (tmp_path / "cameras.txt").read_text().startswith("1 EQUIRECTANGULAR 32 16 32.0 16.0\n")
+    back, _, kind, _ = colmap_lenses.camera_of(lens)
+    np.testing.assert_allclose(back, K)
+    assert kind == EQUIRECTANGULAR
+
+
 def test_a_lens_that_colmap_lacks_is_refused():
     cameras = mixed_cameras()
-    cameras = Cameras(cameras.c2w, cameras.K, cameras.distortion, cameras.size, np.full(4, EQUIRECTANGULAR, np.int32))
-    with pytest.raises(SceneError, match="no lens"):
+    cameras = Cameras(cameras.c2w, cameras.K, cameras.distortion, cameras.size, np.full(4, ORTHOGRAPHIC, np.int32))
+    with pytest.raises(SceneError, match="no orthographic lens"):
         colmap.to_model(cameras, ["a", "b", "c", "d"])
 
 

@@ -194,7 +194,7 @@ def test_no_image_and_no_camera_goes_unnoticed(tmp_path, name):
 
 @EACH
 def test_one_view_leaves_nothing_to_train_on(tmp_path, name):
-    refused_once(made(name, tmp_path, poses=ring(1)), "no view in split 'train'")
+    refused_once(made(name, tmp_path, poses=ring(1)), "one image: a scene needs at least two, one of them is held out")
 
 
 # ---- LLFF
@@ -240,7 +240,7 @@ def test_a_mask_follows_the_reduction(tmp_path):
 def test_masks_of_some_images_only_are_refused(tmp_path):
     root = write_llff(tmp_path)
     save_masks(root / "masks", 8)
-    refused_once(root, "masks/008.png: no such image")
+    refused_once(root, "masks/008.png: no such mask")
 
 
 @pytest.mark.parametrize(

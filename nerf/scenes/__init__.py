@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
+from nerf.scenes.hints import explain_file, explain_folder
 
 __all__ = ["Problem", "Scene", "SceneError", "Similarity", "load", "to_unit"]
 
@@ -20,6 +21,10 @@ def formats() -> dict[str, ModuleType]:
     modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
     names = sorted(modules, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     return {name: modules[name] for name in names if hasattr(modules[name], "recognise")}
+
+
+def _is_scene(folder: Path) -> bool:
+    return any(module.recognise(folder) for module in formats().values())
 
 
 def load(root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
@@ -38,12 +43,13 @@ def load(root: str | Path | None, split: str, max_side: int = 1024, validation: 
         raise SceneError([Problem(str(root), "", f"no split {split!r}", f"known: {', '.join(SPLITS)}")])
     if max_side < 1:
         raise SceneError([Problem("max_side", "", f"{max_side} leaves no pixel", "give 1 or more")])
+    if root.is_file():
+        raise SceneError([explain_file(root)])
     if not root.is_dir():
         raise SceneError([Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")])
     found = {name: module for name, module in formats().items() if module.recognise(root)}
     if not found:
-        expected = "transforms.json, a COLMAP model, poses_bounds.npy, ..."
-        raise SceneError([Problem(str(root), "", f"no scene in it ({expected})", f"known: {', '.join(formats())}")])
+        raise SceneError([explain_folder(root, _is_scene, ", ".join(formats()))])
     (name, module), *others = found.items()
     scene = module.load(root, split, max_side=max_side, validation=validation)
     also = [f"read as {name}; it is {n} too: --config.scene.name=nerf.scenes.{n}:load" for n, _ in others]

@@ -27,6 +27,7 @@ SHOWN_CHARACTERS = 200  # of each part of a problem
 MIN_AXIS_SPREAD = 0.05  # mean squared sine of the angles between optical axes: 13 degrees
 MIN_EXPLAINED = 0.5  # fraction of the distances to the axes that a focus must explain otherwise
 MIN_COMMON_VIEW = 0.7  # length of the mean view direction of cameras that face one way
+MAX_SKEW = 1e-3  # of R R^T from the identity, for a rotation that is used as it is
 
 
 class Problem(NamedTuple):
@@ -38,11 +39,11 @@ class Problem(NamedTuple):
     mend: str
 
     def __str__(self) -> str:
-        return ": ".join(_one_line(part) for part in self if part)
+        return ": ".join(one_line(part) for part in self if part)
 
 
-def _one_line(text: str) -> str:
-    """What a file says, safe to print: newlines, control characters, surrogates escaped, and cut short."""
+def one_line(text: str) -> str:
+    """Make text from a file safe to print: escape newlines, control characters and surrogates, and cut it short."""
     shown = text[:SHOWN_CHARACTERS] + ("..." if len(text) > SHOWN_CHARACTERS else "")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
@@ -192,6 +193,25 @@ def hold_out(items: Sequence[T], n: int) -> dict[str, list[T]]:
     return splits
 
 
+def no_views(split: str, count: int, file: str, key: str = "") -> SceneError:
+    """Return the error for a split that has no view.
+
+    Args:
+      split: "train", "val" or "test".
+      count: how many images the scene has.
+      file: the file that lists them.
+      key: where it names the views of the split, if it does.
+    """
+    if count < 2:
+        reason = "one image: a scene needs at least two, one of them is held out"
+        return SceneError([Problem(file, "", reason, "add images")])
+    if split == "train":
+        mend = "add images" if not key else "list images in it"
+        return SceneError([Problem(file, key, "no view in split 'train'", mend)])
+    instead = "add images" if split == "val" else "--config.eval_split=val scores every 8th training view instead"
+    return NoViews([Problem(file, key, f"no view in split '{split}'", instead)])
+
+
 def focus_point(c2w: Float[np.ndarray, "n 3 4"], distance: float | None = None) -> Float[np.ndarray, "3"]:
     """Return the point that the cameras look at: the nearest to all optical axes.
 
@@ -256,12 +276,35 @@ def rotation_to_z(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
 
 
 def check_poses(c2w: np.ndarray, file: str, keys: Sequence[str]) -> Iterator[Problem]:
-    """Problems of camera-to-world matrices (n, 3, 4): non-finite numbers, rotations that are none (1e-3)."""
+    """Find what is wrong with camera-to-world matrices that must be rigid as they are.
+
+    Args:
+      c2w: the matrices, (n, 3, 4).
+      file: the file that they come from, for the problems.
+      keys: where in the file each of them is.
+
+    Returns:
+      A problem for each matrix with numbers that are not finite or without a rotation (to `MAX_SKEW`).
+    """
     for matrix, key in zip(c2w, keys, strict=True):
-        if not np.isfinite(matrix).all():
-            yield Problem(file, key, "numbers that are not finite", "export the pose again")
-        elif np.abs(matrix[:, :3] @ matrix[:, :3].T - np.eye(3)).max() > 1e-3:
-            yield Problem(file, key, "rotation is not orthonormal", "write a rigid camera-to-world matrix")
-        elif np.linalg.det(matrix[:, :3]) < 0:
-            mend = "negate one axis: axes are +x right, +y up, -z ahead"
-            yield Problem(file, key, "rotation mirrors (determinant -1)", mend)
+        if (problem := find_not_rigid(matrix, file, key)) is not None:
+            yield problem
+
+
+def find_not_rigid(matrix: np.ndarray, file: str, key: str) -> Problem | None:
+    """Return what keeps a 3x4 matrix of `file`, at `key`, from being rigid and camera-to-world; None for nothing."""
+    if not np.isfinite(matrix).all():
+        return Problem(file, key, "numbers that are not finite", "export the pose again")
+    rotation = matrix[:, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > MAX_SKEW:
+        lengths = np.linalg.norm(rotation, axis=0)
+        if np.abs(rotation.T @ rotation - np.diag(lengths**2)).max() <= 10 * MAX_SKEW * lengths.max() ** 2:
+            shown = ", ".join(f"{length:.4g}" for length in lengths)
+            mend = "divide each by its length, or apply the camera's scale before the export"
+            return Problem(file, key, f"rotation is not orthonormal: its columns have lengths {shown}", mend)
+        mend = "write a rigid camera-to-world matrix, with more digits if they are rounded"
+        return Problem(file, key, "rotation is not orthonormal", mend)
+    if np.linalg.det(rotation) < 0:
+        mend = "negate one axis: axes are +x right, +y up, -z ahead"
+        return Problem(file, key, "rotation mirrors (determinant -1)", mend)
+    return None

@@ -1,7 +1,8 @@
-"""COLMAP: a sparse model in `sparse/0`, `sparse`, `colmap/sparse/0` or the folder itself, beside `images`, ...
+"""COLMAP: a sparse model in `sparse/0`, `sparse`, `colmap/sparse/0`, the folder itself, ... beside `images`.
 
-The model's points become the scene's, and say how near and far matter is. Only lenses whose distortion is a closed
-formula from directions to pixels are read; the others are refused by name.
+Where COLMAP has left several models, the one with most images is read. The model's points become the scene's, and say
+how near and far matter is. Before 3D Gaussian Splatting's `convert.py` has undistorted the images, its model is in
+`distorted/sparse/0` and the images are in `input`.
 """
 
 import dataclasses
@@ -12,22 +13,34 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import Cameras, intrinsics
-from nerf.lenses import FISHEYE, PERSPECTIVE
+from nerf.cameras import Cameras
 from nerf.scenes.base import Problem, Scene, SceneError
-from nerf.scenes.colmap_model import PARAMETERS, Lens, Model, Photo, has_model, read_model
-from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, with_masks
+from nerf.scenes.colmap_lenses import UNDISTORT, camera_of, lens_of
+from nerf.scenes.colmap_model import Model, Photo, count_images, has_model, read_model
+from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, is_photo, note_unposed, with_masks
 from nerf.scenes.frames import is_bounded, to_scene
+from nerf.scenes.lookup import Finder
 from nerf.scenes.normalise import normalise
-from nerf.scenes.transforms import DISTORTION
+from nerf.scenes.tally import Tally
 
-FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
-REFUSED = ("FOV", "RAD_TAN_THIN_PRISM_FISHEYE")
+# Where models lie, the likeliest first, and the folders of their images, as far as they are not in IMAGES.
+PLACES = {
+    "sparse/*": (),
+    "sparse": (),
+    "colmap/sparse/*": ("colmap/images",),
+    "colmap/sparse": ("colmap/images",),
+    ".": (),
+    "dense/sparse": ("dense/images",),
+    "dense/*/sparse": ("dense/*/images",),
+    "distorted/sparse/*": ("input",),
+    "distorted/sparse": ("input",),
+}
+IMAGES = ("images", "input", "image", "photos", "rgb")
 
 
 def recognise(root: Path) -> bool:
-    """Whether a folder is of this format."""
-    return any(has_model(root / folder) for folder in FOLDERS)
+    """Return whether a folder is of this format."""
+    return any(has_model(folder) for pattern in PLACES for folder in _folders(root, pattern))
 
 
 def load(
@@ -38,7 +51,7 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """One split: of the images' names sorted, every 8th is "test". A transparent pixel makes the scene bounded.
+    """Load one split: of the images' names sorted, every 8th is "test". A transparent pixel makes the scene bounded.
 
     Args:
       root: the scene folder.
@@ -49,12 +62,15 @@ def load(
       every: which views are held out.
       max_missing: the fraction of the model's images that may be missing.
     """
-    folder = next(root / folder for folder in FOLDERS if has_model(root / folder))
+    folder, pattern, notes = _best_model(root)
     model = read_model(folder)
     shown = folder.relative_to(root).as_posix()
-    views, image_root = _views(root, model, shown, max_side)
-    frames, notes = check_views(views, root, shown, max_missing)
-    frames = with_masks(frames, root / image_root.name.replace("images", "masks"), root)
+    views, image_root = _views(root, model, shown, pattern, max_side)
+    frames, more = check_views(views, root, shown, max_missing)
+    where = image_root.relative_to(root).as_posix()
+    frames, of_masks = with_masks(frames, root, where, partial=True)
+    photos = sorted(path for path in image_root.rglob("*") if is_photo(path))
+    notes = [*notes, *more, *of_masks, *note_unposed(frames, photos, where, shown)]
     bounded = is_bounded(frames)
     transform = normalise(frames, bounded, level=True, distances=_distances(model))
     chosen = choose(frames, split, validation, every, shown)
@@ -66,39 +82,64 @@ def load(
     )
 
 
-def _views(root: Path, model: Model, file: str, max_side: int) -> tuple[list[View], Path]:
-    """Every image of the model with its camera, and the folder in which the images are."""
-    folder = image_folder(root, max_side, partial(_first, model))
+def _folders(root: Path, pattern: str) -> list[Path]:
+    """Return the folders that a pattern means, by number where they are numbered."""
+    found = [root / pattern] if "*" not in pattern else [path for path in root.glob(pattern) if path.is_dir()]
+    return sorted(found, key=lambda path: (not path.name.isdecimal(), path.name.zfill(9), path))
+
+
+def _best_model(root: Path) -> tuple[Path, str, list[str]]:
+    """Return the folder of the model with most images, the pattern that led to it, and a note on those beside it."""
+    models = [(folder, pattern) for pattern in PLACES for folder in _folders(root, pattern) if has_model(folder)]
+    counts = {folder: count_images(folder) for folder, _ in models}
+    folder, pattern = max(models, key=lambda model: counts[model[0]])  # the first of equals
+    beside = [other for other in counts if other != folder and other.parent == folder.parent]
+    if not beside:
+        return folder, pattern, []
+    others = ", ".join(f"{other.relative_to(root).as_posix()} ({counts[other]} images)" for other in beside[:5])
+    shown = f"{folder.relative_to(root).as_posix()}: the model with most images ({counts[folder]}) is read"
+    return folder, pattern, [f"{shown}, others in worlds of their own are left out: {others}"]
+
+
+def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> tuple[list[View], Path]:
+    """Return every image of the model with its camera, and the folder in which the images are."""
+    folder = _image_folder(root, model, pattern, max_side)
     views, problems = [], []
     for number, photo in model.photos.items():
         lens = model.lenses.get(photo.lens)
         key = f"image {number}"
         if lens is None:
             problems.append(Problem(file, key, f"no camera {photo.lens} in the model", "export the model again"))
-        elif lens.kind in REFUSED:
-            reason = f"camera model {lens.kind} is not supported"
-            problems.append(Problem(file, f"camera {photo.lens}", reason, "undistort the images to PINHOLE"))
-        elif not (np.abs(lens.parameters) < 1e12).all():
-            problems.append(Problem(file, f"camera {photo.lens}", "numbers that are not finite", "export it again"))
-        else:
-            name = (folder.relative_to(root) / photo.name).as_posix()
-            views.append(View(key, name, pose_of(photo), *camera_of(lens)))
+            continue
+        try:
+            camera = camera_of(lens)
+        except ValueError as error:
+            problems.append(Problem(file, f"camera {photo.lens}", str(error), UNDISTORT))
+            continue
+        name = (folder.relative_to(root) / photo.name).as_posix()
+        views.append(View(key, name, pose_of(photo), *camera))
     if problems or not views:
         nothing = Problem(file, "", "no image in the model", "choose another model")
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
 
 
-def _first(model: Model, folder: Path) -> Path | None:
-    """An image of the model that is in a folder."""
-    return next((folder / photo.name for photo in model.photos.values() if _is_file(folder / photo.name)), None)
+def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path:
+    """Return the folder of the model's images: the first that has any of them, or that of `images` that fits best."""
+    own = [path.relative_to(root).as_posix() for place in PLACES[pattern] for path in _folders(root, place)]
+    # The images beside a distorted model that is not in use are those of another, undistorted one.
+    names = own if pattern.startswith("distorted") else (*own, *IMAGES)
+    finder = Finder(root, Tally())
+    folders = [image_folder(root, max_side, partial(_first, model, finder), name) for name in names]
+    return next((folder for folder in folders if _first(model, finder, folder)), folders[0])
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that can be none; looking for the image says so
-        return False
+def _first(model: Model, finder: Finder, folder: Path) -> Path | None:
+    """Return an image of the model that is in a folder."""
+    for photo in model.photos.values():
+        if found := finder.find(folder.relative_to(finder.root).as_posix(), photo.name):
+            return finder.root / found[0]
+    return None
 
 
 def pose_of(photo: Photo) -> Float[np.ndarray, "3 4"]:
@@ -107,15 +148,6 @@ def pose_of(photo: Photo) -> Float[np.ndarray, "3 4"]:
     cross = np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
     rotation = (w * w - v @ v) * np.eye(3) + 2.0 * np.outer(v, v) + 2.0 * w * cross
     return from_opencv(rotation, photo.translation)
-
-
-def camera_of(lens: Lens) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
-    """K, size, lens and distortion as `Cameras` has them."""
-    given = dict(zip(PARAMETERS[lens.kind][1].split(), lens.parameters.tolist(), strict=True))
-    model = FISHEYE if "FISHEYE" in lens.kind else PERSPECTIVE
-    K = intrinsics(given.get("f", given.get("fx")), given.get("f", given.get("fy")), given["cx"], given["cy"])
-    size = float(lens.size[0]), float(lens.size[1])
-    return K, size, model, np.array([given.get(name, 0.0) for name in DISTORTION[model]])
 
 
 def _distances(model: Model) -> Float[np.ndarray, " n"]:
@@ -129,23 +161,14 @@ def _distances(model: Model) -> Float[np.ndarray, " n"]:
 
 
 def to_model(cameras: Cameras, names: Sequence[str]) -> Model:
-    """A model, without points, of cameras in the world in which it shall be: one lens an image.
+    """Return a model, without points, of cameras in the world in which it shall be: one lens an image.
 
     Raises SceneError for lenses that COLMAP does not have.
     """
     lenses, photos = {}, {}
     for i, name in enumerate(names):
         camera = cameras[i]
-        kind = {PERSPECTIVE: "FULL_OPENCV", FISHEYE: "THIN_PRISM_FISHEYE"}.get(int(camera.model))
-        if kind is None:
-            raise SceneError([Problem(name, "", "COLMAP has no lens of this kind", "write another format")])
-        K, distortion = np.asarray(camera.K, float), np.asarray(camera.distortion, float)
-        known = dict(zip(DISTORTION[int(camera.model)], distortion, strict=True))
-        known |= {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
-        if not distortion.any() and kind == "FULL_OPENCV":
-            kind = "PINHOLE"
-        parameters = np.array([known[word] for word in PARAMETERS[kind][1].split()])
-        lenses[i + 1] = Lens(kind, (int(camera.size[0]), int(camera.size[1])), parameters)
+        lenses[i + 1] = lens_of(camera, name)
         rotation = (np.asarray(camera.c2w, float)[:, :3] * [1.0, -1.0, -1.0]).T
         translation = -rotation @ np.asarray(camera.c2w, float)[:, 3]
         photos[i + 1] = Photo(name, i + 1, _quaternion(rotation), translation, np.zeros((0, 2)), np.zeros(0, np.int64))

@@ -17,6 +17,7 @@ from nerf.files import replacing
 from nerf.scenes.base import Problem, SceneError, read_bytes
 
 MAX_BYTES = 4_000_000_000
+SMALLEST_IMAGE = 73  # bytes, in images.bin
 PARAMETERS = {  # by COLMAP's name: its number in binary files, and what its parameters are
     "SIMPLE_PINHOLE": (0, "f cx cy"),
     "PINHOLE": (1, "fx fy cx cy"),
@@ -30,6 +31,12 @@ PARAMETERS = {  # by COLMAP's name: its number in binary files, and what its par
     "RADIAL_FISHEYE": (9, "f cx cy k1 k2"),
     "THIN_PRISM_FISHEYE": (10, "fx fy cx cy k1 k2 p1 p2 k3 k4 sx1 sy1"),
     "RAD_TAN_THIN_PRISM_FISHEYE": (11, "fx fy cx cy k0 k1 k2 k3 k4 k5 p0 p1 s0 s1 s2 s3"),
+    "SIMPLE_DIVISION": (12, "f cx cy k"),
+    "DIVISION": (13, "fx fy cx cy k"),
+    "SIMPLE_FISHEYE": (14, "f cx cy"),
+    "FISHEYE": (15, "fx fy cx cy"),
+    "EUCM": (16, "fx fy cx cy alpha beta"),
+    "EQUIRECTANGULAR": (17, "w h"),
 }
 NAMES = {number: name for name, (number, _) in PARAMETERS.items()}
 
@@ -72,6 +79,19 @@ class Model:
 def has_model(folder: Path) -> bool:
     """Whether a folder holds cameras and images of a model, binary or text."""
     return any(all((folder / f"{part}.{kind}").is_file() for part in ("cameras", "images")) for kind in ("bin", "txt"))
+
+
+def count_images(folder: Path) -> int:
+    """Return how many images a model has, without reading it; what is damaged counts as far as it can be right."""
+    try:
+        if (folder / "images.bin").is_file() and (folder / "cameras.bin").is_file():
+            with (folder / "images.bin").open("rb") as file:
+                count = int.from_bytes(file.read(8), "little")
+            return min(count, (folder / "images.bin").stat().st_size // SMALLEST_IMAGE)
+        with (folder / "images.txt").open("rb") as file:
+            return (sum(not line.startswith(b"#") for line in file) + 1) // 2  # each image has two lines
+    except OSError:
+        return 0
 
 
 def read_model(folder: Path) -> Model:
@@ -128,7 +148,7 @@ class _Binary:
             yield number, Lens(name, (width, height), self._array("<f8", len(PARAMETERS[name][1].split())))
 
     def photos(self) -> Iterator[tuple[int, Photo]]:
-        for _ in range(self._count(73)):
+        for _ in range(self._count(SMALLEST_IMAGE)):
             number, *pose, lens = self._take("<i7di")
             name, (features,) = self._name(), self._take("<Q")
             seen = self._array(np.dtype([("xy", "<f8", 2), ("point", "<i8")]), features)
@@ -193,6 +213,10 @@ class _Text:
             number, lens = self._numbers(line, int, [words[0], words[8]])
             pose = np.array(self._numbers(line, float, words[1:8]))
             line, seen = next(self.lines, (line + 1, ""))  # empty where there are no features
+            start = seen.split(maxsplit=9)
+            if len(start) == 10 and self._are_numbers(start[:9]) and not self._are_numbers(start[9].split()):
+                reason = "a pose where the features of the image before are expected"
+                _refuse(self.file, f"line {line}", reason, "write two lines for each image, the second may be empty")
             rows = self._numbers(line, float, seen.split())
             if len(rows) % 3:
                 _refuse(self.file, f"line {line}", "not x, y, point in turn", "export it again")
@@ -217,6 +241,13 @@ class _Text:
                     )
                 words[-1] = words[-1].rstrip()
                 yield line, words
+
+    @staticmethod
+    def _are_numbers(words: Sequence[str]) -> bool:
+        try:
+            return all(float(word) == float(word) for word in words)
+        except ValueError:
+            return False
 
     def _numbers(self, line: int, kind: type, words: Sequence[str]) -> list:
         try:

@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.lenses import PERSPECTIVE
-from nerf.scenes.base import Problem, SceneError, check_poses, hold_out
-from nerf.scenes.frames import Frame, check_camera, locate, settle
+from nerf.scenes.base import Problem, SceneError, hold_out, no_views, one_line
+from nerf.scenes.checks import check_camera, check_mask, settle
+from nerf.scenes.frames import Frame
 from nerf.scenes.images import check_image
-
-PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from nerf.scenes.lookup import MASK, PHOTOS, Finder
+from nerf.scenes.rigid import nearest_pose
+from nerf.scenes.tally import Tally
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,19 +64,25 @@ def pinhole(K: Float[np.ndarray, "3 3"]) -> np.ndarray:
 
 
 def photos(folder: Path) -> list[Path]:
-    """The images in a folder, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS) if folder.is_dir() else []
+    """Return the images in a folder, sorted by name, without hidden files."""
+    return sorted(path for path in folder.iterdir() if is_photo(path)) if folder.is_dir() else []
 
 
-def image_folder(root: Path, max_side: int, first: Callable[[Path], Path | None]) -> Path:
-    """Of `images`, `images_2`, ... the one that gives the largest images within `max_side`, and the smaller of equals.
+def is_photo(path: Path) -> bool:
+    """Return whether a file is called like an image and is not hidden, as what a Mac leaves beside files is."""
+    return path.suffix.lower() in PHOTOS and not path.name.startswith(".")
+
+
+def image_folder(root: Path, max_side: int, first: Callable[[Path], Path | None], name: str = "images") -> Path:
+    """Choose the folder that gives the largest images within `max_side`, and the smaller of equals.
 
     Args:
       root: the scene's folder.
       max_side: larger images are reduced by an integer factor.
       first: gives an image of a folder, or None where the folder has none of the scene's.
+      name: of the folder of full images; those beside it are called so with `_2`, `_4`, ... after it.
     """
-    folders = [root / "images", *sorted(root.glob("images_[0-9]*"))]
+    folders = [root / name, *sorted(root.glob(f"{name}_[0-9]*"))]
     best, found = (0, 0), folders[0]
     for folder in folders:
         path = first(folder)
@@ -87,25 +95,34 @@ def image_folder(root: Path, max_side: int, first: Callable[[Path], Path | None]
 def check_views(
     views: Sequence[View], root: Path, file: str, max_missing: float = 0.0
 ) -> tuple[list[Frame], list[str]]:
-    """The views' frames in their order, and notes; raises a SceneError that lists every problem.
+    """Check all views; raises a SceneError that lists every problem.
 
-    Images that do not exist are left out with a note if they are at most the fraction `max_missing`.
+    Args:
+      views: what a file says of its images.
+      root: the scene folder.
+      file: the file's name.
+      max_missing: the fraction of the images that may be missing; they are left out with a note.
+
+    Returns:
+      The views' frames in their order, and notes.
     """
     found: list[Problem] = []
+    tally = Tally()
+    finder = Finder(root, tally)
     frames: list[Frame] = []
     for view in views:
-        frame, problems = _check_view(view, root, file)
+        frame, problems = _check_view(view, finder, file)
         found.extend(problems)
         frames.extend([frame] if frame else [])
-    return settle(frames, found, len(views), root, file, max_missing)
+    return settle(frames, found, len(views), root, file, max_missing, tally)
 
 
-def _check_view(view: View, root: Path, file: str) -> tuple[Frame | None, list[Problem]]:
-    problems = list(check_poses(view.c2w[None], file, [view.key]))
+def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, list[Problem]]:
+    c2w, problems = nearest_pose(view.c2w, file, view.key, finder.tally)
     report = partial(_report, problems, file, view.key)
-    if not problems and np.abs(view.c2w[:, 3]).max() > 1e12:
+    if not problems and np.abs(c2w[:, 3]).max() > 1e12:
         report("position", "implausibly far", "export the pose again")
-    name, path = locate(view.name, root, ("",), report)
+    name, path = finder.locate(view.name, report)
     size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
     problems.extend([wrong] if wrong else [])
     if path is None or wrong:
@@ -115,10 +132,10 @@ def _check_view(view: View, root: Path, file: str) -> tuple[Frame | None, list[P
         report("w", f"images of {declared[0]:g}x{declared[1]:g}", "write the size in pixels")
         return None, problems
     K = np.diag([size[0] / declared[0], size[1] / declared[1], 1.0]) @ view.K
-    check_camera(K, size, declared, view.distortion.tolist(), report, view.model)
+    check_camera(K, size, declared, view.distortion.tolist(), report, path, view.model)
     if problems:
         return None, problems
-    return Frame(name, path, size, view.c2w, K, view.distortion, transparent, view.model), []
+    return Frame(name, path, size, c2w, K, view.distortion, transparent, view.model), []
 
 
 def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, mend: str) -> None:
@@ -126,48 +143,124 @@ def _report(problems: list[Problem], file: str, key: str, where: str, reason: st
 
 
 def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, file: str) -> list[Frame]:
-    """The frames of a split where the files name none: of the names sorted, every `every`-th is "test".
+    """Choose the frames of a split where the files name none: of the names sorted, every `every`-th is "test".
 
-    "val" is every `every`-th of the others, which leave "train" where `validation` says so.
+    Args:
+      frames: all frames of the scene.
+      split: "train", "val" or "test"; "val" is every `every`-th of those that are not "test".
+      validation: leave the frames of "val" out of "train".
+      every: which frames are held out.
+      file: the file that lists them, for the problem of a split without frames.
     """
     splits = hold_out(sorted(frames, key=lambda frame: frame.name), every)
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
-        raise SceneError([Problem(file, "", f"no view in split '{split}'", "add images to it")])
+        raise no_views(split, len(frames), file)
     return splits[split]
 
 
-def with_masks(frames: Sequence[Frame], folder: Path, root: Path) -> list[Frame]:
-    """The frames with their masks: images of the same name, or with "_mask" or ".png" after it, in a folder.
+def note_unposed(frames: Sequence[Frame], photos: Sequence[Path], folder: str, file: str) -> list[str]:
+    """Return a note if there are photos that are no frame of the scene.
 
-    Where none has such a name, but there are as many masks as frames, they are in the same order. Frames are as they
-    were where the folder has no image at all; raises SceneError where it has masks but not for every frame.
+    Args:
+      frames: the frames.
+      photos: all photos that are in the folder.
+      folder: its name.
+      file: the file of the poses.
     """
-    found = photos(folder)
-    if not found:
-        return list(frames)
-    masks = {frame.name: _mask_of(frame, folder) for frame in frames}
-    if len(found) == len(frames) and not any(path.is_file() for path in masks.values()):
-        masks = {frame.name: path for frame, path in zip(sorted(frames, key=lambda f: f.name), found, strict=True)}
-    if problems := [problem for frame in frames for problem in _check_mask(masks[frame.name], frame, root)]:
+    known = {frame.path for frame in frames}
+    if not (left := [path for path in photos if path not in known]):
+        return []
+    shown = ", ".join(one_line(path.name) for path in left[:3]) + (", ..." if len(left) > 3 else "")
+    return [f"{file}: {len(left)} of {len(photos)} photos in {folder} have no pose, left out: {shown}"]
+
+
+def with_masks(
+    frames: Sequence[Frame], root: Path, images: str, folders: Sequence[str] = (), partial: bool = False
+) -> tuple[list[Frame], list[str]]:
+    """Give the frames the masks that lie in a folder beside that of the images.
+
+    A mask has the name of its image, or has "_mask" or another extension after it, and lies in the same subfolder; a
+    mask in no subfolder may serve one image only. Where no name fits, but there are as many masks as frames, they are
+    in the same order. Masks are of any size: they are resampled to that of the images.
+
+    Args:
+      frames: all frames of the scene.
+      root: the scene folder.
+      images: the folder of the images, relative to it.
+      folders: those of masks, the first that has any is read; by default `masks_4` for `images_4`, or else `masks`.
+      partial: whether images without a mask count everywhere, as in COLMAP. Otherwise they are refused.
+
+    Returns:
+      The frames, as they were where there is no mask at all, and notes.
+    """
+    number = images.removeprefix("images") if images.startswith("images_") else ""
+    names = folders or (f"masks{number}", "masks", f"mask{number}", "mask")
+    folder = next((name for name in names if any(map(is_photo, (root / name).rglob("*")))), None)
+    if folder is None:
+        return list(frames), []
+    finder = Finder(root, Tally())
+    masks, problems = _match_masks(frames, finder, images, folder)
+    notes = []
+    flat = photos(root / folder)
+    if not masks and not problems and len(flat) == len(frames):
+        ordered = sorted(frames, key=lambda frame: frame.name)
+        masks = {frame.name: path for frame, path in zip(ordered, flat, strict=True)}
+        notes.append(f"{folder}: names are not those of the images: masks are taken in the order of their names")
+    missing = [frame for frame in frames if frame.name not in masks]
+    if not masks and not problems:
+        mend = "name each like its image, with .png after or instead of its extension"
+        problems.append(Problem(folder, "", "no mask has the name of an image", mend))
+    elif missing and partial:
+        notes.append(f"{folder}: {len(missing)} of {len(frames)} images have no mask: all of their pixels count")
+    elif missing and masks:
+        mend = "add it, all white where every pixel counts"
+        problems += [Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", mend) for frame in missing]
+    problems += [problem for frame in frames for problem in _check_mask(masks.get(frame.name), frame, root)]
+    if problems:
         raise SceneError(problems)
-    return [dataclasses.replace(frame, mask=masks[frame.name]) for frame in frames]
+    return [dataclasses.replace(frame, mask=masks.get(frame.name)) for frame in frames], notes
 
 
-def _mask_of(frame: Frame, folder: Path) -> Path:
-    stem, name = frame.path.stem, frame.path.name
-    candidates = [folder / mask for mask in (f"{stem}.png", f"{stem}_mask.png", f"{name}.png", name)]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+def _match_masks(
+    frames: Sequence[Frame], finder: Finder, images: str, folder: str
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the mask of each frame that has one, by its name, and masks that could be those of two."""
+    masks: dict[str, Path] = {}
+    shared: dict[str, list[str]] = {}
+    problems: list[Problem] = []
+    for frame in frames:
+        inner = (
+            frame.path.relative_to(finder.root / images) if frame.path.is_relative_to(finder.root / images) else None
+        )
+        name = inner.as_posix() if inner else frame.path.name
+        found: list[str] = []
+        for place in dict.fromkeys((name, frame.path.name)):
+            found = found or finder.find(folder, place, MASK)
+            found = found or finder.find(folder, f"{place.removesuffix(frame.path.suffix)}_mask", MASK)
+        if len(found) > 1:
+            shown = ", ".join(found[:3])
+            problems.append(Problem(frame.name, "", f"{len(found)} masks have its name ({shown})", "keep one"))
+        elif found:
+            masks[frame.name] = finder.root / found[0]
+            shared.setdefault(found[0], []).append(frame.name)
+    for mask, users in shared.items():
+        if len(users) > 1:
+            reason = f"the mask has the name of {len(users)} images ({', '.join(users[:3])})"
+            problems.append(Problem(mask, "", reason, f"put masks into subfolders of {folder} as the images are"))
+    return masks, problems
 
 
-def _check_mask(path: Path, frame: Frame, root: Path) -> list[Problem]:
-    """What is wrong with the mask of a frame: unreadable, or of another size."""
+def _check_mask(path: Path | None, frame: Frame, root: Path) -> list[Problem]:
+    """Find what is wrong with the mask of a frame: unreadable, or of another shape."""
+    if path is None:
+        return []
     shown = path.relative_to(root).as_posix()
     if not path.resolve().is_relative_to(root.resolve()):
         return [Problem(shown, "", "lies outside the scene folder", "move the mask into the folder")]
-    (w, h), _, wrong = check_image(path, shown)
-    if not wrong and (w, h) != frame.size:
-        size = f"{frame.size[0]}x{frame.size[1]}"
-        wrong = Problem(shown, "", f"{w}x{h}, its image is {size}", "make masks of the images' size")
-    return [wrong] if wrong else []
+    size, _, wrong = check_image(path, shown)
+    problems = [wrong] if wrong else []
+    if not wrong:
+        check_mask(size, frame.size, lambda reason, mend: problems.append(Problem(shown, "", reason, mend)))
+    return problems

@@ -4,11 +4,8 @@ Matrices are camera-to-world with OpenGL axes, as everywhere in this package.
 """
 
 import dataclasses
-import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,6 +30,7 @@ class Frame:
       mask: file of the size of the image, dark where nothing may be learned or scored; see `read_masks`.
       depth: file of depth, see `read_depths`, and how many units of the file's world one in it is.
       depth_K: of the camera that measured it, from the same place, as `K`; None: the image's own.
+      listed: the image's name as its file has it, before it was looked for; empty where that is `name`.
     """
 
     name: str
@@ -47,101 +45,7 @@ class Frame:
     depth: Path | None = None
     depth_unit: float = 1.0
     depth_K: np.ndarray | None = None
-
-
-def settle(
-    frames: list[Frame], found: Sequence[Problem], total: int, root: Path, file: str, max_missing: float
-) -> tuple[list[Frame], list[str]]:
-    """The whole frames among `total`, and notes on missing images; raises a SceneError for anything else `found`."""
-    problems = list(dict.fromkeys(found))  # what is wrong for all frames is said once
-    missing = [problem for problem in problems if problem.reason == "no such image"]
-    uses = Counter(frame.path for frame in frames)
-    for name in dict.fromkeys(frame.name for frame in frames if uses[frame.path] > 1):
-        problems.append(Problem(file, name, "the same image is listed more than once", "keep one pose for it"))
-    notes = []
-    if missing and frames and len(missing) <= max_missing * total:
-        problems = [problem for problem in problems if problem not in missing]
-        shown = ", ".join(problem.file for problem in missing[:5]) + (", ..." if len(missing) > 5 else "")
-        notes.append(f"{file}: {len(missing)} of {total} listed images do not exist, left out: {shown}")
-    if problems:
-        raise SceneError([*problems, *_undecodable(frames, root)])
-    return frames, notes
-
-
-def _undecodable(frames: Sequence[Frame], root: Path) -> list[Problem]:
-    """Images that pass for whole until they are decoded: looked for where something else is wrong already."""
-    try:
-        read_images([frame.path for frame in frames], root)
-    except SceneError as error:
-        return error.problems
-    return []
-
-
-def locate(name: Any, root: Path, suffixes: Sequence[str], report, key: str = "file_path") -> tuple[str, Path | None]:
-    """A file's name, relative to the scene folder, and the file; None for one that may not be opened.
-
-    `report` is told what is wrong with the entry `key` of a frame.
-    """
-    if not isinstance(name, str) or not name:
-        report(key, "missing", "give its path, relative to the scene folder")
-        return "", None
-    try:
-        relative = Path(os.path.relpath(root / name, root))
-        files = [root / f"{relative}{suffix}" for suffix in suffixes]
-        path = next((file for file in files if file.is_file()), files[0])
-        inside = ".." not in relative.parts and path.resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a lone surrogate, a loop of links
-        report(key, f"{name!r} cannot be a file ({error})", "correct the path")
-        return name, None
-    if not inside:
-        report(key, f"{name!r} lies outside the scene folder", "move the file into the folder")
-        return name, None
-    return relative.as_posix(), path
-
-
-def check_camera(
-    K: np.ndarray,
-    size: tuple[int, int],
-    declared: tuple[float, float],
-    distortion: Sequence[float],
-    report,
-    model: int = PERSPECTIVE,
-) -> None:
-    """Tell `report` what, if anything, is wrong with K for an image of `size`, which the file says is `declared`."""
-    wide, high = size
-    w, h = declared
-    if not min(w, h) > 0 or abs(w / h * high / wide - 1) > 0.02:
-        report("w", f"file says {w:g}x{h:g}, the image is {wide}x{high}", "correct w and h, or crop the image")
-    elif model != ORTHOGRAPHIC and not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
-        focal = f"{K[0, 0]:g}, {K[1, 1]:g}"
-        report("fl_x", f"implausible focal length {focal} for width {wide}", "write it in pixels")
-    elif not np.all(np.abs(K[:2, 2] / size - 0.5) < 5):
-        report("cx", "implausible principal point", "write it in pixels from the top left corner")
-    elif not _one_to_one(K, size, distortion, model):
-        report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
-
-
-def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float], model: int) -> bool:
-    """Whether every pixel comes from one direction: the distorted radius grows up to the corners'.
-
-    Of a fisheye lens, whose picture may be a circle, only up to the nearest side.
-    """
-    if model not in (PERSPECTIVE, FISHEYE):
-        return True
-    corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
-    farthest = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
-    if model == FISHEYE:
-        farthest = (np.array(size) / np.diag(K)[:2]).min() / 2
-    r = np.linspace(0.0, 3.0 * farthest if model == PERSPECTIVE else np.pi, 512)
-    if model == PERSPECTIVE:
-        k1, k2, p1, p2, k3, *below = distortion
-        bent = r * np.polyval([k3, k2, k1, 1.0], r**2) / np.maximum(np.polyval([*below[::-1], 1.0], r**2), 1e-9)
-        sideways = abs(p1) + abs(p2)
-    else:
-        bent = r * np.polyval([*distortion[3::-1], 1.0], r**2)
-        sideways = np.abs(distortion[4:]).sum()
-    growing = np.cumprod(np.diff(bent) > 0).astype(bool)
-    return bool(bent[1:][growing].max(initial=0.0) > farthest and sideways * farthest < 0.1)
+    listed: str = ""
 
 
 def is_bounded(frames: Sequence[Frame]) -> bool:

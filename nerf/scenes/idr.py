@@ -55,12 +55,11 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         raise SceneError([Problem(file, "", reason, "keep one image for each camera")])
     views = _views(arrays, images, root, file)
     frames, notes = check_views(views, root, file)
-    for name in MASKS:
-        frames = with_masks(frames, root / name, root)
+    frames, more = with_masks(frames, root, images[0].parent.name, MASKS)
     orientations = [orientation(frame.path) for frame in frames]
     transform = _normalised(arrays, np.stack([frame.c2w for frame in frames]), orientations, file)
     chosen = choose(frames, split, validation, every, file)
-    return to_scene(chosen, transform, root, max_side, frames[0].mask is None, notes)
+    return to_scene(chosen, transform, root, max_side, frames[0].mask is None, [*notes, *more])
 
 
 def _views(arrays: dict[str, np.ndarray], images: list[Path], root: Path, file: str) -> list[View]:

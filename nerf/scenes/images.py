@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
-from PIL import Image
+from PIL import ExifTags, Image
 
 from nerf.cameras import Cameras, axis_cosines
 from nerf.lenses import PERSPECTIVE
@@ -24,23 +24,11 @@ from nerf.scenes.decode import (
 )
 from nerf.scenes.storage import allocate
 
-ORIENTATION_TAG = 0x0112  # of EXIF
-
 
 def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem | None]:
     """From the header: size (width, height), transparency, and what is wrong with the file if anything is."""
     header, problem = check_header(path, shown)
     return header.size, header.transparent, problem
-
-
-def orientation(path: Path) -> int:
-    """Return the EXIF orientation of a photo, 1 to 8; 1 (as stored) where it has none."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            number = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # not one of these formats, or damaged, which decoding reports
-        return 1
-    return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def has_transparent_pixel(path: Path) -> bool:
@@ -50,6 +38,19 @@ def has_transparent_pixel(path: Path) -> bool:
         return bool(pixels.shape[2] == 4 and pixels[..., 3].min() < opaque(pixels.dtype))
     with Image.open(path, formats=FORMATS) as image:
         return is_transparent(image) and image.convert("RGBA").getextrema()[3][0] < 255
+
+
+def orientation(path: Path) -> int:
+    """Read how an image is to be turned to be seen, EXIF's orientation 1 to 8; 1 where the file does not say.
+
+    Pixels are never turned, since poses are of the pixels as they are stored. With 5 to 8 the sides are exchanged.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            number = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # the readers raise anything on damaged data; what is wrong is said elsewhere
+        return 1
+    return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def opaque(kind: np.dtype) -> float:
@@ -147,22 +148,35 @@ def read_masks(
 ) -> list[Bool[np.ndarray, "_ _"]] | None:
     """True where a mask is brighter than half of its brightest pixel; without one everywhere. None if there is none.
 
-    A reduced pixel is True where all of its pixels are. `sizes` are those of the images as they are stored.
+    A pixel is True where all pixels of the mask that lie in it are: masks may be larger or smaller than their images,
+    and images are reduced. `sizes` are those of the images as they are stored.
     """
     if not any(paths):
         return None
 
-    def fill(mask: np.ndarray, path: Path, factor: int) -> None:
+    def fill(mask: np.ndarray, path: Path, factor: int, size: tuple[int, int]) -> None:
         grey = decode(path)[..., :3].max(-1)
-        h, w = mask.shape
-        blocks = (2.0 * grey > grey.max())[: h * factor, : w * factor].reshape(h, factor, w, factor)
-        np.logical_not(blocks.all((1, 3)), out=mask)
+        dark = 2.0 * grey <= grey.max()
+        # Counts of dark pixels left of and above each corner give the count in any rectangle from four of them.
+        counts = np.pad(dark.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
+        top, bottom = _spans(mask.shape[0], factor * dark.shape[0] / size[1], dark.shape[0])
+        left, right = _spans(mask.shape[1], factor * dark.shape[1] / size[0], dark.shape[1])
+        down = counts[bottom] - counts[top]
+        np.copyto(mask, down[:, right] > down[:, left])
 
     shapes = [(h // n, w // n) for (w, h), n in zip(sizes, factors, strict=True)]
-    hidden = _read_all(fill, shapes, np.bool_, root, paths, factors)
+    hidden = _read_all(fill, shapes, np.bool_, root, paths, factors, sizes)
     for mask in hidden:
         np.logical_not(mask, out=mask)
     return hidden
+
+
+def _spans(count: int, step: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the end of the pixels, of `limit`, that each of `count` intervals of length `step` meets."""
+    edges = np.arange(count + 1) * step
+    first = np.floor(edges[:-1] + 1e-6).astype(int)
+    end = np.ceil(edges[1:] - 1e-6).astype(int)
+    return np.clip(first, 0, limit - 1), np.clip(np.maximum(end, first + 1), 1, limit)
 
 
 def _nearest(places: Float[np.ndarray, " n"], count: int) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:

@@ -50,11 +50,11 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         for i, (image, row) in enumerate(zip(images, rows, strict=True))
     ]
     frames, notes = check_views(views, root, FILE)
-    frames = with_masks(frames, root / folder.name.replace("images", "masks"), root)
+    frames, more = with_masks(frames, root, folder.name)
     bounded = is_bounded(frames) or (frames[0].mask is not None and _fits(frames, rows[:, 15:]))
     transform = normalise(frames, bounded, level=True, distances=rows[:, 15:].reshape(-1))
     chosen = choose(frames, split, validation, every, FILE)
-    return to_scene(chosen, transform, root, max_side, not bounded, notes)
+    return to_scene(chosen, transform, root, max_side, not bounded, [*notes, *more])
 
 
 def _rows(root: Path) -> Float[np.ndarray, "n 17"]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Real
 from scipy import ndimage
 
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes, to_unit
-from nerf.scenes.folders import View, check_views, choose, from_opencv, pinhole
+from nerf.scenes.folders import View, check_views, choose, from_opencv, note_unposed, photos, pinhole
 from nerf.scenes.frames import is_bounded, reduction, to_scene
 from nerf.scenes.images import opaque
 from nerf.scenes.normalise import normalise
@@ -44,6 +44,7 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     frames, notes = check_views(_views(path), root, path.name)
     transform = normalise(frames, bounded=True, level=True)
     chosen = choose(frames, split, validation, every, path.name)
+    notes += note_unposed(frames, photos(root), "the folder", path.name)
     scene = to_scene(chosen, transform, root, max_side, unbounded=False, notes=notes)
     if is_bounded(frames):
         return scene

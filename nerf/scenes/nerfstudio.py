@@ -1,29 +1,41 @@
 """The nerfstudio / instant-ngp format: one `transforms.json`.
 
 What the file says holds for all frames, or for the one that says it: lens (`camera_model`, or `is_fisheye`), its size
-(`w h fl_x fl_y cx cy`, or `camera_angle_x`) and distortion (`k1` ... `k6 p1 p2`), so that cameras may be mixed. A frame
-may have a `mask_path` (black is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy, times the
-file's `depth_unit_scale_factor`, by default 0.001, along the optical axis for perspective lenses, else along the ray).
+(`w h`), focal length (`fl_x fl_y`, or `camera_angle_x camera_angle_y`), centre (`cx cy`) and distortion (`k1` ... `k6
+p1 p2`), each replaced as a whole, so that cameras may be mixed.
+
+A frame may have a `mask_path` (black is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy,
+times the file's `depth_unit_scale_factor`, by default 0.001, along the optical axis for perspective lenses, otherwise
+along the ray) or instant-ngp's `depth_path` with `integer_depth_scale`. ScanNet++'s `test_frames` are its test views,
+and frames that are marked `is_bad` are left out.
+
 `ply_file_path` names sparse points. `applied_transform` is in the poses and in the points already, so that the file's
 world, in which everything leaves this program, is the one after it.
 """
 
 import dataclasses
 import posixpath
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.scenes.base import Problem, Scene, SceneError, hold_out
-from nerf.scenes.frames import Frame, is_bounded, locate, to_scene
+from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
+from nerf.scenes.checks import note_trained
+from nerf.scenes.folders import note_unposed, photos
+from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.lookup import POINTS, Finder, plain
 from nerf.scenes.normalise import normalise
 from nerf.scenes.ply import read_points
+from nerf.scenes.tally import Tally
 from nerf.scenes.transforms import check_frames, read_transforms
 
 FILE, KEY = "transforms.json", "ply_file_path"
+SPLITS = ("train", "val", "test")
+MASK_PREFIX = "dynamic_mask_"  # of instant-ngp, which reads such files unasked
 
 
 def recognise(root: Path) -> bool:
-    """Whether a folder is of this format."""
+    """Return whether a folder is of this format."""
     return (root / FILE).is_file()
 
 
@@ -35,7 +47,7 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """One split: by the file's `{train,val,test}_filenames` where it has them, else every 8th view is "test".
+    """Load one split: by the file's `{train,val,test}_filenames` where it has them, otherwise every 8th view is "test".
 
     Args:
       root: the scene folder.
@@ -44,53 +56,157 @@ def load(
       validation: leave the views of "val" (every `every`-th view if the file names none) out of "train".
       every: which views are held out where the file names no split.
       max_missing: the fraction of listed images that may be missing.
+
+    Raises:
+      NoViews: for "test", where the file names training views and no others.
+      SceneError: for everything that is wrong with the scene.
     """
     data = read_transforms(root / FILE)
-    frames, notes = check_frames(data, root, FILE, max_missing, suffixes=("", ".png", ".jpg"))
+    lists = _Lists(data)
+    frames, notes = check_frames(data, root, FILE, max_missing, lists.more)
     frames = sorted(frames, key=lambda frame: frame.name)
+    notes = [*notes, *_unnamed(frames, lists.known, root)]
     bounded = is_bounded(frames)
-    splits = _splits(frames, data, every)
+    splits, more = _splits(frames, lists, every)
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
-        raise SceneError([Problem(FILE, f"{split}_filenames", f"no view in split '{split}'", "add images to it")])
+        raise no_views(split, len(frames), FILE, f"{split}_filenames" if lists.given else "")
     transform = normalise(frames, bounded, level=True)
-    scene = to_scene(splits[split], transform, root, max_side, not bounded, notes)
+    scene = to_scene(splits[split], transform, root, max_side, not bounded, [*notes, *more])
     return _with_points(scene, data, root)
 
 
 def _with_points(scene: Scene, data: dict[str, Any], root: Path) -> Scene:
-    """The scene with the sparse points that the file names, if it does."""
+    """Return the scene with the sparse points that the file names, if it does."""
     if not data.get(KEY):
         return scene
     problems: list[Problem] = []
-    name, path = locate(data[KEY], root, ("",), lambda *what: problems.append(Problem(FILE, *what)), KEY)
+    tally = Tally()
+    finder = Finder(root, tally)
+    name, path = finder.locate(data[KEY], lambda *what: problems.append(Problem(FILE, *what)), KEY, POINTS)
     if path is None:
         raise SceneError(problems)
+    notes = [*scene.notes, *tally.notes(FILE)]
     if not path.is_file():
-        return dataclasses.replace(scene, notes=[*scene.notes, f"{FILE}: {KEY}: {name} does not exist, left out"])
+        return dataclasses.replace(scene, notes=[*notes, f"{FILE}: {KEY}: {one_line(name)} does not exist, left out"])
     points, colours = read_points(path, name)
-    return dataclasses.replace(scene, points=scene.transform.points(points), point_colours=colours)
+    return dataclasses.replace(scene, notes=notes, points=scene.transform.points(points), point_colours=colours)
 
 
-def _splits(frames: list[Frame], data: dict[str, Any], every: int) -> dict[str, list[Frame]]:
-    keys = {split: f"{split}_filenames" for split in ("train", "val", "test")}
-    if keys["train"] in data:
-        named = {split: _named(data, key) for split, key in keys.items()}
-        splits = {split: [f for f in frames if f.name in names] for split, names in named.items()}
-        splits["test"] = splits["test"] or splits["val"]
-        splits["val"] = splits["val"] or hold_out(splits["train"], every)["test"]
-        return splits
-    return hold_out(frames, every)
+def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[str]:
+    """Return notes on photos beside those of the frames, and on masks, that the file does not name."""
+    notes = []
+    used = {frame.mask for frame in frames} | {frame.depth for frame in frames}
+    names = {plain(name).rpartition("/")[2] for name in known}  # of frames that are left out for being bad, too
+    endings = {frame.path.suffix.lower() for frame in frames}
+    for folder in dict.fromkeys(frame.path.parent for frame in frames):
+        found = [path for path in photos(folder) if path.suffix.lower() in endings and path not in used]
+        poses = {frame.path for frame in frames}
+        found = [path for path in found if path in poses or plain(path.name) not in names]
+        beside = [path for path in found if not path.stem.startswith(MASK_PREFIX)]
+        where = folder.relative_to(root).as_posix()
+        notes += note_unposed(frames, beside, "the folder" if where == "." else where, FILE)
+        if len(found) > len(beside):
+            notes.append(
+                f"{FILE}: {MASK_PREFIX}* files are not read: give them as mask_path, black where nothing counts"
+            )
+    if not any(frame.mask for frame in frames):
+        for name in ("masks", "mask"):
+            if photos(root / name):
+                notes.append(f"{FILE}: no frame has a mask_path: the masks in {name} are not read")
+    return notes
 
 
-def _named(data: dict[str, Any], key: str) -> set[str]:
-    """The images that a list of the file names; each must be one of its frames (perhaps missing on disk)."""
-    names = data.get(key) or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SceneError([Problem(FILE, key, "not a list of image names", "write the file_path of its frames")])
-    known = {posixpath.normpath(entry["file_path"]) for entry in data["frames"]}
-    wanted = {posixpath.normpath(name) for name in names}
-    if strange := sorted(wanted - known):
-        raise SceneError([Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it") for name in strange])
-    return wanted
+class _Lists:
+    """What a file says of its splits, in `{train,val,test}_filenames` or ScanNet++'s `{train,val,test}_frames`.
+
+    Attributes:
+      given: the splits of which the file says something.
+      names: by split, what a list calls its images.
+      more: by key, frames that are not among `frames`; they are of the split that their key names.
+    """
+
+    def __init__(self, data: Mapping[str, Any]):
+        self.given: set[str] = set()
+        self.names: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+        self.more: dict[str, list[Any]] = {}
+        self.known = _names(data["frames"])
+        known = {posixpath.normpath(name) for name in self.known}
+        for split in SPLITS:
+            for key in (f"{split}_filenames", f"{split}_frames"):
+                for entry in self._entries(data, key, split):
+                    name = entry.get("file_path") if isinstance(entry, dict) else entry
+                    if isinstance(entry, dict) and not (isinstance(name, str) and posixpath.normpath(name) in known):
+                        self.more.setdefault(key, []).append(entry)
+                    if isinstance(name, str):
+                        self.names[split].append((key, name))
+        self.known += [name for entries in self.more.values() for name in _names(entries)]
+
+    def _entries(self, data: Mapping[str, Any], key: str, split: str) -> list[Any]:
+        """Return one list of the file, and note that the file says something of its split."""
+        if key not in data:
+            return []
+        entries = [] if data[key] is None else data[key]
+        kinds = (str, dict) if key.endswith("frames") else (str,)
+        if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
+            raise SceneError([Problem(FILE, key, "not a list of image names", "write the file_path of its frames")])
+        self.given.add(split)
+        return entries
+
+    def listed(self) -> dict[str, set[str]]:
+        """Return by split the file_path of its frames; raises a SceneError for every name that is none."""
+        problems: list[Problem] = []
+        exact: dict[str, list[str]] = {}
+        loose: dict[str, list[str]] = {}
+        for name in dict.fromkeys(self.known):
+            exact.setdefault(posixpath.normpath(name), []).append(name)
+            loose.setdefault(plain(name), []).append(name)
+        found: dict[str, set[str]] = {split: set() for split in SPLITS}
+        for split, names in self.names.items():
+            for key, name in names:
+                meant = exact.get(posixpath.normpath(name)) or loose.get(plain(name)) or _ends_alike(name, loose)
+                if not meant:
+                    problems.append(Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it"))
+                elif len({posixpath.normpath(other) for other in meant}) > 1:
+                    shown = ", ".join(meant[:3])
+                    problems.append(Problem(FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write one"))
+                else:
+                    found[split].update(meant)
+        if problems:
+            raise SceneError(list(dict.fromkeys(problems)))
+        return found
+
+
+def _names(entries: Sequence[Any]) -> list[str]:
+    named = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
+    return [name for name in named if isinstance(name, str)]
+
+
+def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
+    """Return the frames of which one name is the end of the other's path, as with an absolute path."""
+    wanted = f"/{plain(name)}"
+    if wanted == "/":
+        return []
+    alike = [names for other, names in known.items() if f"/{other}".endswith(wanted) or wanted.endswith(f"/{other}")]
+    return [name for names in alike for name in names]
+
+
+def _splits(frames: list[Frame], lists: _Lists, every: int) -> tuple[dict[str, list[Frame]], list[str]]:
+    """Return the frames of each split, and what is to be noted of them."""
+    listed = lists.listed()
+    if not lists.given:
+        return hold_out(frames, every), []
+    splits = {split: [frame for frame in frames if frame.listed in listed[split]] for split in SPLITS}
+    if "train" not in lists.given:
+        others = {frame.name for split in ("val", "test") for frame in splits[split]}
+        splits["train"] = [frame for frame in frames if frame.name not in others]
+    notes = []
+    if not splits["test"] and splits["val"]:
+        splits["test"] = splits["val"]
+        notes.append(f"{FILE}: names no test views: those of the split 'val' are scored as 'test'")
+    splits["val"] = splits["val"] or hold_out(splits["train"], every)["test"]
+    named = {frame.name for split in splits.values() for frame in split}
+    if left := [frame.name for frame in frames if frame.name not in named]:
+        notes.append(f"{FILE}: {len(left)} frames are in no split, left out: {one_line(', '.join(left[:5]))}")
+    return splits, [*notes, *note_trained(splits["test"], splits["train"], FILE)]

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from nerf.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers, decode_numbers
-from nerf.scenes.folders import View, check_views, choose, pinhole
+from nerf.scenes.folders import View, check_views, choose, note_unposed, photos, pinhole
 from nerf.scenes.frames import Frame, to_scene
 from nerf.scenes.normalise import normalise
 from nerf.scenes.transforms import MILLIMETRE
@@ -53,6 +53,8 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     ]
     if problems := [problem for frame in frames for problem in _check_depth(frame, root)]:
         raise SceneError(problems)
+    colours = [path for path in photos(root) if path.stem.endswith(".color")]
+    more += note_unposed(frames, colours, "the folder", INTRINSICS)
     transform = normalise(frames, bounded=False, level=True, distances=_distances(frames, root))
     chosen = choose(frames, split, validation, every, INTRINSICS)
     return to_scene(chosen, transform, root, max_side, unbounded=True, notes=[*notes, *more])

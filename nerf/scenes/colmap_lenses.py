@@ -1,0 +1,105 @@
+"""Read and write the lenses of COLMAP's models (its `models.h`, version 4.2).
+
+Most are lenses of `nerf.lenses` exactly. Division lenses, FOV and EUCM are curves from an angle to a radius by other
+formulas, and are fitted (see `nerf.scenes.fits`): the largest error is below a twentieth of a pixel, or they are
+refused.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.cameras import Cameras, intrinsics
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
+from nerf.scenes.base import Problem, SceneError
+from nerf.scenes.colmap_model import PARAMETERS, Lens
+from nerf.scenes.fits import SAMPLES, corner_distance, fit_lens
+from nerf.scenes.lens_keys import DISTORTION
+
+REFUSED = ("RAD_TAN_THIN_PRISM_FISHEYE",)
+FITTED = ("SIMPLE_DIVISION", "DIVISION", "FOV", "EUCM")
+UNDISTORT = "undistort the images to PINHOLE"
+
+
+def camera_of(lens: Lens) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
+    """Return K, size, lens and distortion as `Cameras` has them.
+
+    Raises ValueError, with the reason, for a lens that cannot be represented.
+    """
+    given = dict(zip(PARAMETERS[lens.kind][1].split(), lens.parameters.tolist(), strict=True))
+    size = float(lens.size[0]), float(lens.size[1])
+    if lens.kind in REFUSED:
+        raise ValueError(f"camera model {lens.kind} is not supported")
+    if not (np.abs(lens.parameters) < 1e12).all():
+        raise ValueError("numbers that are not finite")
+    if lens.kind == "EQUIRECTANGULAR":
+        if size[0] != 2 * size[1]:
+            raise ValueError(f"a panorama of {size[0]:g}x{size[1]:g} is not the whole sphere, twice as wide as high")
+        K = intrinsics(size[0] / (2 * math.pi), size[1] / math.pi, size[0] / 2, size[1] / 2)
+        return K, size, EQUIRECTANGULAR, np.zeros(8)
+    K = intrinsics(given.get("f", given.get("fx")), given.get("f", given.get("fy")), given["cx"], given["cy"])
+    if lens.kind in FITTED:
+        return _fitted(lens.kind, given, K, size)
+    model = FISHEYE if "FISHEYE" in lens.kind else PERSPECTIVE
+    return K, size, model, np.array([given.get(name, 0.0) for name in DISTORTION[model]])
+
+
+def _fitted(
+    kind: str, given: dict[str, float], K: Float[np.ndarray, "3 3"], size: tuple[float, float]
+) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
+    """Return the lens of ours that is one of `FITTED` up to the farthest corner."""
+    refused = ValueError(f"camera model {kind} is bent too strongly to be represented within {size[0]:g}x{size[1]:g}")
+    focal = float(np.abs(np.diag(K)[:2]).max())
+    if not (min(size) >= 1 and np.diag(K)[:2].min() > 1e-3 and np.abs(K).max() < 1e9):
+        raise refused
+    farthest = corner_distance(K, size)
+    with np.errstate(all="ignore"):
+        theta, slope = _angles(kind, given, np.linspace(0.0, farthest, SAMPLES + 1)[1:])
+        fit = fit_lens(theta, np.linspace(0.0, farthest, SAMPLES + 1)[1:], focal, slope)
+    if fit is None:
+        raise refused
+    K = K * np.array([[fit.zoom, 1.0, 1.0], [1.0, fit.zoom, 1.0], [1.0, 1.0, 1.0]])
+    return K, size, fit.model, fit.distortion
+
+
+def _angles(kind: str, given: dict[str, float], r: Float[np.ndarray, " n"]) -> tuple[np.ndarray, float]:
+    """Return the angle to the axis of what is seen at distances from the principal point, and dr / dtheta on the axis.
+
+    Division: tan(theta) = r / (1 + k r^2) (Fitzgibbon 2001). FOV: tan(theta) = tan(omega r) / (2 tan(omega / 2))
+    (Devernay & Faugeras 2001). EUCM: r = sin / (alpha sqrt(beta sin^2 + cos^2) + (1 - alpha) cos) of theta, whose
+    inverse is m_z / (r m) with m_z = (1 - beta alpha^2 r^2) / (alpha sqrt(1 - (2 alpha - 1) beta r^2) + 1 - alpha)
+    (Khomutenko et al. 2016).
+    """
+    if "DIVISION" in kind:
+        return np.arctan2(r, 1.0 + given["k"] * r * r), 1.0
+    if kind == "FOV":
+        omega = given["omega"]
+        if abs(omega) < 1e-6:
+            return np.arctan(r), 1.0
+        bent = np.where(np.abs(omega * r) < 0.5 * np.pi, np.tan(omega * r), np.nan)
+        half = 2.0 * np.tan(0.5 * omega)
+        return np.arctan(bent / half), float(half / omega)
+    alpha, beta = given["alpha"], given["beta"]
+    root = alpha * np.sqrt(1.0 - (2.0 * alpha - 1.0) * beta * r * r) + 1.0 - alpha
+    return np.arctan2(r, (1.0 - beta * alpha * alpha * r * r) / root), 1.0
+
+
+def lens_of(camera: Cameras, name: str) -> Lens:
+    """Return COLMAP's lens for one camera, without leading axes.
+
+    Raises SceneError for an orthographic one, which COLMAP does not have; `name` is that of its image.
+    """
+    size = int(camera.size[0]), int(camera.size[1])
+    model = int(camera.model)
+    if model == EQUIRECTANGULAR:
+        return Lens("EQUIRECTANGULAR", size, np.array(size, np.float64))
+    kind = {PERSPECTIVE: "FULL_OPENCV", FISHEYE: "THIN_PRISM_FISHEYE"}.get(model)
+    if kind is None:
+        raise SceneError([Problem(name, "", "COLMAP has no orthographic lens", "use exported/transforms.json")])
+    K, distortion = np.asarray(camera.K, float), np.asarray(camera.distortion, float)
+    known = dict(zip(DISTORTION[model], distortion, strict=True))
+    known |= {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
+    if not distortion.any() and kind == "FULL_OPENCV":
+        kind = "PINHOLE"
+    return Lens(kind, size, np.array([known[word] for word in PARAMETERS[kind][1].split()]))
