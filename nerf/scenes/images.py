@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
-from PIL import Image
 
 from nerf.cameras import Cameras, axis_cosines
 from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
+from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import (
-    FORMATS,
     Header,
     check_header,
     convert,
     decode,
     decode_numbers,
+    decode_stored,
     is_deep,
     is_transparent,
+    open_image,
     read_header,
 )
 from nerf.scenes.storage import allocate
@@ -34,9 +35,9 @@ def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem 
 def has_transparent_pixel(path: Path) -> bool:
     """Whether any pixel is not opaque: some programs write an alpha channel that says nothing."""
     if is_deep(path):
-        pixels = decode(path)
+        pixels = decode_stored(path)
         return bool(pixels.shape[2] == 4 and pixels[..., 3].min() < opaque(pixels.dtype))
-    with Image.open(path, formats=FORMATS) as image:
+    with open_image(path) as image:
         return is_transparent(image) and image.convert("RGBA").getextrema()[3][0] < 255
 
 
@@ -118,6 +119,8 @@ def _read_all(
             return None
         try:
             fill(array, path, *other)
+        except ImageError as error:
+            return Problem(path.relative_to(root).as_posix(), "", str(error), error.fix)
         except Exception as error:  # decoders raise anything on damaged data
             reason = f"cannot be decoded ({error})"
             return Problem(path.relative_to(root).as_posix(), "", reason, "export it again")
@@ -141,7 +144,7 @@ def read_masks(
         return None
 
     def fill(mask: np.ndarray, path: Path, factor: int) -> None:
-        grey = decode(path)[..., :3].max(-1)
+        grey = decode_stored(path)[..., :3].max(-1)
         h, w = mask.shape
         blocks = (2.0 * grey > grey.max())[: h * factor, : w * factor].reshape(h, factor, w, factor)
         np.logical_not(blocks.all((1, 3)), out=mask)
