@@ -1,9 +1,9 @@
 """Frames to a video, and frames on disk that know what they are a picture of.
 
 Contract. A file appears under its name whole or not at all: everything is written to a temporary name in the
-same folder, flushed to the disk and renamed. Video is H.264 in mp4, 8-bit yuv420p, BT.709 limited range and
-marked so, with its index in front (it plays while it loads). Frames of odd size get one more row or column, a
-copy of the last; nothing is ever resized.
+same folder, flushed to the disk and renamed. Video is H.264 in mp4, 8-bit yuv420p, BT.709's matrix and
+primaries with sRGB's curve, limited range and marked so, with its index in front (it plays while it loads).
+Frames of odd size get one more row or column, a copy of the last; nothing is ever resized.
 """
 
 import contextlib
@@ -118,7 +118,7 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
     Raises: VideoError, with what to do.
     """
     path = Path(path)
-    if path.suffix != ".mp4":
+    if path.suffix.lower() != ".mp4":
         raise VideoError(f"{path}: not an .mp4: give the video a name that ends in .mp4")
     if not path.parent.is_dir():
         raise VideoError(f"{path}: no such folder: create {path.parent}")
@@ -232,7 +232,10 @@ def _output(wide: int, high: int, crf: int) -> list[str]:
     # Without the flags every colour comes out 0.1 of a level off on average.
     filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
     filters.append("format=yuv420p")
-    filters.append("setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709")
+    # The numbers are sRGB's, so that is the curve they are marked with, in the stream and in the file's `colr`
+    # box. Marked as BT.709 they would be shown lighter by QuickTime and Safari, which take a camera's curve of
+    # exponent 1.96 for it; players without colour management show them as they are, whatever the mark.
+    filters.append("setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1")
     video = ["-vf", ",".join(filters), "-c:v", "libx264", "-crf", str(crf)]
     return [*video, "-movflags", "+faststart", "-f", "mp4"]
 

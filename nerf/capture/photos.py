@@ -16,7 +16,8 @@ from PIL import Image
 from nerf.capture.mapping import CHILD, CaptureError, Estimate, Options, estimate, require_pycolmap
 from nerf.capture.video import extract_frames
 from nerf.files import write_bytes, write_json
-from nerf.scenes.images import FORMATS, check_image
+from nerf.scenes.decode import FORMATS
+from nerf.scenes.images import check_image
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 UNREADABLE = (".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".tif", ".tiff", ".avif")

@@ -1,24 +1,35 @@
-"""One image file to numbers: the header is looked at before anything is decoded, and pixels are as they are stored.
+"""Decode one image file to sRGB pixels; its header is checked before anything is decoded.
 
-Never rotated: poses are for pixels as stored, whatever EXIF says. Never cut to 8 bits: PNG of 16 bits and OpenEXR are
-read by OpenImageIO, everything else by Pillow, which would cut the former silently.
+Never rotated: poses are for pixels as stored, whatever EXIF says. HEIC is the exception: its orientation is part of
+the picture (`irot`, `imir`), which every reader applies, and its header gives the size after that. Never cut to
+8 bits: PNG of 16 bits and OpenEXR are read by OpenImageIO, everything else by Pillow, which would cut the former
+silently.
 """
 
 import contextlib
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Real
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float, Real, UInt8
+from PIL import Image, UnidentifiedImageError, features
 
 from nerf.scenes.base import Problem, to_unit
+from nerf.scenes.colour import ImageError, linear_to_srgb, matrix_to_srgb, to_srgb
+from nerf.scenes.embedded import colours_of, png_colours
+from nerf.scenes.icc import convert_with_profile, from_icc
 
 MAX_PIXELS = 80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
 # Others are not tried: Pillow would run Ghostscript for an EPS file, and cuts a 16-bit TIFF to 8 bits.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+AVIF_SUFFIXES = (".avif",)
+# Of an ISO media file's `ftyp` box, which says what is in it. AVIF names HEIF's container beside its own.
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
 DEPTHS = ("Z", "V", "Y", "DEPTH", "R")  # channels of an EXR file that may hold depth, the likeliest first
 
 
@@ -41,6 +52,32 @@ def is_deep(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(25)
     return is_exr(path) or (start.startswith(b"\x89PNG") and start[24:] == b"\x10")
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open an image of 8 bits a channel; Pillow decodes it when its pixels are used.
+
+    Raises: ImageError, where a package is missing; whatever Pillow raises for a file that is no image.
+    """
+    with path.open("rb") as file:
+        start = file.read(64)
+    brands = set()
+    if start[4:8] == b"ftyp":
+        length = struct.unpack(">I", start[:4])[0]
+        brands = {start[i : i + 4] for i in range(8, min(length, len(start)), 4)}
+    if brands & AVIF_BRANDS:
+        if not features.check("avif"):
+            raise ImageError("this version of Pillow does not read AVIF", "pip install --upgrade pillow")
+        return Image.open(path, formats=("AVIF",))
+    if brands & HEIF_BRANDS:
+        try:
+            import pillow_heif
+        except ImportError as error:
+            reason = "HEIC is read by a package that is not installed"
+            raise ImageError(reason, "pip install pillow-heif, or export it as JPEG") from error
+        pillow_heif.register_heif_opener()
+        return Image.open(path, formats=("HEIF",))
+    return Image.open(path, formats=FORMATS)
 
 
 def is_transparent(image: Image.Image) -> bool:
@@ -80,7 +117,7 @@ def read_header(path: Path) -> Header:
     if not is_deep(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS refuses those
-            with Image.open(path, formats=FORMATS) as image:
+            with open_image(path) as image:
                 if image.mode.startswith(("I", "F")):
                     raise ValueError(f"pixels of type {image.mode}")
                 return Header(image.size, is_transparent(image), np.uint8)
@@ -101,6 +138,8 @@ def check_header(path: Path, shown: str) -> tuple[Header, Problem | None]:
         return nothing, Problem(shown, "", "no such image", "add it or remove its entry")
     except Image.DecompressionBombError:
         return nothing, Problem(shown, "", "implausibly many pixels", "scale it down")
+    except ImageError as error:
+        return nothing, Problem(shown, "", str(error), error.fix)
     except Exception as error:  # the readers raise anything on damaged data
         return nothing, Problem(shown, "", _why(path, error), "export it again as PNG or JPEG")
     if header.size[0] * header.size[1] > MAX_PIXELS:
@@ -119,28 +158,63 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def decode(path: Path) -> Real[np.ndarray, "h w c"]:
-    """(h, w, 3) sRGB or, with transparency, (h, w, 4) with straight alpha: uint8, uint16, or float32 in [0, 1].
+    """Decode a photo to sRGB: (h, w, 3) or, with transparency, (h, w, 4) with straight alpha.
 
-    OpenEXR is linear and premultiplied by its convention: it is made sRGB, and cut to [0, 1].
+    The type is uint8, uint16, or float32 in [0, 1]. OpenEXR is linear and premultiplied by its convention: it is made
+    sRGB, and cut to [0, 1].
+
+    Raises: ImageError, where its colours cannot be converted; whatever the readers raise on damaged data.
     """
+    if is_exr(path):
+        return _linear_to_srgb(decode_stored(path), _exr_matrix(path))
+    if is_deep(path):
+        pixels = decode_stored(path)
+        space = png_colours(path)
+        if isinstance(space, bytes):
+            space = from_icc(space)
+        return pixels if space is None else to_srgb(pixels, space)
+    with open_image(path) as image:
+        space = colours_of(image, path)
+        if not isinstance(space, bytes):
+            pixels = _straight(image)
+            return pixels if space is None else to_srgb(pixels, space)
+        converted = convert_with_profile(image, space)
+        if is_transparent(image):
+            converted = np.dstack([converted, np.asarray(image.convert("RGBA").getchannel("A"))])
+        return converted
+
+
+def decode_stored(path: Path) -> Real[np.ndarray, "h w c"]:
+    """Decode an image without any conversion of its colours, as for a mask, whose numbers are none."""
     if not is_deep(path):
-        with Image.open(path, formats=FORMATS) as image:
-            return np.asarray(image.convert("RGBA" if is_transparent(image) else "RGB"))
+        with open_image(path) as image:
+            return _straight(image)
     pixels, names = _numbers(path)
     colours = ("R", "G", "B") if "R" in names and "G" in names and "B" in names else ("Y",) * 3
     if not set(colours) <= set(names):
         raise ValueError(f"channels {', '.join(names)}: no R, G and B, and no Y")
-    rgba = pixels[..., [names.index(name) for name in (*colours, *(["A"] if "A" in names else []))]]
-    return _to_srgb(rgba) if is_exr(path) else rgba
+    return pixels[..., [names.index(name) for name in (*colours, *(["A"] if "A" in names else []))]]
 
 
-def _to_srgb(linear: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
-    """Linear light, premultiplied by alpha if there is any, to straight sRGB in [0, 1] (IEC 61966-2-1)."""
-    linear = np.clip(np.nan_to_num(linear), 0.0, 1.0)
-    alpha = linear[..., 3:]
-    colour = np.minimum(linear[..., :3] / np.maximum(alpha, 1e-6), 1.0) if alpha.size else linear
-    curved = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
-    return np.concatenate([curved, alpha], -1).astype(np.float32)
+def _straight(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    return np.asarray(image.convert("RGBA" if is_transparent(image) else "RGB"))
+
+
+def _exr_matrix(path: Path) -> Float[np.ndarray, "3 3"]:
+    """Return the matrix from an EXR file's primaries, BT.709's unless it names others, to sRGB's."""
+    with _deep(path) as image:
+        named = image.spec().getattribute("chromaticities")
+    return matrix_to_srgb(named) if named is not None and len(named) == 8 else np.eye(3)
+
+
+def _linear_to_srgb(linear: Float[np.ndarray, "h w c"], matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "h w c"]:
+    """Encode linear light, premultiplied by alpha if there is any, as straight sRGB in [0, 1]."""
+    linear = np.nan_to_num(linear)
+    alpha = np.clip(linear[..., 3:], 0.0, 1.0)
+    colour = np.clip(linear[..., :3] @ matrix.T.astype(np.float32), 0.0, 1.0)
+    if alpha.size:
+        colour = np.minimum(colour / np.maximum(alpha, 1e-6), 1.0)
+    return np.concatenate([linear_to_srgb(colour), alpha], -1).astype(np.float32)
 
 
 def decode_numbers(path: Path) -> Float[np.ndarray, "h w"]:

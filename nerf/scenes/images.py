@@ -6,20 +6,22 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from nerf.cameras import Cameras, axis_cosines
 from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
+from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import (
-    FORMATS,
     Header,
     check_header,
     convert,
     decode,
     decode_numbers,
+    decode_stored,
     is_deep,
     is_transparent,
+    open_image,
     read_header,
 )
 from nerf.scenes.storage import allocate
@@ -34,9 +36,9 @@ def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem 
 def has_transparent_pixel(path: Path) -> bool:
     """Whether any pixel is not opaque: some programs write an alpha channel that says nothing."""
     if is_deep(path):
-        pixels = decode(path)
+        pixels = decode_stored(path)
         return bool(pixels.shape[2] == 4 and pixels[..., 3].min() < opaque(pixels.dtype))
-    with Image.open(path, formats=FORMATS) as image:
+    with open_image(path) as image:
         return is_transparent(image) and image.convert("RGBA").getextrema()[3][0] < 255
 
 
@@ -46,7 +48,7 @@ def orientation(path: Path) -> int:
     Pixels are never turned, since poses are of the pixels as they are stored. With 5 to 8 the sides are exchanged.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as image:
             number = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # the readers raise anything on damaged data; what is wrong is said elsewhere
         return 1
@@ -131,6 +133,8 @@ def _read_all(
             return None
         try:
             fill(array, path, *other)
+        except ImageError as error:
+            return Problem(path.relative_to(root).as_posix(), "", str(error), error.fix)
         except Exception as error:  # decoders raise anything on damaged data
             reason = f"cannot be decoded ({error})"
             return Problem(path.relative_to(root).as_posix(), "", reason, "export it again")
@@ -155,7 +159,7 @@ def read_masks(
         return None
 
     def fill(mask: np.ndarray, path: Path, factor: int, size: tuple[int, int]) -> None:
-        grey = decode(path)[..., :3].max(-1)
+        grey = decode_stored(path)[..., :3].max(-1)
         dark = 2.0 * grey <= grey.max()
         # Counts of dark pixels left of and above each corner give the count in any rectangle from four of them.
         counts = np.pad(dark.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
