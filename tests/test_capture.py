@@ -291,8 +291,8 @@ def test_what_cannot_be_a_capture_is_said_before_anything_is_copied(shots, tmp_p
     (shots / "IMG 4.png").write_bytes(b"cut off")
     with pytest.raises(CaptureError, match="IMG 4.png: not a readable image"):
         gather(shots, tmp_path / "images", 10)
-    (shots / "IMG 5.png").write_bytes(b"\0\0\0\x18ftypheic and so on")
-    with pytest.raises(CaptureError, match="(?s)IMG 4.png: .*\nIMG 5.png: HEIC in spite of its name: .*IMG 5.heic"):
+    (shots / "IMG 5.png").write_bytes(b"")
+    with pytest.raises(CaptureError, match="(?s)IMG 4.png: .*\nIMG 5.png: empty file"):
         gather(shots, tmp_path / "images", 10)
     assert not (tmp_path / "images").exists()
 

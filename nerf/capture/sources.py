@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nerf.capture.mapping import CaptureError
-from nerf.capture.upright import HEIF_SUFFIXES, can_read_heif, is_panorama, is_turned, open_photo
+from nerf.capture.upright import HEIF_SUFFIXES, can_read_heif, is_heif, is_panorama, is_turned, open_photo
 from nerf.scenes.base import Problem
 from nerf.scenes.decode import is_deep
 from nerf.scenes.images import check_image
@@ -134,25 +134,18 @@ def _note(root: Path, files: Sequence[Path], what: str) -> list[str]:
 
 def _check(file: Path, shown: str) -> Problem | None:
     """What is wrong with a photo, if anything is."""
-    if file.suffix.lower() in HEIF_SUFFIXES:
-        try:
-            with open_photo(file):
-                return None
-        except Exception as error:  # the reader raises anything on damaged data
-            return Problem(shown, "", f"not a readable image ({error})", "remove it, or export it as JPEG")
-    problem = check_image(file, shown)[2]
-    if problem is None and is_deep(file) and _look(file)[1]:
-        return Problem(shown, "", "more than 8 bits a channel, and lying on its side", "export it as 8-bit PNG or JPEG")
-    if problem is not None and _is_heif(file):
-        return Problem(shown, "", f"HEIC in spite of its name: rename it to {file.stem}.heic", "or export it as JPEG")
-    return problem
-
-
-def _is_heif(file: Path) -> bool:
-    """Whether a file says that it is HEIC, whatever its name."""
-    with file.open("rb") as opened:
-        start = opened.read(12)
-    return start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+    if not is_heif(file):
+        problem = check_image(file, shown)[2]
+        if problem is None and is_deep(file) and _look(file)[1]:
+            return Problem(shown, "", "16 bits a channel, and stored on its side", "export it as 8-bit PNG or JPEG")
+        return problem
+    if not can_read_heif():
+        return Problem(shown, "", "HEIC in spite of its name", "pip install pillow-heif, or export it as JPEG")
+    try:
+        with open_photo(file):
+            return None
+    except Exception as error:  # the reader raises anything on damaged data
+        return Problem(shown, "", f"not a readable image ({error})", "remove it, or export it as JPEG")
 
 
 def _look(file: Path) -> tuple[bool, bool]:

@@ -15,6 +15,7 @@ from nerf.files import replacing
 from nerf.scenes.decode import FORMATS
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 JPEG_QUALITY = 97  # with full chroma resolution: encoding again costs less than half a level on average
 PANORAMA_ASPECT = 2.5  # wider pictures were stitched, no single lens takes them
 SAME_TIME = 2.0  # seconds by which file systems round the times of files
@@ -31,9 +32,16 @@ def can_read_heif() -> bool:
     return True
 
 
+def is_heif(path: Path) -> bool:
+    """Return whether a file says that it is HEIC, whatever its name."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
+
+
 def open_photo(path: Path) -> Image.Image:
     """Open a photo of any type that `capture.py` takes; raises whatever Pillow raises on other files."""
-    if path.suffix.lower() in HEIF_SUFFIXES and can_read_heif():
+    if is_heif(path) and can_read_heif():
         return Image.open(path, formats=("HEIF",))
     return Image.open(path, formats=FORMATS)
 
@@ -72,12 +80,13 @@ def copy_upright(file: Path, target: Path) -> bool:
     its original.
     """
     with open_photo(file) as image:
-        turned, is_jpeg_copy = is_turned(image), file.suffix.lower() in HEIF_SUFFIXES
-        if _is_copied(file, target, any_size=turned or is_jpeg_copy):
+        turned = is_turned(image)
+        encoded = turned or image.format not in FORMATS
+        if _is_copied(file, target, any_size=encoded):
             return turned
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
-            if turned or is_jpeg_copy:
+            if encoded:
                 _save_upright(image, temporary)
             else:
                 shutil.copyfile(file, temporary)
@@ -103,7 +112,7 @@ def _save_upright(image: Image.Image, target: Path) -> None:
         if tag in details:
             details[tag] = side
     kept = {"exif": exif.tobytes(), "icc_profile": image.info.get("icc_profile")}
-    kind = {".png": "PNG", ".webp": "WEBP"}.get(target.suffix.lower(), "JPEG")
+    kind = image.format if image.format in ("PNG", "WEBP") else "JPEG"
     if kind == "JPEG":
         opaque = upright if upright.mode in ("L", "RGB", "CMYK") else upright.convert("RGB")
         opaque.save(target, kind, quality=JPEG_QUALITY, subsampling=0, **kept)
