@@ -25,7 +25,7 @@ _POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many point
 _OUT = flags.DEFINE_string(
     "out", None, "The video (.mp4); with --split and --export a folder, with --enlarge a .png.", required=True
 )
-_SCENE = flags.DEFINE_string("scene", None, "With --split: the scene's folder, for the true pictures.")
+_SCENE = flags.DEFINE_string("scene", None, "With --split or --export: the scene's folder, where its images are.")
 _FRAMES = flags.DEFINE_integer("frames", None, "Number of frames; default 120, or what the keyframe file says.")
 _FPS = flags.DEFINE_float("fps", None, "Frames a second; default 30, or what the keyframe file says.")
 _WIDTH = flags.DEFINE_integer("width", None, "Pixels; default: as the training views.")
@@ -91,8 +91,8 @@ def _render_still(run, factor: float) -> bool:
 def _export(run) -> bool:
     from nerf.export import export
 
-    for path in export(run, Path(_OUT.value), _POINTS.value):
-        print(f"wrote {path}")
+    done = export(run, Path(_OUT.value), _POINTS.value, _SCENE.value)
+    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
     return True
 
 

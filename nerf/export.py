@@ -14,10 +14,12 @@ density that is made of grids is too rough.
 """
 
 import dataclasses
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,37 +27,62 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from scipy.spatial import cKDTree
-from tqdm import tqdm
 
 from nerf.cameras import Cameras, pixels_to_rays
-from nerf.files import write_json
+from nerf.errors import UserError
+from nerf.files import replacing, write_json
 from nerf.gaussians import Points, mean_of
 from nerf.lenses import ORTHOGRAPHIC
 from nerf.metrics import to_bytes
 from nerf.model import Model, Stage
+from nerf.progress import Phases, track
 from nerf.runs import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.colmap import to_model
 from nerf.scenes.colmap_model import write_text
+from nerf.scenes.images import check_image
 from nerf.scenes.lens_keys import cameras_to_frames
 from nerf.scenes.ply import write_points
 
 NEIGHBOURS = 16  # with the point itself, that say which way a surface faces
 MOST_SPREAD = 0.05  # of what stops a ray, in half sides of the box
 LEAST_OPACITY = 0.8
+EMPTY_OPACITY = 0.1  # of a ray that met nothing, at most
 FARTHEST = 10.0  # in units of the normalised world: sky is no point
 RAYS = 16_384
-FRUITLESS = 20  # times as many rays as points are tried
+MAX_TRIES = 20  # rays tried for each point asked for, at most
+MIN_TRIES = 500_000  # rays after which a run that gives hardly any point is given up
+MIN_YIELD = 0.001  # points a ray
+SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """Points in the file's world, unit normals that face the cameras, and sRGB."""
+    """Points in the file's world, and what became of the rays that were tried.
+
+    Attributes:
+      points: positions.
+      normals: unit vectors that face the cameras.
+      colours: sRGB.
+      rays: how many rays were tried.
+      empty: the fraction of them that met nothing.
+      foggy: the fraction that met something, but not in one place.
+    """
 
     points: Float[np.ndarray, "m 3"]
     normals: Float[np.ndarray, "m 3"]
     colours: UInt8[np.ndarray, "m 3"]
+    rays: int
+    empty: float
+    foggy: float
+
+
+class Exported(NamedTuple):
+    """Files and folders that were written, and notes for the user, one line each."""
+
+    written: list[Path]
+    notes: list[str]
 
 
 class Surveyed(nnx.Module):
@@ -70,25 +97,104 @@ class Surveyed(nnx.Module):
         return {**self.field(points, viewdirs), "place": place, "square": jnp.square(place).sum(-1)}
 
 
-def export(run: Trained, out: Path, count: int) -> list[Path]:
-    """Write points.ply (of about `count` points), transforms.json and COLMAP's text files of a run into a folder.
+def export(run: Trained, out: Path, count: int, root: str | Path | None = None) -> Exported:
+    """Write points.ply, transforms.json, the images and COLMAP's text files of a run into a folder.
 
-    Cameras are of all views that the run knows of, at the size at which they were seen; COLMAP has no lens for
-    orthographic pictures, and its files are left out where there are any.
+    Cameras are of all views of the run. COLMAP has no lens for orthographic pictures: where there are
+    any, its files are left out. Raises UserError for a folder that holds the scene itself.
+
+    Args:
+      run: the trained run.
+      out: the folder, made where there is none.
+      count: about how many points.
+      root: the scene's folder, where the images are; by default the one that the run was trained on.
     """
+    known = json.loads((run.folder / "scene.json").read_text())["root"] if root is None else root
+    if known is not None and out.resolve() == Path(known).resolve():
+        raise UserError(f"--out={out}: the scene's own folder, whose files would be replaced: choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     cloud = survey(run, count)
     write_points(out / "points.ply", cloud.points, cloud.normals, cloud.colours)
     cameras = {split: to_file(cameras, run.transform) for split, cameras in run.cameras.items()}
-    write_json(out / "transforms.json", _transforms(cameras, run.names))
-    written = [out / "points.ply", out / "transforms.json"]
+    images = _find_images(run, None if known is None else Path(known))
+    names = {split: [_stored_name(name, images) for name in own] for split, own in run.names.items()}
+    cameras = {
+        split: _full_size(some, [images.get(name) for name in run.names[split]]) for split, some in cameras.items()
+    }
+    write_json(out / "transforms.json", _transforms(cameras, names))
+    written = [out / "points.ply", out / "transforms.json", *_copy_images(images, names, run, out)]
+    notes = [_about_points(cloud, count, run.step), *_about_images(run, images, known)]
     try:
-        model = to_model(_joined(cameras), [name for split in cameras for name in run.names[split]])
+        model = to_model(_joined(cameras), [name for split in cameras for name in names[split]])
     except SceneError:
-        return written
+        return Exported(written, [*notes, "sparse: left out: COLMAP has no such lenses; transforms.json has them all"])
     ids = np.arange(1, len(cloud.points) + 1)
     write_text(out / "sparse", dataclasses.replace(model, ids=ids, xyz=cloud.points, rgb=cloud.colours))
-    return [*written, out / "sparse"]
+    return Exported([*written, out / "sparse"], notes)
+
+
+def _find_images(run: Trained, root: Path | None) -> dict[str, Path]:
+    """The views' images in the scene's folder, by name; formats may leave the ending out of a name."""
+    found: dict[str, Path] = {}
+    for name in sorted({name for names in run.names.values() for name in names}):
+        files = [] if root is None else [root / f"{name}{suffix}" for suffix in SUFFIXES]
+        if there := [file for file in files if file.is_file()]:
+            found[name] = there[0]
+    return found
+
+
+def _stored_name(name: str, images: dict[str, Path]) -> str:
+    """The name of a view with the ending of its image."""
+    return name if name not in images else Path(name).with_name(images[name].name).as_posix()
+
+
+def _full_size(cameras: Cameras, images: Sequence[Path | None]) -> Cameras:
+    """Cameras of the images as they are stored, where the run saw them reduced by an integer factor."""
+    K, size = np.array(cameras.K, np.float64), np.array(cameras.size)
+    for i, path in enumerate(images):
+        full = (0, 0) if path is None else check_image(path, path.name)[0]
+        factor = full[0] // size[i, 0]
+        if factor >= 1 and (np.array(full) // factor == size[i]).all():
+            K[i, :2] *= factor
+            size[i] = full
+    return dataclasses.replace(cameras, K=K, size=size)
+
+
+def _copy_images(images: dict[str, Path], names: dict[str, list[str]], run: Trained, out: Path) -> list[Path]:
+    """Copy the images into the folder; the folders that they are in."""
+    copies: dict[Path, Path] = {}
+    for split, stored in names.items():
+        for name, stored_name in zip(run.names[split], stored, strict=True):
+            if name in images:
+                copies[out / stored_name] = images[name]
+    for target, file in track(list(copies.items()), "images", "image", len(copies)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            shutil.copyfile(file, temporary)
+    return sorted({target.parent for target in copies} - {out})
+
+
+def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None) -> list[str]:
+    """What to know of the images: that some are missing, that masks and depths are."""
+    total = len({name for names in run.names.values() for name in names})
+    notes = []
+    if missing := total - len(images):
+        where = "the run knows no scene folder" if root is None else f"not in {root}"
+        notes.append(f"images: {missing} of {total} {where}: give it with --scene to train on what is exported")
+    if images:
+        notes.append("masks and depth, if the scene has any, are not exported")
+    return notes
+
+
+def _about_points(cloud: Cloud, count: int, step: int) -> str:
+    """How many points there are and, if they are few, why and what to do."""
+    line = f"points: {len(cloud.points)}"
+    if len(cloud.points) >= count:
+        return line
+    why = f"of {cloud.rays} rays {100 * cloud.empty:.0f} % met nothing and {100 * cloud.foggy:.0f} % only fog"
+    if cloud.empty > cloud.foggy:
+        return f"{line} of {count}: {why}: little of the pictures shows anything solid"
+    return f"{line} of {count}: {why}: train longer than these {step} steps until surfaces are sharp"
 
 
 def to_file(cameras: Cameras, transform: Similarity) -> Cameras:
@@ -127,17 +233,22 @@ def survey(run: Trained, count: int) -> Cloud:
     cameras = jax.tree.map(jnp.asarray, run.cameras["train"])
     chunk = min(run.config["chunk"], RAYS)
     found: list[dict[str, np.ndarray]] = []
-    kept, tried = 0, 0
-    with tqdm(total=count, desc="points", unit="point", disable=None) as bar:
-        while kept < count and tried < FRUITLESS * count + chunk:
+    kept, tried, fates = 0, 0, np.zeros(2)
+    with Phases() as phases:
+        while kept < count and tried < MAX_TRIES * count + chunk:
             seen = jax.device_get(_stopped(graph, chunk, state, cameras, jax.random.key(tried)))
-            found.append({name: values[seen["kept"]] for name, values in seen.items()})
+            found.append({name: values[seen["kept"]] for name, values in seen.items() if values.ndim})
+            fates += [seen["empty"], seen["foggy"]]
             kept, tried = kept + len(found[-1]["kept"]), tried + chunk
-            bar.update(len(found[-1]["kept"]))
-    whole = {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
-    points = run.transform.points_back(whole["points"].astype(np.float64))
-    cameras_at = run.transform.points_back(whole["origins"].astype(np.float64))
-    return Cloud(points, normals_of(points, cameras_at - points), to_bytes(whole["rgb"]))
+            phases.report("points", "point", min(kept, count), count)
+            if tried >= MIN_TRIES and kept < MIN_YIELD * tried:
+                break
+    clouds = {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
+    points = run.transform.points_back(clouds["points"].astype(np.float64))
+    cameras_at = run.transform.points_back(clouds["origins"].astype(np.float64))
+    normals = normals_of(points, cameras_at - points)
+    empty, foggy = (fates * chunk / tried).tolist()
+    return Cloud(points, normals, to_bytes(clouds["rgb"]), tried, empty, foggy)
 
 
 def normals_of(points: Float[np.ndarray, "m 3"], towards: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
@@ -164,5 +275,8 @@ def _stopped(graph: nnx.GraphDef, chunk: int, state, cameras: Cameras, key) -> d
     place = seen.extras["place"] / opacity[:, None]
     spread = jnp.sqrt(jnp.maximum(seen.extras["square"] / opacity - jnp.square(place).sum(-1), 0.0))
     points = rays.origins + seen.depth[:, None] * rays.directions
-    kept = (seen.opacity > LEAST_OPACITY) & (spread < MOST_SPREAD) & (jnp.abs(points).max(-1) < FARTHEST)
-    return {"points": points, "origins": rays.origins, "rgb": seen.rgb / opacity[:, None], "kept": kept}
+    solid = (seen.opacity > LEAST_OPACITY) & (spread < MOST_SPREAD)
+    kept = solid & (jnp.abs(points).max(-1) < FARTHEST)
+    empty = seen.opacity < EMPTY_OPACITY
+    fates = {"empty": empty.mean(), "foggy": jnp.logical_not(solid | empty).mean()}
+    return {"points": points, "origins": rays.origins, "rgb": seen.rgb / opacity[:, None], "kept": kept, **fates}

@@ -55,6 +55,33 @@ def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:
             meter.add()
 
 
+class Phases:
+    """Show the progress of work in phases: a `Meter` for each, and lines also while nothing is finished."""
+
+    def __init__(self) -> None:
+        self.meter: Meter | None = None
+
+    def __enter__(self) -> "Phases":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.meter is not None:
+            self.meter.bar.close()
+
+    def report(self, what: str, unit: str, done: int, total: int) -> None:
+        """Report that `done` of `total` units of a phase are finished; called as often as one likes."""
+        if self.meter is None or self.meter.what != what:
+            self.__exit__()
+            self.meter = Meter(what, unit, total)
+        meter = self.meter
+        if meter.done or done:
+            meter.add(max(0, done - meter.done))
+        elif meter.lines and time.monotonic() - meter.last_line >= LINE_EVERY:
+            meter.last_line = time.monotonic()
+            seconds = meter.last_line - meter.began
+            print(f"{what} 0/{total}, {seconds:.0f} s so far", file=sys.stderr, flush=True)
+
+
 class Progress:
     """Knows how much of a run is done, by steps or by seconds of training, whichever is further; and may show it."""
 

@@ -45,6 +45,8 @@ PIPELINE = [
     "capture",
     "capture.child",
     "capture.mapping",
+    "capture.upright",
+    "capture.sources",
     "capture.video",
     "capture.photos",
     "capture.features",

@@ -12,11 +12,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
-from nerf import scenes
+from nerf import progress, scenes
 from nerf.capture import video
 from nerf.capture.mapping import CaptureError, Options, estimate
-from nerf.capture.photos import gather, lens_groups, make_scene
+from nerf.capture.photos import WORK, gather, lens_groups, level_rotation, make_scene
+from nerf.owners import InUse, owning
 from tests.conftest import ROOT
 
 LENS = {"model": "OPENCV", "width": 40, "height": 30}
@@ -74,10 +76,11 @@ def test_what_the_child_finds_becomes_a_scene_that_loads(shots, tmp_path):
     assert np.allclose(scene.cameras.K[0, [0, 1, 0, 1], [0, 1, 2, 2]], [41, 42, 20.5, 15.5])
     assert np.allclose(scene.cameras.distortion[0, :4], [0.01, 0, 0, 0.001])
     poses = scene.transform.poses_back(scene.cameras.c2w.astype(np.float64))
-    assert np.allclose(poses[0], [[1, 0, 0, -0.1], [0, -1, 0, 0], [0, 0, -1, -2]], atol=1e-5)  # of IMG 1
+    # Of IMG 1. COLMAP's world has y down and z ahead; up is +z of the file, ahead stays ahead.
+    assert np.allclose(poses[0], [[1, 0, 0, -0.1], [0, 0, -1, -2], [0, 1, 0, 0]], atol=1e-5)
     for file in shots.iterdir():
         assert (tmp_path / "scene" / "images" / file.name).read_bytes() == file.read_bytes()
-    assert np.allclose(scene.transform.points_back(scene.points.astype(np.float64)), [[0, 0, 5]], atol=1e-5)
+    assert np.allclose(scene.transform.points_back(scene.points.astype(np.float64)), [[0, 5, 0]], atol=1e-5)
     assert "looks at 10 images" in (tmp_path / "scene" / "poses.log").read_text()
 
 
@@ -89,6 +92,10 @@ def test_what_the_child_finds_becomes_a_scene_that_loads(shots, tmp_path):
         ("sys.exit(3)", "failed with code 3 (the child looks at 10 images)"),
         ("os._exit(0)", "failed with code 0"),
         ("raise RuntimeError('no good pair')", "failed with code 1 (RuntimeError: no good pair)"),
+        (
+            "print('F20260101 Check failed', '*** trace ***', '  @ 0x1', 'I20260101 done', sep=chr(10)); sys.exit(3)",
+            "failed with code 3 (F20260101 Check failed)",
+        ),
         ("open(job['result'], 'w').write('{}'); sys.exit()", "result.json: not a result"),
     ],
 )
@@ -163,12 +170,103 @@ def test_a_stop_ends_the_child(shots, tmp_path):
     assert estimate(tmp_path / "work", shots, groups, Options(), tmp_path / "log", lambda: next(asked), child) is None
 
 
+def test_the_next_attempt_finds_the_database_of_the_same_photos_only(shots, tmp_path):
+    """The child adds a letter to the database it finds: how many there are says which attempts shared it."""
+    does = "open(job['database'], 'a').write('x'); print(open(job['database']).read(), 'letters')"
+
+    def attempt(**options):
+        with pytest.raises(CaptureError, match="only 0 of"):
+            make(shots, tmp_path, fake(tmp_path, does, found=0), **options)
+        return (tmp_path / "scene" / "poses.log").read_text().split(" letters")[0].split()[-1]
+
+    assert attempt() == "x"
+    assert attempt(mapper="global") == "xx"
+    assert attempt(max_side=1000) == "x"
+    Image.new("RGB", (40, 30)).save(shots / "IMG 3.png")
+    assert attempt(max_side=1000) == "x"
+    with pytest.raises(CaptureError, match="failed with code 3"):
+        make(shots, tmp_path, fake(tmp_path, "sys.exit(3)"), max_side=1000)
+    assert attempt(max_side=1000) == "x"  # what a failed process left may be the cause of its failure
+    assert make(shots, tmp_path, fake(tmp_path)).registered
+    assert sorted(path.name for path in (tmp_path / "scene").iterdir()) == [
+        "images",
+        "poses.log",
+        "sparse_pc.ply",
+        "transforms.json",
+    ]
+
+
+def test_two_captures_do_not_work_in_one_folder(shots, tmp_path):
+    with owning(tmp_path / "scene" / WORK), pytest.raises(InUse):
+        make(shots, tmp_path, fake(tmp_path))
+    assert make(shots, tmp_path, fake(tmp_path)).registered
+
+
+def test_how_far_the_child_is_is_reported(shots, tmp_path):
+    says = (
+        "json.dump(dict(what='matching', unit='pair', done=7, total=45), open(job['progress'], 'w')); time.sleep(0.3)"
+    )
+    seen = []
+    make_scene(
+        shots,
+        tmp_path / "scene",
+        10,
+        0.3,
+        Options(),
+        child=fake(tmp_path, says),
+        report=lambda *said: seen.append(said),
+    )
+    assert ("copying", "photo", 3, 10) in seen and seen[-1] == ("matching", "pair", 7, 45)
+
+
+def test_phases_print_a_line_every_ten_seconds_also_while_nothing_is_finished(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.Phases() as phases:
+        for done in (0, 0, 0, 5, 6):
+            phases.report("matching", "pair", done, 10)
+        phases.report("placing photos", "photo", 0, 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("matching 0/10, ") and line.endswith(" s so far") for line in lines)
+    assert any(line.startswith(("matching 5/10, ", "matching 6/10, ")) for line in lines)
+
+
+def turned(angle, axis):
+    return Rotation.from_rotvec(np.radians(angle) * np.array(axis, float)).as_matrix()
+
+
+@pytest.mark.parametrize(
+    "rotations",
+    [
+        [turned(a, [0, 0, 1]) @ turned(70, [1, 0, 0]) for a in range(0, 360, 30)],  # around a thing, 20 degrees down
+        [turned(a, [0, 0, 1]) @ turned(10, [1, 0, 0]) for a in range(0, 360, 30)],  # from steeply above
+        [turned(a, [0, 0, 1]) for a in (0, 180) * 6],  # a drone that looks down and turns on its way
+        [turned(a, [0, 0, 1]) for a in [0] * 8 + [180] * 4],  # the same with more photos one way than the other
+        [turned(90, [1, 0, 0]) @ turned(a, [0, 1, 0]) for a in (-5, 0, 5)],  # at a wall
+    ],
+    ids=["around", "above", "drone", "more one way", "wall"],
+)
+def test_up_becomes_z(rotations):
+    """Cameras of a world in which +z is up, in another world."""
+    moved = turned(130, np.array([1.0, 2.0, -1.0]) / np.sqrt(6.0))
+    c2w = np.concatenate([moved @ np.array(rotations), np.zeros((len(rotations), 3, 1))], -1)
+    np.testing.assert_allclose(level_rotation(c2w) @ moved @ [0, 0, 1], [0, 0, 1], atol=1e-9)
+
+
+def test_a_world_stays_as_it_is_where_nothing_says_which_way_is_up():
+    c2w = np.array([np.eye(3, 4), np.diag([1.0, -1.0, -1.0]) @ np.eye(3, 4)])
+    np.testing.assert_array_equal(level_rotation(c2w), np.eye(3))
+
+
 def test_a_scene_that_is_there_is_not_touched(shots, tmp_path):
     make(shots, tmp_path, fake(tmp_path))
     before = (tmp_path / "scene" / "transforms.json").read_bytes()
     with pytest.raises(CaptureError, match="holds a scene already"):
         make(shots, tmp_path, fake(tmp_path, found=5))
     assert (tmp_path / "scene" / "transforms.json").read_bytes() == before
+    (tmp_path / "scene" / "transforms.json").rename(tmp_path / "scene" / "transforms_train.json")
+    with pytest.raises(CaptureError, match="holds a scene already .blender.: choose another --out"):
+        make(shots, tmp_path, fake(tmp_path))
 
 
 def test_photos_through_two_lenses_get_two_cameras(shots, tmp_path):
@@ -183,23 +281,25 @@ def test_photos_through_two_lenses_get_two_cameras(shots, tmp_path):
 
 
 def test_what_cannot_be_a_capture_is_said_before_anything_is_copied(shots, tmp_path):
-    with pytest.raises(CaptureError, match="neither a folder of photos nor a video"):
-        gather(tmp_path / "nothing.txt", tmp_path / "images", 10)
+    with pytest.raises(CaptureError, match="no such file or folder"):
+        gather(tmp_path / "nothing", tmp_path / "images", 10)
+    with pytest.raises(CaptureError, match="not a video .*the folder that the photos are in"):
+        gather(shots / "IMG 1.png", tmp_path / "images", 10)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CaptureError, match="0 photos in it: give 3 or more"):
         gather(tmp_path / "empty", tmp_path / "images", 10)
     (shots / "IMG 4.png").write_bytes(b"cut off")
     with pytest.raises(CaptureError, match="IMG 4.png: not a readable image"):
         gather(shots, tmp_path / "images", 10)
-    (shots / "IMG 5.HEIC").write_bytes(b"")
-    with pytest.raises(CaptureError, match=r"IMG 5.HEIC: 1 files of this kind: export them as JPEG"):
+    (shots / "IMG 5.png").write_bytes(b"")
+    with pytest.raises(CaptureError, match="(?s)IMG 4.png: .*\nIMG 5.png: empty file"):
         gather(shots, tmp_path / "images", 10)
     assert not (tmp_path / "images").exists()
 
 
-def test_without_pycolmap_one_line_names_the_extra(shots, tmp_path, monkeypatch):
+def test_without_pycolmap_one_line_names_what_to_install(shots, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(CaptureError, match=r"pip install 'nerf\[capture\]'"):
+    with pytest.raises(CaptureError, match=r"^pycolmap: .*: pip install pycolmap$"):
         make_scene(shots, tmp_path / "scene", 10, 0.3, Options())
     assert not (tmp_path / "scene").exists()
 
@@ -277,7 +377,7 @@ def tabletop_photos(folder, count):
     return poses
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pycolmap") is None, reason="needs pip install 'nerf[capture]'")
+@pytest.mark.skipif(importlib.util.find_spec("pycolmap") is None, reason="needs pip install pycolmap")
 @pytest.mark.parametrize("mapper", ["incremental", pytest.param("global", marks=pytest.mark.slow)])
 def test_poses_of_the_bundled_scene_are_found_from_its_pictures(tmp_path, mapper):
     poses = tabletop_photos(tmp_path / "photos", 16)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from importlib import import_module
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from configs import ngp
+from nerf import export as export_module
+from nerf.errors import UserError
 from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.gaussians import takes_gaussians
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
@@ -76,6 +79,8 @@ def test_what_is_in_the_air_is_no_point(around):
     assert np.quantile(of(survey(run_of(*around, foggy), 500).points), 0.99) < RADIUS + 0.06
     nothing = survey(run_of(*around, lambda p, v: {**ball(p, v), "density": jnp.full(p.shape[:-1], 0.5)}), 100)
     assert len(nothing.points) == 0
+    assert nothing.foggy > 0.9
+    assert nothing.empty < 0.1
 
 
 def test_a_surveyed_field_is_given_what_the_field_asks_for(around):
@@ -103,11 +108,13 @@ def test_exported_cameras_are_read_back_as_they_were(around, tmp_path):
     model = np.where(np.arange(12) % 3 == 0, FISHEYE, cameras["train"].model).astype(np.int32)
     cameras = {**cameras, "train": dataclasses.replace(cameras["train"], distortion=bent, model=model)}
     run = run_of(cameras, names)
-    written = export(run, tmp_path, 500)
-    assert [path.name for path in written] == ["points.ply", "transforms.json", "sparse"]
     for path in (name for split in names.values() for name in split):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        iio.imwrite(tmp_path / path, np.full((32, 32, 3), 100, np.uint8))
+        (tmp_path / "scene" / path).parent.mkdir(exist_ok=True, parents=True)
+        iio.imwrite(tmp_path / "scene" / path, np.full((32, 32, 3), 100, np.uint8))
+    tmp_path, root = tmp_path / "exported", tmp_path / "scene"
+    done = export(run, tmp_path, 500, root)
+    assert [path.name for path in done.written] == ["points.ply", "transforms.json", "test", "train", "sparse"]
+    assert done.notes[0] == "points: 500"
     frames, _ = check_frames(read_transforms(tmp_path / "transforms.json"), tmp_path, "transforms.json")
     frames = {frame.name: frame for frame in frames}
     sparse = read_model(tmp_path / "sparse")
@@ -135,12 +142,62 @@ def test_lenses_that_colmap_does_not_have_are_left_to_transforms(around, tmp_pat
     flat = dataclasses.replace(cameras["test"], model=np.full(4, ORTHOGRAPHIC, np.int32))
     round_ = dataclasses.replace(cameras["test"], model=np.full(4, EQUIRECTANGULAR, np.int32))
     names = {**names, "val": [f"val/{i}.png" for i in range(4)]}
-    written = export(run_of({**cameras, "test": flat, "val": round_}, names), tmp_path, 10)
-    assert [path.name for path in written] == ["points.ply", "transforms.json"]
+    done = export(run_of({**cameras, "test": flat, "val": round_}, names), tmp_path, 10, tmp_path / "gone")
+    assert [path.name for path in done.written] == ["points.ply", "transforms.json"]
+    assert any("COLMAP has no such lenses" in note for note in done.notes)
     frames = {frame["file_path"]: frame for frame in json.loads((tmp_path / "transforms.json").read_text())["frames"]}
     assert frames["test/00.png"]["fl_x"] == pytest.approx(float(flat.K[0, 0, 0]) / 37)  # pixels per unit of the file
     assert "fl_x" not in frames["val/0.png"]
     assert to_file(flat, MOVED).K[0, 0, 2] == flat.K[0, 0, 2]
+
+
+def test_images_go_with_the_export_in_full_size_under_their_own_names(around, tmp_path):
+    """Names without endings, as Blender's files give them; seen at a third of their size by the run."""
+    cameras, names = around
+    names = {split: [name.removesuffix(".png") for name in own] for split, own in names.items()}
+    rng = np.random.default_rng(0)
+    for name in (name for own in names.values() for name in own):
+        (tmp_path / "scene" / name).parent.mkdir(exist_ok=True, parents=True)
+        iio.imwrite(tmp_path / "scene" / f"{name}.png", rng.integers(0, 255, (97, 98, 3), np.uint8))
+    done = export(run_of(cameras, names), tmp_path / "out", 50, tmp_path / "scene")
+    assert not [note for note in done.notes if note.startswith("images:")]
+    for file in (tmp_path / "scene").rglob("*.png"):
+        copy = tmp_path / "out" / file.relative_to(tmp_path / "scene")
+        assert copy.read_bytes() == file.read_bytes()
+    for split, own in cameras.items():
+        scene = nerfstudio.load(tmp_path / "out", split, max_side=40)
+        assert list(scene.names) == [f"{name}.png" for name in names[split]]
+        assert (scene.cameras.size == own.size).all()
+        np.testing.assert_allclose(scene.cameras.K, own.K, rtol=1e-6)
+        back = scene.transform.poses_back(scene.cameras.c2w.astype(np.float64))
+        np.testing.assert_allclose(back, MOVED.poses_back(own.c2w.astype(np.float64)), atol=1e-5 * 37)
+    photos = read_model(tmp_path / "out" / "sparse").photos.values()
+    assert {photo.name for photo in photos} == {f"{name}.png" for own in names.values() for name in own}
+
+
+def test_images_that_are_not_there_are_told_with_the_flag_that_gives_them(around, tmp_path):
+    (tmp_path / "scene.json").write_text(json.dumps({"root": str(tmp_path / "moved")}))
+    run = dataclasses.replace(run_of(*around), folder=tmp_path)
+    done = export(run, tmp_path / "out", 50)
+    assert (
+        f"images: 16 of 16 not in {tmp_path / 'moved'}: give it with --scene to train on what is exported" in done.notes
+    )
+    with pytest.raises(UserError, match="the scene's own folder"):
+        export(run, tmp_path / "moved", 50)
+
+
+def test_few_points_are_told_with_the_reason(around, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "MIN_TRIES", 1000)
+
+    def note_of(density):
+        def field(points, viewdirs):
+            return {**ball(points, viewdirs), "density": jnp.full(points.shape[:-1], density)}
+
+        return export(run_of(*around, field), tmp_path, 100, tmp_path / "gone").notes[0]
+
+    fog = r"points: 0 of 100: of 1024 rays [01] % met nothing and (99|100) % only fog: train longer than these 0 steps"
+    assert re.match(fog, note_of(0.5))
+    assert note_of(0.0).endswith("100 % met nothing and 0 % only fog: little of the pictures shows anything solid")
 
 
 @pytest.fixture(scope="module")

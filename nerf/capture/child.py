@@ -1,7 +1,9 @@
 """The process that estimates poses: `python -m nerf.capture.child JOB.json`. The only place that imports pycolmap.
 
 pycolmap corrupts memory where it is imported before Pillow, and aborts the whole process on some inputs: nothing else
-of this project may be in its process. It reads a job (see `nerf.capture.mapping.estimate`) and writes one JSON file:
+of this project may be in its process. It reads a job (see `nerf.capture.mapping.estimate`). While it works, the job's
+`progress` file says how far it is: what is being done, the unit, and how many of how many units are done. At the end it
+writes one JSON file:
 
     models  sizes of all models found, the largest first
     cameras id -> {"model", "width", "height", "params": {name: value}} of the largest, as COLMAP names them
@@ -9,13 +11,19 @@ of this project may be in its process. It reads a job (see `nerf.capture.mapping
     features, matches  name -> how many features an image has, and how many verified matches in its best pair
 """
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+REPORT_EVERY = 0.5  # seconds
+OVERLAP = 15  # images that follow one with which sequential matching compares it
 
 
 def main(file: str) -> None:
@@ -24,19 +32,55 @@ def main(file: str) -> None:
     job = json.loads(Path(file).read_text(encoding="utf-8"))
     import pycolmap
 
+    progress = _Progress(job)
     pycolmap.set_random_seed(job["seed"])
-    _match(pycolmap, job)
-    options = _options(pycolmap, job)
-    mapping = pycolmap.global_mapping if job["mapper"] == "global" else pycolmap.incremental_mapping
+    _match(pycolmap, job, progress)
     Path(job["models"]).mkdir()
-    found = mapping(job["database"], job["images"], job["models"], options)
+    found = _map(pycolmap, job, progress)
     models = sorted(found.values(), key=lambda model: -model.num_reg_images())
     if models:
         models[0].export_PLY(job["points"])
     result = {**_describe(models), **_statistics(pycolmap, job["database"])}
-    temporary = Path(job["result"]).with_suffix(".tmp")
-    temporary.write_text(json.dumps(result), encoding="utf-8")
-    temporary.replace(job["result"])
+    _write(job["result"], result)
+
+
+def _write(file: str, data: Any) -> None:
+    """Write a JSON file that is there complete or not at all."""
+    temporary = Path(file).with_suffix(".tmp")
+    temporary.write_text(json.dumps(data), encoding="utf-8")
+    temporary.replace(file)
+
+
+class _Progress:
+    """Keeps a file that says how far the work is; a thread writes it, since pycolmap's functions take minutes."""
+
+    def __init__(self, job: dict[str, Any]):
+        self.file, self.database = job["progress"], job["database"]
+        self.table: str | None = None
+        self.state: dict[str, Any] | None = None
+        threading.Thread(target=self._keep_writing, daemon=True).start()
+
+    def begin(self, what: str, unit: str, total: int, table: str | None = None) -> None:
+        """Begin something of which the rows of a table of the database are counted, or else calls of `count`."""
+        self.state, self.table = {"what": what, "unit": unit, "done": 0, "total": total}, table
+
+    def count(self) -> None:
+        """Count one more unit of what is being done."""
+        if self.state is not None:
+            self.state["done"] = min(self.state["done"] + 1, self.state["total"])
+
+    def _keep_writing(self) -> None:
+        while True:
+            state, table = self.state, self.table
+            if state is not None:
+                with contextlib.suppress(sqlite3.Error, OSError):  # there is no database yet, or it is being written
+                    _write(self.file, {**state, "done": _rows(self.database, table)} if table else state)
+            time.sleep(REPORT_EVERY)
+
+
+def _rows(database: str, table: str) -> int:
+    with contextlib.closing(sqlite3.connect(f"{Path(database).as_uri()}?mode=ro", uri=True, timeout=0.1)) as opened:
+        return opened.execute(f"select count(*) from {table}").fetchone()[0]
 
 
 def _leave_with_parent() -> None:
@@ -44,30 +88,62 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
-def _match(pycolmap: Any, job: dict[str, Any]) -> None:
-    """Features of all images, a lens for each group of them, and verified matches of their pairs."""
+def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
+    """Features of all images, a lens for each group of them, and verified matches of their pairs.
+
+    A database with all features is that of an attempt that was stopped: what is in it is not computed again.
+    """
+    count = sum(len(names) for names in job["groups"])
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = job["camera_model"]
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.type = pycolmap.FeatureExtractorType.SIFT  # others load networks, and abort where they cannot
     extraction.max_image_size = job["max_side"]
     extraction.sift.max_num_features = job["max_features"]
-    for names in job["groups"]:
-        single = pycolmap.CameraMode.SINGLE
-        pycolmap.extract_features(job["database"], job["images"], names, single, reader, extraction)
+    progress.begin("finding features", "photo", count, "keypoints")
+    if not _has_features(job["database"], count):
+        for names in job["groups"]:
+            single = pycolmap.CameraMode.SINGLE
+            pycolmap.extract_features(job["database"], job["images"], names, single, reader, extraction)
     if job["matching"] == "sequential":
         pairing = pycolmap.SequentialPairingOptions()
-        pairing.overlap, pairing.loop_detection = 15, False
+        pairing.overlap, pairing.loop_detection = OVERLAP, False
+        progress.begin("matching", "pair", _sequential_pairs(count), "two_view_geometries")
         pycolmap.match_sequential(job["database"], pairing_options=pairing)
     else:
+        progress.begin("matching", "pair", count * (count - 1) // 2, "two_view_geometries")
         pycolmap.match_exhaustive(job["database"])
 
 
-def _options(pycolmap: Any, job: dict[str, Any]) -> Any:
-    glob = job["mapper"] == "global"
-    options = pycolmap.GlobalPipelineOptions() if glob else pycolmap.IncrementalPipelineOptions()
+def _has_features(database: str, count: int) -> bool:
+    """Whether a database has the features of all images; one that has only some is removed."""
+    with contextlib.suppress(sqlite3.Error):
+        if _rows(database, "keypoints") == count:
+            return True
+    for file in Path(database).parent.glob(f"{Path(database).name}*"):
+        file.unlink()
+    return False
+
+
+def _sequential_pairs(count: int) -> int:
+    """How many pairs sequential matching compares: images next to one another, and 2, 4, 8, ... apart."""
+    apart = {*range(1, OVERLAP), *(2**i for i in range(OVERLAP))}
+    return sum(max(0, count - distance) for distance in apart)
+
+
+def _map(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> dict[int, Any]:
+    """All models that COLMAP puts together of the matches."""
+    progress.begin("placing photos", "photo", sum(len(names) for names in job["groups"]))
+    places = job["database"], job["images"], job["models"]
+    if job["mapper"] == "global":
+        options = pycolmap.GlobalPipelineOptions()
+        options.random_seed, options.min_model_size = job["seed"], 3
+        return pycolmap.global_mapping(*places, options)
+    options = pycolmap.IncrementalPipelineOptions()
     options.random_seed, options.min_model_size = job["seed"], 3
-    return options
+    return pycolmap.incremental_mapping(
+        *places, options, initial_image_pair_callback=progress.count, next_image_callback=progress.count
+    )
 
 
 def _describe(models: list[Any]) -> dict[str, Any]:

@@ -1,15 +1,20 @@
 """Poses from photos, estimated in a child process that may die, hang, or find few of them.
 
-    estimate(job folder, images, options) -> Estimate    # or CaptureError, one line: what happened, what to try
+    estimate(work folder, images, options) -> Estimate    # or CaptureError, one line: what happened, what to try
 
-The child is `nerf.capture.child`. The parent only waits, and reads one JSON file that is there whole or not at all.
+The child is `nerf.capture.child`. The parent only waits, and reads JSON files that are there complete or not at all:
+the result, and how far the child is. The work folder may be that of an attempt that was stopped: features and matches
+of the same photos are found once.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,13 +28,21 @@ from jaxtyping import Float
 
 from nerf.errors import UserError
 from nerf.files import write_json
+from nerf.owners import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")
-LAST_WORDS = 300  # characters of the child's log that an error quotes
+MAX_QUOTED = 300  # characters of the child's log that an error quotes
+REUSED_ANYWAY = ("mapper", "timeout")  # parts of a job on which features and matches do not depend
+
+Report = Callable[[str, str, int, int], None]  # what is being done, the unit of it, units done, units in all
 
 
 class CaptureError(UserError):
     """Photos that did not become a scene: what happened and what to try, in one line."""
+
+
+class Unfinished(CaptureError):
+    """Report a failure after which another attempt can use what was computed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +93,7 @@ class Estimate:
 def require_pycolmap() -> None:
     """Raise CaptureError where it is not installed; it is never imported here."""
     if importlib.util.find_spec("pycolmap") is None:
-        raise CaptureError("pycolmap: not installed: pip install 'nerf[capture]', or pip install pycolmap")
+        raise CaptureError("pycolmap: not installed, and poses are estimated with it: pip install pycolmap")
 
 
 def estimate(
@@ -91,34 +104,65 @@ def estimate(
     log: Path,
     should_stop: Callable[[], bool] = lambda: False,
     child: Sequence[str] = CHILD,
+    report: Report = lambda *_: None,
 ) -> Estimate | None:
-    """Poses of images, or None where a stop was asked for. Raises CaptureError.
+    """Estimate the poses of images; None where a stop was asked for. Raises CaptureError.
 
     Args:
-      work: an empty folder for the child's files.
+      work: a folder for the child's files, empty or that of an earlier attempt.
       images: folder of the images.
       groups: names of images that were taken through one lens, relative to `images`.
       options: see there.
       log: file for what the child says.
       should_stop: asked several times a second.
       child: the command; the job's file is added.
+      report: called several times a second with how far the child is.
     """
-    names = [str((work / name).resolve()) for name in ("database.db", "models", "points.ply", "result.json")]
+    files = {"database": "database.db", "models": "models", "points": "points.ply", "result": "result.json"}
+    files["progress"] = "progress.json"
     job = {**dataclasses.asdict(options), "images": str(images.resolve()), "groups": [list(group) for group in groups]}
-    write_json(work / "job.json", {**job, **dict(zip(("database", "models", "points", "result"), names, strict=True))})
-    code = _run([*child, str(work / "job.json")], log, options.timeout, should_stop)
+    job |= {key: str((work / name).resolve()) for key, name in files.items()}
+    job["digest"] = _digest(images, [name for group in groups for name in group])
+    _clear(work, job)
+    write_json(work / "job.json", job)
+    code = _run([*child, str(work / "job.json")], log, options.timeout, should_stop, work / "progress.json", report)
     if code == "stopped":
         return None
-    if not (work / "result.json").is_file():  # one that is there is whole, however the child ended
-        raise CaptureError(_what_happened(code, log, options))
+    if not (work / "result.json").is_file():  # one that is there is complete, however the child ended
+        raise (Unfinished if code == "timeout" else CaptureError)(_what_happened(code, log, options))
     return _read(work / "result.json", work / "points.ply")
 
 
-def _run(command: list[str], log: Path, timeout: float, should_stop: Callable[[], bool]) -> int | str:
+def _digest(images: Path, names: Sequence[str]) -> str:
+    """sha256 of the images and their names."""
+    sha = hashlib.sha256()
+    for name in names:
+        sha.update(f"{name}\n".encode() + hashlib.sha256((images / name).read_bytes()).digest())
+    return sha.hexdigest()
+
+
+def _clear(work: Path, job: dict[str, Any]) -> None:
+    """Remove what an earlier attempt left, but for the features and matches of the same job."""
+    try:
+        old = json.loads((work / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        old = {}
+    same = all(old.get(key) == job[key] for key in job if key not in REUSED_ANYWAY)
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != OWNER_FILE and not (same and path.name.startswith("database.db")):
+            path.unlink()
+
+
+def _run(
+    command: list[str], log: Path, timeout: float, should_stop: Callable[[], bool], progress: Path, report: Report
+) -> int | str:
     """The child's exit code, or "timeout" or "stopped"; it and all that it started are gone then."""
-    threads = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "1"}
+    # COLMAP's own account of what it does goes to the log: without it nobody can tell why photos were left out.
+    verbose = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "0"}
     root = str(Path(__file__).parent.parent.parent)
-    environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, **verbose, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     with log.open("wb") as out:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment, start_new_session=True
@@ -130,6 +174,9 @@ def _run(command: list[str], log: Path, timeout: float, should_stop: Callable[[]
                 return "stopped"
             if time.monotonic() > end:
                 return "timeout"
+            with contextlib.suppress(OSError, ValueError, KeyError):  # before the child has said anything
+                said = json.loads(progress.read_text(encoding="utf-8"))
+                report(said["what"], said["unit"], said["done"], said["total"])
             time.sleep(0.05)
         return child.returncode
     finally:
@@ -144,19 +191,24 @@ def _what_happened(code: int | str, log: Path, options: Options) -> str:
     other = "global" if options.mapper == "incremental" else "incremental"
     smaller = f"a smaller --max_side than {options.max_side}"
     if code == "timeout":
-        mend = f"give more, {smaller}, fewer photos, or --matching=sequential where they are in order"
-        return f"pose estimation: not done after --timeout={options.timeout:g} seconds, ended: {mend} ({log})"
+        order = " --matching=sequential if they are in order," if options.matching == "exhaustive" else ""
+        fix = f"give more seconds (what was found is kept),{order} {smaller}, or fewer photos"
+        return f"pose estimation: not done after --timeout={options.timeout:g} seconds, ended: {fix} ({log})"
     if isinstance(code, int) and code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
-        mend = f"{smaller}, fewer photos, or --mapper={other}"
+        fix = f"{smaller}, fewer photos, or --mapper={other}"
         memory = "; the system does this where memory ran out" if -code == signal.SIGKILL else ""
-        return f"pose estimation: its process was killed ({name}{memory}): try {mend} ({log})"
+        return f"pose estimation: its process was killed ({name}{memory}): try {fix} ({log})"
     return f"pose estimation: its process failed with code {code} ({_last_words(log)}): try --mapper={other} ({log})"
 
 
 def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1][:LAST_WORDS] if lines else "it said nothing"
+    """The last line of the log that tells what went wrong: not a stack trace, nor what COLMAP says in passing."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    said = [line for line in lines if line and not line.startswith(("@", "***", "PC:"))]
+    passing = re.compile(r"[IW]\d{8} ")
+    chosen = [line for line in said if not passing.match(line)] or said
+    return chosen[-1][:MAX_QUOTED] if chosen else "it said nothing"
 
 
 def _read(file: Path, points: Path) -> Estimate:

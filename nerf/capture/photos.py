@@ -1,36 +1,45 @@
 """A folder of photos, or a video, to a scene's folder: pictures, transforms.json (nerfstudio's format), sparse points.
 
-Photos are copied, not changed. `transforms.json` is written last and at once, so a folder that has it is whole.
+Photos are copied; those stored on their side are turned upright. `transforms.json` is written last and at once, so a
+folder that has it is complete.
 """
 
+import contextlib
 import dataclasses
 import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
-from nerf.capture.mapping import CHILD, CaptureError, Estimate, Options, estimate, require_pycolmap
+from nerf.capture.mapping import CHILD, CaptureError, Estimate, Options, Report, Unfinished, estimate, require_pycolmap
+from nerf.capture.sources import MIN_PHOTOS, VIDEOS, Sources, find_photos
+from nerf.capture.upright import copy_upright, read_exif, upright_name
 from nerf.capture.video import extract_frames
-from nerf.files import write_bytes, write_json
+from nerf.errors import UserError
+from nerf.files import remove_leftovers, write_json
+from nerf.owners import owning
+from nerf.scenes import formats
+from nerf.scenes.base import Similarity, rotation_to_z
 from nerf.scenes.decode import FORMATS
-from nerf.scenes.images import check_image
+from nerf.scenes.ply import read_points, write_points
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-UNREADABLE = (".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".tif", ".tiff", ".avif")
-VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+WORK = ".poses"  # folder of what COLMAP computes, in the scene's; kept for the next attempt where one is stopped
 LENS_TAGS = (271, 272), (37386, 41989)  # EXIF: make and model of the camera; focal length, and as of 35 mm film
-FEWEST = 3  # registered images that may be called a scene
-NAMED = 20  # images that a message names
+MANY_PAIRS = 20_000  # of photos that take an hour to compare
+MAX_NAMED = 20  # images that a message names
+MIN_UP = 0.5  # length of the mean of the cameras' up axes that says which way is up
+MIN_PARALLEL = 0.8  # length of the mean of the directions in which cameras look that are all alike
 NAMES = {"f": "fl_x", "fx": "fl_x", "fy": "fl_y", "k": "k1"}  # COLMAP's parameters that nerfstudio calls otherwise
 
 
 @dataclasses.dataclass(frozen=True)
 class Captured:
-    """A scene that was made: images in it, images that are not (with the reason), and what to tell."""
+    """A scene that was made: images in it, images that are not (with the reason), and notes for the user."""
 
     registered: Sequence[str]
     others: dict[str, str]
@@ -41,90 +50,190 @@ def make_scene(
     source: Path,
     out: Path,
     frames: int,
-    fewest: float,
+    min_registered: float,
     options: Options,
     should_stop: Callable[[], bool] = lambda: False,
     child: Sequence[str] = CHILD,
+    tell: Callable[[str], None] = print,
+    report: Report = lambda *_: None,
 ) -> Captured | None:
-    """Photos or a video to the scene folder `out`; None where a stop was asked for. Raises CaptureError.
+    """Make the scene folder `out` of photos or a video; None where a stop was asked for. Raises CaptureError.
 
     Args:
       source: a folder of photos, or a video.
       out: made where it is not there; must not hold a scene.
       frames: how many frames to pick from a video.
-      fewest: the fraction of images that must be registered.
+      min_registered: the fraction of images that must be registered.
       options: how poses are estimated.
       should_stop: asked several times a second.
       child: the command that estimates poses.
+      tell: called with each note for the user, as soon as it is known.
+      report: called with how far the work is, see `Report`.
     """
-    if (out / "transforms.json").exists():
-        raise CaptureError(f"{out}: holds a scene already: choose another --out, or remove its transforms.json")
+    refuse_scene(out)
     if child == CHILD:
         require_pycolmap()
-    names = gather(source, out / "images", frames)
-    groups = lens_groups(out / "images", names)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".poses.") as work:
-        found = estimate(Path(work), out / "images", groups, options, out / "poses.log", should_stop, child)
+    with _working_in(out) as work:
+        names = gather(source, out / "images", frames, tell, report)
+        pairs = len(names) * (len(names) - 1) // 2
+        if options.matching == "exhaustive" and pairs > MANY_PAIRS:
+            tell(f"{pairs} pairs of photos to compare: --matching=sequential is faster if photos are in order")
+        groups = lens_groups(out / "images", names)
+        found = estimate(work, out / "images", groups, options, out / "poses.log", should_stop, child, report)
         if found is None:
             return None
-        return _finish(out, names, found, fewest, options)
+        made = _finish(out, names, found, min_registered, options)
+        shutil.rmtree(work, ignore_errors=True)
+        return made
 
 
-def gather(source: Path, images: Path, frames: int) -> list[str]:
-    """Copy photos, or the frames picked from a video, into the folder `images`; their names, sorted."""
+def refuse_scene(out: Path) -> None:
+    """Raise CaptureError where a folder holds a scene of any format."""
+    if found := [name for name, module in formats().items() if out.is_dir() and module.recognise(out)]:
+        raise CaptureError(f"{out}: holds a scene already ({', '.join(found)}): choose another --out")
+
+
+@contextlib.contextmanager
+def _working_in(out: Path) -> Iterator[Path]:
+    """The work folder in a scene's folder, for this process alone; removed where another attempt could not use it."""
+    work = out / WORK
+    with owning(work):
+        remove_leftovers(out)
+        try:
+            yield work
+        except Unfinished:
+            raise
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                out.rmdir()  # unless something is in it
+            raise
+
+
+def gather(
+    source: Path,
+    images: Path,
+    frames: int,
+    tell: Callable[[str], None] = print,
+    report: Report = lambda *_: None,
+) -> list[str]:
+    """Copy photos, or the frames picked from a video, into a folder. Raises CaptureError before anything is copied.
+
+    Args:
+      source: a folder of photos, searched with its subfolders, or a video.
+      images: the folder; photos in it that were copied before are not copied again.
+      frames: how many frames to pick from a video.
+      tell: called with each note for the user.
+      report: called with how far the work is.
+
+    Returns:
+      Names of the images, relative to the folder, sorted.
+    """
     if source.is_file() and source.suffix.lower() in VIDEOS:
         return extract_frames(source, images, frames)
-    if not source.is_dir():
+    if source.is_file():
         kinds = ", ".join(VIDEOS)
-        raise CaptureError(f"{source}: neither a folder of photos nor a video: give one ({kinds})")
-    files = sorted(file for file in source.iterdir() if file.suffix.lower() in PHOTOS)
-    unreadable = [file for file in source.iterdir() if file.suffix.lower() in UNREADABLE]
-    if unreadable:
-        raise CaptureError(f"{unreadable[0]}: {len(unreadable)} files of this kind: export them as JPEG or 8-bit PNG")
-    if len(files) < FEWEST:
-        raise CaptureError(f"{source}: {len(files)} photos in it: give {FEWEST} or more ({', '.join(PHOTOS)})")
-    problems = [problem for file in files if (problem := check_image(file, str(file))[2])]
-    if problems:
-        raise CaptureError("\n".join(str(problem) for problem in problems[:NAMED]))
-    images.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        if file.resolve() != (images / file.name).resolve():
-            shutil.copyfile(file, images / file.name)
-    return [file.name for file in files]
+        raise CaptureError(f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in")
+    if not source.is_dir():
+        raise CaptureError(f"{source}: no such file or folder: give a folder of photos, or a video")
+    here = source.resolve() == images.resolve()
+    found = find_photos(source, skip=[] if here else _made_by_us(source, images))
+    names = {file: upright_name(file.relative_to(source).as_posix()) for file in found.photos}
+    changed = found.turned or any(file.relative_to(source).as_posix() != name for file, name in names.items())
+    if here and changed:
+        raise CaptureError(f"{source}: photos in it must be turned or made JPEG, and originals are kept: move it away")
+    for note in (_summary(found), *found.notes):
+        tell(note)
+    for done, (file, name) in enumerate(names.items()):
+        report("copying", "photo", done, len(names))
+        if not here:
+            _copy(file, images / name)
+    return sorted(names.values())
+
+
+def _made_by_us(source: Path, images: Path) -> list[Path]:
+    """Folders below the source that this program writes: those of the scene, or all of it."""
+    out = images.parent
+    return [images, out / WORK] if out.resolve() == source.resolve() else [out]
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        copy_upright(file, target)
+    except OSError as error:
+        if isinstance(error, UserError) or error.strerror:
+            raise  # of a file that cannot be written or read, which says so itself
+        raise CaptureError(f"{file}: cannot be decoded ({error}): remove it, or export it again as JPEG") from error
+    except (ValueError, SyntaxError, KeyError, TypeError) as error:  # of damaged pixels or EXIF
+        raise CaptureError(f"{file}: cannot be turned upright ({error}): export it again as JPEG") from error
+
+
+def _summary(found: Sources) -> str:
+    """One line on the photos that are taken."""
+    folders = sorted({file.parent.relative_to(found.root).as_posix() for file in found.photos})
+    line = f"photos: {len(found.photos)}"
+    if folders != ["."]:
+        shown = ["the folder itself" if name == "." else name for name in folders[:MAX_NAMED]]
+        shown += ["..."] if len(folders) > MAX_NAMED else []
+        line += f" in {len(folders)} folder{'s' * (len(folders) > 1)} ({', '.join(shown)})"
+    return line + (f", {found.turned} of them turned upright as their EXIF says" if found.turned else "")
 
 
 def lens_groups(images: Path, names: Sequence[str]) -> list[list[str]]:
-    """Images by the lens they were taken with: equal size and, where their EXIF says so, camera and focal length."""
+    """Group images by lens: equal size and, where their EXIF says so, camera and focal length.
+
+    A photo held upright is as high as another is wide, and gets a lens of its own with the same camera.
+    """
     groups: dict[tuple, list[str]] = defaultdict(list)
     for name in names:
         with Image.open(images / name, formats=FORMATS) as image:
-            exif = image.getexif()
+            exif = read_exif(image)
             body = tuple(str(exif.get(tag, "")) for tag in LENS_TAGS[0])
             lens = tuple(str(exif.get_ifd(34665).get(tag, "")) for tag in LENS_TAGS[1])
             groups[(*image.size, *body, *lens)].append(name)
     return list(groups.values())
 
 
-def _finish(out: Path, names: Sequence[str], found: Estimate, fewest: float, options: Options) -> Captured:
+def _finish(out: Path, names: Sequence[str], found: Estimate, min_registered: float, options: Options) -> Captured:
     """Write the scene of what was found, or say why there is none."""
     others = {name: _why_not(name, found) for name in names if name not in found.names}
-    if len(found.names) < max(FEWEST, fewest * len(names)):
+    if len(found.names) < max(MIN_PHOTOS, min_registered * len(names)):
         advice = "; ".join(what_to_try(names, found, options))
-        raise CaptureError(
+        raise Unfinished(
             f"pose estimation: only {len(found.names)} of {len(names)} images registered, too few (--min_registered="
-            f"{fewest:g}): {advice}\nleft out: {_listing(others)}"
+            f"{min_registered:g}): {advice}\nleft out: {_listing(others)}"
         )
+    level = level_rotation(found.c2w)
     if found.points.exists():
-        write_bytes(out / "sparse_pc.ply", found.points.read_bytes())
-    write_json(out / "transforms.json", transforms(found))
+        _write_level(found.points, level, out / "sparse_pc.ply")
+    c2w = Similarity(rotation=level).poses(found.c2w)
+    write_json(out / "transforms.json", transforms(dataclasses.replace(found, c2w=c2w)))
     notes = [f"{len(found.names)} of {len(names)} images registered"]
     if others:
         notes += [f"left out: {_listing(others)}", *what_to_try(names, found, options)]
     return Captured(found.names, others, notes)
 
 
+def level_rotation(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3 3"]:
+    """Return the rotation of the world that turns up to +z, given that photos are upright.
+
+    Up is the mean of the cameras' up axes. Where these cancel out and all cameras look the same way, as from a drone
+    that turns on its way, they look down. Otherwise nothing says which way is up, and the world stays as it is.
+    """
+    up, back = c2w[:, :, 1].mean(0), c2w[:, :, 2].mean(0)
+    if np.linalg.norm(up) >= MIN_UP:
+        return rotation_to_z(up)
+    return rotation_to_z(back) if np.linalg.norm(back) >= MIN_PARALLEL else np.eye(3)
+
+
+def _write_level(points: Path, level: Float[np.ndarray, "3 3"], target: Path) -> None:
+    """Write the sparse points of a PLY file, turned."""
+    places, colours = read_points(points, points.name)
+    write_points(target, places @ level.T, None, colours)
+
+
 def transforms(found: Estimate) -> dict[str, Any]:
-    """The scene in nerfstudio's format: what all images share at the top, else in each frame."""
+    """Return the scene in nerfstudio's format: what all images share at the top, otherwise in each frame."""
     lenses = [_lens(lens) for lens in found.lenses]
     shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
     frames = []
@@ -150,8 +259,8 @@ def _why_not(name: str, found: Estimate) -> str:
 
 
 def _listing(others: dict[str, str]) -> str:
-    shown = [f"{name} ({why})" for name, why in list(others.items())[:NAMED]]
-    return ", ".join(shown) + (f", and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    shown = [f"{name} ({why})" for name, why in list(others.items())[:MAX_NAMED]]
+    return ", ".join(shown) + (f", and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else "")
 
 
 def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list[str]:

@@ -18,6 +18,13 @@ SHOWN_POINTS = 5000
 
 def draw(scene: Scene, report: Report, file: Path) -> None:
     """Write a PNG with the cameras from above and from the side; those with findings are red and named."""
+    figure = make_figure(scene, report)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def make_figure(scene: Scene, report: Report) -> Figure:
+    """Draw the cameras, the points and up, as `draw` writes them."""
     layout = report.layout
     level = rotation_to_z(layout.up) if layout.up.any() else np.eye(3)
     place = (layout.c2w[:, :, 3] - layout.focus) @ level.T
@@ -25,7 +32,9 @@ def draw(scene: Scene, report: Report, file: Path) -> None:
     points = (_some(report.points) - layout.focus) @ level.T
     reach = 1.2 * float(np.abs(frusta).max())
     bad = {name for finding in report.findings for name in finding.views}
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    figure = Figure(figsize=(13, 7.2))
+    # Fixed margins: automatic layouts shrink square axes after they have placed titles, and cut these off.
+    figure.subplots_adjust(left=0.05, right=0.98, bottom=0.13, top=0.93, wspace=0.12)
     sides = ((0, 1, "from above"), (0, 2, "from the side"))
     for axis, (i, j, title) in zip(figure.subplots(1, 2), sides, strict=True):
         inside = (np.abs(points) < reach).all(-1)
@@ -36,14 +45,15 @@ def draw(scene: Scene, report: Report, file: Path) -> None:
                 axis.plot([centre[i], corner[i]], [centre[j], corner[j]], color=colour, lw=0.5)
             axis.plot(*np.append(corners, corners[:1], 0)[:, [i, j]].T, color=colour, lw=0.5)
             if name in bad:
-                axis.annotate(Path(name).name, centre[[i, j]], fontsize=7, color=colour)
+                axis.annotate(Path(name).name, centre[[i, j]], fontsize=7, color=colour, annotation_clip=True)
         axis.plot(0, 0, "+", ms=12, color="tab:green", label="the point that the cameras look at")
         if j == 2 and layout.up.any():
-            axis.annotate("up", (0, 0), (0, 0.4 * reach), arrowprops={"arrowstyle": "<-", "color": "tab:green"})
+            arrow = {"arrowstyle": "<-", "color": "tab:green"}
+            axis.annotate("up", (0, 0), (0, 0.4 * reach), arrowprops=arrow, ha="center")
         axis.set(title=title, aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), xlabel="units of the file")
-    figure.axes[0].legend(loc="lower left", fontsize=8)
-    with replacing(file) as temporary:
-        figure.savefig(temporary, dpi=110)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
+    return figure
 
 
 def _frusta(scene: Scene, report: Report) -> np.ndarray:

@@ -39,17 +39,27 @@ def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8
 def write_points(
     path: Path,
     points: Float[np.ndarray, "m 3"],
-    normals: Float[np.ndarray, "m 3"],
-    colours: UInt8[np.ndarray, "m 3"],
+    normals: Float[np.ndarray, "m 3"] | None,
+    colours: UInt8[np.ndarray, "m 3"] | None,
 ) -> None:
-    """A binary PLY file: positions in double precision, since coordinates may be large, unit normals, 8-bit sRGB."""
-    kinds = [*[(name, "<f8") for name in "xyz"], *[(f"n{name}", "<f4") for name in "xyz"]]
-    kinds += [(name, "u1") for name in ("red", "green", "blue")]
-    table = np.empty(len(points), kinds)
-    for (name, _), column in zip(kinds, [*points.T, *normals.T, *colours.T], strict=True):
+    """Write a binary PLY file.
+
+    Args:
+      path: the file.
+      points: positions, in double precision since coordinates may be large.
+      normals: unit normals, if they are known.
+      colours: 8-bit sRGB, if they are known.
+    """
+    columns = [(name, "<f8", points[:, i]) for i, name in enumerate("xyz")]
+    if normals is not None:
+        columns += [(f"n{name}", "<f4", normals[:, i]) for i, name in enumerate("xyz")]
+    if colours is not None:
+        columns += [(name, "u1", colours[:, i]) for i, name in enumerate(("red", "green", "blue"))]
+    table = np.empty(len(points), [(name, kind) for name, kind, _ in columns])
+    for name, _, column in columns:
         table[name] = column
     words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
-    properties = "".join(f"property {words[kind]} {name}\n" for name, kind in kinds)
+    properties = "".join(f"property {words[kind]} {name}\n" for name, kind, _ in columns)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{properties}end_header\n"
     write_bytes(path, header.encode() + table.tobytes())
 
