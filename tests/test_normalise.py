@@ -10,6 +10,7 @@ from nerf import scenes
 from nerf.capture.layout import lay_out, place_findings, up_findings
 from nerf.scenes.base import axes_meet, focus_point
 from nerf.scenes.normalise import up_direction
+from nerf.scenes.ply import write_points
 
 NEAR = 0.1  # of the normalised world, where sampling begins: see nerf.spaces.Contracted
 UP = np.array([0.0, 0.0, 1.0])
@@ -103,6 +104,25 @@ def test_known_distances_place_the_focus_of_parallel_axes_only():
     for jitter in (0.0, 3e-3):
         np.testing.assert_allclose(focus_point(drone(jitter), 50.0), [35, 20, 0], atol=0.5)
     np.testing.assert_allclose(focus_point(ring(), 50.0), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 3e-3])
+@pytest.mark.parametrize("known", ["points", "depth"])
+def test_points_and_depth_of_a_file_put_the_ground_in_the_middle(tmp_path, jitter, known):
+    root = write(tmp_path, drone(jitter), size=(16, 8))
+    data = json.loads((root / "transforms.json").read_text())
+    if known == "points":
+        ground = np.random.default_rng(0).uniform([-20, -20, 0], [90, 60, 0], (500, 3))
+        write_points(root / "ground.ply", ground, np.zeros((500, 3)), np.zeros((500, 3), np.uint8))
+        data["ply_file_path"] = "ground.ply"
+    else:
+        for i, frame in enumerate(data["frames"]):
+            np.save(root / f"{i}.npy", np.full((8, 16), 50_000, np.float32))  # millimetres
+            frame["depth_file_path"] = f"{i}.npy"
+    (root / "transforms.json").write_text(json.dumps(data))
+    transform = scenes.load(root, "train").transform
+    np.testing.assert_allclose(transform.points(np.array([35.0, 20.0, 0.0])), 0.0, atol=0.1)
+    np.testing.assert_allclose(transform.scale * np.sqrt(50.0**2 + 35**2 + 20**2), 1.0, rtol=0.05)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

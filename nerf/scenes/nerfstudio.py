@@ -19,12 +19,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import note_trained
 from nerf.scenes.folders import note_unposed, photos
 from nerf.scenes.frames import Frame, is_bounded, to_scene
 from nerf.scenes.lookup import POINTS, Finder, plain
-from nerf.scenes.normalise import normalise
+from nerf.scenes.normalise import distances_to_points, measured_distances, normalise
 from nerf.scenes.ply import read_points
 from nerf.scenes.tally import Tally
 from nerf.scenes.transforms import check_frames, read_transforms
@@ -72,26 +74,31 @@ def load(
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
         raise no_views(split, len(frames), FILE, f"{split}_filenames" if lists.given else "")
-    transform = normalise(frames, bounded, level=True)
-    scene = to_scene(splits[split], transform, root, max_side, not bounded, [*notes, *more])
-    return _with_points(scene, data, root)
-
-
-def _with_points(scene: Scene, data: dict[str, Any], root: Path) -> Scene:
-    """Return the scene with the sparse points that the file names, if it does."""
-    if not data.get(KEY):
+    points, colours, of_points = _points(data, root)
+    distances = measured_distances(frames, root)
+    if distances is None and points is not None:
+        distances = distances_to_points(frames, points)
+    transform = normalise(frames, bounded, level=True, distances=distances)
+    scene = to_scene(splits[split], transform, root, max_side, not bounded, [*notes, *more, *of_points])
+    if points is None:
         return scene
+    return dataclasses.replace(scene, points=transform.points(points), point_colours=colours)
+
+
+def _points(data: dict[str, Any], root: Path) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
+    """Return the sparse points that the file names, their colours, and notes; None where it names none."""
+    if not data.get(KEY):
+        return None, None, []
     problems: list[Problem] = []
     tally = Tally()
     finder = Finder(root, tally)
     name, path = finder.locate(data[KEY], lambda *what: problems.append(Problem(FILE, *what)), KEY, POINTS)
     if path is None:
         raise SceneError(problems)
-    notes = [*scene.notes, *tally.notes(FILE)]
+    notes = tally.notes(FILE)
     if not path.is_file():
-        return dataclasses.replace(scene, notes=[*notes, f"{FILE}: {KEY}: {one_line(name)} does not exist, left out"])
-    points, colours = read_points(path, name)
-    return dataclasses.replace(scene, notes=notes, points=scene.transform.points(points), point_colours=colours)
+        return None, None, [*notes, f"{FILE}: {KEY}: {one_line(name)} does not exist, left out"]
+    return *read_points(path, name), list(notes)
 
 
 def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[str]:

@@ -2,14 +2,27 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from nerf.lenses import ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes.base import MIN_COMMON_VIEW, Similarity, axes_meet, focus_point, rotation_to_z
+from nerf.scenes.base import (
+    MIN_COMMON_VIEW,
+    Problem,
+    SceneError,
+    Similarity,
+    axes_meet,
+    focus_point,
+    rotation_to_z,
+)
+from nerf.scenes.decode import decode_numbers
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import orientation
 
+MAX_DEPTH_IMAGES = 16  # that are looked at for how near and far matter is
+MAX_POINTS = 2000  # for the same
 MIN_COMMON_UP = 0.3  # length of the mean up axis of cameras that agree on what is up
 MAX_NADIR_DEGREES = 30.0  # between the mean view and straight down, for cameras that look down
 # By EXIF's orientation: where up is, in (x, y) of the stored picture's camera, for a person who
@@ -49,6 +62,53 @@ def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np
     scale = 1.0 / radius if radius > 1e-9 + 1e-12 * np.abs(c2w[:, :, 3]).max() else 1.0
     rotation = rotation_to_z(up_direction(c2w, [orientation(frame.path) for frame in frames])) if level else np.eye(3)
     return Similarity(scale, rotation, -scale * rotation @ focus)
+
+
+def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray, " k"] | None:
+    """Return how far matter is from the cameras by their depth images, in the file's units.
+
+    Args:
+      frames: of which some are looked at; those without depth are skipped.
+      root: the scene folder.
+
+    Returns: the known depths of every eighth row and column; None where no frame has depth.
+
+    Raises: SceneError, with every depth image that cannot be decoded.
+    """
+    with_depth = [frame for frame in frames if frame.depth is not None]
+    problems: list[Problem] = []
+    found = []
+    for frame in with_depth[:: max(1, -(-len(with_depth) // MAX_DEPTH_IMAGES))]:
+        assert frame.depth is not None
+        try:
+            depth = decode_numbers(frame.depth)[::8, ::8].astype(np.float64) * frame.depth_unit
+            found.append(depth[np.isfinite(depth) & (depth > 0)])
+        except Exception as error:  # decoders raise anything on damaged data
+            name = frame.depth.relative_to(root).as_posix()
+            problems.append(Problem(name, "", f"cannot be decoded ({error})", "export it again"))
+    if problems:
+        raise SceneError(problems)
+    return np.concatenate(found) if found else None
+
+
+def distances_to_points(frames: Sequence[Frame], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
+    """Return the distances from the cameras to the points that lie in their field of view.
+
+    Args:
+      frames: cameras in the file's world.
+      points: of the same world; at most MAX_POINTS of them are used.
+
+    Returns: one distance for each pair of a camera and a point that it may see.
+    """
+    some = points[:: max(1, -(-len(points) // MAX_POINTS))]
+    found = [np.zeros(0)]
+    for frame in frames:
+        away = some - frame.c2w[:, 3]
+        distance = np.linalg.norm(away, axis=-1)
+        half = np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
+        ahead = -(away @ frame.c2w[:, 2]) > distance * np.cos(min(np.arctan(half), np.pi / 2))
+        found.append(distance[ahead])
+    return np.concatenate(found)
 
 
 def up_direction(c2w: np.ndarray, orientations: Sequence[int]) -> np.ndarray:

@@ -10,7 +10,6 @@ of the colours as if both cameras were in one place (they are 25 mm apart).
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,15 @@ from jaxtyping import Float
 
 from nerf.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
-from nerf.scenes.decode import check_numbers, decode_numbers
+from nerf.scenes.decode import check_numbers
 from nerf.scenes.folders import View, check_views, choose, note_unposed, photos, pinhole
 from nerf.scenes.frames import Frame, to_scene
-from nerf.scenes.normalise import normalise
+from nerf.scenes.normalise import measured_distances, normalise
 from nerf.scenes.transforms import MILLIMETRE
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"
 KINECT_DEPTH, KINECT_COLOUR = (intrinsics(f, f, 320.0, 240.0) for f in (585.0, 525.0))  # of 640x480 pixels
-LOOKED_AT = 16  # depth images, for how near and far matter is
 MAX_BYTES = 100_000
 
 
@@ -55,7 +53,7 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         raise SceneError(problems)
     colours = [path for path in photos(root) if path.stem.endswith(".color")]
     more += note_unposed(frames, colours, "the folder", INTRINSICS)
-    transform = normalise(frames, bounded=False, level=True, distances=_distances(frames, root))
+    transform = normalise(frames, bounded=False, level=True, distances=measured_distances(frames, root))
     chosen = choose(frames, split, validation, every, INTRINSICS)
     return to_scene(chosen, transform, root, max_side, unbounded=True, notes=[*notes, *more])
 
@@ -109,19 +107,3 @@ def _check_depth(frame: Frame, root: Path) -> list[Problem]:
         return [Problem(path.name, "", "lies outside the scene folder", "move it into the folder")]
     _, wrong = check_numbers(path, path.name)
     return [wrong] if wrong else []
-
-
-def _distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray, " n"]:
-    """In metres, of every eighth pixel of some of the frames."""
-    problems: list[Problem] = []
-    seen = [np.zeros(0)]
-    for frame in frames[:: -(-len(frames) // LOOKED_AT)]:
-        path = _depth_file(frame)
-        try:
-            depth = decode_numbers(path)[::8, ::8].astype(np.float64) * MILLIMETRE
-            seen.append(depth[depth > 0])
-        except Exception as error:  # decoders raise anything on damaged data
-            problems.append(Problem(path.name, "", f"cannot be decoded ({error})", "export it again"))
-    if problems:
-        raise SceneError(problems)
-    return np.concatenate(seen)
