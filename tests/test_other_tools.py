@@ -608,7 +608,7 @@ HINTS = {
     ),
     "test only": (lambda root: touch(root / "transforms_test.json").parent, "transforms_test.json", "transforms_train"),
     "half a model": (lambda root: touch(root / "database.db").parent, "COLMAP", "sparse/0"),
-    "empty": (lambda root: root, "an empty folder", "--scene"),
+    "empty": (lambda root: root, "it is empty", "--scene"),
     "anything": (lambda root: touch(root / "a.txt").parent, "no scene in it", "nerfstudio"),
 }
 

@@ -69,7 +69,7 @@ def explain_folder(root: Path, recognise: Recognise, formats: str) -> Problem:
         if found := [path for path in files if path.suffix.lower() in endings_of]:
             return Problem(shown, "", f"{problem} in it, and no photos with poses", explain_file(found[0]).mend)
     if not files and not any(root.iterdir()):
-        return Problem(shown, "", "an empty folder", "give the folder of a scene with --scene")
+        return Problem(shown, "", "no scene in it, it is empty", "give the folder of a scene with --scene")
     expected = "transforms.json, a COLMAP model, poses_bounds.npy, ..."
     return Problem(shown, "", f"no scene in it ({expected})", f"known: {formats}")
 
