@@ -506,7 +506,7 @@ def undecoded(monkeypatch):
     monkeypatch.setattr(folders, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(idr, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(rgbd, "_check_depth", lambda frame, root: [])
-    monkeypatch.setattr(rgbd, "_distances", lambda frames, root: np.ones(1))
+    monkeypatch.setattr(rgbd, "measured_distances", lambda frames, root: np.ones(1))
     monkeypatch.setattr(frames, "read_depths", lambda paths, *_: [np.ones((3, 4), np.float32) for _ in paths])
 
     def images(paths, root, factors=None, alpha=False):
