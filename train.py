@@ -36,7 +36,6 @@ _HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of l
 
 def main(_) -> int:
     with stop_on_signal() as stop, _joined(), _owning():
-        from nerf.metrics import in_words
         from nerf.tasks import beside_files, image_task
         from nerf.training import train  # takes seconds
 
@@ -56,18 +55,31 @@ def main(_) -> int:
             host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
         )
     if results is None:
-        print(f"stopped and saved: the same command goes on with {_WORKDIR.value}")
+        print(f"stopped and saved: run the same command again to resume {_WORKDIR.value}")
         return stop.exit_code
     if not results:
-        return 0  # the first of the processes tells
-    print(
-        f"{in_words(results)} over {results['protocol']['views']} held-out views"
-        f" ({results['protocol']['split']}) after {results['train_seconds']:.0f} s of training and"
-        f" {results['steps']} steps\npictures: {_WORKDIR.value}/eval   numbers: {_WORKDIR.value}/results.json"
-    )
-    if _TASK.value == "image":
+        return 0  # the first of the processes reports
+    print(_describe(results))
+    if _TASK.value == "image" and results["psnr"] is not None:
         print(beside_files(config, _SCENE.value, results))
     return 0
+
+
+def _describe(results: dict) -> str:
+    """Return the last lines of a training: the scores, of how many views, and where everything is."""
+    from nerf.metrics import in_words
+
+    trained = f"after {results['train_seconds']:.0f} s of training and {results['steps']} steps"
+    numbers = f"numbers: {_WORKDIR.value}/results.json"
+    protocol = results["protocol"]
+    if results["psnr"] is None:
+        render = f"python render.py --run={_WORKDIR.value} --out={_WORKDIR.value}/video.mp4"
+        return f"not scored, as no view is held out, {trained}\n{numbers}   video: {render}"
+    kind = "held-out views"
+    if protocol["trained_on"]:
+        kind = f"views, {protocol['trained_on']} of them trained on,"
+    scores = f"{in_words(results)} over {protocol['views']} {kind} ({protocol['split']}) {trained}"
+    return f"{scores}\npictures: {_WORKDIR.value}/eval   {numbers}"
 
 
 def _several() -> bool:

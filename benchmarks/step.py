@@ -25,7 +25,7 @@ from nerf.model import Model, find_live, refresh_occupancy
 from nerf.occupancy import compact
 from nerf.pixels import Pixels, pick, to_device
 from nerf.rendering import Packed, composite
-from nerf.runs import load_scenes
+from nerf.splits import load_scenes
 from nerf.training import TrainState, data_mesh, prepare
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")

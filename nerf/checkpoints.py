@@ -1,5 +1,6 @@
 """Checkpoints: a file of plain arrays for each step, with digests that are verified on reading (`nerf.tensors`)."""
 
+import contextlib
 import errno
 import sys
 import time
@@ -63,6 +64,13 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The steps on disk, oldest first."""
         return sorted(int(file.stem) for file in self.folder.glob(f"*{SUFFIX}") if file.stem.isdecimal())
+
+    def newest_facts(self) -> dict[str, Any] | None:
+        """The facts of the newest step whose header is sound, its number under "step"; None where there is none."""
+        for step in reversed(self.steps()):
+            with contextlib.suppress(DamagedFile, OSError):
+                return {**read_facts(self.file(step)), "step": step}
+        return None
 
     def save(self, step: int, tree: Any, **facts: Any) -> None:
         """Write a step in the background, with `facts` (JSON) in it. A step that exists is left as it is.

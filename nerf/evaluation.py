@@ -81,6 +81,12 @@ def evaluate(
     return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
 
 
+def unscored(split: str) -> dict[str, Any]:
+    """Return what `evaluate` returns, for a run without views to score."""
+    protocol = {"split": split, "views": 0}
+    return {"mean": {"psnr": None, "ssim": None}, "per_image": {}, "protocol": protocol, "seconds_per_frame": None}
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean, or None where any is missing: a mean over some of the views would be another protocol."""
     return None if None in values else float(np.mean(np.array(values, float)))

@@ -15,12 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
+from nerf.budgets import Budget
 from nerf.building import ConfigError
-from nerf.checkpoints import CheckpointError
+from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.files import write_json
 from nerf.provenance import source_digests
 from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs import differences, load_scenes, read_json
+from nerf.runs import differences, read_json
+from nerf.scenes import Problem, Scene, SceneError
+from nerf.scenes.base import NoViews
+from nerf.splits import count_trained_on, load_scenes
 from nerf.studies import Wanted
 
 ROOT = Path(__file__).parent.parent  # where train.py and render.py are
@@ -85,7 +89,7 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     for run in wanted:  # all problems of scenes before the first training
         key = _scene_key(run)
         if key not in digests:
-            train, held_out = load_scenes(run.config, workshop.scene, workshop.plugins)
+            train, held_out = load_comparable(run.config, workshop.scene, workshop.plugins)
             digests[key] = {"train": train.digest(), run.config["eval_split"]: held_out.digest()}
 
     def one(numbered: tuple[int, Wanted]) -> Outcome:
@@ -97,8 +101,23 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     with ThreadPoolExecutor(workshop.jobs) as pool:
         outcomes = list(pool.map(one, enumerate(wanted, 1)))
     if workshop.should_stop():
-        raise Interrupted("stopped and saved: the same command goes on")
+        raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
+
+
+def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple[str, ...] = ()) -> tuple[Scene, Scene]:
+    """Load the views of a study. Raises SceneError where none are held out, or those that are were trained on."""
+    split = config["eval_split"]
+    try:
+        train, held_out = load_scenes(config, scene, plugins)
+    except NoViews as error:
+        other = "test" if split == "val" else "val"
+        reason = f"no view to compare by in split '{split}' ({'; '.join(str(error).splitlines())})"
+        raise SceneError([Problem(str(scene), "", reason, f"use --split={other}")]) from error
+    if known := count_trained_on(train, held_out):
+        reason = f"{known} of {len(held_out)} views of split '{split}' are trained on too, so their scores say nothing"
+        raise SceneError([Problem(str(scene), "", reason, "list other images there, or use --split=val")])
+    return train, held_out
 
 
 def _scene_key(run: Wanted) -> str:
@@ -151,7 +170,12 @@ def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
             why = mismatch(read_result(folder), run.config, run.max_seconds, now)
         else:
             old = read_json(folder / "config.json")
-            why = differences(comparable_config(old), comparable_config(run.config))
+            ours, theirs = comparable_config(old, run.max_seconds), comparable_config(run.config, run.max_seconds)
+            why = differences(ours, theirs)
+            facts = Checkpoints(folder / "checkpoints", read_only=True).newest_facts()
+            budget = Budget(run.config["steps"], run.max_seconds)
+            if facts and (facts["extended"] or not Budget(facts["steps"], facts["max_seconds"]).same_as(budget)):
+                why.append("its budget was changed while it trained")
             if read_json(folder / "scene.json")["digest"] != now["scene_digest"]:
                 why.append("another scene, or its files changed")
             if read_json(folder / "code.json") != now["code"]:

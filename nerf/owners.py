@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import IO
 from nerf.errors import UserError
 
 OWNER_FILE = "owner.json"
+_HELD: dict[Path, int] = {}  # folders that this process holds, and the thread that does
 
 
 class InUse(UserError, RuntimeError):
@@ -23,8 +25,12 @@ def owning(folder: Path) -> Iterator[None]:
     """Hold a folder, made where there is none, so that no other process works in it. Raises InUse at once.
 
     The file owner.json says who holds it. What a process that was killed left there holds nothing. Where the system has
-    no such locks (Windows) there is none.
+    no such locks (Windows) there is none. The thread that holds a folder may hold it once more inside.
     """
+    key = folder.absolute()
+    if _HELD.get(key) == threading.get_ident():
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / OWNER_FILE, "a+", encoding="utf-8")  # noqa: SIM115
@@ -36,9 +42,11 @@ def owning(folder: Path) -> Iterator[None]:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
         file.flush()
+        _HELD[key] = threading.get_ident()
         try:
             yield
         finally:
+            del _HELD[key]
             with contextlib.suppress(OSError):
                 file.truncate(0)
 

@@ -11,6 +11,8 @@ from typing import TypeVar
 import jax
 from tqdm import tqdm
 
+from nerf.budgets import Budget
+
 T = TypeVar("T")
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -34,9 +36,10 @@ class Meter:
     def __exit__(self, *_) -> None:
         self.bar.close()
 
-    def add(self, count: int = 1) -> None:
-        """Report that `count` more units are finished."""
+    def add(self, count: int = 1, note: str = "") -> None:
+        """Report that `count` more units are finished, with a `note` at the end of the line."""
         self.done += count
+        self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(count)
         if not self.lines or time.monotonic() - self.last_line < LINE_EVERY:
             return
@@ -44,7 +47,8 @@ class Meter:
         rate = max(self.done - self.done_before, 1e-9) / (self.last_line - self.began)
         left = max(self.total - self.done, 0) / rate
         shown = f"{rate:.1f} {self.unit}s/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s/{self.unit}"
-        print(f"{self.what} {self.done}/{self.total}, {shown}, {left:.0f} s left", file=sys.stderr, flush=True)
+        line = f"{self.what} {self.done}/{self.total}, {shown}, {left:.0f} s left"
+        print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:
@@ -83,17 +87,23 @@ class Phases:
 
 
 class Progress:
-    """Knows how much of a run is done, by steps or by seconds of training, whichever is further; and may show it."""
+    """Show how much of a run is done: a bar on a terminal, a line every ten seconds elsewhere.
 
-    def __init__(self, steps: int, max_seconds: float | None, step: int, seconds: float, shown: bool = True):
-        self.steps, self.max_seconds = steps, max_seconds
+    Args:
+      budget: of the run.
+      step, seconds: where it starts or resumes.
+      shown: whether to show anything.
+    """
+
+    def __init__(self, budget: Budget, step: int, seconds: float, shown: bool = True):
+        self.budget = budget
         self.started_at = step, seconds
         self.psnr: float | None = None
         self.last_line = time.monotonic()
         self.lines = shown and not sys.stderr.isatty()
         self.bar = tqdm(
             total=100.0,
-            initial=100.0 * self.fraction(step, seconds),
+            initial=100.0 * budget.fraction(step, seconds),
             disable=self.lines or not shown,
             bar_format="train {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
         )
@@ -104,28 +114,21 @@ class Progress:
     def __exit__(self, *_) -> None:
         self.bar.close()
 
-    def done(self, step: int, seconds: float) -> bool:
-        return self.fraction(step, seconds) >= 1.0
-
-    def fraction(self, step: int, seconds: float) -> float:
-        """How much of the run is done, from 0 to 1."""
-        by_clock = seconds / self.max_seconds if self.max_seconds else 0.0
-        return min(1.0, max(step / self.steps, by_clock))
-
     def update(self, step: int, seconds: float, psnr: float) -> None:
         """Show the state after a call of the step; `psnr` is the mean over its batches of training rays."""
         self.psnr = psnr if self.psnr is None else 0.9 * self.psnr + 0.1 * psnr
-        rate = (step - self.started_at[0]) / max(seconds - self.started_at[1], 1e-9)
+        taken, spent = step - self.started_at[0], seconds - self.started_at[1]
+        rate = taken / max(spent, 1e-9)
+        fraction = self.budget.fraction(step, seconds)
         self.bar.set_postfix_str(f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False)
-        self.bar.update(100.0 * self.fraction(step, seconds) - self.bar.n)
-        if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or self.done(step, seconds)):
+        self.bar.update(100.0 * fraction - self.bar.n)
+        if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or fraction >= 1.0):
             self.last_line = time.monotonic()
-            percent = 100.0 * self.fraction(step, seconds)
-            left = seconds * (1.0 / max(self.fraction(step, seconds), 1e-9) - 1.0)
-            speed = f"{rate:.1f} steps/s, {left:.0f} s left"
-            print(
-                f"train {percent:.0f}%, step {step}, {speed}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True
-            )
+            # What is left is told by this process's own speed: an earlier one may have had another machine.
+            done_here = fraction - self.budget.fraction(*self.started_at)
+            left = spent * (1.0 - fraction) / max(done_here, 1e-9)
+            shown = f"train {100.0 * fraction:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left"
+            print(f"{shown}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True)
 
 
 class Stopwatch:

@@ -90,9 +90,10 @@ def run_folders(root: Path) -> Iterator[Path]:
         folders.sort()
 
 
-def comparable_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without what changes no number of the run."""
-    return {key: value for key, value in config.items() if key not in NEUTRAL}
+def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> dict[str, Any]:
+    """A config without what changes no number of a run that is bounded by `max_seconds`, or by steps where None."""
+    neutral = NEUTRAL if max_seconds is None else (*NEUTRAL, "steps")
+    return {key: value for key, value in config.items() if key not in neutral}
 
 
 def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]) -> list[str]:
@@ -101,7 +102,9 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
     `now` has the scene's digests, the digests of the sources, the versions and the device, under the names that
     results.json gives them.
     """
-    why = differences(comparable_config(result.config), comparable_config(config))
+    why = differences(comparable_config(result.config, max_seconds), comparable_config(config, max_seconds))
+    if changes := result.results.get("extended"):
+        why.append(f"its budget was changed while it trained ({budgets_in_words(changes)})")
     if result.results.get("max_seconds") != max_seconds:
         why.append(f"max_seconds: {result.results.get('max_seconds')} -> {max_seconds}")
     if result.results["protocol"].get("scene_digest") != now["scene_digest"]:
@@ -116,19 +119,43 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
     return why
 
 
+def budgets_in_words(changes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the budgets that a run had one after another, as "60 s, then 600 s"; "one" where it had only one."""
+    return ", then ".join([changes[0]["from"], *(change["to"] for change in changes)]) if changes else "one"
+
+
+def why_incomparable(result: Result) -> str | None:
+    """Return why the scores of a run say nothing about new views, with what to do; None where they do."""
+    folder, protocol = result.folder, result.results["protocol"]
+    if result.results.get("psnr") is None:
+        return f"{folder}: was not scored, as no view was held out: train it with --config.eval_split=val to compare it"
+    if known := protocol.get("trained_on"):
+        which = f"{known} of its {protocol['views']} scored views"
+        return f"{folder}: was trained on {which}: hold out others, or train it with --config.eval_split=val"
+    return None
+
+
 def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
     """Raise ConfigError, naming what differs, where scores of labelled runs may not be held against each other."""
     if not results:
         return
+    if reasons := [why for _, result in results if (why := why_incomparable(result))]:
+        raise ConfigError("\n".join(dict.fromkeys(reasons)))
     first_label, first = results[0]
-    wanted = {key: first.results["protocol"].get(key) for key in MUST_AGREE}
+    wanted = _protocol(first)
     for label, result in results[1:]:
-        lines = differences(wanted, {key: result.results["protocol"].get(key) for key in MUST_AGREE})
+        lines = differences(wanted, _protocol(result))
         if not lines and result.names != first.names:
             lines = ["names of the held-out views"]
         if lines:
             what = f"unlike protocols, {'; '.join(lines)}"
             raise ConfigError(f"{first_label} ({first.folder}) and {label} ({result.folder}): {what}: score them alike")
+
+
+def _protocol(result: Result) -> dict[str, Any]:
+    """Return what must agree between two runs whose scores are held against each other."""
+    told = {key: result.results["protocol"].get(key) for key in MUST_AGREE}
+    return {**told, "budgets of one run": budgets_in_words(result.results.get("extended") or [])}
 
 
 def checkpoint_bytes(folder: Path) -> int | None:

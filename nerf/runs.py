@@ -3,40 +3,44 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
 
+from nerf.budgets import Budget, change_budget, describe_change
 from nerf.building import ConfigError, build
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
+from nerf.config_checks import config_problems
 from nerf.files import remove_leftovers, write_bytes, write_json
 from nerf.model import Model, split_model
 from nerf.poses import move_cameras
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
-from nerf.scenes import Scene, Similarity
+from nerf.scenes import Problem, Scene, SceneError, Similarity
+from nerf.scenes.hull import visual_hull
+from nerf.splits import load_split
 
 MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
 
 
-def check_resumable(folder: str | Path, config: Mapping[str, Any]) -> None:
-    """Raise ConfigError, naming each key with both values, where a run was begun there with another config."""
-    file = Path(folder) / "config.json"
+def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> None:
+    """Raise ConfigError where the run in a folder cannot be continued.
+
+    It was begun with another config, of which each key is named with both values, or has trained longer than `budget`.
+    """
+    file = folder / "config.json"
     if file.exists():
         changed = differences(read_json(file), json.loads(json.dumps(config)))
         if changed := [line for line in changed if line.partition(":")[0] not in MAY_CHANGE]:
             may = f"only {', '.join(MAY_CHANGE)} may change"
             raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir")
-
-
-def check_clock(folder: Path, facts: Mapping[str, Any], max_seconds: float | None) -> None:
-    """Raise ConfigError where the run of a checkpoint is bounded by other seconds: its learning rate follows them."""
-    if facts["max_seconds"] != max_seconds:
-        change = f"max_seconds: {facts['max_seconds']} -> {max_seconds}"
-        raise ConfigError(f"{folder}: begun with another clock: {change}: give the old one or use a new --workdir")
+    if facts := Checkpoints(folder / "checkpoints", read_only=True).newest_facts():
+        change_budget(folder, facts, budget)
 
 
 def read_json(path: Path) -> Any:
@@ -63,7 +67,7 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
     """What a run keeps of its scene: enough to render without its images, and to know it again."""
     train = splits["train"]
     return {
-        "root": None if root is None else str(root),
+        "root": None if root is None else str(Path(root).expanduser().absolute()),
         "digest": {split: scene.digest() for split, scene in splits.items()},
         "transform": train.transform.to_json(),
         "unbounded": train.unbounded,
@@ -73,38 +77,12 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
 
 
 def check_config(config: Mapping[str, Any], devices: int = 1, max_seconds: float | None = None) -> None:
-    """Raise ConfigError, naming all keys, where numbers do not fit together."""
-    positive = ("steps", "steps_per_call", "batch_size", "log_every", "save_every", "keep", "chunk")
-    if small := [key for key in positive if config[key] < 1]:
-        raise ConfigError(f"config: {', '.join(small)}: below 1: choose a positive number")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ConfigError(f"--max_seconds={max_seconds}: not above 0: leave it out to train for config.steps")
-    if config["batch_size"] % devices:
-        raise ConfigError(f"config: batch_size={config['batch_size']}: not divisible by {devices} devices: change it")
-    call = config["steps_per_call"]
-    keys = [key for key in ("steps", "log_every", "save_every", "eval_every") if config[key] % call]
-    if keys:
-        raise ConfigError(f"config: {', '.join(keys)}: not divisible by steps_per_call={call}: choose multiples of it")
-    if config["eval_split"] not in ("test", "val"):
-        raise ConfigError(f"config: eval_split='{config['eval_split']}': choose 'test' or 'val'")
-
-
-def load_scenes(
-    config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()
-) -> tuple[Scene, Scene]:
-    """The views to train on and those to score; where "val" is scored, none of it is trained on."""
-    split = config["eval_split"]
-    options = {"plugins": plugins, "root": root, "validation": split == "val"}
-    return build(config["scene"], split="train", **options), build(config["scene"], split=split, **options)
-
-
-def describe(train: Scene, held_out: Scene) -> str:
-    """One line on what is trained on and scored."""
-    sizes = sorted({(int(w), int(h)) for w, h in np.asarray(train.cameras.size)})
-    shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
-    extent = "unbounded" if train.unbounded else "bounded"
-    more = "".join(f", with {name}" for name in ("masks", "depths") if getattr(train, name) is not None)
-    return f"scene: {len(train)} training views and {len(held_out)} held-out ones, {shown}, {extent}{more}"
+    """Raise ConfigError, one line for each problem, where values cannot be used or do not fit together."""
+    problems = [f"config: {line}" for line in config_problems(config, devices)]
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        problems.append(f"--max_seconds={max_seconds}: not above 0: leave it out to train for config.steps")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -175,6 +153,23 @@ class Run:
         lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
         self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists)
 
+    def tell_resumed(self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget) -> None:
+        """Tell what resuming from a checkpoint with these facts means where that is more than going on.
+
+        The results of a run that now trains further are kept as results-STEP.json: they are no longer those of the run.
+        """
+        file = self.folder / "results.json"
+        if len(changes) > len(facts["extended"]):
+            print(describe_change(self.folder, changes[-1], budget), file=sys.stderr)
+            if file.exists():
+                file.replace(self.folder / f"results-{read_json(file)['steps']}.json")
+        elif file.exists() and budget.fraction(facts["step"], facts["seconds"]) >= 1.0:
+            flag = "--config.steps" if budget.max_seconds is None else "--max_seconds"
+            print(
+                f"{self.folder}: has its {budget} of training: scored again; a larger {flag} continues it",
+                file=sys.stderr,
+            )
+
     def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
         """Write results.json and return what it holds."""
         loaded = loaded_files()
@@ -232,6 +227,17 @@ def build_model(config: Mapping[str, Any], unbounded: bool, cameras: Cameras, pl
     return build(config["model"], plugins=plugins, **context)
 
 
+def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
+    """The untrained model of a config in the scene's space, its grid in the visual hull unless poses are learned."""
+    model = build_model(config, scene.unbounded, scene.cameras, plugins)
+    if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
+        hull = visual_hull(scene, model.occupancy.resolution)
+        if not hull.any():
+            raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])
+        model.occupancy.restrict(hull)
+    return model
+
+
 def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Trained:
     """Read a run folder, at its newest checkpoint or at `step`. Raises CheckpointError or ConfigError."""
     folder = Path(folder)
@@ -265,16 +271,11 @@ def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tup
     """
     record = read_json(run.folder / "scene.json")
     root = root or record["root"]
-
-    def load(split: str) -> Scene:
-        validation = "val" in run.cameras
-        return build(run.config["scene"], plugins=plugins, root=root, split=split, validation=validation)
-
-    scene = load(split)
+    scene = load_split(run.config, split, root, plugins)
     known = split if split in record["digest"] else "train"
-    seen = scene if known == split else load(known)
+    seen = scene if known == split else load_split(run.config, known, root, plugins)
     if seen.digest() != record["digest"][known]:
         raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
     if split != "train" and set(scene.names) & set(run.names["train"]):
-        raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score 'test', or 'train' as such")
+        raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score them with --split=train")
     return dataclasses.replace(scene, cameras=run.cameras["train"]) if split == "train" else scene

@@ -27,8 +27,6 @@ from nerf.commands import in_one_line
 from nerf.results import Result, comparable_config, read_result, run_folders
 from nerf.runs import check_config, differences
 
-CLOCK_ONLY = 10**8  # calls of the step: more than any budget of seconds allows
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -58,7 +56,8 @@ class Wanted:
 
     def folder_name(self, scene_digest: Mapping[str, str]) -> str:
         """A name that is the same for the same config, budget and scene."""
-        config = {key: value for key, value in comparable_config(self.config).items() if key != "seed"}
+        config = comparable_config(self.config, self.max_seconds)
+        del config["seed"]
         told = json.dumps([config, self.max_seconds, dict(scene_digest)], sort_keys=True)
         return f"{Path(self.file).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-seed{self.config['seed']}"
 
@@ -128,7 +127,12 @@ def _finished(folder: Path) -> list[Result]:
 def _check_one_config(text: str, runs: Sequence[Result]) -> None:
     """Runs under one label are one config with several seeds."""
     for run in runs[1:]:
-        ours, theirs = comparable_config(runs[0].config), comparable_config(run.config)
+        clocks = {each.results.get("max_seconds") for each in (runs[0], run)}
+        if len(clocks) > 1:
+            told = " and ".join("no clock" if clock is None else f"{clock:g} s" for clock in clocks)
+            raise ConfigError(f"{text}: runs of different budgets, {told}: give them as separate arguments")
+        (clock,) = clocks
+        ours, theirs = comparable_config(runs[0].config, clock), comparable_config(run.config, clock)
         if lines := [line for line in differences(ours, theirs) if not line.startswith("seed:")]:
             raise ConfigError(f"{text}: runs of different configs, {lines[0]}: give them as separate arguments")
     if len({run.config["seed"] for run in runs}) < len(runs):
@@ -198,8 +202,7 @@ def wanted_runs(
     out: list[list[Wanted]] = []
     for entry in entries:
         out.append([])
-        per_call = load_config(entry.file, entry.overrides)["steps_per_call"] if entry.file else 1
-        bound = [f"steps={per_call * CLOCK_ONLY}"] if max_seconds else [f"steps={steps}"] if steps else []
+        bound = [f"steps={steps}"] if steps and not max_seconds else []
         more = [*bound, f"eval_times={eval_times}", *([f"eval_split={split}"] if split else [])]
         for seed in entry.seeds if entry.file else ():
             overrides = (*entry.overrides, *more, f"seed={seed}")

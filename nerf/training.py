@@ -8,6 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,77 +18,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from nerf.annealing import set_progress
+from nerf.budgets import Budget, change_budget
 from nerf.building import build, build_inside
 from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
-from nerf.evaluation import evaluate
+from nerf.evaluation import evaluate, unscored
+from nerf.gradients import TrainState, init_state, make_gradients
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.interrupts import deferred_interrupt, rescue
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.model import Model, note_sightings, refresh_occupancy, sightings, split_model
+from nerf.model import note_sightings, refresh_occupancy, split_model
+from nerf.owners import owning
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.provenance import environment, source_digests
-from nerf.pytrees import pytree
-from nerf.runs import Run, build_model, check_clock, check_config, check_resumable, describe, load_scenes
-from nerf.scenes import Problem, Scene, SceneError
-from nerf.scenes.hull import visual_hull
+from nerf.runs import Run, check_config, check_resumable, prepare_model
+from nerf.scenes import Scene
 from nerf.scenes.storage import room_for_pixels
-
-
-@pytree
-class TrainState:
-    """All that training changes. `state` is what no gradient reaches, as occupancy grids."""
-
-    step: Int[Array, ""]
-    params: PyTree
-    state: PyTree
-    opt_state: PyTree
-
-
-def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
-    """The static half of a model, and all that training changes before the first step."""
-    graph, params, state = split_model(model)
-    return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
-
-
-def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
-    """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
-
-    Means are over the rays of all devices that were rendered whole, `rays` their number; see `nerf.model.sightings`.
-    """
-    split, same = PartitionSpec("data"), PartitionSpec()
-
-    def all_sum(tree):
-        if mesh.size == 1:
-            return tree  # a sum over one device would still copy every gradient
-        # One sum of all, not one for each array: between processes each waits for the slowest.
-        flat, unflatten = ravel_pytree(tree)
-        return unflatten(jax.lax.psum(flat, "data"))
-
-    def loss(params, state, rays, target, background, keys):
-        model = nnx.merge(graph, params, state)
-        renderings = model(rays, background, keys)
-        whole = renderings[-1].complete
-        count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
-        mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
-        error = jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum() / count
-        means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
-        return mean, (means, sightings(model, rays, renderings[-1]))
-
-    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=(same, split), check_vma=False)
-    def gradients(params, state, *batch):
-        grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
-        grads, means = all_sum((grads, means))
-        return (grads, *means), seen
-
-    return gradients
+from nerf.splits import load_views
 
 
 def make_train_step(
@@ -152,17 +106,6 @@ def make_train_step(
     return train_steps
 
 
-def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config in the scene's space, its grid in the visual hull unless poses are learned."""
-    model = build_model(config, scene.unbounded, scene.cameras, plugins)
-    if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
-        hull = visual_hull(scene, model.occupancy.resolution)
-        if not hull.any():
-            raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])
-        model.occupancy.restrict(hull)
-    return model
-
-
 def prepare(
     config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
 ) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
@@ -196,32 +139,61 @@ def train(
     device_memory: float | None = None,
     host_memory: float | None = None,
 ) -> dict[str, Any] | None:
-    """Train a config on a scene, or go on with the run in `workdir`; evaluate it and return what results.json holds.
+    """Train a config on a scene, or resume the run in `workdir`; evaluate it and return what results.json holds.
 
-    Of several processes (see `nerf.processes`) the first evaluates, and the others return an empty dictionary.
+    Ctrl-C saves after the step at hand and raises KeyboardInterrupt; the same call resumes the run. Of several
+    processes (see `nerf.processes`) the first evaluates, and the others return an empty dictionary.
 
     Args:
       config: a plain dictionary; `configs/` makes them.
       scene: the scene's folder.
-      workdir: the run folder; made where there is none.
-      max_seconds: stop after so many seconds of training (compilation and evaluation not counted), and let the
-        learning rate fall over them. Such a run depends on the clock; one bounded by steps alone is reproducible.
+      workdir: the run folder; made where there is none, and locked while this runs.
+      max_seconds: train for so many seconds (compilation and evaluation not counted) whatever config.steps is, and let
+        the learning rate fall over them. Such a run depends on the clock; one bounded by steps is reproducible. More
+        seconds or steps than a run had before continue it.
       plugins: packages outside `nerf` that the config may name.
-      should_stop: asked before training and after every call of the jitted step; True saves and returns None.
+      should_stop: asked before training, after every call of the jitted step and between chunks of a view that is
+        scored; True saves and returns None.
       tensorboard: write TensorBoard events too.
       profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
       device_memory, host_memory: bytes that may be used; None: what there is.
+
+    Raises:
+      UserError: one line for each problem of the config, the scene or the run folder.
+      KeyboardInterrupt: after Ctrl-C, when everything is saved.
     """
     check_config(config, len(jax.devices()), max_seconds)
-    check_resumable(workdir, config)
+    folder, root = Path(workdir).expanduser(), None if scene is None else Path(scene).expanduser()
+    budget = Budget(config["steps"], max_seconds)
+    with owning(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
+        settings = (plugins, stop, tensorboard, profile, device_memory, host_memory)
+        return _train(config, root, folder, budget, *settings)
+
+
+def _train(
+    config: Mapping[str, Any],
+    scene: Path | None,
+    workdir: Path,
+    budget: Budget,
+    plugins: tuple[str, ...],
+    should_stop: Callable[[], bool],
+    tensorboard: bool,
+    profile: str | Path | None,
+    device_memory: float | None,
+    host_memory: float | None,
+) -> dict[str, Any] | None:
+    """Do what `train` says, in a folder that is locked."""
+    check_resumable(workdir, config, budget)
     watch = Stopwatch()
-    with watch("load"), room_for_pixels(host_memory, Path(workdir)):
-        train_scene, held_out = load_scenes(config, scene, plugins)
-    print("\n".join([*train_scene.notes, *glance(train_scene), describe(train_scene, held_out)]), file=sys.stderr)
+    with watch("load"), room_for_pixels(host_memory, workdir):
+        views = load_views(config, scene, plugins)
+    train_scene, held_out = views.train, views.held_out
+    told = [*train_scene.notes, *glance(train_scene), *views.notes, views.describe()]
+    print("\n".join(told), file=sys.stderr)
     mesh = data_mesh(jax.devices())
-    splits = {"train": train_scene, config["eval_split"]: held_out}
+    splits = {"train": train_scene, **({config["eval_split"]: held_out} if held_out is not None else {})}
     check_alike(
-        config=lambda: [config, max_seconds],
+        config=lambda: [config, budget.max_seconds],
         scene=lambda: [one.digest() for one in splits.values()],
         code=lambda: [source_digests(plugins), environment()],
     )
@@ -229,34 +201,45 @@ def train(
     with watch("prepare"):
         graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
     run = Run.open(workdir, config, scene, splits, tensorboard, plugins) if is_first() else None
-    checkpoints = Checkpoints(Path(workdir) / "checkpoints", config["keep"])
+    checkpoints = Checkpoints(workdir / "checkpoints", config["keep"])
     names = list(flatten(state.params))
     step, seconds, skipped = 0, 0.0, 0
+    changes: list[dict[str, Any]] = []  # of the budget, since the run began
     if run is not None:
         if checkpoints.steps():
             state, facts = checkpoints.restore(state)
-            check_clock(run.folder, facts, max_seconds)
+            changes = change_budget(workdir, facts, budget)
             step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
+            run.tell_resumed(facts, changes, budget)
         run.forget_after(step)
     state, step, seconds, skipped = from_first((state, step, seconds, skipped))
     per_call = config["steps_per_call"]
     everywhere = partial(replicate, mesh=mesh)
     state = everywhere(state)
     pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, everywhere)
-    steps_of_call = np.arange(per_call, dtype=np.float32) / np.float32(config["steps"])
     with watch("compile"):
-        compiled = train_steps.lower(state, pixels(step), everywhere(steps_of_call)).compile()
+        compiled = train_steps.lower(state, pixels(step), everywhere(np.zeros(per_call, np.float32))).compile()
     check_fits(compiled, device_memory)
     return_freed_memory()
 
     def save(score: float | None = None) -> None:
         check_finite(state, step)
         if run is not None:
-            checkpoints.save(step, state, seconds=seconds, max_seconds=max_seconds, skipped=skipped, score=score)
+            facts = {"seconds": seconds, "skipped": skipped, "score": score, "extended": changes}
+            checkpoints.save(step, state, **dataclasses.asdict(budget), **facts)
+
+    def save_what_is_there() -> None:
+        nonlocal step
+        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):  # as in the middle of a call
+            step = int(state.step)
+            save()
+            checkpoints.wait()
 
     def assess(last: bool = False) -> dict[str, Any] | None:
         if run is None:
             return None
+        if held_out is None:
+            return unscored(config["eval_split"])
         trained = nnx.merge(graph, *on_one_device((state.params, state.state)))
         split, folder = config["eval_split"], run.folder / "eval" if last else None
         return_freed_memory()
@@ -267,12 +250,13 @@ def train(
         return scores
 
     with (
-        Progress(config["steps"], max_seconds, step, seconds, shown=is_first()) as progress,
+        Progress(budget, step, seconds, shown=is_first()) as progress,
         trace_calls(profile) as before_call,
+        rescue(save_what_is_there),
     ):
-        assessed = int(progress.fraction(step, seconds) * config["eval_times"])
-        while not (anyone(should_stop()) or progress.done(step, seconds)):
-            fractions = everywhere(np.float32(progress.fraction(step, seconds)) + steps_of_call)
+        assessed = int(budget.fraction(step, seconds) * config["eval_times"])
+        while not anyone(should_stop()) and budget.fraction(step, seconds) < 1.0:
+            fractions = everywhere(budget.fractions(step, seconds, per_call))
             before_call()
             began = time.perf_counter()
             state, metrics = compiled(state, pixels(step), fractions)
@@ -292,7 +276,7 @@ def train(
                 if run is not None and step % config["log_every"] == 0:
                     means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
                     run.log(step, seconds, "train", means)
-            part = int(progress.fraction(step, seconds) * config["eval_times"])
+            part = int(budget.fraction(step, seconds) * config["eval_times"])
             if assessed < part < config["eval_times"] or (config["eval_every"] and step % config["eval_every"] == 0):
                 scores = assess()
                 if scores and config["eval_split"] == "val":  # test views decide nothing, not even what is kept
@@ -307,9 +291,10 @@ def train(
     results: dict[str, Any] = {}
     if run is not None and scores is not None:
         results = run.finish(
-            scores,
+            {**scores, "protocol": {**scores["protocol"], "trained_on": views.trained_on}},
             train_seconds=seconds,
-            max_seconds=max_seconds,
+            max_seconds=budget.max_seconds,
+            extended=changes,
             **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
             steps=step,
             skipped_steps=skipped,

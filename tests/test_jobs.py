@@ -111,7 +111,7 @@ def test_several_at_a_time_give_each_its_own(factory, tmp_path):
 
 
 def test_a_stop_is_an_interruption_and_what_is_done_stays(factory, tmp_path):
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command again"):
         ask(factory, tmp_path, should_stop=lambda: len(factory.made) >= 1)
     assert factory.made == [0]
     ask(factory, tmp_path)

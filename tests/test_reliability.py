@@ -104,7 +104,7 @@ def test_a_signal_in_training_saves_and_the_same_command_goes_on(config, whole, 
     child.until(lambda: (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0)
     child.send(number)
     assert child.code() == code, child.said()
-    assert "stopped and saved" in child.said()
+    assert "stopped and saved: run the same command again" in child.said()
     assert 0 < newest(folder) < 300
     child = Child("train.py", arguments, tmp_path / "log")
     assert child.code() == 0, child.said()
@@ -319,11 +319,12 @@ def hold() -> None:
     nerf.training.train = train
 
 
-def test_a_run_bounded_by_other_seconds_is_refused_with_both_values(config, whole, tmp_path):
+def test_a_smaller_budget_than_was_trained_is_refused_before_the_scene_is_read(config, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
-    child = Child("train.py", [*config, f"--workdir={tmp_path / 'run'}", "--max_seconds=5"], tmp_path / "log")
-    assert child.code() == 1
-    assert "begun with another clock: max_seconds: None -> 5.0" in child.said() and "Traceback" not in child.said()
+    child = Child("train.py", [*config, f"--workdir={tmp_path / 'run'}", "--max_seconds=0.01"], tmp_path / "log")
+    assert child.code() == 1 and child.said().count("\n") == 1, child.said()
+    assert "of its 300 steps, and 0.01 s is no more than that: give a larger --max_seconds" in child.said()
+    assert_same_run(tmp_path / "run", whole)
 
 
 # ---- folders from strangers

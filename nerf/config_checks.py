@@ -1,0 +1,76 @@
+"""What the values at the top of a config may be: every problem is found before anything is loaded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nerf.building import did_you_mean
+
+EVAL_SPLITS = ("test", "val", "none")
+SECTIONS = ("scene", "spaces", "model", "losses", "optimizer", "schedule")
+MAY_BE_ZERO = {"seed", "max_skipped", "eval_every", "eval_times"}
+COUNTS = (
+    "seed",
+    "steps",
+    "steps_per_call",
+    "batch_size",
+    "log_every",
+    "save_every",
+    "keep",
+    "max_skipped",
+    "eval_every",
+    "eval_times",
+    "chunk",
+)
+KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)  # of every config
+
+
+def config_problems(config: Mapping[str, Any], devices: int = 1) -> list[str]:
+    """Return a line for each key and value at the top of a config that cannot be used, or do not fit together."""
+    return [*_key_problems(config), *_value_problems(config, devices)]
+
+
+def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each key at the top of a config that nobody reads, and one for those that are missing."""
+    for key in config.keys() - set(KEYS):
+        yield f"{key}: unknown key: {did_you_mean(key, KEYS)}"
+    if missing := [key for key in KEYS if key not in config]:
+        yield f"{', '.join(missing)}: missing: start from configs.base.base(), which has them all"
+    for key in SECTIONS:
+        if key in config and not isinstance(config[key], Mapping):
+            yield f"{key}={config[key]!r}: not a section: it cannot be switched off, name what to build"
+
+
+def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
+    """Yield a line for each value at the top of a config that cannot be used; missing keys are passed over."""
+    whole = [key for key in COUNTS if key in config and not _is_whole(config[key])]
+    for key in whole:
+        yield f"{key}={config[key]!r}: not a whole number: choose one, as {4096 if key == 'batch_size' else 100}"
+    numbers = {key: config[key] for key in COUNTS if key in config and key not in whole}
+    if small := [key for key in COUNTS if key in numbers and numbers[key] < (0 if key in MAY_BE_ZERO else 1)]:
+        yield f"{', '.join(small)}: below {0 if set(small) <= MAY_BE_ZERO else 1}: choose a positive number"
+    if numbers.get("batch_size", devices) % devices:
+        yield f"batch_size={config['batch_size']}: not divisible by {devices} devices: change it"
+    call = numbers.get("steps_per_call", 1)
+    multiples = ("steps", "log_every", "save_every", "eval_every")
+    if call > 0 and (keys := [key for key in multiples if numbers.get(key, call) % call]):
+        yield f"{', '.join(keys)}: not divisible by steps_per_call={call}: choose multiples of it"
+    if config.get("eval_split", "test") not in EVAL_SPLITS:
+        yield f"eval_split={config['eval_split']!r}: choose 'test', 'val' or 'none' (train on all views)"
+    if not is_colour(config.get("background", (1.0, 1.0, 1.0))):
+        yield f"background={config['background']!r}: not three numbers from 0 to 1: black is 0,0,0 and white 1,1,1"
+    if not isinstance(config.get("random_background", False), bool):
+        yield f"random_background={config['random_background']!r}: neither true nor false: choose one"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_colour(value: Any) -> bool:
+    """Report whether a value is three finite numbers in [0, 1]."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 3:
+        return False
+    numbers = [x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)]
+    return len(numbers) == 3 and all(0.0 <= x <= 1.0 for x in numbers)
