@@ -118,7 +118,7 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
     Raises: VideoError, with what to do.
     """
     path = Path(path)
-    if path.suffix != ".mp4":
+    if path.suffix.lower() != ".mp4":
         raise VideoError(f"{path}: not an .mp4: give the video a name that ends in .mp4")
     if not path.parent.is_dir():
         raise VideoError(f"{path}: no such folder: create {path.parent}")
