@@ -125,7 +125,8 @@ class Cropped:
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
         """Intersect the other space's interval with the box; empty (t_far = t_near) for a ray that misses it."""
         axes = jnp.asarray(self.axes)
-        origins = rays.origins @ axes.T + jnp.asarray(self.shift)
+        origins = rays.origins @ axes.T
+        origins = origins + jnp.broadcast_to(jnp.asarray(self.shift), origins.shape)
         directions = rays.directions @ axes.T
         # The slab method, as in `Box`.
         inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, 1e-9, directions)
