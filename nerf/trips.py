@@ -15,10 +15,7 @@ from nerf.render_flags import parse_range
 from nerf.runs import Trained
 from nerf.views import make_render_view
 
-REASONS = {
-    "follow": "follow, along the photos; --path=orbit circles what they show",
-    "orbit": "orbit, around what the photos show; --path=follow goes along them",
-}
+REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +63,7 @@ def plan(
         raise ConfigError(f"{run.folder}: a picture has no camera paths: use --enlarge=2 --out=picture.png")
     train = run.cameras["train"]
     name, options = (usual_path(train, run.unbounded), {}) if path is None else parse_path(path)
-    notes = [] if path is not None else [f"path: {REASONS[name]}"]
+    notes = [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
     keys: Keyframes | None = None
     if is_path_file(name):
         unknown = [key for key in options if key != "dataparser"]
