@@ -3,20 +3,28 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
+from flax import nnx
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
 from nerf.files import remove_leftovers, write_array
+from nerf.keyframe_reader import Crop
 from nerf.progress import trace_calls
 from nerf.runs import Trained, cameras_to_json
+from nerf.spaces import Cropped
 from nerf.video import check_encoder, encode, is_finished, write_png
 from nerf.views import colour_depth, make_render_view
+
+LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +58,14 @@ def film(
     profile: str | Path | None = None,
     process: int = 0,
     processes: int = 1,
+    numbers: Sequence[int] | None = None,
 ) -> list[Path] | None:
-    """Render every camera of a path and encode the videos: `out`, and out_depth.mp4, out_opacity.mp4 where wanted.
+    """Render the cameras of a path and encode the videos: `out`, and out_depth.mp4, out_opacity.mp4 where wanted.
 
     Frames go to the folder `{out}_frames`. A frame that is already there and was made from the same checkpoint, camera
     and settings is kept. `profile` is a folder for a trace of a few frames. Process p of n renders frames p, p + n, ...
     and encodes if it then finds all there; they may be on several machines of one kind that share a file system.
+    `numbers` are the frames that are wanted, by default all.
 
     Returns the videos; none where other processes are not done; None where it was stopped. Raises VideoError, before
     anything is rendered, if the encoder does not work.
@@ -68,19 +78,22 @@ def film(
     background = run.config["background"]
     render_view = make_render_view(run.model, background, run.config["chunk"])
     limits = _depth_limits(render_view, cameras) if wanted.depth else None
-    stamps = [_stamp(run, camera, wanted, limits, background) for camera in (cameras[i] for i in range(len(cameras)))]
+    numbers = range(len(cameras)) if numbers is None else numbers
+    stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
+    missing = [i for i in numbers[process::processes] if not _finished(folder, i, wanted, stamps[i])]
+    if missing:
+        print(_estimate(render_view, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
     with trace_calls(profile) as before_frame:
-        for i in tqdm(range(process, len(cameras), processes), desc="render", unit="frame", disable=None):
+        for i in tqdm(numbers[process::processes], desc="render", unit="frame", disable=None):
             if should_stop():
                 return None
             if not _finished(folder, i, wanted, stamps[i]):
                 before_frame()
                 _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
-    of_others = (i for i in range(len(cameras)) if i % processes != process)
-    if not all(_finished(folder, i, wanted, stamps[i]) for i in of_others):
+    if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
     for kind, video in videos.items():
-        encode([_frame(folder, kind, i) for i in range(len(cameras))], video, wanted.fps)
+        encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps)
         if processes == 1:
             remove_leftovers(video.parent, video.stem)
     if processes == 1:
@@ -88,13 +101,60 @@ def film(
     return list(videos.values())
 
 
-def still(run: Trained, factor: float, out: Path) -> Cameras:
-    """Render the first training view, `factor` times as large, to the PNG file `out`; the camera it was made with."""
-    camera = resized(run.cameras["train"][0], factor)
+def _estimate(render_view, camera: Cameras, count: int, chunk: int) -> str:
+    """Say how long `count` frames like that of a camera will take, by the time that one chunk of rays takes."""
+    pixels = int(np.prod(camera.size))
+    small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
+    render_view(small)  # compiles
+    began = time.perf_counter()
+    render_view(small)
+    seconds = count * -(-pixels // chunk) * (time.perf_counter() - began)
+    size = f"{camera.size[0]}x{camera.size[1]}"
+    faster = "; a smaller --width or fewer --frames take less" if seconds > LONG else ""
+    return f"film: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+
+
+def in_time(seconds: float) -> str:
+    """Say a duration in the unit that suits it."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def still(run: Trained, camera: Cameras, out: Path, wanted: Film) -> list[Path]:
+    """Render one picture to a PNG file.
+
+    Args:
+      run: the trained run.
+      camera: without leading axes.
+      out: the file; depth and opacity go to files beside it.
+      wanted: what to render besides the colours.
+
+    Returns: the files.
+    """
     picture = make_render_view(run.model, run.config["background"], run.config["chunk"])(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_png(out, metrics.to_bytes(picture["rgb"]))
-    return camera
+    files = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind in wanted.kinds}
+    raw = out.with_name(f"{out.stem}_depth.npy")
+    if wanted.raw_depth:
+        write_array(raw, (picture["depth"] / run.transform.scale).astype(np.float32))
+    for kind, file in files.items():
+        write_png(file, _pixels(picture, kind, None))
+    return [*files.values(), *([raw] if wanted.raw_depth else [])]
+
+
+def cropped(run: Trained, crop: Crop) -> Trained:
+    """Return a run that shows only what is in a box, before the colour of the crop."""
+    # A point of the normalised world goes to the file's, to the axes of the box, and to [-1, 1]^3.
+    whole = run.transform
+    turned = crop.to_box.scale / whole.scale * crop.to_box.rotation @ whole.rotation.T
+    half = 0.5 * np.asarray(crop.size)
+    shift = (crop.to_box.shift - turned @ whole.shift) / half
+    axes = tuple(tuple(float(x) for x in row) for row in turned / half[:, None])
+    model = nnx.merge(*nnx.split(run.model))
+    model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
+    stamp = hashlib.sha256(repr([run.stamp, crop]).encode()).hexdigest()
+    return dataclasses.replace(run, model=model, config={**run.config, "background": crop.background}, stamp=stamp)
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
@@ -126,13 +186,17 @@ def _write_frame(folder: Path, i: int, wanted: Film, picture, stamp: str, limits
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
         write_array(path, (picture["depth"] / scale).astype(np.float32))
-    if wanted.opacity:
-        grey = np.repeat(metrics.to_bytes(picture["opacity"])[..., None], 3, -1)
-        write_png(_frame(folder, "opacity", i), grey, stamp)
-    if wanted.depth:
-        colours = metrics.to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
-        write_png(_frame(folder, "depth", i), colours, stamp)
-    write_png(_frame(folder, "rgb", i), metrics.to_bytes(picture["rgb"]), stamp)
+    for kind in reversed(wanted.kinds):  # the colours last: where they are, the frame is complete
+        write_png(_frame(folder, kind, i), _pixels(picture, kind, limits), stamp)
+
+
+def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
+    """Return one kind of a picture as 8-bit RGB."""
+    if kind == "opacity":
+        return np.repeat(metrics.to_bytes(picture["opacity"])[..., None], 3, -1)
+    if kind == "depth":
+        return metrics.to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
+    return metrics.to_bytes(picture["rgb"])
 
 
 def _depth_limits(render_view, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:

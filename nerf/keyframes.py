@@ -1,14 +1,11 @@
-"""Keyframe files: poses that a camera path passes through, in our format or in nerfstudio's.
+"""Keyframe files: poses that a camera path passes through, in our format, nerfstudio's or instant-ngp's.
 
 Ours: {"keyframes": [{"c2w": 3x4 or 4x4, "fov": vertical degrees, "time": seconds}, ...], "loop": false, "fps": 30,
 "seconds": 8}. All but `c2w` may be left out; `fov` and `time` stand in every keyframe or in none. Poses are
 camera-to-world, OpenGL axes, in the units and axes of the scene's file. Without `time` the speed is constant and
-the whole takes `seconds` (default: 2 a keyframe).
+the whole takes `seconds` (default: 2 a keyframe). A single keyframe is a still.
 
-nerfstudio's camera path: {"camera_type", "render_width", "render_height", "camera_path": [{"camera_to_world":
-16 numbers by rows, "fov": vertical degrees}, ...], "fps"}; every entry is one frame. The poses are taken to be in
-the world of `transforms.json`. nerfstudio writes them in its own, which is the same only for a model trained with
-`--orientation-method none --center-method none --auto-scale-poses False`; undo `dataparser_transforms.json` else.
+For the other programs' files see `nerf.foreign_paths`.
 """
 
 import dataclasses
@@ -19,81 +16,87 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from nerf.building import did_you_mean
 from nerf.cameras import Cameras
 from nerf.files import write_json
-from nerf.motion import Number, Poses, distinct, lap_time, travel
-from nerf.scenes.base import Problem, SceneError, Similarity, check_poses
+from nerf.foreign_paths import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
+from nerf.keyframe_reader import Keyframes, PathError, Reader, path_error
+from nerf.motion import Number, distinct, lap_time
+from nerf.scenes.base import Similarity
+
+FORMATS = {"camera_path": "nerfstudio", "path": "instant-ngp", "keyframes": "ours"}  # by the key of their poses
 
 
-class PathError(SceneError):
-    """A camera path that cannot be made; the message lists all problems, one a line."""
+def is_path_file(name: str | os.PathLike[str]) -> bool:
+    """Check whether a camera path is a keyframe file, by its name."""
+    return os.fspath(name).lower().endswith(".json")
 
 
-def path_error(where: str, key: str, reason: str, mend: str) -> PathError:
-    """The error of a single problem."""
-    return PathError([Problem(where, key, reason, mend)])
+def read_keyframes(
+    file: str | os.PathLike[str],
+    dataparser: str | os.PathLike[str] | None = None,
+    scene_root: str | os.PathLike[str] | None = None,
+) -> Keyframes:
+    """Read the keyframes of a JSON file in any of the formats.
 
+    Args:
+      file: its path.
+      dataparser: of nerfstudio's paths, the dataparser_transforms.json of the model; default: the file of that name
+        beside `file`, if there is one.
+      scene_root: folder of the scene, where its `applied_transform` is found, which `dataparser` contains.
 
-@dataclasses.dataclass(frozen=True)
-class Keyframes:
-    """At least two poses to pass through.
-
-    Attributes:
-      c2w: in the scene's file world.
-      frames: how many the file asks for.
-      fps: frames a second.
-      fov: vertical, degrees.
-      times: increasing, one a pose; None: constant speed.
-      loop: return to the first pose.
-      size: width and height in pixels.
+    Raises: PathError that lists every problem of the file.
     """
-
-    c2w: Float[np.ndarray, "n 3 4"]
-    frames: int
-    fps: float
-    fov: Float[np.ndarray, " n"] | None = None
-    times: Float[np.ndarray, " n"] | None = None
-    loop: bool = False
-    size: tuple[int, int] | None = None
-
-    def path(self, transform: Similarity, frames: int) -> tuple[Poses, Float[np.ndarray, " f"] | None]:
-        """Poses in the normalised world, to which `transform` leads, and vertical fields of view in degrees."""
-        # The logarithm of the focal length: whatever the spline makes of it is a field of view in (0, 180).
-        fov = np.zeros((len(self.c2w), 0)) if self.fov is None else self.fov[:, None]
-        zoom = np.log(np.tan(np.radians(fov) / 2))
-        c2w, zoom = travel(transform.poses(self.c2w), zoom, frames, self.times, self.loop)
-        return c2w, None if self.fov is None else 2 * np.degrees(np.arctan(np.exp(zoom[:, 0])))
-
-
-def read_keyframes(file: str | os.PathLike[str]) -> Keyframes:
-    """The keyframes of a JSON file in either format. Raises PathError that lists every problem of the file."""
     file = os.fspath(file)
+    data = _content(file)
+    # nerfstudio's file may hold keyframes of its own too.
+    key = next((key for key in FORMATS if key in data), "")
+    if not isinstance(data.get(key), list):
+        known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
+        raise path_error(file, "", "no list of keyframes", f"give {known}")
+    if not data[key]:
+        raise path_error(file, key, "empty", "give at least one pose")
+    reader = Reader(file)
+    keys = _read(FORMATS[key], data, reader, dataparser, scene_root)
+    if reader.problems:
+        raise PathError(reader.problems)
+    keys = dataclasses.replace(keys, notes=tuple(reader.notes))
+    if keys.times is not None or len(keys.c2w) == 1:
+        return keys
+    kept = distinct(keys.c2w, keys.loop)
+    if len(kept) < 2:  # the same pose again and again is a still
+        kept = np.array([0])
+        keys = keys if "seconds" in data else dataclasses.replace(keys, frames=1)
+    return dataclasses.replace(keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept])
+
+
+def _content(file: str) -> Mapping[str, Any]:
     try:
         data = json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise path_error(file, "", error.strerror or str(error), "check its path") from error
     except (ValueError, RecursionError) as error:
         raise path_error(file, "", f"not valid JSON ({error})", "export it again") from error
-    data = data if isinstance(data, dict) else {}
-    # nerfstudio's file may hold keyframes of its own too.
-    key, read = ("camera_path", _nerfstudio) if "camera_path" in data else ("keyframes", _ours)
-    if not isinstance(data.get(key), list):
-        raise path_error(file, "", "no list of keyframes", "give 'keyframes' (ours) or 'camera_path' (nerfstudio)")
-    if len(data[key]) < 2:
-        raise path_error(file, key, f"{len(data[key])} of them", "a path needs at least two")
-    reader = _Reader(file)
-    keys = read(data, reader)
-    if reader.problems:
-        raise PathError(reader.problems)
-    if keys.times is not None:
-        return keys
-    kept = distinct(keys.c2w, keys.loop)
-    if len(kept) < 2:
-        raise path_error(file, key, "fewer than two different poses", "add keyframes")
-    return dataclasses.replace(keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept])
+    return data if isinstance(data, dict) else {}
+
+
+def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_root) -> Keyframes:
+    """Read one of the formats. Problems and notes are collected by the reader."""
+    if kind != "nerfstudio":
+        if dataparser is not None:
+            reader.report("dataparser", f"goes with nerfstudio's paths, this is {kind}", "leave it out")
+        return _ours(data, reader) if kind == "ours" else read_instant_ngp(data, reader)
+    beside = Path(reader.file).with_name(DATAPARSER)
+    world = Similarity()
+    undoes = dataparser is not None or beside.exists()
+    if undoes:
+        undone = beside if dataparser is None else Path(dataparser)
+        about = Reader(str(undone))
+        world = nerfstudio_world(undone, scene_root, about)
+        reader.problems += about.problems
+        reader.note("camera_path", f"taken back to the scene's world by {undone}")
+    keys = read_nerfstudio(data, reader, world)
+    return keys if undoes else dataclasses.replace(keys, from_nerfstudio_world=True)
 
 
 def save_keyframes(file: str | os.PathLike[str], cameras: Cameras, transform: Similarity, fps: Number = 30.0) -> None:
@@ -104,7 +107,7 @@ def save_keyframes(file: str | os.PathLike[str], cameras: Cameras, transform: Si
     write_json(Path(file), {"keyframes": entries, "loop": False, "fps": fps})
 
 
-def _ours(data: Mapping[str, Any], read: "_Reader") -> Keyframes:
+def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
     entries = read.entries(data, "keyframes")
     read.known(data, ("keyframes", "loop", "fps", "seconds"))
     for where, entry in entries.items():
@@ -114,95 +117,18 @@ def _ours(data: Mapping[str, Any], read: "_Reader") -> Keyframes:
         read.report("time", "does not increase from keyframe to keyframe", "put the keyframes in order")
     if times is not None and "seconds" in data:
         read.report("seconds", "given as well as the keyframes' time", "leave one of them out")
-    loop = data.get("loop", False)
-    if not isinstance(loop, bool):
-        read.report("loop", f"{json.dumps(loop)} is neither true nor false", "write true or false")
+    loop = read.flag(data, "loop")
     fps, seconds = read.number(data, "fps", 0.0, 1000.0) or 30.0, read.number(data, "seconds", 0.0, 1e6)
-    if times is None:
-        frames = round(fps * (seconds or 2.0 * len(entries)))
-    else:
-        frames = round(fps * lap_time(times)) if loop else round(fps * (times[-1] - times[0])) + 1
     fov = read.column(entries, "fov", 0.0, 180.0)
-    return Keyframes(read.poses(entries, "c2w"), frames, fps, fov, times, loop is True)
+    frames = _frames(len(entries), times, loop, fps, seconds)
+    return Keyframes(read.poses(entries, "c2w"), frames, fps, fov, times, loop)
 
 
-def _nerfstudio(data: Mapping[str, Any], read: "_Reader") -> Keyframes:
-    entries = read.entries(data, "camera_path")
-    if data.get("camera_type", "perspective") != "perspective":
-        read.report("camera_type", f"{json.dumps(data['camera_type'])} is not supported", "export it as perspective")
-    fps = read.number(data, "fps", 0.0, 1000.0) or 24.0
-    wide, high = (read.number(data, key, 0.0, 1e5) for key in ("render_width", "render_height"))
-    return Keyframes(
-        read.poses(entries, "camera_to_world"),
-        len(entries),
-        fps,
-        fov=read.column(entries, "fov", 0.0, 180.0),
-        times=np.arange(len(entries)) / fps,
-        size=(round(wide), round(high)) if wide and high else None,
-    )
-
-
-class _Reader:
-    """Values out of a JSON file; what is wrong with them is collected, and replaced by what is usable."""
-
-    def __init__(self, file: str):
-        self.file = file
-        self.problems: list[Problem] = []
-
-    def report(self, key: str, reason: str, mend: str) -> None:
-        self.problems.append(Problem(self.file, key, reason, mend))
-
-    def known(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
-        for key in data:
-            if key not in keys:
-                self.report(where + key, "unknown key", did_you_mean(key, keys))
-
-    def entries(self, data: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-        """The objects of the list data[key], by where they stand."""
-        entries = {f"{key}[{i}].": entry for i, entry in enumerate(data[key])}
-        for where, entry in entries.items():
-            if not isinstance(entry, dict):
-                self.report(where[:-1], "not an object", "write {...}")
-                entries[where] = {}
-        return entries
-
-    def number(self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = "") -> float | None:
-        """data[key] in the open interval (low, high), or None where it is missing or wrong."""
-        value = data.get(key)
-        if value is None:
-            return None
-        if isinstance(value, int | float) and low < value < high:
-            return float(value)
-        self.report(where + key, f"{json.dumps(value)} is not a number between {low:g} and {high:g}", "correct it")
-        return None
-
-    def column(
-        self, entries: Mapping[str, Mapping[str, Any]], key: str, low: float, high: float
-    ) -> Float[np.ndarray, " n"] | None:
-        """A number of every entry, or None."""
-        values = [self.number(entry, key, low, high, where) for where, entry in entries.items()]
-        given = [value for value in values if value is not None]
-        if len(given) == len(values):
-            return np.array(given, np.float64)
-        if given:
-            reason = f"in {len(given)} of {len(values)} keyframes only"
-            self.report(key, reason, "give it in every keyframe or in none")
-        return None
-
-    def poses(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Float[np.ndarray, "n 3 4"]:
-        return np.stack([self._pose(entry.get(key), where + key) for where, entry in entries.items()])
-
-    def _pose(self, value: Any, where: str) -> Float[np.ndarray, "3 4"]:
-        try:
-            array = np.asarray(value)
-        except ValueError:  # ragged
-            array = np.asarray(None)
-        if array.dtype.kind not in "iuf" or array.shape not in ((3, 4), (4, 4), (16,)):
-            self.report(where, "not 3x4 or 4x4 numbers", "write camera-to-world, OpenGL axes")
-            return np.eye(3, 4)
-        matrix = array.astype(np.float64).reshape(-1, 4)
-        if len(matrix) == 4 and not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
-            self.report(where, "last row is not 0 0 0 1", "write it by rows, the position in column 4")
-        else:
-            self.problems += check_poses(matrix[None, :3], self.file, [where])
-        return matrix[:3]
+def _frames(poses: int, times: np.ndarray | None, loop: bool, fps: float, seconds: float | None) -> int:
+    """Count the frames of a path in our format."""
+    if times is None:
+        still = 1 if poses == 1 else round(fps * 2.0 * poses)
+        return still if seconds is None else round(fps * seconds)
+    if poses == 1:
+        return 1
+    return round(fps * lap_time(times)) if loop else round(fps * (times[-1] - times[0])) + 1

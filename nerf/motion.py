@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 Poses = Float[np.ndarray, "f 3 4"]
 Number = int | float  # options may come from a command line or a JSON file
+MIN_TILT = 0.3  # sine of the angle to the vertical at which a view has an up: 17 degrees
 
 
 def travel(
@@ -50,6 +51,32 @@ def travel(
     at = curve(t)
     c2w = np.concatenate([Rotation.from_quat(at[:, 3:]).as_matrix(), at[:, :3, None]], -1)
     return c2w, CubicSpline(knots, extra[laps % n], bc_type="natural")(t)
+
+
+def quarter_turns(c2w: Float[np.ndarray, "n 3 4"]) -> Int[np.ndarray, " n"]:
+    """Count the quarter turns about its axis that bring each view upright, up being +z.
+
+    Photos stored sideways are turned by one or three. A view that looks nearly straight up or down has no up of its
+    own: it is turned as the upright view that looks most nearly the same way, or as the first view where none is.
+    """
+    # What is up in the picture after 0, 1, 2 and 3 turns; a turn takes the right to up and up to the left.
+    ups = np.stack([c2w[:, :, 1], -c2w[:, :, 0], -c2w[:, :, 1], c2w[:, :, 0]], 1)
+    turns = ups[..., 2].argmax(1)
+    tilted = np.linalg.norm(c2w[:, 2, :2], axis=-1) > MIN_TILT
+    if not tilted.any():
+        turns[0] = 0
+    known = np.flatnonzero(tilted) if tilted.any() else np.array([0])
+    for i in np.flatnonzero(~tilted):
+        like = known[(c2w[known, :, 2] @ c2w[i, :, 2]).argmax()]
+        turns[i] = (ups[i] @ ups[like, turns[like]]).argmax()
+    return turns
+
+
+def upright(c2w: Float[np.ndarray, "n 3 4"]) -> Poses:
+    """Turn every view about its axis by the quarter turns that bring it upright."""
+    angle = 0.5 * math.pi * quarter_turns(c2w)
+    turned = c2w[:, :, :3] @ Rotation.from_rotvec(angle[:, None] * [0.0, 0.0, 1.0]).as_matrix()
+    return np.concatenate([turned, c2w[:, :, 3:]], -1)
 
 
 def _quaternions(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 4"]:

@@ -214,6 +214,8 @@ class Trained:
     cameras: dict[str, Cameras]  # where poses are learned, those of "train" as learned
     names: dict[str, list[str]]
     stamp: str  # changes whenever the trained values do
+    unbounded: bool = False  # as Scene.unbounded
+    root: str | None = None  # the scene's folder, where it was
 
 
 def build_model(config: Mapping[str, Any], unbounded: bool, cameras: Cameras, plugins: tuple[str, ...]) -> Model:
@@ -261,6 +263,8 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
         cameras=cameras,
         names=record["names"],
         stamp=hashlib.sha256(digests.encode()).hexdigest(),
+        unbounded=record["unbounded"],
+        root=record["root"],
     )
 
 

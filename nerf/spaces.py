@@ -104,3 +104,42 @@ class Plane:
 
     def stretch(self, warped: Float[Array, "*b 2"]) -> Float[Array, "*b"]:
         return jnp.ones(warped.shape[:-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cropped:
+    """Another space of three dimensions within a box that may be turned; samples are spaced evenly inside it.
+
+    Attributes:
+      space: the other one.
+      axes: normalised world to the box, which is [-1, 1]^3 there: rows of a matrix.
+      shift: added after that.
+    """
+
+    num_dims: ClassVar[int] = 3
+
+    space: Box | Contracted
+    axes: tuple[tuple[float, ...], ...]
+    shift: tuple[float, ...]
+
+    def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
+        """Intersect the other space's interval with the box; empty (t_far = t_near) for a ray that misses it."""
+        axes = jnp.asarray(self.axes)
+        origins = rays.origins @ axes.T
+        origins = origins + jnp.broadcast_to(jnp.asarray(self.shift), origins.shape)
+        directions = rays.directions @ axes.T
+        # The slab method, as in `Box`.
+        inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, 1e-9, directions)
+        a, b = (-1.0 - origins) * inverse, (1.0 - origins) * inverse
+        t_near, t_far = self.space.interval(rays)
+        t_near = jnp.maximum(jnp.minimum(a, b).max(-1, keepdims=True), t_near)
+        return t_near, jnp.maximum(jnp.minimum(jnp.maximum(a, b).min(-1, keepdims=True), t_far), t_near)
+
+    def distance(self, s, t_near, t_far):
+        return t_near + s * (t_far - t_near)
+
+    def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        return self.space.warp(points)
+
+    def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        return self.space.stretch(warped)

@@ -5,10 +5,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from nerf import keyframes
+from nerf.cameras import intrinsics
 from nerf.keyframes import PathError, read_keyframes, save_keyframes
-from nerf.paths import NAMES, make_path
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE
+from nerf.path_options import NAMES
+from nerf.paths import make_path
+from nerf.scenes.base import Similarity
 from tests.test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
 
 
@@ -152,13 +157,16 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
         ("[" * 200_000, "not valid JSON"),
         ("[]", "no list of keyframes"),
         ({"frames": []}, "no list of keyframes"),
-        ({"keyframes": keys_of(ring()[:1])}, "a path needs at least two"),
+        ({"keyframes": []}, "give at least one pose"),
+        ({"camera_path": []}, "give at least one pose"),
         ({"keyframes": [7, 8]}, "not an object"),
-        ({"keyframes": keys_of(ring()[[0, 0, 0]])}, "fewer than two different poses"),
-        ({"keyframes": keys_of(ring()[[0, 0, 0]]), "loop": True}, "fewer than two different poses"),
         ({"keyframes": keys_of(ring()), "seconds": 9e5}, "is not in 1 ..."),
         ({"keyframes": keys_of(ring()), "seconds": 0.001}, "frames: 0 is not in"),
-        (nerfstudio(ring(), camera_type="equirectangular"), "is not supported"),
+        (nerfstudio(ring(), camera_type="vr180"), "is not supported: export it as one of: perspective, fisheye, equi"),
+        (nerfstudio(ring(), crop={"crop_center": [0, 0], "crop_scale": [1, 1, 1]}), "crop.crop_center: not 3 numbers"),
+        (nerfstudio(ring(), crop={"crop_center": [0, 0, 0], "crop_scale": [1, 0, 1]}), "crop.crop_scale: not above"),
+        ({"path": [{"R": [0, 0, 0, 0], "T": [0, 0, 0]}]}, "R: a quaternion of length zero"),
+        ({"path": [{"R": [0, 0, 1], "T": [0, 0, 0]}]}, "R: not 4 numbers"),
         (nerfstudio(ring(), camera_path=[{}, {}]), "camera_to_world: not"),
     ],
 )
@@ -173,8 +181,107 @@ def test_a_missing_file_and_options_to_a_file_are_refused(tmp_path):
     with pytest.raises(PathError, match="No such file"):
         make_path(tmp_path / "none.json", training("orbit"), IDENTITY)
     file = write(tmp_path, {"keyframes": keys_of(ring())})
-    with pytest.raises(PathError, match="radius: a keyframe file takes no options"):
+    with pytest.raises(PathError, match="radius: not an option of a keyframe file"):
         make_path(file, training("orbit"), IDENTITY, radius=2.0)
+
+
+@pytest.mark.parametrize("entries", [1, 3])
+def test_one_pose_is_a_still(tmp_path, entries):
+    pose = ring()[:1]
+    ours = write(tmp_path, {"keyframes": keys_of(pose[[0] * entries])})
+    cameras = make_path(ours, training("orbit"), IDENTITY)
+    np.testing.assert_allclose(cameras.c2w, pose, atol=1e-6)
+    film = make_path(ours, training("orbit"), IDENTITY, frames=4)
+    np.testing.assert_allclose(film.c2w, pose[[0] * 4], atol=1e-6)
+    cameras = make_path(write(tmp_path, nerfstudio(pose)), training("orbit"), IDENTITY)
+    np.testing.assert_allclose(cameras.c2w, pose, atol=1e-6)
+    np.testing.assert_array_equal(cameras.size, [[180, 120]])
+
+
+def test_one_side_keeps_the_aspect_of_the_file(tmp_path):
+    file, train = write(tmp_path, nerfstudio(ring()[:2])), training("orbit")
+    for sides, size in (({"width": 90}, (90, 60)), ({"height": 60}, (90, 60)), ({}, (180, 120))):
+        np.testing.assert_array_equal(make_path(file, train, IDENTITY, **sides).size, [size] * 2)
+    sizeless = {key: value for key, value in nerfstudio(ring()[:2]).items() if not key.startswith("render_")}
+    np.testing.assert_array_equal(make_path(write(tmp_path, sizeless), train, IDENTITY).size, [(80, 53)] * 2)
+
+
+def test_equirectangular_and_fisheye_paths_have_their_lenses(tmp_path):
+    size = {"render_width": 180, "render_height": 90}
+    around = make_path(
+        write(tmp_path, nerfstudio(ring()[:2], camera_type="equirectangular", **size)), training("orbit"), IDENTITY
+    )
+    assert around.lenses == (EQUIRECTANGULAR,)
+    np.testing.assert_allclose(around.K[0], intrinsics(90 / math.pi, 90 / math.pi, 90, 45), rtol=1e-6)
+    fish = make_path(write(tmp_path, nerfstudio(ring()[:2], camera_type="fisheye")), training("orbit"), IDENTITY)
+    assert fish.lenses == (FISHEYE,)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_world_of_nerfstudio_is_undone(tmp_path, applied, beside):
+    """nerfstudio moves poses by `transform`, scales positions, and stores transform @ applied_transform."""
+    views = random_views(5)
+    world = Similarity(0.21, a_similarity().rotation, 0.21 * np.array([0.5, -1.0, 2.0]))
+    saved = np.concatenate([world.rotation, world.shift[:, None] / world.scale], -1)
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    if applied:
+        matrix = np.array([[1.0, 0, 0, 0.1], [0, 0, 1, 0.2], [0, -1, 0, 0.3]])
+        (scene / "transforms.json").write_text(json.dumps({"applied_transform": matrix.tolist()}))
+        saved = saved @ np.vstack([matrix, [0, 0, 0, 1]])
+    file = write(tmp_path, nerfstudio(world.poses(views)))
+    dataparser = (tmp_path if beside else scene) / "dataparser_transforms.json"
+    dataparser.write_text(json.dumps({"transform": saved.tolist(), "scale": world.scale}))
+    keys = read_keyframes(file, None if beside else dataparser, scene)
+    np.testing.assert_allclose(keys.c2w, views, atol=1e-9)
+    assert len(keys.notes) == 1 and str(dataparser) in keys.notes[0] and not keys.from_nerfstudio_world
+
+
+def test_a_crop_is_a_box_in_the_world_of_the_file(tmp_path):
+    box = {"crop_center": [1.0, 2.0, 3.0], "crop_scale": [2.0, 4.0, 6.0], "crop_rot": [0.0, 0.0, math.pi / 2]}
+    crop = read_keyframes(write(tmp_path, nerfstudio(ring()[:2], crop=box))).crop
+    # Turned by 90 degrees about z, the side of 2 lies along y and that of 4 along x.
+    corner = crop.to_box.points(np.array([1.0 + 2.0, 2.0 - 1.0, 3.0 + 3.0]))
+    np.testing.assert_allclose(np.abs(corner), [1.0, 2.0, 3.0], atol=1e-9)
+    assert crop.size == (2.0, 4.0, 6.0) and crop.background == (0.0, 0.0, 0.0)
+
+
+def instant_ngp(c2w, **more):
+    """instant-ngp's world: axes y z x, scaled by 0.33, moved by 0.5, OpenCV cameras."""
+    cycled = c2w[:, [1, 2, 0]] * np.array([1.0, -1.0, -1.0, 1.0])
+    quaternions = Rotation.from_matrix(cycled[:, :, :3]).as_quat()
+    path = [
+        {"R": q.tolist(), "T": (0.33 * t + 0.5).tolist(), "fov": 40.0, "slice": 0.0, "scale": 1.5, "aperture_size": 0.0}
+        for q, t in zip(quaternions, cycled[:, :, 3], strict=True)
+    ]
+    return {"path": path, "time": 0.0, "loop": False} | more
+
+
+def test_paths_of_instant_ngp_are_read(tmp_path):
+    views = ring(n=9)
+    keys = read_keyframes(write(tmp_path, instant_ngp(views, duration_seconds=3.0)))
+    np.testing.assert_allclose(keys.c2w, views, atol=1e-9)
+    np.testing.assert_allclose(keys.fov, 40.0)
+    assert (keys.frames, keys.fps, keys.loop) == (90, 30.0, False)
+    assert "0.33" in keys.notes[0] and len(keys.notes) == 1
+
+
+def test_keys_of_other_programs_that_are_not_used_are_named_once_each(tmp_path):
+    data = nerfstudio(ring()[:3], brand_new=1)
+    for entry in data["camera_path"]:
+        entry["render_time"] = 0.5
+    notes = read_keyframes(write(tmp_path, data)).notes
+    assert len(notes) == 2 and "brand_new: unknown key, not used" in notes[0] and "render_time" in notes[1]
+    data = instant_ngp(ring()[:3])
+    for entry in data["path"]:
+        entry["aperture_size"] = 0.1
+    assert sum("aperture_size: not used" in note for note in read_keyframes(write(tmp_path, data)).notes) == 1
+
+
+def test_a_name_in_capitals_is_a_keyframe_file(tmp_path):
+    file = write(tmp_path, {"keyframes": keys_of(ring()[:2])}).rename(tmp_path / "PATH.JSON")
+    assert len(make_path(file, training("orbit"), IDENTITY, frames=3)) == 3
 
 
 def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):

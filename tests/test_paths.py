@@ -2,14 +2,18 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from nerf import motion, paths
 from nerf.building import ConfigError
 from nerf.cameras import Cameras, intrinsics
+from nerf.film_cameras import film_size
 from nerf.lenses import EQUIRECTANGULAR, PERSPECTIVE
+from nerf.path_options import NAMES, parse_path
 from nerf.paths import PathError
 from nerf.scenes.base import Similarity, focus_point
 
@@ -70,7 +74,7 @@ def a_similarity(only_about_z=False):
 
 
 @pytest.mark.parametrize("frames", [1, 2, 45])
-@pytest.mark.parametrize("name", paths.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_poses_are_rigid_and_up_is_up(name, frames):
     c2w = getattr(paths, name)(training(name), frames)
     assert c2w.shape == (frames, 3, 4) and c2w.dtype == np.float64
@@ -307,11 +311,13 @@ def test_follow_takes_part_of_very_many_views(monkeypatch):
         (None, None, (80, 60), 70.0),
         (160, None, (160, 120), 140.0),
         (None, 30, (40, 30), 35.0),
-        (160, 60, (160, 60), 140.0),  # twice as wide: as wide as a training view, lower
-        (81, 31, (81, 31), 70.0 * 81 / 80),
+        (160, 60, (160, 60), 70.0),  # twice as wide: the shorter side sees the same, so that the subject stays in view
+        (60, 160, (60, 160), 70.0),
+        (81, 31, (81, 31), 70.0 * 31 / 60),
+        (1280, 960, (1280, 960), 1120.0),
     ],
 )
-def test_the_picture_shows_no_more_than_a_training_view(width, height, size, focal):
+def test_the_shorter_side_of_the_picture_shows_what_that_of_a_training_view_shows(width, height, size, focal):
     train = training("orbit")
     cameras = paths.make_path("orbit", train, IDENTITY, frames=3, width=width, height=height)
     np.testing.assert_array_equal(cameras.size, [size] * 3)
@@ -358,14 +364,179 @@ def test_wrong_names_options_and_numbers_say_what_to_do():
         paths.make_path("orbit", train, IDENTITY, elevaton=3.0)
     with pytest.raises(PathError, match="0 is not in 1"):
         paths.make_path("orbit", train, IDENTITY, frames=0)
-    with pytest.raises(PathError, match="above zero"):
-        paths.make_path("orbit", train, IDENTITY, width=0)
+    for sides in ({"width": 0}, {"height": -3}, {"width": 20_000}):
+        with pytest.raises(PathError, match="choose sides from 1"):
+            paths.make_path("orbit", train, IDENTITY, **sides)
+    for fov in (0.0, 180.0, -5.0, math.nan):
+        with pytest.raises(PathError, match="not between 0 and 180"):
+            paths.make_path("orbit", train, IDENTITY, fov=fov)
+    with pytest.raises(PathError, match="give one of them"):
+        paths.make_path("orbit", train, IDENTITY, fov=30.0, focal=50.0)
     with pytest.raises(PathError, match="above zero"):
         paths.make_path("orbit", train, IDENTITY, focal=-1.0)
 
 
-def test_captures_of_one_pose_are_refused():
+def head_turn(n=16):
+    """Photos of a panorama: all round from one place."""
+    angle = 2 * math.pi * np.arange(n) / n
+    targets = np.stack([np.cos(angle), np.sin(angle), 0.1 * np.sin(3 * angle)], -1)
+    return np.concatenate([look_at(np.zeros((1, 3)), target) for target in targets])
+
+
+@pytest.mark.parametrize("capture", [ring()[:1], head_turn()], ids=["one view", "one place"])
+def test_what_is_proposed_for_captures_without_size_works(capture):
+    train = cameras_at(capture)
+    for name in NAMES:
+        try:
+            paths.make_path(name, train, IDENTITY, frames=5, depth=2.0)
+        except PathError as error:
+            (proposed,) = re.findall(r"use (\w+)", str(error))
+            assert paths.make_path(proposed, train, IDENTITY, frames=5, depth=2.0).c2w.shape == (5, 3, 4)
+    usual = paths.usual_path(train, unbounded=True)
+    assert np.ptp(paths.make_path(usual, train, IDENTITY, frames=5, depth=2.0).c2w, axis=0).max() > 0.1
+
+
+def test_one_view_without_a_depth_needs_a_point_to_circle():
     one = cameras_at(ring()[:1])
-    for name in paths.NAMES:
-        with pytest.raises(PathError, match="give a|use"):
-            paths.make_path(name, one, IDENTITY)
+    with pytest.raises(PathError, match="orbit:focus=X,Y,Z"):
+        paths.make_path("orbit", one, IDENTITY)
+    c2w = paths.make_path("orbit", one, IDENTITY, frames=6, focus=(0.1, -0.2, 0.05)).c2w
+    np.testing.assert_allclose(c2w[0], ring()[0], atol=1e-5)
+
+
+# Nearly parallel axes.
+
+
+def drone(jitter=0.0, seed=0):
+    """A grid of views straight down, at height 1 over the ground, north up."""
+    x, y = np.meshgrid(np.linspace(-0.7, 0.7, 8), np.linspace(-0.4, 0.4, 5))
+    c2w = np.tile(np.eye(3, 4), (40, 1, 1))
+    c2w[:, :, 3] = np.stack([x.ravel(), y.ravel(), np.ones(40)], -1)
+    angles = np.random.default_rng(seed).normal(size=(40, 3)) * jitter * [1, 1, 0]
+    c2w[:, :, :3] = Rotation.from_rotvec(angles).as_matrix()
+    return c2w
+
+
+@pytest.mark.parametrize("jitter, seed", [(0.0, 0), (3e-3, 0), (3e-3, 1), (1e-2, 2)])
+@pytest.mark.parametrize("name", ["orbit", "ellipse"])
+def test_a_drone_film_circles_above_the_ground_and_looks_down_at_it(name, jitter, seed):
+    c2w = getattr(paths, name)(cameras_at(drone(jitter, seed)), 24, depth=1.0)
+    np.testing.assert_allclose(c2w[:, 2, 3], c2w[0, 2, 3], atol=1e-9)
+    assert 0.5 < c2w[0, 2, 3] < 1.3
+    ground = c2w[:, :, 3] + c2w[:, :, 2] * (-c2w[:, 2, 3] / c2w[:, 2, 2])[:, None]  # where the axes meet z = 0
+    np.testing.assert_allclose(ground, 0.0, atol=0.1)
+    assert (c2w[:, 2, 2] > 0.5).all()  # looking down by more than 30 degrees
+
+
+@pytest.mark.parametrize("depth", [None, 1.0])
+def test_a_drone_film_moves_with_its_cameras(depth):
+    about_z = a_similarity(only_about_z=True)
+    scaled = None if depth is None else depth * about_z.scale
+    moved = paths.orbit(cameras_at(about_z.poses(drone())), 12, depth=scaled)
+    np.testing.assert_allclose(about_z.poses_back(moved), paths.orbit(cameras_at(drone()), 12, depth=depth), atol=1e-6)
+
+
+# Options in the units of the scene's file.
+
+
+def test_lengths_and_points_are_those_of_the_file():
+    transform, train = a_similarity(), training("orbit")
+    focus = np.array([0.3, 0.2, -0.1])
+    c2w = paths.make_path("orbit", train, transform, frames=8, radius=0.05, focus=tuple(focus), elevation=20).c2w
+    in_file = transform.poses_back(c2w.astype(np.float64))
+    np.testing.assert_allclose(np.linalg.norm(in_file[:, :, 3] - focus, axis=-1), 0.05, rtol=1e-3)
+    at_focus = np.einsum("nij,ni->nj", in_file[:, :, :3], focus - in_file[:, :, 3])
+    np.testing.assert_allclose(at_focus, np.tile([0, 0, -0.05], (8, 1)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("orbit", ("orbit", {})),
+        ("orbit:radius=1.5,elevation=-30", ("orbit", {"radius": 1.5, "elevation": -30})),
+        ("orbit:focus=1,-2.5,3e-1,radius=2", ("orbit", {"focus": (1, -2.5, 0.3), "radius": 2})),
+        ("follow:loop=true,smooth=0", ("follow", {"loop": True, "smooth": 0})),
+        ("my.module:fly", ("my.module:fly", {})),
+        ("my.module:fly:height=2,style=slow", ("my.module:fly", {"height": 2, "style": "slow"})),
+        ("a/path.json:dataparser=b/c.json", ("a/path.json", {"dataparser": "b/c.json"})),
+        ("C:\\paths\\a.JSON", ("C:\\paths\\a.JSON", {})),
+    ],
+)
+def test_options_stand_after_a_colon(text, expected):
+    assert parse_path(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orbit:radius=0",
+        "orbit:radius=far",
+        "orbit:radius=nan",
+        "orbit:focus=1,2",
+        "orbit:elevation=120",
+        "ellipse:percentile=200",
+        "spiral:turns=1.5",
+        "spiral:turns=0",
+        "follow:loop=3",
+        "follow:smooth=-1",
+    ],
+)
+def test_a_wrong_option_is_refused_with_an_example_that_works(text):
+    name, options = parse_path(text)
+    with pytest.raises(PathError, match="write for example") as caught:
+        paths.make_path(name, training(name), IDENTITY, frames=3, **options)
+    name, options = parse_path(str(caught.value).partition("write for example ")[2])
+    assert paths.make_path(name, training(name), IDENTITY, frames=3, **options).c2w.shape == (3, 3, 4)
+
+
+# Photos stored sideways.
+
+
+@pytest.mark.parametrize("turns", ["all", "random"])
+def test_views_stored_sideways_give_the_same_upright_film(turns):
+    rng = np.random.default_rng(4)
+    for name, views in (("follow", ring(turns=0.8)), ("spiral", front_views())):
+        quarter = np.ones(len(views)) if turns == "all" else rng.integers(4, size=len(views))
+        about_axis = Rotation.from_rotvec(0.5 * math.pi * quarter[:, None] * [0, 0, 1]).as_matrix()
+        rolled = views.copy()
+        rolled[:, :, :3] = views[:, :, :3] @ about_axis
+        path = getattr(paths, name)
+        np.testing.assert_allclose(path(cameras_at(rolled), 30), path(cameras_at(views), 30), atol=1e-6)
+
+
+def test_a_view_straight_down_is_turned_as_its_like():
+    views = np.concatenate([ring(n=20, height=0.8), look_at(np.array([[0.0, 1e-3, 3.0]]), (0, 0, 0))])
+    views[-1:, :, :3] = ring(n=1, height=9.0)[:, :, :3]  # nearly down, its up towards the first view's
+    down = views.copy()
+    for quarter in range(4):
+        down[-1, :, :3] = views[-1, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi * quarter]).as_matrix()
+        np.testing.assert_allclose(motion.upright(down), motion.upright(views), atol=1e-9)
+    np.testing.assert_allclose(motion.upright(drone()), drone(), atol=1e-12)  # none has an up: as they are
+
+
+def test_the_default_picture_is_upright_and_not_huge():
+    sideways = ring()
+    sideways[:, :, :3] = sideways[:, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi]).as_matrix()
+    assert film_size(cameras_at(ring(), 80, 60)) == (80, 60)
+    assert film_size(cameras_at(sideways, 80, 60)) == (60, 80)
+    assert film_size(cameras_at(sideways, 80, 60), width=30) == (30, 40)
+    assert film_size(cameras_at(ring(), 4000, 3000)) == (640, 480)
+    assert film_size(cameras_at(ring(), 4000, 3000), height=3000) == (4000, 3000)
+
+
+def test_the_vertical_field_of_view_is_what_is_asked():
+    cameras = paths.make_path("orbit", training("orbit"), IDENTITY, frames=2, height=200, fov=90.0)
+    np.testing.assert_allclose(cameras.K[:, [0, 1], [0, 1]], 100.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "views, unbounded, name",
+    [
+        (ring(), False, "orbit"),
+        (ring(), True, "follow"),
+        (head_turn(), False, "follow"),
+        (ring()[:1], True, "orbit"),
+    ],
+)
+def test_the_usual_path_suits_the_capture(views, unbounded, name):
+    assert paths.usual_path(cameras_at(views), unbounded) == name

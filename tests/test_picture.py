@@ -12,7 +12,7 @@ from PIL import Image
 from nerf.building import ConfigError
 from nerf.cameras import pixels_to_rays
 from nerf.evaluation import evaluate
-from nerf.films import resized, still
+from nerf.films import Film, resized, still
 from nerf.model import Model, Stage
 from nerf.pixels import to_device
 from nerf.rendering import Opaque, weights_from_tau
@@ -141,7 +141,7 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     scene = reload_split(run, "test", None)
     again = evaluate(run.model, scene, "test", config["background"], config["chunk"], None)
     assert again["mean"]["psnr"] == results["psnr"]
-    still(run, 4.0, tmp_path / "large.png")
+    still(run, resized(run.cameras["train"][0], 4.0), tmp_path / "large.png", Film())
     large = np.asarray(Image.open(tmp_path / "large.png")) / 255.0
     assert large.shape == (256, 256, 3)
     whole = waves(64) / 255.0

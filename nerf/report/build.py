@@ -114,11 +114,12 @@ def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[st
     videos: dict[str, Path | None] = {}
     for label, results in groups.items() if question.frames else ():
         folder = results[0].folder
-        path = question.path or ("follow" if read_json(folder / "scene.json")["unbounded"] else "orbit")
-        name = "".join(c if c.isalnum() else "_" for c in Path(path).stem)
+        name = "".join(c if c.isalnum() else "_" for c in Path(question.path or "usual").stem)
         out = folder / "compare" / f"{name}_{question.frames}.mp4"
         out.parent.mkdir(exist_ok=True)
-        flags = [f"--path={path}", f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
+        flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
+        if question.path:  # otherwise render.py chooses, by the scene, which all have in common
+            flags.append(f"--path={question.path}")
         command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
         workshop.say(f"fly-through of {label}: {out}")
         code = run_child(command, out.with_suffix(".log"), workshop.should_stop)

@@ -1,0 +1,177 @@
+"""Camera paths as other programs write them: nerfstudio's viewer and instant-ngp.
+
+nerfstudio: {"camera_type", "render_width", "render_height", "camera_path": [{"camera_to_world": 16 numbers by rows,
+"fov": vertical degrees}, ...], "fps", "crop"}; every entry is one frame. The poses are in nerfstudio's own world, which
+is that of `transforms.json` only for a model trained with `--orientation-method none --center-method none
+--auto-scale-poses False`. For any other, `dataparser_transforms.json` of its output folder leads back.
+
+instant-ngp: {"path": [{"R": quaternion x y z w, "T": position, "fov": vertical degrees}, ...], "loop",
+"duration_seconds"}, OpenCV axes, in a world whose axes are y z x of `transforms.json`, scaled by 0.33 and moved by 0.5.
+The camera here passes through the poses; instant-ngp's spline comes only near them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from nerf.keyframe_reader import Crop, Keyframes, Reader
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
+from nerf.scenes.base import Similarity
+
+DATAPARSER = "dataparser_transforms.json"
+LENS_NAMES = {"perspective": PERSPECTIVE, "fisheye": FISHEYE, "equirectangular": EQUIRECTANGULAR}
+# What the viewer keeps for itself: the entries of camera_path already follow from it.
+VIEWER_KEYS = ("keyframes", "seconds", "smoothness_value", "is_cycle", "default_fov", "default_transition_sec")
+NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # unless transforms.json says otherwise
+NGP_FPS = 30.0
+NGP_AXES = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])  # x y z of the file -> y z x
+
+
+# nerfstudio
+
+
+def read_nerfstudio(data: Mapping[str, Any], read: Reader, world: Similarity) -> Keyframes:
+    """Read a camera path of nerfstudio's viewer.
+
+    Args:
+      data: the content of its file.
+      read: collects problems and notes.
+      world: the scene's file world to nerfstudio's, see `nerfstudio_world`.
+    """
+    entries = read.entries(data, "camera_path")
+    read.unused(data, ("camera_type", "camera_path", "render_width", "render_height", "fps", "crop", *VIEWER_KEYS))
+    for where, entry in entries.items():
+        read.unused(entry, ("camera_to_world", "fov", "aspect", "render_time"), where)
+    if any("render_time" in entry for entry in entries.values()):
+        read.note("render_time", "not used: the scene does not change with time")
+    kind = data.get("camera_type", "perspective")
+    lens = LENS_NAMES.get(kind.lower()) if isinstance(kind, str) else None
+    if lens is None:
+        known = ", ".join(LENS_NAMES)
+        read.report("camera_type", f"{json.dumps(kind)} is not supported", f"export it as one of: {known}")
+    fps = read.number(data, "fps", 0.0, 1000.0) or 24.0
+    wide, high = (read.number(data, key, 0.0, 1e5) for key in ("render_width", "render_height"))
+    aspect = read.column(entries, "aspect", 0.0, 1e4)
+    c2w = world.poses_back(read.poses(entries, "camera_to_world"))
+    return Keyframes(
+        c2w,
+        len(entries),
+        fps,
+        fov=None if lens == EQUIRECTANGULAR else read.column(entries, "fov", 0.0, 180.0),
+        times=np.arange(len(entries)) / fps,
+        size=(max(round(wide), 1), max(round(high), 1)) if wide and high else None,
+        aspect=None if aspect is None else float(aspect[0]),
+        lens=PERSPECTIVE if lens is None else lens,
+        crop=_crop(data.get("crop"), read, world),
+    )
+
+
+def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
+    if crop is None:
+        return None
+    if not isinstance(crop, Mapping):
+        read.report("crop", "not an object", "write {...}, or remove it")
+        return None
+    read.unused(crop, ("crop_center", "crop_scale", "crop_rot", "crop_bg_color"), "crop.")
+    centre = read.vector(crop, "crop_center", 3, "crop.")
+    size = read.vector(crop, "crop_scale", 3, "crop.")
+    if (size <= 0).any():
+        read.report("crop.crop_scale", "not above zero", "give the box's three sides")
+    # Roll, pitch and yaw, in radians, are turns about x, y and z in this order.
+    rotation = Rotation.from_euler("xyz", read.vector(crop, "crop_rot", 3, "crop.", (0.0, 0.0, 0.0))).as_matrix()
+    colour = crop.get("crop_bg_color", {"r": 0, "g": 0, "b": 0})
+    if not isinstance(colour, Mapping):
+        read.report("crop.crop_bg_color", "not an object", 'write {"r": 0, "g": 0, "b": 0}')
+        colour = {}
+    rgb = [read.number(colour, key, -1.0, 256.0, "crop.crop_bg_color.") or 0.0 for key in "rgb"]
+    # The box stands in nerfstudio's world: first there, then to the middle and the axes of the box.
+    to_box = Similarity(world.scale, rotation.T @ world.rotation, rotation.T @ (world.shift - centre))
+    sides = (float(size[0]), float(size[1]), float(size[2]))
+    return Crop(to_box, sides, (rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0))
+
+
+def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) -> Similarity:
+    """Read what took the poses of `transforms.json` to nerfstudio's world: scale * (transform @ pose).
+
+    nerfstudio multiplies `transform` by the `applied_transform` of the scene, which our poses already include.
+
+    Args:
+      file: dataparser_transforms.json.
+      scene_root: the folder of the scene, for its `applied_transform`; None where it is not known.
+      read: collects problems, of `file`.
+    """
+    data = _json_object(file, read)
+    matrix = read.pose(data.get("transform"), "transform")
+    scale = read.number(data, "scale", 0.0, 1e12) or 1.0
+    scene = _scene_file(scene_root)
+    if scene is not None and "applied_transform" in scene:
+        applied = read.pose(scene["applied_transform"], "applied_transform of the scene's transforms.json")
+        rotation = matrix[:, :3] @ applied[:, :3].T
+        matrix = np.concatenate([rotation, (matrix[:, 3] - rotation @ applied[:, 3])[:, None]], -1)
+    if scene is not None and "applied_scale" in scene:
+        scale /= read.number(scene, "applied_scale", 0.0, 1e12) or 1.0
+    return Similarity(scale, matrix[:, :3], scale * matrix[:, 3])
+
+
+def _json_object(file: Path, read: Reader) -> Mapping[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        read.report("", error.strerror or str(error), f"give the {DATAPARSER} of nerfstudio's output folder")
+        return {}
+    except (ValueError, RecursionError) as error:
+        read.report("", f"not valid JSON ({error})", "copy it again from nerfstudio's output folder")
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _scene_file(root: str | Path | None) -> Mapping[str, Any] | None:
+    """Return the content of the scene's transforms.json, where it is there and can be read."""
+    if root is None:
+        return None
+    file = Path(root) if str(root).lower().endswith(".json") else Path(root) / "transforms.json"
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+# instant-ngp
+
+
+def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
+    """Read a camera path that instant-ngp saved (base_cam.json).
+
+    Args:
+      data: the content of its file.
+      read: collects problems and notes.
+    """
+    entries = read.entries(data, "path")
+    read.unused(data, ("path", "loop", "time", "duration_seconds", "spline_order"))
+    own = ("R", "T", "fov", "slice", "scale", "aperture_size", "dof", "glow_mode", "glow_y_cutoff", "timestamp")
+    for where, entry in entries.items():
+        read.unused(entry, own, where)
+        for key in ("aperture_size", "dof", "glow_mode"):
+            if entry.get(key):
+                read.note(key, "not used: films have no depth of field and no glow")
+    if entries:
+        scaled = f"scaled by {NGP_SCALE} and moved by {NGP_OFFSET}"
+        read.note("path", f"read as in instant-ngp's world, {scaled} as for a transforms.json that sets neither")
+    quaternions = np.stack([read.vector(entry, "R", 4, where) for where, entry in entries.items()])
+    positions = np.stack([read.vector(entry, "T", 3, where) for where, entry in entries.items()])
+    if (short := np.linalg.norm(quaternions, axis=-1) < 1e-6).any():
+        read.report("R", "a quaternion of length zero", "write x, y, z, w of a rotation")
+        quaternions = np.where(short[:, None], [0.0, 0.0, 0.0, 1.0], quaternions)
+    rotations = Rotation.from_quat(quaternions).as_matrix() * [1.0, -1.0, -1.0]  # OpenCV axes to OpenGL ones
+    to_ngp = Similarity(NGP_SCALE, NGP_AXES, np.full(3, NGP_OFFSET))
+    c2w = to_ngp.poses_back(np.concatenate([rotations, positions[..., None]], -1))
+    # Older files have no duration, newer ones 0 where it was never set.
+    seconds = read.number(data, "duration_seconds", -1e-9, 1e6) or 2.0 * len(entries)
+    frames = 1 if len(entries) == 1 else max(round(NGP_FPS * seconds), 1)
+    fov = read.column(entries, "fov", 0.0, 180.0)
+    return Keyframes(c2w, frames, NGP_FPS, fov, loop=read.flag(data, "loop"))

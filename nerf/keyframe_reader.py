@@ -1,0 +1,185 @@
+"""What a camera path file gives, and a reader of JSON values that collects problems and notes."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nerf.building import did_you_mean
+from nerf.lenses import PERSPECTIVE
+from nerf.motion import Poses, travel
+from nerf.scenes.base import Problem, SceneError, Similarity, check_poses
+
+
+class PathError(SceneError):
+    """A camera path that cannot be made; the message lists all problems, one a line."""
+
+
+def path_error(where: str, key: str, reason: str, mend: str) -> PathError:
+    """Make the error of a single problem."""
+    return PathError([Problem(where, key, reason, mend)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """A box outside of which a film shows only its background.
+
+    Attributes:
+      to_box: the scene's file world to the axes of the box, whose middle is the origin.
+      size: the box's sides after `to_box`.
+      background: sRGB in 0 ... 1.
+    """
+
+    to_box: Similarity
+    size: tuple[float, float, float]
+    background: tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Keyframes:
+    """Poses to pass through; a single one is a still.
+
+    Attributes:
+      c2w: in the scene's file world.
+      frames: how many the file asks for.
+      fps: frames a second.
+      fov: vertical, degrees.
+      times: increasing, one a pose; None: constant speed.
+      loop: return to the first pose.
+      size: width and height in pixels.
+      aspect: width / height, where the file has no size.
+      lens: of `nerf.lenses`.
+      crop: what the film is cut down to.
+      from_nerfstudio_world: whether the poses may still be in nerfstudio's own world.
+      notes: what of the file is not used, or used on an assumption, one line each.
+    """
+
+    c2w: Float[np.ndarray, "n 3 4"]
+    frames: int
+    fps: float
+    fov: Float[np.ndarray, " n"] | None = None
+    times: Float[np.ndarray, " n"] | None = None
+    loop: bool = False
+    size: tuple[int, int] | None = None
+    aspect: float | None = None
+    lens: int = PERSPECTIVE
+    crop: Crop | None = None
+    from_nerfstudio_world: bool = False
+    notes: tuple[str, ...] = ()
+
+    def path(self, transform: Similarity, frames: int) -> tuple[Poses, Float[np.ndarray, " f"] | None]:
+        """Interpolate poses in the normalised world, to which `transform` leads, and fields of view in degrees."""
+        if len(self.c2w) == 1:
+            still_fov = None if self.fov is None else np.repeat(self.fov, frames)
+            return np.repeat(transform.poses(self.c2w), frames, 0), still_fov
+        # The logarithm of the focal length: whatever the spline makes of it is a field of view in (0, 180).
+        fov = np.zeros((len(self.c2w), 0)) if self.fov is None else self.fov[:, None]
+        zoom = np.log(np.tan(np.radians(fov) / 2))
+        c2w, zoom = travel(transform.poses(self.c2w), zoom, frames, self.times, self.loop)
+        return c2w, None if self.fov is None else 2 * np.degrees(np.arctan(np.exp(zoom[:, 0])))
+
+
+class Reader:
+    """Values out of a JSON file; what is wrong with them is collected, and replaced by what is usable."""
+
+    def __init__(self, file: str):
+        self.file = file
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def report(self, key: str, reason: str, mend: str) -> None:
+        """Collect a problem."""
+        self.problems.append(Problem(self.file, key, reason, mend))
+
+    def note(self, key: str, text: str) -> None:
+        """Collect a note, once."""
+        if (line := f"{self.file}: {key}: {text}") not in self.notes:
+            self.notes.append(line)
+
+    def known(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
+        """Report every key that is not among `keys`."""
+        for key in data:
+            if key not in keys:
+                self.report(where + key, "unknown key", did_you_mean(key, keys))
+
+    def unused(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
+        """Note every key that is not among `keys`: another program's file may have more than is known here."""
+        for key in data:
+            if key not in keys:
+                self.note(where + key, "unknown key, not used")
+
+    def entries(self, data: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+        """Return the objects of the list data[key], by where they stand."""
+        entries = {f"{key}[{i}].": entry for i, entry in enumerate(data[key])}
+        for where, entry in entries.items():
+            if not isinstance(entry, dict):
+                self.report(where[:-1], "not an object", "write {...}")
+                entries[where] = {}
+        return entries
+
+    def number(self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = "") -> float | None:
+        """Return data[key] in the open interval (low, high), or None where it is missing or wrong."""
+        value = data.get(key)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and low < value < high:
+            return float(value)
+        self.report(where + key, f"{json.dumps(value)} is not a number between {low:g} and {high:g}", "correct it")
+        return None
+
+    def flag(self, data: Mapping[str, Any], key: str) -> bool:
+        """Return whether data[key] is true; false where it is missing or wrong."""
+        value = data.get(key, False)
+        if not isinstance(value, bool):
+            self.report(key, f"{json.dumps(value)} is neither true nor false", "write true or false")
+        return value is True
+
+    def column(
+        self, entries: Mapping[str, Mapping[str, Any]], key: str, low: float, high: float
+    ) -> Float[np.ndarray, " n"] | None:
+        """Return a number of every entry, or None."""
+        values = [self.number(entry, key, low, high, where) for where, entry in entries.items()]
+        given = [value for value in values if value is not None]
+        if len(given) == len(values):
+            return np.array(given, np.float64)
+        if given:
+            reason = f"in {len(given)} of {len(values)} keyframes only"
+            self.report(key, reason, "give it in every keyframe or in none")
+        return None
+
+    def vector(
+        self, data: Mapping[str, Any], key: str, length: int, where: str = "", default: tuple[float, ...] | None = None
+    ) -> Float[np.ndarray, " n"]:
+        """Return the numbers of the list data[key], or `default` where it is missing."""
+        value = data.get(key, default)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # ragged
+            array = np.asarray(None)
+        if array.dtype.kind in "iuf" and array.shape == (length,) and np.isfinite(array).all():
+            return array.astype(np.float64)
+        self.report(where + key, f"not {length} numbers", f"write a list of {length} numbers")
+        return np.arange(1.0, length + 1)
+
+    def poses(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Float[np.ndarray, "n 3 4"]:
+        """Return the camera-to-world matrix of every entry."""
+        return np.stack([self.pose(entry.get(key), where + key) for where, entry in entries.items()])
+
+    def pose(self, value: Any, where: str) -> Float[np.ndarray, "3 4"]:
+        """Return a rigid matrix given as 3x4, 4x4 or 16 numbers by rows."""
+        try:
+            array = np.asarray(value)
+        except ValueError:  # ragged
+            array = np.asarray(None)
+        if array.dtype.kind not in "iuf" or array.shape not in ((3, 4), (4, 4), (16,)):
+            self.report(where, "not 3x4 or 4x4 numbers", "write camera-to-world, OpenGL axes")
+            return np.eye(3, 4)
+        matrix = array.astype(np.float64).reshape(-1, 4)
+        if len(matrix) == 4 and not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
+            self.report(where, "last row is not 0 0 0 1", "write it by rows, the position in column 4")
+        else:
+            self.problems += check_poses(matrix[None, :3], self.file, [where])
+        return matrix[:3]

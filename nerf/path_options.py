@@ -1,0 +1,89 @@
+"""Options of camera paths as a command line gives them: "orbit:radius=2,focus=0,0,1"."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from nerf.keyframe_reader import PathError, path_error
+from nerf.scenes.base import Similarity
+
+NAMES = ("orbit", "ellipse", "spiral", "follow")
+LENGTHS = ("radius", "focus_depth", "depth")  # in the units of the scene's file
+SMALLEST, LARGEST = 1e-12, 1e12
+RANGES = {
+    "radius": (SMALLEST, LARGEST, "a length above 0"),
+    "depth": (SMALLEST, LARGEST, "a length above 0"),
+    "focus_depth": (SMALLEST, LARGEST, "a length above 0"),
+    "elevation": (-90.0, 90.0, "degrees from -90 to 90"),
+    "percentile": (0.0, 100.0, "a number from 0 to 100"),
+    "turns": (1, 1000, "a whole number from 1 to 1000"),
+    "smooth": (0.0, LARGEST, "a number of views, 0 or more"),
+}
+EXAMPLES = {
+    "radius": "2",
+    "depth": "2",
+    "focus_depth": "2",
+    "elevation": "30",
+    "percentile": "90",
+    "turns": "2",
+    "smooth": "10",
+    "focus": "0,0,1",
+    "loop": "true",
+}
+
+
+def parse_path(text: str) -> tuple[str, dict[str, Any]]:
+    """Split "orbit:radius=2,focus=0,0,1" into a path's name and its options.
+
+    Values are numbers, several numbers with commas, true, false, or text.
+    """
+    found = re.fullmatch(r"(.+?):(\s*\w+=.*)", text)
+    name, told = found.groups() if found else (text, "")
+    options = {}
+    for word in re.split(r",(?=\s*\w+=)", told) if told else []:
+        key, _, value = word.partition("=")
+        options[key.strip()] = _parse_value(value.strip())
+    return name, options
+
+
+def _parse_value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        numbers = [int(part) if re.fullmatch(r"\s*[-+]?\d+\s*", part) else float(part) for part in text.split(",")]
+    except ValueError:
+        return text
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
+    """Check an option of a path and take it from the file's world to the normalised one.
+
+    Args:
+      name: the path, one of `NAMES`.
+      key: the option.
+      value: what the user gave.
+      transform: the scene's file world to the normalised one.
+
+    Raises: PathError where the value is none that the option can have.
+    """
+    if key == "focus":
+        point = np.asarray(value) if isinstance(value, tuple | list | np.ndarray) else np.zeros(0)
+        if point.shape != (3,) or point.dtype.kind not in "iuf" or not np.isfinite(point).all():
+            raise _wrong(name, key, value, "three numbers")
+        return transform.points(point.astype(np.float64))
+    if key == "loop" and not isinstance(value, bool):
+        raise _wrong(name, key, value, "true or false")
+    if key not in RANGES:
+        return value  # `build` says so where there is no such option
+    low, high, expected = RANGES[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or (key == "turns" and value != int(value)):
+        raise _wrong(name, key, value, expected)
+    return value * transform.scale if key in LENGTHS else value
+
+
+def _wrong(name: str, key: str, value: Any, expected: str) -> PathError:
+    shown = ",".join(str(part) for part in value) if isinstance(value, tuple) else value
+    return path_error(name, key, f"{shown} is not {expected}", f"write for example {name}:{key}={EXAMPLES[key]}")

@@ -1,0 +1,113 @@
+"""What render.py films: a path chosen and made for a trained run, and what its user should know before it begins."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nerf.building import ConfigError
+from nerf.cameras import Cameras
+from nerf.coverage import unknown_frames, usual_distance
+from nerf.keyframe_reader import Crop, Keyframes, path_error
+from nerf.keyframes import is_path_file, read_keyframes
+from nerf.path_options import parse_path
+from nerf.paths import DEFAULT_FPS, make_path, usual_path
+from nerf.render_flags import parse_range
+from nerf.runs import Trained
+from nerf.views import make_render_view
+
+REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trip:
+    """A film to be made.
+
+    Attributes:
+      cameras: of all frames of the path.
+      numbers: of the frames that are wanted.
+      fps: frames a second.
+      crop: what the film is cut down to.
+      notes: lines for the user.
+    """
+
+    cameras: Cameras
+    numbers: Sequence[int]
+    fps: float
+    crop: Crop | None
+    notes: Sequence[str]
+
+
+def plan(
+    run: Trained,
+    path: str | None,
+    frames: int | None = None,
+    only: str | None = None,
+    shape: Mapping[str, Any] | None = None,
+    plugins: tuple[str, ...] = (),
+    one_picture: bool = False,
+) -> Trip:
+    """Choose and make the path of a film.
+
+    Args:
+      run: the trained run.
+      path: what --path says; None chooses by the capture.
+      frames: of the path; default: as `make_path`.
+      only: what --range says.
+      shape: width, height, focal and fov of the pictures.
+      plugins: packages that a path of one's own may be in.
+      one_picture: whether only a single frame can be written.
+
+    Raises: PathError, ConfigError.
+    """
+    if run.model.space.num_dims != 3:
+        raise ConfigError(f"{run.folder}: a picture has no camera paths: use --enlarge=2 --out=picture.png")
+    train = run.cameras["train"]
+    name, options = (usual_path(train, run.unbounded), {}) if path is None else parse_path(path)
+    notes = [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
+    keys: Keyframes | None = None
+    if is_path_file(name):
+        unknown = [key for key in options if key != "dataparser"]
+        if unknown:
+            raise path_error(
+                name, unknown[0], "no option of a keyframe file", "leave it out; the only one is dataparser"
+            )
+        keys = read_keyframes(name, options.get("dataparser"), run.root)
+        notes += keys.notes
+    render_view = make_render_view(run.model, run.config["background"], run.config["chunk"])
+    distance = usual_distance(train, render_view)
+    given = {**(shape or {}), "plugins": plugins, "depth": distance, "keys": keys}
+    cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
+    numbers = _numbers(cameras, only, one_picture)
+    if distance is not None:
+        notes += _unknown(cameras[list(numbers)], train, render_view, distance, numbers, name, keys)
+    fps = keys.fps if keys else DEFAULT_FPS
+    return Trip(cameras, numbers, fps, keys.crop if keys else None, notes)
+
+
+def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[int]:
+    """Return the numbers of the frames that are wanted. Raises ConfigError where there are none such."""
+    first, last = (0, len(cameras) - 1) if only is None else parse_range(only)
+    if last >= len(cameras):
+        raise ConfigError(f"--range={only}: the path has frames 0 to {len(cameras) - 1}: choose among them")
+    if one_picture and first != last:
+        count = f"a picture for {last - first + 1} frames"
+        raise ConfigError(f"--out: {count}: choose one with --range={first}, or give a name that ends in .mp4")
+    return range(first, last + 1)
+
+
+def _unknown(cameras, train, render_view, distance, numbers, name: str, keys: Keyframes | None) -> list[str]:
+    """Return a line on frames that show what no photo did, if there are any."""
+    looked, unknown = unknown_frames(cameras, train, render_view, distance)
+    if not unknown.any():
+        return []
+    share = f"{unknown.sum()} of {len(looked)} frames looked at"
+    bad = [numbers[i] for i, is_bad in zip(looked, unknown, strict=True) if is_bad]
+    where = f"the first is frame {bad[0]}, the last {bad[-1]}"
+    fix = "choose another path, or change its options"
+    if name == "follow":
+        fix = "check the run's pictures in its folder eval"
+    elif keys is None:
+        fix = "--path=follow stays where the photos were taken"
+    elif keys.from_nerfstudio_world:
+        fix = "is the path in nerfstudio's own world? put the model's dataparser_transforms.json beside it"
+    return [f"warning: path leaves what the photos saw: {share} ({where}) see what no photo shows: {fix}"]
