@@ -85,7 +85,7 @@ def _make(argv: list[str]) -> int:
         report = phases.report
         made = make_scene(source, out, _FRAMES.value, _MIN_REGISTERED.value, options, stop, report=report)
     if made is None:
-        print("stopped: no scene yet; run the same command again: photos, features and matches are kept")
+        print("stopped: no scene yet; the same command resumes with the photos copied and matches found so far")
         return stop.exit_code
     print("\n".join(made.notes))
     print(f"wrote {out}; now check it, and train on it:")

@@ -52,7 +52,7 @@ EMPTY_OPACITY = 0.1  # of a ray that met nothing, at most
 FARTHEST = 10.0  # in units of the normalised world: sky is no point
 RAYS = 16_384
 MAX_TRIES = 20  # rays tried for each point asked for, at most
-MIN_TRIES = 500_000  # rays after which a run that gives hardly any point is given up
+MIN_TRIES = 100_000  # rays after which a run that gives hardly any point is given up
 MIN_YIELD = 0.001  # points a ray
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -17,7 +18,9 @@ from scipy.spatial.transform import Rotation
 from nerf.capture import check, features, looks
 from nerf.capture.check import contradictions, glance, load_all, look
 from nerf.capture.evidence import FITS, Evidence, agreement, as_rays, disagreement, match_pictures
+from nerf.capture.findings import Finding
 from nerf.capture.layout import lay_out, lens_findings, place_findings, up_findings
+from nerf.capture.picture import make_figure
 from tests.conftest import ROOT
 
 TABLETOP = ROOT / "data" / "tabletop"
@@ -317,6 +320,17 @@ def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp
     (only,) = map(str, look(load_all(root, max_side=640)).findings)
     assert "the focal length is inaccurate" in only
     assert 0.85 < float(only.split("fl_x and fl_y times ")[1].split(":")[0]) < 0.95
+
+
+def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):
+    report = check.Report([Finding(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3)))
+    figure = make_figure(intact, report)
+    FigureCanvasAgg(figure).draw()
+    legends = [*figure.legends, *(axis.get_legend() for axis in figure.axes if axis.get_legend())]
+    assert legends
+    for shown in (*(text for axis in figure.axes for text in (axis.title, axis.xaxis.label)), *legends):
+        box = shown.get_window_extent()
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, shown
 
 
 def test_the_command_draws_a_picture_and_its_exit_code_tells(tmp_path):

@@ -120,7 +120,7 @@ def glance(scene: Scene) -> list[str]:
         found = [*contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0], *found]
     lines = [f"check: {finding}" for finding in found[:SHOWN]]
     if len(found) > SHOWN:
-        lines.append(f"check: {len(found) - SHOWN} more findings: python capture.py --check SCENE tells all")
+        lines.append(f"check: {len(found) - SHOWN} more findings: python capture.py --check=SCENE lists all")
     return lines
 
 
