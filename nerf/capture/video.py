@@ -222,8 +222,8 @@ def _full_frames(
 ) -> Iterator[UInt16[np.ndarray, "h w 3"]]:
     """Decode the frames with these numbers, in full size and range, upright, as RGB of 16 bits."""
     chosen = "+".join(f"eq(n\\,{number})" for number in picked)
-    # The frame's own range and, where it names one, matrix would do; but older versions of ffmpeg do not pass it on.
-    scale = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=full"
+    # A frame says its range itself; its matrix is given, as versions of ffmpeg guess differently.
+    scale = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     scale += f":in_color_matrix={matrix}" if matrix else ""
     output = ["-vf", f"select={chosen},{scale},format=rgb48be", "-c:v", "ppm", "-f", "image2pipe", "-"]
     command = [_ffmpeg(), *_reading(video), *output]

@@ -42,7 +42,8 @@ CURVE_NAMES = {3: "reserved", 9: "logarithmic", 10: "logarithmic", 17: "SMPTE 42
 HDR_KNEE = 0.9  # of SDR's white, in linear light: darker light is not touched
 PQ_WHITE = 203 / 10000  # of PQ's peak: diffuse white (BT.2408)
 MAX_SRGB_ERROR = 1  # levels of 255 by which a profile may differ from sRGB and be taken for it
-ROWS_OF_PIXELS = 1 << 20  # converted at a time, which bounds the memory
+MAX_MATRIX = 100.0  # entry of a matrix between primaries; those of real ones stay below 4
+PIXELS_AT_ONCE = 1 << 20  # converted at a time, which bounds the memory
 
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 D50 = np.array([0.9642, 1.0, 0.8249])  # the white of ICC's connection space
@@ -136,9 +137,21 @@ def _adaptation(white: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def matrix_to_srgb(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    """Return the matrix from linear RGB of these primaries and white to sRGB's."""
-    own, srgb = _rgb_to_xyz(chromaticities), _rgb_to_xyz(PRIMARIES[1])
-    return np.linalg.solve(srgb, _adaptation(own.sum(1), srgb.sum(1)) @ own)
+    """Return the matrix from linear RGB of these primaries and white to sRGB's.
+
+    Raises: ImageError, where they are no triangle around a white.
+    """
+    srgb = _rgb_to_xyz(PRIMARIES[1])
+    try:
+        with np.errstate(all="raise"):
+            own = _rgb_to_xyz(chromaticities)
+            matrix = np.linalg.solve(srgb, _adaptation(own.sum(1), srgb.sum(1)) @ own)
+        if np.abs(matrix).max() < MAX_MATRIX:
+            return matrix
+    except (np.linalg.LinAlgError, FloatingPointError):
+        pass
+    shown = ", ".join(f"{value:g}" for value in chromaticities)
+    raise ImageError(f"its primaries are no colours ({shown})", "save it as sRGB")
 
 
 def from_chromaticities(chromaticities: Sequence[float], curve: Curve = srgb_to_linear) -> ColourSpace:
@@ -146,15 +159,7 @@ def from_chromaticities(chromaticities: Sequence[float], curve: Curve = srgb_to_
 
     Raises: ImageError, where they are no triangle around a white.
     """
-    try:
-        matrix = matrix_to_srgb(chromaticities)
-        plausible = bool(np.isfinite(matrix).all() and np.abs(matrix).max() < 100)
-    except (np.linalg.LinAlgError, ZeroDivisionError, FloatingPointError):
-        plausible = False
-    if not plausible:
-        shown = ", ".join(f"{value:g}" for value in chromaticities)
-        raise ImageError(f"its primaries are no colours ({shown})", "save it as sRGB")
-    return ColourSpace((curve,) * 3, matrix)
+    return ColourSpace((curve,) * 3, matrix_to_srgb(chromaticities))
 
 
 def matrix_from_pcs() -> Float[np.ndarray, "3 3"]:
@@ -204,7 +209,7 @@ def to_srgb(pixels: Real[np.ndarray, "h w c"], space: ColourSpace) -> Real[np.nd
     tables = [curve(steps).astype(np.float32) for curve in space.curves]
     matrix = space.matrix.astype(np.float32)
     result = pixels.copy()
-    rows = max(ROWS_OF_PIXELS // max(pixels.shape[1], 1), 1)
+    rows = max(PIXELS_AT_ONCE // max(pixels.shape[1], 1), 1)
     for first in range(0, len(pixels), rows):
         part = pixels[first : first + rows]
         linear = np.stack([table[part[..., i]] for i, table in enumerate(tables)], -1) @ matrix.T
