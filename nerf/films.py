@@ -8,15 +8,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
 from nerf.files import remove_leftovers, write_array
-from nerf.progress import trace_calls
+from nerf.progress import trace_calls, track
 from nerf.runs import Trained, cameras_to_json
 from nerf.video import check_encoder, encode, is_finished, write_png
-from nerf.views import colour_depth, make_render_view
+from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +65,20 @@ def film(
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]
-    render_view = make_render_view(run.model, background, run.config["chunk"])
-    limits = _depth_limits(render_view, cameras) if wanted.depth else None
-    stamps = [_stamp(run, camera, wanted, limits, background) for camera in (cameras[i] for i in range(len(cameras)))]
-    with trace_calls(profile) as before_frame:
-        for i in tqdm(range(process, len(cameras), processes), desc="render", unit="frame", disable=None):
-            if should_stop():
-                return None
-            if not _finished(folder, i, wanted, stamps[i]):
-                before_frame()
-                _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
+    render_view = make_render_view(run.model, background, run.config["chunk"], should_stop)
+    mine = range(process, len(cameras), processes)
+    try:
+        limits = _depth_limits(render_view, cameras) if wanted.depth else None
+        stamps = [_stamp(run, cameras[i], wanted, limits, background) for i in range(len(cameras))]
+        with trace_calls(profile) as before_frame:
+            for i in track(mine, "render", "frame", len(mine)):
+                if should_stop():
+                    return None
+                if not _finished(folder, i, wanted, stamps[i]):
+                    before_frame()
+                    _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
+    except RenderingStopped:
+        return None
     of_others = (i for i in range(len(cameras)) if i % processes != process)
     if not all(_finished(folder, i, wanted, stamps[i]) for i in of_others):
         return []
