@@ -8,17 +8,20 @@ import hashlib
 import os
 import platform
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from absl import app, flags, logging
 
 from nerf.errors import UserError
+
+SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
@@ -60,7 +63,8 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
         keep_freed_memory()
         keep_compiled_programs()
         try:
-            return main(argv)
+            code = main(argv)
+            return code if code < SIGNALLED else _leave(code)
         except Stopped as stopped:
             print("stopped", file=sys.stderr)
             return stopped.exit_code
@@ -71,6 +75,13 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
             return 1
 
     return run_main
+
+
+def _leave(code: int) -> NoReturn:
+    """End a program that was asked to stop, without waiting for what the device still computes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _mendable(error: Exception) -> str | None:
@@ -176,26 +187,26 @@ def stop_on_signal():
     told, sys.unraisablehook = sys.unraisablehook, ignored
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
-    receive, send = os.pipe()
-    os.set_blocking(send, False)
-    signal.set_wakeup_fd(send)
+    receive, send = socket.socketpair()  # a pipe cannot be non-blocking on Windows before Python 3.12
+    send.setblocking(False)
+    signal.set_wakeup_fd(send.fileno())
     threading.Thread(target=_watch, args=(receive, stop), daemon=True).start()
     try:
         yield stop
     finally:
         sys.unraisablehook = told
         signal.set_wakeup_fd(-1)
-        os.close(send)
+        send.close()
         for number, handler in old.items():
             signal.signal(number, handler)
 
 
-def _watch(receive: int, stop: Stop) -> None:
-    """Wait for the first signal; ends when the other end of the pipe is closed."""
-    while number := os.read(receive, 1):
-        if number[0] in (signal.SIGTERM, signal.SIGINT):
-            stop.end_soon(number[0])
-    os.close(receive)
+def _watch(receive: socket.socket, stop: Stop) -> None:
+    """Wait for the first signal; return when the other end of the connection is closed."""
+    with receive:
+        while number := receive.recv(1):
+            if number[0] in (signal.SIGTERM, signal.SIGINT):
+                stop.end_soon(number[0])
 
 
 def keep_compiled_programs() -> None:

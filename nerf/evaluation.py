@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm import tqdm
 
 from nerf import alignment, metrics
 from nerf.files import write_array
 from nerf.model import Model
 from nerf.pixels import over
+from nerf.progress import Meter
 from nerf.scenes import Scene, to_unit
 from nerf.video import write_png
-from nerf.views import colour_depth, make_render_view
+from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 OF_PIXELS = {"psnr", "psnr_corrected"}  # metrics of any set of pixels
 
@@ -29,56 +29,90 @@ def evaluate(
     folder: Path | None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """PSNR and SSIM of every view of `scene`, their means, the protocol, and seconds a frame (median but the first).
+    """Score every view of a scene: PSNR and SSIM, their means, the protocol and the seconds a frame takes.
 
-    Where `folder` is given the scores are whole: with PSNR after a correction of colours, for a model that learned its
-    cameras' poses also after one of each held-out camera's, and FLIP and LPIPS where these are installed. Two files a
-    view go there then: truth | render | error | depth as PNG, and depth along the ray in the units of the scene's file,
-    0 where nothing is, as a compressed array. `should_stop` is asked before every view; True ends it with None.
+    With `folder`, compute all metrics: colour-corrected PSNR; pose-aligned PSNR if poses are learned; FLIP and LPIPS if
+    installed. Two files a view are written there then: truth | render | error | depth as PNG, and depth along the ray
+    in the units of the scene's file, 0 where nothing is, as a compressed array.
+
+    Args:
+      model: with its trained values.
+      scene: the views.
+      split: their name, for the protocol.
+      background: sRGB behind what is transparent.
+      chunk: rays rendered at once.
+      folder: of the pictures; None writes none.
+      should_stop: asked while views are rendered; True ends it.
+
+    Returns:
+      "mean", "per_image", "protocol" and "seconds_per_frame" (the median of all but the first view, which may compile);
+      None where it was stopped.
     """
     colour = np.asarray(background, np.float32)
-    render_view = make_render_view(model, background, chunk)
+    render_view = make_render_view(model, background, chunk, should_stop)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
-    align = alignment.make_align(model, background) if folder is not None and model.poses is not None else None
+    align = None
+    if folder is not None and model.poses is not None:
+        align = alignment.make_align(model, background, should_stop)
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
-    for i, name in enumerate(tqdm(scene.names, desc="evaluate", unit="view", disable=None)):
-        if should_stop():
-            return None
-        began = time.perf_counter()
-        picture = render_view(scene.cameras[i])
-        seconds.append(time.perf_counter() - began)
-        mask = None if scene.masks is None else scene.masks[i]
-        truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
-        picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
-        there = np.ones(truth.shape[:2], bool) if mask is None else mask
-        scores[name] = {
-            key: measure(picture["rgb"][there], truth[there]) if key in OF_PIXELS else measure(picture["rgb"], truth)
-            for key, measure in measures.items()
-        }
-        if align is not None:
-            moved = render_view(align(scene.cameras[i], truth, there))
-            scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_png(folder / f"{picture_name(i, name)}.png", side_by_side(picture, truth))
-            depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scene.transform.scale, 0.0)
-            write_array(folder / f"{picture_name(i, name)}.npz", depth.astype(np.float32))
+    try:
+        with Meter("evaluate", "view", len(scene)) as meter:
+            for i, name in enumerate(scene.names):
+                if should_stop():
+                    return None
+                began = time.perf_counter()
+                picture = render_view(scene.cameras[i])
+                seconds.append(time.perf_counter() - began)
+                mask = None if scene.masks is None else scene.masks[i]
+                truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
+                picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
+                there = np.ones(truth.shape[:2], bool) if mask is None else mask
+                scores[name] = _score(measures, picture["rgb"], truth, there)
+                if align is not None:
+                    moved = render_view(align(scene.cameras[i], truth, there))
+                    scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
+                if folder is not None:
+                    _write_view(folder / picture_name(i, name), picture, truth, scene.transform.scale)
+                meter.add(note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}")
+    except RenderingStopped:
+        return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
     if align is not None:
         protocols["psnr_aligned"] = alignment.PROTOCOL
     mean = {key: _mean([score[key] for score in scores.values()]) for key in protocols}
-    sizes = sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()})
-    protocol = {
+    frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None
+    protocol = {**_protocol(scene, split, colour), **protocols}
+    return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
+
+
+def _score(
+    measures: Mapping[str, Callable], image: np.ndarray, truth: np.ndarray, there: np.ndarray
+) -> dict[str, float | None]:
+    """Return every metric of a view; those of pixels are taken inside its mask."""
+    return {
+        key: measure(image[there], truth[there]) if key in OF_PIXELS else measure(image, truth)
+        for key, measure in measures.items()
+    }
+
+
+def _write_view(path: Path, picture: Mapping[str, np.ndarray], truth: np.ndarray, scale: float) -> None:
+    """Write the comparison and the depth of a view beside each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path.with_name(f"{path.name}.png"), side_by_side(picture, truth))
+    depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scale, 0.0)
+    write_array(path.with_name(f"{path.name}.npz"), depth.astype(np.float32))
+
+
+def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
+    """Return what the scores of a scene are of."""
+    return {
         "split": split,
         "views": len(scene),
-        "size": sizes,
+        "size": sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}),
         "background": [float(c) for c in colour],
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
-        **protocols,
     }
-    frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None  # the first may compile
-    return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
 
 
 def unscored(split: str) -> dict[str, Any]:

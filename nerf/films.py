@@ -12,17 +12,16 @@ import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import UInt8
-from tqdm import tqdm
 
 from nerf import metrics
 from nerf.cameras import Cameras
 from nerf.files import remove_leftovers, write_array
 from nerf.keyframe_reader import Crop
-from nerf.progress import trace_calls
+from nerf.progress import trace_calls, track
 from nerf.runs import Trained, cameras_to_json
 from nerf.spaces import Cropped
 from nerf.video import check_encoder, encode, is_finished, write_png
-from nerf.views import colour_depth, make_render_view
+from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
 
@@ -76,20 +75,23 @@ def film(
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]
-    render_view = make_render_view(run.model, background, run.config["chunk"])
-    limits = _depth_limits(render_view, cameras) if wanted.depth else None
+    render_view = make_render_view(run.model, background, run.config["chunk"], should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
-    stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
-    missing = [i for i in numbers[process::processes] if not _finished(folder, i, wanted, stamps[i])]
-    if missing:
-        print(_estimate(render_view, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
-    with trace_calls(profile) as before_frame:
-        for i in tqdm(numbers[process::processes], desc="render", unit="frame", disable=None):
-            if should_stop():
-                return None
-            if not _finished(folder, i, wanted, stamps[i]):
+    mine = numbers[process::processes]
+    try:
+        limits = _depth_limits(render_view, cameras) if wanted.depth else None
+        stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
+        missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
+        if missing:
+            print(_estimate(render_view, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
+        with trace_calls(profile) as before_frame:
+            for i in track(missing, "render", "frame", len(missing)):
+                if should_stop():
+                    return None
                 before_frame()
                 _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
+    except RenderingStopped:
+        return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
     for kind, video in videos.items():

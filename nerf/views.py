@@ -1,8 +1,10 @@
 """Whole images from a trained model, in chunks of bounded memory."""
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,20 +16,36 @@ from nerf.cameras import Cameras, pixels_to_rays
 from nerf.errors import UserError
 from nerf.model import Model
 
+T = TypeVar("T")
+IN_FLIGHT = 4  # chunks that are computed or wait to be
+POLL = 0.002  # seconds between looks at whether a chunk is done
+
 
 class RenderingError(UserError, RuntimeError):
     """A picture that is not a picture; the message is one line."""
 
 
+class RenderingStopped(Exception):
+    """Rendering was asked to stop in the middle of a picture."""
+
+
 def make_render_view(
-    model: Model, background: Sequence[float], chunk: int = 4096
+    model: Model,
+    background: Sequence[float],
+    chunk: int = 4096,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Callable[[Cameras], dict[str, np.ndarray]]:
-    """A function from one camera (no leading axes) to its picture.
+    """Make a function from one camera (no leading axes) to its picture.
 
     The picture is a dict of float32 arrays: `rgb` (h, w, 3), `opacity` (h, w), `depth` (h, w) in units of the
-    normalised world, 0 where nothing is hit, and every extra quantity of the field. `chunk` rays are rendered at once,
-    so the memory for rendering does not depend on the size of the image. Raises RenderingError where a colour is not
-    finite.
+    normalised world, 0 where nothing is hit, and every extra quantity of the field. The function raises RenderingError
+    where a colour is not finite, and RenderingStopped soon after `should_stop` is true.
+
+    Args:
+      model: with its trained values.
+      background: sRGB behind what is transparent.
+      chunk: rays rendered at once; the memory for rendering does not depend on the size of the image.
+      should_stop: asked while a picture is rendered.
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
@@ -36,7 +54,14 @@ def make_render_view(
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
         starts = range(0, width * height, chunk)
-        parts = jax.device_get([_render_chunk(graph, chunk, state, colour, camera, start) for start in starts])
+        parts, waiting = [], deque[dict[str, jax.Array]]()
+        # A few chunks are in flight, so that the device never waits for Python, and no more, so that a stop need not
+        # wait for the whole picture.
+        for start in starts:
+            waiting.append(_render_chunk(graph, chunk, state, colour, camera, start))
+            if len(waiting) == IN_FLIGHT:
+                parts.append(fetch(waiting.popleft(), should_stop))
+        parts += [fetch(one, should_stop) for one in waiting]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
         if not np.isfinite(whole["rgb"]).all():
             raise RenderingError(
@@ -45,6 +70,15 @@ def make_render_view(
         return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
 
     return render_view
+
+
+def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
+    """Return arrays that are being computed as numpy arrays. Raises RenderingStopped when a stop is asked for."""
+    while not all(leaf.is_ready() for leaf in jax.tree.leaves(tree)):
+        if should_stop():
+            raise RenderingStopped
+        time.sleep(POLL)
+    return jax.device_get(tree)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

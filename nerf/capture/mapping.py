@@ -180,10 +180,18 @@ def _run(
             time.sleep(0.05)
         return child.returncode
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _kill(child)
         child.wait()
         child.stdin.close()  # type: ignore[union-attr]
+
+
+def _kill(child: subprocess.Popen) -> None:
+    """Kill a process and, where the system has groups of processes (not on Windows), all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
 
 
 def _what_happened(code: int | str, log: Path, options: Options) -> str:
@@ -197,7 +205,7 @@ def _what_happened(code: int | str, log: Path, options: Options) -> str:
     if isinstance(code, int) and code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
         fix = f"{smaller}, fewer photos, or --mapper={other}"
-        memory = "; the system does this where memory ran out" if -code == signal.SIGKILL else ""
+        memory = "; the system does this where memory ran out" if name == "SIGKILL" else ""
         return f"pose estimation: its process was killed ({name}{memory}): try {fix} ({log})"
     return f"pose estimation: its process failed with code {code} ({_last_words(log)}): try --mapper={other} ({log})"
 

@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
 
 from nerf.scenes.base import Problem, SceneError
 
+BLOCK = 1 << 20  # bytes written at a time
 USED = 0.8  # of the memory that is free when nothing else is said
 
 
@@ -69,5 +71,21 @@ def allocate(count: int) -> UInt8[np.ndarray, " n"]:
         mend = "lower --config.scene.max_side"
         raise SceneError([Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", mend)])
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, count)  # a full disk is an error here, and would be a crash later
+        try:
+            _reserve(file, count)
+        except OSError as error:
+            reason = f"its pixels take {count / 1e9:.3f} GB in a file, which cannot be written ({error.strerror})"
+            raise SceneError(
+                [Problem(str(folder), "", reason, "make room, or lower --config.scene.max_side")]
+            ) from error
         return np.asarray(np.memmap(file, np.uint8, "r+", shape=(count,)))
+
+
+def _reserve(file: IO[bytes], count: int) -> None:
+    """Take place for so many bytes on the disk: a full disk is an error here, and would be a crash later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, count)
+        return
+    for first in range(0, count, BLOCK):  # macOS and Windows: only what is written has a place
+        file.write(bytes(min(BLOCK, count - first)))
+    file.flush()
