@@ -96,11 +96,12 @@ def _path_is_wanted() -> bool:
 
 
 def _check_writable() -> None:
-    """Try the encoder before anything else is printed or computed."""
+    """Try the encoder before anything else is printed or computed. Raises VideoError."""
     from nerf.video import check_encoder
 
     out = Path(_OUT.value)
-    if out.suffix.lower() == ".mp4" and out.parent.is_dir():
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".mp4":
         check_encoder(out)
 
 

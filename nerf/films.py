@@ -20,7 +20,7 @@ from nerf.keyframe_reader import Crop
 from nerf.progress import trace_calls, track
 from nerf.runs import Trained, cameras_to_json
 from nerf.spaces import Cropped
-from nerf.video import check_encoder, encode, is_finished, write_png
+from nerf.video import encode, is_finished, write_png
 from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
@@ -66,12 +66,11 @@ def film(
     and encodes if it then finds all there; they may be on several machines of one kind that share a file system.
     `numbers` are the frames that are wanted, by default all.
 
-    Returns the videos; none where other processes are not done; None where it was stopped. Raises VideoError, before
-    anything is rendered, if the encoder does not work.
+    Returns the videos; none where other processes are not done; None where it was stopped. Call `check_encoder` first:
+    an encoder that does not work is found only after the last frame here.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     videos = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4") for kind in wanted.kinds}
-    check_encoder(out)
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]

@@ -58,7 +58,7 @@ def test_paths_along_the_photos_are_known(name, turns):
 @pytest.mark.parametrize(
     "film",
     [
-        look_at(0.5 * ring()[:8, :, 3] * [0.1, 0.1, 0.1], (0.1, -0.2, 0.3)),  # within the ball
+        look_at(ring(radius=0.2, height=0.08)[:8, :, 3], (0.1, -0.2, 0.05)),  # within the ball, as the photos look
         look_at(ring()[:8, :, 3], (9, 9, 9)),  # away from everything
         look_at(ring()[:8, :, 3] * [1, 1, -8], (0.1, -0.2, 0.05)),  # from below
     ],

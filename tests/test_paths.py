@@ -428,6 +428,11 @@ def test_a_drone_film_circles_above_the_ground_and_looks_down_at_it(name, jitter
     assert (c2w[:, 2, 2] > 0.5).all()  # looking down by more than 30 degrees
 
 
+def test_without_a_depth_a_drone_film_looks_down_too():
+    c2w = paths.orbit(cameras_at(drone(3e-3)), 24)
+    assert (c2w[:, 2, 2] > 0.5).all() and c2w[0, 2, 3] > 0.5
+
+
 @pytest.mark.parametrize("depth", [None, 1.0])
 def test_a_drone_film_moves_with_its_cameras(depth):
     about_z = a_similarity(only_about_z=True)
@@ -505,8 +510,12 @@ def test_views_stored_sideways_give_the_same_upright_film(turns):
 
 
 def test_a_view_straight_down_is_turned_as_its_like():
-    views = np.concatenate([ring(n=20, height=0.8), look_at(np.array([[0.0, 1e-3, 3.0]]), (0, 0, 0))])
-    views[-1:, :, :3] = ring(n=1, height=9.0)[:, :, :3]  # nearly down, its up towards the first view's
+    # It looks straight down, with that up in its picture to which the view most like it leans.
+    like = ring(n=20, height=3.0)
+    ahead = -like[0, :, 2] * [1, 1, 0]
+    ahead /= np.linalg.norm(ahead)
+    down_there = np.stack([np.cross(ahead, paths.Z_UP), ahead, paths.Z_UP, [0, 0, 3.0]], -1)
+    views = np.concatenate([like[:1], ring(n=20), down_there[None]])
     down = views.copy()
     for quarter in range(4):
         down[-1, :, :3] = views[-1, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi * quarter]).as_matrix()
