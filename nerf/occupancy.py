@@ -6,7 +6,7 @@ network: the live ones of a whole batch of rays are compacted into one fixed buf
 
 The grid also holds the largest weight (see `nerf.rendering`) with which recent rays saw each cell, in two memories.
 Training skips cells that no ray saw for some steps, as inside of things or behind them, except for a few that it looks
-into now and then: that saves time and is made good again. Rendering skips a cell only on the word of rays that passed it
+into now and then: that saves time and is repaired later. Rendering skips a cell only on the word of rays that passed it
 and did not see it: in a capture of many or large photos rays see a cell rarely, and time alone must make no hole there.
 Cells that rays saw clearly are kept, though the random points at which the density is looked at may all miss the sliver
 of matter in them. Cells that no ray has passed yet are trained and not rendered.
