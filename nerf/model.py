@@ -219,12 +219,17 @@ def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
 
 
 def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
-    """The grid's cell and the weight of each interval that a training batch saw; None without a grid."""
+    """Return the grid's cell and the weight of each interval of a training batch; None without a grid.
+
+    Places of the buffer that hold no interval get a cell that does not exist.
+    """
     intervals = rendering.intervals
     if model.occupancy is None or intervals is None:
         return None
     points = _middles(model, model.as_taken(rays), intervals.t_start, intervals.t_end, intervals.layout)
-    return model.occupancy.index(points), intervals.weights
+    used = intervals.t_end > intervals.t_start
+    cells = jnp.where(used, model.occupancy.index(points), model.occupancy.resolution**3)
+    return cells, intervals.weights
 
 
 def note_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:

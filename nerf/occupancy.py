@@ -4,9 +4,12 @@ An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum o
 2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
 network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
 
-The grid also holds a running maximum of the weights (see `nerf.rendering`) with which rays saw each cell. Cells that
-are dense and yet hidden from every training ray, inside of things or behind them, are left out; cells that rays saw
-clearly are kept, though the random points at which the density is looked at may all miss the sliver of matter in them.
+The grid also holds the largest weight (see `nerf.rendering`) with which recent rays saw each cell, in two memories.
+Training skips cells that no ray saw for some steps, as inside of things or behind them, except for a few that it looks
+into now and then: that saves time and is repaired later. Rendering skips a cell only on the word of rays that passed it
+and did not see it: in a capture of many or large photos rays see a cell rarely, and time alone must make no hole there.
+Cells that rays saw clearly are kept, though the random points at which the density is looked at may all miss the sliver
+of matter in them. Cells that no ray has passed yet are trained and not rendered.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 from nerf.building import ConfigError
 from nerf.pytrees import pytree
 
+PATIENCE = 64  # rays that must have passed a cell before rendering takes it for hidden
 TRIED = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh
 
 
@@ -33,10 +37,12 @@ class OccupancyGrid(nnx.Module):
     Args:
       resolution: cells along each axis.
       threshold: density, per unit of length in the box, below which a cell is empty.
-      decay: what a refresh multiplies the running maximum by before it is compared with a new density.
+      decay: what a refresh multiplies the running maximum of the density by before it is compared with a new one, and
+        what training remembers of weights.
       parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
       visible: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
       clear: the weight above which what rays saw of a cell keeps it, whatever its density; 1 keeps none for that.
+      forget: what each ray that passes a cell multiplies by what rendering remembers of weights.
     """
 
     def __init__(
@@ -47,17 +53,22 @@ class OccupancyGrid(nnx.Module):
         parts: int = 4,
         visible: float = 0.0,
         clear: float = 1.0,
+        forget: float = 0.95,
     ):
         if resolution**3 % parts:
             raise ConfigError(
                 f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
             )
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
-        self.visible, self.clear = visible, clear
+        self.visible, self.clear, self.forget = visible, clear, forget
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
         self.possible = GridState(jnp.ones((cells,), bool))
-        self.seen = GridState(jnp.full((cells,), visible / decay**32))  # time enough for rays to pass everywhere
+        self.seen = GridState(jnp.full((cells,), visible / decay**32))  # forgotten by time; at first everything is fog
+        self.weight = GridState(jnp.zeros((cells,)))  # forgotten by rays that pass
+        self.recent = GridState(jnp.zeros((cells,)))  # the largest weight since the last refresh
+        self.passes = GridState(jnp.zeros((cells,), jnp.int32))  # rays since the last refresh
+        self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most PATIENCE
         self.live = GridState(jnp.ones((cells,), bool))
         self.tried = GridState(jnp.ones((cells,), bool))  # the live ones, and those that training looks into
 
@@ -83,8 +94,12 @@ class OccupancyGrid(nnx.Module):
             cells[...] = cells[...] & self.possible[...]
 
     def note(self, cells: Int[Array, " m"], weights: Float[Array, " m"]) -> None:
-        """Training rays saw these cells with these weights."""
-        self.seen[...] = self.seen[...].at[cells].max(weights)
+        """Record that training rays passed these cells and saw them with these weights.
+
+        A cell may be listed many times; numbers of cells that do not exist are skipped.
+        """
+        self.recent[...] = self.recent[...].at[cells].max(weights, mode="drop")
+        self.passes[...] = self.passes[...].at[cells].add(1, mode="drop")
 
     def refresh(
         self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray, on_lattice: Callable | None = None
@@ -109,11 +124,23 @@ class OccupancyGrid(nnx.Module):
         # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
         mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
-        self.density[...], self.seen[...] = values, self.seen[...] * self.decay
+        self.density[...] = values
+        self._settle_sightings()
         seen = self.seen[...] >= self.visible
-        matter = ((values > threshold) | (self.seen[...] > self.clear)) & self.possible[...]
-        self.live[...] = matter & seen
-        self.tried[...] = matter & (seen | (jax.random.uniform(chance, values.shape) < TRIED))
+        dense = (values > threshold) & self.possible[...]
+        clear_by_time, clear = (x[...] > self.clear for x in (self.seen, self.weight))
+        chosen = seen | (jax.random.uniform(chance, values.shape) < TRIED)
+        self.tried[...] = (dense | (clear_by_time & self.possible[...])) & chosen
+        hidden = (self.weight[...] < self.visible) & ((self.age[...] >= PATIENCE) | (self.age[...] == 0))
+        self.live[...] = (dense | (clear & self.possible[...])) & ~hidden
+
+    def _settle_sightings(self) -> None:
+        """Take over what rays saw since the last refresh, and forget by time and by the rays that passed."""
+        passes, recent = self.passes[...], self.recent[...]
+        self.seen[...] = jnp.maximum(self.seen[...] * self.decay, recent)
+        self.weight[...] = jnp.maximum(self.weight[...] * self.forget**passes, recent)
+        self.age[...] = jnp.minimum(self.age[...] + passes, PATIENCE)
+        self.recent[...], self.passes[...] = jnp.zeros_like(recent), jnp.zeros_like(passes)
 
 
 @pytree
