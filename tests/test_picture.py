@@ -72,7 +72,10 @@ def test_a_file_is_read_and_a_wrong_one_is_told(tmp_path):
     assert np.array_equal(picture.load(tmp_path / "p.png", "train").images[0], numbered(6, 8))
     assert picture.load(tmp_path / "p.png", "train", max_side=4).images[0].shape == (3, 4, 3)
     (tmp_path / "no.png").write_text("no")
-    for wrong in (None, tmp_path / "no.png", tmp_path / "absent.png"):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:6000])
+    for wrong in (None, tmp_path / "no.png", tmp_path / "absent.png", tmp_path / "cut.png"):
         with pytest.raises(SceneError) as error:
             picture.load(wrong, "train")
         assert "\n" not in str(error.value)

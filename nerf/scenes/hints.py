@@ -9,7 +9,7 @@ from nerf.scenes.lookup import PHOTOS
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".insv")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
 RESULTS = (".ply", ".splat", ".ksplat", ".spz", ".sog", ".obj", ".glb")
-RAW = (".heic", ".heif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".tif", ".tiff")
+RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".tif", ".tiff")
 MAX_FOLDERS = 200  # that are looked into for a scene
 MAX_SHOWN = 3
 CAPTURE = "capture.py finds where each was taken: capture.py"

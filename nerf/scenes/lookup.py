@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from nerf.scenes.decode import AVIF_SUFFIXES, HEIF_SUFFIXES
 from nerf.scenes.tally import Tally
 
-PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", *HEIF_SUFFIXES, *AVIF_SUFFIXES)
 DRIVE = r"^[A-Za-z]:"
 MAX_PARTS = 32  # folders of a path that are looked for
 Report = Callable[[str, str, str], None]

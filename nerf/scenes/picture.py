@@ -13,6 +13,7 @@ from jaxtyping import Int, Real, UInt8
 from nerf.cameras import Cameras, intrinsics
 from nerf.lenses import COEFFICIENTS, ORTHOGRAPHIC
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
+from nerf.scenes.colour import ImageError
 from nerf.scenes.images import check_image, read_image
 
 HEIGHT = 0.5  # of the camera above the picture
@@ -74,4 +75,8 @@ def _read(root: str | Path | None, max_side: int) -> UInt8[np.ndarray, "h w c"]:
     size, _, problem = check_image(Path(root), str(root))
     if problem is not None:
         raise SceneError([problem])
-    return read_image(Path(root), -(-max(size) // max_side))
+    try:
+        return read_image(Path(root), -(-max(size) // max_side))
+    except Exception as error:  # decoders raise anything on damaged data
+        fix = error.fix if isinstance(error, ImageError) else "export it again"
+        raise SceneError([Problem(str(root), "", f"cannot be decoded ({error})", fix)]) from error
