@@ -107,9 +107,12 @@ def _estimate(render_view, camera: Cameras, count: int, chunk: int) -> str:
     pixels = int(np.prod(camera.size))
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
     render_view(small)  # compiles
-    began = time.perf_counter()
-    render_view(small)
-    seconds = count * -(-pixels // chunk) * (time.perf_counter() - began)
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        render_view(small)
+        took.append(time.perf_counter() - began)
+    seconds = count * -(-pixels // chunk) * min(took)  # what else the machine does only adds to it
     size = f"{camera.size[0]}x{camera.size[1]}"
     faster = "; a smaller --width or fewer --frames take less" if seconds > LONG else ""
     return f"film: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
