@@ -51,9 +51,8 @@ def evaluate(
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk, should_stop)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
-    align = None
-    if folder is not None and model.poses is not None:
-        align = alignment.make_align(model, background, should_stop)
+    aligned = folder is not None and model.poses is not None
+    align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     try:
@@ -64,10 +63,8 @@ def evaluate(
                 began = time.perf_counter()
                 picture = render_view(scene.cameras[i])
                 seconds.append(time.perf_counter() - began)
-                mask = None if scene.masks is None else scene.masks[i]
-                truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
-                picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
-                there = np.ones(truth.shape[:2], bool) if mask is None else mask
+                truth, there = _truth(scene, i, colour)
+                picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
                     moved = render_view(align(scene.cameras[i], truth, there))
@@ -84,6 +81,12 @@ def evaluate(
     frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None
     protocol = {**_protocol(scene, split, colour), **protocols}
     return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
+
+
+def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a view's photo over the background, hidden outside of its mask, and the mask."""
+    there = np.ones(scene.images[view].shape[:2], bool) if scene.masks is None else scene.masks[view]
+    return metrics.hide(np.asarray(over(to_unit(scene.images[view]), colour)), there, colour), there
 
 
 def _score(
