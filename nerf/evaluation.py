@@ -29,7 +29,7 @@ def evaluate(
     folder: Path | None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Score every view of a scene: PSNR and SSIM, their means, the protocol and the seconds a frame takes.
+    """Score every view of a scene.
 
     With `folder`, compute all metrics: colour-corrected PSNR; pose-aligned PSNR if poses are learned; FLIP and LPIPS if
     installed. Two files a view are written there then: truth | render | error | depth as PNG, and depth along the ray
@@ -58,8 +58,6 @@ def evaluate(
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
-                if should_stop():
-                    return None
                 began = time.perf_counter()
                 picture = render_view(scene.cameras[i])
                 seconds.append(time.perf_counter() - began)
@@ -75,12 +73,13 @@ def evaluate(
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
-    if align is not None:
-        protocols["psnr_aligned"] = alignment.PROTOCOL
-    mean = {key: _mean([score[key] for score in scores.values()]) for key in protocols}
-    frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None
-    protocol = {**_protocol(scene, split, colour), **protocols}
-    return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
+    protocols |= {"psnr_aligned": alignment.PROTOCOL} if aligned else {}
+    return {
+        "mean": {key: _mean([score[key] for score in scores.values()]) for key in protocols},
+        "per_image": scores,
+        "protocol": {**_protocol(scene, split, colour), **protocols},
+        "seconds_per_frame": float(np.median(seconds[1:])) if len(seconds) > 1 else None,
+    }
 
 
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
