@@ -74,11 +74,12 @@ def make_render_view(
 
 def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
     """Return arrays that are being computed as numpy arrays. Raises RenderingStopped when a stop is asked for."""
-    while not all(leaf.is_ready() for leaf in jax.tree.leaves(tree)):
+    while True:
         if should_stop():
             raise RenderingStopped
+        if all(leaf.is_ready() for leaf in jax.tree.leaves(tree)):
+            return jax.device_get(tree)
         time.sleep(POLL)
-    return jax.device_get(tree)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
