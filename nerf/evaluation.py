@@ -45,15 +45,13 @@ def evaluate(
       should_stop: asked while views are rendered; True ends it.
 
     Returns:
-      "mean", "per_image", "protocol" and "seconds_per_frame" (the median of all but the first view, which may compile);
-      None where it was stopped.
+      "mean", "per_image", "protocol" and "seconds_per_frame" (median; the first may compile); None where it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk, should_stop)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
-    align = None
-    if folder is not None and model.poses is not None:
-        align = alignment.make_align(model, background, should_stop)
+    aligned = folder is not None and model.poses is not None
+    align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
     seconds = []
     try:
@@ -64,10 +62,9 @@ def evaluate(
                 began = time.perf_counter()
                 picture = render_view(scene.cameras[i])
                 seconds.append(time.perf_counter() - began)
-                mask = None if scene.masks is None else scene.masks[i]
-                truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), mask, colour)
-                picture["rgb"] = metrics.hide(picture["rgb"], mask, colour)
-                there = np.ones(truth.shape[:2], bool) if mask is None else mask
+                there = np.ones(picture["opacity"].shape, bool) if scene.masks is None else scene.masks[i]
+                truth = metrics.hide(np.asarray(over(to_unit(scene.images[i]), colour)), there, colour)
+                picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
                     moved = render_view(align(scene.cameras[i], truth, there))
@@ -82,8 +79,8 @@ def evaluate(
         protocols["psnr_aligned"] = alignment.PROTOCOL
     mean = {key: _mean([score[key] for score in scores.values()]) for key in protocols}
     frame = float(np.median(seconds[1:])) if len(seconds) > 1 else None
-    protocol = {**_protocol(scene, split, colour), **protocols}
-    return {"mean": mean, "per_image": scores, "protocol": protocol, "seconds_per_frame": frame}
+    told = {"protocol": {**_protocol(scene, split, colour), **protocols}, "seconds_per_frame": frame}
+    return {"mean": mean, "per_image": scores, **told}
 
 
 def _score(

@@ -81,6 +81,7 @@ PIPELINE = [
     "checkpoints",
     "provenance",
     "config_checks",
+    "config_files",
     "splits",
     "runs",
     "video",
