@@ -1,10 +1,11 @@
-"""Train a config on a scene; the same command goes on with a run that was stopped.
+"""Train a config on a scene; the same command resumes a run that was stopped, and a larger budget continues it.
 
     python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
 
 --scene is a folder in any format of `nerf.scenes`: transforms.json, Blender's, COLMAP, LLFF, IDR, Middlebury, RGB-D.
 With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
-Any value of the config is a flag: --config.batch_size=4096 --config.model.occupancy.resolution=128
+--config is a name in configs/, a file, or a run folder whose config is used again. Any value of it, and any argument of
+what it names, is a flag: --config.batch_size=4096 --config.background=black --config.model.occupancy=None
 """
 
 import contextlib
@@ -12,16 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
-from nerf.commands import run, stop_on_signal
+from nerf.commands import define_config, run, stop_on_signal
+from nerf.config_files import load_config
+from nerf.errors import UserError
 from nerf.owners import owning
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
+_CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")
 _TASK = flags.DEFINE_enum("task", "scene", ["scene", "image"], "What to train on: posed images, or one picture.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or gone on with.", required=True)
-_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds instead of config.steps.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or resumed.", required=True)
+_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds; config.steps then has no meaning.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
@@ -34,12 +36,15 @@ _PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this
 _HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of life until a process counts as lost.")
 
 
-def main(_) -> int:
+def main(argv: list[str]) -> int:
+    if argv[1:]:
+        raise UserError(f"{argv[1]}: not a flag: the folder of a scene is given as --scene=FOLDER")
+    plugins = tuple(_PLUGIN.value)
+    config = load_config(_CONFIG.value, _VALUES.value, plugins)
     with stop_on_signal() as stop, _joined(), _owning():
         from nerf.tasks import beside_files, image_task
         from nerf.training import train  # takes seconds
 
-        config = _CONFIG.value.to_dict()
         if _TASK.value == "image":
             config = image_task(config)
         results = train(
@@ -47,7 +52,7 @@ def main(_) -> int:
             _SCENE.value,
             _WORKDIR.value,
             max_seconds=_MAX_SECONDS.value,
-            plugins=tuple(_PLUGIN.value),
+            plugins=plugins,
             should_stop=stop,
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
@@ -108,4 +113,4 @@ def _owning() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    run(main, default_config="configs/ngp.py")
+    run(main)

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 from flax import nnx
-from ml_collections import config_flags
 
 from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.building import build
-from nerf.commands import run
+from nerf.commands import define_config, run
+from nerf.config_files import load_config
 from nerf.model import Model, find_live, refresh_occupancy
 from nerf.occupancy import compact
 from nerf.pixels import Pixels, pick, to_device
@@ -28,7 +28,7 @@ from nerf.rendering import Packed, composite
 from nerf.splits import load_scenes
 from nerf.training import TrainState, data_mesh, prepare
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; default configs/ngp.py.")
+_CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")
 _STEPS = flags.DEFINE_integer("steps", 200, "Steps of training before anything is timed.")
 _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, besides printing it.")
@@ -110,7 +110,7 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixel
 
 
 def main(_) -> int:
-    config = _CONFIG.value.to_dict()
+    config = load_config(_CONFIG.value, _VALUES.value)
     scene, _held_out = load_scenes(config, _SCENE.value)
     graph, state, train_steps = prepare(config, scene, (), data_mesh(jax.devices()))
     pixels = to_device(scene)
@@ -128,4 +128,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    run(main, default_config="configs/ngp.py")
+    run(main)

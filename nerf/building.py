@@ -13,6 +13,9 @@ from typing import Any
 
 from nerf.errors import UserError
 
+# What the library itself passes to components: not meant to be given in a config.
+CONTEXT = {"rngs", "space", "num_dims", "num_images", "positions", "root", "split", "validation"}
+
 
 class ConfigError(UserError, ValueError):
     """A config that cannot be used; the message is one line that says what to do."""
@@ -21,7 +24,7 @@ class ConfigError(UserError, ValueError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The closest known word as a hint, or the list of what is known."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
 
 
@@ -62,7 +65,7 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
     if "name" not in spec:
         raise ConfigError(f"section {dict(spec)}: no 'name': give the import path of what to build")
     target = resolve(str(spec["name"]), plugins)
-    parameters = _parameters(target)
+    parameters = parameters_of(target)
     inner = {key: value for key, value in spec.items() if key != "name"}
     arguments = {key: build_inside(value, plugins, context) for key, value in inner.items()}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -81,11 +84,33 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
     return target(**arguments)
 
 
-def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """What can be passed. A class is asked for its __init__: nnx modules have their metaclass's signature."""
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return what can be passed. A class is asked for its __init__: nnx modules have their metaclass's signature."""
     if inspect.isclass(target) and target.__init__ is not object.__init__:
         return dict(list(inspect.signature(target.__init__).parameters.items())[1:])
     return dict(inspect.signature(target).parameters)
+
+
+def section_problems(value: Any, plugins: tuple[str, ...] = (), path: str = "") -> list[str]:
+    """Return a line for each section inside `value` that names nothing, or has a key that its component lacks.
+
+    Nothing is built, so this is quick; what only the component itself can refuse is not found.
+    """
+    if not isinstance(value, Mapping):
+        return []
+    lines = []
+    if "name" in value:
+        try:
+            parameters = parameters_of(resolve(str(value["name"]), plugins))
+        except ConfigError as error:
+            return [f"{path}: {error}"]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        for key in () if takes_any else value.keys() - parameters.keys() - {"name"}:
+            hint = did_you_mean(key, parameters.keys() - CONTEXT)
+            lines.append(f"{path}: {value['name']}: unknown key '{key}': {hint}")
+    for key, inner in value.items():
+        lines += section_problems(inner, plugins, f"{path}.{key}" if path else key)
+    return lines
 
 
 def build_inside(value: Any, plugins: tuple[str, ...], context: Mapping[str, Any]) -> Any:

@@ -7,12 +7,13 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -21,40 +22,47 @@ from absl import app, flags, logging
 
 from nerf.errors import UserError
 
+VALUES = "config_value"
 SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
 
-def run(main: Callable[[list[str]], int], default_config: str | None = None) -> None:
-    """Parse the flags, run `main` and exit; errors that a user can mend are lines on stderr and exit code 1.
+def define_config() -> tuple[flags.FlagHolder[str], flags.FlagHolder[list[str]]]:
+    """Define --config, and the flag that collects every --config.KEY=VALUE as KEY=VALUE."""
+    what = "A config: its name in configs/, a file, or a run folder. --config.KEY=VALUE changes a value of it."
+    values = flags.DEFINE_multi_string(VALUES, [], "What --config.KEY=VALUE becomes: KEY=VALUE.")
+    return flags.DEFINE_string("config", "ngp", what), values
 
-    `default_config` is what --config means where it is not given. As the flag's own default it would be read, with its
-    overrides, while the flag is defined, where no error can be caught.
-    """
+
+def run(main: Callable[[list[str]], int]) -> None:
+    """Parse the flags, run `main` and exit; errors that a user can fix are lines on stderr and exit code 1."""
     open_streams()
-    app.run(_with_errors(main), flags_parser=lambda argv: _parse_flags(argv, default_config))
+    app.run(_with_errors(main), flags_parser=lambda argv: app.parse_flags_with_usage(rewrite_words(argv)))
 
 
-def _parse_flags(argv: list[str], default_config: str | None) -> list[str]:
-    if default_config and not any(word.partition("=")[0] in ("--config", "-config") for word in argv):
-        argv = [argv[0], f"--config={default_config}", *argv[1:]]
-    try:
-        words = app.parse_flags_with_usage(argv)
-        if default_config:
-            flags.FLAGS.config.to_dict()  # a file that could not be read says so only when it is used
-        return words
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:  # of a config file or an override
-        if "--debug" in argv:
-            raise
-        print(f"command line: {in_one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+def rewrite_words(argv: Sequence[str]) -> list[str]:
+    """Return a command line with ~ at the start of paths expanded, and --config.KEY=VALUE as one flag for all keys."""
+    words = [argv[0], *(expand_home(word) for word in argv[1:])]
+    out: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*out, word, *words]
+        if not (found := re.match(r"--?(no)?config\.([^=]+)(=.*)?$", word, re.DOTALL)):
+            out.append(word)
+            continue
+        no, key, value = found.groups()
+        if value is None:
+            next_is_value = bool(words) and not no and not words[0].startswith("--")
+            value = f"={words.pop(0)}" if next_is_value else f"={'false' if no else 'true'}"
+        out.append(f"--{VALUES}={key}{value}")
+    return out
 
 
-def in_one_line(error: Exception) -> str:
-    """What a flag or a config file has to say, without line breaks."""
-    reason = str(error.args[0] if error.args else error).strip("'").replace("\\n", "\n").replace("\\'", "'")
-    return ": ".join(line.strip(" ':") for line in reason.splitlines())
+def expand_home(word: str) -> str:
+    """Return a word of a command line with ~ or ~user expanded where a path begins: the shell leaves --flag=~ alone."""
+    return re.sub(r"(^|=|\+)(~[\w.-]*)(?=[/\\]|$)", lambda m: m[1] + os.path.expanduser(m[2]), word)
 
 
 def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

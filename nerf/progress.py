@@ -25,7 +25,7 @@ class Meter:
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self.what, self.unit, self.total, self.done = what, unit, total, done
-        self.done_before = done
+        self.first: tuple[float, int] | None = None  # when the first units were done, and how many there were then
         self.began = self.last_line = time.monotonic()
         self.lines = not sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=done, desc=what, unit=unit, disable=self.lines, file=sys.stderr)
@@ -41,14 +41,24 @@ class Meter:
         self.done += count
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(count)
-        if not self.lines or time.monotonic() - self.last_line < LINE_EVERY:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, self.done
+        if not self.lines or now - self.last_line < LINE_EVERY:
             return
-        self.last_line = time.monotonic()
-        rate = max(self.done - self.done_before, 1e-9) / (self.last_line - self.began)
-        left = max(self.total - self.done, 0) / rate
-        shown = f"{rate:.1f} {self.unit}s/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s/{self.unit}"
-        line = f"{self.what} {self.done}/{self.total}, {shown}, {left:.0f} s left"
+        self.last_line = now
+        line = f"{self.what} {self.done}/{self.total}, {self._speed(now)}"
         print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
+
+    def _speed(self, now: float) -> str:
+        """Return the rate and the time left; of the first units, which may compile, only what they took."""
+        assert self.first is not None
+        counted = self.done - self.first[1]
+        if counted <= 0:
+            return f"{now - self.began:.0f} s so far"
+        rate = counted / max(now - self.first[0], 1e-9)
+        shown = f"{rate:.1f} {self.unit}s/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s/{self.unit}"
+        return f"{shown}, {max(self.total - self.done, 0) / rate:.0f} s left"
 
 
 def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:

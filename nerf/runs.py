@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from nerf.budgets import Budget, change_budget, describe_change
-from nerf.building import ConfigError, build
+from nerf.building import ConfigError, build, section_problems
 from nerf.cameras import Cameras
 from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.config_checks import config_problems
@@ -76,9 +76,25 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
     }
 
 
-def check_config(config: Mapping[str, Any], devices: int = 1, max_seconds: float | None = None) -> None:
-    """Raise ConfigError, one line for each problem, where values cannot be used or do not fit together."""
-    problems = [f"config: {line}" for line in config_problems(config, devices)]
+def check_config(
+    config: Mapping[str, Any],
+    devices: int = 1,
+    max_seconds: float | None = None,
+    plugins: tuple[str, ...] = (),
+) -> None:
+    """Check everything in a config that can be checked before anything is loaded.
+
+    Args:
+      config: as plain data.
+      devices: that share a batch.
+      max_seconds: of training, where the clock bounds it.
+      plugins: packages outside `nerf` that the config may name.
+
+    Raises:
+      ConfigError: one line for each problem.
+    """
+    lines = [*config_problems(config, devices), *section_problems(config, plugins)]
+    problems = [f"config: {line}" for line in lines]
     if max_seconds is not None and not 0 < max_seconds < math.inf:
         problems.append(f"--max_seconds={max_seconds}: not above 0: leave it out to train for config.steps")
     if problems:

@@ -19,11 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
-
-from nerf.building import ConfigError
-from nerf.commands import in_one_line
+from nerf.building import ConfigError, did_you_mean
+from nerf.config_files import config_names, find_config, load_config
 from nerf.results import Result, comparable_config, read_result, run_folders
 from nerf.runs import check_config, differences
 
@@ -59,7 +56,8 @@ class Wanted:
         config = comparable_config(self.config, self.max_seconds)
         del config["seed"]
         told = json.dumps([config, self.max_seconds, dict(scene_digest)], sort_keys=True)
-        return f"{Path(self.file).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-seed{self.config['seed']}"
+        stem = Path(self.file).parent.name if Path(self.file).name == "config.json" else Path(self.file).stem
+        return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-seed{self.config['seed']}"
 
 
 def parse_seconds(text: str) -> float:
@@ -89,11 +87,15 @@ def split_values(text: str) -> list[str]:
 def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
     """One argument of compare.py; see the module. Raises ConfigError, one line."""
     name, rest = "", text
-    if not Path(text).exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
+    if not Path(text).expanduser().exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
         name, rest = found.groups()
-    file, _, told = rest.partition(":")
-    if not file.endswith(".py"):
-        runs = tuple(run for part in rest.split("+") for run in _finished(Path(part)))
+    drive = rest[:2] if re.match(r"[A-Za-z]:[\\/]", rest) else ""  # C:\runs has a colon of its own
+    file, _, told = rest[len(drive) :].partition(":")
+    file = drive + file
+    if Path(file).expanduser().is_dir() or find_config(file) is None:
+        if Path(file).suffix in (".py", ".json"):
+            raise ConfigError(f"{file}: no such config: {did_you_mean(Path(file).stem, config_names())}")
+        runs = tuple(run for part in rest.split("+") for run in _finished(Path(part).expanduser()))
         _check_one_config(rest, runs)
         return Entry(name or Path(rest.split("+")[0]).name or rest, runs=runs)
     words = [word.removeprefix("config.") for word in re.split(r",(?=\s*[\w.]+=)", told) if word]
@@ -104,7 +106,8 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
     if any(word.startswith("seed=") for word in words):
         raise ConfigError(f"{text}: 'seed' is set for each run: write seeds=3-5")
     overrides = tuple(word.strip() for word in words if not word.startswith("seeds="))
-    label = name or " ".join([Path(file).stem, *(_short(word) for word in overrides)])
+    stem = Path(file).parent.name if Path(file).name == "config.json" else Path(file).stem
+    label = name or " ".join([stem, *(_short(word) for word in overrides)])
     return Entry(label, file, overrides, own[-1] if own else seeds)
 
 
@@ -117,7 +120,8 @@ def _short(word: str) -> str:
 def _finished(folder: Path) -> list[Result]:
     """The finished run in `folder`, or those in it. Raises ConfigError where there is none."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: neither a config (.py) nor a folder: give configs/NAME.py or a finished run")
+        known = ", ".join(name for name in config_names() if "/" not in name)
+        raise ConfigError(f"{folder}: neither a config nor a folder: give a config ({known}, ...) or a finished run")
     found = [read_result(place) for place in run_folders(folder) if (place / "results.json").exists()]
     if not found:
         raise ConfigError(f"{folder}: no finished run in it: train it to its end first")
@@ -183,22 +187,24 @@ def _range(entry: Entry) -> str:
     return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
 
 
-def load_config(file: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The config of a file with values changed, exactly as train.py reads it from the same flags."""
-    words = ["compare.py", f"--config={file}", *(f"--config.{word}" for word in overrides)]
-    values = flags.FlagValues()
-    try:
-        config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=words)
-        values(words)
-        return json.loads(json.dumps(values.config.to_dict()))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
-        raise ConfigError(f"{' '.join([file, *overrides])}: {in_one_line(error)}") from error
-
-
 def wanted_runs(
-    entries: Sequence[Entry], max_seconds: float | None, steps: int | None, eval_times: int, split: str | None
+    entries: Sequence[Entry],
+    max_seconds: float | None,
+    steps: int | None,
+    eval_times: int,
+    split: str | None,
+    plugins: tuple[str, ...] = (),
 ) -> list[Wanted]:
-    """The runs to be found or trained, seed by seed, so that a study that is cut short has as many of each config."""
+    """List the runs to find or train, seed by seed, so that a study that is cut short has as many of each config.
+
+    Args:
+      entries: configs and finished runs.
+      max_seconds: of training for each run; None: steps bound it.
+      steps: for each run; None: what its config says.
+      eval_times: how often a run is scored while it trains.
+      split: which views are scored; None: what its config says.
+      plugins: packages outside `nerf` that configs may name.
+    """
     out: list[list[Wanted]] = []
     for entry in entries:
         out.append([])
@@ -206,7 +212,7 @@ def wanted_runs(
         more = [*bound, f"eval_times={eval_times}", *([f"eval_split={split}"] if split else [])]
         for seed in entry.seeds if entry.file else ():
             overrides = (*entry.overrides, *more, f"seed={seed}")
-            config = load_config(entry.file, overrides)
-            check_config(config, 1, max_seconds)
+            config = load_config(entry.file, overrides, plugins)
+            check_config(config, 1, max_seconds, plugins)
             out[-1].append(Wanted(entry.label, entry.file, overrides, config, max_seconds))
     return [run for column in itertools.zip_longest(*out) for run in column if run is not None]

@@ -162,12 +162,17 @@ def train(
       UserError: one line for each problem of the config, the scene or the run folder.
       KeyboardInterrupt: after Ctrl-C, when everything is saved.
     """
-    check_config(config, len(jax.devices()), max_seconds)
+    check_config(config, len(jax.devices()), max_seconds, plugins)
     folder, root = Path(workdir).expanduser(), None if scene is None else Path(scene).expanduser()
     budget = Budget(config["steps"], max_seconds)
-    with owning(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
-        settings = (plugins, stop, tensorboard, profile, device_memory, host_memory)
-        return _train(config, root, folder, budget, *settings)
+    try:
+        with owning(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
+            settings = (plugins, stop, tensorboard, profile, device_memory, host_memory)
+            return _train(config, root, folder, budget, *settings)
+    except KeyboardInterrupt:
+        if Checkpoints(folder / "checkpoints", read_only=True).steps():
+            print(f"stopped and saved: call train() with the same arguments to resume {folder}", file=sys.stderr)
+        raise
 
 
 def _train(

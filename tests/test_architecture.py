@@ -95,6 +95,7 @@ PIPELINE = [
     "checkpoints",
     "provenance",
     "config_checks",
+    "config_files",
     "splits",
     "runs",
     "video",

@@ -9,7 +9,7 @@ import pytest
 
 from nerf.answers import answer, asked_axis
 from nerf.building import ConfigError
-from nerf.results import check_protocols, mismatch, read_result, run_folders, summary
+from nerf.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
 from tests.conftest import ROOT
 from tests.made_up_runs import CODE, DIGEST, HERE, config_of, make_run
 
@@ -47,6 +47,46 @@ def test_a_run_is_the_wanted_one_only_if_config_scene_budget_code_versions_and_d
         assert line.startswith(why)
     old = read_result(make_run(tmp_path / "b", config_of(), [20.0], pictures=False, code={}))
     assert mismatch(old, config_of(), None, NOW) == ["its code was not recorded"]
+
+
+def changed(folder, **results):
+    """A run whose results.json says something else; returned as read."""
+    stored = json.loads((folder / "results.json").read_text())
+    protocol = {**stored["protocol"], **results.pop("protocol", {})}
+    (folder / "results.json").write_text(json.dumps({**stored, **results, "protocol": protocol}))
+    return read_result(folder)
+
+
+EXTENDED = [{"from": "60 s", "to": "600 s", "step": 50, "seconds": 60.0}]
+
+
+def test_a_run_whose_budget_was_changed_is_never_taken_for_a_straight_one(tmp_path):
+    folders = [make_run(tmp_path / name, config_of(), [20.0, 21.0], pictures=False) for name in "ab"]
+    straight, extended = read_result(folders[0]), changed(folders[1], extended=EXTENDED)
+    assert mismatch(extended, config_of(), None, NOW) == ["its budget was changed while it trained (60 s, then 600 s)"]
+    with pytest.raises(ConfigError, match="budgets of one run: one -> 60 s, then 600 s"):
+        check_protocols([("A", straight), ("B", extended)])
+    check_protocols([("A", extended), ("B", extended)])
+
+
+def test_where_the_clock_bounds_a_run_its_steps_make_no_difference(tmp_path):
+    run = read_result(make_run(tmp_path / "a", config_of(), [20.0], pictures=False, max_seconds=5.0))
+    assert mismatch(run, config_of(steps=7), 5.0, NOW) == []
+    assert mismatch(run, config_of(steps=7), None, NOW)[0] == "steps: 100 -> 7"
+
+
+def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_listed(tmp_path):
+    good = read_result(make_run(tmp_path / "good", config_of(), [20.0, 21.0], pictures=False))
+    unscored = changed(
+        make_run(tmp_path / "unscored", config_of(), [20.0], pictures=False), psnr=None, ssim=None, per_image={}
+    )
+    leaky = changed(make_run(tmp_path / "leaky", config_of(), [20.0, 21.0], pictures=False), protocol={"trained_on": 2})
+    with pytest.raises(ConfigError, match="not scored.*eval_split=val"):
+        check_protocols([("A", good), ("B", unscored)])
+    with pytest.raises(ConfigError, match="trained on 2 of its 2 scored views.*eval_split=val"):
+        check_protocols([("A", leaky), ("B", good)])
+    row = summary(tmp_path / "unscored")
+    assert row["state"] == "finished" and row["psnr"] is None and " - " in as_table([row])
 
 
 @pytest.mark.parametrize("key, value", [("background", [0.0, 0.0, 0.0]), ("size", ["9x9"]), ("split", "val")])

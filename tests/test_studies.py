@@ -3,9 +3,9 @@
 import pytest
 
 from nerf.building import ConfigError
+from nerf.config_files import load_config
 from nerf.studies import (
     Entry,
-    load_config,
     parse_argument,
     parse_seconds,
     parse_seeds,
@@ -34,6 +34,7 @@ def test_a_config_its_values_its_name_and_its_seeds():
         (f"{TINY}:seed=3", "seeds=3-5"),
         (f"{TINY}:seeds=x", "neither a number"),
         ("nowhere/at/all", "neither a config"),
+        ("configs/nowhere.py", "no such config: known: .*ngp"),
     ],
 )
 def test_arguments_that_mean_nothing_are_one_line(text, says):
@@ -77,6 +78,24 @@ def test_a_grid_is_every_combination_or_a_walk():
         sweep(entries, ["batch_size"], together=True)
 
 
+def test_configs_have_names_and_runs_have_homes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = make_run(tmp_path / "a", config_of(), [20.0], pictures=False)
+    assert parse_argument("mine=ngp:keep=3", (0,)) == Entry("mine", "ngp", ("keep=3",), (0,))
+    assert parse_argument("systems/siren", (0,)).label == "siren"
+    assert parse_argument(f"{folder}/config.json:keep=3", (0,)).label == "a keep=3"
+    assert parse_argument("mine=~/a", ()).runs[0].folder == folder
+    with pytest.raises(ConfigError, match=r"C:\\runs\\a: neither a config"):
+        parse_argument("C:\\runs\\a", ())
+
+
+def test_runs_of_two_budgets_are_no_seeds_of_one(tmp_path):
+    for seed, seconds in ((0, 5.0), (1, 9.0)):
+        make_run(tmp_path / str(seed), config_of(seed), [20.0], pictures=False, max_seconds=seconds)
+    with pytest.raises(ConfigError, match="different budgets"):
+        parse_argument(str(tmp_path), ())
+
+
 def test_values_in_brackets_are_one_value():
     assert split_values("4,8,(1,2),[3,4] , x") == ["4", "8", "(1,2)", "[3,4]", "x"]
 
@@ -91,11 +110,11 @@ def test_labels_tell_entries_apart():
 def test_a_config_is_read_as_train_reads_it_and_mistakes_are_one_line():
     config = load_config(TINY, ["batch_size=64", "model.stages.fine.field.width=8"])
     assert config["batch_size"] == 64 and config["model"]["stages"]["fine"]["field"]["width"] == 8
-    for overrides, says in ((["batch_sise=64"], "batch_size"), (["batch_size=x"], "invalid literal")):
+    for overrides, says in ((["batch_sise=64"], "batch_size"), (["batch_size=x"], "not a whole number")):
         with pytest.raises(ConfigError, match=says) as error:
             load_config(TINY, overrides)
         assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match="no such config"):
         load_config("configs/nowhere.py", [])
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Cameras, intrinsics
+from nerf.evaluation import evaluate
 from nerf.model import Model, Stage
 from nerf.sampling import Marched
 from nerf.scenes import synthetic
-from nerf.views import colour_depth, make_render_view
+from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 BACKGROUND = (0.2, 0.5, 1.0)
 
@@ -117,3 +118,29 @@ def test_depth_of_an_empty_or_a_flat_picture_has_colours_too():
     empty = colour_depth(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32))
     assert (empty == 0).all()
     assert np.isfinite(colour_depth(np.full((2, 2), 3.0, np.float32), np.ones((2, 2), np.float32))).all()
+
+
+def test_a_stop_takes_effect_in_the_middle_of_a_view():
+    asked = []
+
+    def stop_soon():
+        asked.append(1)
+        return len(asked) > 1
+
+    def slow(points, viewdirs):
+        work = jax.lax.fori_loop(0, 3000, lambda _, x: jnp.sin(x), points)
+        return synthetic.field(points + 0.0 * work, viewdirs)
+
+    with pytest.raises(RenderingStopped):
+        make_render_view(model_of(slow, 64), BACKGROUND, 64, stop_soon)(camera_of(64, 64))
+    assert len(asked) == 2, "the rest of the view is not waited for"
+
+
+def test_scoring_that_is_stopped_has_no_scores(tmp_path):
+    scene = synthetic.load(None, "test", size=16, views=3)
+
+    def after_the_first_view():
+        return len(list(tmp_path.glob("*.png"))) == 1
+
+    assert evaluate(model_of(samples=16), scene, "test", BACKGROUND, 64, tmp_path, after_the_first_view) is None
+    assert len(list(tmp_path.glob("*.png"))) == 1

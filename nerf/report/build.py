@@ -77,7 +77,7 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
     if question.scene is None and any(entry.file for entry in entries):
         raise ConfigError("--scene: no folder given: configs are trained on one")
     budget = parse_seconds(question.budget) if question.budget else None
-    wanted = wanted_runs(entries, budget, question.steps, question.eval_times, question.split)
+    wanted = wanted_runs(entries, budget, question.steps, question.eval_times, question.split, question.plugins)
     workshop = Workshop(question.scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
     trained = find_or_train(wanted, workshop)
     groups, outcomes = _gather(entries, trained)

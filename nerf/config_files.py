@@ -1,0 +1,228 @@
+"""Configs by name or file, with values changed by their dotted keys: what --config and compare.py's arguments mean."""
+
+import ast
+import importlib.util
+import inspect
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf.building import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
+from nerf.config_checks import KEYS, SECTIONS
+
+ROOT = Path(__file__).parent.parent  # where configs/ is
+COLOURS = {"white": [1.0, 1.0, 1.0], "black": [0.0, 0.0, 0.0], "grey": [0.5, 0.5, 0.5], "gray": [0.5, 0.5, 0.5]}
+TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def config_names() -> list[str]:
+    """Return the names of the configs that come with the project, as "ngp" and "systems/siren"."""
+    files = (path.relative_to(ROOT / "configs").with_suffix("") for path in (ROOT / "configs").rglob("*.py"))
+    return sorted(path.as_posix() for path in files if path.name not in ("__init__", "base"))
+
+
+def find_config(text: str) -> Path | None:
+    """Return the file that a name, a file without its ending or a run folder stands for; None where there is none."""
+    path = Path(text).expanduser()
+    names = [path, path.with_name(f"{path.name}.py"), path / "config.json"] if path.name else []
+    places = [*names, *(ROOT / name for name in names), *(ROOT / "configs" / name for name in names)]
+    return next((place for place in places if place.suffix in (".py", ".json") and place.is_file()), None)
+
+
+def load_config(text: str, changes: Sequence[str] = (), plugins: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Load a config and change values in it.
+
+    Args:
+      text: the name of a config in configs/, the file of one, or a run folder or its config.json.
+      changes: "key.of.it=value"; the value has the type of the one it replaces, or that of the component's argument.
+        None switches a section off.
+      plugins: packages outside `nerf` that the config may name.
+
+    Returns:
+      The config as plain data: dictionaries, lists, numbers and words.
+
+    Raises:
+      ConfigError: one line for each problem.
+    """
+    file = find_config(text)
+    if file is None:
+        raise ConfigError(f"--config={text}: no such config: {did_you_mean(Path(text).stem, config_names())}")
+    config = _read_json(file) if file.suffix == ".json" else _run_module(file)
+    problems = []
+    # Names first: they say which other keys a section may have.
+    for change in sorted(changes, key=lambda change: not change.partition("=")[0].endswith(".name")):
+        key, _, value = change.partition("=")
+        try:
+            _change(config, key.strip(), value, text, plugins)
+        except ConfigError as error:
+            problems.append(f"--config.{change}: {error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if "background" in config:
+        config["background"] = _colour(config["background"])
+    try:
+        return json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{file}: holds more than finite numbers, words, lists and sections ({error})") from error
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: cannot be read as JSON ({error}): give the config.json of a run") from error
+    if not isinstance(config, dict) or "model" not in config:
+        raise ConfigError(f"{file}: not a config: give the config.json of a run")
+    return config
+
+
+def _run_module(file: Path) -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("config_file", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's module raises
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file}: cannot be run as Python ({type(error).__name__}: {reason}): fix it") from error
+    if not callable(getattr(module, "get_config", None)):
+        raise ConfigError(f"{file}: has no get_config(): write one that returns the config, as configs/ngp.py does")
+    try:
+        made = module.get_config()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file}: get_config() fails ({type(error).__name__}: {reason}): fix it") from error
+    config = made.to_dict() if hasattr(made, "to_dict") else made
+    if not isinstance(config, dict):
+        raise ConfigError(f"{file}: get_config() returns no config but a {type(made).__name__}: return a ConfigDict")
+    return config
+
+
+def _change(config: dict[str, Any], key: str, text: str, source: str, plugins: tuple[str, ...]) -> None:
+    """Set the value at a dotted key. Raises ConfigError, the end of a line that names the key."""
+    section, path = config, ""
+    *outer, last = key.split(".")
+    for name in outer:
+        if section.get(name) is None:
+            parameter = _known_parameter(section, name, path, source, plugins)
+            if _scalar_type(parameter) is not None:
+                raise ConfigError(f"{path}{name} is a value and has no keys: give it one")
+            section[name] = {}
+        if not isinstance(section[name], dict):
+            raise ConfigError(f"{path}{name} is a value and has no keys: give --config.{path}{name} one")
+        section, path = section[name], f"{path}{name}."
+    if isinstance(old := section.get(last), dict):
+        if text.strip() != "None":
+            raise ConfigError(f"a section, with keys {', '.join(old)}: give a value to one of them, or None to all")
+        _switch_off(section, last, plugins, top=not path)
+    elif old is not None:
+        try:
+            section[last] = _parse(text, type(old))
+        except ConfigError:  # a whole number may stand where the component takes any
+            wanted = _scalar_type(_find_parameter(section, last, plugins))
+            if wanted in (None, type(old)):
+                raise
+            section[last] = _parse(text, wanted)
+    elif last == "name" and not section:
+        section[last] = text.strip()  # of a section that is switched on
+    else:
+        section[last] = _parse(text, _scalar_type(_known_parameter(section, last, path, source, plugins)))
+
+
+def _find_parameter(section: Mapping[str, Any], name: str, plugins: tuple[str, ...]) -> inspect.Parameter | None:
+    """Return the argument of that name of the component that a section names; None where there is none."""
+    if "name" not in section:
+        return None
+    return parameters_of(resolve(str(section["name"]), plugins)).get(name)
+
+
+def _known_parameter(
+    section: Mapping[str, Any], name: str, path: str, source: str, plugins: tuple[str, ...]
+) -> inspect.Parameter | None:
+    """Return the argument for a key that the config does not list. Raises ConfigError where there is no such key."""
+    parameter = _find_parameter(section, name, plugins)
+    if name in section or parameter is not None or (not path and name in KEYS):
+        return parameter
+    known, owner = set(section), source
+    if "name" in section:
+        known |= parameters_of(resolve(str(section["name"]), plugins)).keys() - CONTEXT
+        owner = str(section["name"])
+    elif not path:
+        known |= set(KEYS)
+    raise ConfigError(f"unknown key '{name}' of {owner}: {did_you_mean(name, known)}")
+
+
+def _switch_off(section: dict[str, Any], name: str, plugins: tuple[str, ...], top: bool) -> None:
+    if top and name in SECTIONS:
+        raise ConfigError("cannot be switched off: every config needs it")
+    parameter = _find_parameter(section, name, plugins)
+    if parameter is None:
+        del section[name]  # one of several, as a loss
+    elif parameter.default is None or type(None) in typing.get_args(parameter.annotation):
+        section[name] = None
+    else:
+        raise ConfigError(f"cannot be switched off: {section['name']} needs it")
+
+
+def _scalar_type(parameter: inspect.Parameter | None) -> type | None:
+    """Return the type of an argument where it is bool, int, float, str or a sequence; None where it may be more."""
+    if parameter is None:
+        return None
+    kind = parameter.annotation
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    kinds = [one for one in (typing.get_args(kind) if union else (kind,)) if one is not type(None)]
+    if kind is parameter.empty and parameter.default not in (None, parameter.empty):
+        kinds = [type(parameter.default)]
+    for each in (float, int, str, bool):
+        if each in kinds:
+            return each
+    origins = {typing.get_origin(one) or one for one in kinds}
+    return list if origins & {list, tuple, Sequence} else None
+
+
+def _parse(text: str, kind: type | None) -> Any:
+    """Read a value of a type; of any type where that is None. Raises ConfigError."""
+    text = text.strip()
+    if kind is str:
+        return text
+    if text == "None":
+        return None
+    if kind is bool:
+        if text.lower() not in TRUTHS:
+            raise ConfigError("neither true nor false: give one")
+        return TRUTHS[text.lower()]
+    if kind in (int, float):
+        return _parse_number(text, whole=kind is int)
+    inner = text[1:-1] if text[:1] in "([" and text[-1:] in ")]" and text else text
+    try:
+        return list(ast.literal_eval(f"[{inner}]")) if kind in (list, tuple) else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return [word.strip() for word in inner.split(",") if word.strip()] if kind in (list, tuple) else text
+
+
+def _parse_number(text: str, whole: bool) -> int | float:
+    """Read a number, a whole one also as 2e3 or 2_000."""
+    try:
+        number = int(text) if whole and "." not in text and "e" not in text.lower() else float(text)
+    except ValueError as error:
+        raise ConfigError(f"not a {'whole ' if whole else ''}number: give one") from error
+    if not math.isfinite(number):
+        raise ConfigError("not a finite number: give one")
+    if whole and number != int(number):
+        raise ConfigError(f"not a whole number: give {round(number)}")
+    return int(number) if whole else number
+
+
+def _colour(value: Any) -> Any:
+    """Return three numbers for the name of a colour or for one number; anything else as it is, for `check_config`."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return COLOURS.get(value.lower(), value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [float(value)] * 3
+    return value
