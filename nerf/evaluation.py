@@ -45,7 +45,7 @@ def evaluate(
       should_stop: asked while views are rendered; True ends it.
 
     Returns:
-      "mean", "per_image", "protocol" and "seconds_per_frame" (median; the first may compile); None where it was stopped.
+      "mean", "per_image", "protocol", "seconds_per_frame" (median but the first); None where it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk, should_stop)
@@ -53,7 +53,7 @@ def evaluate(
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
-    seconds = []
+    seconds: list[float] = []
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
