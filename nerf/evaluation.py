@@ -53,7 +53,7 @@ def evaluate(
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
-    seconds = []
+    seconds: list[float] = []
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
