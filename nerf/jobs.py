@@ -75,7 +75,7 @@ def environment_of_children() -> dict[str, Any]:
     code = "import json; from nerf.provenance import environment; print(json.dumps(environment()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"no device to train on: {_last_line(done.stderr)}: mend the installation of jax")
+        raise ConfigError(f"no device to train on: {_last_line(done.stderr)}: fix the installation of jax")
     return json.loads(done.stdout)
 
 

@@ -48,7 +48,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: {error}: is this the folder of a finished run?") from error
+        raise CheckpointError(f"{path}: {error}: give the folder of a run that train.py made") from error
 
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:

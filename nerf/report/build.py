@@ -124,7 +124,7 @@ def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[st
         workshop.say(f"fly-through of {label}: {out}")
         code = run_child(command, out.with_suffix(".log"), workshop.should_stop)
         if workshop.should_stop():
-            raise Interrupted("stopped: the same command goes on with the frames that are missing")
+            raise Interrupted("stopped: run the same command again to render the frames that are missing")
         if code:
             print(f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}", file=sys.stderr)
         videos[label] = out if code == 0 else None
