@@ -108,8 +108,7 @@ class Checkpoints:
         except OSError as error:
             last = max(self.steps(), default=None)
             kept = "nothing is saved yet" if last is None else f"step {last} is saved"
-            fix = "make room or choose another disk, and run the same command again to resume"
-            raise CheckpointError(f"{error}: {kept}: {fix}") from error
+            raise CheckpointError(f"{error}: {kept}; run the same command again to resume") from error
         self._prune()
 
     def _write_once(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
@@ -165,8 +164,7 @@ class Checkpoints:
             reason = error.strerror or str(error)
             if error.errno == errno.EIO:
                 raise DamagedFile(f"{self.file(step)}: damaged on disk ({reason})") from error
-            fix = "check its permissions and the disk"
-            raise CheckpointError(f"{self.file(step)}: cannot be read ({reason}): {fix}") from error
+            raise CheckpointError(f"{self.file(step)}: cannot be read ({reason}): check the disk") from error
 
     def _set_aside(self, step: int) -> None:
         """Give a damaged file another name, so that it is kept and its step is free."""

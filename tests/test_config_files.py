@@ -151,7 +151,7 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     config["schedule"] = {"name": "nerf.optimizers:Cosin"}
     del config["chunk"]
     with pytest.raises(ConfigError) as error:
-        check_config(config, max_seconds=-1.0)
+        check_config(config, max_seconds=-1.0, plugins=())
     told = str(error.value)
     for says in ("stepz: unknown key: did you mean 'steps'?", "chunk: missing", "batch_size: below 1", "'tset'"):
         assert says in told
