@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from nerf import scenes
 from nerf.cameras import Cameras, intrinsics, pixels_to_rays, project, seen_pixels, sees_whole_picture
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, LENSES, ORTHOGRAPHIC, PERSPECTIVE, distort, distort_fisheye, undistort
 from nerf.runs import cameras_from_json, cameras_to_json
-from nerf.scenes.frames import check_camera
+from nerf.scenes.checks import check_camera
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575, 0.0, 0.0, 0.0, 0.0)
 SHAPES = [(), (1,), (3, 1, 2)]
@@ -261,7 +262,8 @@ def strong_lenses(count: int):
         k[4] = rng.normal(0, 0.2) * rng.integers(0, 2)
         problems: list = []
         K = intrinsics(focal, focal, 960.0, 540.0)
-        check_camera(K, (1920, 1080), (1920.0, 1080.0), k.tolist(), lambda *what: problems.append(what))  # noqa: B023
+        no_file = Path("no.png")
+        check_camera(K, (1920, 1080), (1920.0, 1080.0), k.tolist(), lambda *what: problems.append(what), no_file)  # noqa: B023
         found += [] if problems else [(focal, k)]
     focals, distortions = zip(*found, strict=True)
     return np.array(focals), np.stack(distortions)
