@@ -24,7 +24,7 @@ class ConfigError(UserError, ValueError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The closest known word as a hint, or the list of what is known."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.65)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
 
 
