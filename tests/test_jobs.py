@@ -58,8 +58,6 @@ def factory(monkeypatch):
 def ask(factory, tmp_path, overrides=(), seeds=(0, 1), budget=None, **workshop):
     entries = [Entry("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load", *overrides), seeds)]
     factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
-    for run in factory.wanted:
-        run.config["scene"].pop("max_side", None)
     return find_or_train(factory.wanted, Workshop(None, tmp_path, say=lambda line: None, **workshop))
 
 

@@ -54,7 +54,13 @@ def picture(
 
 
 def load(
-    root: str | Path | None, split: str, size: int = 32, views: int = 12, seed: int = 0, moved: bool = True
+    root: str | Path | None,
+    split: str,
+    size: int = 32,
+    views: int = 12,
+    seed: int = 0,
+    moved: bool = True,
+    max_side: int = 1024,
 ) -> Scene:
     """`views` square RGBA images of the balls from random places on a sphere; each split has its own.
 
@@ -65,7 +71,9 @@ def load(
       views: how many images.
       seed: of the places.
       moved: whether `Scene.transform` is a true similarity rather than the identity.
+      max_side: no image is larger than this.
     """
+    size = min(size, max_side)
     rng = np.random.default_rng([seed, ("train", "val", "test").index(split)])
     c2w = np.stack([_look_at_origin(*rng.uniform((-math.pi, -0.9), (math.pi, 0.9))) for _ in range(views)])
     y, x = np.mgrid[:size, :size] + 0.5
