@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -197,8 +198,20 @@ def test_the_next_attempt_finds_the_database_of_the_same_photos_only(shots, tmp_
 
 
 def test_two_captures_do_not_work_in_one_folder(shots, tmp_path):
-    with owning(tmp_path / "scene" / WORK), pytest.raises(InUse):
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with owning(tmp_path / "scene" / WORK):
+            held.set()
+            done.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(60)
+    with pytest.raises(InUse):
         make(shots, tmp_path, fake(tmp_path))
+    done.set()
+    other.join()
     assert make(shots, tmp_path, fake(tmp_path)).registered
 
 
@@ -220,7 +233,7 @@ def test_how_far_the_child_is_is_reported(shots, tmp_path):
 
 
 def test_phases_print_a_line_every_ten_seconds_also_while_nothing_is_finished(monkeypatch, capsys):
-    clock = iter(range(0, 1000, 6))
+    clock = iter(np.arange(0.0, 1000.0, 6.0).tolist())
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with progress.Phases() as phases:
         for done in (0, 0, 0, 5, 6):

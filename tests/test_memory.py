@@ -82,7 +82,7 @@ def test_what_fits_neither_memory_nor_disk_is_refused_with_the_numbers(root, tmp
     line = str(caught.value)
     assert "\n" not in line and "take 0.003 GB" in line and "0.002 GB of memory and 0.001 GB of disk" in line, line
     assert "lower --config.scene.max_side" in line
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "config.json").exists(), "no run was begun"
 
 
 def test_a_step_that_does_not_fit_is_refused_before_it_runs(root, tmp_path):
