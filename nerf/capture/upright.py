@@ -5,7 +5,6 @@ pixels, so a scene made of such photos would lie on its side. `capture.py` makes
 yet, and so this is the one place of the project that turns pixels.
 """
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -23,7 +22,11 @@ UPRIGHT = 1  # EXIF's value for pixels that are stored as they are to be seen
 
 def can_read_heif() -> bool:
     """Return whether HEIC photos can be read."""
-    return importlib.util.find_spec("pillow_heif") is not None
+    try:
+        import pillow_heif  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
