@@ -13,7 +13,7 @@ from nerf.building import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What bounds a run. Where seconds are given they alone count, and `steps` has no meaning.
+    """Bound a run by steps or by seconds; where seconds are given, they alone count.
 
     Attributes:
       steps: of the optimizer.

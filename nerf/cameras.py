@@ -6,7 +6,7 @@ Pixel coordinates are (x, y) from the top left corner of the image, so that the 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -86,6 +86,16 @@ class Rays:
             object.__setattr__(self, "image", jnp.full(self.origins.shape[:-1], -1, jnp.int32))
         if self.radius is None:
             object.__setattr__(self, "radius", jnp.zeros(self.origins.shape[:-1]))
+
+
+def join_cameras(some: Sequence[Cameras]) -> Cameras:
+    """Return all cameras in one, in their order; their lenses may differ."""
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([np.asarray(getattr(cameras, name)) for cameras in some])
+
+    # Not by a map over the trees: which lenses there are is part of their structure.
+    return Cameras(joined("c2w"), joined("K"), joined("distortion"), joined("size"), joined("model"))
 
 
 def intrinsics(fx, fy, cx, cy) -> np.ndarray:

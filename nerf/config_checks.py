@@ -1,4 +1,4 @@
-"""What the values at the top of a config may be: every problem is found before anything is loaded."""
+"""Check the values at the top of a config, so that every problem is found before anything is loaded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

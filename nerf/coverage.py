@@ -1,4 +1,4 @@
-"""How far matter is from cameras, and whether the photos showed what a film will show.
+"""Measure how far matter is from cameras, and find the frames of a film that show what no photo shows.
 
 A point of a film's frame is known if some training view has it in its picture and looks at it from a similar side. A
 frame is unknown if most of its points are not known, if it shows nothing at all, or if its camera is within matter.

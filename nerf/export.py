@@ -28,7 +28,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from scipy.spatial import cKDTree
 
-from nerf.cameras import Cameras, pixels_to_rays
+from nerf.cameras import Cameras, join_cameras, pixels_to_rays
 from nerf.errors import UserError
 from nerf.files import replacing, write_json
 from nerf.gaussians import Points, mean_of
@@ -125,7 +125,7 @@ def export(run: Trained, out: Path, count: int, root: str | Path | None = None) 
     written = [out / "points.ply", out / "transforms.json", *_copy_images(images, names, run, out)]
     notes = [_about_points(cloud, count, run.step), *_about_images(run, images, known)]
     try:
-        model = to_model(_joined(cameras), [name for split in cameras for name in names[split]])
+        model = to_model(join_cameras(list(cameras.values())), [name for split in cameras for name in names[split]])
     except SceneError:
         return Exported(written, [*notes, "sparse: left out: COLMAP has no such lenses; transforms.json has them all"])
     ids = np.arange(1, len(cloud.points) + 1)
@@ -205,15 +205,6 @@ def to_file(cameras: Cameras, transform: Similarity) -> Cameras:
     # The nearest rotation: float32 leaves each entry off by some 1e-8, which programs that divide by it enlarge.
     u, _, v = np.linalg.svd(c2w[..., :3])
     return dataclasses.replace(cameras, K=K, c2w=np.concatenate([u @ v, c2w[..., 3:]], -1))
-
-
-def _joined(cameras: dict[str, Cameras]) -> Cameras:
-    """All in one; not by a map over the tree, since lenses may differ."""
-
-    def of(name: str) -> np.ndarray:
-        return np.concatenate([np.asarray(getattr(some, name)) for some in cameras.values()])
-
-    return Cameras(of("c2w"), of("K"), of("distortion"), of("size"), of("model"))
 
 
 def _transforms(cameras: dict[str, Cameras], names: dict[str, list[str]]) -> dict[str, Any]:

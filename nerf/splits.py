@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from nerf.building import build
+from nerf.cameras import join_cameras
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 
@@ -122,7 +122,7 @@ def join(first: Scene, second: Scene) -> Scene:
     both = dataclasses.replace(
         first,
         images=[*first.images, *second.images],
-        cameras=jax.tree.map(lambda *x: np.concatenate(x), first.cameras, second.cameras),
+        cameras=join_cameras([first.cameras, second.cameras]),
         names=names,
         masks=_maps(first, second, "masks", np.ones, bool),
         depths=_maps(first, second, "depths", np.zeros, np.float32),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.jobs import load_comparable
+from nerf.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes import Problem, SceneError, synthetic
 from nerf.scenes.base import NoViews
 from nerf.splits import count_trained_on, join, load_scenes, load_views
@@ -100,3 +101,12 @@ def test_views_of_unlike_kinds_are_not_joined():
     grey = dataclasses.replace(test, images=[image[..., :1] for image in test.images])
     with pytest.raises(SceneError, match="different kinds"):
         join(train, grey)
+
+
+def test_views_through_different_lenses_are_joined():
+    train, test = (synthetic.load(None, split, size=8, views=2) for split in ("train", "test"))
+    fisheye = dataclasses.replace(test.cameras, model=np.full(2, FISHEYE, np.int32))
+    test = dataclasses.replace(test, cameras=fisheye, names=["z0", "z1"])
+    both = join(train, test)
+    assert sorted(both.cameras.model.tolist()) == [PERSPECTIVE, PERSPECTIVE, FISHEYE, FISHEYE]
+    assert both.cameras.lenses == (PERSPECTIVE, FISHEYE) and len(both) == 4

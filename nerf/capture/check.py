@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import Cameras
+from nerf.cameras import join_cameras
 from nerf.capture.evidence import (
     FITS,
     SIDE,
@@ -75,11 +75,7 @@ def load_all(root: str | Path, max_side: int = 1024) -> Scene:
 
 def _join(a: Scene, b: Scene) -> Scene:
     """The views of both."""
-    c2w, K, distortion, size, model = (
-        np.concatenate([getattr(a.cameras, name), getattr(b.cameras, name)])
-        for name in ("c2w", "K", "distortion", "size", "model")
-    )
-    cameras = Cameras(c2w, K, distortion, size, model)
+    cameras = join_cameras([a.cameras, b.cameras])
     images, names = [*a.images, *b.images], [*a.names, *b.names]
     return dataclasses.replace(a, images=images, cameras=cameras, names=names, masks=None, depths=None)
 

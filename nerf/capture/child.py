@@ -116,7 +116,7 @@ def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
 
 
 def _has_features(database: str, count: int) -> bool:
-    """Whether a database has the features of all images; one that has only some is removed."""
+    """Return whether a database has the features of all images; remove one that has only some."""
     with contextlib.suppress(sqlite3.Error):
         if _rows(database, "keypoints") == count:
             return True
@@ -126,7 +126,7 @@ def _has_features(database: str, count: int) -> bool:
 
 
 def _sequential_pairs(count: int) -> int:
-    """How many pairs sequential matching compares: images next to one another, and 2, 4, 8, ... apart."""
+    """Count the pairs that sequential matching compares: images next to one another, and 2, 4, 8, ... apart."""
     apart = {*range(1, OVERLAP), *(2**i for i in range(OVERLAP))}
     return sum(max(0, count - distance) for distance in apart)
 

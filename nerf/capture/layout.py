@@ -9,6 +9,7 @@ from jaxtyping import Float
 from nerf.capture.findings import Finding
 from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene, focus_point
+from nerf.scenes.normalise import distances_in_view
 
 OFF_CENTRE = 0.15  # of the picture's side, by which the principal point of an uncropped picture is off at most
 ASPECT = 1.1  # fx / fy of square pixels, at most
@@ -40,10 +41,7 @@ class Layout:
 
     def distances(self, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
         """Of all points from all cameras that have them in view."""
-        away = points - self.c2w[:, None, :, 3]
-        distance = np.linalg.norm(away, axis=-1)
-        ahead = -(away @ self.c2w[:, :, 2:])[..., 0]
-        return distance[ahead > distance * np.cos(self.reach)[:, None]]
+        return distances_in_view(self.c2w, self.reach, points)
 
     @property
     def inward(self) -> bool:

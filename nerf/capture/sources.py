@@ -133,7 +133,7 @@ def _note(root: Path, files: Sequence[Path], what: str) -> list[str]:
 
 
 def _check(file: Path, shown: str) -> Problem | None:
-    """What is wrong with a photo, if anything is."""
+    """Return what is wrong with a photo; None for a sound one."""
     problem = check_image(file, shown)[2]
     if problem is None and is_deep(file) and _look(file)[1]:
         return Problem(shown, "", "16 bits a channel, and stored on its side", "export it as 8-bit PNG or JPEG")
@@ -141,7 +141,7 @@ def _check(file: Path, shown: str) -> Problem | None:
 
 
 def _look(file: Path) -> tuple[bool, bool]:
-    """Whether a photo is a panorama, and whether its pixels must be turned."""
+    """Return whether a photo is a panorama and whether its pixels must be turned."""
     with open_image(file) as image:
         return is_panorama(image), is_turned(image)
 

@@ -152,7 +152,7 @@ def _ffmpeg() -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Coding:
-    """How a video codes its colours.
+    """Describe how a video codes its colours.
 
     Attributes:
       matrix: of YCbCr, as ffmpeg's `scale` filter names it; empty for a video of RGB.

@@ -92,23 +92,29 @@ def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray,
 
 
 def distances_to_points(frames: Sequence[Frame], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
-    """Return the distances from the cameras to the points that lie in their field of view.
+    """Return the distances from cameras to some of the points that lie in their field of view; see `distances_in_view`.
+
+    At most MAX_POINTS of the points, which are of the file's world, are used.
+    """
+    half = [np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2 for frame in frames]
+    some = points[:: max(1, -(-len(points) // MAX_POINTS))]
+    return distances_in_view(np.stack([frame.c2w for frame in frames]), np.arctan(half), some)
+
+
+def distances_in_view(
+    c2w: Float[np.ndarray, "n 3 4"], reach: Float[np.ndarray, " n"], points: Float[np.ndarray, "m 3"]
+) -> Float[np.ndarray, " k"]:
+    """Return the distance of each pair of a camera and a point that it has in view.
 
     Args:
-      frames: cameras in the file's world.
-      points: of the same world; at most MAX_POINTS of them are used.
-
-    Returns: one distance for each pair of a camera and a point that it may see.
+      c2w: camera-to-world, OpenGL axes.
+      reach: half of each camera's angle of view along its picture's diagonal, in radians.
+      points: of the same world.
     """
-    some = points[:: max(1, -(-len(points) // MAX_POINTS))]
-    found = [np.zeros(0)]
-    for frame in frames:
-        away = some - frame.c2w[:, 3]
-        distance = np.linalg.norm(away, axis=-1)
-        half = np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
-        ahead = -(away @ frame.c2w[:, 2]) > distance * np.cos(min(np.arctan(half), np.pi / 2))
-        found.append(distance[ahead])
-    return np.concatenate(found)
+    away = points - c2w[:, None, :, 3]
+    distance = np.linalg.norm(away, axis=-1)
+    ahead = -(away @ c2w[:, :, 2:])[..., 0]
+    return distance[ahead > distance * np.cos(reach)[:, None]]
 
 
 def up_direction(c2w: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
