@@ -1,17 +1,13 @@
-"""Is one config better than another? Paired differences of held-out views, with seeds as the outer level.
+"""Decide whether one config is better than another: paired differences of held-out views, over seeds and scenes.
 
-The model. A score of config c, seed s, view v is  mean_c + view_v + seed_cs + interaction_cv + noise_csv.  What the
-view adds to every config cancels in the difference of two configs; the three other terms do not, and each is a reason
-why the same study done again, with other seeds and other views, would give another number.
+The error of a difference comes from `standard_errors`. With one seed on either side nothing is known about other
+seeds, and nothing is claimed.
 
-The interval of a difference comes from a hierarchical bootstrap: of the outer level, the seeds, and inside it of the
-views, which stay paired. A plain bootstrap draws from what was seen, and three seeds seen are too few to draw from: its
-"95 %" intervals miss the truth in a quarter of all studies. So the outer draw is of Student's t with the seeds' own
-degrees of freedom (Welch 1947), and the inner one, views with replacement, is widened as t is against the normal. What
-a view's noise adds to a seed's mean is counted at the outer level and taken out of the inner one.
+All claims of a study together are wrong in at most 5 % of the studies in which nothing differs: Holm's procedure (1979)
+with weights, of which the metric that the study is about has nine tenths. The tests simulate this with studies whose
+truth is known.
 
-Consequences, which the tests simulate: without a true difference one is claimed in at most 5 % of studies with 2 or
-more seeds; with one seed each nothing is known about the outer level, and nothing is claimed.
+Reference: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics 1979).
 """
 
 import dataclasses
@@ -21,9 +17,13 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from nerf.standard_errors import Error, noise_variance, together, view_error
+
 ALPHA = 0.05
-DRAWS = 20_000
-MANY_VIEWS = 5  # from which on noise is told from what differs between views
+MAIN_WEIGHT = 0.9  # of the metric that a study is about; the other columns share the rest
+MAX_SEEDS = 50  # more are not proposed
+
+Scores = Mapping[str, Float[np.ndarray, "_ v"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +32,21 @@ class Difference:
 
     Attributes:
       mean: the difference of the means.
-      draws: its bootstrap distribution; empty where the seeds allow none (one seed each).
-      low, high: interval; over the views alone, for these very runs, where there are no draws.
-      level: of that interval, 0.95 or, with more than two configs, what Holm's correction asks.
+      low, high: its interval; where `claimable` is false, over the views alone, for these very runs.
+      level: of that interval: 0.95, or what the correction for several claims asks.
       p: probability of a difference this far from 0 by chance, two-sided, not corrected; 1 where nothing is known.
       real: whether a difference is claimed.
-      views, seeds: what it rests on; seeds of the first and of the second.
+      views: how many it rests on.
+      seeds: how many of the first and of the second.
+      claimable: whether enough seeds and views are there to claim anything.
+      needed: seeds of each config with which this difference could be claimed, if it stayed as it is; None where it is
+        claimed already, or where no number of seeds up to 50 is enough.
+      scenes: how many scenes it is the mean of.
     """
 
     first: str
     second: str
     mean: float
-    draws: Float[np.ndarray, " k"]
     low: float
     high: float
     level: float
@@ -51,119 +54,175 @@ class Difference:
     real: bool
     views: int
     seeds: tuple[int, int]
+    claimable: bool
+    needed: int | None = None
+    scenes: int = 1
 
 
-def seed_error(scores: Sequence[Float[np.ndarray, "_ v"]]) -> tuple[float, float]:
-    """Standard error that seeds give to a difference of two configs, and its degrees of freedom (0: not known).
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """Two configs before any correction.
 
-    Where one of them has a single seed, its seeds are taken to spread as the other's.
+    Attributes:
+      mean: of second minus first.
+      variances: of the seeds' means, of the first and of the second; not used where `claimable` is false.
+      views: the error that the choice of views gives.
+      error: what decides: seeds and views together, or views alone where `claimable` is false.
     """
-    means = [score.mean(1) for score in scores]
-    spread = [(mean.var(ddof=1), len(mean) - 1) for mean in means if len(mean) > 1]
-    if not spread:
-        return 0.0, 0.0
-    if len(spread) == 1:
-        (variance, freedom), counts = spread[0], [len(mean) for mean in means]
-        return float(np.sqrt(variance * sum(1.0 / n for n in counts))), float(freedom)
-    parts = [variance / (freedom + 1) for variance, freedom in spread]
-    total = sum(parts)
-    if total == 0.0:
-        return 0.0, float(min(freedom for _, freedom in spread))
-    weight = sum(part**2 / freedom for part, (_, freedom) in zip(parts, spread, strict=True))
-    return float(np.sqrt(total)), float(total**2 / weight)
+
+    first: str
+    second: str
+    mean: float
+    counts: tuple[int, int]
+    variances: tuple[float, float]
+    views: Error
+    error: Error
+    claimable: bool
+    view_count: int
+
+    def with_seeds(self, seeds: int) -> Error:
+        """Return the error with another number of seeds of each, where they spread as these do."""
+        return together(self.variances, (seeds, seeds), self.views)
 
 
-def _noise_share(score: Float[np.ndarray, "n v"]) -> float:
-    """Variance that seed-by-view noise gives to the mean over seeds of one view; 0 where one seed hides it."""
-    n, views = score.shape
-    if n < 2 or views < 2:
-        return 0.0
-    rest = score - score.mean(1, keepdims=True) - score.mean(0, keepdims=True) + score.mean()
-    return float(np.square(rest).sum() / ((n - 1) * (views - 1)) / n)
+def _seed_variance(score: Float[np.ndarray, "n v"]) -> float:
+    """Return the variance of the seeds' means; 0 for a single seed."""
+    return float(score.mean(1).var(ddof=1)) if len(score) > 1 else 0.0
 
 
-def draw_difference(
-    first: Float[np.ndarray, "a v"],
-    second: Float[np.ndarray, "b v"],
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-    outer: bool = True,
-) -> Float[np.ndarray, " k"]:
-    """The bootstrap distribution of mean(second) - mean(first); rows are seeds, columns the same views.
+def _pair(scores: Scores, first: str, second: str, fixed_views: bool) -> _Pair:
+    """Return the difference of two configs and its error."""
+    a, b = scores[first], scores[second]
+    difference = b.mean(0) - a.mean(0)
+    counts = (len(a), len(b))
+    claimable = min(counts) > 1 and (fixed_views or len(difference) > 1)
+    variances = _seed_variance(a), _seed_variance(b)
+    views = view_error(difference, noise_variance(a) + noise_variance(b) if claimable else 0.0)
+    error = together(variances, counts, views) if claimable else views
+    mean = float(difference.mean())
+    return _Pair(first, second, mean, counts, variances, views, error, claimable, len(difference))
 
-    `outer` False leaves the seeds out: what is said then is of these runs alone. Empty where seeds are asked for and
-    both configs have one.
+
+def _levels(ps: Sequence[float], weights: Sequence[float], alpha: float) -> tuple[list[float], list[bool]]:
+    """Return by Holm's weighted procedure the share of `alpha` of each hypothesis, and whether it is rejected."""
+    share, rejected = [alpha] * len(ps), [False] * len(ps)
+    open_ = [i for i in range(len(ps)) if weights[i] > 0.0]
+    while open_:
+        total = sum(weights[i] for i in open_)
+        for i in open_:
+            share[i] = alpha * weights[i] / total
+        least = min(open_, key=lambda i: ps[i] / weights[i])
+        if ps[least] > share[least]:
+            break
+        rejected[least] = True
+        open_.remove(least)
+    return share, rejected
+
+
+def compare_columns(
+    columns: Mapping[str, Scores], main: str, facts: Sequence[str] = (), alpha: float = ALPHA
+) -> dict[str, list[Difference]]:
+    """Compare every pair of configs in every column, with one correction for all claims.
+
+    Args:
+      columns: for each metric the scores (seeds, views) of each config, with views alike and in the order of the path.
+      main: the column that the study is about: its pairs share nine tenths of `alpha`.
+      facts: columns of numbers of whole runs, such as seconds, that do not depend on the choice of views.
+      alpha: probability of any wrong claim where nothing differs.
+
+    Returns: for each column every pair, in the order given. The interval of a pair has the level at which its claim
+    stood or fell, so it contains 0 exactly where nothing is claimed.
     """
-    difference = second.mean(0) - first.mean(0)
-    views = len(difference)
-    error, freedom = seed_error([first, second]) if outer else (0.0, 0.0)
-    if outer and freedom == 0:
-        return np.empty(0)
-    drawn = np.full(draws, difference.mean())
-    if outer:
-        drawn += error * rng.standard_t(freedom, draws)
-    if views < 2:
-        return drawn
-    deviation = difference - difference.mean()
-    variance = deviation.var(ddof=1)
-    if variance > 0.0:
-        noise = _noise_share(first) + _noise_share(second) if outer and views >= MANY_VIEWS else 0.0
-        deviation = deviation * np.sqrt(max(0.0, 1.0 - noise / variance) * views / (views - 1))
-        widen = np.sqrt((views - 1) / rng.chisquare(views - 1, draws))
-        drawn += widen * (rng.multinomial(views, np.full(views, 1.0 / views), draws) @ deviation) / views
-    return drawn
-
-
-def _two_sided(draws: Float[np.ndarray, " k"]) -> float:
-    """p of a difference of 0, from its bootstrap distribution; 1 where there is none."""
-    if len(draws) == 0:
-        return 1.0
-    side = min((draws <= 0.0).sum(), (draws >= 0.0).sum())
-    return float(min(1.0, 2.0 * (side + 1) / (len(draws) + 1)))
-
-
-def compare(
-    scores: Mapping[str, Float[np.ndarray, "_ v"]],
-    alpha: float = ALPHA,
-    seed: int = 0,
-    draws: int = DRAWS,
-    fixed_views: bool = False,
-) -> list[Difference]:
-    """Every pair of configs, in the order given; `scores` has (seeds, views) for each, views alike.
-
-    One view says nothing about others, so nothing is claimed of a single one, unless it is all there is to ask about
-    (`fixed_views`: seconds, bytes).
-
-    All claims together are wrong with probability `alpha` at most where there is no difference (Holm 1979): the
-    smallest p is held against alpha / m, the next against alpha / (m - 1), until one fails. A pair's interval has the
-    level of the step at which it stood or fell, so it contains 0 exactly where nothing is claimed.
-    """
-    rng = np.random.default_rng(seed)
-    pairs = list(combinations(scores, 2))
-    drawn = [draw_difference(scores[a], scores[b], rng, draws) for a, b in pairs]
-    shown = [
-        draw if len(draw) else draw_difference(scores[a], scores[b], rng, draws, outer=False)
-        for (a, b), draw in zip(pairs, drawn, strict=True)
+    pairs = [
+        (name, _pair(scores, first, second, name in facts))
+        for name, scores in columns.items()
+        for first, second in combinations(scores, 2)
     ]
-    may_claim = [len(draw) > 0 and (fixed_views or scores[pairs[0][0]].shape[1] > 1) for draw in drawn]
-    ps = [_two_sided(draw) for draw in drawn]
-    out: dict[int, Difference] = {}
-    still, share = True, alpha
-    for rank, i in enumerate(sorted(range(len(pairs)), key=lambda i: ps[i])):
-        if still:
-            share = alpha / (len(pairs) - rank)
-        low, high = (float(x) for x in np.quantile(shown[i], [share / 2, 1 - share / 2]))
-        still = still and may_claim[i] and (low > 0.0 or high < 0.0)
-        a, b = pairs[i]
-        mean, seeds = float(scores[b].mean() - scores[a].mean()), (len(scores[a]), len(scores[b]))
-        out[i] = Difference(a, b, mean, drawn[i], low, high, 1 - share, ps[i], still, scores[a].shape[1], seeds)
-    return [out[i] for i in range(len(pairs))]
+    asked = {name: sum(pair.claimable for column, pair in pairs if column == name) for name in columns}
+    others = sum(1 for name, count in asked.items() if count and name != main)
+    shares = {name: MAIN_WEIGHT if name == main else (1.0 - MAIN_WEIGHT) / max(others, 1) for name in columns}
+    weights = [shares[column] / asked[column] if pair.claimable else 0.0 for column, pair in pairs]
+    ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for _, pair in pairs]
+    levels, rejected = _levels(ps, weights, alpha)
+    out: dict[str, list[Difference]] = {name: [] for name in columns}
+    for (column, pair), p, share, real in zip(pairs, ps, levels, rejected, strict=True):
+        out[column].append(_difference(pair, p, share, real))
+    return out
 
 
-def best(
-    scores: Mapping[str, Float[np.ndarray, "_ v"]], differences: Sequence[Difference], higher_is_better: bool
-) -> str | None:
-    """The config that is better than every other one by a real difference; None where there is none."""
+def _difference(pair: _Pair, p: float, share: float, real: bool) -> Difference:
+    """Return a pair with its interval, after the correction."""
+    half = pair.error.half_width(share)
+    needed = None if real or not pair.claimable else _seeds_needed(pair, share)
+    return Difference(
+        first=pair.first,
+        second=pair.second,
+        mean=pair.mean,
+        low=pair.mean - half,
+        high=pair.mean + half,
+        level=1.0 - share,
+        p=p,
+        real=real,
+        views=pair.view_count,
+        seeds=pair.counts,
+        claimable=pair.claimable,
+        needed=needed,
+    )
+
+
+def _seeds_needed(pair: _Pair, share: float) -> int | None:
+    """Return the smallest number of seeds of each that would claim this difference; None up to `MAX_SEEDS`."""
+    low, high = max(pair.counts), MAX_SEEDS
+    if pair.with_seeds(high).two_sided(pair.mean) > share:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if pair.with_seeds(middle).two_sided(pair.mean) <= share else (middle, high)
+    return high
+
+
+def compare(scores: Scores, alpha: float = ALPHA, fixed_views: bool = False) -> list[Difference]:
+    """Compare every pair of configs in one column; see `compare_columns`.
+
+    Args:
+      scores: (seeds, views) of each config.
+      alpha: probability of any wrong claim where nothing differs.
+      fixed_views: whether the column does not depend on the choice of views; otherwise one view claims nothing.
+    """
+    return compare_columns({"": scores}, "", [""] if fixed_views else [], alpha)[""]
+
+
+def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> list[Difference]:
+    """Compare every pair of configs over scenes, which are the outermost level: is it better on scenes of this kind?
+
+    The mean difference of each scene is one observation of a t test: what seeds and views add is part of how much the
+    scenes differ. Two scenes at least are needed, and two seeds of each config in each.
+
+    Args:
+      scenes: for each scene the scores (seeds, views) of each config, with the same configs in each.
+      alpha: probability of any wrong claim where nothing differs.
+
+    Returns: every pair, in the order of the first scene's configs; views and seeds are the smallest of any scene.
+    """
+    first_scene = next(iter(scenes.values()))
+    pairs = []
+    for first, second in combinations(first_scene, 2):
+        inside = [_pair(scores, first, second, fixed_views=False) for scores in scenes.values()]
+        means = np.array([pair.mean for pair in inside])
+        claimable = len(inside) > 1 and all(min(pair.counts) > 1 for pair in inside)
+        spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
+        error = Error(np.ones(1), np.full(1, spread / np.sqrt(len(means))), np.full(1, max(len(means) - 1.0, 1.0)))
+        counts = (min(pair.counts[0] for pair in inside), min(pair.counts[1] for pair in inside))
+        views = min(pair.view_count for pair in inside)
+        pairs.append(_Pair(first, second, float(means.mean()), counts, (0.0, 0.0), error, error, claimable, views))
+    ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for pair in pairs]
+    shares, rejected = _levels(ps, [float(pair.claimable) for pair in pairs], alpha)
+    judged = [_difference(*one) for one in zip(pairs, ps, shares, rejected, strict=True)]
+    return [dataclasses.replace(d, needed=None, scenes=len(scenes)) for d in judged]
+
+
+def best(scores: Scores, differences: Sequence[Difference], higher_is_better: bool) -> str | None:
+    """Return the config that is better than every other one by a real difference; None where there is none."""
     sign = 1.0 if higher_is_better else -1.0
     leader = max(scores, key=lambda name: sign * scores[name].mean())
     mine = [d for d in differences if leader in (d.first, d.second)]

@@ -119,6 +119,7 @@ PIPELINE = [
     "results",
     "studies",
     "jobs",
+    "standard_errors",
     "statistics",
     "answers",
     "report",

@@ -156,8 +156,7 @@ def plain(study: Study, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[
 
 
 def _difference(d: Difference) -> dict[str, Any]:
-    kept = {field.name: getattr(d, field.name) for field in dataclasses.fields(d) if field.name != "draws"}
-    return {**kept, "words": words.sentence(d)}
+    return {**dataclasses.asdict(d), "words": words.sentence(d)}
 
 
 def _answers(study: Study) -> list[Answer]:

@@ -23,20 +23,41 @@ def _seeds(d: Difference) -> str:
 
 
 def sentence(d: Difference) -> str:
-    """One pair: who is better by how much, or that nobody is, and what the statement rests on."""
+    """Return one pair in words: who is better by how much, or that nobody is, and what the statement rests on."""
     if d.real:
         winner, loser, sign = (d.second, d.first, 1.0) if d.mean > 0 else (d.first, d.second, -1.0)
         low, high = sorted((sign * d.low, sign * d.high))
-        rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {count(d.views, 'view')}, {_seeds(d)}"
+        rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {_counts(d)}"
         return f"{winner} is better than {loser} by {abs(d.mean):.2f} dB ({rests})"
     apart = f"not distinguishable: {d.second} minus {d.first} is {d.mean:+.2f} dB"
     rests = f"{_level(d)} interval {d.low:+.2f} to {d.high:+.2f}"
-    if d.seeds == (1, 1):
-        alone = "for these two runs alone; one seed each does not say what other seeds would give, so use --seeds=3"
+    if min(d.seeds) == 1:
+        single = "one seed each does" if d.seeds == (1, 1) else f"the one seed of {_single(d)} does"
+        alone = f"for these very runs alone; {single} not say what other seeds would give, so use --seeds=3"
         return f"{apart} ({rests} over {count(d.views, 'view')}, {alone})"
-    if d.views == 1:
+    if d.scenes == 1 and d.views == 1:
         return f"{apart}, on one view, which does not stand for others"
-    return f"{apart} ({rests}; {count(d.views, 'view')}, {_seeds(d)})"
+    return f"{apart} ({rests}; {_counts(d)}; {_what_would_help(d)})"
+
+
+def _counts(d: Difference) -> str:
+    """Return what a statement rests on: "20 views, 3 seeds"."""
+    scenes = f"{d.scenes} scenes, " if d.scenes > 1 else ""
+    return f"{scenes}{count(d.views, 'view')}, {_seeds(d)}"
+
+
+def _single(d: Difference) -> str:
+    """Return the config that has one seed where the other has more."""
+    return d.first if d.seeds[0] == 1 else d.second
+
+
+def _what_would_help(d: Difference) -> str:
+    """Return what would make a claim of a difference of this size possible."""
+    if d.scenes > 1:
+        return "more scenes could tell"
+    if d.needed is None:
+        return "more seeds alone would not tell a difference of this size: it takes more held-out views or scenes"
+    return f"about {d.needed} seeds each would tell a difference of this size"
 
 
 def lead(answer: Answer) -> str:
