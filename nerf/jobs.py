@@ -116,7 +116,8 @@ def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple
         raise SceneError([Problem(str(scene), "", reason, f"use --split={other}")]) from error
     if known := count_trained_on(train, held_out):
         reason = f"{known} of {len(held_out)} views of split '{split}' are trained on too, so their scores say nothing"
-        raise SceneError([Problem(str(scene), "", reason, "list other images there, or use --split=val")])
+        fix = "list other images there" + (", or use --split=val" if split == "test" else "")
+        raise SceneError([Problem(str(scene), "", reason, fix)])
     return train, held_out
 
 

@@ -23,7 +23,7 @@ from nerf.poses import move_cameras
 from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
-from nerf.splits import load_split
+from nerf.splits import count_trained_on, load_split
 
 MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
 
@@ -298,6 +298,11 @@ def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tup
     seen = scene if known == split else load_split(run.config, known, root, plugins)
     if seen.digest() != record["digest"][known]:
         raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
-    if split != "train" and set(scene.names) & set(run.names["train"]):
-        raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score them with --split=train")
-    return dataclasses.replace(scene, cameras=run.cameras["train"]) if split == "train" else scene
+    if split == "train":
+        return dataclasses.replace(scene, cameras=run.cameras["train"])
+    trained_on = len(set(scene.names) & set(run.names["train"]))
+    trained_on = trained_on or count_trained_on(load_split(run.config, "train", root, plugins), scene)
+    if trained_on:
+        which = "these views" if trained_on == len(scene) else f"{trained_on} of these {len(scene)} views"
+        raise ConfigError(f"--split={split}: {run.folder} was trained on {which}: score them with --split=train")
+    return scene
