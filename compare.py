@@ -30,7 +30,7 @@ _SEEDS = flags.DEFINE_string("seeds", "3", "How many seeds of each config, or a 
 _SWEEP = flags.DEFINE_multi_string("sweep", [], "KEY=VALUE,VALUE: each config at each of these values; repeatable.")
 _GRID = flags.DEFINE_enum("grid", "product", ["product", "zip"], "How several --sweep go together.")
 _SPLIT = flags.DEFINE_enum("split", None, ["val", "test"], "Held-out views; default: what each config says (test).")
-_EVALS = flags.DEFINE_integer("eval_times", 8, "How often a run is scored on the way, for curves and equal steps.")
+_EVALS = flags.DEFINE_integer("eval_times", 8, "Scorings of a run, for curves and equal steps; fewer if slow.")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "How many runs are trained at a time; more than one only with --steps.")
 _FRESH = flags.DEFINE_bool("fresh", False, "Train all runs anew, also where they exist.")

@@ -24,7 +24,12 @@ MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "s
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Held-out PSNR and SSIM at a moment of training: means, and of each view where they were kept."""
+    """Held-out PSNR at a moment of training.
+
+    Attributes:
+      psnr: mean over the views that were scored then.
+      per_image: of each view, NaN for one that was not scored then; None where only means were kept.
+    """
 
     step: int
     seconds: float
@@ -54,13 +59,14 @@ class Result:
     def at(self, axis: str, where: float) -> Float[np.ndarray, " v"] | None:
         """PSNR of each view at a "step" or after "seconds", straight between the scorings before and after.
 
-        None outside of them, or where only means were kept.
+        NaN for a view that not every scoring had; None outside of the scorings, or where only means were kept.
         """
         points = [point for point in self.curve if point.per_image is not None]
         places = [float(getattr(point, axis)) for point in points]
         if not points or not places[0] <= where <= places[-1] + ROUNDING:
             return None
         values = np.stack([np.asarray(point.per_image) for point in points])
+        values[:, ~np.isfinite(values).all(0)] = np.nan
         return np.stack([np.interp(where, places, column) for column in values.T])
 
 
@@ -76,7 +82,10 @@ def read_result(folder: Path) -> Result:
             continue  # torn by a power cut
         if entry.get("split") == config["eval_split"] and entry.get("psnr") is not None:
             listed = entry.get("per_image", {}).get("psnr")
-            per_image = None if listed is None else np.array(listed, float)
+            per_image = None
+            if listed is not None:
+                per_image = np.full(len(results["per_image"]), np.nan)
+                per_image[entry.get("views", slice(None))] = listed
             points[entry["step"]] = Point(entry["step"], entry["seconds"], entry["psnr"], per_image)
     return Result(folder, config, results, [points[step] for step in sorted(points)])
 

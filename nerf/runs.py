@@ -166,10 +166,10 @@ class Run:
                 self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
 
-    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any]) -> None:
+    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any], **more: Any) -> None:
         """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
         lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
-        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists)
+        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more)
 
     def tell_resumed(self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget) -> None:
         """Tell what resuming from a checkpoint with these facts means where that is more than going on.

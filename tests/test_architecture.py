@@ -100,6 +100,7 @@ PIPELINE = [
     "runs",
     "video",
     "evaluation",
+    "interim",
     "health",
     "gradients",
     "training",
