@@ -45,7 +45,7 @@ def evaluate(
       should_stop: asked while views are rendered; True ends it.
 
     Returns:
-      "mean", "per_image", "protocol", "seconds_per_frame", "seconds_per_view" (with metrics); None where it was stopped.
+      "mean", "per_image", "protocol", "seconds_per_frame", "seconds_per_view" (and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk, should_stop)

@@ -119,6 +119,8 @@ PIPELINE = [
     "commands",
     "results",
     "studies",
+    "forecast",
+    "child_processes",
     "jobs",
     "statistics",
     "answers",

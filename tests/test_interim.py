@@ -57,10 +57,22 @@ def test_scoring_on_the_way_takes_no_more_than_its_share(per_view, views):
         assert len(interim.chosen) <= FEWEST_VIEWS, "fewer views come before fewer times"
 
 
+def test_the_only_scoring_that_the_share_allows_is_of_a_few_views_in_the_middle():
+    places, interim = run(times=8, views=4, seconds=12.0, per_view=1.0)
+    np.testing.assert_allclose(places, [0.5], atol=0.3 / 4)
+    assert len(interim.chosen) == FEWEST_VIEWS == SHARE * (12 + 4)
+
+
 def test_a_field_that_is_slower_than_it_seemed_is_scored_less_often():
     places, interim = run(times=8, views=20, seconds=60.0, per_view=0.1, measured=1.0)
     spent = len(places) * len(interim.chosen) * 1.0
     assert spent <= SHARE * (60.0 + 20.0) + len(interim.chosen), "only the first was not known"
+
+
+def test_a_field_that_is_faster_than_it_seemed_is_scored_as_often_as_was_asked():
+    seeming, _ = run(times=8, views=20, seconds=60.0, per_view=1.0)
+    places, _ = run(times=8, views=20, seconds=60.0, per_view=1.0, measured=0.01)
+    assert len(seeming) == 5 and len(places) == 7
 
 
 def test_even_the_slowest_field_has_one_view_in_the_middle():

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,10 @@ def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[
     return groups, outcomes
 
 
+def _tell(workshop: Workshop, title: str, line: str) -> None:
+    workshop.say(f"{title}: {line}")
+
+
 def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[str, Path | None]:
     """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
     videos: dict[str, Path | None] = {}
@@ -121,8 +126,10 @@ def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[st
         if question.path:  # otherwise render.py chooses, by the scene, which all have in common
             flags.append(f"--path={question.path}")
         command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
-        workshop.say(f"fly-through of {label}: {out}")
-        code = run_child(command, out.with_suffix(".log"), workshop.should_stop)
+        title = f"fly-through of {label}"
+        workshop.say(f"{title}: {out}")
+        tell = partial(_tell, workshop, title)
+        code = run_child(command, out.with_suffix(".log"), workshop.should_stop, tell=tell)
         if workshop.should_stop():
             raise Interrupted("stopped: run the same command again to render the frames that are missing")
         if code:
