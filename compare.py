@@ -37,6 +37,9 @@ _FRESH = flags.DEFINE_bool("fresh", False, "Train all runs anew, also where they
 _PATH = flags.DEFINE_string("path", None, "Camera path of the fly-through; default orbit, follow in open scenes.")
 _FRAMES = flags.DEFINE_integer("frames", 48, "Frames of the fly-through; 0 makes none.")
 _MEGABYTES = flags.DEFINE_float("megabytes", 24.0, "Size of the page; views that do not fit show numbers only.")
+_COLUMNS = flags.DEFINE_string("columns", None, "Columns of the table, in order, as psnr,ssim,parameters; default all.")
+_FIGURES = flags.DEFINE_string("figures", None, "Folder for figures of a paper: pictures and curves as PDF, SVG, PNG.")
+_CROP = flags.DEFINE_multi_string("crop", [], "View of the figure, as r_019, or r_019:X,Y,SIDE to enlarge; repeatable.")
 _LIST = flags.DEFINE_bool("list", False, "Instead: a table of all runs in the folders given.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that configs may name; repeatable.")
 
@@ -67,6 +70,9 @@ def main(argv: list[str]) -> int:
         path=_PATH.value,
         frames=_FRAMES.value,
         megabytes=_MEGABYTES.value,
+        columns=_COLUMNS.value,
+        figures=None if _FIGURES.value is None else Path(_FIGURES.value),
+        crops=tuple(_CROP.value),
         plugins=tuple(_PLUGIN.value),
     )
     with stop_on_signal() as stop:

@@ -129,6 +129,7 @@ PIPELINE = [
     "report.table",
     "report.curves",
     "report.pictures",
+    "report.figure",
     "report.page",
     "report.build",
 ]

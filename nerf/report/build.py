@@ -11,6 +11,7 @@ from nerf.answers import Groups
 from nerf.building import ConfigError
 from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
 from nerf.report.page import Study, write_page
+from nerf.report.table import COLUMNS, parse_columns
 from nerf.results import Result, check_protocols
 from nerf.runs import read_json
 from nerf.studies import (
@@ -47,6 +48,9 @@ class Question:
     path: str | None = None
     frames: int = 48
     megabytes: float = 24.0
+    columns: str | None = None
+    figures: Path | None = None
+    crops: Sequence[str] = ()
     plugins: tuple[str, ...] = ()
 
 
@@ -69,6 +73,7 @@ def check(question: Question) -> None:
 def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Answer a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
     check(question)
+    columns = COLUMNS if question.columns is None else parse_columns(question.columns)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
         entries = sweep(entries, question.sweep, question.together)
@@ -91,7 +96,9 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
     title = f"{' and '.join(entry.label for entry in entries)}, on {Path(scene).name if scene else 'a scene'}"
     if len(entries) > 3:
         title = f"{len(entries)} configs on {Path(scene).name if scene else 'a scene'}"
-    study = Study(title, question.command, groups, outcomes, failures, videos)
+    study = Study(
+        title, question.command, groups, outcomes, failures, videos, columns, question.crops, question.figures
+    )
     return write_page(study, question.out, question.megabytes)
 
 
