@@ -119,6 +119,7 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
         "views": len(scene),
         "size": sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}),
         "background": [float(c) for c in colour],
+        "precision": metrics.PRECISION,
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
     }
 

@@ -19,7 +19,7 @@ from nerf.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
 ROUNDING = 1e-3  # of seconds in metrics.jsonl
-MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "scene_digest")
+MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "precision", "scene_digest")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -128,6 +128,7 @@ PIPELINE = [
     "report.words",
     "report.table",
     "report.curves",
+    "report.sweep",
     "report.pictures",
     "report.figure",
     "report.page",

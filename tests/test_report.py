@@ -19,9 +19,11 @@ from nerf.report.curves import PALETTE, band, bands, curves, look, shared_views,
 from nerf.report.figure import differing_place, parse_crops, pictures_figure
 from nerf.report.page import Study, write_page
 from nerf.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
+from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, as_csv, as_latex, as_markdown, make_table, parse_columns
 from nerf.results import read_result
 from nerf.statistics import compare
+from nerf.studies import Entry, sweep
 from tests.made_up_runs import config_of, make_run
 
 EVIL = "<script>alert(1)</script> & 100% {{ 7 * 7 }} $x_1$ | \"'"
@@ -216,6 +218,60 @@ def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
         ends = [result.scores("psnr")[[1, 4]].mean() for result in results]
         np.testing.assert_allclose(lines[label][1][:, -1], [min(ends), np.mean(ends), max(ends)])
         np.testing.assert_allclose(lines[label][1][:, 0], lines[label][1][:, -1] - 2.0)
+
+
+def swept(tmp_path, axes, together=False):
+    """A sweep whose runs have made-up scores: 20 dB and one more for each further point."""
+    entries = sweep([Entry("a", "configs/tiny.py", (), (0, 1))], axes, together)
+    groups = {}
+    for i, entry in enumerate(entries):
+        runs = [make_run(tmp_path / f"{i}-{s}", config_of(s), [20.0 + i + 0.2 * s**2] * 2) for s in range(3)]
+        groups[entry.label] = [read_result(run) for run in runs]
+    points = {entry.label: (entry.base, entry.point) for entry in entries}
+    return groups, points
+
+
+def test_a_sweep_has_all_seeds_and_their_medians_at_each_value(tmp_path):
+    groups, points = swept(tmp_path, ["model.capacity=32,8,16"])
+    (found,) = find_sweeps(groups, points, together=False)
+    assert found.key == "model.capacity" and found.values == ["8", "16", "32"], "in the order of numbers"
+    np.testing.assert_allclose(found.lines["a"]["32"], [20.0, 20.2, 20.8])
+    places, medians = found.medians("a")
+    np.testing.assert_allclose(medians, [21.2, 22.2, 20.2])
+    np.testing.assert_allclose(places, [8.0, 16.0, 32.0])
+    svg = sweep_svg(found)
+    assert svg.count("<circle") == 9 and svg.count("<polyline") == 1 and "21.20 dB at 8, 22.20 dB at 16" in svg
+    heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', svg)]
+    assert heights.index(min(heights)) == 5, "the best seed is highest: the third at the second value"
+
+
+def test_values_far_apart_lie_on_a_logarithmic_axis_and_words_one_step_apart():
+    lines = {"a": {"1": [1.0]}}
+    assert Sweep("k", ["1", "10", "100"], lines).places() == ([0.0, 1.0, 2.0], True)
+    assert Sweep("k", ["0", "10", "100"], lines).places() == ([0.0, 10.0, 100.0], False)
+    assert Sweep("k", ["relu", "sine"], lines).places() == ([0.0, 1.0], False)
+
+
+def test_a_grid_has_a_plot_for_each_key_and_a_line_for_each_value_of_the_others(tmp_path):
+    groups, points = swept(tmp_path / "grid", ["x=1,2", "model.y=p,q"])
+    first, second = find_sweeps(groups, points, together=False)
+    assert first.key == "x" and list(first.lines) == ["a y=p", "a y=q"] and list(first.lines["a y=q"]) == ["1", "2"]
+    assert second.key == "model.y" and list(second.lines) == ["a x=1", "a x=2"]
+    np.testing.assert_allclose(second.lines["a x=2"]["p"], [22.0, 22.2, 22.8])
+    groups, points = swept(tmp_path / "walk", ["x=1,2", "model.y=p,q"], together=True)
+    (walk,) = find_sweeps(groups, points, together=True)
+    assert walk.key == "x" and list(walk.lines) == ["a"] and list(walk.lines["a"]) == ["1", "2"]
+    del groups["a x=1 y=p"]
+    assert find_sweeps(groups, points, together=True) == [], "one value is no line"
+
+
+def test_the_page_and_the_figures_have_the_sweep(tmp_path):
+    groups, points = swept(tmp_path, ["x=1,2"])
+    sweeps = find_sweeps(groups, points, together=False)
+    study = dataclasses.replace(study_of(groups), sweeps=sweeps, figures=tmp_path / "figures")
+    write_page(study, tmp_path / "page.html")
+    assert "Held-out PSNR against x: a: 20.20 dB at 1, 21.20 dB at 2" in (tmp_path / "page.html").read_text()
+    assert (tmp_path / "figures" / "sweep_x.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_a_figures_colours_are_those_of_the_page():

@@ -4,7 +4,7 @@ Slow configs are scored on fewer views while they train. All lines are then mean
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -100,7 +100,7 @@ def curves(groups: Groups, axis: str) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     name = AXES[axis]
-    parts = _axes(x, y, right, low, high, name)
+    parts = draw_axes(y, low, high, name, [(x(value), f"{value:,g}") for value in ticks(0.0, right)])
     for i, label in enumerate(groups):
         if label in lines:
             parts += _line(x, y, *lines[label], i, label)
@@ -109,16 +109,24 @@ def curves(groups: Groups, axis: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
 
-def _axes(x, y, right: float, low: float, high: float, name: str) -> list[str]:
+def draw_axes(y: Callable, low: float, high: float, name: str, marks: Sequence[tuple[float, str]]) -> list[str]:
+    """Return the grid and the names of two axes.
+
+    Args:
+      y: from PSNR to a place.
+      low, high: limits of PSNR.
+      name: of the horizontal axis.
+      marks: place and text of each mark on it.
+    """
     parts = []
     for value in ticks(low, high):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for value in ticks(0.0, right):
-        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{f"{value:,g}"}</text>')
+    for place, text in marks:
+        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>')
     bottom = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>')
-    parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{name}</text>')
+    parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>')
     middle = (TOP + bottom) / 2
     turned = f'transform="rotate(-90 16 {middle:.0f})"'
     return [*parts, f'<text x="16" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>']

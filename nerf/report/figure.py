@@ -31,7 +31,7 @@ INCHES = 7.0  # width of a page of text
 LARGEST = 1.45  # inches of a picture's width: three views of two rows fit on a page
 DPI = 170
 FRAME = "#e0301e"
-FONTS = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "nerf", "font.size": 8}
+FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "nerf", "font.size": 8}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
 from nerf.files import write_bytes
@@ -18,6 +19,7 @@ from nerf.report import words
 from nerf.report.curves import curves, curves_figure, look
 from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figures
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
+from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, Column, Table, as_csv, as_latex, as_markdown, make_table
 from nerf.results import MUST_AGREE, NEUTRAL
 from nerf.statistics import Difference
@@ -39,6 +41,7 @@ class Study:
       outcomes: what became of each run that was wanted, in the order they were asked for.
       failures: why configs, or some of their seeds, have no result.
       videos: a fly-through of each config that has one.
+      sweeps: of what a key does.
       columns: of the table, in order.
       crops: views of the figure, as `nerf.report.figure.parse_crops` reads them.
       figures: a folder for figures as files; None writes none.
@@ -50,6 +53,7 @@ class Study:
     outcomes: Sequence[Outcome]
     failures: Mapping[str, str]
     videos: Mapping[str, Path | None]
+    sweeps: Sequence[Sweep] = ()
     columns: Sequence[Column] = COLUMNS
     crops: Sequence[str] = ()
     figures: Path | None = None
@@ -193,7 +197,10 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, _render(study, told, shown, blobs, videos).encode())
     if study.figures is not None:
-        drawn = {f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")}
+        drawn: dict[str, Figure | None] = {
+            f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")
+        }
+        drawn |= {f"sweep_{sweep.key}": sweep_figure(sweep) for sweep in study.sweeps}
         write_figures(study.figures, {"pictures": figure, **drawn})
     return numbers
 
@@ -216,6 +223,7 @@ def _told_without_pictures(
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        "sweeps": [(sweep, Markup(sweep_svg(sweep))) for sweep in study.sweeps],
         "views": views,
         "overview": "",
         "protocol": protocol_lines(study.groups) if some else [],

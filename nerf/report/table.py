@@ -41,7 +41,8 @@ PER_IMAGE = (
     Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
     Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
-    Column("lpips", "LPIPS", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
+    Column("lpips", "LPIPS, AlexNet", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
+    Column("lpips_vgg", "LPIPS, VGG", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
 )
 FACTS = (
     Column("train_seconds", "training, s", False, "{:.1f}"),
