@@ -21,7 +21,7 @@ from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.child_processes import ROOT, last_line, run_child
 from nerf.files import write_json
 from nerf.forecast import Forecast
-from nerf.provenance import source_digests
+from nerf.provenance import processor, source_digests
 from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
 from nerf.runs import differences, read_json
 from nerf.scenes import Problem, Scene, SceneError
@@ -84,7 +84,7 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
     if not wanted:
         return []
-    now = {**environment_of_children(), "code": source_digests(workshop.plugins)}
+    now = {**environment_of_children(), "processor": processor(), "code": source_digests(workshop.plugins)}
     known = [] if workshop.fresh else list(_readable(workshop.runs))
     digests: dict[str, dict[str, str]] = {}
     for run in wanted:  # all problems of scenes before the first training

@@ -108,8 +108,8 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
 def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]) -> list[str]:
     """Why a finished run is not the one that training `config` would give; empty where it is, exactly.
 
-    `now` has the scene's digests, the digests of the sources, the versions and the device, under the names that
-    results.json gives them.
+    `now` has the scene's digests, the digests of the sources, the versions, the device and the processor, under the
+    names that results.json gives them.
     """
     why = differences(comparable_config(result.config, max_seconds), comparable_config(config, max_seconds))
     if changes := result.results.get("extended"):
@@ -122,7 +122,8 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
     changed = [file for file, digest in sorted(code.items()) if now["code"].get(file) != digest]
     if not code or changed:
         why.append(f"the code changed: {', '.join(changed)}" if code else "its code was not recorded")
-    for key in ("versions", "device"):
+    # A bound on seconds means another amount of training on another processor.
+    for key in ("versions", "device") if max_seconds is None else ("versions", "device", "processor"):
         if result.results.get(key) != now[key]:
             why += differences({key: result.results.get(key)}, {key: now[key]})
     return why

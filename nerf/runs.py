@@ -20,7 +20,7 @@ from nerf.config_checks import config_problems
 from nerf.files import remove_leftovers, write_bytes, write_json
 from nerf.model import Model, split_model
 from nerf.poses import move_cameras
-from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
+from nerf.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
 from nerf.splits import count_trained_on, load_split
@@ -200,6 +200,8 @@ class Run:
             "peak_memory": peak_memory(),
             "code": {file: digest for file, digest in self.code.items() if file in loaded},
             **environment(),
+            "processor": processor(),
+            "commit": commit(),
         }
         write_json(self.folder / "results.json", results)
         return results

@@ -168,8 +168,8 @@ def sweep(entries: Sequence[Entry], axes: Sequence[str], together: bool) -> list
         for point in points:
             words = tuple(f"{name}={value}" for name, value in zip(names, point, strict=True))
             label = " ".join([entry.label, *(short_name(word) for word in words)])
-            at = {"base": entry.label, "point": tuple(zip(names, point, strict=True))}
-            out.append(dataclasses.replace(entry, label=label, overrides=entry.overrides + words, **at))
+            at, overrides = tuple(zip(names, point, strict=True)), entry.overrides + words
+            out.append(dataclasses.replace(entry, label=label, overrides=overrides, base=entry.label, point=at))
     return out
 
 

@@ -51,6 +51,7 @@ def factory(monkeypatch):
     Factory.made, Factory.fails, Factory.code, Factory.digest = [], set(), dict(CODE), staticmethod(digest)
     monkeypatch.setattr(jobs, "run_child", child)
     monkeypatch.setattr(jobs, "environment_of_children", lambda: HERE)
+    monkeypatch.setattr(jobs, "processor", lambda: HERE["processor"])
     monkeypatch.setattr(jobs, "source_digests", lambda plugins: Factory.code)
     return Factory
 

@@ -149,6 +149,21 @@ def test_a_column_that_is_not_there_is_one_line_with_the_one_that_was_meant():
         parse_columns(" , ")
 
 
+def test_the_page_says_with_what_the_runs_were_made_and_warns_of_unlike_machines(tmp_path):
+    groups = groups_of(tmp_path, seeds=2)
+    for results in groups.values():
+        for result in results:
+            result.results.update({"commit": "0123456789"})
+            result.results["protocol"]["interim"] = "7 scorings on 6 of 6 views"
+    assert not page.warnings(study_of(groups))
+    groups["better"][0].results.update({"processor": "64 x Another"})
+    groups["better"][0].results["protocol"]["interim"] = "1 scorings on 2 of 6 views"
+    lines = dict(page.protocol_lines(groups))
+    assert lines["processor"] == ["2 x Made Up", "64 x Another"] and lines["commit"] == ["0123456789"]
+    assert lines["interim"] == ["1 scorings on 2 of 6 views", "7 scorings on 6 of 6 views"]
+    assert "different devices or processors" in page.warnings(study_of(groups))[0]
+
+
 def test_sixteen_configs_have_lines_of_their_own():
     assert len({look(i) for i in range(16)}) == 16
 

@@ -104,6 +104,10 @@ def test_where_the_clock_bounds_a_run_its_steps_make_no_difference(tmp_path):
     run = read_result(make_run(tmp_path / "a", config_of(), [20.0], pictures=False, max_seconds=5.0))
     assert mismatch(run, config_of(steps=7), 5.0, NOW) == []
     assert mismatch(run, config_of(steps=7), None, NOW)[0] == "steps: 100 -> 7"
+    elsewhere = {**NOW, "processor": "8 x Another"}
+    assert mismatch(run, config_of(), 5.0, elsewhere) == ["processor: 2 x Made Up -> 8 x Another"]
+    by_steps = read_result(make_run(tmp_path / "b", config_of(), [20.0], pictures=False))
+    assert mismatch(by_steps, config_of(), None, elsewhere) == [], "as many steps are as many anywhere"
 
 
 def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_listed(tmp_path):

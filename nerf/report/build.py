@@ -11,6 +11,7 @@ from nerf.answers import Groups
 from nerf.building import ConfigError
 from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
 from nerf.report.page import Study, write_page
+from nerf.report.sweep import find_sweeps
 from nerf.report.table import COLUMNS, parse_columns
 from nerf.results import Result, check_protocols
 from nerf.runs import read_json
@@ -96,8 +97,18 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
     title = f"{' and '.join(entry.label for entry in entries)}, on {Path(scene).name if scene else 'a scene'}"
     if len(entries) > 3:
         title = f"{len(entries)} configs on {Path(scene).name if scene else 'a scene'}"
+    points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
     study = Study(
-        title, question.command, groups, outcomes, failures, videos, columns, question.crops, question.figures
+        title,
+        question.command,
+        groups,
+        outcomes,
+        failures,
+        videos,
+        sweeps=find_sweeps(groups, points, question.together),
+        columns=columns,
+        crops=question.crops,
+        figures=question.figures,
     )
     return write_page(study, question.out, question.megabytes)
 

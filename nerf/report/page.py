@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from nerf.statistics import Difference
 HERE = Path(__file__).parent
 FIGURE_SHARE = 0.3  # of what pictures get: a figure that needs more is not in the page
 MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
+MADE_WITH = ("versions", "device", "processor", "commit")  # of results.json
 HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
 
 
@@ -83,11 +84,14 @@ def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
     results = [result for group in groups.values() for result in group]
     protocol = results[0].results["protocol"]
     lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
-    lines += [(key, [_text(value)]) for key, value in protocol.items() if key not in MUST_AGREE]
-    for key in ("versions", "device"):
-        values = sorted({_text(result.results.get(key)) for result in results})
-        lines.append((key, values))
+    others = dict.fromkeys(key for result in results for key in result.results["protocol"] if key not in MUST_AGREE)
+    lines += [(key, _distinct(result.results["protocol"].get(key) for result in results)) for key in others]
+    lines += [(key, _distinct(result.results.get(key) for result in results)) for key in MADE_WITH]
     return lines
+
+
+def _distinct(values: Iterable[Any]) -> list[str]:
+    return sorted({_text(value) for value in values if value is not None}) or ["not recorded"]
 
 
 def _text(value: Any) -> str:
@@ -100,8 +104,10 @@ def warnings(study: Study) -> list[str]:
     """What makes some of the numbers less comparable than they look, a line each."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
-    if len({json.dumps(result.results.get("device")) for result in results}) > 1:
-        lines.append("The runs were made on different devices: their seconds and memory are not comparable.")
+    if any(len({json.dumps(result.results.get(key)) for result in results}) > 1 for key in ("device", "processor")):
+        lines.append(
+            "The runs were made on different devices or processors: their seconds and memory are not comparable."
+        )
     jobs = 1
     for result in results:
         try:
