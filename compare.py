@@ -30,13 +30,16 @@ _SEEDS = flags.DEFINE_string("seeds", "3", "How many seeds of each config, or a 
 _SWEEP = flags.DEFINE_multi_string("sweep", [], "KEY=VALUE,VALUE: each config at each of these values; repeatable.")
 _GRID = flags.DEFINE_enum("grid", "product", ["product", "zip"], "How several --sweep go together.")
 _SPLIT = flags.DEFINE_enum("split", None, ["val", "test"], "Held-out views; default: what each config says (test).")
-_EVALS = flags.DEFINE_integer("eval_times", 8, "How often a run is scored on the way, for curves and equal steps.")
+_EVALS = flags.DEFINE_integer("eval_times", 8, "Scorings of a run, for curves and equal steps; fewer if slow.")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "How many runs are trained at a time; more than one only with --steps.")
 _FRESH = flags.DEFINE_bool("fresh", False, "Train all runs anew, also where they exist.")
 _PATH = flags.DEFINE_string("path", None, "Camera path of the fly-through; default orbit, follow in open scenes.")
 _FRAMES = flags.DEFINE_integer("frames", 48, "Frames of the fly-through; 0 makes none.")
 _MEGABYTES = flags.DEFINE_float("megabytes", 24.0, "Size of the page; views that do not fit show numbers only.")
+_COLUMNS = flags.DEFINE_string("columns", None, "Columns of the table, in order, as psnr,ssim,parameters; default all.")
+_FIGURES = flags.DEFINE_string("figures", None, "Folder for figures of a paper: pictures and curves as PDF, SVG, PNG.")
+_CROP = flags.DEFINE_multi_string("crop", [], "View of the figure, as r_019, or r_019:X,Y,SIDE to enlarge; repeatable.")
 _LIST = flags.DEFINE_bool("list", False, "Instead: a table of all runs in the folders given.")
 _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that configs may name; repeatable.")
 
@@ -67,6 +70,9 @@ def main(argv: list[str]) -> int:
         path=_PATH.value,
         frames=_FRAMES.value,
         megabytes=_MEGABYTES.value,
+        columns=_COLUMNS.value,
+        figures=None if _FIGURES.value is None else Path(_FIGURES.value),
+        crops=tuple(_CROP.value),
         plugins=tuple(_PLUGIN.value),
     )
     with stop_on_signal() as stop:

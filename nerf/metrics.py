@@ -2,8 +2,10 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import dm_pix
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -14,8 +16,13 @@ PROTOCOL = {
     "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
     "psnr_corrected": "psnr after an affine map of the rendering's colours that fits each view's own truth best",
     "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
-    "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.SHA256[:16]}, same rounding",
+    "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.ALEX.sha256[:16]}, same rounding, input in [-1, 1]",
+    "lpips_vgg": f"VGG16, linear weights 0.1, sha256 {lpips.VGG.sha256[:16]}, same rounding, input in [-1, 1]",
 }
+
+# Accelerators multiply with fewer digits where nobody asks for more, which moves SSIM and LPIPS from device to device.
+MATMUL_PRECISION = "highest"
+PRECISION = f"products of SSIM and LPIPS in float32 (JAX matmul precision '{MATMUL_PRECISION}')"
 
 NO_MASK = "none: every pixel counts"
 MASK = "the scene's: PSNR of its pixels alone, the rest of pictures in which what lies outside is background"
@@ -65,7 +72,8 @@ def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -
     if min(image.shape[:2]) < 11:
         return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
-    return float(dm_pix.ssim(a, b))
+    with jax.default_matmul_precision(MATMUL_PRECISION):
+        return float(dm_pix.ssim(a, b))
 
 
 def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float:
@@ -76,13 +84,16 @@ def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -
     return float(evaluate(a, b, "LDR", applyMagma=False, parameters={"ppd": 67.0})[1])
 
 
-def perceptual(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float | None:
+def perceptual(
+    image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"], network: lpips.Network = lpips.ALEX
+) -> float | None:
     """LPIPS, see `nerf.lpips`; None for an image smaller than its network takes, and without its weights."""
-    file = lpips.weights_file()
-    if file is None or min(image.shape[:2]) < lpips.SMALLEST:
+    file = lpips.weights_file(network)
+    if file is None or min(image.shape[:2]) < network.smallest:
         return None
     a, b = (to_bytes(x).astype(np.float32) / 127.5 - 1.0 for x in (image, truth))
-    return float(lpips.distance(lpips.load_weights(file), a, b))
+    with jax.default_matmul_precision(MATMUL_PRECISION):
+        return float(lpips.distance(lpips.load_weights(file, network.sha256), a, b, network))
 
 
 def installed() -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
@@ -94,6 +105,7 @@ def installed() -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
     }
     if importlib.util.find_spec("flip_evaluator"):
         found["flip"] = flip
-    if lpips.weights_file():
-        found["lpips"] = perceptual
+    for key, network in (("lpips", lpips.ALEX), ("lpips_vgg", lpips.VGG)):
+        if lpips.weights_file(network):
+            found[key] = partial(perceptual, network=network)
     return found

@@ -1,8 +1,12 @@
 """What made a run: the code, the packages and the device, so that one like it is known again; and its peak memory."""
 
+import contextlib
 import hashlib
 import importlib.util
+import os
 import platform
+import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -50,6 +54,43 @@ def loaded_files() -> set[str]:
 def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     """The record of a run begun with `old` and gone on with under `new`: files that differ are like no other's."""
     return {file: old[file] if old.get(file) == new.get(file) else MIXED for file in sorted(old.keys() | new.keys())}
+
+
+def processor() -> str:
+    """Return the model of the processor and how many of its cores this process may use."""
+    name = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            name = _model_name(Path("/proc/cpuinfo").read_text(encoding="utf-8")) or name
+    elif sys.platform == "darwin":
+        name = _output_of("sysctl", "-n", "machdep.cpu.brand_string") or name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} x {name}"
+
+
+def _model_name(text: str) -> str:
+    """Return what /proc/cpuinfo calls the processor; "" where it does not, as on ARM."""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""
+
+
+def commit() -> str | None:
+    """Return the commit of this code, with "and changes" where files differ from it; None outside of a repository."""
+    home = Path(__file__).parent
+    if not _output_of("git", "-C", str(home), "ls-files", Path(__file__).name):
+        return None  # installed inside of somebody's repository
+    number = _output_of("git", "-C", str(home), "rev-parse", "--short=10", "HEAD")
+    changed = _output_of("git", "-C", str(home), "status", "--porcelain", "--", ".")
+    return f"{number} and changes" if number and changed else number or None
+
+
+def _output_of(*command: str) -> str:
+    """Return what a program prints; "" where there is none or it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def environment() -> dict[str, Any]:

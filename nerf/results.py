@@ -19,12 +19,17 @@ from nerf.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
 ROUNDING = 1e-3  # of seconds in metrics.jsonl
-MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "scene_digest")
+MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "precision", "scene_digest")
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Held-out PSNR and SSIM at a moment of training: means, and of each view where they were kept."""
+    """Held-out PSNR at a moment of training.
+
+    Attributes:
+      psnr: mean over the views that were scored then.
+      per_image: of each view, NaN for one that was not scored then; None where only means were kept.
+    """
 
     step: int
     seconds: float
@@ -54,13 +59,14 @@ class Result:
     def at(self, axis: str, where: float) -> Float[np.ndarray, " v"] | None:
         """PSNR of each view at a "step" or after "seconds", straight between the scorings before and after.
 
-        None outside of them, or where only means were kept.
+        NaN for a view that not every scoring had; None outside of the scorings, or where only means were kept.
         """
         points = [point for point in self.curve if point.per_image is not None]
         places = [float(getattr(point, axis)) for point in points]
         if not points or not places[0] <= where <= places[-1] + ROUNDING:
             return None
         values = np.stack([np.asarray(point.per_image) for point in points])
+        values[:, ~np.isfinite(values).all(0)] = np.nan
         return np.stack([np.interp(where, places, column) for column in values.T])
 
 
@@ -76,7 +82,10 @@ def read_result(folder: Path) -> Result:
             continue  # torn by a power cut
         if entry.get("split") == config["eval_split"] and entry.get("psnr") is not None:
             listed = entry.get("per_image", {}).get("psnr")
-            per_image = None if listed is None else np.array(listed, float)
+            per_image = None
+            if listed is not None:
+                per_image = np.full(len(results["per_image"]), np.nan)
+                per_image[entry.get("views", slice(None))] = listed
             points[entry["step"]] = Point(entry["step"], entry["seconds"], entry["psnr"], per_image)
     return Result(folder, config, results, [points[step] for step in sorted(points)])
 
@@ -99,8 +108,8 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
 def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]) -> list[str]:
     """Why a finished run is not the one that training `config` would give; empty where it is, exactly.
 
-    `now` has the scene's digests, the digests of the sources, the versions and the device, under the names that
-    results.json gives them.
+    `now` has the scene's digests, the digests of the sources, the versions, the device and the processor, under the
+    names that results.json gives them.
     """
     why = differences(comparable_config(result.config, max_seconds), comparable_config(config, max_seconds))
     if changes := result.results.get("extended"):
@@ -113,7 +122,8 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
     changed = [file for file, digest in sorted(code.items()) if now["code"].get(file) != digest]
     if not code or changed:
         why.append(f"the code changed: {', '.join(changed)}" if code else "its code was not recorded")
-    for key in ("versions", "device"):
+    # A bound on seconds means another amount of training on another processor.
+    for key in ("versions", "device") if max_seconds is None else ("versions", "device", "processor"):
         if result.results.get(key) != now[key]:
             why += differences({key: result.results.get(key)}, {key: now[key]})
     return why

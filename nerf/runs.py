@@ -20,10 +20,10 @@ from nerf.config_checks import config_problems
 from nerf.files import remove_leftovers, write_bytes, write_json
 from nerf.model import Model, split_model
 from nerf.poses import move_cameras
-from nerf.provenance import environment, loaded_files, mixed, peak_memory, source_digests
+from nerf.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
-from nerf.splits import load_split
+from nerf.splits import count_trained_on, load_split
 
 MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
 
@@ -166,10 +166,10 @@ class Run:
                 self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
 
-    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any]) -> None:
+    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any], **more: Any) -> None:
         """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
         lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
-        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists)
+        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more)
 
     def tell_resumed(self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget) -> None:
         """Tell what resuming from a checkpoint with these facts means where that is more than going on.
@@ -200,6 +200,8 @@ class Run:
             "peak_memory": peak_memory(),
             "code": {file: digest for file, digest in self.code.items() if file in loaded},
             **environment(),
+            "processor": processor(),
+            "commit": commit(),
         }
         write_json(self.folder / "results.json", results)
         return results
@@ -298,6 +300,11 @@ def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tup
     seen = scene if known == split else load_split(run.config, known, root, plugins)
     if seen.digest() != record["digest"][known]:
         raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
-    if split != "train" and set(scene.names) & set(run.names["train"]):
-        raise ConfigError(f"--split={split}: {run.folder} was trained on these views: score them with --split=train")
-    return dataclasses.replace(scene, cameras=run.cameras["train"]) if split == "train" else scene
+    if split == "train":
+        return dataclasses.replace(scene, cameras=run.cameras["train"])
+    trained_on = len(set(scene.names) & set(run.names["train"]))
+    trained_on = trained_on or count_trained_on(load_split(run.config, "train", root, plugins), scene)
+    if trained_on:
+        which = "these views" if trained_on == len(scene) else f"{trained_on} of these {len(scene)} views"
+        raise ConfigError(f"--split={split}: {run.folder} was trained on {which}: score them with --split=train")
+    return scene

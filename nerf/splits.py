@@ -1,6 +1,7 @@
 """Which views of a scene are trained on and which are scored, and what a user should know about that."""
 
 import dataclasses
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from nerf.building import build
 from nerf.cameras import join_cameras
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
+
+SAME_POSE = 0.01  # between entries of two matrices in the normalised world that are one pose, rounded in a file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +99,23 @@ def load_views(config: Mapping[str, Any], root: str | Path | None, plugins: tupl
 
 
 def count_trained_on(train: Scene, held_out: Scene) -> int:
-    """Return how many held-out views have the pose and the pixels of a training view, whatever their names."""
-    by_pose = defaultdict(list)
+    """Return how many held-out views have the pose and the pixels of a training view, whatever their names.
+
+    Poses are alike up to what rounding in a file makes of them.
+    """
+    by_pixels: dict[tuple, list[np.ndarray]] = defaultdict(list)
     for image, c2w in zip(train.images, np.asarray(train.cameras.c2w), strict=True):
-        by_pose[c2w.tobytes()].append(image)
+        by_pixels[_fingerprint(image)].append(c2w)
     pairs = zip(held_out.images, np.asarray(held_out.cameras.c2w), strict=True)
-    return sum(any(np.array_equal(image, other) for other in by_pose[c2w.tobytes()]) for image, c2w in pairs)
+    return sum(
+        any(np.allclose(c2w, other, rtol=0.0, atol=SAME_POSE) for other in by_pixels[_fingerprint(image)])
+        for image, c2w in pairs
+    )
+
+
+def _fingerprint(image: np.ndarray) -> tuple:
+    """Return what two images have in common only if all their pixels are equal."""
+    return image.shape, str(image.dtype), hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
 
 
 def join(first: Scene, second: Scene) -> Scene:

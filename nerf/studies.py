@@ -27,13 +27,18 @@ from nerf.runs import check_config, differences
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One side of a comparison: `file` with `overrides`, to be trained for each of `seeds`; or finished `runs`."""
+    """One side of a comparison: `file` with `overrides`, to be trained for each of `seeds`; or finished `runs`.
+
+    Where it is of a sweep, `base` is the label of what was swept, and `point` the value of each swept key.
+    """
 
     label: str
     file: str = ""
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     runs: tuple[Result, ...] = ()
+    base: str = ""
+    point: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +112,11 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
         raise ConfigError(f"{text}: 'seed' is set for each run: write seeds=3-5")
     overrides = tuple(word.strip() for word in words if not word.startswith("seeds="))
     stem = Path(file).parent.name if Path(file).name == "config.json" else Path(file).stem
-    label = name or " ".join([stem, *(_short(word) for word in overrides)])
+    label = name or " ".join([stem, *(short_name(word) for word in overrides)])
     return Entry(label, file, overrides, own[-1] if own else seeds)
 
 
-def _short(word: str) -> str:
+def short_name(word: str) -> str:
     """The end of a key, with its value; of an import path only what it names."""
     key, _, value = word.partition("=")
     return f"{key.rpartition('.')[2]}={value.rpartition(':')[2]}"
@@ -162,8 +167,9 @@ def sweep(entries: Sequence[Entry], axes: Sequence[str], together: bool) -> list
             raise ConfigError(f"{entry.label}: a finished run cannot be swept: give its config")
         for point in points:
             words = tuple(f"{name}={value}" for name, value in zip(names, point, strict=True))
-            label = " ".join([entry.label, *(_short(word) for word in words)])
-            out.append(dataclasses.replace(entry, label=label, overrides=entry.overrides + words))
+            label = " ".join([entry.label, *(short_name(word) for word in words)])
+            at, overrides = tuple(zip(names, point, strict=True)), entry.overrides + words
+            out.append(dataclasses.replace(entry, label=label, overrides=overrides, base=entry.label, point=at))
     return out
 
 

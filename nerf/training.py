@@ -29,6 +29,7 @@ from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate, unscored
 from nerf.gradients import TrainState, init_state, make_gradients
 from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.interim import InterimScoring
 from nerf.interrupts import deferred_interrupt, rescue
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
@@ -240,26 +241,42 @@ def _train(
             save()
             checkpoints.wait()
 
-    def assess(last: bool = False) -> dict[str, Any] | None:
+    sizes = np.zeros((0, 2)) if held_out is None else np.asarray(held_out.cameras.size)
+    interim = InterimScoring(config["eval_times"], sizes, config["batch_size"], budget.fraction(step, seconds))
+    interim.resume(workdir / "metrics.jsonl", config["eval_split"])
+
+    def assess(last: bool = False, only: list[int] | None = None) -> dict[str, Any] | None:
         if run is None:
             return None
         if held_out is None:
             return unscored(config["eval_split"])
         trained = nnx.merge(graph, *on_one_device((state.params, state.state)))
         split, folder = config["eval_split"], run.folder / "eval" if last else None
+        scored = held_out if only is None else held_out.select(only)
         return_freed_memory()
-        with watch("evaluate"):
-            scores = evaluate(trained, held_out, split, config["background"], config["chunk"], folder, should_stop)
+        with watch("evaluate" if only is None else "interim"):
+            scores = evaluate(trained, scored, split, config["background"], config["chunk"], folder, should_stop)
         if scores is not None:
-            run.log_scores(step, seconds, scores)
+            run.log_scores(step, seconds, scores, **({} if only is None else {"views": only}))
         return scores
+
+    def assess_on_the_way() -> None:
+        only = interim.due(budget.fraction(step, seconds), step, seconds)
+        if config["eval_every"] and step % config["eval_every"] == 0:
+            scores = assess()
+        elif only is not None and (scores := assess(only=only)):
+            interim.record(scores["seconds_per_view"])
+        else:
+            return
+        # Test views decide nothing, not even what is kept; and means over other views are not comparable.
+        if scores and config["eval_split"] == "val" and len(scores["per_image"]) == interim.views:
+            save(scores["mean"]["psnr"])
 
     with (
         Progress(budget, step, seconds, shown=is_first()) as progress,
         trace_calls(profile) as before_call,
         rescue(save_what_is_there),
     ):
-        assessed = int(budget.fraction(step, seconds) * config["eval_times"])
         while not anyone(should_stop()) and budget.fraction(step, seconds) < 1.0:
             fractions = everywhere(budget.fractions(step, seconds, per_call))
             before_call()
@@ -281,12 +298,7 @@ def _train(
                 if run is not None and step % config["log_every"] == 0:
                     means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
                     run.log(step, seconds, "train", means)
-            part = int(budget.fraction(step, seconds) * config["eval_times"])
-            if assessed < part < config["eval_times"] or (config["eval_every"] and step % config["eval_every"] == 0):
-                scores = assess()
-                if scores and config["eval_split"] == "val":  # test views decide nothing, not even what is kept
-                    save(scores["mean"]["psnr"])
-            assessed = part
+            assess_on_the_way()
             if step % config["save_every"] == 0:
                 save()
             checkpoints.check()
@@ -296,7 +308,7 @@ def _train(
     results: dict[str, Any] = {}
     if run is not None and scores is not None:
         results = run.finish(
-            {**scores, "protocol": {**scores["protocol"], "trained_on": views.trained_on}},
+            {**scores, "protocol": {**scores["protocol"], **interim.protocol(), "trained_on": views.trained_on}},
             train_seconds=seconds,
             max_seconds=budget.max_seconds,
             extended=changes,

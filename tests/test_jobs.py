@@ -26,7 +26,7 @@ def factory(monkeypatch):
     class Factory:
         made, fails, code = [], set(), dict(CODE)
 
-    def child(command, log, should_stop, lock=None):
+    def child(command, log, should_stop, lock=None, tell=None):
         flags = dict(word.split("=", 1) for word in command if word.startswith("--"))
         seed = int(flags["--config.seed"])
         log.write_text("some output\nconfig: a reason\n")
@@ -51,6 +51,7 @@ def factory(monkeypatch):
     Factory.made, Factory.fails, Factory.code, Factory.digest = [], set(), dict(CODE), staticmethod(digest)
     monkeypatch.setattr(jobs, "run_child", child)
     monkeypatch.setattr(jobs, "environment_of_children", lambda: HERE)
+    monkeypatch.setattr(jobs, "processor", lambda: HERE["processor"])
     monkeypatch.setattr(jobs, "source_digests", lambda plugins: Factory.code)
     return Factory
 
@@ -173,6 +174,40 @@ def test_a_stop_reaches_a_child_once_and_its_words_are_kept(tmp_path):
     began = time.monotonic()
     assert run_child([str(script)], log, ready) == 143
     assert log.read_text() == "ready\nsaved\n" and time.monotonic() - began < 50
+
+
+def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("nerf.child_processes.LINE_EVERY", 0.1)
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import time\nprint('scene: 3 training views', flush=True)\ntime.sleep(1.0)\n"
+        "print('train 45%, step 90, 9 s left', flush=True)\nprint('a note', flush=True)\ntime.sleep(1.5)\n"
+    )
+    told = []
+    assert run_child([str(script)], tmp_path / "log", lambda: False, tell=told.append) == 0
+    assert told[0] == "starts" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
+
+
+def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, monkeypatch):
+    said = []
+    workshop = Workshop(None, tmp_path, say=said.append)
+
+    def ask_aloud(seeds, budget):
+        said.clear()
+        entries = [Entry("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load",), seeds)]
+        factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
+        return find_or_train(factory.wanted, workshop)
+
+    ask_aloud((0, 1, 2), 100.0)
+    assert said[0].startswith("3 runs to train: about 7 min, if ") and "the first run" in said[0]
+    assert said[-1].startswith("tiny, seed 2 (3 of 3): 20.50 dB after 10 s of training") and "left" not in said[-1]
+    assert "; study: about 0 s left" in said[2], "the first run has told"
+    ask_aloud((0, 1, 2), 100.0)
+    assert len(said) == 3 and all("reused" in line for line in said), "nothing is to be trained"
+    ask_aloud((3, 4), 100.0)
+    assert said[0] == "2 runs to train: about 0 s, as earlier runs of these configs took"
+    ask_aloud((0,), None)
+    assert said[0] == "1 run to train: how long that takes is known when the first has ended"
 
 
 def test_the_children_tell_their_device_and_versions():

@@ -1,11 +1,14 @@
 """Image metrics: closed forms, the 8-bit protocol, and SSIM against a slow implementation from its paper."""
 
+import dataclasses
 import hashlib
 import importlib.util
+import itertools
 import math
 import pickle
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -94,48 +97,116 @@ def test_flip_is_0_for_equal_pictures_and_grows_with_what_the_eye_sees():
     assert flip(black, white) > 0.9
 
 
-def random_weights(rng):
-    shapes = [(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)]
-    weights = {"AlexNet_0": {}}
-    for i, shape in enumerate(shapes):
+SHAPES = {
+    "alex": [(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)],
+    "vgg": [
+        (3, 3, a, b) for a, b in itertools.pairwise((3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512))
+    ],
+}
+COMPARED = {"alex": (0, 1, 2, 3, 4), "vgg": (1, 3, 6, 9, 12)}
+
+
+def random_weights(rng, kind, section):
+    weights = {section: {}}
+    for i, shape in enumerate(SHAPES[kind]):
         kernel = rng.normal(0, math.prod(shape[:3]) ** -0.5, shape).astype(np.float32)
-        weights["AlexNet_0"][f"Conv_{i}"] = {"kernel": kernel, "bias": np.zeros(shape[3], np.float32)}
-        weights[f"NetLinLayer_{i}"] = {"Conv_0": {"kernel": np.ones((1, 1, shape[3], 1), np.float32)}}
+        weights[section][f"Conv_{i}"] = {"kernel": kernel, "bias": np.full(shape[3], 0.1, np.float32)}
+    for i, layer in enumerate(COMPARED[kind]):
+        size = (1, 1, SHAPES[kind][layer][3], 1)
+        weights[f"NetLinLayer_{i}"] = {"Conv_0": {"kernel": rng.uniform(0, 1, size).astype(np.float32)}}
     return weights
 
 
-def install_lpips(tmp_path, monkeypatch, data):
-    folder = tmp_path / lpips.PACKAGE / "weights"
-    folder.mkdir(parents=True)
-    (folder.parent / "__init__.py").write_text("raise SystemExit('its code must not run')")
-    (folder / "alexnet.ckpt").write_bytes(data)
+def install_lpips(tmp_path, monkeypatch, data, name="ALEX"):
+    network = getattr(lpips, name)
+    file = tmp_path / lpips.PACKAGE / network.file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (file.parent.parent / "__init__.py").write_text("raise SystemExit('its code must not run')")
+    file.write_bytes(data)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(lpips, "SHA256", hashlib.sha256(data).hexdigest())
+    monkeypatch.setattr(lpips, name, dataclasses.replace(network, sha256=hashlib.sha256(data).hexdigest()))
     importlib.invalidate_caches()
-    lpips.load_weights.cache_clear()
+    return getattr(lpips, name)
 
 
-def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(tmp_path, monkeypatch):
-    install_lpips(tmp_path, monkeypatch, pickle.dumps(random_weights(np.random.default_rng(0)), protocol=3))
-    assert "lpips" in metrics.installed()
+@pytest.mark.parametrize("kind, name, key", [("alex", "ALEX", "lpips"), ("vgg", "VGG", "lpips_vgg")])
+def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(tmp_path, monkeypatch, kind, name, key):
+    weights = random_weights(np.random.default_rng(0), kind, getattr(lpips, name).section)
+    network = install_lpips(tmp_path, monkeypatch, pickle.dumps(weights, protocol=3), name)
+    measure = metrics.installed()[key]
     a = picture((40, 36, 3))
     near, far = a + 0.05 * picture(a.shape, 1), 0.5 * a + 0.5 * picture(a.shape, 2)
-    assert metrics.perceptual(a, a) < 1e-9
-    assert 0.0 < metrics.perceptual(near, a) < metrics.perceptual(far, a)
-    np.testing.assert_allclose(metrics.perceptual(far, a), metrics.perceptual(a, far), rtol=1e-5)
-    assert metrics.perceptual(picture((31, 40, 3)), picture((31, 40, 3), 1)) is None
+    assert measure(a, a) < 1e-9
+    assert 0.0 < measure(near, a) < measure(far, a)
+    np.testing.assert_allclose(measure(far, a), measure(a, far), rtol=1e-5)
+    small = network.smallest - 1
+    assert measure(picture((small, 40, 3)), picture((small, 40, 3), 1)) is None
+
+
+def slow_vgg(weights, a, b):
+    """The equation of the paper on VGG16 up to its second compared layer, a pixel at a time, in float64."""
+    section = weights["VGG16_0"]
+
+    def layers(image):
+        x = (2.0 * image - 1.0 - np.array(lpips.SHIFT)) / np.array(lpips.SCALE)
+        for i in range(4):
+            if i == 2:
+                x = x.reshape(x.shape[0] // 2, 2, x.shape[1] // 2, 2, -1).max((1, 3))
+            kernel, padded = section[f"Conv_{i}"]["kernel"].astype(float), np.pad(x, ((1, 1), (1, 1), (0, 0)))
+            out = np.empty((*x.shape[:2], kernel.shape[-1]))
+            for y, z in np.ndindex(*x.shape[:2]):
+                out[y, z] = np.einsum("abc,abcd->d", padded[y : y + 3, z : z + 3], kernel)
+            x = np.maximum(out + section[f"Conv_{i}"]["bias"], 0.0)
+            if i in (1, 3):
+                yield x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-10)
+
+    total = 0.0
+    for i, (p, q) in enumerate(zip(layers(a), layers(b), strict=True)):
+        linear = weights[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].reshape(-1)
+        total += ((p - q) ** 2 @ linear).mean()
+    return total
+
+
+def test_lpips_with_vgg_is_the_papers_equation(tmp_path, monkeypatch):
+    """Compared on the first two of the five layers: the weights of the others are 0."""
+    weights = random_weights(np.random.default_rng(0), "vgg", "VGG16_0")
+    for i in (2, 3, 4):
+        weights[f"NetLinLayer_{i}"]["Conv_0"]["kernel"][:] = 0.0
+    install_lpips(tmp_path, monkeypatch, pickle.dumps(weights, protocol=3), "VGG")
+    a, b = (np.rint(picture((16, 18, 3), seed) * 255) / 255 for seed in (0, 1))
+    found = metrics.installed()["lpips_vgg"](a, b)
+    np.testing.assert_allclose(found, slow_vgg(weights, a, b), rtol=1e-4)
+
+
+def test_metrics_multiply_in_float32_on_every_device_and_leave_the_setting_as_it_was(tmp_path, monkeypatch):
+    seen = []
+
+    def watched(value):
+        def measure(*_):
+            seen.append(jax.config.jax_default_matmul_precision)
+            return value
+
+        return measure
+
+    monkeypatch.setattr(metrics.dm_pix, "ssim", watched(1.0))
+    monkeypatch.setattr(lpips, "distance", watched(0.0))
+    monkeypatch.setattr(lpips, "load_weights", lambda file, sha256: {})
+    network = install_lpips(tmp_path, monkeypatch, b"")
+    before = jax.config.jax_default_matmul_precision
+    image = picture((40, 40, 3))
+    ssim(image, image), metrics.perceptual(image, image, network)
+    assert seen == ["highest", "highest"] and jax.config.jax_default_matmul_precision == before
+    assert "highest" in metrics.PRECISION
 
 
 def test_weights_that_are_not_the_known_ones_or_not_arrays_are_refused(tmp_path, monkeypatch):
-    install_lpips(tmp_path, monkeypatch, pickle.dumps({"a": print}))
+    network = install_lpips(tmp_path, monkeypatch, pickle.dumps({"a": print}))
     with pytest.raises(pickle.UnpicklingError, match="not an array"):
-        lpips.load_weights(lpips.weights_file())
-    monkeypatch.setattr(lpips, "SHA256", "0" * 64)
+        lpips.load_weights(lpips.weights_file(network), network.sha256)
     with pytest.raises(ValueError, match="not the LPIPS weights"):
-        lpips.load_weights(lpips.weights_file())
+        lpips.load_weights(lpips.weights_file(network), "0" * 64)
 
 
 def test_without_its_weights_there_is_no_lpips(monkeypatch):
     monkeypatch.setattr(lpips, "PACKAGE", "no_such_package_as_this")
-    assert "lpips" not in metrics.installed() and "psnr" in metrics.installed()
-    assert metrics.perceptual(picture((40, 40, 3)), picture((40, 40, 3), 1)) is None
+    assert not {"lpips", "lpips_vgg"} & set(metrics.installed()) and "psnr" in metrics.installed()

@@ -1,6 +1,7 @@
 """The page in a browser, from disk: what a reader does with it works, with no error and no request to a network."""
 
 import json
+import re
 import shutil
 import time
 
@@ -126,7 +127,7 @@ def test_the_table_sorts_by_mouse_and_keyboard_and_tells_how(reader):
     assert reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "ascending"
     reader.press("#table th:nth-child(1) button", " ")
     assert column() == ["first", "second", "third", "broken"]
-    assert reader.js("return document.querySelectorAll('#table th[aria-sort=none]').length") > 8
+    assert reader.js("return document.querySelectorAll('th[aria-sort=none]').length") > 8
 
 
 def test_the_slider_moves_by_keyboard_and_the_picture_follows(reader):
@@ -212,6 +213,87 @@ def test_the_table_is_copied_or_shown_to_be_copied(reader):
         reader.press(f"[data-copy={kind}]")
         reader.until("document.getElementById('copied').textContent !== ''")
         assert part in reader.js("return document.getElementById('copy-text').value")
+
+
+LONG = "anamewithoutanyplaceatwhichitslinecouldbebrokenbutitmustbesomewhere"
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """A page of ten configs, of which one has a long name."""
+    folder = tmp_path_factory.mktemp("crowded")
+    labels = [LONG, *(f"config {i}" for i in range(9))]
+    write_page(study_of(groups_of(folder, labels=labels, seeds=2, views=3)), folder / "page.html")
+    return folder / "page.html"
+
+
+def sized(reader, width, page):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    reader.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reader.browser.get(page.as_uri())
+
+
+@pytest.mark.parametrize("width", [1400, 900, 390])
+def test_tables_of_numbers_are_not_cut_and_dots_stand_beside_their_names(reader, crowded, width):
+    sized(reader, width, crowded)
+    assert reader.js("return document.documentElement.scrollWidth") <= width
+    cut = "[...document.querySelectorAll('.sortable')].filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1)"
+    assert reader.js(f"return {cut}.length") == 0
+    apart = reader.js(
+        "return [...document.querySelectorAll('.name')].map((name) => {"
+        "  const [dot, text] = [...name.children].map((x) => x.getClientRects()[0]);"
+        "  return Math.abs(dot.top + dot.height / 2 - text.top - 12); })"
+    )
+    assert len(apart) == 2 * 10 and max(apart) < 8
+    reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_pictures_fill_the_width_of_a_wide_page(reader, page):
+    sized(reader, 1400, page)
+    reader.to_pictures()
+    box = "document.querySelector(arguments[0]).getBoundingClientRect()"
+    stage, grid, whole = (reader.js(f"return {box}", css) for css in ("#stage", "#grid", "#pictures"))
+    assert stage["width"] + grid["width"] > 0.95 * whole["width"] and grid["left"] >= stage["right"]
+    reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_what_the_menu_says_of_a_view_is_the_difference_of_what_the_captions_say(reader):
+    reader.to_pictures()
+    menu = reader.js("return document.getElementById('view').selectedOptions[0].textContent")
+    captions = reader.js("return [...document.querySelectorAll('#grid figcaption')].map((x) => x.textContent)")
+    apart = float(re.search(r"\(means ([\d.]+) dB apart\)", menu)[1])
+    means = [float(re.search(r"mean of 2 seeds ([\d.]+)", caption)[1]) for caption in captions[1:]]
+    assert captions[0] == "truth"
+    view = int(reader.drawn().split()[0])
+    scores = reader.js("return JSON.parse(document.getElementById('numbers').textContent).per_image.psnr")
+    for caption, mean, (label, seeds) in zip(captions[1:], means, scores.items(), strict=True):
+        first, second = (round(seed[view], 2) for seed in seeds)
+        assert caption.startswith(f"{label}, {first:.2f} dB with seed 0 (")
+        assert mean == pytest.approx((first + second) / 2, abs=0.011)
+    assert apart == pytest.approx(max(means) - min(means), abs=0.011)
+
+
+def test_paper_shows_pictures_whole_tables_and_open_lists_in_dark_ink(reader, crowded):
+    from selenium.webdriver.common.print_page_options import PrintOptions
+
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    sized(reader, 700, crowded)
+    cut = "[...document.querySelectorAll('.sortable')].filter((t) => t.getBoundingClientRect().right > innerWidth + 1)"
+    assert reader.js(f"return {cut}.length") == 0
+    figure = reader.js("const f = document.querySelector('.overview img'); return [f.clientWidth, f.naturalWidth]")
+    assert figure[0] > 300 and figure[1] > 600
+    assert reader.js("return getComputedStyle(document.querySelector('.viewer')).display") == "none"
+    assert "rgb(255, 255, 255)" in reader.js("return getComputedStyle(document.body).backgroundColor")
+    reader.js(
+        "window.stillClosed = -1; const lists = () => document.querySelectorAll('details:not([open])').length;"
+        "addEventListener('beforeprint', () => { window.stillClosed = lists(); })"
+    )
+    reader.browser.print_page(PrintOptions())
+    assert reader.js("return window.stillClosed") == 0
+    assert reader.js("return document.querySelectorAll('details:not([open])').length") > 0, "as they were"
+    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("dark", [False, True])

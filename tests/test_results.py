@@ -23,6 +23,37 @@ def test_scores_between_two_scorings_lie_on_the_line_and_none_are_made_up_outsid
     assert run.at("step", 49.0) is None and run.at("step", 101.0) is None
 
 
+def score_less_on_the_way(run, views):
+    """Rewrite the interim lines of a made-up run as if only some of the views had been scored."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines[:-1]:
+        listed = [line["per_image"]["psnr"][view] for view in views]
+        line |= {"views": views, "psnr": float(np.mean(listed)), "per_image": {"psnr": listed}}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+def test_views_that_were_not_scored_on_the_way_have_no_score_there(tmp_path):
+    folder = make_run(tmp_path / "a", config_of(), [20.0, 30.0, 40.0], pictures=False)
+    run = read_result(score_less_on_the_way(folder, [0, 2]))
+    np.testing.assert_allclose(run.at("step", 75.0), [19.0, np.nan, 39.0])
+    np.testing.assert_allclose(run.at("step", 100.0), [20.0, np.nan, 40.0])
+    np.testing.assert_allclose(run.curve[0].per_image, [18.0, np.nan, 38.0])
+    assert run.curve[1].per_image.tolist() == [20.0, 30.0, 40.0]
+
+
+def test_an_answer_from_scores_on_the_way_rests_on_the_views_that_all_runs_have(tmp_path):
+    groups = groups_of(tmp_path, a={"steps": 200}, b={"steps": 100})
+    for folder in (run.folder for results in groups.values() for run in results):
+        score_less_on_the_way(folder, [1, 2, 5, 7] if folder.name == "a0" else [1, 3, 5, 7])
+    groups = {label: [read_result(run.folder) for run in results] for label, results in groups.items()}
+    at_steps = answer(groups, "step")
+    assert at_steps.at == 100 and not at_steps.ends and at_steps.differences[0].views == 3
+    np.testing.assert_allclose(at_steps.scores["b"][0], groups["b"][0].scores("psnr")[[1, 5, 7]])
+    np.testing.assert_allclose(at_steps.scores["a"][0], groups["a"][0].scores("psnr")[[1, 5, 7]] - 2.0)
+    assert at_steps.differences[0].mean > 1.0
+
+
 def test_a_torn_line_and_lines_without_scores_of_views_are_passed_over(tmp_path):
     folder = make_run(tmp_path / "a", config_of(), [20.0, 30.0], pictures=False)
     with (folder / "metrics.jsonl").open("a") as file:
@@ -73,6 +104,10 @@ def test_where_the_clock_bounds_a_run_its_steps_make_no_difference(tmp_path):
     run = read_result(make_run(tmp_path / "a", config_of(), [20.0], pictures=False, max_seconds=5.0))
     assert mismatch(run, config_of(steps=7), 5.0, NOW) == []
     assert mismatch(run, config_of(steps=7), None, NOW)[0] == "steps: 100 -> 7"
+    elsewhere = {**NOW, "processor": "8 x Another"}
+    assert mismatch(run, config_of(), 5.0, elsewhere) == ["processor: 2 x Made Up -> 8 x Another"]
+    by_steps = read_result(make_run(tmp_path / "b", config_of(), [20.0], pictures=False))
+    assert mismatch(by_steps, config_of(), None, elsewhere) == [], "as many steps are as many anywhere"
 
 
 def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_listed(tmp_path):

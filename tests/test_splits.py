@@ -77,6 +77,17 @@ def test_copies_are_known_by_pose_and_pixels_whatever_their_names():
     assert count_trained_on(train, other) == 0, "one pose may show two moments"
 
 
+def test_copies_are_known_though_their_poses_were_rounded_and_not_where_places_differ():
+    train = scene_of("train")
+
+    def moved(by):
+        cameras = dataclasses.replace(train.cameras, c2w=np.asarray(train.cameras.c2w) + np.float32(by))
+        return dataclasses.replace(train, names=["a", "b", "c", "d"], cameras=cameras)
+
+    assert count_trained_on(train, moved(0.0005)) == 4, "matrices with three digits are the same poses"
+    assert count_trained_on(train, moved(0.1)) == 0, "two places may look alike"
+
+
 def test_a_study_refuses_what_says_nothing_about_new_views(config):
     with pytest.raises(SceneError, match="2 of 4 views.*--split=val"):
         load_comparable(config(copied), "scene")

@@ -207,11 +207,16 @@ def test_numbers_below_one_are_refused_by_name(tmp_path, change):
         train({**synthetic(), **change}, None, tmp_path)
 
 
-def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path):
+def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeypatch):
     train(synthetic(), None, tmp_path)
     run = runs.load_run(tmp_path)
     run.names["train"].append(run.names["test"][0])
-    with pytest.raises(ConfigError, match="was trained on these views"):
+    with pytest.raises(ConfigError, match=f"was trained on 1 of these {len(run.names['test'])} views"):
+        runs.reload_split(run, "test", None)
+    run.names["train"].pop()
+    assert runs.reload_split(run, "test", None).names == run.names["test"]
+    monkeypatch.setattr(runs, "count_trained_on", lambda train, held_out: len(held_out))
+    with pytest.raises(ConfigError, match="was trained on these views: score them with --split=train"):
         runs.reload_split(run, "test", None)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from nerf.answers import Groups
 from nerf.building import ConfigError
 from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
 from nerf.report.page import Study, write_page
+from nerf.report.sweep import find_sweeps
+from nerf.report.table import COLUMNS, parse_columns
 from nerf.results import Result, check_protocols
 from nerf.runs import read_json
 from nerf.studies import (
@@ -46,6 +49,9 @@ class Question:
     path: str | None = None
     frames: int = 48
     megabytes: float = 24.0
+    columns: str | None = None
+    figures: Path | None = None
+    crops: Sequence[str] = ()
     plugins: tuple[str, ...] = ()
 
 
@@ -68,6 +74,7 @@ def check(question: Question) -> None:
 def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Answer a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
     check(question)
+    columns = COLUMNS if question.columns is None else parse_columns(question.columns)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
         entries = sweep(entries, question.sweep, question.together)
@@ -90,7 +97,19 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
     title = f"{' and '.join(entry.label for entry in entries)}, on {Path(scene).name if scene else 'a scene'}"
     if len(entries) > 3:
         title = f"{len(entries)} configs on {Path(scene).name if scene else 'a scene'}"
-    study = Study(title, question.command, groups, outcomes, failures, videos)
+    points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
+    study = Study(
+        title,
+        question.command,
+        groups,
+        outcomes,
+        failures,
+        videos,
+        sweeps=find_sweeps(groups, points, question.together),
+        columns=columns,
+        crops=question.crops,
+        figures=question.figures,
+    )
     return write_page(study, question.out, question.megabytes)
 
 
@@ -109,6 +128,10 @@ def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[
     return groups, outcomes
 
 
+def _tell(workshop: Workshop, title: str, line: str) -> None:
+    workshop.say(f"{title}: {line}")
+
+
 def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[str, Path | None]:
     """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
     videos: dict[str, Path | None] = {}
@@ -121,8 +144,10 @@ def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[st
         if question.path:  # otherwise render.py chooses, by the scene, which all have in common
             flags.append(f"--path={question.path}")
         command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
-        workshop.say(f"fly-through of {label}: {out}")
-        code = run_child(command, out.with_suffix(".log"), workshop.should_stop)
+        title = f"fly-through of {label}"
+        workshop.say(f"{title}: {out}")
+        tell = partial(_tell, workshop, title)
+        code = run_child(command, out.with_suffix(".log"), workshop.should_stop, tell=tell)
         if workshop.should_stop():
             raise Interrupted("stopped: run the same command again to render the frames that are missing")
         if code:

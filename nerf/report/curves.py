@@ -1,33 +1,56 @@
-"""Held-out quality against seconds and against steps, as SVG: a line for each config, a band over its seeds."""
+"""Held-out quality against seconds and against steps: a line for each config, a band over its seeds.
+
+Slow configs are scored on fewer views while they train. All lines are then means over the views that every scoring has.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
 
 from nerf.answers import Groups
-from nerf.results import Result
+from nerf.results import Point, Result
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 56
 GRID = 64  # places of a line
-COLOURS = 8  # of the style sheet: .s0 to .s7
+# The same as in the style sheet: .s0 to .s7.
+PALETTE = ("#0b5cad", "#b34700", "#0b7a53", "#8a2f86", "#8f6b00", "#c2185b", "#00798c", "#5a5f66")
+AXES = {"seconds": "seconds of training", "step": "steps"}
 DASHES = ("", "7 4", "2 3", "9 3 2 3")  # colours alone would not tell lines apart for everybody
 
 
 def look(i: int) -> tuple[str, str]:
     """Class and dashes of the i-th config's line; the first 16 differ."""
-    return f"s{i % COLOURS}", DASHES[i // 4 % len(DASHES)]
+    return f"s{i % len(PALETTE)}", DASHES[i // 4 % len(DASHES)]
 
 
-def band(results: Sequence[Result], axis: str) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]] | None:
-    """Places along "seconds" or "step", and lowest, mean and highest PSNR there; None without two scorings of each.
+def shared_views(groups: Groups) -> Bool[np.ndarray, " v"] | None:
+    """Return which views every scoring of every run has; None where a scoring kept only its mean."""
+    points = [point.per_image for results in groups.values() for result in results for point in result.curve]
+    lists = [values for values in points if values is not None]
+    if not lists or len(lists) < len(points):
+        return None
+    return np.isfinite(np.stack(lists)).all(0)
+
+
+def band(
+    results: Sequence[Result], axis: str, views: Bool[np.ndarray, " v"] | None = None
+) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]] | None:
+    """Return places along an axis, and lowest, mean and highest PSNR there; None without two scorings of each run.
 
     Between its scorings a run's line is straight. The places are those that every seed reached.
+
+    Args:
+      results: the runs of one config.
+      axis: "seconds" or "step".
+      views: over which means are taken; None: over what each scoring was of.
     """
-    lines = [([float(getattr(p, axis)) for p in r.curve], [p.psnr for p in r.curve]) for r in results]
+    lines = [([float(getattr(p, axis)) for p in r.curve], [_mean(p, views) for p in r.curve]) for r in results]
     if not lines or any(len(places) < 2 for places, _ in lines):
         return None
     start, end = max(places[0] for places, _ in lines), min(places[-1] for places, _ in lines)
@@ -36,6 +59,18 @@ def band(results: Sequence[Result], axis: str) -> tuple[Float[np.ndarray, " g"],
     grid = np.linspace(start, end, GRID)
     values = np.stack([np.interp(grid, places, psnr) for places, psnr in lines])
     return grid, np.stack([values.min(0), values.mean(0), values.max(0)])
+
+
+def _mean(point: Point, views: Bool[np.ndarray, " v"] | None) -> float:
+    return point.psnr if views is None or point.per_image is None else float(point.per_image[views].mean())
+
+
+def bands(groups: Groups, axis: str) -> dict[str, tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]]]:
+    """Return `band` of each config that has one, over the views that all scorings share."""
+    views = shared_views(groups)
+    if views is not None and not views.any():
+        return {}
+    return {label: found for label, results in groups.items() if (found := band(results, axis, views)) is not None}
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -49,12 +84,12 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 def curves(groups: Groups, axis: str) -> str:
     """The SVG, or "" where runs were scored at their end only."""
-    bands = {label: found for label, results in groups.items() if (found := band(results, axis)) is not None}
-    if not bands:
+    lines = bands(groups, axis)
+    if not lines:
         return ""
-    right = max(grid[-1] for grid, _ in bands.values())
-    low = min(values[0].min() for _, values in bands.values())
-    high = max(values[2].max() for _, values in bands.values())
+    right = max(grid[-1] for grid, _ in lines.values())
+    low = min(values[0].min() for _, values in lines.values())
+    high = max(values[2].max() for _, values in lines.values())
     margin = 0.05 * max(high - low, 0.1)
     low, high = low - margin, high + margin
 
@@ -64,26 +99,34 @@ def curves(groups: Groups, axis: str) -> str:
     def y(value) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
-    name = "seconds of training" if axis == "seconds" else "steps"
-    parts = _axes(x, y, right, low, high, name)
+    name = AXES[axis]
+    parts = draw_axes(y, low, high, name, [(x(value), f"{value:,g}") for value in ticks(0.0, right)])
     for i, label in enumerate(groups):
-        if label in bands:
-            parts += _line(x, y, *bands[label], i, label)
-    told = "; ".join(f"{label} ends at {values[1][-1]:.2f} dB" for label, (_, values) in bands.items())
+        if label in lines:
+            parts += _line(x, y, *lines[label], i, label)
+    told = "; ".join(f"{label} ends at {values[1][-1]:.2f} dB" for label, (_, values) in lines.items())
     title = escape(f"Held-out PSNR against {name}: {told}")
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
 
-def _axes(x, y, right: float, low: float, high: float, name: str) -> list[str]:
+def draw_axes(y: Callable, low: float, high: float, name: str, marks: Sequence[tuple[float, str]]) -> list[str]:
+    """Return the grid and the names of two axes.
+
+    Args:
+      y: from PSNR to a place.
+      low, high: limits of PSNR.
+      name: of the horizontal axis.
+      marks: place and text of each mark on it.
+    """
     parts = []
     for value in ticks(low, high):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for value in ticks(0.0, right):
-        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{f"{value:,g}"}</text>')
+    for place, text in marks:
+        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>')
     bottom = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>')
-    parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{name}</text>')
+    parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>')
     middle = (TOP + bottom) / 2
     turned = f'transform="rotate(-90 16 {middle:.0f})"'
     return [*parts, f'<text x="16" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>']
@@ -102,3 +145,31 @@ def _line(x, y, grid, values, i: int, label: str) -> list[str]:
         f'<polygon class="band" points="{upper} {lower}"/>',
         f'<polyline points="{path(values[1])}"{dash}/></g>',
     ]
+
+
+def curves_figure(groups: Groups, axis: str) -> Figure | None:
+    """Draw the same for a paper; None where runs were scored at their end only."""
+    lines = bands(groups, axis)
+    if not lines:
+        return None
+    figure = Figure((3.4, 2.3 + 0.13 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    for i, label in enumerate(groups):
+        if label in lines:
+            grid, (low, mean, high) = lines[label]
+            colour, dashes = PALETTE[i % len(PALETTE)], look(i)[1]
+            style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
+            axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(grid, mean, color=colour, linestyle=style, linewidth=1.2, label=label)
+    finish(axes, AXES[axis])
+    return figure
+
+
+def finish(axes: Any, name: str) -> None:
+    """Give axes of a paper's figure their names, a grid and a legend; `name` is that of the horizontal one."""
+    axes.set_xlabel(name, fontsize=8)
+    axes.set_ylabel("held-out PSNR, dB", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.figure.legend(fontsize=6.5, frameon=False, loc="outside lower left")

@@ -2,37 +2,32 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
 from nerf.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
-from nerf.report.curves import curves, look
+from nerf.report.curves import curves, curves_figure, look
+from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figures
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
-from nerf.report.table import (
-    COLUMNS,
-    PER_IMAGE,
-    Row,
-    as_csv,
-    as_latex,
-    as_markdown,
-    make_table,
-    narrowed,
-    numbered,
-    without_numbers,
-)
+from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
+from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, Column, Table, as_csv, as_latex, as_markdown, make_table
 from nerf.results import MUST_AGREE, NEUTRAL
 from nerf.statistics import Difference
 
 HERE = Path(__file__).parent
+FIGURE_SHARE = 0.3  # of what pictures get: a figure that needs more is not in the page
 MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
+MADE_WITH = ("versions", "device", "processor", "commit")  # of results.json
 HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
 
 
@@ -47,6 +42,10 @@ class Study:
       outcomes: what became of each run that was wanted, in the order they were asked for.
       failures: why configs, or some of their seeds, have no result.
       videos: a fly-through of each config that has one.
+      sweeps: of what a key does.
+      columns: of the table, in order.
+      crops: views of the figure, as `nerf.report.figure.parse_crops` reads them.
+      figures: a folder for figures as files; None writes none.
     """
 
     title: str
@@ -55,6 +54,10 @@ class Study:
     outcomes: Sequence[Outcome]
     failures: Mapping[str, str]
     videos: Mapping[str, Path | None]
+    sweeps: Sequence[Sweep] = ()
+    columns: Sequence[Column] = COLUMNS
+    crops: Sequence[str] = ()
+    figures: Path | None = None
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,11 +84,14 @@ def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
     results = [result for group in groups.values() for result in group]
     protocol = results[0].results["protocol"]
     lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
-    lines += [(key, [_text(value)]) for key, value in protocol.items() if key not in MUST_AGREE]
-    for key in ("versions", "device"):
-        values = sorted({_text(result.results.get(key)) for result in results})
-        lines.append((key, values))
+    others = dict.fromkeys(key for result in results for key in result.results["protocol"] if key not in MUST_AGREE)
+    lines += [(key, _distinct(result.results["protocol"].get(key) for result in results)) for key in others]
+    lines += [(key, _distinct(result.results.get(key) for result in results)) for key in MADE_WITH]
     return lines
+
+
+def _distinct(values: Iterable[Any]) -> list[str]:
+    return sorted({_text(value) for value in values if value is not None}) or ["not recorded"]
 
 
 def _text(value: Any) -> str:
@@ -98,8 +104,10 @@ def warnings(study: Study) -> list[str]:
     """What makes some of the numbers less comparable than they look, a line each."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
-    if len({json.dumps(result.results.get("device")) for result in results}) > 1:
-        lines.append("The runs were made on different devices: their seconds and memory are not comparable.")
+    if any(len({json.dumps(result.results.get(key)) for result in results}) > 1 for key in ("device", "processor")):
+        lines.append(
+            "The runs were made on different devices or processors: their seconds and memory are not comparable."
+        )
     jobs = 1
     for result in results:
         try:
@@ -113,7 +121,7 @@ def warnings(study: Study) -> list[str]:
     return lines
 
 
-def plain(study: Study, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, Any]:
+def plain(study: Study, table: Table, answers: Sequence[Answer]) -> dict[str, Any]:
     """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
     return {
         "title": study.title,
@@ -134,11 +142,11 @@ def plain(study: Study, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[
             {
                 "config": row.label,
                 "seeds": row.seeds,
-                **dict.fromkeys(column.key for column in COLUMNS),
-                **{c.key: cell.value for c, cell in zip(COLUMNS, row.cells, strict=False)},
+                **dict.fromkeys(column.key for column in table.columns),
+                **{c.key: cell.value for c, cell in zip(table.columns, row.cells, strict=False)},
                 "failure": row.failure or None,
             }
-            for row in rows
+            for row in table.rows
         ],
         "views": next(iter(study.groups.values()))[0].names if study.groups else [],
         "per_image": {
@@ -173,23 +181,37 @@ def as_script(data: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
+def breakable(label: str) -> Markup:
+    """Text whose lines may end after the signs that join the words of a long name."""
+    return Markup("").join(part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part)
+
+
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
     """Write the page, whole or not at all, and return `plain` of the study."""
-    rows, answers = make_table(study.groups, study.failures), _answers(study)
-    numbers = plain(study, rows, answers)
+    table, answers = make_table(study.groups, study.failures), _answers(study)
+    numbers = plain(study, table, answers)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []
     videos = video_blobs(study.videos, labels)
-    told = _told_without_pictures(study, rows, answers, numbers, views)
-    empty = _render(study, told, views, [], videos)
-    blobs, shown = fill(study.groups, views, int(megabytes * 1e6) - len(empty)) if labels else ([], [])
+    told = _told_without_pictures(study, table.only(study.columns), answers, numbers, views)
+    figure = pictures_figure(study.groups, parse_crops(study.crops, views)) if labels else None
+    room = int(megabytes * 1e6) - len(_render(study, told, views, [], videos))
+    overview = "" if figure is None else as_webp(figure)
+    told["overview"] = overview if len(overview) < FIGURE_SHARE * room else ""
+    blobs, shown = fill(study.groups, views, room - len(told["overview"])) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, _render(study, told, shown, blobs, videos).encode())
+    if study.figures is not None:
+        drawn: dict[str, Figure | None] = {
+            f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")
+        }
+        drawn |= {f"sweep_{sweep.key}": sweep_figure(sweep) for sweep in study.sweeps}
+        write_figures(study.figures, {"pictures": figure, **drawn})
     return numbers
 
 
 def _told_without_pictures(
-    study: Study, rows: Sequence[Row], answers: Sequence[Answer], numbers: Mapping[str, Any], views: Sequence[View]
+    study: Study, table: Table, answers: Sequence[Answer], numbers: Mapping[str, Any], views: Sequence[View]
 ) -> dict[str, Any]:
     """What the template needs but for the pictures."""
     some = bool(study.groups)
@@ -200,14 +222,15 @@ def _told_without_pictures(
             (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
         ],
         "warnings": warnings(study) if some else [],
-        "columns": [COLUMNS[place] for place in numbered(rows)],
-        "without_numbers": without_numbers(rows),
+        "tables": _halves(table),
+        "without_numbers": table.without_numbers(),
         "look": look,
-        "rows": narrowed(rows),
-        "copies": {"Markdown": as_markdown(rows), "LaTeX": as_latex(rows), "CSV": as_csv(rows)},
+        "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        "sweeps": [(sweep, Markup(sweep_svg(sweep))) for sweep in study.sweeps],
         "views": views,
+        "overview": "",
         "protocol": protocol_lines(study.groups) if some else [],
         "numbers": as_script(numbers),
         "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
@@ -215,12 +238,22 @@ def _told_without_pictures(
     }
 
 
+def _halves(table: Table) -> list[tuple[str, Table]]:
+    """The table in two that fit on a page: what was measured on pictures, and what it cost; one of them may miss."""
+    kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
+    halves = [(t, table.only([c for c in table.columns if c in kind]).numbered()) for t, kind in kinds.items()]
+    some = [(title, half) for title, half in halves if half.columns]
+    return some or [("Runs", table.numbered())]
+
+
 def _render(
     study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
 ) -> str:
     loader = FileSystemLoader(HERE)
     options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    page = Environment(loader=loader, autoescape=True, **options).get_template("page.html.j2")  # type: ignore[arg-type]
+    environment = Environment(loader=loader, autoescape=True, **options)  # type: ignore[arg-type]
+    environment.filters["breakable"] = breakable
+    page = environment.get_template("page.html.j2")
     return page.render(
         study=study,
         left_out=len(told["views"]) - len(shown),
@@ -236,12 +269,14 @@ def _for_script(study: Study, shown: Sequence[View], copies: Mapping[str, str], 
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
     return {
         "labels": labels,
+        "seeds": [[result.config["seed"] for result in study.groups[label]] for label in labels],
         "views": [
             {
                 "index": view.index,
                 "name": view.name,
                 "apart": view.apart,
                 "psnr": [float(np.asarray(first[label])[view.index]) for label in labels],
+                "mean": [view.psnr[label] for label in labels],
             }
             for view in shown
         ],

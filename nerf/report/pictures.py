@@ -94,19 +94,31 @@ def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> 
     return buffer.getvalue()
 
 
+def read_sheets(runs: Sequence[Result], view: View) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Return the truth of a view and the render of each run; [] where a run no longer has its pictures."""
+    sheets = [_read_picture(run, view) for run in runs]
+    first = sheets[0]
+    if first is None:
+        return []
+    wide = first.shape[1] // 4  # truth | render | error | depth
+    images = [np.ascontiguousarray(first[:, :wide])]
+    for sheet in sheets:
+        if sheet is None or sheet.shape != first.shape:
+            return []
+        images.append(np.ascontiguousarray(sheet[:, wide : 2 * wide]))
+    return images
+
+
 def view_blobs(groups: Groups, view: View) -> list[Blob]:
     """Truth, render and depth of a view, of each config's first run; [] where a run no longer has its pictures."""
     runs = [results[0] for results in groups.values()]
-    sheets = [_read_picture(run, view) for run in runs]
-    first = sheets[0]
-    if first is None or any(sheet is None or sheet.shape != first.shape for sheet in sheets):
+    images = read_sheets(runs, view)
+    if not images:
         return []
-    wide = first.shape[1] // 4  # truth | render | error | depth
-    blobs = [_blob(f"{view.index}-truth", "image/webp", lossless(np.ascontiguousarray(first[:, :wide])))]
-    for i, sheet in enumerate(sheets):
-        assert sheet is not None
-        render = np.ascontiguousarray(sheet[:, wide : 2 * wide])
-        blobs.append(_blob(f"{view.index}-c{i}", "image/webp", lossless(render)))
+    names = ["truth", *(f"c{i}" for i in range(len(runs)))]
+    blobs = [
+        _blob(f"{view.index}-{name}", "image/webp", lossless(image)) for name, image in zip(names, images, strict=True)
+    ]
     depths = [_read_depth(run, view) for run in runs]
     there = np.concatenate([depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)])
     low, high = (float(x) for x in np.percentile(there, [2, 98])) if there.size else (0.0, 1.0)

@@ -20,23 +20,24 @@
     return element;
   };
 
-  // The table: sorted by any column, best first; rows without a number stay last.
-  const table = byId("table");
-  const headings = [...table.querySelectorAll("thead th")];
-  headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
-    const now = heading.getAttribute("aria-sort");
-    const first = heading.dataset.higher === "1" ? "descending" : "ascending";
-    const order = now === "none" ? first : now === "ascending" ? "descending" : "ascending";
-    headings.forEach((other) => other.setAttribute("aria-sort", other === heading ? order : "none"));
-    const value = (row) => (row.cells.length === headings.length ? row.cells[column].dataset.value : "") || "";
-    const sign = order === "ascending" ? 1 : -1;
-    const rows = [...table.tBodies[0].rows].sort((a, b) => {
-      const [x, y] = [value(a), value(b)];
-      if (x === "" || y === "") return (x === "") - (y === "");
-      return sign * (column === 0 ? x.localeCompare(y, undefined, { numeric: true }) : Number(x) - Number(y));
-    });
-    table.tBodies[0].append(...rows);
-  }));
+  // Tables: sorted by any column, best first; rows without a number stay last.
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    const headings = [...table.querySelectorAll("thead th")];
+    headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
+      const now = heading.getAttribute("aria-sort");
+      const first = heading.dataset.higher === "1" ? "descending" : "ascending";
+      const order = now === "none" ? first : now === "ascending" ? "descending" : "ascending";
+      headings.forEach((other) => other.setAttribute("aria-sort", other === heading ? order : "none"));
+      const value = (row) => (row.cells.length === headings.length ? row.cells[column].dataset.value : "") || "";
+      const sign = order === "ascending" ? 1 : -1;
+      const rows = [...table.tBodies[0].rows].sort((a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        return sign * (column === 0 ? x.localeCompare(y, undefined, { numeric: true }) : Number(x) - Number(y));
+      });
+      table.tBodies[0].append(...rows);
+    }));
+  });
 
   const copied = byId("copied"), copyText = byId("copy-text");
   document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
@@ -146,8 +147,13 @@
       canvas.setAttribute("role", "img");
       return { source, canvas, caption: make("figcaption", figure), title: titles[i] };
     });
-    const label = (view, source) => source === "truth" ? "truth"
-      : data.labels[source] + ", " + view.psnr[source].toFixed(2) + " dB";
+    // The picture is of one seed; where there are more, their mean is what views are sorted by.
+    const label = (view, source) => {
+      if (source === "truth") return "truth";
+      const own = data.labels[source] + ", " + view.psnr[source].toFixed(2) + " dB", seeds = data.seeds[source];
+      if (seeds.length === 1) return own;
+      return own + " with seed " + seeds[0] + " (mean of " + seeds.length + " seeds " + view.mean[source].toFixed(2) + ")";
+    };
     const shownView = () => data.views[byId("view").selectedIndex];
 
     let turn = 0;
@@ -186,7 +192,7 @@
 
     // Controls.
     data.views.forEach((view, i) => {
-      make("option", byId("view"), i + 1 + ". " + view.name + " (" + view.apart.toFixed(2) + " dB apart)").value = i;
+      make("option", byId("view"), i + 1 + ". " + view.name + " (means " + view.apart.toFixed(2) + " dB apart)").value = i;
     });
     for (const id of ["left", "right"])
       sources.forEach((source, i) => { make("option", byId(id), titles[i]).value = source; });
@@ -309,4 +315,12 @@
     lead.addEventListener("ended", () => { place(0); if (playing) films.forEach((film) => film.play().catch(() => {})); });
   };
   if (data.videos.length) whenSeen(byId("film"), startFilms);
+
+  // Paper shows what a click would: lists that are closed are open while it is printed.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.forEach((list) => { list.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((list) => { list.open = false; }));
 })();

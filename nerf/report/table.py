@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nerf import lpips, metrics
-from nerf.answers import Groups, asked_axis, scores_of
+from nerf.answers import Groups, scores_of
+from nerf.building import ConfigError, did_you_mean
 from nerf.results import Result, checkpoint_bytes
 from nerf.statistics import best, compare
 
@@ -23,7 +24,6 @@ class Column:
       show: a format.
       missing: what a cell says where a run has no such number.
       scale: what the number is multiplied by.
-      certain: whether it is the same for every seed, so that one seed tells it.
     """
 
     key: str
@@ -32,7 +32,6 @@ class Column:
     show: str
     missing: str = "not recorded"
     scale: float = 1.0
-    certain: bool = False
 
 
 SCORED_WITHOUT = "these runs were scored without it: --fresh trains them anew"
@@ -42,13 +41,14 @@ PER_IMAGE = (
     Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
     Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
-    Column("lpips", "LPIPS", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
+    Column("lpips", "LPIPS, AlexNet", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
+    Column("lpips_vgg", "LPIPS, VGG", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
 )
 FACTS = (
     Column("train_seconds", "training, s", False, "{:.1f}"),
     Column("steps_per_second", "steps/s", True, "{:.1f}"),
-    Column("parameters", "parameters", False, "{:,.0f}", certain=True),
-    Column("checkpoint", "checkpoint, MB", False, "{:.2f}", scale=1e-6, certain=True),
+    Column("parameters", "parameters", False, "{:,.0f}"),
+    Column("checkpoint", "checkpoint, MB", False, "{:.2f}", scale=1e-6),
     Column("peak_memory", "peak memory, MB", False, "{:.0f}", scale=1e-6),
     Column("seconds_per_frame", "a frame, s", False, "{:.3f}"),
 )
@@ -75,6 +75,48 @@ class Row:
     failure: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows whose cells are those of the columns."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def only(self, columns: Sequence[Column]) -> "Table":
+        """Return the table with these columns of it alone, in this order."""
+        places = [self.columns.index(column) for column in columns if column in self.columns]
+        rows = [dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells)) for row in self.rows]
+        return Table(tuple(self.columns[i] for i in places), tuple(rows))
+
+    def numbered(self) -> "Table":
+        """Return the table with the columns in which any config has a number."""
+        kept = [
+            column
+            for i, column in enumerate(self.columns)
+            if any(row.cells and row.cells[i].value is not None for row in self.rows)
+        ]
+        return self.only(kept)
+
+    def without_numbers(self) -> list[str]:
+        """Return the other columns, with why they are empty: "FLIP: not installed"."""
+        cells = next((row.cells for row in self.rows if row.cells), ())
+        kept = self.numbered().columns
+        pairs = zip(self.columns, cells, strict=False)
+        return [f"{column.title}: {cell.text}" for column, cell in pairs if column not in kept]
+
+
+def parse_columns(text: str) -> tuple[Column, ...]:
+    """Return the columns with these keys, "psnr,ssim", in this order. Raises ConfigError for unknown ones."""
+    known = {column.key: column for column in COLUMNS}
+    keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
+    for key in keys:
+        if key not in known:
+            raise ConfigError(f"--columns={text}: no column '{key}': {did_you_mean(key, list(known))}")
+    if not keys:
+        raise ConfigError(f"--columns={text}: no column: choose some of {', '.join(known)}")
+    return tuple(known[key] for key in keys)
+
+
 def fact(result: Result, key: str) -> float | None:
     """A number of a whole run."""
     if key == "steps_per_second":
@@ -83,14 +125,15 @@ def fact(result: Result, key: str) -> float | None:
     return None if number is None else float(number)
 
 
-def make_table(groups: Groups, failures: Mapping[str, str]) -> list[Row]:
+def make_table(groups: Groups, failures: Mapping[str, str]) -> Table:
     """A row for each config of `groups`, and one for each of `failures`, those of which no run ended."""
     columns = [*(_scored(groups, column) for column in PER_IMAGE), *(_facts(groups, column) for column in FACTS)]
     rows = [
         Row(label, len(results), tuple(column[label] for column in columns), failures.get(label, ""))
         for label, results in groups.items()
     ]
-    return rows + [Row(label, 0, (), failure) for label, failure in failures.items() if label not in groups]
+    rows += [Row(label, 0, (), failure) for label, failure in failures.items() if label not in groups]
+    return Table(COLUMNS, tuple(rows))
 
 
 def _scored(groups: Groups, column: Column) -> dict[str, Cell]:
@@ -105,20 +148,13 @@ def _scored(groups: Groups, column: Column) -> dict[str, Cell]:
 
 
 def _facts(groups: Groups, column: Column) -> dict[str, Cell]:
-    values: dict[str, np.ndarray] = {}
+    """Cells of a column of counts and costs. None is best: they are not quality."""
+    out = {}
     for label, results in groups.items():
         numbers = [number for result in results if (number := fact(result, column.key)) is not None]
-        if len(numbers) == len(results):
-            values[label] = np.array(numbers, float)
-    leader = None
-    planned = column.key == "train_seconds" and asked_axis(groups) == "seconds"
-    if len(values) == len(groups) > 1 and column.higher is not None and not planned:
-        rows = {label: (np.repeat(v, 2) if column.certain else v)[:, None] for label, v in values.items()}
-        leader = best(rows, compare(rows, fixed_views=True), column.higher)
-    return {
-        label: _cell(column, values[label], label == leader) if label in values else Cell(column.missing)
-        for label in groups
-    }
+        complete = len(numbers) == len(results)
+        out[label] = _cell(column, np.array(numbers, float), False) if complete else Cell(column.missing)
+    return out
 
 
 def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
@@ -126,38 +162,20 @@ def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
     return Cell(mean, f"{low} to {high}" if low != high else "", float(seeds.mean()), is_best)
 
 
-def numbered(rows: Sequence[Row]) -> list[int]:
-    """Places of the columns in which any config has a number."""
-    return [i for i in range(len(COLUMNS)) if any(row.cells and row.cells[i].value is not None for row in rows)]
-
-
-def narrowed(rows: Sequence[Row]) -> list[Row]:
-    """The rows with the cells of these columns alone."""
-    places = numbered(rows)
-    return [dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells)) for row in rows]
-
-
-def without_numbers(rows: Sequence[Row]) -> list[str]:
-    """The other columns, with why they are empty: "FLIP: not installed"."""
-    cells = next((row.cells for row in rows if row.cells), ())
-    places = numbered(rows)
-    return [f"{COLUMNS[i].title}: {cell.text}" for i, cell in enumerate(cells) if i not in places]
-
-
-def _lines(rows: Sequence[Row]) -> list[list[str]]:
+def _lines(table: Table) -> list[list[str]]:
     """The table as words: mean (range), with a star behind what is best; columns without a number are left out."""
-    titles = [COLUMNS[i].title for i in numbered(rows)]
+    titles = [column.title for column in table.columns]
     lines = [["config", "seeds", *titles]]
-    for row in narrowed(rows):
+    for row in table.rows:
         cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in row.cells]
         cells = cells or [f"failed: {row.failure}", *[""] * (len(titles) - 1)]
         lines.append([row.label, str(row.seeds), *cells])
     return lines
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(table: Table) -> str:
     """A pipe table."""
-    lines = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in _lines(rows)]
+    lines = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in _lines(table.numbered())]
     rule = "|" + "|".join(" --- " for _ in lines[0]) + "|"
     shown = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
@@ -170,10 +188,11 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
-def as_latex(rows: Sequence[Row]) -> str:
+def as_latex(table: Table) -> str:
     """A tabular; what is best is bold."""
-    head, *lines = [["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(rows)]
-    for line, row in zip(lines, narrowed(rows), strict=True):
+    table = table.numbered()
+    head, *lines = [["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(table)]
+    for line, row in zip(lines, table.rows, strict=True):
         for i, cell in enumerate(row.cells):
             if cell.best:
                 mean, _, rest = line[i + 2].partition("*")
@@ -183,13 +202,13 @@ def as_latex(rows: Sequence[Row]) -> str:
     return "\n".join([*rules, *body[1:], r"\hline", r"\end{tabular}"]) + "\n"
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(table: Table) -> str:
     """Comma-separated, with numbers unrounded and the best named in a column of its own."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["config", "seeds", *(column.key for column in COLUMNS), "best_at", "failure"])
-    for row in rows:
-        values = ["" if cell.value is None else repr(cell.value) for cell in row.cells] or [""] * len(COLUMNS)
-        at = " ".join(column.key for column, cell in zip(COLUMNS, row.cells, strict=False) if cell.best)
+    writer.writerow(["config", "seeds", *(column.key for column in table.columns), "best_at", "failure"])
+    for row in table.rows:
+        values = ["" if cell.value is None else repr(cell.value) for cell in row.cells] or [""] * len(table.columns)
+        at = " ".join(column.key for column, cell in zip(table.columns, row.cells, strict=False) if cell.best)
         writer.writerow([row.label, row.seeds, *values, at, row.failure])
     return buffer.getvalue()

@@ -1,0 +1,63 @@
+"""What a study takes: assumed, then measured, config by config."""
+
+import pytest
+
+from nerf.forecast import START, Forecast, duration
+from nerf.interim import SHARE
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+    monkeypatch.setattr("nerf.forecast.time.monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_durations_are_rounded_as_one_says_them():
+    assert [duration(x) for x in (0.4, 40.4, 100.0, 3000.0, 4800.0)] == ["0 s", "40 s", "2 min", "50 min", "80 min"]
+    assert duration(7800.0) == "2 h 10 min"
+
+
+def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
+    study = Forecast([("fast", 15.0), ("slow", 15.0)] * 2)
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START))
+    study.begin(0, "fast", 15.0)
+    clock.now = 10.0
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START) - 10.0), "what has run is off"
+    clock.now = 25.0
+    assert study.end(0, finished=True) == 25.0
+    assert study.left() == pytest.approx(3 * 25.0), "10 s beside the budget"
+    study.begin(1, "slow", 15.0)
+    clock.now += 115.0
+    assert study.left() == pytest.approx(2 * 25.0), "a run that is late takes no negative time"
+    study.end(1, finished=True)
+    assert study.left() == pytest.approx(25.0 + 115.0) and study.after() == "; study: about 2 min left"
+
+
+def test_runs_bounded_by_steps_tell_after_the_first_and_failures_tell_nothing(clock):
+    study = Forecast([("a", None), ("b", None), ("b", None)])
+    assert study.left() is None and study.after() == "" and "is known when the first has ended" in study.before()
+    study.begin(0, "a", None)
+    clock.now = 3.0
+    study.end(0, finished=False)
+    assert study.left() is None
+    study.begin(1, "b", None)
+    clock.now = 43.0
+    study.end(1, finished=True)
+    assert study.left() == pytest.approx(40.0)
+
+
+def test_several_at_a_time_share_the_work_and_earlier_runs_count(clock):
+    study = Forecast([("a", None)] * 4, jobs=2, known={"a": [50.0, 70.0], "b": []})
+    assert study.left() == pytest.approx(120.0)
+    assert study.before() == "4 runs to train: about 2 min, as earlier runs of these configs took"
+    for number in range(3):
+        study.begin(number, "a", None)
+        clock.now += 20.0
+        if number:
+            study.end(number - 1, finished=False)
+    study.end(2, finished=True)
+    study.begin(3, "a", None)
+    assert study.left() == pytest.approx((50 + 70 + 20) / 3), "the last run is not shared"
