@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.results import Result
-from nerf.statistics import Difference, compare
+from nerf.statistics import Difference, compare_columns
 
 WHOLE = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
+
+END = "at the end"  # name of the scores of finished runs
 
 Groups = Mapping[str, Sequence[Result]]
 
@@ -54,8 +56,50 @@ def scores_of(groups: Groups, metric: str) -> dict[str, Float[np.ndarray, "_ v"]
     return out
 
 
-def answer(groups: Groups, axis: str) -> Answer:
-    """The answer at equal "seconds" or equal "step"."""
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """All that a study claims, corrected together.
+
+    Attributes:
+      groups: what was judged.
+      answers: at equal time and at equal steps, the one that was planned for first.
+      columns: for each metric of the finished runs every pair; empty where some run has no such scores.
+    """
+
+    groups: Groups
+    answers: list[Answer]
+    columns: dict[str, list[Difference]]
+
+
+def judge(groups: Groups, metrics: Sequence[str]) -> Judgement:
+    """Return both answers and what each metric says, with one correction for all claims.
+
+    Args:
+      groups: finished runs of each config.
+      metrics: names of numbers that every view has.
+    """
+    if not groups:
+        return Judgement(groups, [], {})
+    asked = asked_axis(groups)
+    answers = [_unjudged(groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")]
+    columns = {_name(answer): answer.scores for answer in answers if answer.at is not None}
+    at_end = END if END in columns else "psnr"
+    for metric in metrics:
+        scores = scores_of(groups, metric)
+        if scores is not None and (metric != "psnr" or at_end == "psnr"):
+            columns[metric] = scores
+    found = compare_columns(columns, next(iter(columns))) if columns else {}
+    judged = [dataclasses.replace(answer, differences=found.get(_name(answer), [])) for answer in answers]
+    return Judgement(groups, judged, {m: found.get(at_end if m == "psnr" else m, []) for m in metrics})
+
+
+def _name(answer: Answer) -> str:
+    """Return the name of the scores that an answer rests on."""
+    return END if answer.ends else f"at equal {answer.axis}"
+
+
+def _unjudged(groups: Groups, axis: str) -> Answer:
+    """Return the scores of each config at equal "seconds" or equal "step", without differences."""
     results = [result for group in groups.values() for result in group]
     if axis == "seconds":
         budgets = {float(result.results.get("max_seconds") or math.inf) for result in results}
@@ -72,7 +116,7 @@ def answer(groups: Groups, axis: str) -> Answer:
     if scores is None:
         missing = "the runs were not scored that early on the way: config.eval_times says how often they are"
         return Answer(axis, None, ends, {}, {}, [], missing)
-    return Answer(axis, at, ends, progress, scores, compare(scores) if len(scores) > 1 else [])
+    return Answer(axis, at, ends, progress, scores, [])
 
 
 def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:

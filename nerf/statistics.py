@@ -90,12 +90,12 @@ def _seed_variance(score: Float[np.ndarray, "n v"]) -> float:
     return float(score.mean(1).var(ddof=1)) if len(score) > 1 else 0.0
 
 
-def _pair(scores: Scores, first: str, second: str, fixed_views: bool) -> _Pair:
+def _pair(scores: Scores, first: str, second: str) -> _Pair:
     """Return the difference of two configs and its error."""
     a, b = scores[first], scores[second]
     difference = b.mean(0) - a.mean(0)
     counts = (len(a), len(b))
-    claimable = min(counts) > 1 and (fixed_views or len(difference) > 1)
+    claimable = min(counts) > 1 and len(difference) > 1
     variances = _seed_variance(a), _seed_variance(b)
     views = view_error(difference, noise_variance(a) + noise_variance(b) if claimable else 0.0)
     error = together(variances, counts, views) if claimable else views
@@ -119,22 +119,19 @@ def _levels(ps: Sequence[float], weights: Sequence[float], alpha: float) -> tupl
     return share, rejected
 
 
-def compare_columns(
-    columns: Mapping[str, Scores], main: str, facts: Sequence[str] = (), alpha: float = ALPHA
-) -> dict[str, list[Difference]]:
+def compare_columns(columns: Mapping[str, Scores], main: str, alpha: float = ALPHA) -> dict[str, list[Difference]]:
     """Compare every pair of configs in every column, with one correction for all claims.
 
     Args:
       columns: for each metric the scores (seeds, views) of each config, with views alike and in the order of the path.
       main: the column that the study is about: its pairs share nine tenths of `alpha`.
-      facts: columns of numbers of whole runs, such as seconds, that do not depend on the choice of views.
       alpha: probability of any wrong claim where nothing differs.
 
     Returns: for each column every pair, in the order given. The interval of a pair has the level at which its claim
     stood or fell, so it contains 0 exactly where nothing is claimed.
     """
     pairs = [
-        (name, _pair(scores, first, second, name in facts))
+        (name, _pair(scores, first, second))
         for name, scores in columns.items()
         for first, second in combinations(scores, 2)
     ]
@@ -181,15 +178,9 @@ def _seeds_needed(pair: _Pair, share: float) -> int | None:
     return high
 
 
-def compare(scores: Scores, alpha: float = ALPHA, fixed_views: bool = False) -> list[Difference]:
-    """Compare every pair of configs in one column; see `compare_columns`.
-
-    Args:
-      scores: (seeds, views) of each config.
-      alpha: probability of any wrong claim where nothing differs.
-      fixed_views: whether the column does not depend on the choice of views; otherwise one view claims nothing.
-    """
-    return compare_columns({"": scores}, "", [""] if fixed_views else [], alpha)[""]
+def compare(scores: Scores, alpha: float = ALPHA) -> list[Difference]:
+    """Compare every pair of configs in one column of scores (seeds, views); see `compare_columns`."""
+    return compare_columns({"": scores}, "", alpha)[""]
 
 
 def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> list[Difference]:
@@ -207,7 +198,7 @@ def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> l
     first_scene = next(iter(scenes.values()))
     pairs = []
     for first, second in combinations(first_scene, 2):
-        inside = [_pair(scores, first, second, fixed_views=False) for scores in scenes.values()]
+        inside = [_pair(scores, first, second) for scores in scenes.values()]
         means = np.array([pair.mean for pair in inside])
         claimable = len(inside) > 1 and all(min(pair.counts) > 1 for pair in inside)
         spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerf.answers import judge
 from nerf.building import ConfigError
 from nerf.jobs import Outcome
 from nerf.report import page, words
@@ -20,7 +21,7 @@ from nerf.report.figure import differing_place, parse_crops, pictures_figure
 from nerf.report.page import Study, write_page
 from nerf.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
 from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
-from nerf.report.table import COLUMNS, FACTS, as_csv, as_latex, as_markdown, make_table, parse_columns
+from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, as_csv, as_latex, as_markdown, make_table, parse_columns
 from nerf.results import read_result
 from nerf.statistics import compare
 from nerf.studies import Entry, sweep
@@ -40,6 +41,10 @@ def groups_of(tmp_path, views=6, labels=("plain", "better"), gain=1.0, seeds=3, 
             runs.append(read_result(make_run(tmp_path / f"{c}-{seed}", config, psnr, **how)))
         groups[label] = runs
     return groups
+
+
+def judged(groups):
+    return judge(groups, [column.key for column in PER_IMAGE])
 
 
 def study_of(groups, failures=None, videos=None):
@@ -68,10 +73,9 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
 
 
 def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
-    from nerf.answers import answer
 
     def lead_of(groups):
-        return words.lead(answer(groups, "step"))
+        return words.lead(judge(groups, []).answers[0])
 
     assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith("c is better than every other")
     assert lead_of(groups_of(tmp_path / "b", labels="abc", gain=0.0)).endswith("not distinguishable")
@@ -83,10 +87,10 @@ def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
 
 
 def test_the_table_marks_the_best_only_where_the_difference_is_real(tmp_path):
-    rows = make_table(groups_of(tmp_path / "a"), {}).rows
+    rows = make_table(judged(groups_of(tmp_path / "a")), {}).rows
     marked = {(row.label, c.key) for row in rows for c, cell in zip(COLUMNS, row.cells, strict=True) if cell.best}
     assert {("better", "psnr"), ("better", "ssim")} == marked
-    rows = make_table(groups_of(tmp_path / "b", gain=0.0), {}).rows
+    rows = make_table(judged(groups_of(tmp_path / "b", gain=0.0)), {}).rows
     assert not [cell for row in rows for cell in row.cells[:2] if cell.best]
 
 
@@ -94,13 +98,13 @@ def test_counts_and_costs_are_never_the_best(tmp_path):
     groups = groups_of(tmp_path)
     for result in groups["plain"]:
         result.results.update({"parameters": 1, "seconds_per_frame": 1e-6, "peak_memory": 1, "train_seconds": 0.1})
-    table = make_table(groups, {}).only(FACTS)
+    table = make_table(judged(groups), {}).only(FACTS)
     assert not [cell for row in table.rows for cell in row.cells if cell.best]
     assert len(table.numbered().columns) == 6
 
 
 def test_a_failed_config_is_a_row_that_says_why(tmp_path):
-    table = make_table(groups_of(tmp_path), {"broken": "seed 0: out of memory"})
+    table = make_table(judged(groups_of(tmp_path)), {"broken": "seed 0: out of memory"})
     last = table.rows[-1]
     assert last.label == "broken" and last.failure == "seed 0: out of memory" and not last.cells
     for text in (as_markdown(table), as_latex(table), as_csv(table)):
@@ -112,7 +116,7 @@ def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
     for results in groups.values():
         for result in results:
             result.results.pop("peak_memory", None)
-    table = make_table(groups, {"broken": "out of memory"})
+    table = make_table(judged(groups), {"broken": "out of memory"})
     places = {column.key for column in table.numbered().columns}
     assert "psnr" in places and "peak_memory" not in places
     assert "peak memory, MB: not recorded" in table.without_numbers()
@@ -121,13 +125,13 @@ def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
     write_page(study_of(groups, {"broken": "out of memory"}), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert page.count("peak memory, MB") == 1 and 'colspan="2"' in page and 'colspan="5"' in page
-    assert make_table({}, {"broken": "out of memory"}).numbered().columns == ()
+    assert make_table(judged({}), {"broken": "out of memory"}).numbered().columns == ()
 
 
 def test_the_columns_asked_for_are_in_the_table_and_its_copies_in_that_order(tmp_path):
     columns = parse_columns("parameters, ssim,psnr,ssim")
     assert [column.key for column in columns] == ["parameters", "ssim", "psnr"]
-    table = make_table(groups_of(tmp_path), {"broken": "out of memory"}).only(columns)
+    table = make_table(judged(groups_of(tmp_path)), {"broken": "out of memory"}).only(columns)
     assert as_markdown(table).startswith("| config | seeds | parameters | SSIM | PSNR, dB |\n")
     assert as_csv(table).startswith("config,seeds,parameters,ssim,psnr,best_at,failure\n")
     row = next(csv.DictReader(io.StringIO(as_csv(table))))
@@ -169,7 +173,7 @@ def test_sixteen_configs_have_lines_of_their_own():
 
 
 def test_copies_keep_their_shape_whatever_a_name_says(tmp_path):
-    table = make_table(groups_of(tmp_path, labels=(EVIL, "b")), {"broken": "a | b"})
+    table = make_table(judged(groups_of(tmp_path, labels=(EVIL, "b"))), {"broken": "a | b"})
     width = len(table.numbered().columns)
     lines = as_markdown(table).splitlines()
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {width + 3}

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from nerf.answers import Answer, Groups, answer, asked_axis, scores_of
+from nerf.answers import Answer, Groups, judge, scores_of
 from nerf.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
@@ -167,14 +167,6 @@ def _difference(d: Difference) -> dict[str, Any]:
     return {**dataclasses.asdict(d), "words": words.sentence(d)}
 
 
-def _answers(study: Study) -> list[Answer]:
-    """Both answers, the one that was planned for first."""
-    if not study.groups:
-        return []
-    asked = asked_axis(study.groups)
-    return [answer(study.groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")]
-
-
 def as_script(data: Any) -> Markup:
     """JSON that may stand inside a script element whatever it says."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False)
@@ -188,7 +180,8 @@ def breakable(label: str) -> Markup:
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
     """Write the page, whole or not at all, and return `plain` of the study."""
-    table, answers = make_table(study.groups, study.failures), _answers(study)
+    judged = judge(study.groups, [column.key for column in PER_IMAGE])
+    table, answers = make_table(judged, study.failures), judged.answers
     numbers = plain(study, table, answers)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nerf import lpips, metrics
-from nerf.answers import Groups, scores_of
+from nerf.answers import Groups, Judgement, scores_of
 from nerf.building import ConfigError, did_you_mean
 from nerf.results import Result, checkpoint_bytes
-from nerf.statistics import best, compare
+from nerf.statistics import best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +125,10 @@ def fact(result: Result, key: str) -> float | None:
     return None if number is None else float(number)
 
 
-def make_table(groups: Groups, failures: Mapping[str, str]) -> Table:
-    """A row for each config of `groups`, and one for each of `failures`, those of which no run ended."""
-    columns = [*(_scored(groups, column) for column in PER_IMAGE), *(_facts(groups, column) for column in FACTS)]
+def make_table(judged: Judgement, failures: Mapping[str, str]) -> Table:
+    """A row for each config that was judged, and one for each of `failures`, those of which no run ended."""
+    groups = judged.groups
+    columns = [*(_scored(judged, column) for column in PER_IMAGE), *(_facts(groups, column) for column in FACTS)]
     rows = [
         Row(label, len(results), tuple(column[label] for column in columns), failures.get(label, ""))
         for label, results in groups.items()
@@ -136,14 +137,16 @@ def make_table(groups: Groups, failures: Mapping[str, str]) -> Table:
     return Table(COLUMNS, tuple(rows))
 
 
-def _scored(groups: Groups, column: Column) -> dict[str, Cell]:
+def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
+    """Return the cells of a metric, of which the best is marked where its differences are real."""
+    groups = judged.groups
     scores = scores_of(groups, column.key)
     if scores is None:
         missing = SCORED_WITHOUT if column.key in metrics.installed() and column.key != "ssim" else column.missing
         return {label: Cell(missing) for label in groups}
     leader = None
     if len(scores) > 1 and column.higher is not None:
-        leader = best(scores, compare(scores), column.higher)
+        leader = best(scores, judged.columns[column.key], column.higher)
     return {label: _cell(column, score.mean(1), label == leader) for label, score in scores.items()}
 
 
