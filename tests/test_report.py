@@ -233,6 +233,8 @@ def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
         ends = [result.scores("psnr")[[1, 4]].mean() for result in results]
         np.testing.assert_allclose(lines[label][1][:, -1], [min(ends), np.mean(ends), max(ends)])
         np.testing.assert_allclose(lines[label][1][:, 0], lines[label][1][:, -1] - 2.0)
+    write_page(study_of(groups), tmp_path / "page.html")
+    assert "means over the 2 of 6 views" in " ".join((tmp_path / "page.html").read_text().split())
 
 
 def swept(tmp_path, axes, together=False):
