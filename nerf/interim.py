@@ -101,4 +101,5 @@ class InterimScoring:
     def protocol(self) -> dict[str, Any]:
         """Return what results.json says of the scorings on the way."""
         views = self.views if self.chosen is None else len(self.chosen)
-        return {"interim": f"{self.done} scorings on {views} of {self.views} views, by PSNR and SSIM"}
+        times = "1 scoring" if self.done == 1 else f"{self.done} scorings"
+        return {"interim": f"{times} on {views} of {self.views} views, by PSNR and SSIM"}

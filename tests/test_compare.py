@@ -42,6 +42,12 @@ def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(tmp_path):
         (["configs/tiny.py", "--out=x.html", "--scene=data/tabletop"], "only one config"),
         (["configs/tiny.py", "configs/ngp.py", "--out=x.html"], "--scene"),
         (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--budget=2s", "--jobs=2", "--scene=x"], "--jobs=2"),
+        (
+            ["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--crop=r_1:3,4", "--scene=x"],
+            "--crop=r_1:3,4: not VIEW",
+        ),
+        (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--columns=psn", "--scene=x"], "no column 'psn'"),
+        (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--figures=compare.py", "--scene=x"], "a file: give"),
         (["configs/tiny.py", "configs/nowhere.py", "--out=x.html", "--scene=data/tabletop"], "nowhere.py"),
     ],
 )

@@ -97,6 +97,7 @@ def test_a_resumed_run_keeps_its_views_and_its_count(tmp_path):
     interim = InterimScoring(4, np.full((6, 2), SIDE), BATCH, fraction=0.3)
     interim.resume(tmp_path / "metrics.jsonl", "test")
     assert interim.chosen == [1, 4] and interim.done == 1
+    assert interim.protocol() == {"interim": "1 scoring on 2 of 6 views, by PSNR and SSIM"}
     assert interim.due(0.4, 40, 40.0) is None, "this place has passed"
     assert interim.due(0.5, 50, 5000.0) == [1, 4]
 

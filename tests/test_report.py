@@ -161,10 +161,10 @@ def test_the_page_says_with_what_the_runs_were_made_and_warns_of_unlike_machines
             result.results["protocol"]["interim"] = "7 scorings on 6 of 6 views"
     assert not page.warnings(study_of(groups))
     groups["better"][0].results.update({"processor": "64 x Another"})
-    groups["better"][0].results["protocol"]["interim"] = "1 scorings on 2 of 6 views"
+    groups["better"][0].results["protocol"]["interim"] = "1 scoring on 2 of 6 views"
     lines = dict(page.protocol_lines(groups))
     assert lines["processor"] == ["2 x Made Up", "64 x Another"] and lines["commit"] == ["0123456789"]
-    assert lines["interim"] == ["1 scorings on 2 of 6 views", "7 scorings on 6 of 6 views"]
+    assert lines["interim"] == ["1 scoring on 2 of 6 views", "7 scorings on 6 of 6 views"]
     assert "different devices or processors" in page.warnings(study_of(groups))[0]
 
 
@@ -237,6 +237,8 @@ def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
         ends = [result.scores("psnr")[[1, 4]].mean() for result in results]
         np.testing.assert_allclose(lines[label][1][:, -1], [min(ends), np.mean(ends), max(ends)])
         np.testing.assert_allclose(lines[label][1][:, 0], lines[label][1][:, -1] - 2.0)
+    write_page(study_of(groups), tmp_path / "page.html")
+    assert "means over the 2 of 6 views" in " ".join((tmp_path / "page.html").read_text().split())
 
 
 def swept(tmp_path, axes, together=False):

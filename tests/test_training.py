@@ -235,6 +235,7 @@ def test_the_run_folder_explains_itself(tmp_path):
     assert [line["step"] for line in held_out] == [20, 40], "half way and at the end"
     for line in held_out:
         assert np.isclose(np.mean(line["per_image"]["psnr"]), line["psnr"])
+    assert "views" not in held_out[-1] and 0 < len(held_out[0]["views"]) == len(held_out[0]["per_image"]["psnr"])
     assert held_out[-1]["per_image"]["psnr"] == [score["psnr"] for score in results["per_image"].values()]
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == json.loads(json.dumps(results))
@@ -249,7 +250,12 @@ def test_the_run_folder_explains_itself(tmp_path):
         "protocol",
         "versions",
         "device",
+        "processor",
+        "commit",
+        "interim_seconds",
     } <= set(stored)
+    assert stored["protocol"]["interim"].startswith(f"1 scoring on {len(held_out[0]['views'])} of ")
+    assert "float32" in stored["protocol"]["precision"]
     assert len(list((tmp_path / "eval").glob("*.png"))) == stored["protocol"]["views"] == len(stored["per_image"])
     assert list((tmp_path / "tensorboard").iterdir())
     depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]

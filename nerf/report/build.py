@@ -10,6 +10,7 @@ from typing import Any
 from nerf.answers import Groups
 from nerf.building import ConfigError
 from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
+from nerf.report.figure import split_crop
 from nerf.report.page import Study, write_page
 from nerf.report.sweep import find_sweeps
 from nerf.report.table import COLUMNS, parse_columns
@@ -69,6 +70,10 @@ def check(question: Question) -> None:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
     if question.out.suffix not in (".html", ".htm"):
         raise ConfigError(f"--out={question.out}: not an .html: give the page a name that ends in .html")
+    if question.figures is not None and question.figures.exists() and not question.figures.is_dir():
+        raise ConfigError(f"--figures={question.figures}: a file: give a folder, which is made where there is none")
+    for text in question.crops:
+        split_crop(text)
 
 
 def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:

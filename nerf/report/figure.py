@@ -42,6 +42,20 @@ class Crop:
     box: tuple[int, int, int] | None = None
 
 
+def split_crop(text: str) -> tuple[str, tuple[int, int, int] | None]:
+    """Return the name of a view and the square in "VIEW" or "VIEW:X,Y,SIDE". Raises ConfigError for anything else."""
+    name, colon, square = text.rpartition(":") if re.search(r":[\d, ]*$", text) else (text, "", "")
+    numbers = [int(number) for number in re.findall(r"\d+", square)]
+    if not name or (colon and len(numbers) != 3):
+        raise ConfigError(f"--crop={text}: not VIEW or VIEW:X,Y,SIDE: write r_019:120,80,40, in pixels")
+    if not colon:
+        return name, None
+    left, top, side = numbers
+    if side < 1:
+        raise ConfigError(f"--crop={text}: a square without pixels: give a side of 1 or more")
+    return name, (left, top, side)
+
+
 def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
     """Return the crops that "VIEW" or "VIEW:X,Y,SIDE" ask for. Raises ConfigError for views that are not there.
 
@@ -51,16 +65,11 @@ def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
     """
     crops = []
     for text in texts:
-        found = re.fullmatch(r"(.+?)(?::(\d+),(\d+),(\d+))?", text)
-        if found is None or ":" in found[1]:
-            raise ConfigError(f"--crop={text}: not VIEW or VIEW:X,Y,SIDE: write r_019:120,80,40, in pixels")
-        named = [view for view in views if view.name == found[1] or Path(view.name).name == found[1]]
+        name, box = split_crop(text)
+        named = [view for view in views if view.name == name or Path(view.name).name == name]
         if not named:
             some = ", ".join(view.name for view in views[:VIEWS])
-            raise ConfigError(f"--crop={text}: no held-out view '{found[1]}': there are {some}, ...")
-        box = None if found[2] is None else (int(found[2]), int(found[3]), int(found[4]))
-        if box is not None and box[2] < 1:
-            raise ConfigError(f"--crop={text}: a square without pixels: give a side of 1 or more")
+            raise ConfigError(f"--crop={text}: no held-out view '{name}': there are {some}, ...")
         crops.append(Crop(named[0], box))
     return crops or [Crop(view) for view in views[:VIEWS]]
 

@@ -16,7 +16,7 @@ from nerf.answers import Answer, Groups, judge, scores_of
 from nerf.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
-from nerf.report.curves import curves, curves_figure, look
+from nerf.report.curves import curves, curves_figure, look, shared_views
 from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figures
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
 from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
@@ -208,6 +208,7 @@ def _told_without_pictures(
 ) -> dict[str, Any]:
     """What the template needs but for the pictures."""
     some = bool(study.groups)
+    shared = shared_views(study.groups)
     return {
         "labels": list(study.groups),
         "lead": words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
@@ -222,6 +223,7 @@ def _told_without_pictures(
         "differing": differing_keys(study.groups) if some else [],
         "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
         "sweeps": [(sweep, Markup(sweep_svg(sweep))) for sweep in study.sweeps],
+        "curve_views": len(views) if shared is None else int(shared.sum()),
         "views": views,
         "overview": "",
         "protocol": protocol_lines(study.groups) if some else [],
