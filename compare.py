@@ -3,6 +3,7 @@
     python compare.py configs/ngp.py small=configs/ngp.py:model.capacity=8 \\
         --scene=data/tabletop --budget=60s --seeds=3 --out=report.html
     python compare.py configs/ngp.py --sweep=model.capacity=8,16,32 --scene=data/tabletop --budget=60s --out=report.html
+    python compare.py configs/ngp.py configs/nerf.py --scene=data/tabletop --scene=SCENE --budget=60s --out=report.html
     python compare.py runs/mine runs/other --out=report.html
     python compare.py --list runs/
 
@@ -21,7 +22,9 @@ from absl import flags
 from nerf.building import ConfigError
 from nerf.commands import run, stop_on_signal
 
-_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene, for configs that are to be trained.")
+_SCENES = flags.DEFINE_multi_string(
+    "scene", [], "Folder of the scene, for configs that are to be trained; repeated, it asks over several scenes."
+)
 _OUT = flags.DEFINE_string("out", None, "The page (.html).")
 _JSON = flags.DEFINE_string("json", None, "Write the numbers as JSON here too; - is the terminal. Also with --list.")
 _BUDGET = flags.DEFINE_string("budget", None, "Seconds of training for each run, as 60s or 2m.")
@@ -55,7 +58,7 @@ def main(argv: list[str]) -> int:
     question = Question(
         arguments=argv[1:],
         command=shlex.join(["python", Path(argv[0]).name, *sys.argv[1:]]),
-        scene=_SCENE.value,
+        scenes=tuple(_SCENES.value),
         out=Path(_OUT.value),
         budget=_BUDGET.value,
         steps=_STEPS.value,
@@ -83,7 +86,8 @@ def main(argv: list[str]) -> int:
             return stop.exit_code
     _write_json(numbers)
     if _JSON.value != "-":
-        print(f"{numbers['verdict']}\nwrote {_OUT.value}")
+        scope = [numbers["scope"]] if "scope" in numbers else []
+        print("\n".join([str(numbers["verdict"]), *scope, f"wrote {_OUT.value}"]))
     return 0 if numbers["verdict"] else 1
 
 

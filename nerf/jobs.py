@@ -86,13 +86,7 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
         return []
     now = {**environment_of_children(), "processor": processor(), "code": source_digests(workshop.plugins)}
     known = [] if workshop.fresh else list(_readable(workshop.runs))
-    digests: dict[str, dict[str, str]] = {}
-    for run in wanted:  # all problems of scenes before the first training
-        key = _scene_key(run)
-        if key not in digests:
-            train, held_out = load_comparable(run.config, workshop.scene, workshop.plugins)
-            digests[key] = {"train": train.digest(), run.config["eval_split"]: held_out.digest()}
-
+    digests = scene_digests(wanted, workshop.scene, workshop.plugins)  # finds problems before the first training
     places = [{**now, "scene_digest": digests[_scene_key(run)]} for run in wanted]
     found = [_find(run, here, known) for run, here in zip(wanted, places, strict=True)]
     missing = [run for run, result in zip(wanted, found, strict=True) if result is None]
@@ -126,6 +120,19 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     if workshop.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
+
+
+def scene_digests(
+    wanted: Sequence[Wanted], scene: str | None, plugins: tuple[str, ...] = ()
+) -> dict[str, dict[str, str]]:
+    """Load a scene as each run would, and return the digests of its splits by `_scene_key`. Raises SceneError."""
+    digests: dict[str, dict[str, str]] = {}
+    for run in wanted:
+        key = _scene_key(run)
+        if key not in digests:
+            train, held_out = load_comparable(run.config, scene, plugins)
+            digests[key] = {"train": train.digest(), run.config["eval_split"]: held_out.digest()}
+    return digests
 
 
 def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple[str, ...] = ()) -> tuple[Scene, Scene]:

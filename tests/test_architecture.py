@@ -133,6 +133,7 @@ PIPELINE = [
     "report.pictures",
     "report.figure",
     "report.page",
+    "report.scenes",
     "report.build",
 ]
 

@@ -20,6 +20,7 @@ from nerf.report.curves import PALETTE, band, bands, curves, look, shared_views,
 from nerf.report.figure import differing_place, parse_crops, pictures_figure
 from nerf.report.page import Study, write_page
 from nerf.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
+from nerf.report.scenes import Scenes, write_scenes_page
 from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, as_csv, as_latex, as_markdown, make_table, parse_columns
 from nerf.results import read_result
@@ -413,3 +414,58 @@ def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
     write_page(study_of(groups), tmp_path / "page.html")
     told = {"eval": "The runs have no pictures", "metrics.jsonl": "The runs were scored at their end only"}
     assert told[what] in (tmp_path / "page.html").read_text()
+
+
+def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
+    def scenes_of(gains):
+        studies = {
+            f"s{i}": study_of(groups_of(tmp_path / f"{gain}-{i}", gain=gain, pictures=False))
+            for i, gain in enumerate(gains)
+        }
+        pages = {name: tmp_path / f"out-{name}.html" for name in studies}
+        return Scenes("plain and better, on 3 scenes", "python compare.py", studies, pages)
+
+    steady = write_scenes_page(scenes_of([1.0, 1.2, 0.9]), tmp_path / "out.html")
+    assert re.fullmatch(
+        r"better is better than plain by 1\.0\d dB \(95% interval .*; 3 scenes, 6 views, 3 seeds\)", steady["verdict"]
+    )
+    assert steady["psnr"]["better"].keys() == {"s0", "s1", "s2"}
+    page = (tmp_path / "out.html").read_text()
+    assert 'href="out-s1.html"' in page and "better is better than plain" in page
+    mixed = write_scenes_page(scenes_of([3.0, -1.0, 0.5]), tmp_path / "mixed.html")
+    assert mixed["verdict"].startswith("Not distinguishable") and "more scenes could tell" in mixed["verdict"]
+    each = (tmp_path / "mixed.html").read_text()
+    assert "better is better than plain by" in each and "plain is better than better by" in each
+
+
+def test_a_config_without_results_on_one_scene_is_left_out_and_said(tmp_path):
+    whole = groups_of(tmp_path / "a", labels="abc", pictures=False)
+    part = {
+        label: runs for label, runs in groups_of(tmp_path / "b", labels="abc", pictures=False).items() if label != "c"
+    }
+    studies = {"x": study_of(whole), "y": study_of(part)}
+    scenes = Scenes("t", "c", studies, {name: tmp_path / f"{name}.html" for name in studies})
+    found = write_scenes_page(scenes, tmp_path / "out.html")
+    assert found["psnr"].keys() == {"a", "b"}
+    assert "c: has no result on some scene" in (tmp_path / "out.html").read_text()
+
+
+def test_a_page_says_that_one_scene_was_asked(tmp_path):
+    study = dataclasses.replace(study_of(groups_of(tmp_path / "a")), scene="fox")
+    numbers = write_page(study, tmp_path / "page.html")
+    assert (
+        numbers["scope"].startswith("One scene was asked, fox:")
+        and numbers["scope"] in (tmp_path / "page.html").read_text()
+    )
+
+
+def test_a_pair_that_is_not_distinguishable_says_what_would_help(tmp_path):
+    rng = np.random.default_rng(0)
+    seeds = np.array([[-0.3], [0.0], [0.3]])
+    views = rng.normal(0, 0.01, (3, 30))
+    (d,) = compare({"a": 20 + seeds + views, "b": 20.3 + seeds[::-1] + views[::-1]})
+    assert f"about {d.needed} seeds each would tell" in words.sentence(d)
+    (d,) = compare({"a": np.zeros((3, 4)), "b": np.array([[2.0, -2.0, 2.0, -1.0]] * 3)})
+    assert "it takes more held-out views or scenes" in words.sentence(d)
+    (d,) = compare({"a": np.zeros((3, 4)), "b": np.ones((1, 4))})
+    assert "the one seed of b does not say" in words.sentence(d)

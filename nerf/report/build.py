@@ -9,15 +9,18 @@ from typing import Any
 
 from nerf.answers import Groups
 from nerf.building import ConfigError
-from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child
+from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
 from nerf.report.figure import split_crop
 from nerf.report.page import Study, write_page
+from nerf.report.scenes import Scenes, write_scenes_page
 from nerf.report.sweep import find_sweeps
 from nerf.report.table import COLUMNS, parse_columns
 from nerf.results import Result, check_protocols
 from nerf.runs import read_json
+from nerf.scenes import SceneError
 from nerf.studies import (
     Entry,
+    Wanted,
     parse_argument,
     parse_seconds,
     parse_seeds,
@@ -36,7 +39,7 @@ class Question:
     arguments: Sequence[str]
     command: str
     out: Path
-    scene: str | None = None
+    scenes: Sequence[str] = ()
     budget: str | None = None
     steps: int | None = None
     seeds: str = "3"
@@ -79,43 +82,100 @@ def check(question: Question) -> None:
 def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Answer a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
     check(question)
-    columns = COLUMNS if question.columns is None else parse_columns(question.columns)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
         entries = sweep(entries, question.sweep, question.together)
     entries = with_unique_labels(entries)
     if len(entries) < 2:
         raise ConfigError(f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE")
-    if question.scene is None and any(entry.file for entry in entries):
+    if not question.scenes and any(entry.file for entry in entries):
         raise ConfigError("--scene: no folder given: configs are trained on one")
+    if len(question.scenes) > 1:
+        return _report_over_scenes(question, entries, should_stop)
+    scene = question.scenes[0] if question.scenes else None
+    return write_page(_study(question, entries, scene, should_stop), question.out, question.megabytes)
+
+
+def _report_over_scenes(
+    question: Question, entries: Sequence[Entry], should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Write a page for each scene beside the page over all of them."""
+    if finished := [entry.label for entry in entries if entry.runs]:
+        raise ConfigError(f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene")
+    paths = [Path(scene).expanduser().resolve() for scene in question.scenes]
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise ConfigError(f"--scene={twice[0]}: given twice: give each scene once")
+    names = [path.name for path in paths]
+    names = [
+        name if names.count(name) == 1 else f"{path.parent.name}-{name}"
+        for name, path in zip(names, paths, strict=True)
+    ]
+    studies: dict[str, Study] = {}
+    pages: dict[str, Path] = {}
+    numbers: dict[str, Any] = {}
+    for i, (name, scene) in enumerate(zip(names, question.scenes, strict=True), 1):
+        print(f"scene {i} of {len(names)}: {scene}", file=sys.stderr, flush=True)
+        figures = None if question.figures is None else question.figures / name
+        own = dataclasses.replace(question, figures=figures)
+        studies[name] = _study(own, entries, scene, should_stop)
+        pages[name] = question.out.with_name(f"{question.out.stem}-{name}{question.out.suffix}")
+        numbers[name] = write_page(studies[name], pages[name], question.megabytes)
+    scenes = Scenes(_title(entries, f"{len(names)} scenes"), question.command, studies, pages)
+    return {**write_scenes_page(scenes, question.out), "scenes": numbers}
+
+
+def _check_scenes(question: Question, entries: Sequence[Entry]) -> None:
+    """Raise SceneError with the problems of all scenes before anything is trained on the first."""
+    wanted, problems = _wanted(question, entries), []
+    for scene in question.scenes:
+        try:
+            scene_digests(wanted, scene, question.plugins)
+        except SceneError as error:
+            problems += error.problems
+    if problems:
+        raise SceneError(problems)
+
+
+def _wanted(question: Question, entries: Sequence[Entry]) -> list[Wanted]:
+    """Return the runs that a question needs on each scene."""
     budget = parse_seconds(question.budget) if question.budget else None
-    wanted = wanted_runs(entries, budget, question.steps, question.eval_times, question.split, question.plugins)
-    workshop = Workshop(question.scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
-    trained = find_or_train(wanted, workshop)
+    return wanted_runs(entries, budget, question.steps, question.eval_times, question.split, question.plugins)
+
+
+def _title(entries: Sequence[Entry], place: str) -> str:
+    """Return what a page is about: "a and b, on fox"."""
+    if len(entries) > 3:
+        return f"{len(entries)} configs on {place}"
+    return f"{' and '.join(entry.label for entry in entries)}, on {place}"
+
+
+def _study(question: Question, entries: Sequence[Entry], scene: str | None, should_stop: Callable[[], bool]) -> Study:
+    """Find or train the runs of a question on one scene, and render their fly-throughs."""
+    columns = COLUMNS if question.columns is None else parse_columns(question.columns)
+    workshop = Workshop(scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
+    trained = find_or_train(_wanted(question, entries), workshop)
     groups, outcomes = _gather(entries, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
     failures = {
         o.label: f"seed {o.seed}: {o.failure}" for o in reversed(outcomes) if o.failure and o.label not in groups
     }
     videos = _films(groups, question, workshop)
-    scene = question.scene or next((read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None)
-    title = f"{' and '.join(entry.label for entry in entries)}, on {Path(scene).name if scene else 'a scene'}"
-    if len(entries) > 3:
-        title = f"{len(entries)} configs on {Path(scene).name if scene else 'a scene'}"
+    scene = scene or next((read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None)
+    name = Path(scene).expanduser().resolve().name if scene else "a scene"
     points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
-    study = Study(
-        title,
+    return Study(
+        _title(entries, name),
         question.command,
         groups,
         outcomes,
         failures,
         videos,
+        scene=name,
         sweeps=find_sweeps(groups, points, question.together),
         columns=columns,
         crops=question.crops,
         figures=question.figures,
     )
-    return write_page(study, question.out, question.megabytes)
 
 
 def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[str, list[Result]], list[Outcome]]:

@@ -42,6 +42,7 @@ class Study:
       outcomes: what became of each run that was wanted, in the order they were asked for.
       failures: why configs, or some of their seeds, have no result.
       videos: a fly-through of each config that has one.
+      scene: its name.
       sweeps: of what a key does.
       columns: of the table, in order.
       crops: views of the figure, as `nerf.report.figure.parse_crops` reads them.
@@ -54,6 +55,7 @@ class Study:
     outcomes: Sequence[Outcome]
     failures: Mapping[str, str]
     videos: Mapping[str, Path | None]
+    scene: str = "a scene"
     sweeps: Sequence[Sweep] = ()
     columns: Sequence[Column] = COLUMNS
     crops: Sequence[str] = ()
@@ -127,6 +129,7 @@ def plain(study: Study, table: Table, answers: Sequence[Answer]) -> dict[str, An
         "title": study.title,
         "command": study.command,
         "verdict": words.lead(answers[0]) if answers else None,
+        "scope": words.scope(study.scene),
         "answers": [
             {
                 "axis": a.axis,
@@ -215,6 +218,7 @@ def _told_without_pictures(
         "answers": [
             (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
         ],
+        "scope": words.scope(study.scene),
         "warnings": warnings(study) if some else [],
         "tables": _halves(table),
         "without_numbers": table.without_numbers(),

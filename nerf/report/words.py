@@ -86,6 +86,11 @@ def lead(answer: Answer) -> str:
     return f"{ahead} has the highest mean, but is not distinguishable from {others}"
 
 
+def scope(scene: str) -> str:
+    """Return how far a verdict on a single scene reaches."""
+    return f"One scene was asked, {scene}: whether this holds on others, a study with several --scene tells."
+
+
 def where(answer: Answer) -> str:
     """The heading of an answer: "At equal time, 60 s of training each"."""
     name = "time" if answer.axis == "seconds" else "steps"
