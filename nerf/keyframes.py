@@ -93,7 +93,7 @@ def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_
         undone = beside if dataparser is None else Path(dataparser)
         about = Reader(str(undone))
         world = nerfstudio_world(undone, scene_root, about)
-        reader.problems += about.problems
+        reader.merge(about)
         reader.note("camera_path", f"taken back to the scene's world by {undone}")
     keys = read_nerfstudio(data, reader, world)
     return keys if undoes else dataclasses.replace(keys, from_nerfstudio_world=True)
