@@ -28,7 +28,7 @@ _PATH = flags.DEFINE_string(
     "path",
     None,
     "orbit | ellipse | spiral | follow | FILE.json | package.module:function, with options as in "
-    "orbit:radius=2,focus=0,0,1; default: follow for an open capture, orbit for a bounded one.",
+    "orbit:radius=2,focus=0,0,1; default: orbit around what is bounded and seen from all around, otherwise follow.",
 )
 _SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
 _ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")

@@ -106,6 +106,8 @@ def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) ->
       read: collects problems and notes.
     """
     data = _json_object(file, read)
+    if data is None:
+        return Similarity()
     matrix = read.pose(data.get("transform"), "transform")
     scale = read.number(data, "scale", 0.0, 1e12) or 1.0
     scene, about_scene = _scene_file(scene_root)
@@ -118,16 +120,20 @@ def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) ->
     return Similarity(scale, matrix[:, :3], scale * matrix[:, 3])
 
 
-def _json_object(file: Path, read: Reader) -> Mapping[str, Any]:
+def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
+    """Return the content of nerfstudio's file; None, and a problem, where it is none."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         read.report("", error.strerror or str(error), f"give the {DATAPARSER} of nerfstudio's output folder")
-        return {}
+        return None
     except (ValueError, RecursionError) as error:
         read.report("", f"not valid JSON ({error})", "copy it again from nerfstudio's output folder")
-        return {}
-    return data if isinstance(data, dict) else {}
+        return None
+    if not isinstance(data, dict) or "transform" not in data:
+        read.report("", "no transform in it", f"give the {DATAPARSER} of nerfstudio's output folder")
+        return None
+    return data
 
 
 def _scene_file(root: str | Path | None) -> tuple[Mapping[str, Any], Reader]:

@@ -53,6 +53,8 @@ def read_keyframes(
     key = next((key for key in FORMATS if key in data), "")
     if not isinstance(data.get(key), list):
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
+        if "frames" in data:
+            raise path_error(file, "", "a scene's file, not a camera path", "--path=follow goes along its photos")
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from nerf.cameras import Cameras
 from nerf.scenes.base import Problem, Scene, SceneError
-from nerf.scenes.colmap_lenses import UNDISTORT, camera_of, lens_of
+from nerf.scenes.colmap_lenses import LensError, camera_of, lens_of
 from nerf.scenes.colmap_model import Model, Photo, count_images, has_model, read_model
 from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, is_photo, note_unposed, with_masks
 from nerf.scenes.frames import is_bounded, to_scene
@@ -113,13 +113,14 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
             continue
         try:
             camera = camera_of(lens)
-        except ValueError as error:
-            problems.append(Problem(file, f"camera {photo.lens}", str(error), UNDISTORT))
+        except LensError as error:
+            problems.append(Problem(file, f"camera {photo.lens}", str(error), error.fix))
             continue
         name = (folder.relative_to(root) / photo.name).as_posix()
         views.append(View(key, name, pose_of(photo), *camera))
     if problems or not views:
-        nothing = Problem(file, "", "no image in the model", "choose another model")
+        mend = "estimate the poses again: COLMAP placed no image in it"
+        nothing = Problem(file, "", "no image in the model", mend)
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
 
