@@ -87,7 +87,7 @@ def main(_) -> int:
         else:
             done = _render_path(run, plugins, stop)
     if not done:
-        print("stopped: run the same command again to resume")
+        print(f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}")
     return 0 if done else stop.exit_code
 
 

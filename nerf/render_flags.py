@@ -31,6 +31,7 @@ ONLY = {
     "points": ("export",),
 }
 ONLY_FILMS = ("fps", "profile", "process", "processes")
+SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
 MAX_ENLARGE = 64.0
 
@@ -49,6 +50,8 @@ def check_flags(given: Mapping[str, Any]) -> None:
     mode = modes[0] if modes else "path"
     out = Path(given["out"])
     lines = [*_misplaced(given, mode, out), *_wrong_numbers(given), *_wrong_name(out, mode)]
+    if mode == "split" and given["split"] not in SPLITS:
+        lines.append(f"--split={given['split']}: no such split: give train, val or test")
     if given.get("focal") is not None and given.get("fov") is not None:
         lines.append("--focal and --fov: both say how much of the scene is in the picture: give one of them")
     if given.get("process", 0) >= given.get("processes", 1):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from nerf.path_options import parse_path
 from nerf.paths import PathError, make_path
 from nerf.render_flags import check_flags
 from nerf.scenes import SceneError, nerfstudio, picture
-from nerf.scenes.base import Similarity
+from nerf.scenes.base import NoViews, Similarity
 from nerf.trips import check_options
 from tests.test_colmap import write_scene
 from tests.test_keyframes import nerfstudio as nerfstudio_path
@@ -73,6 +74,13 @@ def test_a_wrong_camera_of_colmap_has_a_fix_of_its_own(tmp_path, change, cause, 
         assert "fl_x" not in line, "that is a key of another format"
 
 
+def test_a_model_without_its_images_is_one_line(tmp_path):
+    root = write_scene(tmp_path)
+    shutil.rmtree(root / "images")
+    (line,) = refusal(root)
+    assert line.startswith("sparse/0: none of its ") and line.endswith("put them into the folder images")
+
+
 # ---- files and splits
 
 
@@ -89,6 +97,19 @@ def test_holding_out_every_view_is_not_mended_by_more_images(tmp_path):
     edit(root, lambda data: data.update(train_filenames=[]))
     with pytest.raises(SceneError, match="train_filenames: no view in split 'train': list images in it"):
         scenes.load(root, "train")
+
+
+def test_lists_that_leave_nothing_to_train_on_are_named_as_the_file_has_them(tmp_path):
+    names = [f"images/{i:03d}.png" for i in range(17)]
+    root = write_nerfstudio(tmp_path, test_filenames=names)
+    with pytest.raises(SceneError, match="transforms.json: test_filenames: all images are listed.*: list fewer there"):
+        scenes.load(root, "train")
+    edit(root, lambda data: data.update(train_filenames=names[:9], test_filenames=[]))
+    with pytest.raises(NoViews, match="json: test_filenames: no view in split 'test': --config.eval_split=val"):
+        scenes.load(root, "test")
+    edit(root, lambda data: data.pop("test_filenames"))
+    with pytest.raises(NoViews, match="transforms.json: no view in split 'test': --config.eval_split=val"):
+        scenes.load(root, "test")
 
 
 def test_only_what_has_a_mask_is_told_to_correct_it(tmp_path):
@@ -202,6 +223,11 @@ def test_all_wrong_flags_are_named_at_once():
     starts = ("--points: ", "--fps=nan: ", "--width=0: ", "--out=x.avi: ", "--focal and --fov", "--range=5-3: ")
     lines = str(caught.value).splitlines()
     assert len(lines) == len(starts) and all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
+
+
+def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
+    with pytest.raises(ConfigError, match="--split=tset: no such split: give train, val or test"):
+        check_flags({"out": "folder", "split": "tset"})
 
 
 @pytest.mark.parametrize("name, value", [("fps", 24.0), ("profile", "trace"), ("processes", 2)])

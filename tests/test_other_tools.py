@@ -533,7 +533,7 @@ def test_test_views_that_were_never_rendered_do_not_keep_a_scene_from_training(t
 def test_all_images_may_be_training_views(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=ALL)
     assert scenes.load(root, "train").names == ALL and len(scenes.load(root, "val")) == 3
-    with pytest.raises(NoViews, match=r"test_filenames: no view in split 'test': --config.eval_split=val"):
+    with pytest.raises(NoViews, match=r"transforms.json: no view in split 'test': --config.eval_split=val"):
         scenes.load(root, "test")
 
 

@@ -104,6 +104,11 @@ def _best_model(root: Path) -> tuple[Path, str, list[str]]:
 def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> tuple[list[View], Path]:
     """Return every image of the model with its camera, and the folder in which the images are."""
     folder = _image_folder(root, model, pattern, max_side)
+    if model.photos and folder is None:
+        name = next(iter(model.photos.values())).name
+        reason = f"none of its {len(model.photos)} images ({name}, ...) is in the scene folder"
+        raise SceneError([Problem(file, "", reason, "put them into the folder images")])
+    folder = folder or root
     views, problems = [], []
     for number, photo in model.photos.items():
         lens = model.lenses.get(photo.lens)
@@ -125,14 +130,14 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
     return views, folder
 
 
-def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path:
-    """Return the folder of the model's images: the first that has any of them, or that of `images` that fits best."""
+def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path | None:
+    """Return the folder of the model's images, the first that has any of them; None where there is no such folder."""
     own = [path.relative_to(root).as_posix() for place in PLACES[pattern] for path in _folders(root, place)]
     # The images beside a distorted model that is not in use are those of another, undistorted one.
     names = own if pattern.startswith("distorted") else (*own, *IMAGES)
     finder = Finder(root, Tally())
     folders = [image_folder(root, max_side, partial(_first, model, finder), name) for name in names]
-    return next((folder for folder in folders if _first(model, finder, folder)), folders[0])
+    return next((folder for folder in folders if _first(model, finder, folder)), None)
 
 
 def _first(model: Model, finder: Finder, folder: Path) -> Path | None:

@@ -73,7 +73,7 @@ def load(
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
-        raise no_views(split, len(frames), FILE, f"{split}_filenames" if lists.given else "")
+        raise _no_views(split, len(frames), lists)
     points, colours, of_points = _points(data, root)
     distances = measured_distances(frames, root)
     if distances is None and points is not None:
@@ -124,13 +124,13 @@ class _Lists:
     """What a file says of its splits, in `{train,val,test}_filenames` or ScanNet++'s `{train,val,test}_frames`.
 
     Attributes:
-      given: the splits of which the file says something.
+      given: the splits of which the file says something, with the key under which it does.
       names: by split, what a list calls its images.
       more: by key, frames that are not among `frames`; they are of the split that their key names.
     """
 
     def __init__(self, data: Mapping[str, Any]):
-        self.given: set[str] = set()
+        self.given: dict[str, str] = {}
         self.names: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
         self.more: dict[str, list[Any]] = {}
         self.known = _names(data["frames"])
@@ -153,7 +153,7 @@ class _Lists:
         kinds = (str, dict) if key.endswith("frames") else (str,)
         if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
             raise SceneError([Problem(FILE, key, "not a list of image names", "write a list of the frames' file_path")])
-        self.given.add(split)
+        self.given.setdefault(split, key)
         return entries
 
     def listed(self) -> dict[str, set[str]]:
@@ -173,7 +173,9 @@ class _Lists:
                 elif len({posixpath.normpath(other) for other in meant}) > 1:
                     shown = ", ".join(meant[:3])
                     problems.append(
-                        Problem(FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write the one meant")
+                        Problem(
+                            FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write the one that is meant"
+                        )
                     )
                 else:
                     found[split].update(meant)
@@ -194,6 +196,15 @@ def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
         return []
     alike = [names for other, names in known.items() if f"/{other}".endswith(wanted) or wanted.endswith(f"/{other}")]
     return [name for names in alike for name in names]
+
+
+def _no_views(split: str, count: int, lists: _Lists) -> SceneError:
+    """Return the error for a split without frames, which names a key that the file has."""
+    if split == "train" and lists.given and split not in lists.given and count > 1:
+        keys = ", ".join(lists.given.values())
+        mend = "list fewer there, or name some in train_filenames"
+        return SceneError([Problem(FILE, keys, "all images are listed, which leaves none to train on", mend)])
+    return no_views(split, count, FILE, lists.given.get(split, ""))
 
 
 def _splits(frames: list[Frame], lists: _Lists, every: int) -> tuple[dict[str, list[Frame]], list[str]]:
