@@ -28,7 +28,7 @@ _PATH = flags.DEFINE_string(
     "path",
     None,
     "orbit | ellipse | spiral | follow | FILE.json | package.module:function, with options as in "
-    "orbit:radius=2,focus=0,0,1; default: follow for an open capture, orbit for a bounded one.",
+    "orbit:radius=2,focus=0,0,1; default: orbit around what is bounded and seen from all around, otherwise follow.",
 )
 _SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
 _ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")
@@ -87,7 +87,7 @@ def main(_) -> int:
         else:
             done = _render_path(run, plugins, stop)
     if not done:
-        print("stopped: run the same command again to resume")
+        print(f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}")
     return 0 if done else stop.exit_code
 
 

@@ -44,7 +44,7 @@ def film_size(
         size = max(round(wide * shrink), 1), max(round(high * shrink), 1)
     if not 1 <= min(size) <= max(size) <= MAX_SIDE:
         reason = f"pictures of {size[0]}x{size[1]}"
-        raise path_error("camera path", "", reason, f"choose sides from 1 to {MAX_SIDE}")
+        raise path_error("camera path", "", reason, f"choose sides from 1 to {MAX_SIDE} with --width and --height")
     return size
 
 

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 from nerf.keyframe_reader import Crop, Keyframes, Reader
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Similarity
+from nerf.scenes.lens_keys import number
 
 DATAPARSER = "dataparser_transforms.json"
 LENS_NAMES = {"perspective": PERSPECTIVE, "fisheye": FISHEYE, "equirectangular": EQUIRECTANGULAR}
@@ -102,43 +103,49 @@ def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) ->
     Args:
       file: dataparser_transforms.json.
       scene_root: the folder of the scene, for its `applied_transform`; None where it is not known.
-      read: collects problems, of `file`.
+      read: collects problems and notes.
     """
     data = _json_object(file, read)
+    if data is None:
+        return Similarity()
     matrix = read.pose(data.get("transform"), "transform")
     scale = read.number(data, "scale", 0.0, 1e12) or 1.0
-    scene = _scene_file(scene_root)
-    if scene is not None and "applied_transform" in scene:
-        applied = read.pose(scene["applied_transform"], "applied_transform of the scene's transforms.json")
+    scene, about_scene = _scene_file(scene_root)
+    if "applied_transform" in scene:
+        applied = about_scene.pose(scene["applied_transform"], "applied_transform")
         rotation = matrix[:, :3] @ applied[:, :3].T
         matrix = np.concatenate([rotation, (matrix[:, 3] - rotation @ applied[:, 3])[:, None]], -1)
-    if scene is not None and "applied_scale" in scene:
-        scale /= read.number(scene, "applied_scale", 0.0, 1e12) or 1.0
+    scale /= about_scene.number(scene, "applied_scale", 0.0, 1e12) or 1.0
+    read.merge(about_scene)
     return Similarity(scale, matrix[:, :3], scale * matrix[:, 3])
 
 
-def _json_object(file: Path, read: Reader) -> Mapping[str, Any]:
+def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
+    """Return the content of nerfstudio's file; None, and a problem, where it is none."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         read.report("", error.strerror or str(error), f"give the {DATAPARSER} of nerfstudio's output folder")
-        return {}
+        return None
     except (ValueError, RecursionError) as error:
         read.report("", f"not valid JSON ({error})", "copy it again from nerfstudio's output folder")
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _scene_file(root: str | Path | None) -> Mapping[str, Any] | None:
-    """Return the content of the scene's transforms.json, where it is there and can be read."""
-    if root is None:
         return None
-    file = Path(root) if str(root).lower().endswith(".json") else Path(root) / "transforms.json"
+    if not isinstance(data, dict) or "transform" not in data:
+        read.report("", "no transform in it", f"give the {DATAPARSER} of nerfstudio's output folder")
+        return None
+    return data
+
+
+def _scene_file(root: str | Path | None) -> tuple[Mapping[str, Any], Reader]:
+    """Return the content of the scene's transforms.json, nothing where it cannot be read, and a reader of it."""
+    file = Path(root or "", "transforms.json")
+    if str(root).lower().endswith(".json"):
+        file = Path(str(root))
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = {} if root is None else json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+        data = {}
+    return data if isinstance(data, dict) else {}, Reader(str(file))
 
 
 # instant-ngp
@@ -157,7 +164,7 @@ def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
     for where, entry in entries.items():
         read.unused(entry, own, where)
         for key in ("aperture_size", "dof", "glow_mode"):
-            if entry.get(key):
+            if entry.get(key) and number(entry[key]) != 0.0:
                 read.note(key, "not used: films have no depth of field and no glow")
     if entries:
         scaled = f"scaled by {NGP_SCALE} and moved by {NGP_OFFSET}"

@@ -11,7 +11,12 @@ from jaxtyping import Float
 from nerf.building import did_you_mean
 from nerf.lenses import PERSPECTIVE
 from nerf.motion import Poses, travel
-from nerf.scenes.base import Problem, SceneError, Similarity, check_poses
+from nerf.scenes.base import Problem, SceneError, Similarity
+from nerf.scenes.lens_keys import number
+from nerf.scenes.rigid import nearest_pose
+from nerf.scenes.tally import Tally
+
+MAX_LAST_ROW_ERROR = 1e-3  # of a 4x4 matrix, as in a scene's files
 
 
 class PathError(SceneError):
@@ -88,16 +93,27 @@ class Reader:
     def __init__(self, file: str):
         self.file = file
         self.problems: list[Problem] = []
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._tally = Tally()
+
+    @property
+    def notes(self) -> list[str]:
+        """Return all notes, those that hold for many poses as one line each."""
+        return [*self._notes, *self._tally.notes(self.file)]
 
     def report(self, key: str, reason: str, mend: str) -> None:
         """Collect a problem."""
         self.problems.append(Problem(self.file, key, reason, mend))
 
+    def merge(self, other: "Reader") -> None:
+        """Collect what the reader of another file has collected."""
+        self.problems += other.problems
+        self._notes += other.notes
+
     def note(self, key: str, text: str) -> None:
         """Collect a note, once."""
-        if (line := f"{self.file}: {key}: {text}") not in self.notes:
-            self.notes.append(line)
+        if (line := f"{self.file}: {key}: {text}") not in self._notes:
+            self._notes.append(line)
 
     def known(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
         """Report every key that is not among `keys`."""
@@ -121,21 +137,23 @@ class Reader:
         return entries
 
     def number(self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = "") -> float | None:
-        """Return data[key] in the open interval (low, high), or None where it is missing or wrong."""
+        """Return data[key], which may be in quotes, in the open interval (low, high); None if missing or wrong."""
         value = data.get(key)
         if value is None:
             return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and low < value < high:
-            return float(value)
+        found = number(value)
+        if found is not None and low < found < high:
+            return found
         self.report(where + key, f"{json.dumps(value)} is not a number between {low:g} and {high:g}", "correct it")
         return None
 
     def flag(self, data: Mapping[str, Any], key: str) -> bool:
-        """Return whether data[key] is true; false where it is missing or wrong."""
+        """Return whether data[key] is true, also in quotes; false where it is missing or wrong."""
         value = data.get(key, False)
-        if not isinstance(value, bool):
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word not in ("true", "false") and not isinstance(word, bool):
             self.report(key, f"{json.dumps(value)} is neither true nor false", "write true or false")
-        return value is True
+        return word in (True, "true")
 
     def column(
         self, entries: Mapping[str, Mapping[str, Any]], key: str, low: float, high: float
@@ -154,13 +172,9 @@ class Reader:
         self, data: Mapping[str, Any], key: str, length: int, where: str = "", default: tuple[float, ...] | None = None
     ) -> Float[np.ndarray, " n"]:
         """Return the numbers of the list data[key], or `default` where it is missing."""
-        value = data.get(key, default)
-        try:
-            array = np.asarray(value)
-        except ValueError:  # ragged
-            array = np.asarray(None)
-        if array.dtype.kind in "iuf" and array.shape == (length,) and np.isfinite(array).all():
-            return array.astype(np.float64)
+        array = _numbers(data.get(key, default))
+        if array is not None and array.shape == (length,) and np.isfinite(array).all():
+            return array
         self.report(where + key, f"not {length} numbers", f"write a list of {length} numbers")
         return np.arange(1.0, length + 1)
 
@@ -169,17 +183,25 @@ class Reader:
         return np.stack([self.pose(entry.get(key), where + key) for where, entry in entries.items()])
 
     def pose(self, value: Any, where: str) -> Float[np.ndarray, "3 4"]:
-        """Return a rigid matrix given as 3x4, 4x4 or 16 numbers by rows."""
-        try:
-            array = np.asarray(value)
-        except ValueError:  # ragged
-            array = np.asarray(None)
-        if array.dtype.kind not in "iuf" or array.shape not in ((3, 4), (4, 4), (16,)):
+        """Return a rigid matrix given as 3x4, 4x4 or 16 numbers by rows; it may be rounded or scaled."""
+        array = _numbers(value)
+        if array is None or array.shape not in ((3, 4), (4, 4), (16,)):
             self.report(where, "not 3x4 or 4x4 numbers", "write camera-to-world, OpenGL axes")
             return np.eye(3, 4)
-        matrix = array.astype(np.float64).reshape(-1, 4)
-        if len(matrix) == 4 and not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
+        matrix = array.reshape(-1, 4)
+        if len(matrix) == 4 and not np.allclose(matrix[3], [0, 0, 0, 1], atol=MAX_LAST_ROW_ERROR):
             self.report(where, "last row is not 0 0 0 1", "write it by rows, the position in column 4")
-        else:
-            self.problems += check_poses(matrix[None, :3], self.file, [where])
-        return matrix[:3]
+            return matrix[:3]
+        pose, problems = nearest_pose(matrix[:3], self.file, where, self._tally)
+        self.problems += problems
+        return pose
+
+
+def _numbers(value: Any) -> Float[np.ndarray, "*s"] | None:
+    """Return nested lists of numbers, which may be in quotes, as an array; None for anything else."""
+    entries = np.array(value, object)  # ragged lists stay lists, which are no numbers
+    # Numbers that are not finite are some here, and named as such later.
+    found = [entry if isinstance(entry, float) else number(entry) for entry in entries.flat]
+    if any(entry is None for entry in found):
+        return None
+    return np.array(found, np.float64).reshape(entries.shape)

@@ -53,6 +53,8 @@ def read_keyframes(
     key = next((key for key in FORMATS if key in data), "")
     if not isinstance(data.get(key), list):
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
+        if "frames" in data:
+            raise path_error(file, "", "a scene's file, not a camera path", "--path=follow goes along its photos")
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")
@@ -93,7 +95,7 @@ def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_
         undone = beside if dataparser is None else Path(dataparser)
         about = Reader(str(undone))
         world = nerfstudio_world(undone, scene_root, about)
-        reader.problems += about.problems
+        reader.merge(about)
         reader.note("camera_path", f"taken back to the scene's world by {undone}")
     keys = read_nerfstudio(data, reader, world)
     return keys if undoes else dataclasses.replace(keys, from_nerfstudio_world=True)

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 Poses = Float[np.ndarray, "f 3 4"]
 Number = int | float  # options may come from a command line or a JSON file
+SAME = 1e-9  # of a path's extent, and of a rotation's entries: poses that differ by less are one
 MIN_TILT = 0.3  # sine of the angle to the vertical at which a view has an up: 17 degrees
 
 
@@ -120,9 +121,16 @@ def even_steps(
 
 
 def distinct(c2w: Float[np.ndarray, "n 3 4"], loop: bool) -> Int[np.ndarray, " m"]:
-    """Indices of the poses that differ from the next one (in a loop, the last from the first)."""
-    step = np.abs(np.roll(c2w, -1, axis=0) - c2w).max((1, 2))
-    keep = step > 1e-9 * np.abs(c2w).max()
+    """Return the indices of the poses that differ from the next one (in a loop, the last from the first).
+
+    Positions differ by more than `SAME` of the path's extent, and by more than the rounding of their coordinates, which
+    are large in maps.
+    """
+    positions = c2w[:, :, 3]
+    rounding = 4.0 * np.finfo(np.float64).eps * np.abs(positions).max()
+    step = np.abs(np.roll(c2w, -1, axis=0) - c2w)
+    moves = step[:, :, 3].max(1) > max(SAME * float(np.ptp(positions, axis=0).max()), rounding)
+    keep = moves | (step[:, :, :3].max((1, 2)) > SAME)
     keep[-1] |= not loop
     return np.flatnonzero(keep)
 

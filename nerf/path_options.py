@@ -1,12 +1,14 @@
 """Options of camera paths as a command line gives them: "orbit:radius=2,focus=0,0,1"."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from nerf.building import did_you_mean
 from nerf.keyframe_reader import PathError, path_error
-from nerf.scenes.base import Similarity
+from nerf.scenes.base import Problem, Similarity
 
 NAMES = ("orbit", "ellipse", "spiral", "follow")
 LENGTHS = ("radius", "focus_depth", "depth")  # in the units of the scene's file
@@ -55,6 +57,31 @@ def _parse_value(text: str) -> Any:
     except ValueError:
         return text
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def find_wrong_name(name: str) -> PathError | None:
+    """Return the error for a path's name that cannot be an import path; None for one that can."""
+    word = re.split(r"[^\w.]", name)[0]
+    if word in NAMES:
+        mend = "write them as in orbit:radius=2,elevation=30"
+        return path_error(name, "", f"{word} is not followed by options", mend)
+    if ":" in name:
+        return None
+    fix = f"{did_you_mean(name, NAMES)} (or give a .json file, or 'package.module:function')"
+    return path_error(name, "", "no such camera path", fix)
+
+
+def check_known(name: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Raise PathError for options that a path does not have.
+
+    Args:
+      name: the path.
+      options: those that are given.
+      known: those that it has.
+    """
+    known = set(known)
+    if unknown := [key for key in options if key not in known]:
+        raise PathError([Problem(name, key, "no such option", did_you_mean(key, known)) for key in unknown])
 
 
 def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:

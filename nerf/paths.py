@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.building import build, did_you_mean
+from nerf.building import build, parameters_of
 from nerf.cameras import Cameras
 from nerf.film_cameras import film_size, to_cameras
 from nerf.keyframe_reader import Keyframes, PathError, path_error
 from nerf.keyframes import is_path_file, read_keyframes
 from nerf.keyframes import save_keyframes as save_keyframes
 from nerf.motion import Number, Poses, distinct, even_steps, travel, travel_order, upright
-from nerf.path_options import NAMES, converted
+from nerf.path_options import NAMES, check_known, converted, find_wrong_name
 from nerf.scenes.base import Similarity, axes_meet, check_poses, focus_point
 
 DEFAULT_FPS = 24.0
@@ -33,15 +33,24 @@ MAX_FRAMES = 100_000
 MAX_VIEWS = 500  # `follow` takes every k-th of more: ordering 3000 random views takes a minute
 MIN_SPREAD = 1e-6  # of cameras' positions that differ, in units of the normalised world
 MIN_COMMON_DIRECTION = 0.7  # length of the mean viewing direction of cameras that face one way
+MAX_ORBIT_GAP = 120.0  # degrees of azimuth without a photo: in its middle, an orbit sees what none shows
 Z_UP = np.array([0.0, 0.0, 1.0])
 
 
 def usual_path(train: Cameras, unbounded: bool) -> str:
-    """Choose the path for a capture: along the photos where it is open, around its middle where it is bounded."""
+    """Choose the path for a capture: around its middle where it is bounded and seen from all around, else follow it."""
     positions = np.asarray(train.c2w, np.float64)[:, :, 3]
     one_place = len(positions) > 1 and _spread(positions) < MIN_SPREAD
     distinct_views = len(distinct(np.asarray(train.c2w, np.float64), loop=False)) > 1
-    return "follow" if (unbounded and distinct_views) or one_place else "orbit"
+    around = distinct_views and _largest_gap(np.asarray(train.c2w, np.float64)) < MAX_ORBIT_GAP
+    return "follow" if (distinct_views and (unbounded or not around)) or one_place else "orbit"
+
+
+def _largest_gap(c2w: Float[np.ndarray, "n 3 4"]) -> float:
+    """Return the largest angle about +z, in degrees, around what the cameras show in which none of them stands."""
+    offsets = c2w[:, :2, 3] - subject(c2w)[:2]
+    angles = np.sort(np.degrees(np.arctan2(offsets[:, 1], offsets[:, 0])))
+    return float(np.diff(angles, append=angles[0] + 360.0).max())
 
 
 def make_path(
@@ -54,7 +63,7 @@ def make_path(
     focal: Number | None = None,
     fov: Number | None = None,
     plugins: tuple[str, ...] = (),
-    depth: Number | None = None,
+    distance: Number | None = None,
     keys: Keyframes | None = None,
     **options: Any,
 ) -> Cameras:
@@ -71,8 +80,8 @@ def make_path(
       focal: pixels at that size; default: the field of view of a keyframe file, else as `to_cameras`.
       fov: vertical field of view in degrees, instead of `focal`.
       plugins: packages outside `nerf` that the name may be in.
-      depth: distance from the training cameras to what they see, normalised world, for paths around it where the
-        optical axes do not meet.
+      distance: from the training cameras to what they see, normalised world, for paths around it where the optical
+        axes do not meet; it is what a path function gets as `depth` where the options have none.
       keys: what is in the keyframe file, where it is already read.
       options: further arguments of the path function. Of the paths of `NAMES`, `radius`, `depth` and `focus_depth` are
         in the units and `focus` in the axes of the scene's file.
@@ -85,9 +94,10 @@ def make_path(
     if frames is None:
         frames = keys.frames if keys else DEFAULT_FRAMES
     if not 1 <= frames <= MAX_FRAMES:
-        raise path_error(name, "frames", f"{frames} is not in 1 ... {MAX_FRAMES}", "ask for another number of frames")
+        mend = "give --frames, or change seconds or fps in the file" if keys else "give another number of frames"
+        raise path_error(name, "frames", f"{frames} is not from 1 to {MAX_FRAMES}", mend)
     if keys is None:
-        c2w = _call(name, plugins, options, train=train, frames=frames, transform=transform, depth=depth)
+        c2w = _call(name, plugins, options, train=train, frames=frames, transform=transform, depth=distance)
         return to_cameras(c2w, train, film_size(train, width, height), focal, fov)
     c2w, own_fov = keys.path(transform, frames)
     aspect = keys.size[0] / keys.size[1] if keys.size else keys.aspect
@@ -105,12 +115,12 @@ def _file_options(name: str, options: Mapping[str, Any]) -> dict[str, str]:
 
 def _call(name: str, plugins: tuple[str, ...], options: Mapping[str, Any], frames: int, **context: Any) -> Poses:
     """Call the path function `name` and check what it returns."""
-    if name not in NAMES and ":" not in name:
-        fix = f"{did_you_mean(name, NAMES)}, or give a .json file or 'package.module:function'"
-        raise path_error(name, "", "no such camera path", fix)
+    if name not in NAMES and (wrong := find_wrong_name(name)) is not None:
+        raise wrong
     target = name
     if name in NAMES:
         target = f"{__name__}:{name}"
+        check_known(name, options, parameters_of(globals()[name]).keys() - {"train", "frames"})
         options = {key: converted(name, key, value, context["transform"]) for key, value in options.items()}
     c2w = np.asarray(build({"name": target, **options}, plugins=plugins, frames=frames, **context), np.float64)
     if c2w.shape != (frames, 3, 4):

@@ -72,7 +72,9 @@ def load_scenes(
     """Load the views to train on and those to score. Raises NoViews where there are none to score."""
     split = config["eval_split"]
     if split == "none":
-        raise NoViews([Problem("config", "eval_split", "'none' holds no view out", "choose 'val' or 'test' to score")])
+        raise NoViews(
+            [Problem("--config.eval_split=none", "", "it holds no view out", "choose val or test, to score views")]
+        )
     return load_split(config, "train", root, plugins), load_split(config, split, root, plugins)
 
 
@@ -89,12 +91,12 @@ def load_views(config: Mapping[str, Any], root: str | Path | None, plugins: tupl
         told = "; ".join(str(error).splitlines())
         if "eval_split" not in told and split != "val":
             told += "; --config.eval_split=val holds out every 8th training view"
-        return Views(train, None, 0, [f"check: {told}: until then training goes on and nothing is scored"])
+        return Views(train, None, 0, [f"check: {told}: for now training goes on and nothing is scored"])
     known = count_trained_on(train, held_out)
     if not known:
         return Views(train, held_out, 0, [])
     line = f"check: {known} of {len(held_out)} views of split '{split}' are trained on too: their scores say nothing"
-    other = "list other images there" if split == "val" else "list other images there, or use --config.eval_split=val"
+    other = f"list other images for '{split}'" + ("" if split == "val" else ", or use --config.eval_split=val")
     return Views(train, held_out, known, [f"{line} about new views: {other}"])
 
 
@@ -131,7 +133,9 @@ def join(first: Scene, second: Scene) -> Scene:
     kinds = {f"{image.dtype} with {image.shape[-1]} channels" for image in (*first.images, *second.images)}
     if len(kinds) > 1:
         reason = f"training and test images are of different kinds: {', '.join(sorted(kinds))}"
-        raise SceneError([Problem("scene", "", reason, "convert them, or leave --config.eval_split as it is")])
+        raise SceneError(
+            [Problem("scene", "", reason, "convert them to one kind, or train without --config.eval_split=none")]
+        )
     names = [*first.names, *second.names]
     both = dataclasses.replace(
         first,

@@ -4,18 +4,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nerf.building import ConfigError
+from nerf.building import ConfigError, parameters_of
 from nerf.cameras import Cameras
 from nerf.coverage import unknown_frames, usual_distance
-from nerf.keyframe_reader import Crop, Keyframes, path_error
+from nerf.keyframe_reader import Crop, Keyframes, PathError
 from nerf.keyframes import is_path_file, read_keyframes
 from nerf.path_options import parse_path
 from nerf.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.render_flags import parse_range
 from nerf.runs import Trained
+from nerf.scenes.base import Problem
 from nerf.views import make_render_view
 
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
+FLAGS = ("frames", "width", "height", "focal", "fov")  # of render.py, which are no options of a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,23 +67,31 @@ def plan(
     name, options = (usual_path(train, run.unbounded), {}) if path is None else parse_path(path)
     notes = [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
     keys: Keyframes | None = None
+    check_options(name, options)
     if is_path_file(name):
-        unknown = [key for key in options if key != "dataparser"]
-        if unknown:
-            raise path_error(
-                name, unknown[0], "no option of a keyframe file", "leave it out; the only one is dataparser"
-            )
         keys = read_keyframes(name, options.get("dataparser"), run.root)
         notes += keys.notes
     render_view = make_render_view(run.model, run.config["background"], run.config["chunk"])
     distance = usual_distance(train, render_view)
-    given = {**(shape or {}), "plugins": plugins, "depth": distance, "keys": keys}
+    given = {**(shape or {}), "plugins": plugins, "distance": distance, "keys": keys}
     cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
     numbers = _numbers(cameras, only, one_picture)
     if distance is not None:
         notes += _unknown(cameras[list(numbers)], train, render_view, distance, numbers, name, keys)
     fps = keys.fps if keys else DEFAULT_FPS
     return Trip(cameras, numbers, fps, keys.crop if keys else None, notes)
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise PathError for options that a path cannot have, whatever it is, each with where it belongs."""
+    if is_path_file(name):
+        fixes = {key: ("a keyframe file", "the only one is dataparser") for key in options if key != "dataparser"}
+    else:
+        reserved = [key for key in options if key in parameters_of(make_path)]
+        fixes = {key: ("a path", "leave it out") for key in reserved}
+        fixes |= {key: ("a path", f"give it as --{key}={options[key]}") for key in reserved if key in FLAGS}
+    if fixes:
+        raise PathError([Problem(name, key, f"no option of {what}", mend) for key, (what, mend) in fixes.items()])
 
 
 def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[int]:
@@ -103,7 +113,7 @@ def _unknown(cameras, train, render_view, distance, numbers, name: str, keys: Ke
     share = f"{unknown.sum()} of {len(looked)} frames looked at"
     bad = [numbers[i] for i, is_bad in zip(looked, unknown, strict=True) if is_bad]
     where = f"the first is frame {bad[0]}, the last {bad[-1]}"
-    fix = "choose another path, or change its options"
+    fix = "are its poses in the units and axes of the scene's file?"
     if name == "follow":
         fix = "check the run's pictures in its folder eval"
     elif keys is None:

@@ -65,7 +65,7 @@ def make_render_view(
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
         if not np.isfinite(whole["rgb"]).all():
             raise RenderingError(
-                "a rendered colour is not finite: the parameters are broken, use an earlier checkpoint"
+                "a rendered colour is not finite: the parameters are broken: render an earlier checkpoint with --step"
             )
         return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
 

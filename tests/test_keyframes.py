@@ -86,6 +86,20 @@ def test_a_keyframe_given_twice_is_no_trouble(tmp_path, loop):
     np.testing.assert_allclose(fov, 50.0)
 
 
+@pytest.mark.parametrize("place", [(0.0, 0.0, 0.0), (450_000.0, 5_200_000.0, 900.0)])
+def test_keyframes_two_millimetres_apart_differ_wherever_the_scene_is(tmp_path, place):
+    """In UTM coordinates the position's digits end at a nanometre."""
+    views = np.tile(ring()[:1], (5, 1, 1))
+    views[:, :, 3] = np.array(place) + 0.002 * np.arange(5)[:, None] * [1.0, 0.0, 0.0]
+    keys = read_keyframes(write(tmp_path, {"keyframes": keys_of(views), "seconds": 4}))
+    np.testing.assert_array_equal(keys.c2w, views)
+    twice = read_keyframes(write(tmp_path, {"keyframes": keys_of(np.repeat(views, 2, 0)), "seconds": 4}))
+    np.testing.assert_array_equal(twice.c2w, views)
+    almost = np.repeat(views, 2, 0) + 1e-9 * np.tile(np.eye(3, 4, 3), (10, 1, 1)) * np.arange(10)[:, None, None]
+    if place[1]:  # these differences are lost in the digits of the coordinates
+        assert len(read_keyframes(write(tmp_path, {"keyframes": keys_of(almost), "seconds": 4})).c2w) == 5
+
+
 def test_a_turn_on_the_spot_takes_time(tmp_path):
     angles = np.radians([0, 60, 120, 180])
     targets = np.stack([np.cos(angles), np.sin(angles), 0 * angles], -1)
@@ -118,9 +132,9 @@ def test_nerfstudio_paths_give_one_frame_an_entry(tmp_path):
 def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
     entries = keys_of(ring(n=9), fov=[40.0] * 9, time=np.arange(9.0))
     entries[0]["c2w"] = [[1, 0], [0, 1, 2]]
-    entries[1]["c2w"] = [[str(x) for x in row] for row in entries[1]["c2w"]]
+    entries[1]["c2w"] = [["one" for _ in row] for row in entries[1]["c2w"]]
     entries[2]["c2w"][0][0] = math.nan
-    entries[3]["c2w"] = (2 * np.array(entries[3]["c2w"])).tolist()
+    entries[3]["c2w"][0] = (2 * np.array(entries[3]["c2w"][0])).tolist()
     entries[4]["fov"] = 180
     entries[5]["time"] = 0.5
     entries[7]["c2w"] = np.vstack([entries[7]["c2w"], [0, 0, 0, 1]]).T.tolist()
@@ -156,12 +170,15 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
         ("{", "not valid JSON"),
         ("[" * 200_000, "not valid JSON"),
         ("[]", "no list of keyframes"),
-        ({"frames": []}, "no list of keyframes"),
+        ({"frames": []}, "a scene's file, not a camera path"),
         ({"keyframes": []}, "give at least one pose"),
         ({"camera_path": []}, "give at least one pose"),
         ({"keyframes": [7, 8]}, "not an object"),
-        ({"keyframes": keys_of(ring()), "seconds": 9e5}, "is not in 1 ..."),
-        ({"keyframes": keys_of(ring()), "seconds": 0.001}, "frames: 0 is not in"),
+        (
+            {"keyframes": keys_of(ring()), "seconds": 9e5},
+            "is not from 1 to 100000: give --frames, or change seconds or fps in the file",
+        ),
+        ({"keyframes": keys_of(ring()), "seconds": 0.001}, "frames: 0 is not from 1"),
         (nerfstudio(ring(), camera_type="vr180"), "is not supported: export it as one of: perspective, fisheye, equi"),
         (nerfstudio(ring(), crop={"crop_center": [0, 0], "crop_scale": [1, 1, 1]}), "crop.crop_center: not 3 numbers"),
         (nerfstudio(ring(), crop={"crop_center": [0, 0, 0], "crop_scale": [1, 0, 1]}), "crop.crop_scale: not above"),
@@ -196,6 +213,70 @@ def test_one_pose_is_a_still(tmp_path, entries):
     cameras = make_path(write(tmp_path, nerfstudio(pose)), training("orbit"), IDENTITY)
     np.testing.assert_allclose(cameras.c2w, pose, atol=1e-6)
     np.testing.assert_array_equal(cameras.size, [[180, 120]])
+
+
+def quote(value):
+    """Put every number of a file's content in quotes."""
+    if isinstance(value, dict):
+        return {key: quote(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [quote(inner) for inner in value]
+    return repr(value).lower() if isinstance(value, bool | int | float) else value
+
+
+@pytest.mark.parametrize("kind", ["ours", "nerfstudio", "instant-ngp"])
+def test_numbers_in_quotes_are_numbers_in_every_kind_of_file(tmp_path, kind):
+    crop = {"crop_center": [1.0, 2.0, 3.0], "crop_scale": [2.0, 4.0, 6.0], "crop_bg_color": {"r": 255, "g": 0, "b": 0}}
+    ours = {"keyframes": keys_of(ring()[:4], fov=[40.0, 50.0, 60.0, 70.0]), "loop": True, "fps": 10, "seconds": 3}
+    contents = {
+        "ours": ours,
+        "nerfstudio": nerfstudio(ring()[:4], crop=crop),
+        "instant-ngp": instant_ngp(ring()[:4], duration_seconds=3.0, loop=True),
+    }
+    plain = read_keyframes(write(tmp_path, contents[kind]))
+    quoted = read_keyframes(write(tmp_path, quote(contents[kind])))
+    np.testing.assert_array_equal(quoted.c2w, plain.c2w)
+    np.testing.assert_array_equal(quoted.fov, plain.fov)
+    for name in ("frames", "fps", "loop", "size", "notes"):
+        assert getattr(quoted, name) == getattr(plain, name), name
+    if kind == "nerfstudio":
+        assert quoted.crop.size == (2.0, 4.0, 6.0) and quoted.crop.background == (1.0, 0.0, 0.0)
+
+
+def rounded(c2w, digits=3):
+    return np.concatenate([np.round(c2w[..., :3], digits), c2w[..., 3:]], -1)
+
+
+@pytest.mark.parametrize("kind", ["ours", "nerfstudio"])
+@pytest.mark.parametrize("change, said", [("rounded", "rounded to few digits"), ("scaled", "scale of 1.5")])
+def test_keyframes_that_are_almost_rigid_become_the_nearest_rotation(tmp_path, kind, change, said):
+    views = ring(n=7)
+    given = rounded(views, 2) if change == "rounded" else views * [1.5, 1.5, 1.5, 1.0]
+    file = write(tmp_path, {"keyframes": keys_of(given)} if kind == "ours" else nerfstudio(given))
+    keys = read_keyframes(file)
+    np.testing.assert_allclose(keys.c2w[:, :, :3], views[:, :, :3], atol=0.01)
+    eye = np.tile(np.eye(3), (7, 1, 1))
+    np.testing.assert_allclose(keys.c2w[:, :, :3] @ keys.c2w[:, :, :3].transpose(0, 2, 1), eye, atol=1e-12)
+    np.testing.assert_allclose(keys.c2w[:, :, 3], views[:, :, 3], atol=1e-12)
+    assert len(keys.notes) == 1 and keys.notes[0].startswith(f"{file}: ") and said in keys.notes[0]
+    assert keys.notes[0].endswith("and 6 more")
+
+
+def test_what_leads_to_the_world_of_nerfstudio_may_be_rounded_too(tmp_path):
+    views = random_views(3)
+    transform = rounded(np.concatenate([a_similarity().rotation, [[1.0], [2.0], [3.0]]], -1), 2)
+    (tmp_path / "dataparser_transforms.json").write_text(json.dumps(quote({"transform": transform.tolist()})))
+    applied = [[1, 0, 0, 0.1], [0, 0, 1, 0.2], [0, -1, 0, 0.3]]
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    (scene / "transforms.json").write_text(json.dumps({"applied_transform": quote(applied)}))
+    keys = read_keyframes(write(tmp_path, nerfstudio(views)), None, scene)
+    np.testing.assert_allclose(np.linalg.det(keys.c2w[:, :, :3]), 1.0, atol=1e-9)
+    assert sum("dataparser_transforms.json: rotation is rounded" in note for note in keys.notes) == 1
+    (scene / "transforms.json").write_text(json.dumps({"applied_transform": [[2, 0], [1, 1]]}))
+    with pytest.raises(PathError) as caught:
+        read_keyframes(write(tmp_path, nerfstudio(views)), None, scene)
+    assert str(caught.value).startswith(f"{scene / 'transforms.json'}: applied_transform: not 3x4 or 4x4 numbers")
 
 
 def test_one_side_keeps_the_aspect_of_the_file(tmp_path):

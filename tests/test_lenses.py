@@ -282,7 +282,7 @@ def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
     wrong = (np.abs(back - pixels).max(-1) > 0.5) | ~seen
     whole = sees_whole_picture(cameras)
     assert not wrong[whole].any(), "a lens that sees its whole picture has every corner"
-    assert wrong[~whole].any() and (~whole).mean() < 0.01
+    assert wrong[~whole].any() and (~whole).mean() < 0.25, "only corners are accepted to lie beyond"
     # Where a corner has no inverse, none exists: the radius that the lens reaches falls short of it.
     for lens in np.flatnonzero(wrong.any(-1)).tolist():
         k1, k2, p1, p2, k3, *_ = distortion[lens]

@@ -10,16 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from nerf import scenes
 from nerf.cameras import project
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
+from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE, distort
+from nerf.scenes import folders, transforms
 from nerf.scenes.base import NoViews
 from nerf.scenes.fits import fit_rational
 from nerf.scenes.images import orientation, read_masks
+from nerf.scenes.lens_keys import read_lens
 from nerf.scenes.lookup import Finder
 from nerf.scenes.tally import Tally
+from tests.test_colmap import write_scene
 from tests.test_scenes import (
     FOCAL,
     edit,
@@ -169,8 +172,37 @@ def test_k4_is_opencv_s_denominator_where_the_model_says_so(tmp_path, more):
     assert radius(scene, r) == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_eighth_power_that_folds_is_refused(tmp_path):
-    assert all("k4: " in line for line in refusal(write_plain(tmp_path, {**BROWN, "k4": -30.0}, size=(48, 36))))
+def test_an_eighth_power_that_folds_before_the_sides_is_refused(tmp_path):
+    lines = refusal(write_plain(tmp_path, {**BROWN, "k4": -40.0}, size=(48, 36)))
+    assert all("folds the picture over itself before its sides" in line for line in lines)
+
+
+@pytest.mark.parametrize("k4", [1.0, 5.0])
+def test_a_strong_eighth_power_is_read_in_large_photos(k4):
+    """The corner of 4000x3000 pixels is at 0.9 focal lengths; no pixel is off by more than 0.4 of one."""
+    focal, report, tally = 2777.0, (lambda *what: pytest.fail(str(what))), Tally()
+    own = {"fl_x": focal, "camera_model": "OPENCV", "k1": -0.1, "k2": 0.02, "k4": k4, "w": 4000, "h": 3000}
+    _, _, distortion, _ = read_lens(own, {}, (4000, 3000), report, tally)
+    r = np.linspace(0.0, 2.0, 20_001)
+    meant = r * (1 - 0.1 * r**2 + 0.02 * r**4 + k4 * r**8)
+    r = np.stack([r, 0.0 * r], -1)[meant < 0.9]
+    seen, _ = distort(jnp.asarray(r, jnp.float32), jnp.tile(jnp.asarray(distortion, jnp.float32), (len(r), 1)))
+    np.testing.assert_allclose(seen[:, 0] * focal, meant[meant < 0.9] * focal, atol=0.4)
+
+
+@pytest.mark.parametrize("lens", [{"k4": -1.0}, {"k1": -0.6, "k2": 0.0, "camera_model": "OPENCV"}])
+def test_corners_that_a_distortion_does_not_reach_are_masked(tmp_path, lens):
+    """r - r^9 has its largest value at r = 9^(-1/8), and r - 0.6 r^3 at r = 1.8^(-1/2)."""
+    straight = {"k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0, "w": 120, "h": 90, "fl_x": 100.0, "fl_y": 100.0}
+    root = write_plain(tmp_path, {**straight, "cx": 60.0, "cy": 45.0, **lens}, size=(120, 90))
+    reach = 8 / 9 * 9 ** (-1 / 8) if "k4" in lens else 2 / 3 * 1.8 ** (-1 / 2)
+    scene = scenes.load(root, "train")
+    y, x = np.mgrid[:90, :120] + 0.5
+    distance = np.hypot(x - 60.0, y - 45.0) / 100.0
+    assert scene.masks[0][distance < reach - 0.02].all()
+    assert not scene.masks[0][distance > reach + 0.02].any() and (distance > reach + 0.02).any()
+    hidden = 100.0 * (1.0 - scene.masks[0].mean())
+    assert any(f"up to {hidden:.2g} % of the pixels of {len(scene)} of {len(scene)} views" in n for n in scene.notes)
 
 
 @pytest.mark.parametrize("k", [(-0.3, 0.1, 0.0, -0.02), (-0.1, 0.05, 0.01, 0.1), (-0.08, 0.02, 0.01, 0.15)])
@@ -501,7 +533,7 @@ def test_test_views_that_were_never_rendered_do_not_keep_a_scene_from_training(t
 def test_all_images_may_be_training_views(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=ALL)
     assert scenes.load(root, "train").names == ALL and len(scenes.load(root, "val")) == 3
-    with pytest.raises(NoViews, match=r"test_filenames: no view in split 'test': --config.eval_split=val"):
+    with pytest.raises(NoViews, match=r"transforms.json: no view in split 'test': --config.eval_split=val"):
         scenes.load(root, "test")
 
 
@@ -544,11 +576,37 @@ def test_frames_of_no_split_are_counted(tmp_path):
 def test_photos_and_masks_that_no_frame_names_are_noted(tmp_path):
     root = write_nerfstudio(tmp_path)
     save(root / "images/more.png", noise(8, 6, 3))
-    save(root / "images/dynamic_mask_001.png", noise(8, 6, 1)[..., 0])
     save(root / "masks/001.png", noise(8, 6, 1)[..., 0])
     notes = scenes.load(root, "train").notes
     assert "1 of 18 photos in images have no pose, left out: more.png" in notes[0]
-    assert "dynamic_mask_" in notes[1] and "masks in masks are not read" in notes[2] and len(notes) == 3
+    assert "masks in masks are not read" in notes[1] and len(notes) == 2
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_what_moves_by_instant_ngp_s_masks_is_masked(tmp_path, with_mask):
+    root = write_nerfstudio(tmp_path)
+    moving = np.zeros((6, 8), np.uint8)
+    moving[1, 2], moving[4, 5] = 255, 3  # instant-ngp leaves out whatever is not black
+    save(root / "images/dynamic_mask_001.png", moving)
+    expected = moving == 0
+    if with_mask:
+        known = np.full((6, 8), 255, np.uint8)
+        known[0, 0] = 0
+        save(root / "masks/001.png", known)
+        edit(root, lambda data: data["frames"][1].update(mask_path="masks/001.png"))
+        expected &= known > 0
+    scene = scenes.load(root, "train")
+    assert len(scene) == 14 and scene.names[0] == ALL[1], "no mask is taken for a photo"
+    np.testing.assert_array_equal(scene.masks[0], expected)
+    assert all(mask.all() for mask in scene.masks[1:])
+    (note,) = scene.notes
+    assert note.startswith("transforms.json: dynamic_mask_* files are read") and "images/dynamic_mask_001.png" in note
+
+
+def test_masks_of_what_moves_must_have_the_shape_of_their_image(tmp_path):
+    root = write_nerfstudio(tmp_path)
+    save(root / "images/dynamic_mask_001.png", np.zeros((8, 6), np.uint8))
+    assert refusal(root)[0].startswith("images/dynamic_mask_001.png: 6x8, the image is 8x6")
 
 
 # ---- EXIF orientation
@@ -570,6 +628,35 @@ def test_swapped_sizes_without_an_orientation_do_not_speak_of_one(tmp_path):
     lines = refusal(write_nerfstudio(tmp_path, w=6, h=8))
     assert all("turned by 90 degrees" in line and "EXIF" not in line for line in lines)
     assert orientation(tmp_path / "images/000.png") == 1 == orientation(tmp_path / "nowhere.png")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_orientation_of_each_image_is_read_once(tmp_path, monkeypatch, split):
+    for root in (write_nerfstudio(tmp_path / "a"), write_scene(tmp_path / "b")):
+        read: list[Path] = []
+        for module in (transforms, folders):
+            monkeypatch.setattr(module, "orientation", lambda path, read=read: read.append(path) or 1)
+        scenes.load(root, split)
+        assert len(read) == len(set(read)) > 8
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_orientation_is_found_without_decoding_pixels(tmp_path, monkeypatch, kind, behind):
+    path = tmp_path / f"a.{kind}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(8, 6, 3)).save(path, exif=exif)
+    if kind == "png" and behind:  # some programs write the chunk after the pixels
+        data = path.read_bytes()
+        start = data.index(b"eXIf") - 4
+        chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
+        end = data.index(b"IEND") - 4
+        path.write_bytes(data[:start] + data[start + len(chunk) : end] + chunk + data[end:])
+    assert orientation(path) == 6
+    Image.fromarray(noise(8, 6, 3)).save(path)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
+    assert orientation(path) == 1
 
 
 # ---- paths that are no scene

@@ -360,9 +360,9 @@ def test_wrong_names_options_and_numbers_say_what_to_do():
     train = training("orbit")
     with pytest.raises(PathError, match="did you mean 'orbit'"):
         paths.make_path("orbti", train, IDENTITY)
-    with pytest.raises(ConfigError, match="did you mean 'elevation'"):
+    with pytest.raises(PathError, match="did you mean 'elevation'"):
         paths.make_path("orbit", train, IDENTITY, elevaton=3.0)
-    with pytest.raises(PathError, match="0 is not in 1"):
+    with pytest.raises(PathError, match="0 is not from 1 to"):
         paths.make_path("orbit", train, IDENTITY, frames=0)
     for sides in ({"width": 0}, {"height": -3}, {"width": 20_000}):
         with pytest.raises(PathError, match="choose sides from 1"):
@@ -388,12 +388,12 @@ def test_what_is_proposed_for_captures_without_size_works(capture):
     train = cameras_at(capture)
     for name in NAMES:
         try:
-            paths.make_path(name, train, IDENTITY, frames=5, depth=2.0)
+            paths.make_path(name, train, IDENTITY, frames=5, distance=2.0)
         except PathError as error:
             (proposed,) = re.findall(r"use (\w+)", str(error))
-            assert paths.make_path(proposed, train, IDENTITY, frames=5, depth=2.0).c2w.shape == (5, 3, 4)
+            assert paths.make_path(proposed, train, IDENTITY, frames=5, distance=2.0).c2w.shape == (5, 3, 4)
     usual = paths.usual_path(train, unbounded=True)
-    assert np.ptp(paths.make_path(usual, train, IDENTITY, frames=5, depth=2.0).c2w, axis=0).max() > 0.1
+    assert np.ptp(paths.make_path(usual, train, IDENTITY, frames=5, distance=2.0).c2w, axis=0).max() > 0.1
 
 
 def test_one_view_without_a_depth_needs_a_point_to_circle():
@@ -544,6 +544,8 @@ def test_the_vertical_field_of_view_is_what_is_asked():
         (ring(), False, "orbit"),
         (ring(), True, "follow"),
         (head_turn(), False, "follow"),
+        (ring(n=40, turns=0.6), False, "follow"),
+        (ring(n=40, turns=0.75), False, "orbit"),
         (ring()[:1], True, "orbit"),
     ],
 )

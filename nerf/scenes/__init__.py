@@ -42,7 +42,7 @@ def load(root: str | Path | None, split: str, max_side: int = 1024, validation: 
     if split not in SPLITS:
         raise SceneError([Problem(str(root), "", f"no split {split!r}", f"known: {', '.join(SPLITS)}")])
     if max_side < 1:
-        raise SceneError([Problem("max_side", "", f"{max_side} leaves no pixel", "give 1 or more")])
+        raise SceneError([Problem("--config.scene.max_side", "", f"{max_side} leaves no pixel", "give 1 or more")])
     if root.is_file():
         raise SceneError([explain_file(root)])
     if not root.is_dir():

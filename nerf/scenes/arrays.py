@@ -26,14 +26,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path, MAX_BYTES))) as archive:
             members = archive.infolist()
             if sum(member.file_size for member in members) > MAX_BYTES or len(members) > MAX_MEMBERS:
-                raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
+                mend = "check that it is the right file"
+                raise SceneError([Problem(path.name, "", "implausibly large", mend)])
             return {
                 m.filename.removesuffix(".npy"): _decode(_member(archive, m), path.name, m.filename) for m in members
             }
     except SceneError:
         raise
     except DAMAGED as error:
-        raise SceneError([Problem(path.name, "", f"not a readable archive ({error})", "export it again")]) from error
+        raise SceneError(
+            [Problem(path.name, "", f"not a readable archive ({error})", "copy or export it again")]
+        ) from error
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -53,8 +56,9 @@ def _decode(data: bytes, file: str, key: str) -> np.ndarray:
         raise SceneError([Problem(file, key, f"not a numpy array ({error})", "export it again")]) from error
     body = data[stream.tell() :]
     if dtype.kind not in "fiu":
-        raise SceneError([Problem(file, key, f"an array of {dtype}, not of numbers", "export it again")])
+        raise SceneError([Problem(file, key, f"an array of {dtype}, not of numbers", "save arrays of float or int")])
     if not all(0 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize != len(body):
-        raise SceneError([Problem(file, key, f"{len(body)} bytes for an array of {shape}", "export it again")])
+        reason = f"damaged: {len(body)} bytes for an array of {shape}"
+        raise SceneError([Problem(file, key, reason, "copy or export it again")])
     flat = np.frombuffer(body, dtype).astype(np.float64)
     return flat.reshape(shape, order="F" if fortran else "C")

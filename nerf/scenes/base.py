@@ -23,6 +23,7 @@ from nerf.errors import UserError
 
 T = TypeVar("T")
 SHOWN_PROBLEMS = 20
+MIN_IMAGES = 4  # with fewer, holding out a test and a validation view leaves hardly any to train on
 SHOWN_CHARACTERS = 200  # of each part of a problem
 MIN_AXIS_SPREAD = 0.05  # mean squared sine of the angles between optical axes: 13 degrees
 MIN_EXPLAINED = 0.5  # fraction of the distances to the axes that a focus must explain otherwise
@@ -175,10 +176,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """What is in a file of at most `limit` bytes. Raises SceneError for a larger one, or one that cannot be read."""
     try:
         if path.stat().st_size > limit:
-            raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
+            reason = f"implausibly large, more than {limit / 1e6:g} MB"
+            raise SceneError([Problem(path.name, "", reason, "check that it is the right file")])
         return path.read_bytes()
     except OSError as error:
-        raise SceneError([Problem(path.name, "", error.strerror or str(error), "check the scene folder")]) from error
+        mend = "make the file readable, or copy it again"
+        raise SceneError([Problem(path.name, "", error.strerror or str(error), mend)]) from error
 
 
 def every_nth(count: int, split: str, n: int) -> list[int]:
@@ -206,7 +209,9 @@ def no_views(split: str, count: int, file: str, key: str = "") -> SceneError:
         reason = "one image: a scene needs at least two, one of them is held out"
         return SceneError([Problem(file, "", reason, "add images")])
     if split == "train":
-        mend = "add images" if not key else "list images in it"
+        mend = "add images" if count < MIN_IMAGES else "hold out fewer with --config.scene.every=8"
+        if key:
+            mend = "list images in it"
         return SceneError([Problem(file, key, "no view in split 'train'", mend)])
     instead = "add images" if split == "val" else "--config.eval_split=val scores every 8th training view instead"
     return NoViews([Problem(file, key, f"no view in split '{split}'", instead)])

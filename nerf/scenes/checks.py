@@ -11,12 +11,13 @@ import numpy as np
 
 from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, one_line
+from nerf.scenes.decode import MISSING
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import orientation, read_images
 from nerf.scenes.lookup import Report
 from nerf.scenes.tally import Tally
 
-MISSING = "no such image"  # as `check_image` says it
+FOLDS = "correct the distortion (are its numbers for coordinates in focal lengths?), or undistort the images"
 MAX_ASPECT_ERROR = 0.02  # of width / height, between what a file says and the image
 
 
@@ -37,7 +38,7 @@ def settle(
     problems = list(dict.fromkeys([*found, *_shared_files(frames, file)]))  # what is wrong for all is said once
     missing = [problem for problem in problems if problem.reason == MISSING]
     notes = tally.notes(file)
-    others = _attachments(frames)
+    others = attachments(frames)
     frames = [frame for frame in frames if frame.path not in others]
     if missing and frames and len(missing) <= max_missing * total:
         problems = [problem for problem in problems if problem not in missing]
@@ -51,7 +52,7 @@ def settle(
 def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
     """Find images that two frames have, and images that are a frame's mask or depth."""
     uses = Counter(frame.path for frame in frames)
-    others = _attachments(frames)
+    others = attachments(frames)
     for frame in frames:
         if uses[frame.path] > 1:
             yield Problem(file, frame.name, "the same image is listed more than once", "keep one pose for it")
@@ -61,9 +62,9 @@ def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
             )
 
 
-def _attachments(frames: Sequence[Frame]) -> set[Path | None]:
-    """Return the files that are the mask or the depth of a frame."""
-    return {frame.mask for frame in frames} | {frame.depth for frame in frames}
+def attachments(frames: Sequence[Frame]) -> set[Path | None]:
+    """Return the files that are a mask or the depth of a frame."""
+    return {path for frame in frames for path in (frame.mask, frame.moving, frame.depth)}
 
 
 def _undecodable(frames: Sequence[Frame], root: Path) -> list[Problem]:
@@ -101,11 +102,13 @@ def check_camera(
         report("w", *_other_shape(size, declared, path))
     elif model != ORTHOGRAPHIC and not np.all((np.diag(K)[:2] > 1e-3 * wide) & (np.diag(K)[:2] < 1e4 * wide)):
         focal = f"{K[0, 0]:g}, {K[1, 1]:g}"
-        report("fl_x", f"implausible focal length {focal} for width {wide}", "write it in pixels")
+        reason = f"implausible focal length of {focal} pixels for width {wide}"
+        report("fl_x", reason, "correct it: lengths are in pixels, angles in radians")
     elif not np.all(np.abs(K[:2, 2] / size - 0.5) < 5):
-        report("cx", "implausible principal point", "write it in pixels from the top left corner")
+        reason = f"implausible principal point {K[0, 2]:g}, {K[1, 2]:g} for {wide}x{high}"
+        report("cx", reason, "write it in pixels from the top left corner")
     elif not _one_to_one(K, size, distortion, model):
-        report("k1", "distortion folds the picture over itself", "correct k1, k2, p1, p2 or undistort the images")
+        report("k1", "distortion folds the picture over itself before its sides", FOLDS)
 
 
 def _other_shape(size: tuple[int, int], declared: tuple[float, float], path: Path) -> tuple[str, str]:
@@ -113,7 +116,7 @@ def _other_shape(size: tuple[int, int], declared: tuple[float, float], path: Pat
     (wide, high), (w, h) = size, declared
     reason = f"file says {w:g}x{h:g}, the image is {wide}x{high}"
     if not min(w, h) > 0 or abs(w / h * wide / high - 1) > MAX_ASPECT_ERROR:
-        return reason, "correct w and h, or crop the image"
+        return reason, "correct the size in the file, or use the images that it was made for"
     if (turned := orientation(path)) >= 5:
         reason = f"{reason}, and its EXIF orientation {turned} asks viewers to turn it"
         return reason, "turn the pixels to fit the poses: `exiftran -ai` or `mogrify -auto-orient` on the images"
@@ -135,17 +138,17 @@ def check_mask(size: tuple[int, int], image: tuple[int, int], report: Callable[[
 
 
 def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float], model: int) -> bool:
-    """Whether every pixel comes from one direction: the distorted radius grows up to the corners'.
+    """Return whether the middle of a picture comes from one direction each: the distorted radius grows up to its sides.
 
-    Of a fisheye lens, whose picture may be a circle, only up to the nearest side.
+    Corners may lie beyond: they are masked, see `nerf.cameras.seen_pixels`.
     """
     if model not in (PERSPECTIVE, FISHEYE):
         return True
     corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
-    farthest = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
-    if model == FISHEYE:
-        farthest = (np.array(size) / np.diag(K)[:2]).min() / 2
-    r = np.linspace(0.0, 3.0 * farthest if model == PERSPECTIVE else np.pi, 512)
+    corner = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
+    side = (np.array(size) / np.diag(K)[:2]).min() / 2
+    farthest = corner if model == PERSPECTIVE else side
+    r = np.linspace(0.0, 3.0 * corner if model == PERSPECTIVE else np.pi, 512)
     if model == PERSPECTIVE:
         k1, k2, p1, p2, k3, *below = distortion
         bent = r * np.polyval([k3, k2, k1, 1.0], r**2) / np.maximum(np.polyval([*below[::-1], 1.0], r**2), 1e-9)
@@ -154,7 +157,7 @@ def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float
         bent = r * np.polyval([*distortion[3::-1], 1.0], r**2)
         sideways = np.abs(distortion[4:]).sum()
     growing = np.cumprod(np.diff(bent) > 0).astype(bool)
-    return bool(bent[1:][growing].max(initial=0.0) > farthest and sideways * farthest < 0.1)
+    return bool(bent[1:][growing].max(initial=0.0) > side and sideways * farthest < 0.1)
 
 
 def note_trained(held_out: Sequence[Frame], train: Sequence[Frame], file: str) -> list[str]:
@@ -176,7 +179,7 @@ def note_trained(held_out: Sequence[Frame], train: Sequence[Frame], file: str) -
     if not count:
         return []
     reason = "their scores are not those of views that were never seen"
-    return [f"{file}: {count} of {len(held_out)} test views are training views: {reason}"]
+    return [f"{file}: {count} of {len(held_out)} test views are training views: {reason}: list each in one split"]
 
 
 def _same_bytes(a: Frame, b: Frame) -> bool:

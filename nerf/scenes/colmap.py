@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from nerf.cameras import Cameras
 from nerf.scenes.base import Problem, Scene, SceneError
-from nerf.scenes.colmap_lenses import UNDISTORT, camera_of, lens_of
+from nerf.scenes.colmap_lenses import LensError, camera_of, lens_of
 from nerf.scenes.colmap_model import Model, Photo, count_images, has_model, read_model
 from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, is_photo, note_unposed, with_masks
 from nerf.scenes.frames import is_bounded, to_scene
@@ -104,6 +104,11 @@ def _best_model(root: Path) -> tuple[Path, str, list[str]]:
 def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> tuple[list[View], Path]:
     """Return every image of the model with its camera, and the folder in which the images are."""
     folder = _image_folder(root, model, pattern, max_side)
+    if model.photos and folder is None:
+        name = next(iter(model.photos.values())).name
+        reason = f"none of its {len(model.photos)} images ({name}, ...) is in the scene folder"
+        raise SceneError([Problem(file, "", reason, "put them into the folder images")])
+    folder = folder or root
     views, problems = [], []
     for number, photo in model.photos.items():
         lens = model.lenses.get(photo.lens)
@@ -113,25 +118,26 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
             continue
         try:
             camera = camera_of(lens)
-        except ValueError as error:
-            problems.append(Problem(file, f"camera {photo.lens}", str(error), UNDISTORT))
+        except LensError as error:
+            problems.append(Problem(file, f"camera {photo.lens}", str(error), error.fix))
             continue
         name = (folder.relative_to(root) / photo.name).as_posix()
         views.append(View(key, name, pose_of(photo), *camera))
     if problems or not views:
-        nothing = Problem(file, "", "no image in the model", "choose another model")
+        mend = "estimate the poses again: COLMAP placed no image in it"
+        nothing = Problem(file, "", "no image in the model", mend)
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
 
 
-def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path:
-    """Return the folder of the model's images: the first that has any of them, or that of `images` that fits best."""
+def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path | None:
+    """Return the folder of the model's images, the first that has any of them; None where there is no such folder."""
     own = [path.relative_to(root).as_posix() for place in PLACES[pattern] for path in _folders(root, place)]
     # The images beside a distorted model that is not in use are those of another, undistorted one.
     names = own if pattern.startswith("distorted") else (*own, *IMAGES)
     finder = Finder(root, Tally())
     folders = [image_folder(root, max_side, partial(_first, model, finder), name) for name in names]
-    return next((folder for folder in folders if _first(model, finder, folder)), folders[0])
+    return next((folder for folder in folders if _first(model, finder, folder)), None)
 
 
 def _first(model: Model, finder: Finder, folder: Path) -> Path | None:

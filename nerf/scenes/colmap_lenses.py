@@ -13,29 +13,41 @@ from jaxtyping import Float
 from nerf.cameras import Cameras, intrinsics
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
-from nerf.scenes.colmap_model import PARAMETERS, Lens
+from nerf.scenes.colmap_model import PARAMETERS, UNDISTORT, Lens
 from nerf.scenes.fits import SAMPLES, corner_distance, fit_lens
 from nerf.scenes.lens_keys import DISTORTION
 
 REFUSED = ("RAD_TAN_THIN_PRISM_FISHEYE",)
 FITTED = ("SIMPLE_DIVISION", "DIVISION", "FOV", "EUCM")
-UNDISTORT = "undistort the images to PINHOLE"
+
+
+class LensError(ValueError):
+    """Report a camera of COLMAP that cannot be represented; the message is the reason.
+
+    Attributes:
+      fix: what the user can do.
+    """
+
+    def __init__(self, reason: str, fix: str = UNDISTORT):
+        super().__init__(reason)
+        self.fix = fix
 
 
 def camera_of(lens: Lens) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
     """Return K, size, lens and distortion as `Cameras` has them.
 
-    Raises ValueError, with the reason, for a lens that cannot be represented.
+    Raises: LensError, for a lens that cannot be represented.
     """
     given = dict(zip(PARAMETERS[lens.kind][1].split(), lens.parameters.tolist(), strict=True))
     size = float(lens.size[0]), float(lens.size[1])
     if lens.kind in REFUSED:
-        raise ValueError(f"camera model {lens.kind} is not supported")
+        raise LensError(f"camera model {lens.kind} is not supported")
     if not (np.abs(lens.parameters) < 1e12).all():
-        raise ValueError("numbers that are not finite")
+        raise LensError("numbers that are not finite", "estimate the poses again")
     if lens.kind == "EQUIRECTANGULAR":
         if size[0] != 2 * size[1]:
-            raise ValueError(f"a panorama of {size[0]:g}x{size[1]:g} is not the whole sphere, twice as wide as high")
+            reason = f"a panorama of {size[0]:g}x{size[1]:g} is not the whole sphere"
+            raise LensError(reason, "give panoramas that are twice as wide as high")
         K = intrinsics(size[0] / (2 * math.pi), size[1] / math.pi, size[0] / 2, size[1] / 2)
         return K, size, EQUIRECTANGULAR, np.zeros(8)
     K = intrinsics(given.get("f", given.get("fx")), given.get("f", given.get("fy")), given["cx"], given["cy"])
@@ -49,7 +61,7 @@ def _fitted(
     kind: str, given: dict[str, float], K: Float[np.ndarray, "3 3"], size: tuple[float, float]
 ) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
     """Return the lens of ours that is one of `FITTED` up to the farthest corner."""
-    refused = ValueError(f"camera model {kind} is bent too strongly to be represented within {size[0]:g}x{size[1]:g}")
+    refused = LensError(f"camera model {kind} is bent too strongly to be represented within {size[0]:g}x{size[1]:g}")
     focal = float(np.abs(np.diag(K)[:2]).max())
     if not (min(size) >= 1 and np.diag(K)[:2].min() > 1e-3 and np.abs(K).max() < 1e9):
         raise refused
@@ -96,7 +108,7 @@ def lens_of(camera: Cameras, name: str) -> Lens:
         return Lens("EQUIRECTANGULAR", size, np.array(size, np.float64))
     kind = {PERSPECTIVE: "FULL_OPENCV", FISHEYE: "THIN_PRISM_FISHEYE"}.get(model)
     if kind is None:
-        raise SceneError([Problem(name, "", "COLMAP has no orthographic lens", "use exported/transforms.json")])
+        raise SceneError([Problem(name, "", "COLMAP has no orthographic lens", "use transforms.json instead")])
     K, distortion = np.asarray(camera.K, float), np.asarray(camera.distortion, float)
     known = dict(zip(DISTORTION[model], distortion, strict=True))
     known |= {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}

@@ -17,6 +17,7 @@ from nerf.files import replacing
 from nerf.scenes.base import Problem, SceneError, read_bytes
 
 MAX_BYTES = 4_000_000_000
+UNDISTORT = "undistort the images to PINHOLE (colmap image_undistorter)"
 SMALLEST_IMAGE = 73  # bytes, in images.bin
 PARAMETERS = {  # by COLMAP's name: its number in binary files, and what its parameters are
     "SIMPLE_PINHOLE": (0, "f cx cy"),
@@ -114,7 +115,7 @@ def _by_number(found: Iterator[tuple[int, object]], file: str) -> dict:
     entries: dict[int, object] = {}
     for number, entry in found:
         if number in entries:
-            _refuse(file, str(number), "the same number twice", "export the model again")
+            _refuse(file, f"number {number}", "is there twice", "export the model again")
         entries[number] = entry
     return entries
 
@@ -141,9 +142,7 @@ class _Binary:
         for _ in range(self._count(24)):
             number, kind, width, height = self._take("<iiQQ")
             if kind not in NAMES:
-                _refuse(
-                    self.file, f"camera {number}", f"unknown camera model {kind}", "undistort the images to PINHOLE"
-                )
+                _refuse(self.file, f"camera {number}", f"unknown camera model {kind}", UNDISTORT)
             name = NAMES[kind]
             yield number, Lens(name, (width, height), self._array("<f8", len(PARAMETERS[name][1].split())))
 
@@ -202,7 +201,7 @@ class _Text:
         for line, words in self._entries(4):
             number, width, height = self._numbers(line, int, [words[0], *words[2:4]])
             if words[1] not in PARAMETERS:
-                _refuse(self.file, f"line {line}", f"unknown camera model {words[1]!r}", "undistort to PINHOLE")
+                _refuse(self.file, f"line {line}", f"unknown camera model {words[1]!r}", UNDISTORT)
             names = PARAMETERS[words[1]][1].split()
             if len(words) != 4 + len(names):
                 _refuse(self.file, f"line {line}", f"{words[1]} has {len(names)} parameters", "export it again")
@@ -250,13 +249,16 @@ class _Text:
             return False
 
     def _numbers(self, line: int, kind: type, words: Sequence[str]) -> list:
-        try:
-            numbers = [kind(word) for word in words]
-            if kind is int and any(abs(number) >= 2**63 for number in numbers):
-                raise ValueError("a number beyond 64 bits")
-            return numbers
-        except ValueError as error:
-            _refuse(self.file, f"line {line}", str(error), "export it again")
+        numbers = []
+        for word in words:
+            try:
+                numbers.append(kind(word))
+            except ValueError:
+                expected = "a whole number" if kind is int else "a number"
+                _refuse(self.file, f"line {line}", f"{word!r} is not {expected}", "correct it, or export it again")
+            if kind is int and abs(numbers[-1]) >= 2**63:
+                _refuse(self.file, f"line {line}", f"{word} is a number beyond 64 bits", "export it again")
+        return numbers
 
 
 def write_text(folder: Path, model: Model) -> None:

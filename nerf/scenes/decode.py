@@ -23,6 +23,8 @@ from nerf.scenes.embedded import colours_of, png_colours
 from nerf.scenes.icc import convert_with_profile, from_icc
 
 MAX_PIXELS = 80_000_000  # larger than most cameras' images: a decompression bomb. Pillow warns from 89 million
+MISSING, FOLDER = "no such image", "a folder, not an image"  # reasons of problems
+SCALE_DOWN = f"scale it down to at most {MAX_PIXELS // 1_000_000} million pixels"
 # Others are not tried: Pillow would run Ghostscript for an EPS file, and cuts a 16-bit TIFF to 8 bits.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -135,26 +137,28 @@ def check_header(path: Path, shown: str) -> tuple[Header, Problem | None]:
     try:
         header = read_header(path)
     except FileNotFoundError:
-        return nothing, Problem(shown, "", "no such image", "add it or remove its entry")
+        return nothing, Problem(shown, "", MISSING, "add it or remove its entry")
     except Image.DecompressionBombError:
-        return nothing, Problem(shown, "", "implausibly many pixels", "scale it down")
+        return nothing, Problem(shown, "", "implausibly many pixels", SCALE_DOWN)
     except ImageError as error:
         return nothing, Problem(shown, "", str(error), error.fix)
     except Exception as error:  # the readers raise anything on damaged data
-        return nothing, Problem(shown, "", _why(path, error), "export it again as PNG or JPEG")
+        return nothing, Problem(shown, "", *_why(path, error))
     if header.size[0] * header.size[1] > MAX_PIXELS:
-        return header, Problem(shown, "", f"{header.size[0]}x{header.size[1]} pixels", "scale it down")
+        return header, Problem(shown, "", f"{header.size[0]}x{header.size[1]} pixels", SCALE_DOWN)
     return header, None
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: Path, error: Exception) -> tuple[str, str]:
+    """Return why an image cannot be read, and what to do."""
     if path.is_dir():
-        return "a folder, not an image"
+        return FOLDER, "name an image"
     if path.is_file() and not path.stat().st_size:
-        return "empty file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a readable image"
-    return f"not a readable image ({error})"
+        return "empty file", "copy or export it again"
+    if isinstance(error, PermissionError):
+        return "no permission to read it", "make the file readable"
+    reason = "not a readable image" if isinstance(error, UnidentifiedImageError) else f"not a readable image ({error})"
+    return reason, "export it again as PNG or JPEG"
 
 
 def decode(path: Path) -> Real[np.ndarray, "h w c"]:
@@ -249,7 +253,7 @@ def check_numbers(path: Path, shown: str) -> tuple[tuple[int, int], Problem | No
             shown, "", f"not an array of numbers ({error})", "write (height, width) of a number type"
         )
     if array.size > MAX_PIXELS:
-        return (0, 0), Problem(shown, "", f"{array.shape[1]}x{array.shape[0]} pixels", "scale it down")
+        return (0, 0), Problem(shown, "", f"{array.shape[1]}x{array.shape[0]} pixels", SCALE_DOWN)
     return (array.shape[1], array.shape[0]), None
 
 

@@ -93,6 +93,18 @@ def _png_chunks(path: Path) -> dict[bytes, bytes]:
     return found
 
 
+def has_chunk(path: Path, kind: bytes) -> bool:
+    """Return whether a PNG has a chunk of this kind, also behind its pixels."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, found = struct.unpack(">I4s", head)
+            if found == kind:
+                return True
+            file.seek(length + 4, 1)
+    return False
+
+
 def _png_profile(chunk: bytes) -> bytes:
     """Return the ICC profile of an iCCP chunk: a name, a zero, the method 0, and compressed data."""
     name, _, compressed = chunk.partition(b"\0")

@@ -54,7 +54,10 @@ def fit_lens(
 
 
 def fit_rational(
-    square: Float[np.ndarray, " n"], radial: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
+    square: Float[np.ndarray, " n"],
+    radial: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+    max_error: float = MAX_ERROR,
 ) -> Float[np.ndarray, "6"] | None:
     """Fit (1 + k1 s + k2 s^2 + k3 s^3) / (1 + k4 s + k5 s^2 + k6 s^3), with s = r^2, to a curve that begins at 1.
 
@@ -66,14 +69,15 @@ def fit_rational(
       square: s, up to that of the farthest corner.
       radial: the curve.
       weight: pixels of a unit of it.
+      max_error: pixels.
 
     Returns:
-      k1 to k6, or None where the error exceeds `MAX_ERROR` pixels.
+      k1 to k6, or None where the error exceeds `max_error`.
     """
     s = square / square[-1]
     powers = s[:, None] ** np.arange(1, 4)
     far = np.linspace(0.0, 4.0, SAMPLES)[:, None] ** np.arange(1, 4)
-    best, least = None, MAX_ERROR
+    best, least = None, max_error
     for count in range(4):  # of coefficients of the denominator
         rows = np.concatenate([powers, -radial[:, None] * powers[:, :count]], -1)
         below = np.ones_like(s)

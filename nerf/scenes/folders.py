@@ -16,7 +16,7 @@ from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import check_camera, check_mask, settle
 from nerf.scenes.frames import Frame
-from nerf.scenes.images import check_image
+from nerf.scenes.images import check_image, orientation
 from nerf.scenes.lookup import MASK, PHOTOS, Finder
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally
@@ -121,7 +121,7 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     c2w, problems = nearest_pose(view.c2w, file, view.key, finder.tally)
     report = partial(_report, problems, file, view.key)
     if not problems and np.abs(c2w[:, 3]).max() > 1e12:
-        report("position", "implausibly far", "export the pose again")
+        report("position", f"a position of {np.abs(c2w[:, 3]).max():.1e}", "export the pose again")
     name, path = finder.locate(view.name, report)
     size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
     problems.extend([wrong] if wrong else [])
@@ -135,11 +135,13 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     check_camera(K, size, declared, view.distortion.tolist(), report, path, view.model)
     if problems:
         return None, problems
-    return Frame(name, path, size, c2w, K, view.distortion, transparent, view.model), []
+    turned = orientation(path)
+    return Frame(name, path, size, c2w, K, view.distortion, transparent, view.model, orientation=turned), []
 
 
 def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, mend: str) -> None:
-    problems.append(Problem(file, key, f"{where}: {reason}", mend))
+    # `where` is a key of transforms.json, which these formats do not have: the reason names what is meant.
+    problems.append(Problem(file, key, reason, mend))
 
 
 def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, file: str) -> list[Frame]:

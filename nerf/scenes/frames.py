@@ -12,7 +12,7 @@ import numpy as np
 from nerf.cameras import Cameras, seen_pixels, sees_whole_picture
 from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
-from nerf.scenes.images import has_transparent_pixel, orientation, read_depths, read_images, read_masks
+from nerf.scenes.images import has_transparent_pixel, read_depths, read_images, read_masks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Frame:
       depth: file of depth, see `read_depths`, and how many units of the file's world one in it is.
       depth_K: of the camera that measured it, from the same place, as `K`; None: the image's own.
       listed: the image's name as its file has it, before it was looked for; empty where that is `name`.
+      orientation: how the image is to be turned to be seen, see `nerf.scenes.images.orientation`.
+      moving: file that is bright where something moves, which may neither be learned nor scored.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Frame:
     depth_unit: float = 1.0
     depth_K: np.ndarray | None = None
     listed: str = ""
+    orientation: int = 1
+    moving: Path | None = None
 
 
 def is_bounded(frames: Sequence[Frame]) -> bool:
@@ -56,16 +60,26 @@ def is_bounded(frames: Sequence[Frame]) -> bool:
         return any(frame.transparent for frame in frames)
 
 
-def _with_seen_pixels(masks: list[np.ndarray] | None, cameras: Cameras) -> list[np.ndarray] | None:
-    """Return the masks without the pixels that no direction leads to; see `nerf.cameras.seen_pixels`."""
+def _both(masks: list[np.ndarray] | None, others: list[np.ndarray] | None) -> list[np.ndarray] | None:
+    """Return where both masks of each view are True; None stands for masks that are True everywhere."""
+    if masks is None or others is None:
+        return others if masks is None else masks
+    return [mask & other for mask, other in zip(masks, others, strict=True)]
+
+
+def _with_seen_pixels(masks: list[np.ndarray] | None, cameras: Cameras) -> tuple[list[np.ndarray] | None, list[str]]:
+    """Return the masks without the pixels that no direction leads to, and a note if there are any.
+
+    See `nerf.cameras.seen_pixels`.
+    """
     bent = np.isin(cameras.model, (PERSPECTIVE, FISHEYE)) & np.asarray(cameras.distortion).any(-1)
     bent |= np.asarray(cameras.model) == FISHEYE
     views = np.flatnonzero(bent)
     if not len(views):
-        return masks
+        return masks, []
     views = views[~sees_whole_picture(cameras[views])]
     if not len(views):
-        return masks
+        return masks, []
     masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
     seen: dict[bytes, np.ndarray] = {}  # views mostly share one lens
     for i in views.tolist():
@@ -74,7 +88,11 @@ def _with_seen_pixels(masks: list[np.ndarray] | None, cameras: Cameras) -> list[
         if lens not in seen:
             seen[lens] = seen_pixels(camera)
         masks[i] = masks[i] & seen[lens]
-    return masks
+    most = max(1.0 - float(pixels.mean()) for pixels in seen.values())
+    if not most > 0.0:
+        return masks, []
+    where = f"up to {100.0 * most:.2g} % of the pixels of {len(views)} of {len(cameras)} views"
+    return masks, [f"lens: {where} lie where the distortion reaches no direction: they are masked"]
 
 
 def reduction(frames: Sequence[Frame], max_side: int) -> list[int]:
@@ -101,7 +119,7 @@ def to_scene(
             *notes,
             f"images reduced by {factor} so that no side exceeds {max_side} (--config.scene.max_side)",
         ]
-    if turned := sum(orientation(frame.path) > 2 for frame in frames):
+    if turned := sum(frame.orientation > 2 for frame in frames):
         notes = [
             *notes,
             f"{turned} of {len(frames)} photos are stored turned (EXIF orientation): up is as they are to be seen,"
@@ -112,14 +130,16 @@ def to_scene(
     if unbounded:
         images = [image[..., :3] for image in images]  # whatever alpha there is, it is opaque
     else:
-        _refuse_empty(names, [image[..., 3] for image in images], "wholly transparent")
+        _refuse_empty(names, [image[..., 3] for image in images], "wholly transparent", "remove it")
     cameras = _cameras(frames, transform, factors)
-    masks = _with_seen_pixels(read_masks([frame.mask for frame in frames], root, factors, sizes), cameras)
-    _refuse_empty(names, masks or (), "masked all over")
+    masks = read_masks([frame.mask for frame in frames], root, factors, sizes)
+    still = read_masks([frame.moving for frame in frames], root, factors, sizes, hides=True)
+    masks, more = _with_seen_pixels(_both(masks, still), cameras)
+    _refuse_empty(names, masks or (), "masked all over", "remove it, or correct its mask (white is what counts)")
     units = [frame.depth_unit * transform.scale for frame in frames]
     lenses = [_to_depth(frame) for frame in frames]
     depths = read_depths([frame.depth for frame in frames], root, factors, sizes, cameras, units, lenses)
-    return Scene(images, cameras, names, transform, unbounded, notes, masks, depths)
+    return Scene(images, cameras, names, transform, unbounded, [*notes, *more], masks, depths)
 
 
 def _to_depth(frame: Frame) -> np.ndarray:
@@ -130,10 +150,10 @@ def _to_depth(frame: Frame) -> np.ndarray:
     return np.stack([zoom, frame.depth_K[:2, 2] - zoom * frame.K[:2, 2]], -1)
 
 
-def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str) -> None:
+def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str, mend: str) -> None:
     """Raise a SceneError that lists the views of which nothing is left."""
     if empty := [name for name, part in zip(names, parts, strict=False) if not part.any()]:
-        raise SceneError([Problem(name, "", reason, "remove it or its mask") for name in empty])
+        raise SceneError([Problem(name, "", reason, mend) for name in empty])
 
 
 def _cameras(frames: Sequence[Frame], transform: Similarity, factors: Sequence[int]) -> Cameras:

@@ -1,5 +1,6 @@
 """Say what a path is that is no scene, and what to do instead."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ RESULTS = (".ply", ".splat", ".ksplat", ".spz", ".sog", ".obj", ".glb")
 RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".tif", ".tiff")
 MAX_FOLDERS = 200  # that are looked into for a scene
 MAX_SHOWN = 3
-CAPTURE = "capture.py finds where each was taken: capture.py"
+CAPTURE = "capture.py finds where each was taken: python capture.py"
 
 Recognise = Callable[[Path], bool]
 
@@ -22,12 +23,14 @@ def explain_file(path: Path) -> Problem:
     ending = path.suffix.lower()
     shown = str(path)
     if ending == ".json":
-        return Problem(shown, "", "a file, not a folder", f"give the folder that it is in: --scene={path.parent}")
+        return Problem(
+            shown, "", "a file, not a folder", f"give the folder that it is in: --scene={_word(path.parent)}"
+        )
     if ending in (*PHOTOS, *RAW, ".exr"):
         mend = "train on it with --task=image, or give a folder of photos with their poses"
         return Problem(shown, "", "one picture, not a scene", mend)
     if ending in VIDEOS:
-        mend = f"make a scene of it: capture.py {path} --out=FOLDER, then --scene=FOLDER"
+        mend = f"make a scene of it: python capture.py {_word(path)} --out=FOLDER, then --scene=FOLDER"
         return Problem(shown, "", "a video, not a scene", mend)
     if ending in ARCHIVES:
         return Problem(shown, "", "an archive, not a folder", "unpack it, and give the folder")
@@ -48,10 +51,10 @@ def explain_folder(root: Path, recognise: Recognise, formats: str) -> Problem:
     shown = str(root)
     above = root.resolve().parent
     if recognise(above):
-        return Problem(shown, "", "a folder within a scene", f"give the scene: --scene={above}")
+        return Problem(shown, "", "a folder within a scene", f"give the scene: --scene={_word(above)}")
     if below := _scenes_below(root, recognise):
         more = f" ({len(below)} scenes are below it)" if len(below) > 1 else ""
-        return Problem(shown, "", f"no scene in it, but in a folder below{more}", f"give --scene={below[0]}")
+        return Problem(shown, "", f"no scene in it, but in a folder below{more}", f"give --scene={_word(below[0])}")
     files = _files(root)
     endings = [path.suffix.lower() for path in files]
     if (root / "config.json").is_file() and (root / "scene.json").is_file():
@@ -60,10 +63,10 @@ def explain_folder(root: Path, recognise: Recognise, formats: str) -> Problem:
         names = ", ".join(others[:MAX_SHOWN])
         return Problem(shown, "", f"{names} alone is no scene", "name it transforms.json, or add transforms_train.json")
     if {"cameras.bin", "cameras.txt", "database.db"} & {path.name for path in files}:
-        mend = "export the model again: a folder sparse/0 with cameras and images, beside images"
+        mend = "export the model again: a folder sparse/0 with cameras and images, beside the folder images"
         return Problem(shown, "", "a part of a COLMAP project, without a whole model", mend)
     if count := sum(ending in (*PHOTOS, *RAW) for ending in endings) or _photos_below(root):
-        mend = f"{CAPTURE} {root} --out=FOLDER, then --scene=FOLDER"
+        mend = f"{CAPTURE} {_word(root)} --out=FOLDER, then --scene=FOLDER"
         return Problem(shown, "", f"{count} photos without poses", mend)
     for endings_of, problem in ((VIDEOS, "a video"), (ARCHIVES, "an archive"), (RESULTS, "a finished model")):
         if found := [path for path in files if path.suffix.lower() in endings_of]:
@@ -72,6 +75,11 @@ def explain_folder(root: Path, recognise: Recognise, formats: str) -> Problem:
         return Problem(shown, "", "no scene in it, it is empty", "give the folder of a scene with --scene")
     expected = "transforms.json, a COLMAP model, poses_bounds.npy, ..."
     return Problem(shown, "", f"no scene in it ({expected})", f"known: {formats}")
+
+
+def _word(path: Path) -> str:
+    """Return a path as a word of a command line."""
+    return shlex.quote(str(path))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from nerf.scenes.arrays import read_npz
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, rotation_to_z
 from nerf.scenes.folders import View, check_views, choose, from_opencv, photos, pinhole, with_masks
 from nerf.scenes.frames import to_scene
-from nerf.scenes.images import check_image, orientation
+from nerf.scenes.images import check_image
 from nerf.scenes.normalise import up_direction
 
 NAMES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
@@ -51,12 +51,13 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     images = next((found for name in IMAGES if (found := photos(root / name))), [])
     count = sum(name.startswith("world_mat_") and not name.startswith("world_mat_inv_") for name in arrays)
     if not images or len(images) != count:
-        reason = f"{count} cameras, and {len(images)} images in {IMAGES[0]}"
+        folder = images[0].parent.name if images else f"a folder {IMAGES[0]}"
+        reason = f"{count} cameras (world_mat_0, ...), and {len(images)} images in {folder}"
         raise SceneError([Problem(file, "", reason, "keep one image for each camera")])
     views = _views(arrays, images, root, file)
     frames, notes = check_views(views, root, file)
     frames, more = with_masks(frames, root, images[0].parent.name, MASKS)
-    orientations = [orientation(frame.path) for frame in frames]
+    orientations = [frame.orientation for frame in frames]
     transform = _normalised(arrays, np.stack([frame.c2w for frame in frames]), orientations, file)
     chosen = choose(frames, split, validation, every, file)
     return to_scene(chosen, transform, root, max_side, frames[0].mask is None, [*notes, *more])

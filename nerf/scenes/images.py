@@ -24,7 +24,10 @@ from nerf.scenes.decode import (
     open_image,
     read_header,
 )
+from nerf.scenes.embedded import has_chunk
 from nerf.scenes.storage import allocate
+
+EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}  # where Pillow finds an orientation in a PNG
 
 
 def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem | None]:
@@ -49,6 +52,9 @@ def orientation(path: Path) -> int:
     """
     try:
         with open_image(path) as image:
+            # Pillow would decode a whole PNG to look for EXIF behind its pixels.
+            if image.format == "PNG" and not (EXIF_KEYS & image.info.keys()) and not has_chunk(path, b"eXIf"):
+                return 1
             number = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # the readers raise anything on damaged data; what is wrong is said elsewhere
         return 1
@@ -148,19 +154,33 @@ def _read_all(
 
 
 def read_masks(
-    paths: Sequence[Path | None], root: Path, factors: Sequence[int], sizes: Sequence[tuple[int, int]]
+    paths: Sequence[Path | None],
+    root: Path,
+    factors: Sequence[int],
+    sizes: Sequence[tuple[int, int]],
+    hides: bool = False,
 ) -> list[Bool[np.ndarray, "_ _"]] | None:
-    """True where a mask is brighter than half of its brightest pixel; without one everywhere. None if there is none.
+    """Read masks: True where one is brighter than half of its brightest pixel, and everywhere in a view without one.
 
     A pixel is True where all pixels of the mask that lie in it are: masks may be larger or smaller than their images,
-    and images are reduced. `sizes` are those of the images as they are stored.
+    and images are reduced.
+
+    Args:
+      paths: the masks.
+      root: the scene folder.
+      factors: by which the images are reduced.
+      sizes: of the images as they are stored.
+      hides: whether masks are bright where nothing counts: then True is where one is black.
+
+    Returns:
+      One mask a view; None if there is none.
     """
     if not any(paths):
         return None
 
     def fill(mask: np.ndarray, path: Path, factor: int, size: tuple[int, int]) -> None:
         grey = decode_stored(path)[..., :3].max(-1)
-        dark = 2.0 * grey <= grey.max()
+        dark = grey > 0 if hides else 2.0 * grey <= grey.max()
         # Counts of dark pixels left of and above each corner give the count in any rectangle from four of them.
         counts = np.pad(dark.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
         top, bottom = _spans(mask.shape[0], factor * dark.shape[0] / size[1], dark.shape[0])

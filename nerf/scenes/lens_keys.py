@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from nerf.building import did_you_mean
 from nerf.cameras import Cameras, intrinsics
 from nerf.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes.fits import SAMPLES, corner_distance, fit_rational
+from nerf.scenes.fits import MAX_ERROR, SAMPLES, corner_distance, fit_rational
 from nerf.scenes.lookup import Report
 from nerf.scenes.tally import Tally
 
@@ -54,6 +55,11 @@ OTHER_LENSES = {
     "latlong": "write camera_model EQUIRECTANGULAR for a panorama",
     "equirectangular": "write camera_model EQUIRECTANGULAR for a panorama",
 }
+MAX_SIDE_ERROR = 1e-4  # of a picture's longer side, by which a lens with r^8 may be off: 0.4 pixels of 4000
+MAX_FOLD_ERROR = 1.0  # pixels, by which it may fold later than what it stands for
+FOLD_SEARCH = 4.0  # times the radius of the fold, up to where it is looked for
+UNITS = {"camera_angle_x": "radians", "camera_angle_y": "radians", "x_fov": "degrees", "y_fov": "degrees"}
+LARGEST_ANGLES = {"camera_angle_x": math.pi, "camera_angle_y": math.pi, "x_fov": 180.0, "y_fov": 180.0}
 OFF_CENTRE = 0.15  # of a side: a centre that is farther from the middle belongs to an image of another size
 
 
@@ -129,7 +135,8 @@ def read_lens(
         report("fl_x", "no focal length", "give fl_x in pixels or camera_angle_x in radians")
         return None
     if model == EQUIRECTANGULAR and wide != 2 * high:
-        report("camera_model", f"a panorama of {wide}x{high}", "write the whole sphere, twice as wide as high")
+        reason = f"a panorama of {wide}x{high} is not the whole sphere"
+        report("camera_model", reason, "give panoramas that are twice as wide as high")
         return None
     for first, second in PAIRS:
         if (first in own) != (second in own) and first in shared and second in shared:
@@ -151,7 +158,8 @@ def _model(keys: Mapping[str, Any], report: Report) -> int | None:
     name = keys.get("camera_model") or WRITTEN[PERSPECTIVE]
     model = LENSES.get(name.upper() if isinstance(name, str) else "")
     if model is None:
-        report("camera_model", f"{name!r} is not supported", "undistort the images to OPENCV or PINHOLE")
+        hint = did_you_mean(name.upper(), LENSES) if isinstance(name, str) else "write OPENCV"
+        report("camera_model", f"{name!r} is not supported", f"{hint}; or undistort the images to PINHOLE")
     return FISHEYE if model == PERSPECTIVE and flag(keys.get("is_fisheye")) else model
 
 
@@ -161,7 +169,7 @@ def _distortion(keys: Mapping[str, Any], model: int, report: Report) -> list[flo
     for name in names:
         value = number(keys.get(name) or 0.0)
         if value is None or not abs(value) < 1e6:
-            report(name, "distortion is not a number", f"write {', '.join(names)} of the lens")
+            report(name, f"distortion is not a number: {keys[name]!r}", f"write {', '.join(names)} of the lens")
             return None
         numbers.append(value)
     return [*numbers, *[0.0] * (COEFFICIENTS - len(names))]
@@ -173,8 +181,12 @@ def _sizes(keys: Mapping[str, Any], names: Sequence[str], report: Report) -> dic
     for key in (key for key in names if key in keys):
         value = number(keys[key])
         if value is None or (value < 1e-6 and key not in CENTRE):
-            units = {"camera_angle_x": "radians", "camera_angle_y": "radians", "x_fov": "degrees", "y_fov": "degrees"}
-            report(key, f"{keys[key]!r} is not a positive number", f"write {units.get(key, 'pixels')}")
+            kind = "a number" if key in CENTRE else "a positive number"
+            report(key, f"{keys[key]!r} is not {kind}", f"write {UNITS.get(key, 'pixels')}")
+            return None
+        if key in LARGEST_ANGLES and not value < LARGEST_ANGLES[key]:
+            reason = f"{value:g} is not an angle below {LARGEST_ANGLES[key]:.4g} {UNITS[key]}"
+            report(key, reason, f"write {UNITS[key]}, or fl_x and fl_y in pixels")
             return None
         given[key] = value
     return given
@@ -187,8 +199,8 @@ def _focal(given: Mapping[str, float], w: float, h: float) -> tuple[float, float
     """
     found = []
     for axis, side in (("x", w), ("y", h)):
-        angle = given.get(f"camera_angle_{axis}", math.radians(given.get(f"{axis}_fov", 360.0)))
-        seen = 0.5 * side / math.tan(0.5 * angle) if angle < math.pi else 0.0
+        angle = given.get(f"camera_angle_{axis}", math.radians(given.get(f"{axis}_fov", 0.0)))
+        seen = 0.5 * side / math.tan(0.5 * angle) if angle else 0.0
         found.append(given.get(f"fl_{axis}", seen))
     return found[0] or found[1], found[1] or found[0]
 
@@ -223,17 +235,31 @@ def _meant(
 
 
 def _fit_eighth_power(k: tuple[float, float, float, float], K: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Fit k1 to k6 of the rational lens to 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8 within the image."""
+    """Fit k1 to k6 of the rational lens to 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8 within the image.
+
+    Where the polynomial folds before the corners, it is fitted up to the fold, and the result must fold there too:
+    pixels beyond are masked then. None where the result is off by more than MAX_SIDE_ERROR.
+    """
     farthest = 1.02 * corner_distance(K, size)  # tangential terms move the corners a little
-    r = np.geomspace(1e-3, 1e3, 4001)
+    focal = float(np.diag(K)[:2].max())
+    r = np.geomspace(1e-3, 1e3, 8001)
     with np.errstate(over="ignore", invalid="ignore"):
         bent = r * np.polyval([*k[::-1], 1.0], r**2)
-        growing = np.cumprod(np.diff(bent, prepend=0.0) > 0).astype(bool)
-        end = int(np.searchsorted(bent[growing], farthest))
-    if end >= growing.sum() or not farthest > 1e-3:
-        return None  # the picture folds over itself before its corner
-    r = np.linspace(0.0, r[end], SAMPLES + 1)[1:]
-    return fit_rational(r**2, np.polyval([*k[::-1], 1.0], r**2), r * float(np.diag(K)[:2].max()))
+        before_fold = bent[np.cumprod(np.diff(bent, prepend=0.0) > 0).astype(bool)]
+    end = int(np.searchsorted(before_fold, farthest))
+    folds = end >= len(before_fold)
+    if not farthest > 1e-3 or not len(before_fold):
+        return None
+    last = r[len(before_fold) - 1 if folds else end]
+    r = np.linspace(0.0, last, SAMPLES + 1)[1:]
+    max_error = max(MAX_ERROR, MAX_SIDE_ERROR * max(size))
+    found = fit_rational(r**2, np.polyval([*k[::-1], 1.0], r**2), r * focal, max_error)
+    if found is None or not folds:
+        return found
+    r = np.linspace(0.0, FOLD_SEARCH * last, 8 * SAMPLES)
+    bent = r * np.polyval([*found[2::-1], 1.0], r**2) / np.polyval([*found[:2:-1], 1.0], r**2)
+    reached = bent[1:][np.cumprod(np.diff(bent) > 0).astype(bool)].max()
+    return found if reached < before_fold[-1] + MAX_FOLD_ERROR / focal else None
 
 
 def cameras_to_frames(cameras: Cameras, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ What the file says holds for all frames, or for the one that says it: lens (`cam
 (`w h`), focal length (`fl_x fl_y`, or `camera_angle_x camera_angle_y`), centre (`cx cy`) and distortion (`k1` ... `k6
 p1 p2`), each replaced as a whole, so that cameras may be mixed.
 
-A frame may have a `mask_path` (black is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy,
+A frame may have a `mask_path` (black is neither learned from nor scored), instant-ngp's `dynamic_mask_NAME.png` beside
+its image (what is not black moves, and is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy,
 times the file's `depth_unit_scale_factor`, by default 0.001, along the optical axis for perspective lenses, otherwise
 along the ray) or instant-ngp's `depth_path` with `integer_depth_scale`. ScanNet++'s `test_frames` are its test views,
 and frames that are marked `is_bad` are left out.
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
-from nerf.scenes.checks import note_trained
+from nerf.scenes.checks import attachments, note_trained
 from nerf.scenes.folders import note_unposed, photos
 from nerf.scenes.frames import Frame, is_bounded, to_scene
 from nerf.scenes.lookup import POINTS, Finder, plain
@@ -33,7 +34,6 @@ from nerf.scenes.transforms import check_frames, read_transforms
 
 FILE, KEY = "transforms.json", "ply_file_path"
 SPLITS = ("train", "val", "test")
-MASK_PREFIX = "dynamic_mask_"  # of instant-ngp, which reads such files unasked
 
 
 def recognise(root: Path) -> bool:
@@ -73,7 +73,7 @@ def load(
     if split == "train" and validation:
         splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
     if not splits[split]:
-        raise no_views(split, len(frames), FILE, f"{split}_filenames" if lists.given else "")
+        raise _no_views(split, len(frames), lists)
     points, colours, of_points = _points(data, root)
     distances = measured_distances(frames, root)
     if distances is None and points is not None:
@@ -104,24 +104,19 @@ def _points(data: dict[str, Any], root: Path) -> tuple[np.ndarray | None, np.nda
 def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[str]:
     """Return notes on photos beside those of the frames, and on masks, that the file does not name."""
     notes = []
-    used = {frame.mask for frame in frames} | {frame.depth for frame in frames}
+    used = attachments(frames)
     names = {plain(name).rpartition("/")[2] for name in known}  # of frames that are left out for being bad, too
     endings = {frame.path.suffix.lower() for frame in frames}
     for folder in dict.fromkeys(frame.path.parent for frame in frames):
         found = [path for path in photos(folder) if path.suffix.lower() in endings and path not in used]
         poses = {frame.path for frame in frames}
         found = [path for path in found if path in poses or plain(path.name) not in names]
-        beside = [path for path in found if not path.stem.startswith(MASK_PREFIX)]
         where = folder.relative_to(root).as_posix()
-        notes += note_unposed(frames, beside, "the folder" if where == "." else where, FILE)
-        if len(found) > len(beside):
-            notes.append(
-                f"{FILE}: {MASK_PREFIX}* files are not read: give them as mask_path, black where nothing counts"
-            )
+        notes += note_unposed(frames, found, "the folder" if where == "." else where, FILE)
     if not any(frame.mask for frame in frames):
         for name in ("masks", "mask"):
             if photos(root / name):
-                notes.append(f"{FILE}: no frame has a mask_path: the masks in {name} are not read")
+                notes.append(f"{FILE}: the masks in {name} are not read: name each in its frame's mask_path")
     return notes
 
 
@@ -129,13 +124,13 @@ class _Lists:
     """What a file says of its splits, in `{train,val,test}_filenames` or ScanNet++'s `{train,val,test}_frames`.
 
     Attributes:
-      given: the splits of which the file says something.
+      given: the splits of which the file says something, with the key under which it does.
       names: by split, what a list calls its images.
       more: by key, frames that are not among `frames`; they are of the split that their key names.
     """
 
     def __init__(self, data: Mapping[str, Any]):
-        self.given: set[str] = set()
+        self.given: dict[str, str] = {}
         self.names: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
         self.more: dict[str, list[Any]] = {}
         self.known = _names(data["frames"])
@@ -157,8 +152,8 @@ class _Lists:
         entries = [] if data[key] is None else data[key]
         kinds = (str, dict) if key.endswith("frames") else (str,)
         if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
-            raise SceneError([Problem(FILE, key, "not a list of image names", "write the file_path of its frames")])
-        self.given.add(split)
+            raise SceneError([Problem(FILE, key, "not a list of image names", "write a list of the frames' file_path")])
+        self.given.setdefault(split, key)
         return entries
 
     def listed(self) -> dict[str, set[str]]:
@@ -177,7 +172,11 @@ class _Lists:
                     problems.append(Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it"))
                 elif len({posixpath.normpath(other) for other in meant}) > 1:
                     shown = ", ".join(meant[:3])
-                    problems.append(Problem(FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write one"))
+                    problems.append(
+                        Problem(
+                            FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write the one that is meant"
+                        )
+                    )
                 else:
                     found[split].update(meant)
         if problems:
@@ -197,6 +196,15 @@ def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
         return []
     alike = [names for other, names in known.items() if f"/{other}".endswith(wanted) or wanted.endswith(f"/{other}")]
     return [name for names in alike for name in names]
+
+
+def _no_views(split: str, count: int, lists: _Lists) -> SceneError:
+    """Return the error for a split without frames, which names a key that the file has."""
+    if split == "train" and lists.given and split not in lists.given and count > 1:
+        keys = ", ".join(lists.given.values())
+        mend = "list fewer there, or name some in train_filenames"
+        return SceneError([Problem(FILE, keys, "all images are listed, which leaves none to train on", mend)])
+    return no_views(split, count, FILE, lists.given.get(split, ""))
 
 
 def _splits(frames: list[Frame], lists: _Lists, every: int) -> tuple[dict[str, list[Frame]], list[str]]:

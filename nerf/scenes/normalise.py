@@ -19,7 +19,6 @@ from nerf.scenes.base import (
 )
 from nerf.scenes.decode import decode_numbers
 from nerf.scenes.frames import Frame
-from nerf.scenes.images import orientation
 
 MAX_DEPTH_IMAGES = 16  # that are looked at for how near and far matter is
 MAX_POINTS = 2000  # for the same
@@ -60,7 +59,7 @@ def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np
             radius = min(max(radius, float(middle) / 4.0), float(nearest) / 0.2)
     # Coordinates of maps are large: what is left of a distance of zero are their last digits.
     scale = 1.0 / radius if radius > 1e-9 + 1e-12 * np.abs(c2w[:, :, 3]).max() else 1.0
-    rotation = rotation_to_z(up_direction(c2w, [orientation(frame.path) for frame in frames])) if level else np.eye(3)
+    rotation = rotation_to_z(up_direction(c2w, [frame.orientation for frame in frames])) if level else np.eye(3)
     return Similarity(scale, rotation, -scale * rotation @ focus)
 
 

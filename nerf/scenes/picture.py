@@ -14,6 +14,7 @@ from nerf.cameras import Cameras, intrinsics
 from nerf.lenses import COEFFICIENTS, ORTHOGRAPHIC
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
 from nerf.scenes.colour import ImageError
+from nerf.scenes.decode import FOLDER, MISSING
 from nerf.scenes.images import check_image, read_image
 
 HEIGHT = 0.5  # of the camera above the picture
@@ -37,7 +38,8 @@ def load(
     image = _read(root, max_side) if source is None else source
     height, width = image.shape[:2]
     if min(height, width) < 2:
-        raise SceneError([Problem(str(root), "", f"{width}x{height} pixels", "give a picture of 2x2 at least")])
+        reason = f"a picture of {width}x{height} pixels"
+        raise SceneError([Problem(str(root), "", reason, "give one of at least 2x2 pixels")])
     if split == "train":
         known = np.zeros((height, width), bool)
         known[::2, ::2] = True
@@ -74,7 +76,11 @@ def _read(root: str | Path | None, max_side: int) -> UInt8[np.ndarray, "h w c"]:
         raise SceneError([Problem("--scene", "", "not given", "give the file of a picture")])
     size, _, problem = check_image(Path(root), str(root))
     if problem is not None:
-        raise SceneError([problem])
+        fixes = {
+            MISSING: "check the path",
+            FOLDER: "give the file of a picture with --scene, or train without --task=image",
+        }
+        raise SceneError([problem._replace(mend=fixes.get(problem.reason, problem.mend))])
     try:
         return read_image(Path(root), -(-max(size) // max_side))
     except Exception as error:  # decoders raise anything on damaged data

@@ -29,7 +29,9 @@ def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8
         if all(dict(fields).get(name) == "u1" for name in ("red", "green", "blue")):
             colours = np.stack([table[name] for name in ("red", "green", "blue")], -1)
     except OSError as error:
-        raise SceneError([Problem(shown, "", error.strerror or str(error), "remove its entry")]) from error
+        raise SceneError(
+            [Problem(shown, "", error.strerror or str(error), "make it readable, or remove its entry")]
+        ) from error
     except (ValueError, OverflowError) as error:
         raise SceneError([Problem(shown, "", f"no PLY file of points ({error})", "export it again")]) from error
     there = (np.abs(points) < 1e12).all(-1)  # False for NaN too

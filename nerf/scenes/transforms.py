@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nerf.scenes.base import Problem, SceneError, one_line
+from nerf.scenes.base import Problem, SceneError, one_line, read_bytes
 from nerf.scenes.checks import check_camera, check_mask, settle
 from nerf.scenes.decode import check_numbers
 from nerf.scenes.frames import Frame
-from nerf.scenes.images import check_image
+from nerf.scenes.images import check_image, orientation
 from nerf.scenes.lens_keys import KEYS, OTHER_LENSES, flag, number, read_lens
 from nerf.scenes.lookup import DEPTH, IMAGE, MASK, Finder, Kind
 from nerf.scenes.rigid import nearest_pose
@@ -21,6 +21,7 @@ from nerf.scenes.tally import Tally
 MAX_JSON_BYTES = 200_000_000
 MAX_KEY_NOTES = 10  # keys that are not read, each with a line of its own
 MILLIMETRE = 1e-3  # nerfstudio's unit of depth where a file names none
+MOVING_PREFIX = "dynamic_mask_"  # of files beside images in which instant-ngp marks what moves
 MASKS = ("mask_path", "mask", "mask_file_path")
 DEPTHS = ("depth_file_path", "depth_path")  # nerfstudio's, and instant-ngp's with `integer_depth_scale`
 LISTS = tuple(f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("filenames", "frames"))
@@ -52,18 +53,17 @@ EFFECTS = {
 def read_transforms(path: Path) -> dict[str, Any]:
     """Read the JSON object in a transforms file, with its `frames`. Raises SceneError for anything else."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise SceneError([Problem(path.name, "", "implausibly large", "is this the right file?")])
-        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_duplicates)
-    except OSError as error:
-        raise SceneError([Problem(path.name, "", error.strerror or str(error), "check the scene folder")]) from error
+        text = read_bytes(path, MAX_JSON_BYTES).decode("utf-8-sig")
+        data = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         if isinstance(error, SceneError):
             raise
         raise SceneError([Problem(path.name, "", f"not valid JSON ({error})", "export it again")]) from error
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
-        raise SceneError([Problem(path.name, "frames", "no list of frames", "each frame: file_path, transform_matrix")])
+        raise SceneError(
+            [Problem(path.name, "frames", "no list of frames", "write a list of {file_path, transform_matrix}")]
+        )
     return data
 
 
@@ -145,7 +145,7 @@ class _Entry:
     def frame(self) -> Frame | None:
         """Return the frame if it is complete and not marked as bad."""
         if self.own is None:
-            self.found.append(Problem(self.file, self.key, "not an object", "each frame: file_path, transform_matrix"))
+            self.found.append(Problem(self.file, self.key, "not an object", "write {file_path, transform_matrix}"))
             return None
         if flag(self.own.get("is_bad")):
             self.tally.add("is_bad, left out", str(self.own.get("file_path")))
@@ -164,15 +164,30 @@ class _Entry:
         if lens is not None:
             model, K, distortion, declared = lens
             check_camera(K, size, declared, distortion.tolist(), self.report, path, model)
-        mask, (depth, unit) = self._mask(size), self._depth()
+        mask, moving, (depth, unit) = self._mask(size), self._moving(path, size), self._depth()
         if len(self.found) > before or c2w is None or lens is None:
             return None
-        return Frame(name, path, size, c2w, K, distortion, transparent, model, mask, depth, unit, listed=str(listed))
+        return Frame(
+            name,
+            path,
+            size,
+            c2w,
+            K,
+            distortion,
+            transparent,
+            model,
+            mask,
+            depth,
+            unit,
+            listed=str(listed),
+            orientation=orientation(path),
+            moving=moving,
+        )
 
     def _pose(self) -> np.ndarray | None:
         matrix = _matrix(self.own.get("transform_matrix") if self.own else None)
         if matrix is None:
-            mend = "camera-to-world, OpenGL axes"
+            mend = "write it by rows: camera-to-world, OpenGL axes, the last row 0 0 0 1"
             self.report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", mend)
             return None
         c2w, problems = nearest_pose(matrix, self.file, f"{self.key}.transform_matrix", self.tally)
@@ -204,6 +219,22 @@ class _Entry:
             check_mask(own, size, lambda reason, mend: self.report(key, reason, mend))
         return path
 
+    def _moving(self, image: Path, size: tuple[int, int]) -> Path | None:
+        """Return instant-ngp's mask of what moves in an image, which lies beside it under a name of its own."""
+        path = image.with_name(f"{MOVING_PREFIX}{image.stem}.png")
+        if not path.is_file():
+            return None
+        name, found = self.finder.locate(path.relative_to(self.finder.root).as_posix(), self.report, "file_path", MASK)
+        if found is None:
+            return None
+        own, _, wrong = check_image(found, name)
+        if wrong:
+            self.found.append(wrong)
+        else:
+            check_mask(own, size, lambda reason, mend: self.found.append(Problem(name, "", reason, mend)))
+        self.tally.add(f"{MOVING_PREFIX}* files are read: nothing is learned or scored where they are not black", name)
+        return found
+
     def _depth(self) -> tuple[Path | None, float]:
         """Return the file of depth, and the units of the poses in one of its numbers."""
         unit = self._unit("depth_unit_scale_factor", MILLIMETRE)
@@ -223,7 +254,8 @@ class _Entry:
         value = self.says(key)
         unit = default if value is None and key not in self.data else number(value)
         if unit is None or not unit > 1e-12:
-            self.report(key, "not a positive number", "units of the poses to one of the depth")
+            mend = "write how many units of the poses one unit of the depth is, as 0.001"
+            self.report(key, f"{value!r} is not a positive number", mend)
             return default
         return unit
 
