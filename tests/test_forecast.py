@@ -48,6 +48,9 @@ def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(cl
     study.hear(0, "starts")
     study.end(0, finished=True)
     assert study.left() == pytest.approx(100.0)
+    study.begin(1, "slow", 15.0)
+    study.hear(1, "evaluate 2/20, 100.0 s/view, 1800 s left")
+    assert study.left() == pytest.approx(1800.0), "this one is slower than the first"
     bounded_by_steps = Forecast([("a", None)] * 2)
     bounded_by_steps.begin(0, "a", None)
     assert bounded_by_steps.left() is None
