@@ -1,5 +1,6 @@
 """How long a study will take and what is left of it: assumed at first, then measured by the runs that have ended."""
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -39,12 +40,18 @@ class Forecast:
         self.budgets = dict(wanted)
         self.walls: dict[str, list[float]] = {label: list(walls) for label, walls in (known or {}).items() if walls}
         self.running: dict[int, tuple[str, float]] = {}
+        self.told: dict[int, float] = {}  # when the work at hand of a run will be done, as it says itself
         self.lock = threading.Lock()  # several runs may be trained at a time
 
     def run_seconds(self, label: str) -> float | None:
         """Return how long a run takes, from its start to its results; None where nothing tells."""
         if label in self.walls:
             return sum(self.walls[label]) / len(self.walls[label])
+        assumed = self._assumed(label)
+        told = [self.told[i] - began for i, (other, began) in self.running.items() if other == label and i in self.told]
+        return max([assumed, *told]) if assumed is not None else max(told, default=None)
+
+    def _assumed(self, label: str) -> float | None:
         ended = [(wall, self.budgets.get(other)) for other, walls in self.walls.items() for wall in walls]
         budget = self.budgets[label]
         if budget is None:
@@ -59,10 +66,17 @@ class Forecast:
                 self.waiting.remove((label, budget))
             self.running[number] = label, time.monotonic()
 
+    def hear(self, number: int, line: str) -> None:
+        """Take note of "90 s left" in what a run says of its training or its scoring."""
+        if found := re.search(r"(\d+) s left", line):
+            with self.lock:
+                self.told[number] = time.monotonic() + float(found[1])
+
     def end(self, number: int, finished: bool) -> float:
         """Count a run as ended, and return its seconds. One that did not finish tells nothing of others."""
         with self.lock:
             label, began = self.running.pop(number)
+            self.told.pop(number, None)
             wall = time.monotonic() - began
             if finished:
                 self.walls.setdefault(label, []).append(wall)
@@ -73,10 +87,11 @@ class Forecast:
         with self.lock:
             now = time.monotonic()
             waiting = [self.run_seconds(label) for label, _ in self.waiting]
-            running = [(self.run_seconds(label), began) for label, began in self.running.values()]
-        if None in waiting or any(seconds is None for seconds, _ in running):
+            running = [(self.run_seconds(self.running[i][0]), self.running[i][1], i) for i in self.running]
+            told = {i: until - now for i, until in self.told.items()}
+        if None in waiting or any(seconds is None for seconds, _, _ in running):
             return None
-        rest = [max(0.0, seconds - (now - began)) for seconds, began in running if seconds is not None]
+        rest = [max(0.0, s - (now - began), told.get(i, 0.0)) for s, began, i in running if s is not None]
         work = sum(seconds for seconds in waiting if seconds is not None) + sum(rest)
         return max([work / self.jobs, *rest])
 

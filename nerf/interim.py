@@ -60,8 +60,11 @@ class InterimScoring:
     def resume(self, file: Path, split: str) -> None:
         """Take the views and the number of scorings from the metrics.jsonl of the run that is resumed."""
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-            entry = json.loads(line)
-            if entry["split"] == split and "views" in entry:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # torn by a power cut
+            if entry.get("split") == split and "views" in entry:
                 self.chosen = entry["views"]
                 self.done += 1
 

@@ -105,7 +105,12 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
             workshop.say(f"{title}: reused from {result.folder}")
             return Outcome(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
         forecast.begin(i, run.label, run.max_seconds)
-        outcome = _train_one(run, title, places[i], workshop, forecast)
+
+        def tell(line: str) -> None:
+            forecast.hear(i, line)
+            workshop.say(f"{title}: {line}{forecast.after()}")
+
+        outcome = _train_one(run, title, places[i], workshop, tell)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
             told = {"label": run.label, "flags": run.flags(), "jobs": workshop.jobs, "seconds": round(seconds, 1)}
@@ -179,7 +184,9 @@ def _earlier_seconds(run: Wanted, known: Sequence[Result], now: Mapping[str, Any
     return seconds
 
 
-def _train_one(run: Wanted, title: str, now: Mapping[str, Any], workshop: Workshop, forecast: Forecast) -> Outcome:
+def _train_one(
+    run: Wanted, title: str, now: Mapping[str, Any], workshop: Workshop, tell: Callable[[str], None]
+) -> Outcome:
     """Train a run in the first folder of its name that is free or waits to be resumed."""
     seed = run.config["seed"]
     home = workshop.runs / "compare"
@@ -200,7 +207,7 @@ def _train_one(run: Wanted, title: str, now: Mapping[str, Any], workshop: Worksh
                 continue
             note = f"trained anew: {reasons[-1]}" if reasons else "trained for this study"
             workshop.say(f"{title}: {note}: {folder}")
-            return _train(run, title, folder, note, workshop, lock, forecast)
+            return _train(run, title, folder, note, workshop, lock, tell)
     raise ConfigError(f"{home}: a thousand runs of one name: remove some")
 
 
@@ -230,17 +237,19 @@ def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
 
 
 def _train(
-    run: Wanted, title: str, folder: Path, note: str, workshop: Workshop, lock: IO | None, forecast: Forecast
+    run: Wanted,
+    title: str,
+    folder: Path,
+    note: str,
+    workshop: Workshop,
+    lock: IO | None,
+    tell: Callable[[str], None],
 ) -> Outcome:
     """Train in a child process, its output kept in FOLDER.log; a failure is the last line of what it said."""
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={workshop.scene}"] if workshop.scene else []
     plugins = [f"--plugin={name}" for name in workshop.plugins]
     command = [str(ROOT / "train.py"), *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
-
-    def tell(line: str) -> None:
-        workshop.say(f"{title}: {line}{forecast.after()}")
-
     code = run_child(command, log, workshop.should_stop, lock, tell)
     if code == 0:
         return Outcome(run.label, seed, folder, read_result(folder), note)

@@ -188,7 +188,10 @@ def summary(folder: Path) -> dict[str, Any]:
         return {**row, "state": f"broken: {error}"}
     keys = ("psnr", "ssim", "flip", "steps", "train_seconds", "max_seconds", "parameters", "device")
     numbers = {key: result.results.get(key) for key in keys}
-    return {**row, "state": "finished", **numbers, "protocol": result.results.get("protocol")}
+    protocol = result.results.get("protocol") or {}
+    known = protocol.get("trained_on")
+    state = f"finished, scored on {known} training views" if known else "finished"
+    return {**row, "state": state, **numbers, "protocol": protocol}
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:

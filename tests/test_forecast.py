@@ -36,6 +36,28 @@ def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     assert study.left() == pytest.approx(25.0 + 115.0) and study.after() == "; study: about 2 min left"
 
 
+def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(clock):
+    study = Forecast([("slow", 15.0)] * 2)
+    study.begin(0, "slow", 15.0)
+    clock.now = 40.0
+    study.hear(0, "evaluate 2/20, 100.0 s/view, 1800 s left")
+    clock.now = 100.0
+    assert study.left() == pytest.approx((1840 - 100) + 1840), "the second takes as long"
+    study.hear(0, "train 99%, step 10, 1 s left, train PSNR 3.0")
+    assert study.left() == pytest.approx(101.0 - 100.0 + 101.0)
+    study.hear(0, "starts")
+    study.end(0, finished=True)
+    assert study.left() == pytest.approx(100.0)
+    study.begin(1, "slow", 15.0)
+    study.hear(1, "evaluate 2/20, 100.0 s/view, 1800 s left")
+    assert study.left() == pytest.approx(1800.0), "this one is slower than the first"
+    bounded_by_steps = Forecast([("a", None)] * 2)
+    bounded_by_steps.begin(0, "a", None)
+    assert bounded_by_steps.left() is None
+    bounded_by_steps.hear(0, "train 10%, step 10, 45 s left")
+    assert bounded_by_steps.left() == pytest.approx(45.0 + 45.0), "at least what the training takes"
+
+
 def test_runs_bounded_by_steps_tell_after_the_first_and_failures_tell_nothing(clock):
     study = Forecast([("a", None), ("b", None), ("b", None)])
     assert study.left() is None and study.after() == "" and "is known when the first has ended" in study.before()

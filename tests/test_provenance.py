@@ -60,6 +60,9 @@ def test_the_commit_is_that_of_this_code_and_says_whether_files_differ(tmp_path,
     monkeypatch.setattr(provenance, "__file__", str(home / "provenance.py"))
     assert commit() is None, "no repository"
     git("init")
+    (tmp_path / "theirs.txt").write_text("another project")
+    git("add", "theirs.txt")
+    git("commit", "-m", "theirs")
     assert commit() is None, "in a repository that does not have it"
     git("add", ".")
     git("commit", "-m", "all")

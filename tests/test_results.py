@@ -124,6 +124,7 @@ def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_l
         check_protocols([("A", good), ("B", unscored)])
     with pytest.raises(ConfigError, match="trained on 2 of its 2 scored views.*eval_split=val"):
         check_protocols([("A", leaky), ("B", good)])
+    assert summary(tmp_path / "leaky")["state"] == "finished, scored on 2 training views"
     row = summary(tmp_path / "unscored")
     assert row["state"] == "finished" and row["psnr"] is None and " - " in as_table([row])
 
