@@ -186,30 +186,43 @@ def compare(scores: Scores, alpha: float = ALPHA) -> list[Difference]:
 def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> list[Difference]:
     """Compare every pair of configs over scenes, which are the outermost level: is it better on scenes of this kind?
 
-    The mean difference of each scene is one observation of a t test: what seeds and views add is part of how much the
-    scenes differ. Two scenes at least are needed, and two seeds of each config in each.
+    The mean difference of each scene is one observation: what seeds and views add is part of how much the scenes
+    differ. A seed may be lucky on every scene, however, and all scenes are trained with the same ones, so the error of
+    the seeds' means over scenes is added. Two scenes at least are needed, and two seeds of each config in each.
 
     Args:
-      scenes: for each scene the scores (seeds, views) of each config, with the same configs in each.
+      scenes: for each scene the scores (seeds, views) of each config, with the same configs and seeds in each.
       alpha: probability of any wrong claim where nothing differs.
 
     Returns: every pair, in the order of the first scene's configs; views and seeds are the smallest of any scene.
     """
-    first_scene = next(iter(scenes.values()))
-    pairs = []
-    for first, second in combinations(first_scene, 2):
-        inside = [_pair(scores, first, second) for scores in scenes.values()]
-        means = np.array([pair.mean for pair in inside])
-        claimable = len(inside) > 1 and all(min(pair.counts) > 1 for pair in inside)
-        spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
-        error = Error(np.ones(1), np.full(1, spread / np.sqrt(len(means))), np.full(1, max(len(means) - 1.0, 1.0)))
-        counts = (min(pair.counts[0] for pair in inside), min(pair.counts[1] for pair in inside))
-        views = min(pair.view_count for pair in inside)
-        pairs.append(_Pair(first, second, float(means.mean()), counts, (0.0, 0.0), error, error, claimable, views))
+    pairs = [_pair_over_scenes(scenes, *both) for both in combinations(next(iter(scenes.values())), 2)]
     ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for pair in pairs]
     shares, rejected = _levels(ps, [float(pair.claimable) for pair in pairs], alpha)
     judged = [_difference(*one) for one in zip(pairs, ps, shares, rejected, strict=True)]
     return [dataclasses.replace(d, needed=None, scenes=len(scenes)) for d in judged]
+
+
+def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> _Pair:
+    """Return the difference of two configs over scenes and its error."""
+    means = np.array([scores[second].mean() - scores[first].mean() for scores in scenes.values()])
+    count = len(means)
+    spread = float(means.std(ddof=1)) if count > 1 else 0.0
+    between = Error(np.ones(1), np.full(1, spread / np.sqrt(count)), np.full(1, max(count - 1.0, 1.0)))
+    counts, variances = [], []
+    for name in (first, second):
+        fewest = min(len(scores[name]) for scores in scenes.values())
+        by_seed = np.stack([scores[name][:fewest].mean(1) for scores in scenes.values()], 1)
+        counts.append(fewest)
+        variances.append(_seed_variance(by_seed))
+    claimable = count > 1 and min(counts) > 1
+    seeds, spreads = (counts[0], counts[1]), (variances[0], variances[1])
+    error = between
+    if claimable:  # few scenes: the fewest degrees of freedom are taken, since an estimate of them is itself unsure
+        error = together(spreads, seeds, between)
+        error = Error(error.weight, error.scale, np.minimum(error.freedom, between.freedom))
+    views = min(scores[first].shape[1] for scores in scenes.values())
+    return _Pair(first, second, float(means.mean()), seeds, spreads, between, error, claimable, views)
 
 
 def best(scores: Scores, differences: Sequence[Difference], higher_is_better: bool) -> str | None:
