@@ -9,6 +9,7 @@ what it names, is a flag: --config.batch_size=4096 --config.background=black --c
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +43,11 @@ def main(argv: list[str]) -> int:
     plugins = tuple(_PLUGIN.value)
     config = load_config(_CONFIG.value, _VALUES.value, plugins)
     with stop_on_signal() as stop, _joined(), _owning():
-        from nerf.tasks import beside_files, image_task
+        from nerf.tasks import beside_files, image_task, unused_by_image_task
         from nerf.training import train  # takes seconds
 
         if _TASK.value == "image":
+            print("".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)), end="", file=sys.stderr)
             config = image_task(config)
         results = train(
             config,

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,26 +10,26 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from nerf import metrics
-from nerf.building import ConfigError, build
+from nerf.building import CONTEXT, ConfigError, build, parameters_of
+from nerf.scenes import picture
 
 PLANE = {"name": "nerf.spaces:Plane"}
+LAYERS = ("width", "depth")  # of a field without a section `network`
 
 
 def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with which the encoding and the network of a field are trained on one picture.
 
     The field is asked once a ray, in the plane of the picture, with points of two coordinates. A field that has no
-    section `network` gets layers with ReLU of its own width and depth.
+    section `network` gets layers with ReLU of its own width and depth. Of the section `scene`, `max_side` is kept.
 
     Raises ConfigError where the last field of the config has no encoding.
     """
-    model = config["model"]
-    fields = [model["stages"][name].get("field") for name in model["order"]]
-    field = next(field for field in reversed(fields) if field is not None)
+    field = config["model"]["stages"][_last_stage(config)]["field"]
     if "encoding" not in field:
-        raise ConfigError(f"--task=image: {field['name']} has no encoding: choose a config whose field has one")
-    plain = {"name": "nerf.networks.relu:ReLU", **{key: field[key] for key in ("width", "depth") if key in field}}
-    picture = {
+        raise ConfigError(f"--task=image: {field['name']} has no encoding: choose a config whose field has one, as --config=ngp")
+    plain = {"name": "nerf.networks.relu:ReLU", **{key: field[key] for key in LAYERS if key in field}}
+    drawn = {
         "name": "nerf.fields.image:ImageField",
         "encoding": field["encoding"],
         "network": field.get("network", plain),
@@ -37,15 +37,46 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
     sampler = {"name": "nerf.sampling:Stratified", "num_samples": 1}
     return {
         **config,
-        "scene": {"name": "nerf.scenes.picture:load", "max_side": 1024},
+        "scene": {"name": "nerf.scenes.picture:load", **_of_picture(config["scene"])},
         "spaces": {"bounded": PLANE, "unbounded": PLANE},
         "model": {
             "name": "nerf.model:Model",
             "order": ("main",),
-            "stages": {"main": {"name": "nerf.model:Stage", "sampler": sampler, "field": picture}},
+            "stages": {"main": {"name": "nerf.model:Stage", "sampler": sampler, "field": drawn}},
             "opacity": {"name": "nerf.rendering:Opaque"},
         },
     }
+
+
+def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> list[str]:
+    """Return a line for each changed value of a config that the image task does not use.
+
+    Args:
+      config: with its changes.
+      changes: "key.of.it=value", as for `load_config`.
+    """
+    stage = _last_stage(config)
+    keys = ["encoding", "network"] if "network" in config["model"]["stages"][stage]["field"] else ["encoding", *LAYERS]
+    used = [f"scene.{key}" for key in _of_picture(config["scene"])]
+    used += [f"model.stages.{stage}.field.{key}" for key in keys]
+    lines = []
+    for change in changes:
+        key = change.partition("=")[0].strip()
+        if key.partition(".")[0] in ("scene", "spaces", "model"):
+            if not any(f"{key}.".startswith(f"{part}.") for part in used):
+                lines.append(f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these")
+    return lines
+
+
+def _last_stage(config: Mapping[str, Any]) -> str:
+    """Return the name of the last stage that has a field of its own."""
+    model = config["model"]
+    return next(name for name in reversed(model["order"]) if model["stages"][name].get("field") is not None)
+
+
+def _of_picture(scene: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a config's scene that a picture has as well: what else is there names a format."""
+    return {key: scene[key] for key in scene.keys() & parameters_of(picture.load).keys() - CONTEXT}
 
 
 def beside_files(config: Mapping[str, Any], scene: Any, results: Mapping[str, Any]) -> str:

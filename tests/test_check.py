@@ -21,6 +21,7 @@ from nerf.capture.evidence import FITS, Evidence, agreement, as_rays, disagreeme
 from nerf.capture.findings import Finding
 from nerf.capture.layout import lay_out, lens_findings, place_findings, up_findings
 from nerf.capture.picture import make_figure
+from nerf.scenes import SceneError
 from tests.conftest import ROOT
 
 TABLETOP = ROOT / "data" / "tabletop"
@@ -85,6 +86,23 @@ def nearest(scene, view, count):
 
 def found(scene, seen):
     return [str(finding) for finding in contradictions(scene, lay_out(scene), seen)[0]]
+
+
+def test_a_broken_list_of_test_views_is_reported_and_a_missing_one_is_not(tmp_path):
+    assert len(load_all(write_copy(tmp_path))) == 50
+    data = json.loads((tmp_path / "transforms_train.json").read_text())
+    data["frames"] = [{**data["frames"][0], "transform_matrix": [[0.0]]}]
+    (tmp_path / "transforms_test.json").write_text(json.dumps(data))
+    with pytest.raises(SceneError, match="transforms_test.json"):
+        load_all(tmp_path)
+
+
+def test_a_list_of_test_views_without_their_images_is_no_problem(tmp_path):
+    write_copy(tmp_path)
+    data = json.loads((tmp_path / "transforms_train.json").read_text())
+    data["frames"] = [{**data["frames"][0], "file_path": "elsewhere/r_0"}]
+    (tmp_path / "transforms_test.json").write_text(json.dumps(data))
+    assert len(load_all(tmp_path)) == 50
 
 
 def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):

@@ -20,7 +20,7 @@ from nerf.runs import load_run, reload_split
 from nerf.sampling import Stratified
 from nerf.scenes import SceneError, drawings, picture
 from nerf.spaces import Plane
-from nerf.tasks import grid_psnr, image_task
+from nerf.tasks import grid_psnr, image_task, unused_by_image_task
 from nerf.training import train
 from nerf.views import make_render_view
 
@@ -123,6 +123,24 @@ def test_the_task_keeps_encoding_and_network_and_tells_what_it_cannot():
     del config["model"]["stages"]["main"]["field"]["encoding"]
     with pytest.raises(ConfigError, match="has no encoding"):
         image_task(config)
+
+
+def test_the_task_keeps_how_large_a_picture_may_be_and_no_other_key_of_scenes():
+    config = config_of("siren")
+    config["scene"] = {**config["scene"], "max_side": 24, "validation": True}
+    assert image_task(config)["scene"] == {"name": "nerf.scenes.picture:load", "max_side": 24}
+
+
+def test_a_changed_value_that_a_picture_cannot_use_is_named():
+    config = config_of("siren")
+    field = "model.stages.main.field"
+    used = ["scene.max_side=24", f"{field}.network.width=32", f"{field}.encoding=None", "steps=10"]
+    unused = ["scene.name=nerf.scenes.colmap:load", "model.capacity=4", f"{field}.view_encoding.num_degrees=2"]
+    lines = unused_by_image_task(config, [*used, *unused])
+    assert [line.partition(": ")[0] for line in lines] == [f"--config.{change}" for change in unused]
+    assert f"uses scene.max_side, {field}.encoding, {field}.network of these" in lines[0]
+    plain = config_of("positional")
+    assert unused_by_image_task(plain, [f"{field}.width=32"]) == []
 
 
 def waves(side):

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, features
 
-from nerf.capture import upright
+from nerf.capture import sources, upright
 from nerf.capture.mapping import CaptureError
 from nerf.capture.photos import gather, lens_groups
 
@@ -67,12 +67,12 @@ def test_photos_in_folders_keep_their_paths_and_are_copied_byte_for_byte(folder)
     "files, note",
     [
         (["._IMG_0.jpg", "._IMG_1.jpg", ".DS_Store"], "2 hidden files"),
-        (["IMG_0.dng", "IMG_1.CR3"], "2 raw or HEIC files beside a photo of the same name, which is taken (IMG_0.dng"),
+        (["IMG_0.dng", "IMG_1.CR3"], "2 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.dng"),
         (["IMG_9.nef"], "1 raw files without a JPEG: export them as JPEG"),
         (["scan.tif"], "1 pictures of other types: export them as JPEG"),
         (["IMG_0.MOV"], "1 videos beside a photo of the same name (Live Photos)"),
         (["walk.mp4"], "1 videos: give a video by itself"),
-        (["IMG_0.heic"], "1 raw or HEIC files beside a photo of the same name"),
+        (["IMG_0.heic"], "1 raw, HEIC or AVIF files beside a photo of the same name"),
     ],
 )
 def test_what_is_no_photo_is_counted_in_one_note(folder, files, note):
@@ -215,3 +215,25 @@ def test_heic_becomes_jpeg_upright_with_its_camera_and_profile(folder):
         assert image.getexif()[ExifTags.Base.Model] == "P1"
         assert image.info["icc_profile"] == PROFILE
         assert np.abs(np.asarray(image).astype(int) - shown).mean() < 3
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_avif_becomes_jpeg_upright(folder, orientation):
+    shown = np.asarray(Image.open(save_photo(folder.parent / "seen.png", 7, (64, 48))).convert("RGB"))
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(shown, orientation == 6)))
+    stored.save(folder / "IMG_7.avif", exif=phone_exif(orientation).tobytes(), quality=100, subsampling="4:4:4")
+    shutil.copy(folder / "IMG_7.avif", folder / "IMG_0.avif")  # beside a JPEG
+    names, notes = take(folder)
+    assert names == [*FOUR, "IMG_7.jpg"]
+    assert "1 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.avif)" in notes
+    with Image.open(folder.parent / "scene" / "images" / "IMG_7.jpg", formats=("JPEG",)) as image:
+        assert image.size == (64, 48) and image.getexif()[ExifTags.Base.Orientation] == 1
+        assert np.abs(np.asarray(image).astype(int) - shown).mean() < 3
+
+
+def test_where_pillow_lacks_avif_such_photos_are_left_out_with_what_reads_them(folder, monkeypatch):
+    monkeypatch.setattr(sources, "can_read_avif", lambda: False)
+    (folder / "IMG_8.avif").write_bytes(b"\0\0\0\x18ftypavif")
+    names, notes = take(folder)
+    assert names == FOUR and "1 AVIF photos: pip install --upgrade pillow" in notes

@@ -29,7 +29,8 @@ from nerf.capture.hypotheses import diagnose
 from nerf.capture.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
 from nerf.capture.looks import blurred, copies, exposure_jumps, wrong_silhouettes
 from nerf.capture.resection import apart, fit_pose, misses
-from nerf.scenes import Scene, SceneError, load
+from nerf.scenes import Problem, Scene, SceneError, load
+from nerf.scenes.base import NoViews
 
 ENOUGH = 100  # matches, without which the pictures decide nothing
 ENOUGH_OF_VIEW = 16  # points that a view must share with others for the same
@@ -61,13 +62,22 @@ class Report:
 
 
 def load_all(root: str | Path, max_side: int = 1024) -> Scene:
-    """All views of a scene, of every split, each once, sorted by name. Raises SceneError."""
-    whole = load(root, "train", max_side=max_side)
-    for split in ("val", "test"):
+    """Load all views of a scene, of every split, each once, sorted by name.
+
+    Raises SceneError with the problems of all splits; that a scene has no held-out views is none.
+    """
+    parts: list[Scene] = []
+    problems: list[Problem] = []
+    for split in ("train", "val", "test"):
         try:
-            part = load(root, split, max_side=max_side)
-        except SceneError:
-            continue  # a scene without held-out views
+            parts.append(load(root, split, max_side=max_side))
+        except SceneError as error:
+            if split == "train" or not isinstance(error, NoViews):
+                problems += error.problems
+    if problems:
+        raise SceneError(list(dict.fromkeys(problems)))
+    whole = parts[0]
+    for part in parts[1:]:
         new = [i for i, name in enumerate(part.names) if name not in set(whole.names)]
         whole = _join(whole, part.select(new)) if new else whole
     return whole.select(sorted(range(len(whole)), key=lambda i: whole.names[i]))

@@ -26,14 +26,13 @@ from nerf.owners import owning
 from nerf.scenes import formats
 from nerf.scenes.base import Similarity, rotation_to_z
 from nerf.scenes.decode import FORMATS
+from nerf.scenes.normalise import MIN_COMMON_UP, up_or_against_view
 from nerf.scenes.ply import read_points, write_points
 
 WORK = ".poses"  # folder of what COLMAP computes, in the scene's; kept for the next attempt where one is stopped
 LENS_TAGS = (271, 272), (37386, 41989)  # EXIF: make and model of the camera; focal length, and as of 35 mm film
 MANY_PAIRS = 20_000  # of photos that take an hour to compare
 MAX_NAMED = 20  # images that a message names
-MIN_UP = 0.5  # length of the mean of the cameras' up axes that says which way is up
-MIN_PARALLEL = 0.8  # length of the mean of the directions in which cameras look that are all alike
 NAMES = {"f": "fl_x", "fx": "fl_x", "fy": "fl_y", "k": "k1"}  # COLMAP's parameters that nerfstudio calls otherwise
 
 
@@ -220,10 +219,8 @@ def level_rotation(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3 3"]:
     Up is the mean of the cameras' up axes. Where these cancel out and all cameras look the same way, as from a drone
     that turns on its way, they look down. Otherwise nothing says which way is up, and the world stays as it is.
     """
-    up, back = c2w[:, :, 1].mean(0), c2w[:, :, 2].mean(0)
-    if np.linalg.norm(up) >= MIN_UP:
-        return rotation_to_z(up)
-    return rotation_to_z(back) if np.linalg.norm(back) >= MIN_PARALLEL else np.eye(3)
+    up = up_or_against_view(c2w[:, :, 1].mean(0), -c2w[:, :, 2].mean(0))
+    return rotation_to_z(up) if np.linalg.norm(up) >= MIN_COMMON_UP else np.eye(3)
 
 
 def _write_level(points: Path, level: Float[np.ndarray, "3 3"], target: Path) -> None:

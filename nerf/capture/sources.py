@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nerf.capture.mapping import CaptureError
-from nerf.capture.upright import can_read_heif, is_panorama, is_turned
+from nerf.capture.upright import can_read_avif, can_read_heif, is_panorama, is_turned
 from nerf.scenes.base import Problem
-from nerf.scenes.decode import HEIF_SUFFIXES, is_deep, open_image
+from nerf.scenes.decode import AVIF_SUFFIXES, HEIF_SUFFIXES, is_deep, open_image
 from nerf.scenes.images import check_image
 
 PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
@@ -21,9 +21,10 @@ RAWS = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".gpr", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf"),
     *(".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
-OTHER_PICTURES = (".avif", ".exr", ".gif", ".jp2", ".jxl", ".psd", ".tga", ".tif", ".tiff")
+OTHER_PICTURES = (".exr", ".gif", ".jp2", ".jxl", ".psd", ".tga", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
-PICTURES = (*PHOTOS, *HEIF_SUFFIXES, *RAWS, *OTHER_PICTURES)
+CODED = (*HEIF_SUFFIXES, *AVIF_SUFFIXES)  # that become JPEG; read where the packages for them are installed
+PICTURES = (*PHOTOS, *CODED, *RAWS, *OTHER_PICTURES)
 MIN_PHOTOS = 3  # of which poses can be estimated
 MAX_NAMED = 20  # problems that a message lists
 MAX_EXAMPLES = 3  # files that a note names
@@ -92,22 +93,22 @@ def _sort_out(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[str]]
     """Photos that can be read, each once, and notes on the other pictures and videos."""
     shown = [file for file in files if not file.name.startswith(".")]
     hidden = [file for file in files if file.name.startswith(".") and file.suffix.lower() in PICTURES]
-    photos, heif, raws = (_of_types(shown, types) for types in (PHOTOS, HEIF_SUFFIXES, RAWS))
+    photos, heif, avif, raws = (_of_types(shown, types) for types in (PHOTOS, HEIF_SUFFIXES, AVIF_SUFFIXES, RAWS))
     known = {_stem(file) for file in photos}
-    if can_read_heif():
-        taken = {_stem(file): file for file in reversed(heif) if _stem(file) not in known}
-        photos = sorted([*photos, *taken.values()])
-        known |= taken.keys()
-    twins = [file for file in (*raws, *heif) if _stem(file) in known and file not in photos]
-    raws = [file for file in raws if file not in twins]
-    unread = [file for file in heif if _stem(file) not in known]
+    readable = [*(avif if can_read_avif() else []), *(heif if can_read_heif() else [])]
+    taken = {_stem(file): file for file in reversed(readable) if _stem(file) not in known}
+    photos = sorted([*photos, *taken.values()])
+    known |= taken.keys()
+    twins = [file for file in (*raws, *heif, *avif) if _stem(file) in known and file not in photos]
+    raws, heif, avif = ([file for file in files if _stem(file) not in known] for files in (raws, heif, avif))
     videos = _of_types(shown, VIDEOS)
     live = [file for file in videos if _stem(file) in known]
     notes = [
         *_note(root, hidden, "hidden files: their names begin with a dot"),
-        *_note(root, twins, "raw or HEIC files beside a photo of the same name, which is taken"),
+        *_note(root, twins, "raw, HEIC or AVIF files beside a photo of the same name, which is taken"),
         *_note(root, raws, "raw files without a JPEG: export them as JPEG to use them"),
-        *_note(root, unread, "HEIC photos: pip install pillow-heif to use them, or export them as JPEG"),
+        *_note(root, heif, "HEIC photos: pip install pillow-heif to use them, or export them as JPEG"),
+        *_note(root, avif, "AVIF photos: pip install --upgrade pillow to use them, or export them as JPEG"),
         *_note(root, _of_types(shown, OTHER_PICTURES), "pictures of other types: export them as JPEG to use them"),
         *_note(root, live, "videos beside a photo of the same name (Live Photos)"),
         *_note(root, [file for file in videos if file not in live], "videos: give a video by itself"),
@@ -165,5 +166,5 @@ def _too_few(root: Path, photos: Sequence[Path], files: Sequence[Path], notes: S
     videos = [file for file in _of_types(files, VIDEOS) if not file.name.startswith(".")]
     if not photos and videos:
         return f"{root}: no photos in it, but {len(videos)} videos: give one of them instead of the folder: {videos[0]}"
-    found = f"{root}: {len(photos)} photos in it: give {MIN_PHOTOS} or more ({', '.join((*PHOTOS, *HEIF_SUFFIXES))})"
+    found = f"{root}: {len(photos)} photos in it: give {MIN_PHOTOS} or more ({', '.join((*PHOTOS, *CODED))})"
     return "; ".join([found, *notes])

@@ -9,10 +9,10 @@ import os
 import shutil
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 
 from nerf.files import replacing
-from nerf.scenes.decode import FORMATS, HEIF_SUFFIXES, open_image
+from nerf.scenes.decode import AVIF_SUFFIXES, FORMATS, HEIF_SUFFIXES, open_image
 
 JPEG_QUALITY = 97  # with full chroma resolution: encoding again costs less than half a level on average
 PANORAMA_ASPECT = 2.5  # wider pictures were stitched, no single lens takes them
@@ -27,6 +27,11 @@ def can_read_heif() -> bool:
     except ImportError:
         return False
     return True
+
+
+def can_read_avif() -> bool:
+    """Return whether AVIF photos can be read."""
+    return bool(features.check("avif"))
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
@@ -51,9 +56,9 @@ def is_panorama(image: Image.Image) -> bool:
 
 
 def upright_name(name: str) -> str:
-    """Return the name under which a photo is stored: HEIC becomes JPEG, everything else keeps its type."""
+    """Return the name under which a photo is stored: HEIC and AVIF become JPEG, everything else keeps its type."""
     path = Path(name)
-    return path.with_suffix(".jpg").as_posix() if path.suffix.lower() in HEIF_SUFFIXES else name
+    return path.with_suffix(".jpg").as_posix() if path.suffix.lower() in (*HEIF_SUFFIXES, *AVIF_SUFFIXES) else name
 
 
 def copy_upright(file: Path, target: Path) -> bool:

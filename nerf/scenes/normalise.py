@@ -22,7 +22,7 @@ from nerf.scenes.frames import Frame
 
 MAX_DEPTH_IMAGES = 16  # that are looked at for how near and far matter is
 MAX_POINTS = 2000  # for the same
-MIN_COMMON_UP = 0.3  # length of the mean up axis of cameras that agree on what is up
+MIN_COMMON_UP = 0.5  # length of the mean up axis of cameras that agree on what is up
 MAX_NADIR_DEGREES = 30.0  # between the mean view and straight down, for cameras that look down
 # By EXIF's orientation: where up is, in (x, y) of the stored picture's camera, for a person who
 # looks at the photo (Exif 2.32, tag 0x0112: 6 has the top of the scene at the left of the file).
@@ -136,15 +136,25 @@ def up_direction(c2w: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
     if np.linalg.norm(up) < 0.5 * np.linalg.norm(stored_up):
         up = stored_up
     view, position = -c2w[:, :, 2].mean(0), c2w[:, :, 3]
+    up = up_or_against_view(up, view)
     if np.linalg.norm(view) > MIN_COMMON_VIEW:
-        if np.linalg.norm(up) < MIN_COMMON_UP:
-            up = -view
         extent = np.linalg.norm(position - position.mean(0), axis=-1).max()
         looks_down = -view[2] / np.linalg.norm(view) > np.cos(np.radians(MAX_NADIR_DEGREES))
         if looks_down and position[:, 2].mean() > 0.5 * extent > 0.0:
             up = np.array([0.0, 0.0, 1.0])
     length = np.linalg.norm(up)
     return up / length if length > 1e-3 else np.array([0.0, 0.0, 1.0])
+
+
+def up_or_against_view(up: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Return the mean up axis, or the direction against the mean view where cameras face one way and agree on no up.
+
+    Args:
+      up: (3,) mean of the unit vectors that are up in the cameras' pictures.
+      view: (3,) mean of the unit vectors along which the cameras look.
+    """
+    agree = np.linalg.norm(up) >= MIN_COMMON_UP or np.linalg.norm(view) <= MIN_COMMON_VIEW
+    return up if agree else -view
 
 
 def _reach(frame: Frame, distance: float) -> float:
