@@ -116,7 +116,8 @@ def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple
         raise SceneError([Problem(str(scene), "", reason, f"use --split={other}")]) from error
     if known := count_trained_on(train, held_out):
         reason = f"{known} of {len(held_out)} views of split '{split}' are trained on too, so their scores say nothing"
-        raise SceneError([Problem(str(scene), "", reason, "list other images there, or use --split=val")])
+        fix = "list other images there" + ("" if split == "val" else ", or use --split=val")
+        raise SceneError([Problem(str(scene), "", reason, fix)])
     return train, held_out
 
 
@@ -155,10 +156,10 @@ def _find_or_train_one(
             if why is not None or (workshop.fresh and (folder / "results.json").exists()):
                 reasons += [why] if why else []
                 continue
-            note = f"trained anew: {reasons[-1]}" if reasons else "trained for this study"
+            note = f"trained again: {reasons[-1]}" if reasons else "trained for this study"
             workshop.say(f"{title}: {note}: {folder}")
             return _train(run, title, folder, note, workshop, lock)
-    raise ConfigError(f"{home}: a thousand runs of one name: remove some")
+    raise ConfigError(f"{home}: a thousand runs of one name: move some of them away")
 
 
 def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:

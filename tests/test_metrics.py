@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nerf import lpips, metrics
+from nerf.errors import UserError
 from nerf.metrics import flip, psnr, ssim, to_bytes
 
 
@@ -131,7 +132,7 @@ def test_weights_that_are_not_the_known_ones_or_not_arrays_are_refused(tmp_path,
     with pytest.raises(pickle.UnpicklingError, match="not an array"):
         lpips.load_weights(lpips.weights_file())
     monkeypatch.setattr(lpips, "SHA256", "0" * 64)
-    with pytest.raises(ValueError, match="not the LPIPS weights"):
+    with pytest.raises(UserError, match="not the LPIPS weights .*--force-reinstall"):
         lpips.load_weights(lpips.weights_file())
 
 

@@ -35,7 +35,7 @@ class Column:
     certain: bool = False
 
 
-SCORED_WITHOUT = "these runs were scored without it: --fresh trains them anew"
+SCORED_WITHOUT = "these runs were scored without it: --fresh trains them again"
 PER_IMAGE = (
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
     Column("psnr_corrected", "PSNR, colours corrected, dB", True, "{:.2f}"),
