@@ -48,6 +48,8 @@ def main(argv: list[str]) -> int:
 
 
 def _check(root: Path) -> int:
+    if not root.is_dir():
+        raise UserError(f"--check={root}: no such folder: give the folder of a scene")
     picture = Path(_OUT.value).expanduser() if _OUT.value else root / "check.png"
     if picture.suffix.lower() != ".png":
         raise UserError(f"--out={picture}: with --check this is the picture: give a name that ends in .png")

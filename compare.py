@@ -36,7 +36,7 @@ _SPLIT = flags.DEFINE_enum("split", None, ["val", "test"], "Held-out views; defa
 _EVALS = flags.DEFINE_integer("eval_times", 8, "Scorings of a run, for curves and equal steps; fewer if slow.")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "How many runs are trained at a time; more than one only with --steps.")
-_FRESH = flags.DEFINE_bool("fresh", False, "Train all runs anew, also where they exist.")
+_FRESH = flags.DEFINE_bool("fresh", False, "Train all runs again, also where they exist.")
 _PATH = flags.DEFINE_string("path", None, "Camera path of the fly-through; default orbit, follow in open scenes.")
 _FRAMES = flags.DEFINE_integer("frames", 48, "Frames of the fly-through; 0 makes none.")
 _MEGABYTES = flags.DEFINE_float("megabytes", 24.0, "Size of the page; views that do not fit show numbers only.")
@@ -98,7 +98,11 @@ def _list(folders: list[str]) -> int:
         raise ConfigError(f"{missing[0]}: no such folder: give one that holds runs")
     rows = [summary(place) for folder in folders for place in run_folders(Path(folder))]
     _write_json(rows)
-    if _JSON.value != "-":
+    if not rows:
+        print(
+            f"{', '.join(folders)}: no run in it: give the folder that --workdir named, or one above", file=sys.stderr
+        )
+    elif _JSON.value != "-":
         print(as_table(rows))
     return 0
 

@@ -47,6 +47,9 @@ def main(argv: list[str]) -> int:
         from nerf.training import train  # takes seconds
 
         if _TASK.value == "image":
+            if _SCENE.value and Path(_SCENE.value).is_dir():
+                reason = "a folder, and --task=image trains on one picture"
+                raise UserError(f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out")
             print("".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)), end="", file=sys.stderr)
             config = image_task(config)
         results = train(

@@ -114,7 +114,7 @@ def _unjudged(groups: Groups, axis: str) -> Answer:
     else:
         scores, progress = _scores_at(groups, axis, at), _progress(groups, axis, at)
     if scores is None:
-        missing = "the runs were not scored that early on the way: config.eval_times says how often they are"
+        missing = "the runs were not scored that early on the way: compare.py --eval_times=16 scores more often"
         return Answer(axis, None, ends, {}, {}, [], missing)
     return Answer(axis, at, ends, progress, scores, [])
 

@@ -44,7 +44,10 @@ def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except (ModuleNotFoundError, ValueError) as error:
-        raise ConfigError(f"{name}: {error}: check the import path") from error
+        absent = getattr(error, "name", None) or module_name
+        if f"{module_name}.".startswith(f"{absent}."):
+            raise ConfigError(f"{name}: {error}: check the import path") from error
+        raise ConfigError(f"{name}: it imports {absent}, which is not installed: install that") from error
     if not hasattr(module, attribute):
         public = [key for key in vars(module) if not key.startswith("_")]
         raise ConfigError(f"{name}: no such attribute: {did_you_mean(attribute, public)}")
@@ -81,7 +84,24 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
     ]
     if missing:
         raise ConfigError(f"{spec['name']}: missing {', '.join(missing)}: add it to the section")
-    return target(**arguments)
+    try:
+        return target(**arguments)
+    except ArithmeticError as error:  # of sizes that make no sense, as a grid of no levels
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{spec['name']}: cannot be built with these values ({reason}): change {_told(inner)}"
+        ) from error
+
+
+def _told(section: Mapping[str, Any]) -> str:
+    """Return the values of a section in words, those of sections inside it as well."""
+    told = []
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            told.append(_told({f"{key}.{name}": inner for name, inner in value.items() if name != "name"}))
+        else:
+            told.append(f"{key}={value}")
+    return ", ".join(part for part in told if part)
 
 
 def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -19,6 +19,7 @@ from nerf.tensors import DamagedFile, digest, read_facts, read_tensors, write_te
 __all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]
 
 SUFFIX = ".safetensors"
+OTHER_MODEL = "config.json or the code changed since it was saved: undo that, or train with a new --workdir"
 RETRY_AFTER = 1.0  # seconds, of a save that failed
 
 
@@ -36,11 +37,12 @@ def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
     """Arrays of `flat` in the structure of `like`. Raises CheckpointError where names, shapes or dtypes differ."""
     expected = flatten(like)
     if missing := sorted(expected.keys() ^ flat.keys()):
-        raise CheckpointError(f"{missing[0]}: in only one of checkpoint and config: was the config changed?")
+        where = "the checkpoint" if missing[0] in flat else "the model of the config"
+        raise CheckpointError(f"{missing[0]}: only in {where}: {OTHER_MODEL}")
     for name, leaf in expected.items():
         if flat[name].shape != leaf.shape or flat[name].dtype != leaf.dtype:
             got, wanted = (f"{x.dtype}{list(x.shape)}" for x in (flat[name], leaf))
-            raise CheckpointError(f"{name}: {got} in the checkpoint, {wanted} in the config: was the config changed?")
+            raise CheckpointError(f"{name}: {got} in the checkpoint, {wanted} in the config: {OTHER_MODEL}")
     return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(flat[name]) for name in expected])
 
 
@@ -154,7 +156,9 @@ class Checkpoints:
                 self._set_aside(bad)
             return arrays, {**facts, "step": number}
         if damaged:
-            raise CheckpointError("\n".join(f"{line}: restore it from a copy, or train anew" for line in damaged))
+            raise CheckpointError(
+                "\n".join(f"{line}: restore it from a copy, or train with a new --workdir" for line in damaged)
+            )
         raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
 
     def _read(self, step: int, names: Collection[str] | None):

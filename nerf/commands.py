@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that a program can look around before it spen
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import platform
@@ -23,6 +24,16 @@ from absl import app, flags, logging
 from nerf.errors import UserError
 
 VALUES = "config_value"
+OS_FIXES = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "change its permissions, or choose another",
+    errno.EPERM: "change its permissions, or choose another",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk",
+    errno.ENOTDIR: "a file is where the path has a folder: check the path",
+    errno.EISDIR: "a folder is where a file is needed: check the path",
+}
 SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
@@ -38,7 +49,25 @@ def define_config() -> tuple[flags.FlagHolder[str], flags.FlagHolder[list[str]]]
 def run(main: Callable[[list[str]], int]) -> None:
     """Parse the flags, run `main` and exit; errors that a user can fix are lines on stderr and exit code 1."""
     open_streams()
-    app.run(_with_errors(main), flags_parser=lambda argv: app.parse_flags_with_usage(rewrite_words(argv)))
+    app.run(_with_errors(main), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parse the flags and return the other words; a mistake in them is one line on stderr and exit code 1."""
+    try:
+        return flags.FLAGS(rewrite_words(argv))
+    except flags.Error as error:
+        print(describe_flag_error(str(error)), file=sys.stderr)
+        sys.exit(1)
+
+
+def describe_flag_error(text: str) -> str:
+    """Return one line on a mistake that absl found in the flags."""
+    line = " ".join(text.split())
+    if found := re.search(r"[Ff]lag --(\w+) must have a value other than None", line):
+        return f"--{found[1]}: not given: this program needs it, and --help says what it is"
+    line = re.sub(r"^flag (--\w+)", r"\1", line)
+    return line if "Did you mean" in line else f"{line}: --help lists the flags"
 
 
 def rewrite_words(argv: Sequence[str]) -> list[str]:
@@ -97,11 +126,13 @@ def _mendable(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'system'}: {error.strerror}"
+        fix = OS_FIXES.get(error.errno or 0, "--debug shows where")
+        return f"{error.filename or 'system'}: {error.strerror}: {fix}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:100]:
-        return (
-            f"out of memory: lower --config.batch_size, --config.chunk or --config.scene.max_side ({str(error)[:200]})"
-        )
+        fix = "use smaller pictures or fewer of them, or a machine with more memory"
+        if "config" in flags.FLAGS:  # of train.py: others have no such flags
+            fix = "lower --config.batch_size, --config.chunk or --config.scene.max_side"
+        return f"out of memory ({' '.join(str(error).split())[:200]}): {fix}"
     return None
 
 

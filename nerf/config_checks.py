@@ -48,14 +48,18 @@ def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
     for key in whole:
         yield f"{key}={config[key]!r}: not a whole number: choose one, as {4096 if key == 'batch_size' else 100}"
     numbers = {key: config[key] for key in COUNTS if key in config and key not in whole}
-    if small := [key for key in COUNTS if key in numbers and numbers[key] < (0 if key in MAY_BE_ZERO else 1)]:
-        yield f"{', '.join(small)}: below {0 if set(small) <= MAY_BE_ZERO else 1}: choose a positive number"
+    for least in (0, 1):
+        keys = [key for key in numbers if (key in MAY_BE_ZERO) == (least == 0)]
+        if small := [f"{key}={numbers[key]}" for key in keys if numbers[key] < least]:
+            yield f"{', '.join(small)}: below {least}: choose {least} or more"
     if numbers.get("batch_size", devices) % devices:
-        yield f"batch_size={config['batch_size']}: not divisible by {devices} devices: change it"
+        size = config["batch_size"]
+        yield f"batch_size={size}: not divisible by {devices} devices: choose {-(-size // devices) * devices}"
     call = numbers.get("steps_per_call", 1)
     multiples = ("steps", "log_every", "save_every", "eval_every")
     if call > 0 and (keys := [key for key in multiples if numbers.get(key, call) % call]):
-        yield f"{', '.join(keys)}: not divisible by steps_per_call={call}: choose multiples of it"
+        told = ", ".join(f"{key}={numbers[key]}" for key in keys)
+        yield f"{told}: not divisible by steps_per_call={call}: choose multiples of it"
     if config.get("eval_split", "test") not in EVAL_SPLITS:
         yield f"eval_split={config['eval_split']!r}: choose 'test', 'val' or 'none' (train on all views)"
     if not is_colour(config.get("background", (1.0, 1.0, 1.0))):

@@ -1,6 +1,7 @@
 """Configs by name or file, with values changed by their dotted keys: what --config and compare.py's arguments mean."""
 
 import ast
+import difflib
 import importlib.util
 import inspect
 import json
@@ -25,6 +26,15 @@ def config_names() -> list[str]:
     return sorted(path.as_posix() for path in files if path.name not in ("__init__", "base"))
 
 
+def hint_at_config(text: str) -> str:
+    """Return the config that may be meant by a name that there is none of, or how to find out which there are."""
+    by_stem = {name.rpartition("/")[2]: name for name in config_names()}
+    if close := difflib.get_close_matches(Path(text).stem, by_stem, n=1, cutoff=0.65):
+        return f"did you mean '{by_stem[close[0]]}'?"
+    common = ", ".join(name for name in config_names() if "/" not in name)
+    return f"give a name in configs/ ({common}, systems/...), a file, or a run folder"
+
+
 def find_config(text: str) -> Path | None:
     """Return the file that a name, a file without its ending or a run folder stands for; None where there is none."""
     path = Path(text).expanduser()
@@ -33,7 +43,9 @@ def find_config(text: str) -> Path | None:
     return next((place for place in places if place.suffix in (".py", ".json") and place.is_file()), None)
 
 
-def load_config(text: str, changes: Sequence[str] = (), plugins: tuple[str, ...] = ()) -> dict[str, Any]:
+def load_config(
+    text: str, changes: Sequence[str] = (), plugins: tuple[str, ...] = (), told_as: str = "--config."
+) -> dict[str, Any]:
     """Load a config and change values in it.
 
     Args:
@@ -41,6 +53,7 @@ def load_config(text: str, changes: Sequence[str] = (), plugins: tuple[str, ...]
       changes: "key.of.it=value"; the value has the type of the one it replaces, or that of the component's argument.
         None switches a section off.
       plugins: packages outside `nerf` that the config may name.
+      told_as: what the user wrote before a change, for messages.
 
     Returns:
       The config as plain data: dictionaries, lists, numbers and words.
@@ -50,7 +63,7 @@ def load_config(text: str, changes: Sequence[str] = (), plugins: tuple[str, ...]
     """
     file = find_config(text)
     if file is None:
-        raise ConfigError(f"--config={text}: no such config: {did_you_mean(Path(text).stem, config_names())}")
+        raise ConfigError(f"--config={text}: no such config: {hint_at_config(text)}")
     config = _read_json(file) if file.suffix == ".json" else _run_module(file)
     problems = []
     # Names first: they say which other keys a section may have.
@@ -59,7 +72,7 @@ def load_config(text: str, changes: Sequence[str] = (), plugins: tuple[str, ...]
         try:
             _change(config, key.strip(), value, text, plugins)
         except ConfigError as error:
-            problems.append(f"--config.{change}: {error}")
+            problems.append(f"{told_as}{change}: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
     if "background" in config:
@@ -110,14 +123,17 @@ def _change(config: dict[str, Any], key: str, text: str, source: str, plugins: t
         if section.get(name) is None:
             parameter = _known_parameter(section, name, path, source, plugins)
             if _scalar_type(parameter) is not None:
-                raise ConfigError(f"{path}{name} is a value and has no keys: give it one")
+                raise ConfigError(f"{path}{name} is a value and has no keys: set {path}{name} itself")
             section[name] = {}
         if not isinstance(section[name], dict):
-            raise ConfigError(f"{path}{name} is a value and has no keys: give --config.{path}{name} one")
+            raise ConfigError(f"{path}{name} is a value and has no keys: set {path}{name} itself")
         section, path = section[name], f"{path}{name}."
     if isinstance(old := section.get(last), dict):
         if text.strip() != "None":
-            raise ConfigError(f"a section, with keys {', '.join(old)}: give a value to one of them, or None to all")
+            off = "" if not path and last in SECTIONS else ", or switch it off with None"
+            raise ConfigError(
+                f"a section, with keys {', '.join(old)}: set one of them, as {key}.{next(iter(old))}{off}"
+            )
         _switch_off(section, last, plugins, top=not path)
     elif old is not None:
         try:
@@ -158,14 +174,14 @@ def _known_parameter(
 
 def _switch_off(section: dict[str, Any], name: str, plugins: tuple[str, ...], top: bool) -> None:
     if top and name in SECTIONS:
-        raise ConfigError("cannot be switched off: every config needs it")
+        raise ConfigError(f"cannot be switched off, as every config needs it: name what to build with {name}.name")
     parameter = _find_parameter(section, name, plugins)
     if parameter is None:
         del section[name]  # one of several, as a loss
     elif parameter.default is None or type(None) in typing.get_args(parameter.annotation):
         section[name] = None
     else:
-        raise ConfigError(f"cannot be switched off: {section['name']} needs it")
+        raise ConfigError(f"cannot be switched off, as {section['name']} needs it: set {name}.name to another")
 
 
 def _scalar_type(parameter: inspect.Parameter | None) -> type | None:
@@ -193,7 +209,7 @@ def _parse(text: str, kind: type | None) -> Any:
         return None
     if kind is bool:
         if text.lower() not in TRUTHS:
-            raise ConfigError("neither true nor false: give one")
+            raise ConfigError("neither true nor false: give true or false")
         return TRUTHS[text.lower()]
     if kind in (int, float):
         return _parse_number(text, whole=kind is int)
@@ -209,9 +225,9 @@ def _parse_number(text: str, whole: bool) -> int | float:
     try:
         number = int(text) if whole and "." not in text and "e" not in text.lower() else float(text)
     except ValueError as error:
-        raise ConfigError(f"not a {'whole ' if whole else ''}number: give one") from error
+        raise ConfigError(f"not a {'whole ' if whole else ''}number: give one, as {100 if whole else 0.5}") from error
     if not math.isfinite(number):
-        raise ConfigError("not a finite number: give one")
+        raise ConfigError("not a finite number: give one, as 100")
     if whole and number != int(number):
         raise ConfigError(f"not a whole number: give {round(number)}")
     return int(number) if whole else number

@@ -179,8 +179,9 @@ def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None
     total = len({name for names in run.names.values() for name in names})
     notes = []
     if missing := total - len(images):
-        where = "the run knows no scene folder" if root is None else f"not in {root}"
-        notes.append(f"images: {missing} of {total} {where}: give it with --scene to train on what is exported")
+        where = "are missing, as the run knows no scene folder" if root is None else f"are not in {root}"
+        fix = "give the scene's folder with --scene, otherwise the export cannot be trained on"
+        notes.append(f"images: {missing} of {total} {where}: {fix}")
     if images:
         notes.append("masks and depth, if the scene has any, are not exported")
     return notes

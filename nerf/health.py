@@ -11,7 +11,10 @@ from jaxtyping import PyTree
 from nerf.checkpoints import flatten
 from nerf.errors import UserError
 
-AFTER_BAD_STEP = "begin a new --workdir with a lower learning rate, or allow some with --config.max_skipped"
+AFTER_BAD_STEP = (
+    "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"
+)
+BAD_BATCH = "a ray or a colour of the batch"
 
 
 class TrainingError(UserError, RuntimeError):
@@ -36,6 +39,13 @@ def _first_bad_array(tree: PyTree) -> str | None:
     return None
 
 
+def fix_of(bad: str) -> str:
+    """Return what to do about what `first_bad` found."""
+    if BAD_BATCH in bad:
+        return "the scene has lenses or colours that are no numbers: capture.py --check=SCENE may say which"
+    return AFTER_BAD_STEP
+
+
 def first_bad(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> str | None:
     """The first step of a call with a number that is not finite, and what that number is, in words; None if all are.
 
@@ -51,7 +61,7 @@ def first_bad(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> 
     first = int(steps[0])
     if not (name := _first_bad_array(before)):
         if not metrics["batch_finite"][first]:
-            name = "a ray or a colour of the batch"
+            name = BAD_BATCH
         else:
             name = f"the gradient of {names[int(gradients[first].argmax())]}" if gradients[first].any() else "the loss"
     return f"step {int(before.step) + first}: {name} is not finite"

@@ -205,10 +205,10 @@ def _train_one(
             if why is not None or (workshop.fresh and (folder / "results.json").exists()):
                 reasons += [why] if why else []
                 continue
-            note = f"trained anew: {reasons[-1]}" if reasons else "trained for this study"
+            note = f"trained again: {reasons[-1]}" if reasons else "trained for this study"
             workshop.say(f"{title}: {note}: {folder}")
             return _train(run, title, folder, note, workshop, lock, tell)
-    raise ConfigError(f"{home}: a thousand runs of one name: remove some")
+    raise ConfigError(f"{home}: a thousand runs of one name: move some of them away")
 
 
 def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:

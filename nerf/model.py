@@ -62,8 +62,11 @@ class Model(nnx.Module):
         poses: Callable | None = None,
         exposure: Callable | None = None,
     ):
-        if occupancy is not None and (len(order) != 1 or capacity is None):
-            raise ConfigError("model.occupancy: goes with one stage and a capacity: remove it or the other stages")
+        if occupancy is not None and len(order) != 1:
+            reason = f"goes with one stage, and this model has {len(order)}"
+            raise ConfigError(f"model.occupancy: {reason}: switch it off with --config.model.occupancy=None")
+        if occupancy is not None and capacity is None:
+            raise ConfigError("model.capacity: missing, and model.occupancy needs it: give --config.model.capacity=16")
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
         self.capacity, self.hidden = capacity or 0, hidden
@@ -248,7 +251,8 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
     field = [stage.field for stage in model.stages if stage.field is not None][-1]
 
     if not hasattr(field, "density"):
-        raise ConfigError(f"{type(field).__name__}: has no density(points), which an occupancy grid needs: write one")
+        reason = f"{type(field).__name__}: has no density(points), which an occupancy grid needs"
+        raise ConfigError(f"{reason}: write it, or use --config.model.occupancy=None")
     cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0  # the variance of places in it, along each axis
 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:

@@ -56,9 +56,8 @@ class OccupancyGrid(nnx.Module):
         forget: float = 0.95,
     ):
         if resolution**3 % parts:
-            raise ConfigError(
-                f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose a power of two"
-            )
+            fit = max(n for n in range(1, max(parts, 1) + 1) if resolution**3 % n == 0)
+            raise ConfigError(f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose {fit}")
         self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
         self.visible, self.clear, self.forget = visible, clear, forget
         cells = resolution**3

@@ -63,7 +63,7 @@ def joined(coordinator: str | None, processes: int | None, process: int | None, 
         atexit.register(_leave, getattr(error, "exit_code", 1))
         if type(error) in (ValueError, jax.errors.JaxRuntimeError) and any(word in str(error) for word in _LOST):
             what = f"process {jax.process_index()}: lost another process ({_first_line(error)})"
-            raise ProcessError(f"{what}: the same commands go on from the last checkpoint") from error
+            raise ProcessError(f"{what}: run the same commands again to resume from the last checkpoint") from error
         raise
 
 

@@ -159,7 +159,8 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
             lines = ["names of the held-out views"]
         if lines:
             what = f"unlike protocols, {'; '.join(lines)}"
-            raise ConfigError(f"{first_label} ({first.folder}) and {label} ({result.folder}): {what}: score them alike")
+            which = f"{first_label} ({first.folder}) and {label} ({result.folder})"
+            raise ConfigError(f"{which}: {what}: give compare.py their configs, and it trains them alike")
 
 
 def _protocol(result: Result) -> dict[str, Any]:

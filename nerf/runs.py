@@ -47,8 +47,11 @@ def read_json(path: Path) -> Any:
     """Raises CheckpointError, one line, where the file of a run folder is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: {error}: give the folder of a run that train.py made") from error
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise CheckpointError(f"{path}: {reason}: give the folder of a run that train.py made") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}): restore it from a copy, or train again") from error
 
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def check_config(
         lines += section_problems(config, plugins)
     problems = [f"config: {line}" for line in lines]
     if max_seconds is not None and not 0 < max_seconds < math.inf:
-        problems.append(f"--max_seconds={max_seconds}: not above 0: leave it out to train for config.steps")
+        problems.append(f"--max_seconds={max_seconds}: not a number above 0: leave it out to train for config.steps")
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -255,7 +258,9 @@ def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, .
     if model.occupancy is not None and model.poses is None and scene.has_alpha and not scene.unbounded:
         hull = visual_hull(scene, model.occupancy.resolution)
         if not hull.any():
-            raise SceneError([Problem("scene", "", "no place is seen as matter by every view", "check the poses")])
+            reason = "the alpha of its images leaves no place that every view shows as matter"
+            fix = "capture.py --check=SCENE says which poses or images are wrong"
+            raise SceneError([Problem("scene", "", reason, fix)])
         model.occupancy.restrict(hull)
     return model
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.building import ConfigError, did_you_mean
-from nerf.config_files import config_names, find_config, load_config
+from nerf.building import ConfigError
+from nerf.config_files import config_names, find_config, hint_at_config, load_config
 from nerf.results import Result, comparable_config, read_result, run_folders
 from nerf.runs import check_config, differences
 
@@ -80,7 +80,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     first, last = found.groups()
     seeds = tuple(range(int(first))) if last is None else tuple(range(int(first), int(last) + 1))
     if not seeds:
-        raise ConfigError(f"seeds={text}: no seeds: ask for one or more")
+        raise ConfigError(f"seeds={text}: no seeds: ask for one or more, as 3, or a range, as 3-5")
     return seeds
 
 
@@ -99,7 +99,7 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
     file = drive + file
     if Path(file).expanduser().is_dir() or find_config(file) is None:
         if Path(file).suffix in (".py", ".json"):
-            raise ConfigError(f"{file}: no such config: {did_you_mean(Path(file).stem, config_names())}")
+            raise ConfigError(f"{file}: no such config: {hint_at_config(file)}")
         runs = tuple(run for part in rest.split("+") for run in _finished(Path(part).expanduser()))
         _check_one_config(rest, runs)
         return Entry(name or Path(rest.split("+")[0]).name or rest, runs=runs)
@@ -218,7 +218,7 @@ def wanted_runs(
         more = [*bound, f"eval_times={eval_times}", *([f"eval_split={split}"] if split else [])]
         for seed in entry.seeds if entry.file else ():
             overrides = (*entry.overrides, *more, f"seed={seed}")
-            config = load_config(entry.file, overrides, plugins)
+            config = load_config(entry.file, overrides, plugins, told_as=f"{entry.file}:")
             check_config(config, 1, max_seconds, plugins)
             out[-1].append(Wanted(entry.label, entry.file, overrides, config, max_seconds))
     return [run for column in itertools.zip_longest(*out) for run in column if run is not None]

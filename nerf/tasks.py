@@ -27,7 +27,9 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     field = config["model"]["stages"][_last_stage(config)]["field"]
     if "encoding" not in field:
-        raise ConfigError(f"--task=image: {field['name']} has no encoding: choose a config whose field has one, as --config=ngp")
+        raise ConfigError(
+            f"--task=image: {field['name']} has no encoding: choose a config whose field has one, as --config=ngp"
+        )
     plain = {"name": "nerf.networks.relu:ReLU", **{key: field[key] for key in LAYERS if key in field}}
     drawn = {
         "name": "nerf.fields.image:ImageField",
@@ -62,9 +64,9 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
     lines = []
     for change in changes:
         key = change.partition("=")[0].strip()
-        if key.partition(".")[0] in ("scene", "spaces", "model"):
-            if not any(f"{key}.".startswith(f"{part}.") for part in used):
-                lines.append(f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these")
+        replaced = key.partition(".")[0] in ("scene", "spaces", "model")
+        if replaced and not any(f"{key}.".startswith(f"{part}.") for part in used):
+            lines.append(f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these")
     return lines
 
 

@@ -28,7 +28,7 @@ from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate, unscored
 from nerf.gradients import TrainState, init_state, make_gradients
-from nerf.health import AFTER_BAD_STEP, TrainingError, all_finite, check_finite, first_bad
+from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_of
 from nerf.interim import InterimScoring
 from nerf.interrupts import deferred_interrupt, rescue
 from nerf.losses import Target
@@ -289,10 +289,10 @@ def _train(
                 if skipped + per_call > config["max_skipped"]:
                     save()
                     checkpoints.wait()
-                    raise TrainingError(f"{bad}: {AFTER_BAD_STEP}")
+                    raise TrainingError(f"{bad}: {fix_of(bad)}")
                 step, skipped = step + per_call, skipped + per_call
                 state = dataclasses.replace(state, step=everywhere(np.int32(step)))
-                print(f"{bad}: {per_call} steps left out, {skipped} in all", file=sys.stderr)
+                print(f"{bad}: {skipped} steps skipped, at most {config['max_skipped']}", file=sys.stderr)
             else:
                 progress.update(step, seconds, float(metrics["psnr"].mean()))
                 if run is not None and step % config["log_every"] == 0:

@@ -153,7 +153,12 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     with pytest.raises(ConfigError) as error:
         check_config(config, max_seconds=-1.0, plugins=())
     told = str(error.value)
-    for says in ("stepz: unknown key: did you mean 'steps'?", "chunk: missing", "batch_size: below 1", "'tset'"):
+    for says in (
+        "stepz: unknown key: did you mean 'steps'?",
+        "chunk: missing",
+        "batch_size=0: below 1: choose 1 or more",
+        "'tset'",
+    ):
         assert says in told
     assert "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht': did you mean 'width'?" in told
     assert (

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from nerf import lpips, metrics
+from nerf.errors import UserError
 from nerf.metrics import flip, psnr, ssim, to_bytes
 
 
@@ -203,7 +204,7 @@ def test_weights_that_are_not_the_known_ones_or_not_arrays_are_refused(tmp_path,
     network = install_lpips(tmp_path, monkeypatch, pickle.dumps({"a": print}))
     with pytest.raises(pickle.UnpicklingError, match="not an array"):
         lpips.load_weights(lpips.weights_file(network), network.sha256)
-    with pytest.raises(ValueError, match="not the LPIPS weights"):
+    with pytest.raises(UserError, match="not the LPIPS weights .*--force-reinstall"):
         lpips.load_weights(lpips.weights_file(network), "0" * 64)
 
 

@@ -67,7 +67,10 @@ def test_photos_in_folders_keep_their_paths_and_are_copied_byte_for_byte(folder)
     "files, note",
     [
         (["._IMG_0.jpg", "._IMG_1.jpg", ".DS_Store"], "2 hidden files"),
-        (["IMG_0.dng", "IMG_1.CR3"], "2 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.dng"),
+        (
+            ["IMG_0.dng", "IMG_1.CR3"],
+            "2 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.dng",
+        ),
         (["IMG_9.nef"], "1 raw files without a JPEG: export them as JPEG"),
         (["scan.tif"], "1 pictures of other types: export them as JPEG"),
         (["IMG_0.MOV"], "1 videos beside a photo of the same name (Live Photos)"),

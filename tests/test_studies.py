@@ -34,7 +34,7 @@ def test_a_config_its_values_its_name_and_its_seeds():
         (f"{TINY}:seed=3", "seeds=3-5"),
         (f"{TINY}:seeds=x", "neither a number"),
         ("nowhere/at/all", "neither a config"),
-        ("configs/nowhere.py", "no such config: known: .*ngp"),
+        ("configs/nowhere.py", "no such config: give a name .*ngp"),
     ],
 )
 def test_arguments_that_mean_nothing_are_one_line(text, says):

@@ -70,6 +70,7 @@ def make_scene(
       report: called with how far the work is, see `Report`.
     """
     refuse_scene(out)
+    _refuse_source(source)
     if child == CHILD:
         require_pycolmap()
     with _working_in(out) as work:
@@ -128,19 +129,16 @@ def gather(
     Returns:
       Names of the images, relative to the folder, sorted.
     """
-    if source.is_file() and source.suffix.lower() in VIDEOS:
-        return extract_frames(source, images, frames)
+    _refuse_source(source)
     if source.is_file():
-        kinds = ", ".join(VIDEOS)
-        raise CaptureError(f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in")
-    if not source.is_dir():
-        raise CaptureError(f"{source}: no such file or folder: give a folder of photos, or a video")
+        return extract_frames(source, images, frames)
     here = source.resolve() == images.resolve()
     found = find_photos(source, skip=[] if here else _made_by_us(source, images))
     names = {file: upright_name(file.relative_to(source).as_posix()) for file in found.photos}
     changed = found.turned or any(file.relative_to(source).as_posix() != name for file, name in names.items())
     if here and changed:
-        raise CaptureError(f"{source}: photos in it must be turned or made JPEG, and originals are kept: move it away")
+        reason = "photos in it must be turned or made JPEG, and originals are kept"
+        raise CaptureError(f"{source}: {reason}: move this folder out of the scene's, or give another --out")
     for note in (_summary(found), *found.notes):
         tell(note)
     for done, (file, name) in enumerate(names.items()):
@@ -148,6 +146,15 @@ def gather(
         if not here:
             _copy(file, images / name)
     return sorted(names.values())
+
+
+def _refuse_source(source: Path) -> None:
+    """Raise CaptureError for what is neither a folder nor a video, by its name."""
+    if source.is_file() and source.suffix.lower() not in VIDEOS:
+        kinds = ", ".join(VIDEOS)
+        raise CaptureError(f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in")
+    if not source.exists():
+        raise CaptureError(f"{source}: no such file or folder: give a folder of photos, or a video")
 
 
 def _made_by_us(source: Path, images: Path) -> list[Path]:
@@ -164,7 +171,7 @@ def _copy(file: Path, target: Path) -> None:
             raise  # of a file that cannot be written or read, which says so itself
         raise CaptureError(f"{file}: cannot be decoded ({error}): remove it, or export it again as JPEG") from error
     except (ValueError, SyntaxError, KeyError, TypeError) as error:  # of damaged pixels or EXIF
-        raise CaptureError(f"{file}: cannot be turned upright ({error}): export it again as JPEG") from error
+        raise CaptureError(f"{file}: cannot be decoded or turned upright ({error}): export it as JPEG") from error
 
 
 def _summary(found: Sources) -> str:
@@ -267,7 +274,8 @@ def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list
     advice = []
     if len(found.models) > 1:
         sizes = ", ".join(str(size) for size in found.models[:5])
-        advice.append(f"the photos fall apart into groups of {sizes}: take photos between these, or --mapper=global")
+        other = ", or --mapper=global" if options.mapper == "incremental" else ""
+        advice.append(f"the photos fall apart into groups of {sizes}: take photos between these{other}")
     if len(poor) * 4 > len(names):
         advice.append("many photos have few features: more light, sharper photos, or something patterned in view")
     if len(lonely) * 4 > len(names):

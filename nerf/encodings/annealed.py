@@ -53,7 +53,9 @@ class Annealed(nnx.Module):
 
     def __init__(self, encoding: Any, window: Callable, start: float = 0.0, end: float = 0.5):
         if not hasattr(encoding, "bands"):
-            raise ConfigError(f"Annealed: {type(encoding).__name__} has no bands: choose one that has")
+            raise ConfigError(
+                f"Annealed: {type(encoding).__name__} has no bands: choose Fourier, Integrated or HashGrid"
+            )
         if not 0.0 <= start < end <= 1.0:
             raise ConfigError(f"Annealed: start={start}, end={end}: give 0 <= start < end <= 1")
         self.encoding, self.window, self.start, self.end = encoding, window, start, end

@@ -27,7 +27,8 @@ class Integrated:
 
     def __post_init__(self):
         if not isinstance(self.waves, Fourier):
-            raise ConfigError(f"Integrated: the mean of {type(self.waves).__name__} has no formula: give it a Fourier")
+            name = type(self.waves).__name__
+            raise ConfigError(f"Integrated: the mean of {name} has no formula: choose nerf.encodings.fourier:Fourier")
 
     @property
     def num_dims(self) -> int:

@@ -34,7 +34,7 @@ class Column:
     scale: float = 1.0
 
 
-SCORED_WITHOUT = "these runs were scored without it: --fresh trains them anew"
+SCORED_WITHOUT = "these runs were scored without it: --fresh trains them again"
 PER_IMAGE = (
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
     Column("psnr_corrected", "PSNR, colours corrected, dB", True, "{:.2f}"),
