@@ -185,9 +185,12 @@ def sees_whole_picture(cameras: Cameras) -> Bool[np.ndarray, " n"]:
     zero, one = np.zeros(RIM_SAMPLES), np.ones(RIM_SAMPLES)
     rim = [(along[0], zero), (along[0], one), (zero, along[1]), (one, along[1])]
     places = np.concatenate([np.stack(side, -1) for side in rim])
-    pixels = 0.5 + places * (np.asarray(cameras.size)[:, None] - 1)
-    one_each = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[:, None], len(places), 1), cameras)
-    return np.asarray(jax.jit(_comes_back)(one_each, jnp.asarray(pixels, jnp.float32)).all(-1))
+    # Views mostly share few lenses, and one at a time, any number of them takes one compilation.
+    numbers = (np.reshape(x, (len(cameras), -1)) for x in (cameras.K, cameras.distortion, cameras.size, cameras.model))
+    _, firsts, lens = np.unique(np.concatenate([*numbers], -1), axis=0, return_index=True, return_inverse=True)
+    pixels = [0.5 + places * (np.asarray(cameras.size[first]) - 1) for first in firsts]
+    seen = [_all_come_back(cameras[first], np.float32(own)) for first, own in zip(firsts, pixels, strict=True)]
+    return np.asarray(seen)[lens.reshape(-1)]
 
 
 def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) -> np.ndarray:
@@ -203,7 +206,11 @@ def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) ->
 def _chunk_of_pixels(function, chunk: int, camera: Cameras, start: Int[Array, ""]) -> Array:
     index = start + jnp.arange(chunk)
     pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
-    return function(jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera), pixels)
+    return function(_repeat(camera, chunk), pixels)
+
+
+def _repeat(camera: Cameras, count: int) -> Cameras:
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
 
 
 def _cosine(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Float[Array, "*b"]:
@@ -214,3 +221,8 @@ def _comes_back(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Bool[Array, "
     rays = pixels_to_rays(cameras, pixels)
     back, seen = project(cameras, rays.origins + rays.directions)
     return seen & (jnp.abs(back - pixels).max(-1) < 0.5)
+
+
+@jax.jit
+def _all_come_back(camera: Cameras, pixels: Float[Array, "n 2"]) -> Bool[Array, ""]:
+    return _comes_back(_repeat(camera, len(pixels)), pixels).all()
