@@ -292,7 +292,7 @@ def _train(
                     raise TrainingError(f"{bad}: {fix_of(bad)}")
                 step, skipped = step + per_call, skipped + per_call
                 state = dataclasses.replace(state, step=everywhere(np.int32(step)))
-                print(f"{bad}: {skipped} steps skipped, at most {config['max_skipped']}", file=sys.stderr)
+                print(f"{bad}: {per_call} steps skipped, {skipped} of {config['max_skipped']} at most", file=sys.stderr)
             else:
                 progress.update(step, seconds, float(metrics["psnr"].mean()))
                 if run is not None and step % config["log_every"] == 0:
