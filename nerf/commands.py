@@ -66,6 +66,7 @@ def describe_flag_error(text: str) -> str:
     line = " ".join(text.split())
     if found := re.search(r"[Ff]lag --(\w+) must have a value other than None", line):
         return f"--{found[1]}: not given: this program needs it, and --help says what it is"
+    line = re.sub(r"(could not convert string to float|invalid literal for int).*", "not a number", line)
     line = re.sub(r"^flag (--\w+)", r"\1", line)
     return line if "Did you mean" in line else f"{line}: --help lists the flags"
 

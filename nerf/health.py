@@ -42,7 +42,7 @@ def _first_bad_array(tree: PyTree) -> str | None:
 def fix_of(bad: str) -> str:
     """Return what to do about what `first_bad` found."""
     if BAD_BATCH in bad:
-        return "the scene has lenses or colours that are no numbers: capture.py --check=SCENE may say which"
+        return "capture.py --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
     return AFTER_BAD_STEP
 
 

@@ -30,6 +30,10 @@ from nerf.studies import parse_argument, wanted_runs
             "Unknown command line flag 'scne'. Did you mean: scene ?",
             "Unknown command line flag 'scne'. Did you mean: scene ?",
         ),
+        (
+            "flag --max_seconds=abc: could not convert string to float: 'abc'",
+            "--max_seconds=abc: not a number: --help lists the flags",
+        ),
         ("flag --frames=1: 1 is not integer >= 3", "--frames=1: 1 is not integer >= 3: --help lists the flags"),
     ],
 )
