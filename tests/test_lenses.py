@@ -318,3 +318,22 @@ def test_the_inverse_needs_its_iterations():
     back = distort(undistort(corner, k), k)[0]
     np.testing.assert_allclose(back, corner, atol=2e-7)
     assert abs(float(distort(undistort(corner, k, 3), k)[0][0] - corner[0])) > 1e-5
+
+
+@pytest.mark.parametrize(("lens", "k1", "k2", "reach"), [(PERSPECTIVE, -0.3, 0.4, 2.0), (FISHEYE, -0.15, 0.02, 2.9)])
+def test_corners_that_need_many_iterations_come_back_to_a_hundredth_of_a_pixel(lens, k1, k2, reach):
+    """Lenses whose pictures shrink first and grow again towards the corners, where Newton's first steps lead astray."""
+    bent = reach * (1 + k1 * reach**2 + k2 * reach**4)
+    focal = np.hypot(960.0, 540.0) / bent
+    K = jnp.asarray(intrinsics(focal, focal, 960.0, 540.0), jnp.float32)
+    camera = Cameras(
+        jnp.eye(3, 4), K, jnp.zeros(8).at[:2].set(jnp.array([k1, k2])), np.array([1920, 1080]), np.array(lens)
+    )
+    corners = jnp.array([[0.5, 0.5], [1919.5, 0.5], [0.5, 1079.5], [1919.5, 1079.5], [1919.5, 540.0]])
+    cameras = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x), (5, *jnp.shape(x))), camera)
+    rays = to_rays(cameras, corners)
+    back, seen = to_pixels(cameras, rays.origins + rays.directions)
+    assert bool(seen.all())
+    np.testing.assert_allclose(back, corners, atol=0.01)
+    angle = np.arctan(reach) if lens == PERSPECTIVE else reach
+    np.testing.assert_allclose(np.arccos(-rays.directions[:4, 2]), np.full(4, angle), atol=1e-3)

@@ -120,3 +120,22 @@ def test_distortion_is_least_where_one_thin_interval_is_seen():
 
     assert 0 < of([1.0, 0.0, 0.0]) < of([0.5, 0.5, 0.0]) < of([0.5, 0.0, 0.5])
     assert of([0.0, 0.0, 0.0]) == 0
+
+
+def test_depth_error_is_quadratic_up_to_a_tenth_of_a_unit_unless_told_otherwise():
+    # sqrt((0.075 / 0.1)^2 + 1) - 1 = 0.25
+    np.testing.assert_allclose(depth_loss(jnp.array([1.075]), jnp.array([1.0])), [0.25], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", BATCHES)
+def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
+    got = DepthError()([rendering(jnp.ones((*shape, 3)))], Target(jnp.ones((*shape, 3))))
+    assert got.shape == shape and not got.any()
+
+
+def test_distortion_of_one_interval_from_the_camera_on():
+    """From t = 0 to 1, that is x = 0 to 1/2, with weight 0.6: a third of 0.6^2 / 2; of the last stage alone."""
+    intervals = Intervals(jnp.array([0.6]), jnp.array([0.0]), jnp.array([1.0]), Dense())
+    seen = dataclasses.replace(rendering(jnp.zeros(3)), intervals=intervals)
+    for stages in ([seen], [rendering(jnp.zeros(3)), rendering(jnp.zeros(3)), seen]):
+        np.testing.assert_allclose(Distortion()(stages, Target(jnp.zeros(3))), 0.06, rtol=1e-6)

@@ -83,3 +83,12 @@ def test_importance_goes_where_the_weights_are_and_no_gradient_flows_back(union)
 def test_importance_survives_a_ray_without_weights():
     s = Importance(5, padding=0.01)((jnp.linspace(0, 1, 4), jnp.zeros(3)), (), None)
     assert jnp.isfinite(s).all()
+
+
+def test_importance_keeps_the_edges_it_was_given_unless_told_otherwise():
+    """NeRF evaluates its fine network at both; a hundredth of the weights is spread evenly."""
+    edges, weights = jnp.array([[0.0, 0.1, 0.5, 1.0]]), jnp.array([[0.0, 1.0, 0.0]])
+    s = np.asarray(Importance(2999)((edges, weights), (1,), None))
+    assert s.shape == (1, 3004) and set(np.asarray(edges)[0]) <= set(s[0])
+    beside = np.mean((s < 0.1 - 1e-6) | (s > 0.5 + 1e-6))
+    np.testing.assert_allclose(beside, 0.01 * 2 / 3 / 1.01, atol=3 / 2999)

@@ -1,0 +1,239 @@
+"""Laws of parts together: spaces, samplers, the renderer, exposures, the occupancy grid and the training step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nerf import training
+from nerf.cameras import Rays
+from nerf.exposure import AffineColour
+from nerf.gradients import init_state, make_gradients
+from nerf.losses import SquaredError, Target
+from nerf.model import Model, Stage, split_model
+from nerf.occupancy import OccupancyGrid
+from nerf.optimizers import adam
+from nerf.pixels import to_device
+from nerf.processes import data_mesh
+from nerf.sampling import Importance, Marched, Stratified
+from nerf.scenes import synthetic
+from nerf.spaces import Contracted
+
+GREY = 0.4
+
+
+def random_rays(n: int, seed: int = 0, distance: float = 0.0) -> Rays:
+    """Return rays towards the origin that begin `distance` before it."""
+    directions = np.random.default_rng(seed).normal(size=(n, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    directions, origins = (jnp.asarray(x, jnp.float32) for x in (directions, -distance * directions))
+    return Rays(origins, directions, directions)
+
+
+def ray_keys(n: int, seed: int = 0):
+    return jax.random.split(jax.random.key(seed), n)
+
+
+def fog(density):
+    """Return a field that is equally dense everywhere in the box, and grey."""
+
+    def field(points, viewdirs):
+        return {"density": jnp.full(points.shape[:-1], density), "rgb": jnp.full((*points.shape[:-1], 3), GREY)}
+
+    return field
+
+
+class Fog(nnx.Module):
+    """A field that is equally dense everywhere in the box, with learned colour and density."""
+
+    def __init__(self, density: float):
+        self.grow = nnx.Param(jnp.array(density))
+        self.colour = nnx.Param(jnp.full(3, GREY))
+
+    def density(self, points):
+        return jnp.broadcast_to(self.grow[...], points.shape[:-1])
+
+    def __call__(self, points, viewdirs):
+        return {"density": self.density(points), "rgb": jnp.broadcast_to(self.colour[...], points.shape)}
+
+
+@pytest.mark.parametrize("way", ["every interval", "picture through a grid", "training through a grid"])
+def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(way):
+    """Along rays from the origin the box has |warp(far)| - |warp(near)| of length, and opacity follows from it."""
+    space, n, samples = Contracted(), 5, 512
+    rays, white = random_rays(n), jnp.ones((n, 3))
+
+    @jax.jit
+    def render(density, keys):
+        grid = None if way == "every interval" else OccupancyGrid(resolution=4)
+        stage = {"main": Stage(Marched(samples), fog(density))}
+        return Model(stage, ["main"], space=space, occupancy=grid, capacity=samples)(rays, white, keys)[-1]
+
+    for density in (0.3, 2.0):
+        rendering = render(density, ray_keys(n) if way.startswith("training") else None)
+        length = 0.5 * (2.0 - 1.0 / space.far) - 0.5 * space.near
+        left = np.exp(-density * length)
+        assert bool(rendering.complete.all())
+        np.testing.assert_allclose(rendering.opacity, np.full(n, 1.0 - left), atol=0.005)
+        np.testing.assert_allclose(rendering.rgb, np.full((n, 3), (1.0 - left) * GREY + left), atol=0.005)
+
+
+def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
+    """Matter from 8 to 9 units away is a thin shell in the box; its depth comes out in world units."""
+
+    def shell(points, viewdirs):
+        contracted = 2.0 * jnp.linalg.norm(points, axis=-1)
+        inside = (contracted > 2.0 - 1.0 / 8.0) & (contracted < 2.0 - 1.0 / 9.0)
+        return {"density": jnp.where(inside, 1e4, 0.0), "rgb": jnp.zeros_like(points)}
+
+    model = Model({"main": Stage(Stratified(512), shell)}, ["main"], space=Contracted())
+    rendering = jax.jit(lambda rays: model(rays, jnp.ones((4, 3)))[-1])(random_rays(4))
+    np.testing.assert_allclose(rendering.depth, np.full(4, 8.0), rtol=0.02)
+    np.testing.assert_allclose(rendering.opacity, np.ones(4), atol=1e-5)
+
+
+def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
+    """Weight 1 in one of m intervals: the others together get padding (m - 1) / m of 1 + padding."""
+    m, drawn, padding = 8, 999, 0.5
+
+    def wall(points, viewdirs):
+        inside = (points[..., 2] > 0.25) & (points[..., 2] < 0.5)  # the third of eight intervals from above
+        return {"density": jnp.where(inside, 1e6, 0.0), "rgb": jnp.zeros_like(points)}
+
+    stages = {"coarse": Stage(Marched(m), wall), "fine": Stage(Importance(drawn, padding, union=False))}
+    down = jnp.array([[0.0, 0.0, -1.0]])
+    rays = Rays(jnp.array([[0.1, -0.2, 1.5]]), down, down)
+    model = Model(stages, ["coarse", "fine"])
+    coarse, fine = jax.jit(lambda rays: model(rays, jnp.zeros((1, 3))))(rays)
+    np.testing.assert_allclose(coarse.intervals.weights[0], [0, 0, 1, 0, 0, 0, 0, 0], atol=1e-6)
+    edges = 1.5 - np.append(fine.intervals.t_start[0], fine.intervals.t_end[0, -1])
+    elsewhere = np.mean((edges < 0.25 - 1e-5) | (edges > 0.5 + 1e-5))
+    assert len(edges) == drawn + 1
+    np.testing.assert_allclose(elsewhere, padding * (m - 1) / m / (1.0 + padding), atol=3 / drawn)
+
+
+def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
+    """rgb' = opacity exposure(colour) + (1 - opacity) background; views without a photo keep their colours."""
+    gain = np.array([[0.5, 0.1, 0.0, 0.03], [0.0, -0.2, 0.0, 0.0], [0.0, 0.0, 0.3, -0.02]], np.float32)
+    down = jnp.tile(jnp.array([[0.0, 0.0, -1.0]]), (3, 1))
+    rays = Rays(jnp.tile(jnp.array([[0.1, 0.2, 2.0]]), (3, 1)), down, down, jnp.array([0, 1, -1]))
+    background = np.random.default_rng(0).uniform(size=(3, 3)).astype(np.float32)
+    behind = jnp.asarray(background)
+
+    @jax.jit
+    def render(density):
+        exposure = AffineColour(2)
+        exposure.exposure[...] = jnp.stack([gain, -gain])
+        return Model({"main": Stage(Marched(16), fog(density))}, ["main"], exposure=exposure)(rays, behind)[-1].rgb
+
+    shift = gain[:, :3] @ np.full(3, GREY) + gain[:, 3]
+    matter = GREY + np.stack([shift, -shift, 0.0 * shift])
+    for opaque in (0.25, 0.5, 0.999):
+        expected = opaque * matter + (1.0 - opaque) * background
+        density = -np.log(1.0 - opaque) / 2.0  # the box is two units long
+        np.testing.assert_allclose(render(density), expected, atol=1e-5)
+
+
+def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
+    n, samples = 32, 24
+    model = Model({"main": Stage(Marched(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=10)
+    rays, background, keys = random_rays(n, distance=3.0), jnp.ones((n, 3)), ray_keys(n)
+    target = np.random.default_rng(1).uniform(size=(n, 3)).astype(np.float32)
+    graph, params, state = split_model(model)
+    gradients = jax.jit(make_gradients(graph, {"colour": SquaredError()}, data_mesh(jax.devices()[:1])))
+    (grads, loss, error, count), _ = gradients(params, state, rays, Target(jnp.asarray(target)), background, keys)
+
+    whole = np.asarray(jax.jit(lambda keys: model(rays, background, keys)[-1].complete)(keys))
+    assert 5 < whole.sum() < n - 5
+    everything = Model({"main": Stage(Marched(samples), Fog(0.7))}, ["main"])
+    exhaustive = jax.jit(lambda keys: everything(rays, background, keys)[-1].rgb)(keys)
+    squares = np.square(np.asarray(exhaustive) - target).mean(-1)
+    np.testing.assert_allclose([loss, error], [squares[whole].mean()] * 2, rtol=1e-4)
+    assert float(count) == whole.sum()
+
+    other = Target(jnp.asarray(np.where(whole[:, None], target, 1.0 - target)))
+    (same_grads, same_loss, *_), _ = gradients(params, state, rays, other, background, keys)
+    assert float(same_loss) == float(loss)
+    jax.tree.map(np.testing.assert_array_equal, same_grads, grads)
+
+
+class Keys:
+    """Keys that were drawn from and keys that were split, as compiled code runs.
+
+    To split a key twice alike gives the same keys again, and does no harm unless these are drawn from twice.
+    """
+
+    def __init__(self, monkeypatch):
+        self.drawn: list[bytes] = []
+        self.parents: set[bytes] = set()
+        for name in ("uniform", "normal", "randint", "bits", "permutation", "choice", "bernoulli", "exponential"):
+            self._spy(monkeypatch, name, self.drawn.append)
+        self._spy(monkeypatch, "split", self.parents.add)
+
+    @staticmethod
+    def _spy(monkeypatch, name, note):
+        draw = getattr(jax.random, name)
+
+        def spied(key, *args, **kwargs):
+            jax.debug.callback(lambda data: note(np.asarray(data).tobytes()), jax.random.key_data(key))
+            return draw(key, *args, **kwargs)
+
+        monkeypatch.setattr(jax.random, name, spied)
+
+    def check(self, at_least: int) -> None:
+        """Assert that no key served for two purposes."""
+        jax.effects_barrier()
+        assert len(self.drawn) >= at_least
+        assert len(set(self.drawn)) == len(self.drawn), "two draws with one key are not independent"
+        assert not set(self.drawn) & self.parents, "nor are a draw and the keys that were split from its own"
+
+
+def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
+    """Pixels, backgrounds, jitter of each ray in each stage and the grid's points are independent."""
+    batch, steps = 3, 2
+    scene = synthetic.load(None, "train", size=8, views=2)
+    model = Model({"main": Stage(Marched(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), capacity=4)
+    graph, state = init_state(model, adam())
+    keys = Keys(monkeypatch)
+    mesh = data_mesh(jax.devices()[:1])
+    step = training.make_train_step(graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh)
+    step(state, to_device(scene), jnp.zeros(steps))
+    keys.check(at_least=steps * (2 + batch) + 2)
+
+
+def test_no_stage_uses_the_jitter_of_another(monkeypatch):
+    n = 3
+    stages = {"coarse": Stage(Stratified(4), fog(1.0)), "fine": Stage(Importance(4)), "last": Stage(Importance(4))}
+    model, rays, ours = Model(stages, ["coarse", "fine", "last"]), random_rays(n, distance=2.0), ray_keys(n)
+    keys = Keys(monkeypatch)
+    jax.block_until_ready(jax.jit(lambda ours: model(rays, jnp.ones((n, 3)), ours)[-1].rgb)(ours))
+    keys.check(at_least=3 * n)
+    assert not set(keys.drawn) & {row.tobytes() for row in np.asarray(jax.random.key_data(ours))}
+
+
+@pytest.mark.parametrize(
+    ("low", "threshold", "kept"),
+    [(8.0, 99.0, False), (8.3, 99.0, True), (8.0, 7.9, True), (5.0, 5.1, False), (1.0, 0.9, True)],
+)
+def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the_mean(low, threshold, kept):
+    """Of the possible cells half have density 10 and half `low`: those live above min(threshold, 0.9 mean)."""
+    grid = OccupancyGrid(resolution=4, threshold=threshold, parts=2)
+    cells = np.arange(64)
+    grid.restrict((cells < 32).reshape(4, 4, 4))
+
+    def density(points):
+        return jnp.where(grid.index(points) < 32, jnp.where(grid.index(points) % 4 < 2, 10.0, low), 0.0)
+
+    for part in range(2):
+        grid.refresh(density, jnp.int32(part), jax.random.key(part))
+    expected = (cells < 32) & ((cells % 4 < 2) | kept)
+    np.testing.assert_array_equal(grid.live[...], expected)
+
+
+def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
+    """As all matter is when training begins, however far it lies below the threshold."""
+    grid = OccupancyGrid(resolution=4, threshold=2.0, parts=1)
+    for i in range(80):
+        grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
+    assert grid.live[...].all()
