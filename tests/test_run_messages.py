@@ -107,7 +107,7 @@ def divided(parts, inner=None):
 
 
 def test_sizes_that_make_no_sense_are_named_with_their_section():
-    spec = {"name": "tests.test_messages:divided", "parts": 0, "inner": {"size": 3}}
+    spec = {"name": "tests.test_run_messages:divided", "parts": 0, "inner": {"size": 3}}
     with pytest.raises(
         ConfigError, match=r"divided: cannot be built .*ZeroDivisionError.*: change parts=0, inner.size=3$"
     ):
