@@ -1,6 +1,7 @@
 """Messages name what is wrong and a fix that exists for the case at hand."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from nerf.commands import describe_flag_error
 from nerf.config_checks import config_problems
 from nerf.config_files import config_names, hint_at_config, load_config
 from nerf.health import fix_of
+from nerf.memory import OutOfMemory, check_fits
 from nerf.model import Model
 from nerf.occupancy import OccupancyGrid
 from nerf.runs import read_json
@@ -125,6 +127,14 @@ def test_a_grid_without_capacity_is_not_told_to_drop_stages():
         Model({}, ["main"], occupancy=OccupancyGrid(8))
     with pytest.raises(ConfigError, match="has 2: switch it off with --config.model.occupancy=None"):
         Model({}, ["coarse", "fine"], occupancy=OccupancyGrid(8))
+
+
+@pytest.mark.parametrize("held, fix", [(1e6, "--config.batch_size"), (4e6, "--config.scene.max_side")])
+def test_a_smaller_batch_is_proposed_only_where_it_helps(held, fix):
+    names = ("argument_size_in_bytes", "output_size_in_bytes", "alias_size_in_bytes", "temp_size_in_bytes")
+    sizes = SimpleNamespace(**dict(zip(names, (held, 0, 0, 5e6), strict=True)))
+    with pytest.raises(OutOfMemory, match=f"lower {fix}"):
+        check_fits(SimpleNamespace(memory_analysis=lambda: sizes), 2e6)
 
 
 def test_a_bad_batch_is_not_blamed_on_the_learning_rate():

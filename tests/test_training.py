@@ -186,7 +186,7 @@ def test_more_steps_continue_a_finished_run(tmp_path):
 
 
 def test_numbers_of_steps_that_do_not_fit_are_refused_by_name(tmp_path):
-    with pytest.raises(ConfigError, match="log_every, save_every"):
+    with pytest.raises(ConfigError, match="log_every=7, save_every=13"):
         train(synthetic(log_every=7, save_every=13), None, tmp_path)
     assert not list(tmp_path.iterdir())
 
