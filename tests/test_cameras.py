@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import Cameras, Rays, intrinsics, pixels_to_rays, project
+from nerf.cameras import (
+    Cameras,
+    Rays,
+    axis_cosines,
+    intrinsics,
+    pixels_to_rays,
+    project,
+    seen_pixels,
+    sees_whole_picture,
+)
 from tests.test_lenses import FOX, SHAPES, distorted_by_hand
 
 
@@ -115,3 +124,61 @@ def test_rays_know_the_view_they_are_of():
     np.testing.assert_array_equal(pixels_to_rays(cameras, pixels).image, [-1, -1, -1])
     np.testing.assert_array_equal(pixels_to_rays(cameras, pixels, jnp.array([2, 0, 1])).image, [2, 0, 1])
     assert Rays(*[jnp.ones((4, 2, 3))] * 3).image.shape == (4, 2)
+
+
+def test_indexing_keeps_arrays_where_they_are():
+    """Cameras of numpy arrays stay on the host, those of JAX on the device, and one camera has arrays too."""
+    on_device = random_cameras((3,))
+    on_host = jax.tree.map(np.asarray, on_device)
+    for index in (1, slice(0, 2)):
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(on_device[index])[:4])
+        assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(on_host[index]))
+
+
+def test_rays_are_lines_and_of_no_view_unless_told_otherwise():
+    three = [jnp.ones((2, 3))] * 3
+    plain = Rays(*three)
+    np.testing.assert_array_equal(plain.radius, [0.0, 0.0])
+    np.testing.assert_array_equal(plain.image, [-1, -1])
+    wide = Rays(*three, jnp.array([4, 5]), jnp.array([0.1, 0.2]))
+    np.testing.assert_array_equal(wide.radius, np.float32([0.1, 0.2]))
+    np.testing.assert_array_equal(wide.image, [4, 5])
+
+
+def test_the_disc_of_a_cone_has_the_variance_of_its_pixel():
+    """A disc of radius r has r^2 / 4 along each axis, a square pixel of width w has w^2 / 12."""
+    camera = axis_camera(size=8, focal=5.0)
+    middle, corner = (pixels_to_rays(camera, jnp.array(p)) for p in ([4.0, 4.0], [0.5, 1.5]))
+    np.testing.assert_allclose(middle.radius**2 / 4, (1 / 5.0) ** 2 / 12, rtol=1e-5)
+    away = np.sqrt(1 + (3.5 / 5) ** 2 + (2.5 / 5) ** 2)  # the pixel is this much farther from the camera
+    np.testing.assert_allclose(corner.radius, middle.radius / away, rtol=1e-5)
+
+
+def test_the_cosine_of_each_pixel_is_that_of_its_formula():
+    """Of a picture that is computed in two pieces: cos = 1 / sqrt(1 + x^2 + y^2), wherever the camera looks."""
+    width, height, (fx, fy, cx, cy) = 300, 250, (200.0, 240.0, 140.0, 130.0)
+    camera = Cameras(
+        np.asarray(random_cameras(()).c2w),
+        intrinsics(fx, fy, cx, cy).astype(np.float32),
+        np.zeros(8, np.float32),
+        np.array([width, height]),
+    )
+    y, x = np.mgrid[:height, :width] + 0.5
+    expected = 1 / np.sqrt(1 + ((x - cx) / fx) ** 2 + ((y - cy) / fy) ** 2)
+    np.testing.assert_allclose(axis_cosines(camera), expected, atol=1e-5)
+
+
+def test_a_whole_picture_is_one_of_which_every_pixel_is_seen():
+    """Barrels of growing strength: at first every pixel comes from a direction, then all but those in corners."""
+    strengths = np.linspace(-0.10, -0.22, 9)
+    whole = []
+    for k1 in strengths:
+        distortion = np.array([k1, *[0.0] * 7], np.float32)
+        K = intrinsics(9.0, 9.0, 8.0, 6.0).astype(np.float32)
+        camera = Cameras(np.eye(3, 4, dtype=np.float32), K, distortion, np.array([16, 12]))
+        every = seen_pixels(camera)
+        assert every[2:-2, 2:-2].all()
+        whole.append(bool(every.all()))
+        assert sees_whole_picture(jax.tree.map(lambda x: x[None], camera)).tolist() == [whole[-1]]
+    reaches_corner = strengths > -(4 / 27) / (np.hypot(7.5, 5.5) / 9.0) ** 2
+    assert all(np.array(whole)[reaches_corner]) and whole == sorted(whole, reverse=True) and not whole[-1]

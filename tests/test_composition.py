@@ -7,11 +7,13 @@ import pytest
 from flax import nnx
 
 from nerf import training
+from nerf.building import ConfigError
 from nerf.cameras import Rays
 from nerf.exposure import AffineColour
+from nerf.gaussians import Gaussians
 from nerf.gradients import init_state, make_gradients
 from nerf.losses import SquaredError, Target
-from nerf.model import Model, Stage, split_model
+from nerf.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
 from nerf.occupancy import OccupancyGrid
 from nerf.optimizers import adam
 from nerf.pixels import to_device
@@ -237,3 +239,55 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     for i in range(80):
         grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
     assert grid.live[...].all()
+
+
+def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
+    n = 8
+    model = Model({"main": Stage(Marched(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=40)
+    rays = random_rays(n, distance=3.0)
+    graph, params, state = split_model(model)
+
+    @jax.jit
+    def after_a_batch(keys):
+        rendering = model(rays, jnp.ones((n, 3)), keys)[-1]
+        seen = sightings(model, rays, rendering)
+        used = rendering.intervals.t_end > rendering.intervals.t_start
+        return note_sightings(graph, params, state, seen), used, seen[0], rendering.intervals.weights
+
+    after, used, cells, weights = jax.device_get(after_a_batch(ray_keys(n)))
+    assert 0 < used.sum() < len(used)
+    assert (cells[used] < 64).all() and (cells[~used] >= 64).all()
+    grid = after["occupancy"]
+    np.testing.assert_array_equal(grid["passes"], np.bincount(cells[used], minlength=64))
+    assert np.isclose(grid["recent"].max(), weights.max())
+    assert note_sightings(graph, params, state, None) is state
+
+
+class Blurred(nnx.Module):
+    """A field of Gaussians that is as dense as they are wide."""
+
+    class Encoding:
+        takes_gaussians = True
+
+    encoding = Encoding()
+
+    def density(self, points):
+        assert isinstance(points, Gaussians)
+        return 1e3 * points.variance.sum(-1)
+
+    def __call__(self, points, viewdirs):
+        return {"density": self.density(points)}
+
+
+def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
+    """Places in a cell of width w have a variance of w^2 / 12 along each axis."""
+    model = Model({"main": Stage(Marched(4), Blurred())}, ["main"], occupancy=OccupancyGrid(4, parts=1), capacity=4)
+    refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
+    np.testing.assert_allclose(model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("order", "capacity"), [(["a", "b"], 4), (["a"], None), (["a", "b"], None)])
+def test_a_grid_that_cannot_be_used_is_refused(order, capacity):
+    stages = {name: Stage(Marched(4), fog(1.0)) for name in "ab"}
+    with pytest.raises(ConfigError, match="one stage and a capacity"):
+        Model(stages, order, occupancy=OccupancyGrid(4), capacity=capacity)

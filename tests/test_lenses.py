@@ -337,3 +337,17 @@ def test_corners_that_need_many_iterations_come_back_to_a_hundredth_of_a_pixel(l
     np.testing.assert_allclose(back, corners, atol=0.01)
     angle = np.arctan(reach) if lens == PERSPECTIVE else reach
     np.testing.assert_allclose(np.arccos(-rays.directions[:4, 2]), np.full(4, angle), atol=1e-3)
+
+
+def test_on_the_axis_a_fisheye_lens_sees_what_a_pinhole_does():
+    for depth in (0.1, 0.5, 3.0):
+        plane, seen = see(FISHEYE, (2e-9, -1e-9, -depth))
+        np.testing.assert_allclose(plane, [2e-9 / depth, 1e-9 / depth], rtol=1e-5)
+        assert bool(seen) and bool(see(FISHEYE, (0.0, 0.0, -depth))[1])
+
+
+def test_an_orthographic_lens_sees_everything_before_it_at_its_own_place():
+    for depth in (1e-3, 0.5, 9.0):
+        plane, seen = see(ORTHOGRAPHIC, (0.3, -0.7, -depth))
+        np.testing.assert_allclose(plane, [0.3, 0.7], rtol=1e-6)
+        assert bool(seen) and not bool(see(ORTHOGRAPHIC, (0.3, -0.7, depth))[1])
