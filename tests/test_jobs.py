@@ -1,8 +1,8 @@
 """Runs are found again exactly or trained; locks end with their processes; a stop and a failure lose nothing."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
