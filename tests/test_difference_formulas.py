@@ -159,10 +159,11 @@ def holm(ps, weights, alpha=0.05):
 
 def test_the_metric_asked_about_has_nine_tenths_of_the_claims_error_and_the_others_share_the_rest():
     table = table_of(np.random.default_rng(0), 0.0, 3, 0.0)
-    columns = {name: table[name] for name in ("ssim", "psnr", "lpips")}
+    columns = {name: table[name] for name in ("ssim", "psnr", "lpips", "flip")}
     found = compare_columns(columns, "psnr")
     assert not any(d.real for column in found.values() for d in column), "the levels are those of the first step"
-    wanted = {"ssim": 0.05 * 0.05 / 3, "psnr": 0.9 * 0.05 / 3, "lpips": 0.05 * 0.05 / 3}
+    other = 0.1 / 3 * 0.05 / 3
+    wanted = {"ssim": other, "psnr": 0.9 * 0.05 / 3, "lpips": other, "flip": other}
     for name, column in found.items():
         np.testing.assert_allclose([1.0 - d.level for d in column], [wanted[name]] * 3)
     one = compare(columns["psnr"])

@@ -127,3 +127,10 @@ def test_depth_is_where_the_wall_is():
         {"density": density, "rgb": jnp.zeros((40, 3))}, density * jnp.diff(t), t[:-1], t[1:], jnp.zeros(3), Dense()
     )
     assert abs(float(rendering.depth) - 2.05) < 1e-3
+
+
+def test_a_packed_layout_may_be_an_argument_of_what_is_compiled():
+    """How many rays it has is known when a function is compiled, and a ray without intervals has a total of 0."""
+    layout = Packed(jnp.array([0, 0, 2]), 4)
+    total = jax.jit(lambda layout, x: layout.total(x))(layout, jnp.array([1.0, 2.0, 5.0]))
+    np.testing.assert_array_equal(total, [3.0, 0.0, 5.0, 0.0])
