@@ -9,24 +9,26 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-# Before JAX is imported, and for the processes that tests start: what one test compiled, the next finds.
-_compiled = tempfile.TemporaryDirectory(prefix="compiled-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+# Before JAX is imported, and for the processes that tests start: what one test compiled, the next finds. Tests that run
+# side by side inherit the folder of the process that started them.
+if not worker:
+    _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 DATASETS = ROOT.parent / "shared" / "datasets"
-DEAREST = ("test_training.py", "test_end_to_end.py", "test_processes.py", "test_reliability.py")
+DEAREST = [f"test_{name}.py" for name in ("training", "end_to_end", "claims", "processes", "reliability", "export")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes go first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: item.path.name not in DEAREST)
+    items.sort(key=lambda item: DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ KEYS = [
 ]
 
 
-def many_mutations(test, count: int = 2000):
+def many_mutations(test, count: int = 800):
     """Run `test(..., seed)` for so many seeds, without the checks of shapes, which would take most of the time."""
 
     @wraps(test)
@@ -66,7 +66,7 @@ def many_mutations(test, count: int = 2000):
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(seeds(unchecked))
 
 
-def many_seeds(test, count: int = 2000):
+def many_seeds(test, count: int = 1000):
     """The same for cheap tests, of which hypothesis' own work would be most: the seeds are 0, 1, 2, ..."""
 
     @wraps(test)

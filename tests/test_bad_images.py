@@ -10,7 +10,7 @@ from PIL import Image
 from tests.children import Child
 from tests.test_scenes import BAD_IMAGES, NAMES, matrix, noise, ring
 
-FLAGS = ["--config=configs/tiny.py", "--config.steps=10", "--config.batch_size=64", "--config.save_every=10"]
+FLAGS = ["--config=tests/one_stage.py", "--config.steps=10", "--config.batch_size=64", "--config.save_every=10"]
 
 
 def picture(w, h, mode="RGB", **options) -> bytes:

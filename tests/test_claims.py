@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
+SLOW = ["R18", "KiloNeRF"]  # what these networks compute, tests/test_networks.py holds against their papers each time
 TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 
@@ -19,7 +20,8 @@ def claims():
     for row in (row for row in ROWS if row.name in QUICK):
         judged = MEASURED[row.name]["checks"]
         held = [check for check, one in zip(row.checks, judged, strict=True) if one["holds"]]
-        yield from ((row, check) for check in held if check.metric not in TIMED)
+        marks = [pytest.mark.slow] if row.name in SLOW else []
+        yield from (pytest.param(row, check, marks=marks) for check in held if check.metric not in TIMED)
 
 
 def as_chosen(arm, row):

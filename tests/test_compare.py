@@ -21,7 +21,7 @@ def compare(*arguments, code=0):
 
 
 def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(tmp_path):
-    question = [f"configs/tiny.py:{SMALL}", "--sweep=config.model.stages.fine.field.width=16,0", "--steps=20"]
+    question = [f"tests/one_stage.py:{SMALL}", "--sweep=config.model.stages.coarse.field.width=16,0", "--steps=20"]
     question += ["--seeds=1", "--scene=data/tabletop", f"--runs={tmp_path / 'runs'}", "--frames=2", "--eval_times=2"]
     first = compare(*question, f"--out={tmp_path / 'a.html'}", f"--json={tmp_path / 'a.json'}", "--path=orbit")
     numbers = json.loads((tmp_path / "a.json").read_text())

@@ -206,9 +206,9 @@ def twins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twins")
     there = Similarity(37.0, MOVED.rotation, np.array([100.0, -50.0, 30.0]))
     config = ngp.get_config()
-    config.update({"steps": 150, "steps_per_call": 10, "batch_size": 512, "log_every": 150, "save_every": 150})
+    config.update({"steps": 150, "batch_size": 1024, "log_every": 150, "save_every": 150})
     config.scene.max_side = 50
-    config.model.stages.main.field.encoding.log2_table_size = 13
+    config.model.stages.main.field.encoding.log2_table_size = 14  # all as in tests/test_end_to_end.py: compiled once
     results = {}
     for name, move in (("plain", Similarity()), ("moved", there)):
         scene = folder / name

@@ -18,14 +18,12 @@ from tests.test_reliability import assert_same_run, newest, temporary_files
 HEARTBEAT = 10
 STEPS = 200
 CONFIG = """
-from configs import tiny
+from tests import one_stage
 
 def get_config():
-    config = tiny.get_config()
+    config = one_stage.get_config()
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24, "views": 6}
     config.update({"steps": 200, "batch_size": 64, "save_every": 20, "log_every": 10, "chunk": 576})
-    config.model.order = ("coarse",)
-    del config.model.stages["fine"]
     return config
 """
 

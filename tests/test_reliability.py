@@ -25,10 +25,10 @@ from tests.children import Child, slow_disk
 from tests.conftest import ROOT
 
 CONFIG = """
-from configs import tiny
+from tests import one_stage
 
 def get_config():
-    config = tiny.get_config()
+    config = one_stage.get_config()
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24, "views": 6}
     config.update({"steps": 300, "batch_size": 64, "save_every": 10, "log_every": 10, "chunk": 576})
     return config
@@ -76,7 +76,7 @@ def assert_same_run(folder, whole):
     assert temporary_files(folder) == []
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_instants_ends_as_if_it_never_was(config, whole, tmp_path, kills):
     moments = random.Random(kills)
     folder, best = tmp_path / "run", 0

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from configs import ngp, tiny
 from nerf import checkpoints, health, runs, training
 from nerf.building import ConfigError, build, build_inside
 from nerf.checkpoints import flatten
 from nerf.pixels import to_device
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
 from nerf.views import make_render_view
+from tests import one_stage
 from tests.conftest import ROOT
 
 
-def synthetic(name: str = "tiny", **changes) -> dict:
-    """A config on the closed-form scene, small enough for seconds."""
-    from importlib import import_module
-
-    config = import_module(f"configs.{name}").get_config()
+def synthetic(config=None, **changes) -> dict:
+    """A config on the closed-form scene, small enough for seconds; of one stage where none is given."""
+    config = config or one_stage.get_config()
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24}
     config.update({"steps": 40, "batch_size": 64, "save_every": 20, "log_every": 10, **changes})
     return json.loads(config.to_json())
@@ -62,7 +62,8 @@ class StopAfter:
 
 
 def annealed() -> dict:
-    config = synthetic()
+    """Two stages, whose encodings are not alike."""
+    config = synthetic(tiny.get_config())
     field = config["model"]["stages"]["coarse"]["field"]
     window = {"name": "nerf.encodings.annealed:RaisedCosine"}
     field["encoding"] = {
@@ -75,7 +76,7 @@ def annealed() -> dict:
 
 
 def small_ngp() -> dict:
-    config = synthetic("ngp", batch_size=256, chunk=256)
+    config = synthetic(ngp.get_config(), batch_size=256, chunk=256)
     config["model"]["stages"]["main"]["field"]["encoding"].update({"log2_table_size": 12, "num_levels": 4})
     config["model"]["stages"]["main"]["sampler"]["num_samples"] = 48
     config["model"]["occupancy"]["resolution"] = 32
