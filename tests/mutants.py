@@ -72,6 +72,7 @@ TESTS = {
     "nerf/cameras.py": [
         CAMERAS,
         f"{LENSES}::test_a_mixed_batch_is_what_each_lens_gives_alone",
+        f"{LENSES}::test_two_lenses_in_one_batch_have_each_their_own_rays",
         f"{LENSES}::test_orthographic_rays_are_parallel_and_begin_where_their_pixel_is",
         f"{LENSES}::test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras",
     ],

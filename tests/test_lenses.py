@@ -351,3 +351,12 @@ def test_an_orthographic_lens_sees_everything_before_it_at_its_own_place():
         plane, seen = see(ORTHOGRAPHIC, (0.3, -0.7, -depth))
         np.testing.assert_allclose(plane, [0.3, 0.7], rtol=1e-6)
         assert bool(seen) and not bool(see(ORTHOGRAPHIC, (0.3, -0.7, depth))[1])
+
+
+def test_two_lenses_in_one_batch_have_each_their_own_rays():
+    cameras, pixels = cameras_of([FISHEYE, PERSPECTIVE]), pixels_of((2,))
+    rays = to_rays(cameras, pixels)
+    for i in range(2):
+        alone = dataclasses.replace(cameras[i : i + 1], model=np.asarray(cameras.model)[i : i + 1])
+        assert len(alone.lenses) == 1
+        np.testing.assert_allclose(to_rays(alone, pixels[i : i + 1]).directions[0], rays.directions[i], atol=1e-6)
