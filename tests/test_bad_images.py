@@ -32,7 +32,6 @@ ODD = {
     "tall.png": picture(5, 31, format="PNG"),
     "grey.png": picture(12, 8, "L", format="PNG"),
     "palette.png": picture(12, 8, "P", format="PNG"),
-    "cmyk.jpg": picture(12, 8, "CMYK", format="JPEG"),
     "alpha.png": picture(12, 8, "RGBA", format="PNG"),
     "rotated.jpg": rotated(),
     "named wrongly.png": picture(12, 8, format="JPEG"),

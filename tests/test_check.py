@@ -120,7 +120,7 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     "edit, says, mend",
     [
         (each(lambda m: m @ FLIP), "axes are OpenCV's", "negate its second and third column"),
-        (each(np.linalg.inv), "world-to-camera", "invert every transform_matrix"),
+        (each(np.linalg.inv), "world-to-camera", "invert every pose matrix"),
         (
             each(lambda m: np.linalg.inv(m @ FLIP)),
             "world-to-camera, and the cameras' axes are OpenCV's",
@@ -192,16 +192,16 @@ def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, 
     angle = json.loads((TABLETOP / "transforms_train.json").read_text())["camera_angle_x"]
     scene = load_all(write_copy(tmp_path, fl_x=factor * 100 / np.tan(angle / 2)))
     (only,) = found(scene, as_rays(scene, sightings))
-    assert "focal length is that of" in only and "or give the w and h" in only
-    said = float(only.split("multiply fl_x and fl_y by ")[1].split(",")[0])
+    assert "focal length is that of" in only and "or give the size" in only
+    said = float(only.split("multiply the focal length by ")[1].split(",")[0])
     assert abs(np.log(said * factor)) < 0.1
 
 
 @pytest.mark.parametrize(
     "keys, says",
     [
-        ({"fl_x": 500.0, "cx": 540.0, "cy": 540.0}, "the middle of 1080x1080 ones: give the w and h"),
-        ({"fl_x": 400.0, "fl_y": 600.0}, "pixels are not square: fl_x / fl_y = 0.667"),
+        ({"fl_x": 500.0, "cx": 540.0, "cy": 540.0}, "the middle of 1080x1080 ones: give the size"),
+        ({"fl_x": 400.0, "fl_y": 600.0}, "pixels are not square: focal lengths fx / fy = 0.667"),
         ({"fl_x": 3000.0}, "suits no ordinary lens: the longer side spans 3.8 degrees"),
     ],
 )
@@ -337,7 +337,7 @@ def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp
     shutil.copy(root / "camera-intrinsics.txt", root / "color-intrinsics.txt")
     (only,) = map(str, look(load_all(root, max_side=640)).findings)
     assert "the focal length is inaccurate" in only
-    assert 0.85 < float(only.split("fl_x and fl_y times ")[1].split(":")[0]) < 0.95
+    assert 0.85 < float(only.split("with the focal length times ")[1].split(":")[0]) < 0.95
 
 
 def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):

@@ -266,6 +266,7 @@ CMYK = profile(b"CMYK", {}, "four inks")
 BROKEN = {
     "garbage.png": lambda path: save(path, PIXELS, icc_profile=b"no profile" * 40),
     "four inks.png": lambda path: save(path, PIXELS, icc_profile=CMYK),
+    "inks.jpg": lambda path: Image.new("CMYK", (8, 6), (9, 99, 0, 3)).save(path),
     "half.webp": lambda path: save(path, PIXELS, icc_profile=P3[:200]),
     "zlib.png": lambda path: path.write_bytes(png(PIXELS, (b"iCCP", b"my camera\0\0no zlib"))),
     "code.png": lambda path: path.write_bytes(png(PIXELS, (b"cICP", bytes([77, 13, 0, 1])))),
@@ -286,6 +287,7 @@ def test_profiles_that_cannot_be_used_are_named_all_at_once(tmp_path):
     said = {problem.file: problem for problem in caught.value.problems}
     assert set(said) == {*BROKEN, "parts.jpg"}
     assert all("sRGB" in problem.mend and "\n" not in str(problem) for problem in said.values())
+    assert "CMYK" in said["inks.jpg"].reason
     assert "four inks" in said["four inks.png"].reason and "my camera" in said["zlib.png"].reason
     assert "77" in said["code.png"].reason and "parts" in said["parts.jpg"].reason
 

@@ -345,7 +345,6 @@ MODES = {
         lambda: encoded(Image.fromarray(noise(8, 6, 1)[..., 0]), format="PNG", transparency=7),
         4,
     ),
-    "CMYK": (lambda: encoded(Image.fromarray(noise(8, 6, 3)).convert("CMYK"), format="JPEG"), 3),
     "WebP": (lambda: encoded(Image.fromarray(noise(8, 6, 4)), format="WEBP", lossless=True), 4),
 }
 

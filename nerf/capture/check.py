@@ -153,7 +153,7 @@ def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
         medians = [float(np.median(disagreement(seen, c2w, zoom)[0])) for zoom in NEARBY]
         best = int(np.argmin(medians))
         if medians[best] < 0.6 * np.median(error):
-            why += f", by {medians[best]:.1f} with fl_x and fl_y times {NEARBY[best]:.2f}"
+            why += f", by {medians[best]:.1f} with the focal length times {NEARBY[best]:.2f}"
             return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
         return Finding((), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}")
     why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit mends it"

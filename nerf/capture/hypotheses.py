@@ -60,12 +60,12 @@ def hypotheses(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterato
     """All that are known, simple ones first."""
     yield from _other_axes(c2w)
     turned = np.concatenate([c2w[..., :3].transpose(0, 2, 1), c2w[..., 3:]], -1)
-    yield Hypothesis("the rotations are transposed", "transpose the 3x3 part of every transform_matrix", turned)
+    yield Hypothesis("the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned)
     for order, mend in _orders(names):
         yield Hypothesis("the images are in another order than the poses", mend, c2w[order])
     for zoom in FOCALS:
         what = "smaller" if zoom > 1 else "larger"
-        mend = f"multiply fl_x and fl_y by {zoom:.2g}, or give the w and h of the images that they were measured on"
+        mend = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
         reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
         yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", mend, c2w, float(zoom))
 
@@ -74,7 +74,7 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
     """Camera-to-world or its inverse, with each of the 24 ways to name a camera's axes."""
     rotation = c2w[..., :3].transpose(0, 2, 1)
     inverse = np.concatenate([rotation, -rotation @ c2w[..., 3:]], -1)
-    invert = "invert every transform_matrix"
+    invert = "invert every pose matrix"
     for axes in _rotations_of_a_cube():
         said = ", ".join("-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T)
         if (axes == np.diag([1, -1, -1])).all():
@@ -83,7 +83,7 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
             kind, mend = "others than OpenGL's", f"take its first three columns as ({said})"
         same = (axes == np.eye(3)).all()
         if not same:
-            yield Hypothesis(f"the cameras' axes are {kind}", f"in every transform_matrix, {mend}", _turn(c2w, axes))
+            yield Hypothesis(f"the cameras' axes are {kind}", f"in every pose matrix, {mend}", _turn(c2w, axes))
         reason = "the matrices are world-to-camera" + ("" if same else f", and the cameras' axes are {kind}")
         yield Hypothesis(reason, invert if same else f"{invert}, then {mend}", _turn(inverse, axes))
 

@@ -2,8 +2,8 @@
 
 By an ICC profile, PNG's cICP, gAMA and cHRM chunks (in the order of precedence of PNG's third edition), HEIF's and
 AVIF's `nclx` codes, or EXIF's mark of Adobe RGB. A file that says nothing is sRGB, as everywhere. The gain map of an
-HDR photo is not applied: the base picture is what SDR shows. CMYK without a profile is converted as Pillow does, since
-nothing says which inks are meant.
+HDR photo is not applied: the base picture is what SDR shows. CMYK without a profile is refused, since nothing says
+which inks are meant.
 """
 
 import struct
@@ -47,6 +47,8 @@ def colours_of(image: Image.Image, path: Path) -> ColourSpace | bytes | None:
     # Cameras that are set to Adobe RGB write no profile but this mark, of DCF's "option file" (Exif 3.0, 4.6.7).
     if b"R03" in image.info.get("exif", b"") and image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == "R03":
         return from_chromaticities(ADOBE_RGB, gamma(ADOBE_GAMMA))
+    if image.mode == "CMYK":
+        raise ImageError("amounts of ink (CMYK) without a colour profile that says of which", "save it as sRGB")
     return None
 
 
