@@ -125,7 +125,7 @@ def mutate_bytes(data: bytes, random: Random) -> bytes:
 def _places(data: Any) -> list[tuple[Any, Any]]:
     """Every container in the JSON with every key or index of it."""
     if isinstance(data, dict | list):
-        items = data.items() if isinstance(data, dict) else enumerate(data)
+        items = list(data.items() if isinstance(data, dict) else enumerate(data))  # gone through twice
         return [(data, key) for key, _ in items] + [place for _, inner in items for place in _places(inner)]
     return []
 
