@@ -26,6 +26,8 @@ EQUIVALENT = {
         "nowhere=pole&(jnp.abs(y)<=1e-8)": "differs for one number, where either answer is right",
     },
     "nerf/cameras.py": {
+        "places=np.concatenate([np.stack(side,1)forsideinrim])": "sides have one axis",
+        "return-(pixels_to_rays(cameras,pixels).directions*cameras.c2w[...,2]).sum(1)": "of a list of pixels",
         "beside=jnp.stack([plane[...,0],-plane[...,1],jnp.zeros_like(plane[...,1])],-1)": "zeros of one shape",
         "chunk=min(2**(width*height).bit_length(),2**15)": SIZES,
     },

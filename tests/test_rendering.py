@@ -31,9 +31,10 @@ def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(sh
     tau = VolumeDensity()(quantities, jnp.diff(t, axis=-1))
     rendering = composite_jit(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
     opacity = 1 - np.exp(-density * length)
-    np.testing.assert_allclose(rendering.opacity, np.full(shape, opacity), atol=2e-6)
+    rounding = 2e-6 + 1e-7 * density * length  # of the sum of optical depths before an interval, in float32
+    np.testing.assert_allclose(rendering.opacity, np.full(shape, opacity), atol=rounding)
     expected = opacity * np.array([0.2, 0.5, 0.9]) + (1 - opacity)
-    np.testing.assert_allclose(rendering.rgb, np.broadcast_to(expected, (*shape, 3)), atol=3e-6)
+    np.testing.assert_allclose(rendering.rgb, np.broadcast_to(expected, (*shape, 3)), atol=1.5 * rounding)
 
 
 def test_weights_are_those_of_the_definition():
