@@ -145,6 +145,7 @@ def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_de
 def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # how long compiling takes is chance
     flags = ["--config=configs/tiny.py", f"--scene={TABLETOP}", "--config.scene.max_side=20", "--config.steps=100"]
     flags += ["--config.save_every=100", "--config.log_every=100"]
     command("train.py", *flags, f"--workdir={tmp_path / 'a'}", env=environment)
