@@ -14,7 +14,7 @@ def base() -> ConfigDict:
     config.keep = 2  # newest checkpoints that stay on disk; with eval_split = "val" also the best of those scored
     config.max_skipped = 0  # steps that may be left out for a number in them that is not finite; more stop the run
     config.eval_every = 0  # evaluate every so many steps too, not only at the end; 0: only at the end
-    config.eval_times = 0  # evaluate so many times evenly over the run too, fewer or on fewer views if that takes long
+    config.eval_times = 0  # scorings spread over the run; a slow field gets fewer, or on fewer views
     config.eval_split = "test"  # "val" holds training views out for choosing settings, so that "test" stays unseen
     config.chunk = 4096  # rays rendered at once
     config.background = (1.0, 1.0, 1.0)  # sRGB behind transparent pixels

@@ -1,4 +1,4 @@
-"""How long a study will take and what is left of it: assumed at first, then measured by the runs that have ended."""
+"""Estimate how long a study takes and what is left of it: assumed at first, then measured by the runs that ended."""
 
 import re
 import threading

@@ -286,8 +286,15 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     np.testing.assert_allclose(model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("order", "capacity"), [(["a", "b"], 4), (["a"], None), (["a", "b"], None)])
-def test_a_grid_that_cannot_be_used_is_refused(order, capacity):
+@pytest.mark.parametrize(
+    ("order", "capacity", "reason"),
+    [
+        (["a", "b"], 4, r"model\.occupancy: goes with one stage"),
+        (["a"], None, r"model\.capacity: missing"),
+        (["a", "b"], None, r"model\.occupancy: goes with one stage"),
+    ],
+)
+def test_a_grid_that_cannot_be_used_is_refused(order, capacity, reason):
     stages = {name: Stage(Marched(4), fog(1.0)) for name in "ab"}
-    with pytest.raises(ConfigError, match="one stage and a capacity"):
+    with pytest.raises(ConfigError, match=reason):
         Model(stages, order, occupancy=OccupancyGrid(4), capacity=capacity)

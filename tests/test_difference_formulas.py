@@ -201,9 +201,12 @@ def test_up_to_fifty_seeds_are_proposed():
     assert d.real and d.needed is None
 
 
-def test_over_scenes_a_comparison_is_a_t_test_of_their_means():
+def test_over_scenes_a_comparison_is_a_t_test_of_their_means_where_seeds_agree():
     rng = np.random.default_rng(0)
     scenes = {f"s{i}": study(rng, 0.4 + 0.1 * i, seeds=(2 + i, 4), views=9 - i) for i in range(3)}
+    for scores in scenes.values():
+        for name, score in scores.items():
+            scores[name] = score - score.mean(1, keepdims=True) + score.mean()
     (d,) = compare_over_scenes(scenes)
     means = [one["c1"].mean() - one["c0"].mean() for one in scenes.values()]
     wanted = stats.ttest_1samp(means, 0.0)
@@ -212,6 +215,22 @@ def test_over_scenes_a_comparison_is_a_t_test_of_their_means():
     assert (d.seeds, d.views, d.scenes, d.claimable, d.needed) == ((2, 4), 7, 3, True, None)
     two = {name: scenes[name] for name in ("s0", "s1")}
     assert np.isclose(compare_over_scenes(two)[0].p, stats.ttest_1samp(means[:2], 0.0).pvalue)
+
+
+def test_over_scenes_the_seeds_that_all_scenes_share_add_their_error():
+    """Variances add: of scenes' means over their number, and of each config's seeds, averaged over scenes, over theirs.
+
+    The degrees of freedom are never more than what the scenes alone would give.
+    """
+    rng = np.random.default_rng(0)
+    scenes = {f"s{i}": study(rng, 0.4 + 0.1 * i, seeds=(2 + i, 4), views=9 - i) for i in range(3)}
+    (d,) = compare_over_scenes(scenes)
+    means = [one["c1"].mean() - one["c0"].mean() for one in scenes.values()]
+    first = np.mean([one["c0"][:2].mean(1) for one in scenes.values()], 0)
+    second = np.mean([one["c1"][:4].mean(1) for one in scenes.values()], 0)
+    scale = np.sqrt(np.var(means, ddof=1) / 3 + first.var(ddof=1) / 2 + second.var(ddof=1) / 4)
+    assert np.isclose(d.p, 2 * stats.t.sf(abs(np.mean(means)) / scale, 2))
+    np.testing.assert_allclose([d.low, d.high], stats.t.interval(0.95, 2, np.mean(means), scale), rtol=1e-6)
 
 
 def test_over_scenes_pairs_share_the_error_of_their_claims():

@@ -179,9 +179,8 @@ def test_images_that_are_not_there_are_told_with_the_flag_that_gives_them(around
     (tmp_path / "scene.json").write_text(json.dumps({"root": str(tmp_path / "moved")}))
     run = dataclasses.replace(run_of(*around), folder=tmp_path)
     done = export(run, tmp_path / "out", 50)
-    assert (
-        f"images: 16 of 16 not in {tmp_path / 'moved'}: give it with --scene to train on what is exported" in done.notes
-    )
+    fix = "give the scene's folder with --scene, otherwise the export cannot be trained on"
+    assert f"images: 16 of 16 are not in {tmp_path / 'moved'}: {fix}" in done.notes
     with pytest.raises(UserError, match="the scene's own folder"):
         export(run, tmp_path / "moved", 50)
 
@@ -208,7 +207,7 @@ def twins(tmp_path_factory):
     config = ngp.get_config()
     config.update({"steps": 150, "batch_size": 1024, "log_every": 150, "save_every": 150})
     config.scene.max_side = 50
-    config.model.stages.main.field.encoding.log2_table_size = 14  # all as in tests/test_end_to_end.py: compiled once
+    config.model.stages.main.field.encoding.log2_table_size = 14
     results = {}
     for name, move in (("plain", Similarity()), ("moved", there)):
         scene = folder / name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -232,7 +232,7 @@ def _told_without_pictures(
         "overview": "",
         "protocol": protocol_lines(study.groups) if some else [],
         "numbers": as_script(numbers),
-        "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        "style": style(),
         "script": Markup((HERE / "script.js").read_text(encoding="utf-8")),
     }
 
@@ -245,15 +245,24 @@ def _halves(table: Table) -> list[tuple[str, Table]]:
     return some or [("Runs", table.numbered())]
 
 
-def _render(
-    study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
-) -> str:
+def template(name: str) -> Template:
+    """Return a page's template, in which every name is escaped and must be given."""
     loader = FileSystemLoader(HERE)
     options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, **options)  # type: ignore[arg-type]
     environment.filters["breakable"] = breakable
-    page = environment.get_template("page.html.j2")
-    return page.render(
+    return environment.get_template(name)
+
+
+def style() -> Markup:
+    """Return the pages' style sheet."""
+    return Markup((HERE / "style.css").read_text(encoding="utf-8"))
+
+
+def _render(
+    study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
+) -> str:
+    return template("page.html.j2").render(
         study=study,
         left_out=len(told["views"]) - len(shown),
         blobs=[*blobs, *videos],

@@ -8,13 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from nerf.answers import Answer, judge
 from nerf.files import write_bytes
 from nerf.report import words
-from nerf.report.page import HERE, Study
+from nerf.report.page import Study, style, template
 from nerf.statistics import compare_over_scenes
 
 
@@ -88,12 +86,10 @@ def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
             (name, quote(os.path.relpath(scenes.pages[name], out.parent)), words.lead(answer))
             for name, answer in answers.items()
         ],
-        "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        "style": style(),
     }
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, **options)  # type: ignore[arg-type]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, environment.get_template("scenes.html.j2").render(**told).encode())
+    write_bytes(out, template("scenes.html.j2").render(**told).encode())
     return {
         "title": scenes.title,
         "command": scenes.command,

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,12 +212,16 @@ class _Entry:
         key, name, path = self._file(MASKS, MASK)
         if path is None:
             return None
+        self._check_mask(path, name, size, lambda reason, mend: self.report(key, reason, mend))
+        return path
+
+    def _check_mask(self, path: Path, name: str, size: tuple[int, int], report: Callable[[str, str], None]) -> None:
+        """Report a mask that cannot be read, or that does not fit an image of this size."""
         own, _, wrong = check_image(path, name)
         if wrong:
             self.found.append(wrong)
         else:
-            check_mask(own, size, lambda reason, mend: self.report(key, reason, mend))
-        return path
+            check_mask(own, size, report)
 
     def _moving(self, image: Path, size: tuple[int, int]) -> Path | None:
         """Return instant-ngp's mask of what moves in an image, which lies beside it under a name of its own."""
@@ -227,11 +231,7 @@ class _Entry:
         name, found = self.finder.locate(path.relative_to(self.finder.root).as_posix(), self.report, "file_path", MASK)
         if found is None:
             return None
-        own, _, wrong = check_image(found, name)
-        if wrong:
-            self.found.append(wrong)
-        else:
-            check_mask(own, size, lambda reason, mend: self.found.append(Problem(name, "", reason, mend)))
+        self._check_mask(found, name, size, lambda reason, mend: self.found.append(Problem(name, "", reason, mend)))
         self.tally.add(f"{MOVING_PREFIX}* files are read: nothing is learned or scored where they are not black", name)
         return found
 
