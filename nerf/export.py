@@ -55,6 +55,7 @@ MAX_TRIES = 20  # rays tried for each point asked for, at most
 MIN_TRIES = 100_000  # rays after which a run that gives hardly any point is given up
 MIN_YIELD = 0.001  # points a ray
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")
+_MAP_KEYS = {"masks": "mask_path", "depths": "depth_file_path"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,15 +176,16 @@ def _copy_images(images: dict[str, Path], names: dict[str, list[str]], run: Trai
 
 
 def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None) -> list[str]:
-    """What to know of the images: that some are missing, that masks and depths are."""
+    """Return notes on images that are missing, and on masks and depths, which are not copied."""
     total = len({name for names in run.names.values() for name in names})
     notes = []
     if missing := total - len(images):
         where = "are missing, as the run knows no scene folder" if root is None else f"are not in {root}"
         fix = "give the scene's folder with --scene, otherwise the export cannot be trained on"
         notes.append(f"images: {missing} of {total} {where}: {fix}")
-    if images:
-        notes.append("masks and depth, if the scene has any, are not exported")
+    for name in run.maps if images else ():
+        fix = f"to train on the export, copy them and add {_MAP_KEYS[name]} to the frames in transforms.json"
+        notes.append(f"{name}: not exported: {fix}")
     return notes
 
 

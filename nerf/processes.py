@@ -56,7 +56,11 @@ def joined(coordinator: str | None, processes: int | None, process: int | None, 
         )
     except (RuntimeError, ValueError) as error:
         atexit.register(_leave, 1)
-        raise ProcessError(f"processes: cannot join the others ({_first_line(error)}): see docs/scaling.md") from error
+        fix = "start every process with the same --coordinator and --processes and its own --process"
+        if not coordinator:
+            fix = "start it with srun, mpirun or on a TPU pod, or give --coordinator, --processes and --process"
+        reason = f"cannot connect to the other processes ({_first_line(error)})"
+        raise ProcessError(f"processes: {reason}: {fix}") from error
     try:
         yield
     except BaseException as error:

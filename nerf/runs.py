@@ -74,6 +74,7 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
         "digest": {split: scene.digest() for split, scene in splits.items()},
         "transform": train.transform.to_json(),
         "unbounded": train.unbounded,
+        "maps": [name for name in ("masks", "depths") if getattr(train, name) is not None],
         "names": {split: list(scene.names) for split, scene in splits.items()},
         "cameras": {split: cameras_to_json(scene.cameras) for split, scene in splits.items()},
     }
@@ -239,6 +240,7 @@ class Trained:
     stamp: str  # changes whenever the trained values do
     unbounded: bool = False  # as Scene.unbounded
     root: str | None = None  # the scene's folder, where it was
+    maps: tuple[str, ...] = ()  # what the training views had beside their images: "masks", "depths"
 
 
 def build_model(config: Mapping[str, Any], unbounded: bool, cameras: Cameras, plugins: tuple[str, ...]) -> Model:
@@ -290,6 +292,7 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
         stamp=hashlib.sha256(digests.encode()).hexdigest(),
         unbounded=record["unbounded"],
         root=record["root"],
+        maps=tuple(record["maps"]),
     )
 
 
