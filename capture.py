@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from nerf.commands import run, stop_on_signal
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 LENSES = ["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"]
 FISHEYES = ["SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE"]
@@ -72,7 +72,7 @@ def _make(argv: list[str]) -> int:
         raise UserError("capture.py PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out")
     from nerf.capture.mapping import Options
     from nerf.capture.photos import make_scene
-    from nerf.progress import Phases
+    from nerf.foundation.progress import Phases
 
     options = Options(
         mapper=_MAPPER.value,

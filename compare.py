@@ -19,8 +19,8 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.building import ConfigError
 from nerf.commands import run, stop_on_signal
+from nerf.foundation.instantiate import ConfigError
 
 _SCENES = flags.DEFINE_multi_string(
     "scene", [], "Folder of the scene, for configs that are to be trained; repeated, it asks over several scenes."
@@ -108,7 +108,7 @@ def _list(folders: list[str]) -> int:
 
 
 def _write_json(data) -> None:
-    from nerf.files import write_json
+    from nerf.foundation.files import write_json
 
     if _JSON.value == "-":
         print(json.dumps(data, indent=1))

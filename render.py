@@ -155,7 +155,7 @@ def _export(run) -> bool:
 
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.evaluation import evaluate
-    from nerf.files import write_json
+    from nerf.foundation.files import write_json
     from nerf.metrics import in_words
     from nerf.runs import reload_split
 

@@ -17,7 +17,7 @@ from absl import flags
 
 from nerf.commands import define_config, run, stop_on_signal
 from nerf.config_files import load_config
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 from nerf.owners import owning
 
 _CONFIG, _VALUES = define_config()

@@ -18,9 +18,9 @@ from absl import flags
 from flax import nnx
 
 from benchmarks.common import device, matmul_peak, measure, write_out
-from nerf.building import build
 from nerf.commands import define_config, run
 from nerf.config_files import load_config
+from nerf.foundation.instantiate import build
 from nerf.model import Model, find_live, refresh_occupancy
 from nerf.occupancy import compact
 from nerf.pixels import Pixels, pick, to_device

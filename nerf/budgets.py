@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

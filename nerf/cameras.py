@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from nerf.foundation.pytrees import pytree
 from nerf.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
-from nerf.pytrees import pytree
 
 RIM_SAMPLES = 64  # pixels of each side of a picture by which `sees_whole_picture` judges
 

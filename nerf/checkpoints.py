@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from nerf.errors import UserError
-from nerf.files import sync_folder
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import sync_folder
 from nerf.tensors import DamagedFile, digest, read_facts, read_tensors, write_tensors
 
 __all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]

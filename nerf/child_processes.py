@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from nerf.progress import LINE_EVERY
+from nerf.foundation.progress import LINE_EVERY
 
 ROOT = Path(__file__).parent.parent  # where train.py and render.py are
-PROGRESS = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # lines of `nerf.progress`
+PROGRESS = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # lines of `nerf.foundation.progress`
 
 
 def run_child(

@@ -21,7 +21,7 @@ from typing import NoReturn, TextIO
 
 from absl import app, flags, logging
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 VALUES = "config_value"
 OS_FIXES = {

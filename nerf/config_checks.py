@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.building import did_you_mean
+from nerf.foundation.instantiate import did_you_mean
 
 EVAL_SPLITS = ("test", "val", "none")
 SECTIONS = ("scene", "spaces", "model", "losses", "optimizer", "schedule")

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from nerf import alignment, metrics
-from nerf.files import write_array
+from nerf.foundation.files import write_array
+from nerf.foundation.progress import Meter
 from nerf.model import Model
 from nerf.pixels import over
-from nerf.progress import Meter
 from nerf.scenes import Scene, to_unit
 from nerf.video import write_png
 from nerf.views import RenderingStopped, colour_depth, make_render_view

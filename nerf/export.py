@@ -29,13 +29,13 @@ from jaxtyping import Array, Float, UInt8
 from scipy.spatial import cKDTree
 
 from nerf.cameras import Cameras, join_cameras, pixels_to_rays
-from nerf.errors import UserError
-from nerf.files import replacing, write_json
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import replacing, write_json
+from nerf.foundation.progress import Phases, track
 from nerf.gaussians import Points, mean_of
 from nerf.lenses import ORTHOGRAPHIC
 from nerf.metrics import to_bytes
 from nerf.model import Model, Stage
-from nerf.progress import Phases, track
 from nerf.runs import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError

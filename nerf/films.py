@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 
 from nerf import metrics
 from nerf.cameras import Cameras
-from nerf.files import remove_leftovers, write_array
+from nerf.foundation.files import remove_leftovers, write_array
+from nerf.foundation.progress import trace_calls, track
 from nerf.keyframe_reader import Crop
-from nerf.progress import trace_calls, track
 from nerf.runs import Trained, cameras_to_json
 from nerf.spaces import Cropped
 from nerf.video import encode, is_finished, write_png

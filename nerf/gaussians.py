@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.pytrees import pytree
+from nerf.foundation.pytrees import pytree
 
 
 @pytree

@@ -11,8 +11,8 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
+from nerf.foundation.pytrees import pytree
 from nerf.model import Model, sightings, split_model
-from nerf.pytrees import pytree
 
 
 @pytree

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from nerf.checkpoints import flatten
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 AFTER_BAD_STEP = (
     "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from nerf.budgets import Budget
-from nerf.building import ConfigError
 from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.child_processes import ROOT, last_line, run_child
-from nerf.files import write_json
 from nerf.forecast import Forecast
+from nerf.foundation.files import write_json
+from nerf.foundation.instantiate import ConfigError
 from nerf.provenance import processor, source_digests
 from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
 from nerf.runs import differences, read_json

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.building import did_you_mean
+from nerf.foundation.instantiate import did_you_mean
 from nerf.lenses import PERSPECTIVE
 from nerf.motion import Poses, travel
 from nerf.scenes.base import Problem, SceneError, Similarity

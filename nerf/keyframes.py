@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from nerf.cameras import Cameras
-from nerf.files import write_json
 from nerf.foreign_paths import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
+from nerf.foundation.files import write_json
 from nerf.keyframe_reader import Keyframes, PathError, Reader, path_error
 from nerf.motion import Number, distinct, lap_time
 from nerf.scenes.base import Similarity

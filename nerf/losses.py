@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.pytrees import pytree
+from nerf.foundation.pytrees import pytree
 from nerf.rendering import Rendering
 
 

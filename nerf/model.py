@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
-from nerf.building import ConfigError
 from nerf.cameras import Rays
+from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.occupancy import Live, OccupancyGrid, compact
 from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite

@@ -20,8 +20,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 
-from nerf.building import ConfigError
-from nerf.pytrees import pytree
+from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.pytrees import pytree
 
 PATIENCE = 64  # rays that must have passed a cell before rendering takes it for hidden
 TRIED = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 OWNER_FILE = "owner.json"
 _HELD: dict[Path, int] = {}  # folders that this process holds, and the thread that does

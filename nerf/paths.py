@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.building import build, parameters_of
 from nerf.cameras import Cameras
 from nerf.film_cameras import film_size, to_cameras
+from nerf.foundation.instantiate import build, parameters_of
 from nerf.keyframe_reader import Keyframes, PathError, path_error
 from nerf.keyframes import is_path_file, read_keyframes
 from nerf.keyframes import save_keyframes as save_keyframes

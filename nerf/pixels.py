@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Real
 
 from nerf.cameras import Cameras, Rays, pixels_to_rays
+from nerf.foundation.pytrees import pytree
 from nerf.memory import memory_of_device
-from nerf.pytrees import pytree
 from nerf.scenes import Problem, Scene, SceneError, to_unit
 from nerf.scenes.storage import allocate
 

@@ -20,7 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nerf.building import ConfigError
 from nerf.film_cameras import MAX_SIDE
+from nerf.foundation.instantiate import ConfigError
 from nerf.paths import MAX_FRAMES
 
 MODES = ("split", "enlarge", "export")  # instead of a path

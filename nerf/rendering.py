@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from nerf.pytrees import pytree
+from nerf.foundation.pytrees import pytree
 
 
 @jax.tree_util.register_static

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.building import ConfigError
 from nerf.checkpoints import Checkpoints
+from nerf.foundation.instantiate import ConfigError
 from nerf.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nerf.building import build
 from nerf.cameras import join_cameras
+from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from nerf import metrics
-from nerf.building import CONTEXT, ConfigError, build, parameters_of
+from nerf.foundation.instantiate import CONTEXT, ConfigError, build, parameters_of
 from nerf.scenes import picture
 
 PLANE = {"name": "nerf.spaces:Plane"}

@@ -16,8 +16,8 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
-from nerf.errors import UserError
-from nerf.files import replacing
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import replacing
 
 DTYPES = {
     "BOOL": np.dtype(bool),

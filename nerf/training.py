@@ -23,21 +23,21 @@ from jaxtyping import Array, Float, Int
 
 from nerf.annealing import set_progress
 from nerf.budgets import Budget, change_budget
-from nerf.building import build, build_inside
 from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.evaluation import evaluate, unscored
+from nerf.foundation.instantiate import build, build_inside
+from nerf.foundation.interrupts import deferred_interrupt, rescue
+from nerf.foundation.progress import Progress, Stopwatch, trace_calls
 from nerf.gradients import TrainState, init_state, make_gradients
 from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_of
 from nerf.interim import InterimScoring
-from nerf.interrupts import deferred_interrupt, rescue
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
 from nerf.model import note_sightings, refresh_occupancy, split_model
 from nerf.owners import owning
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
-from nerf.progress import Progress, Stopwatch, trace_calls
 from nerf.provenance import environment, source_digests
 from nerf.runs import Run, check_config, check_resumable, prepare_model
 from nerf.scenes import Scene

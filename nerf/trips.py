@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nerf.building import ConfigError, parameters_of
 from nerf.cameras import Cameras
 from nerf.coverage import unknown_frames, usual_distance
+from nerf.foundation.instantiate import ConfigError, parameters_of
 from nerf.keyframe_reader import Crop, Keyframes, PathError
 from nerf.keyframes import is_path_file, read_keyframes
 from nerf.path_options import parse_path

@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
-from nerf.errors import UserError
-from nerf.files import replacing
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import replacing
 
 STAMP_KEY = "nerf-stamp"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from nerf.cameras import Cameras, pixels_to_rays
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 from nerf.model import Model
 
 T = TypeVar("T")

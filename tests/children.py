@@ -67,7 +67,7 @@ def _main(program: str, arguments: list[str], log: str, setup: Callable[[], None
 
 def slow_disk() -> None:
     """Let every fsync take a while, so that much of the time is inside a save."""
-    import nerf.files
+    import nerf.foundation.files
 
     sync = os.fsync
 
@@ -80,4 +80,4 @@ def slow_disk() -> None:
             time.sleep(0.03)
             sync(handle)
 
-    nerf.files.os = Slow()  # type: ignore[assignment]
+    nerf.foundation.files.os = Slow()  # type: ignore[assignment]

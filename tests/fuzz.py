@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from nerf import scenes
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 from nerf.keyframes import read_keyframes
 from nerf.scenes import SceneError
 from nerf.scenes.images import check_image, read_images

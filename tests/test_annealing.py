@@ -7,12 +7,12 @@ import pytest
 from flax import nnx
 
 from nerf.annealing import Progress, set_progress
-from nerf.building import ConfigError
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.gaussian import Gaussian
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.integrated import Integrated
+from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians
 
 X = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 3)), jnp.float32)

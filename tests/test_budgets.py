@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.budgets import Budget, change_budget, describe_change
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 
 
 def facts_of(step, seconds, steps=100, max_seconds=None, extended=()):

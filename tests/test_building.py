@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from nerf.building import ConfigError, build, did_you_mean, resolve
+from nerf.foundation.instantiate import ConfigError, build, did_you_mean, resolve
 
 PART, WHOLE = "building_example:Part", "building_example:Whole"
 
@@ -139,20 +139,25 @@ def test_nested_sections_are_held_to_the_package_too():
     assert "os:system" in refusal(make, {"name": WHOLE, "part": {"name": "os:system", "command": "true"}})
 
 
-@pytest.mark.parametrize("name", ["nerf.scenes.base:json", "nerf.scenes.base:Path", "nerf.building:Callable"])
+@pytest.mark.parametrize(
+    "name", ["nerf.scenes.base:json", "nerf.scenes.base:Path", "nerf.foundation.instantiate:Callable"]
+)
 def test_what_a_module_merely_imports_cannot_be_called(name):
     """Else `from subprocess import run` anywhere in nerf would let a stranger's config run commands."""
     refusal(build, {"name": name})
 
 
 def test_a_bad_path_gets_a_hint():
-    assert "package.module:attribute" in refusal(resolve, "nerf.building")
+    assert "package.module:attribute" in refusal(resolve, "nerf.foundation.instantiate")
     assert "check the import path" in refusal(resolve, "nerf.no_such_module:x")
-    assert "did you mean 'build'?" in refusal(resolve, "nerf.building:biuld")
+    assert "did you mean 'build'?" in refusal(resolve, "nerf.foundation.instantiate:biuld")
     assert "package.module:attribute" in refusal(build, {"name": 5})
 
 
-@pytest.mark.parametrize("name", ["nerf..building:build", "nerf.building.:build", "nerf.building:", "nerf.a\0b:c"])
+@pytest.mark.parametrize(
+    "name",
+    ["nerf..building:build", "nerf.foundation.instantiate.:build", "nerf.foundation.instantiate:", "nerf.a\0b:c"],
+)
 def test_a_mangled_path_is_refused(name):
     refusal(resolve, name)
 

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf import progress, scenes
+from nerf import scenes
 from nerf.capture import video
 from nerf.capture.mapping import CaptureError, Options, estimate
 from nerf.capture.photos import WORK, gather, lens_groups, level_rotation, make_scene
+from nerf.foundation import progress
 from nerf.owners import InUse, owning
 from tests.conftest import ROOT
 

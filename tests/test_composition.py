@@ -7,9 +7,9 @@ import pytest
 from flax import nnx
 
 from nerf import training
-from nerf.building import ConfigError
 from nerf.cameras import Rays
 from nerf.exposure import AffineColour
+from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians
 from nerf.gradients import init_state, make_gradients
 from nerf.losses import SquaredError, Target

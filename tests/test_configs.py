@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.building import build, build_inside
 from nerf.cameras import Rays
+from nerf.foundation.instantiate import build, build_inside
 from nerf.runs import check_config
 from tests.conftest import ROOT
 

@@ -11,7 +11,6 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.building import ConfigError, build
 from nerf.encodings import Encoding
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
 from nerf.encodings.factors import VectorMatrix, Vectors
@@ -23,6 +22,7 @@ from nerf.encodings.integrated import Integrated
 from nerf.encodings.planes import KPlanes, TriPlane
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
 from nerf.encodings.voxels import Voxels
+from nerf.foundation.instantiate import ConfigError, build
 
 BATCHES = [(), (1,), (3, 1, 2)]
 SHARED = {simplex: HashGrid(3, 2, 9, 4, 32, simplex, rngs=nnx.Rngs(0)) for simplex in (False, True)}

@@ -13,8 +13,8 @@ import pytest
 
 from configs import ngp
 from nerf import export as export_module
-from nerf.errors import UserError
 from nerf.export import Surveyed, export, normals_of, survey, to_file
+from nerf.foundation.errors import UserError
 from nerf.gaussians import takes_gaussians
 from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.model import Model, Stage

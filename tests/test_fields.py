@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.building import ConfigError
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
@@ -18,6 +17,7 @@ from nerf.fields.image import ImageField
 from nerf.fields.nerf import NeRFField
 from nerf.fields.ngp import NGPField
 from nerf.fields.parts import MLP, truncated_exp
+from nerf.foundation.instantiate import ConfigError
 from nerf.networks.coordx import CoordX
 from nerf.networks.kilonerf import KiloNeRF
 from nerf.networks.relu import ReLU

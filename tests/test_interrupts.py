@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from nerf.checkpoints import Checkpoints
-from nerf.interrupts import deferred_interrupt, rescue
+from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.owners import InUse, owning
 from nerf.training import train
 from tests.test_training import synthetic

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nerf import scenes, video
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.keyframes import read_keyframes
 from nerf.path_options import parse_path
 from nerf.paths import PathError, make_path

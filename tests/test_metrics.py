@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nerf import lpips, metrics
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 from nerf.metrics import flip, psnr, ssim, to_bytes
 
 

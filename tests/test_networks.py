@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.building import ConfigError
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.identity import Identity
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
+from nerf.foundation.instantiate import ConfigError
 from nerf.networks import connect
 from nerf.networks.bacon import Bacon
 from nerf.networks.blobs import Blobs, LocalBlobs

@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf import motion, paths
-from nerf.building import ConfigError
 from nerf.cameras import Cameras, intrinsics
 from nerf.film_cameras import film_size
+from nerf.foundation.instantiate import ConfigError
 from nerf.lenses import EQUIRECTANGULAR, PERSPECTIVE
 from nerf.path_options import NAMES, parse_path
 from nerf.paths import PathError

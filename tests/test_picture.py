@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.building import ConfigError
 from nerf.cameras import pixels_to_rays
 from nerf.evaluation import evaluate
 from nerf.films import Film, resized, still
+from nerf.foundation.instantiate import ConfigError
 from nerf.model import Model, Stage
 from nerf.pixels import to_device
 from nerf.rendering import Opaque, weights_from_tau

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from nerf import progress
 from nerf.budgets import Budget
-from nerf.progress import Meter, Progress, track
+from nerf.foundation import progress
+from nerf.foundation.progress import Meter, Progress, track
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nerf.answers import judge
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.jobs import Outcome
 from nerf.report import page, words
 from nerf.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks

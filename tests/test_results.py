@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.answers import asked_axis, judge
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
 from tests.conftest import ROOT
 from tests.made_up_runs import CODE, DIGEST, HERE, config_of, make_run

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.building import ConfigError, build, resolve
 from nerf.capture.mapping import CaptureError, Estimate, Options
 from nerf.capture.photos import make_scene, what_to_try
 from nerf.checkpoints import CheckpointError
 from nerf.commands import describe_flag_error
 from nerf.config_checks import config_problems
 from nerf.config_files import config_names, hint_at_config, load_config
+from nerf.foundation.instantiate import ConfigError, build, resolve
 from nerf.health import fix_of
 from nerf.memory import OutOfMemory, check_fits
 from nerf.model import Model

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nerf.building import ConfigError
 from nerf.config_files import load_config
+from nerf.foundation.instantiate import ConfigError
 from nerf.studies import (
     Entry,
     parse_argument,

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.systems.laboratory import Arm, Check, Row, Trainer, check_parameters, measure_row
 from benchmarks.systems.rows import FIELD, ON_PICTURES, PICTURE, RELU_RAW, ROWS, SIREN, SIX, toys
 from benchmarks.systems.table import BEGIN, END, keep, markdown, write_document
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
 from nerf.training import train
 from tests.conftest import ROOT

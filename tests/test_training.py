@@ -13,8 +13,8 @@ from flax import nnx
 
 from configs import ngp, tiny
 from nerf import checkpoints, health, runs, training
-from nerf.building import ConfigError, build, build_inside
 from nerf.checkpoints import flatten
+from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.pixels import to_device
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
 from nerf.views import make_render_view

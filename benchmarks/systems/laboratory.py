@@ -19,8 +19,8 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nerf.building import ConfigError, build, build_inside
 from nerf.evaluation import evaluate
+from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.model import Model
 from nerf.pixels import to_device
 from nerf.runs import check_config

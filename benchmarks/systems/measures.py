@@ -11,9 +11,9 @@ from flax import nnx
 from PIL import Image
 
 from nerf import metrics
-from nerf.building import build
 from nerf.cameras import Cameras
 from nerf.films import resized
+from nerf.foundation.instantiate import build
 from nerf.model import Model
 from nerf.pixels import over
 from nerf.scenes import Scene, to_unit, toybox

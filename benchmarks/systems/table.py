@@ -8,7 +8,7 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks.systems.laboratory import Row
-from nerf.files import write_bytes, write_json
+from nerf.foundation.files import write_bytes, write_json
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 UNITS = {"psnr": "dB"}

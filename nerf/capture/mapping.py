@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.errors import UserError
-from nerf.files import write_json
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import write_json
 from nerf.owners import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")

@@ -20,8 +20,8 @@ from nerf.capture.mapping import CHILD, CaptureError, Estimate, Options, Report,
 from nerf.capture.sources import MIN_PHOTOS, VIDEOS, Sources, find_photos
 from nerf.capture.upright import copy_upright, read_exif, upright_name
 from nerf.capture.video import extract_frames
-from nerf.errors import UserError
-from nerf.files import remove_leftovers, write_json
+from nerf.foundation.errors import UserError
+from nerf.foundation.files import remove_leftovers, write_json
 from nerf.owners import owning
 from nerf.scenes import formats
 from nerf.scenes.base import Similarity, rotation_to_z

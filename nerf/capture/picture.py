@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 from nerf.capture.check import Report
-from nerf.files import replacing
+from nerf.foundation.files import replacing
 from nerf.scenes.base import Scene, rotation_to_z
 
 SHOWN_POINTS = 5000

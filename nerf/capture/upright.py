@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps, features
 
-from nerf.files import replacing
+from nerf.foundation.files import replacing
 from nerf.scenes.decode import AVIF_SUFFIXES, FORMATS, HEIF_SUFFIXES, open_image
 
 JPEG_QUALITY = 97  # with full chroma resolution: encoding again costs less than half a level on average

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.annealing import begin
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Points
 
 

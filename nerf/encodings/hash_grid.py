@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt
 
-from nerf.building import ConfigError
 from nerf.encodings.interpolation import cells, dense_row, multilinear
+from nerf.foundation.instantiate import ConfigError
 
 PRIMES = (1, 2654435761, 805459861)  # of the paper's equation 4
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nerf.building import ConfigError
 from nerf.encodings.fourier import Fourier
+from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians, Points, mean_of
 
 

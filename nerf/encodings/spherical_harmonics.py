@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

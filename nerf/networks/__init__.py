@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 
 from flax import nnx
 
-from nerf.building import ConfigError
 from nerf.encodings import Encoding
 from nerf.encodings.identity import Identity
+from nerf.foundation.instantiate import ConfigError
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.answers import Groups
-from nerf.building import ConfigError
+from nerf.foundation.instantiate import ConfigError
 from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
 from nerf.report.figure import split_crop
 from nerf.report.page import Study, write_page

@@ -20,8 +20,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from nerf.answers import Groups
-from nerf.building import ConfigError
-from nerf.files import write_bytes
+from nerf.foundation.files import write_bytes
+from nerf.foundation.instantiate import ConfigError
 from nerf.report.pictures import View, read_sheets
 
 VIEWS = 3  # of a figure, where nobody chose

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from nerf.answers import Answer, Groups, judge, scores_of
-from nerf.files import write_bytes
+from nerf.foundation.files import write_bytes
 from nerf.jobs import Outcome
 from nerf.report import words
 from nerf.report.curves import curves, curves_figure, look, shared_views

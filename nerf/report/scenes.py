@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from nerf.answers import Answer, judge
-from nerf.files import write_bytes
+from nerf.foundation.files import write_bytes
 from nerf.report import words
 from nerf.report.page import Study, style, template
 from nerf.statistics import compare_over_scenes

@@ -9,7 +9,7 @@ import numpy as np
 
 from nerf import lpips, metrics
 from nerf.answers import Groups, Judgement, scores_of
-from nerf.building import ConfigError, did_you_mean
+from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.results import Result, checkpoint_bytes
 from nerf.statistics import best
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
 
 from nerf.cameras import Cameras
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 T = TypeVar("T")
 SHOWN_PROBLEMS = 20

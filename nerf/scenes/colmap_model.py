@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nerf.files import replacing
+from nerf.foundation.files import replacing
 from nerf.scenes.base import Problem, SceneError, read_bytes
 
 MAX_BYTES = 4_000_000_000

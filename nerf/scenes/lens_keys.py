@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nerf.building import did_you_mean
 from nerf.cameras import Cameras, intrinsics
+from nerf.foundation.instantiate import did_you_mean
 from nerf.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.fits import MAX_ERROR, SAMPLES, corner_distance, fit_rational
 from nerf.scenes.lookup import Report

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nerf.files import write_bytes
+from nerf.foundation.files import write_bytes
 from nerf.scenes.base import Problem, SceneError
 
 MAX_HEADER = 65_536  # bytes

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 # What the library itself passes to components: not meant to be given in a config.
 CONTEXT = {"rngs", "space", "num_dims", "num_images", "positions", "root", "split", "validation"}

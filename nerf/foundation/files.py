@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.errors import UserError
+from nerf.foundation.errors import UserError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -1,0 +1,1 @@
+"""Errors, instantiating configs, pytrees, atomic files, progress: what at least three folders use."""
