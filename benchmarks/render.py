@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import device, write_out
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.commands import keep_freed_memory
 from nerf.runs import Trained, load_run
 from nerf.views import make_render_view

@@ -15,9 +15,9 @@ import optax
 from flax import nnx
 from jaxtyping import Bool, Float
 
-from nerf.cameras import Cameras, pixels_to_rays
+from nerf.cameras.cameras import Cameras, pixels_to_rays
+from nerf.cameras.refinement import move_cameras, move_rays
 from nerf.model import Model
-from nerf.poses import move_cameras, move_rays
 from nerf.views import fetch
 
 PROTOCOL = "psnr after each held-out camera was moved by a twist that its own picture chose (100 steps of 1024 pixels)"

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nerf.cameras import Cameras, pixels_to_rays, project
+from nerf.cameras.cameras import Cameras, pixels_to_rays, project
 
 # From one camera to its picture: see `nerf.views.make_render_view`.
 RenderView = Callable[[Cameras], dict[str, np.ndarray]]

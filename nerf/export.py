@@ -28,12 +28,12 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from scipy.spatial import cKDTree
 
-from nerf.cameras import Cameras, join_cameras, pixels_to_rays
+from nerf.cameras.cameras import Cameras, join_cameras, pixels_to_rays
+from nerf.cameras.lenses import ORTHOGRAPHIC
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
 from nerf.foundation.progress import Phases, track
 from nerf.gaussians import Points, mean_of
-from nerf.lenses import ORTHOGRAPHIC
 from nerf.metrics import to_bytes
 from nerf.model import Model, Stage
 from nerf.runs import Trained

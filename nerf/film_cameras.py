@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from nerf.cameras import Cameras, intrinsics
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, PERSPECTIVE
 from nerf.keyframe_reader import path_error
-from nerf.lenses import COEFFICIENTS, EQUIRECTANGULAR, PERSPECTIVE
 from nerf.motion import Number, Poses, quarter_turns
 
 MAX_DEFAULT_SIDE = 640  # pixels of a film whose size nobody chose: a first film should not take hours on a processor

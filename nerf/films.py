@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import UInt8
 
 from nerf import metrics
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.progress import trace_calls, track
 from nerf.keyframe_reader import Crop

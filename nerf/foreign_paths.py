@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.keyframe_reader import Crop, Keyframes, Reader
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Similarity
 from nerf.scenes.lens_keys import number
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from nerf.cameras.lenses import PERSPECTIVE
 from nerf.foundation.instantiate import did_you_mean
-from nerf.lenses import PERSPECTIVE
 from nerf.motion import Poses, travel
 from nerf.scenes.base import Problem, SceneError, Similarity
 from nerf.scenes.lens_keys import number
@@ -56,7 +56,7 @@ class Keyframes:
       loop: return to the first pose.
       size: width and height in pixels.
       aspect: width / height, where the file has no size.
-      lens: of `nerf.lenses`.
+      lens: of `nerf.cameras.lenses`.
       crop: what the film is cut down to.
       from_nerfstudio_world: whether the poses may still be in nerfstudio's own world.
       notes: what of the file is not used, or used on an assumption, one line each.

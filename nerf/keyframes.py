@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.foreign_paths import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.foundation.files import write_json
 from nerf.keyframe_reader import Keyframes, PathError, Reader, path_error

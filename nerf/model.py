@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.occupancy import Live, OccupancyGrid, compact
@@ -46,7 +46,7 @@ class Model(nnx.Module):
       opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
       hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
-      poses: rays -> rays, as the training images were really taken; see `nerf.poses`.
+      poses: rays -> rays, as the training images were really taken; see `nerf.cameras.refinement`.
       exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.exposure`.
     """
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.film_cameras import film_size, to_cameras
 from nerf.foundation.instantiate import build, parameters_of
 from nerf.keyframe_reader import Keyframes, PathError, path_error

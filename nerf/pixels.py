@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Real
 
-from nerf.cameras import Cameras, Rays, pixels_to_rays
+from nerf.cameras.cameras import Cameras, Rays, pixels_to_rays
 from nerf.foundation.pytrees import pytree
 from nerf.memory import memory_of_device
 from nerf.scenes import Problem, Scene, SceneError, to_unit

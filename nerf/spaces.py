@@ -15,7 +15,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.cameras import join_cameras
+from nerf.cameras.cameras import join_cameras
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.coverage import unknown_frames, usual_distance
 from nerf.foundation.instantiate import ConfigError, parameters_of
 from nerf.keyframe_reader import Crop, Keyframes, PathError

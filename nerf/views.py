@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from nerf.cameras import Cameras, pixels_to_rays
+from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.foundation.errors import UserError
 from nerf.model import Model
 

@@ -21,11 +21,11 @@ EQUIVALENT = {
         "self.capacity,self.hidden=capacityor1,hidden": "without a grid the capacity is not used",
         "end=jnp.max(jnp.where(mask.any(1),jnp.arange(t.shape[0])+1,0))": "the mask has two axes",
     },
-    "nerf/lenses.py": {
+    "nerf/cameras/lenses.py": {
         "ahead=jnp.where(z<0,-z,0.0)#ontheaxistheta/rimis1/depth": "of points behind, which are not seen",
         "nowhere=pole&(jnp.abs(y)<=1e-8)": "differs for one number, where either answer is right",
     },
-    "nerf/cameras.py": {
+    "nerf/cameras/cameras.py": {
         "places=np.concatenate([np.stack(side,1)forsideinrim])": "sides have one axis",
         "return-(pixels_to_rays(cameras,pixels).directions*cameras.c2w[...,2]).sum(1)": "of a list of pixels",
         "beside=jnp.stack([plane[...,0],-plane[...,1],jnp.zeros_like(plane[...,1])],-1)": "zeros of one shape",

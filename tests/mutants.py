@@ -68,8 +68,8 @@ TESTS = {
         f"{GRIDS}::test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole",
         f"{GRIDS}::test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles",
     ],
-    "nerf/lenses.py": [LENSES],
-    "nerf/cameras.py": [
+    "nerf/cameras/lenses.py": [LENSES],
+    "nerf/cameras/cameras.py": [
         CAMERAS,
         f"{LENSES}::test_a_mixed_batch_is_what_each_lens_gives_alone",
         f"{LENSES}::test_two_lenses_in_one_batch_have_each_their_own_rays",
@@ -225,7 +225,7 @@ class Copy:
             del sys.modules[name]
         options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=0"]
         code = int(pytest.main([*options, *tests]))
-        from nerf import lenses
+        from nerf.cameras import lenses
 
         assert Path(lenses.__file__).is_relative_to(self.folder), "another tree was tested"
         return code

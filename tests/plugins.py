@@ -7,7 +7,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.poses import drift, move_cameras, without_drift
+from nerf.cameras.refinement import drift, move_cameras, without_drift
 from nerf.scenes import toybox
 
 

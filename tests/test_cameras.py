@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import (
+from nerf.cameras.cameras import (
     Cameras,
     Rays,
     axis_cosines,

@@ -10,8 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf import scenes
-from nerf.cameras import Cameras, project
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.cameras import Cameras, project
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes import SceneError, colmap, colmap_lenses
 from nerf.scenes.colmap_model import PARAMETERS, Lens, Model, Photo, read_model, write_text
 from tests.test_scenes import noise, refusal, refused_once, ring, save

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from nerf import training
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 from nerf.exposure import AffineColour
 from nerf.foundation.instantiate import ConfigError
 from nerf.gaussians import Gaussians

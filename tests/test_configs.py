@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import build, build_inside
 from nerf.runs import check_config
 from tests.conftest import ROOT

@@ -13,10 +13,10 @@ import pytest
 
 from configs import ngp
 from nerf import export as export_module
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
 from nerf.gaussians import takes_gaussians
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.model import Model, Stage
 from nerf.runs import Trained, build_model, load_run
 from nerf.sampling import Marched

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf import paths
-from nerf.cameras import Rays, pixels_to_rays
+from nerf.cameras.cameras import Rays, pixels_to_rays
 from nerf.coverage import unknown_frames, usual_distance
 from nerf.foundation.instantiate import ConfigError
 from nerf.render_flags import check_flags, parse_range

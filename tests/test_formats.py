@@ -16,7 +16,7 @@ import scipy.ndimage
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras import pixels_to_rays, project
+from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.scenes import (
     Scene,
     SceneError,

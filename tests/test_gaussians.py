@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import Cameras, Rays, intrinsics, pixels_to_rays
+from nerf.cameras.cameras import Cameras, Rays, intrinsics, pixels_to_rays
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import Cameras, pixels_to_rays, project
+from nerf.cameras.cameras import Cameras, pixels_to_rays, project
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.capture.looks import wrong_silhouettes
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.scenes import Scene, Similarity, synthetic
 from nerf.scenes.hull import contradicting_views, visual_hull
 

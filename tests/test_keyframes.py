@@ -8,9 +8,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf import keyframes
-from nerf.cameras import intrinsics
+from nerf.cameras.cameras import intrinsics
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE
 from nerf.keyframes import PathError, read_keyframes, save_keyframes
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE
 from nerf.path_options import NAMES
 from nerf.paths import make_path
 from nerf.scenes.base import Similarity

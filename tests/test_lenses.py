@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras import Cameras, intrinsics, pixels_to_rays, project, seen_pixels, sees_whole_picture
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, LENSES, ORTHOGRAPHIC, PERSPECTIVE, distort, distort_fisheye, undistort
+from nerf.cameras.cameras import Cameras, intrinsics, pixels_to_rays, project, seen_pixels, sees_whole_picture
+from nerf.cameras.lenses import (
+    EQUIRECTANGULAR,
+    FISHEYE,
+    LENSES,
+    ORTHOGRAPHIC,
+    PERSPECTIVE,
+    distort,
+    distort_fisheye,
+    undistort,
+)
 from nerf.runs import cameras_from_json, cameras_to_json
 from nerf.scenes.checks import check_camera
 

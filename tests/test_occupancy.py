@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import ngp
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 from nerf.model import Model, Stage, sightings
 from nerf.occupancy import PATIENCE, OccupancyGrid, compact
 from nerf.runs import load_run

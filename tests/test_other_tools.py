@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from nerf import scenes
-from nerf.cameras import project
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE, distort
+from nerf.cameras.cameras import project
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE, distort
 from nerf.scenes import folders, transforms
 from nerf.scenes.base import NoViews
 from nerf.scenes.fits import fit_rational

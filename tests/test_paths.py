@@ -9,10 +9,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf import motion, paths
-from nerf.cameras import Cameras, intrinsics
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import EQUIRECTANGULAR, PERSPECTIVE
 from nerf.film_cameras import film_size
 from nerf.foundation.instantiate import ConfigError
-from nerf.lenses import EQUIRECTANGULAR, PERSPECTIVE
 from nerf.path_options import NAMES, parse_path
 from nerf.paths import PathError
 from nerf.scenes.base import Similarity, focus_point

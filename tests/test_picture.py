@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.cameras import pixels_to_rays
+from nerf.cameras.cameras import pixels_to_rays
 from nerf.evaluation import evaluate
 from nerf.films import Film, resized, still
 from nerf.foundation.instantiate import ConfigError

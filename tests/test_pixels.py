@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import project
+from nerf.cameras.cameras import project
 from nerf.evaluation import evaluate
 from nerf.model import Model, Stage
 from nerf.pixels import HostPixels, over, pick, step_keys, to_device

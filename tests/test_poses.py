@@ -11,10 +11,10 @@ from scipy.linalg import expm
 
 from nerf import metrics
 from nerf.alignment import make_align
-from nerf.cameras import pixels_to_rays
+from nerf.cameras.cameras import pixels_to_rays
+from nerf.cameras.refinement import Refined, drift, move_cameras, rotate, translation, without_drift
 from nerf.exposure import AffineColour
 from nerf.model import Model, Stage
-from nerf.poses import Refined, drift, move_cameras, rotate, translation, without_drift
 from nerf.runs import load_run, reload_split
 from nerf.sampling import Marched
 from nerf.scenes import synthetic

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras import pixels_to_rays, project
+from nerf.cameras.cameras import pixels_to_rays, project
+from nerf.cameras.lenses import FISHEYE
 from nerf.foundation.instantiate import build
-from nerf.lenses import FISHEYE
 from nerf.scenes import Problem, Scene, SceneError, Similarity, nerfstudio, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z
 from nerf.scenes.images import check_image, read_image, read_images

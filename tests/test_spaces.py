@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import Rays
+from nerf.cameras.cameras import Rays
 from nerf.spaces import Box, Contracted
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.jobs import load_comparable
-from nerf.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes import Problem, SceneError, synthetic
 from nerf.scenes.base import NoViews
 from nerf.splits import count_trained_on, join, load_scenes, load_views

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import pixels_to_rays, project
+from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.model import Model, Stage
 from nerf.sampling import Stratified
 from nerf.scenes import drawings, toybox

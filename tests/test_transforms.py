@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras import Cameras, pixels_to_rays
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.cameras import Cameras, pixels_to_rays
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes import Problem, SceneError, synthetic, to_unit
 from nerf.scenes.decode import decode, decode_numbers
 from nerf.scenes.images import check_image, read_image, read_images

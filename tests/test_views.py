@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras import Cameras, intrinsics
+from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation import evaluate
 from nerf.model import Model, Stage
 from nerf.sampling import Marched

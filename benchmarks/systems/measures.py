@@ -11,7 +11,7 @@ from flax import nnx
 from PIL import Image
 
 from nerf import metrics
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.films import resized
 from nerf.foundation.instantiate import build
 from nerf.model import Model

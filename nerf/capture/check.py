@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import join_cameras
+from nerf.cameras.cameras import join_cameras
 from nerf.capture.evidence import (
     FITS,
     SIDE,

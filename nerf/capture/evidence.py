@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from nerf.cameras import pixels_to_rays
+from nerf.cameras.cameras import pixels_to_rays
+from nerf.cameras.lenses import ORTHOGRAPHIC
 from nerf.capture.features import find_features
 from nerf.capture.matches import match, pairs_of
-from nerf.lenses import ORTHOGRAPHIC
 from nerf.scenes.base import Scene, to_unit
 
 SIDE = 480  # pictures are looked at in this size

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+from nerf.cameras.lenses import PERSPECTIVE
 from nerf.capture.findings import Finding
-from nerf.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene, focus_point
 from nerf.scenes.normalise import distances_in_view
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
 
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, one_line
 from nerf.scenes.decode import MISSING
 from nerf.scenes.frames import Frame
@@ -94,7 +94,7 @@ def check_camera(
       distortion: the eight numbers of the lens.
       report: called with a key, a reason and how to fix it.
       path: the image.
-      model: a lens of `nerf.lenses`.
+      model: a lens of `nerf.cameras.lenses`.
     """
     wide, high = size
     w, h = declared
@@ -140,7 +140,7 @@ def check_mask(size: tuple[int, int], image: tuple[int, int], report: Callable[[
 def _one_to_one(K: np.ndarray, size: tuple[int, int], distortion: Sequence[float], model: int) -> bool:
     """Return whether the middle of a picture comes from one direction each: the distorted radius grows up to its sides.
 
-    Corners may lie beyond: they are masked, see `nerf.cameras.seen_pixels`.
+    Corners may lie beyond: they are masked, see `nerf.cameras.cameras.seen_pixels`.
     """
     if model not in (PERSPECTIVE, FISHEYE):
         return True

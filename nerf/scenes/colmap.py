@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import Cameras
+from nerf.cameras.cameras import Cameras
 from nerf.scenes.base import Problem, Scene, SceneError
 from nerf.scenes.colmap_lenses import LensError, camera_of, lens_of
 from nerf.scenes.colmap_model import Model, Photo, count_images, has_model, read_model

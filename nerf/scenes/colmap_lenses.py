@@ -1,6 +1,6 @@
 """Read and write the lenses of COLMAP's models (its `models.h`, version 4.2).
 
-Most are lenses of `nerf.lenses` exactly. Division lenses, FOV and EUCM are curves from an angle to a radius by other
+Most are lenses of `nerf.cameras.lenses` exactly. Division lenses, FOV and EUCM are curves from an angle to a radius by other
 formulas, and are fitted (see `nerf.scenes.fits`): the largest error is below a twentieth of a pixel, or they are
 refused.
 """
@@ -10,8 +10,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import Cameras, intrinsics
-from nerf.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
 from nerf.scenes.colmap_model import PARAMETERS, UNDISTORT, Lens
 from nerf.scenes.fits import SAMPLES, corner_distance, fit_lens

@@ -1,4 +1,4 @@
-"""Fit the lenses of `nerf.lenses` to radially symmetric ones that are written by other formulas.
+"""Fit the lenses of `nerf.cameras.lenses` to radially symmetric ones that are written by other formulas.
 
 A lens without tangential terms is one curve: from the angle theta between a direction and the optical axis to the
 distance r from the principal point, in focal lengths. It is given as samples from the axis to the farthest corner, and
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nerf.lenses import FISHEYE, PERSPECTIVE
+from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 
 MAX_ERROR = 0.05  # pixels
 GOOD_ERROR = 0.005  # pixels; fewer coefficients are preferred to a better fit than that

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.lenses import PERSPECTIVE
+from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import check_camera, check_mask, settle
 from nerf.scenes.frames import Frame
@@ -32,7 +32,7 @@ class View:
       c2w: camera-to-world, OpenGL axes, in the file's world.
       K: intrinsics in pixels of an image of `size`.
       size: width and height; None for the image's own.
-      model: a lens of `nerf.lenses`, and its `distortion`.
+      model: a lens of `nerf.cameras.lenses`, and its `distortion`.
     """
 
     key: str

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.cameras import Cameras, seen_pixels, sees_whole_picture
-from nerf.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.cameras import Cameras, seen_pixels, sees_whole_picture
+from nerf.cameras.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
 from nerf.scenes.images import has_transparent_pixel, read_depths, read_images, read_masks
 
@@ -24,9 +24,9 @@ class Frame:
       size: width and height of the image as it is stored.
       c2w: in the file's world.
       K: in pixels of that size; of an orthographic lens, its focal lengths are in pixels per unit of the file's world.
-      distortion: eight numbers, see `nerf.lenses`.
+      distortion: eight numbers, see `nerf.cameras.lenses`.
       transparent: whether the image has an alpha channel.
-      model: a lens of `nerf.lenses`.
+      model: a lens of `nerf.cameras.lenses`.
       mask: file of the size of the image, dark where nothing may be learned or scored; see `read_masks`.
       depth: file of depth, see `read_depths`, and how many units of the file's world one in it is.
       depth_K: of the camera that measured it, from the same place, as `K`; None: the image's own.
@@ -70,7 +70,7 @@ def _both(masks: list[np.ndarray] | None, others: list[np.ndarray] | None) -> li
 def _with_seen_pixels(masks: list[np.ndarray] | None, cameras: Cameras) -> tuple[list[np.ndarray] | None, list[str]]:
     """Return the masks without the pixels that no direction leads to, and a note if there are any.
 
-    See `nerf.cameras.seen_pixels`.
+    See `nerf.cameras.cameras.seen_pixels`.
     """
     bent = np.isin(cameras.model, (PERSPECTIVE, FISHEYE)) & np.asarray(cameras.distortion).any(-1)
     bent |= np.asarray(cameras.model) == FISHEYE

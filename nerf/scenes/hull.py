@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerf.lenses import PERSPECTIVE
+from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene
 
 CONTRADICTION_CELLS = 24  # along each axis, of the coarse grid on which silhouettes are held against each other
@@ -121,7 +121,7 @@ def _may_hold(
 def _distort(
     plane: Float[np.ndarray, "m 2"], rim: Float[np.ndarray, " m"], distortion: np.ndarray
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"]]:
-    """`nerf.lenses.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
+    """`nerf.cameras.lenses.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
 
     The lens may fold where that is 1 or more: points outside the picture then seem to be inside.
     """

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 from PIL import ExifTags
 
-from nerf.cameras import Cameras, axis_cosines
-from nerf.lenses import PERSPECTIVE
+from nerf.cameras.cameras import Cameras, axis_cosines
+from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import (

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nerf.cameras import Cameras, intrinsics
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.foundation.instantiate import did_you_mean
-from nerf.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.fits import MAX_ERROR, SAMPLES, corner_distance, fit_rational
 from nerf.scenes.lookup import Report
 from nerf.scenes.tally import Tally
@@ -116,7 +116,7 @@ def read_lens(
       tally: told what is read in a way that its writer may not have meant.
 
     Returns:
-      The lens of `nerf.lenses`, K in pixels of the stored image, distortion, and the size that the file speaks of;
+      The lens of `nerf.cameras.lenses`, K in pixels of the stored image, distortion, and the size that the file speaks of;
       None where something is wrong.
     """
     keys = merge(own, shared)
@@ -214,7 +214,7 @@ def _meant(
     report: Report,
     tally: Tally,
 ) -> np.ndarray | None:
-    """Return the distortion of `nerf.lenses` for what a file's numbers mean under the name of its lens.
+    """Return the distortion of `nerf.cameras.lenses` for what a file's numbers mean under the name of its lens.
 
     OpenCV's k4 is in a denominator, which only FULL_OPENCV and k5 and k6 mean. Otherwise k4 is nerfstudio's, as it
     comes from RealityCapture and Metashape: the factor of r^8 (0 without k4).

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import intrinsics
+from nerf.cameras.cameras import intrinsics
 from nerf.scenes.arrays import read_npy
 from nerf.scenes.base import Problem, Scene, SceneError
 from nerf.scenes.folders import View, check_views, choose, image_folder, photos, with_masks

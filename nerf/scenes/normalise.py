@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.lenses import ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.lenses import ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes.base import (
     MIN_COMMON_VIEW,
     Problem,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Real, UInt8
 
-from nerf.cameras import Cameras, intrinsics
-from nerf.lenses import COEFFICIENTS, ORTHOGRAPHIC
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import COEFFICIENTS, ORTHOGRAPHIC
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import FOLDER, MISSING

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras import intrinsics
+from nerf.cameras.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers
 from nerf.scenes.folders import View, check_views, choose, note_unposed, photos, pinhole

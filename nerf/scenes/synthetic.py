@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nerf.cameras import Cameras, intrinsics
+from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.scenes.base import Scene, Similarity, rotation_to_z
 
 # In [-1, 1]^3, disjoint, and placed so that swapping or mirroring any axis changes the pictures.

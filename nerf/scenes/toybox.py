@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nerf.cameras import Cameras, intrinsics
-from nerf.lenses import COEFFICIENTS
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import COEFFICIENTS
 from nerf.scenes.base import Scene, Similarity
 from nerf.scenes.solids import Box, Disc, Points, Rays3, Solid, Sphere, Torus, normals
 

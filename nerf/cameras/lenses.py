@@ -100,7 +100,7 @@ def undistort(
     and do not cross the fold; a step that fails is tried again at half its length. So the result is
     the inverse on the near side of the fold wherever there is one, and quadratically accurate.
     Where there is none it lies before the fold, within `limit` of the axis, and means nothing:
-    `nerf.cameras.seen_pixels` finds such pixels.
+    `nerf.cameras.cameras.seen_pixels` finds such pixels.
 
     Args:
       distorted: positions in the picture, in focal lengths from the principal point.

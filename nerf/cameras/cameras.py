@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from nerf.cameras.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.foundation.pytrees import pytree
-from nerf.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
 
 RIM_SAMPLES = 64  # pixels of each side of a picture by which `sees_whole_picture` judges
 
@@ -29,10 +29,10 @@ class Cameras:
       c2w: camera-to-world, OpenGL axes; the rotation is orthonormal.
       K: intrinsics in pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. The focal lengths of an equirectangular camera are
         in pixels per radian, and (cx, cy) looks along -z; those of an orthographic one in pixels per world unit.
-      distortion: eight numbers whose meaning depends on the lens, see `nerf.lenses`; zeros for none. PERSPECTIVE:
+      distortion: eight numbers whose meaning depends on the lens, see `nerf.cameras.lenses`; zeros for none. PERSPECTIVE:
         OpenCV's k1 k2 p1 p2 k3 k4 k5 k6. FISHEYE: k1 k2 k3 k4 p1 p2 sx1 sy1.
       size: width and height in pixels.
-      model: PERSPECTIVE, FISHEYE, EQUIRECTANGULAR or ORTHOGRAPHIC of `nerf.lenses`; by default the first.
+      model: PERSPECTIVE, FISHEYE, EQUIRECTANGULAR or ORTHOGRAPHIC of `nerf.cameras.lenses`; by default the first.
       lenses: those that may be among `model`, which alone are compiled; found out by itself.
     """
 

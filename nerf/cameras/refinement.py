@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.cameras import Cameras, Rays
+from nerf.cameras.cameras import Cameras, Rays
 
 
 def _coefficients(w: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"], Float[Array, "*b 1"]]:

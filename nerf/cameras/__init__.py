@@ -1,0 +1,1 @@
+"""Cameras, rays, lenses and the refinement of camera poses."""
