@@ -23,7 +23,7 @@ from nerf.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation import evaluate
 from nerf.pixels import over
 from nerf.scenes import Scene, load, to_unit
-from nerf.splits import load_scenes
+from nerf.scenes.splits import load_scenes
 
 PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.common import device, write_out
 from benchmarks.systems.laboratory import Trainer
 from nerf.commands import keep_compiled_programs, keep_freed_memory
-from nerf.splits import load_scenes
+from nerf.scenes.splits import load_scenes
 
 
 def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, Any]:

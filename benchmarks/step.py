@@ -25,7 +25,7 @@ from nerf.model import Model, find_live, refresh_occupancy
 from nerf.occupancy import compact
 from nerf.pixels import Pixels, pick, to_device
 from nerf.rendering import Packed, composite
-from nerf.splits import load_scenes
+from nerf.scenes.splits import load_scenes
 from nerf.training import TrainState, data_mesh, prepare
 
 _CONFIG, _VALUES = define_config()

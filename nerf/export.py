@@ -39,10 +39,10 @@ from nerf.model import Model, Stage
 from nerf.runs import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
-from nerf.scenes.colmap import to_model
-from nerf.scenes.colmap_model import write_text
+from nerf.scenes.formats.colmap import to_model
+from nerf.scenes.formats.colmap_model import write_text
+from nerf.scenes.formats.lens_keys import cameras_to_frames
 from nerf.scenes.images import check_image
-from nerf.scenes.lens_keys import cameras_to_frames
 from nerf.scenes.ply import write_points
 
 NEIGHBOURS = 16  # with the point itself, that say which way a surface faces

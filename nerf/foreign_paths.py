@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.keyframe_reader import Crop, Keyframes, Reader
 from nerf.scenes.base import Similarity
-from nerf.scenes.lens_keys import number
+from nerf.scenes.formats.lens_keys import number
 
 DATAPARSER = "dataparser_transforms.json"
 LENS_NAMES = {"perspective": PERSPECTIVE, "fisheye": FISHEYE, "equirectangular": EQUIRECTANGULAR}

@@ -26,7 +26,7 @@ from nerf.results import Result, comparable_config, mismatch, read_result, run_f
 from nerf.runs import differences, read_json
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
-from nerf.splits import count_trained_on, load_scenes
+from nerf.scenes.splits import count_trained_on, load_scenes
 from nerf.studies import Wanted
 
 SHOWN_REASONS = 3

@@ -12,7 +12,7 @@ from nerf.cameras.lenses import PERSPECTIVE
 from nerf.foundation.instantiate import did_you_mean
 from nerf.motion import Poses, travel
 from nerf.scenes.base import Problem, SceneError, Similarity
-from nerf.scenes.lens_keys import number
+from nerf.scenes.formats.lens_keys import number
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally
 

@@ -23,7 +23,7 @@ from nerf.model import Model, split_model
 from nerf.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
-from nerf.splits import count_trained_on, load_split
+from nerf.scenes.splits import count_trained_on, load_split
 
 MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
 

@@ -41,8 +41,8 @@ from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first,
 from nerf.provenance import environment, source_digests
 from nerf.runs import Run, check_config, check_resumable, prepare_model
 from nerf.scenes import Scene
+from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
-from nerf.splits import load_views
 
 
 def make_train_step(

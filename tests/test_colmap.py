@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from nerf import scenes
 from nerf.cameras.cameras import Cameras, project
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes import SceneError, colmap, colmap_lenses
-from nerf.scenes.colmap_model import PARAMETERS, Lens, Model, Photo, read_model, write_text
+from nerf.scenes import SceneError
+from nerf.scenes.formats import colmap, colmap_lenses
+from nerf.scenes.formats.colmap_model import PARAMETERS, Lens, Model, Photo, read_model, write_text
 from tests.test_scenes import noise, refusal, refused_once, ring, save
 
 W, H = 16, 12

@@ -20,11 +20,12 @@ from nerf.gaussians import takes_gaussians
 from nerf.model import Model, Stage
 from nerf.runs import Trained, build_model, load_run
 from nerf.sampling import Marched
-from nerf.scenes import Similarity, nerfstudio, synthetic
-from nerf.scenes.colmap import pose_of
-from nerf.scenes.colmap_model import read_model
+from nerf.scenes import Similarity, synthetic
+from nerf.scenes.formats import nerfstudio
+from nerf.scenes.formats.colmap import pose_of
+from nerf.scenes.formats.colmap_model import read_model
+from nerf.scenes.formats.transforms import check_frames, read_transforms
 from nerf.scenes.ply import read_points
-from nerf.scenes.transforms import check_frames, read_transforms
 from nerf.training import train
 from tests.conftest import ROOT
 

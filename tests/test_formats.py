@@ -17,21 +17,9 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.cameras.cameras import pixels_to_rays, project
-from nerf.scenes import (
-    Scene,
-    SceneError,
-    arrays,
-    base,
-    colmap,
-    colmap_model,
-    folders,
-    frames,
-    idr,
-    llff,
-    middlebury,
-    rgbd,
-)
-from nerf.scenes.arrays import read_npy, read_npz
+from nerf.scenes import Scene, SceneError, base, frames
+from nerf.scenes.formats import arrays, colmap, colmap_model, folders, idr, llff, middlebury, rgbd
+from nerf.scenes.formats.arrays import read_npy, read_npz
 from tests.mutations import many_seeds, mutate_bytes, mutate_numbers, mutate_text
 from tests.test_colmap import make_model, write_binary
 from tests.test_colmap import write_scene as write_colmap

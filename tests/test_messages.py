@@ -15,8 +15,9 @@ from nerf.keyframes import read_keyframes
 from nerf.path_options import parse_path
 from nerf.paths import PathError, make_path
 from nerf.render_flags import check_flags
-from nerf.scenes import SceneError, nerfstudio, picture
+from nerf.scenes import SceneError, picture
 from nerf.scenes.base import NoViews, Similarity
+from nerf.scenes.formats import nerfstudio
 from nerf.trips import check_options
 from tests.test_colmap import write_scene
 from tests.test_keyframes import nerfstudio as nerfstudio_path

@@ -15,11 +15,11 @@ from PIL import Image, ImageFile
 from nerf import scenes
 from nerf.cameras.cameras import project
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE, distort
-from nerf.scenes import folders, transforms
 from nerf.scenes.base import NoViews
 from nerf.scenes.fits import fit_rational
+from nerf.scenes.formats import folders, transforms
+from nerf.scenes.formats.lens_keys import read_lens
 from nerf.scenes.images import orientation, read_masks
-from nerf.scenes.lens_keys import read_lens
 from nerf.scenes.lookup import Finder
 from nerf.scenes.tally import Tally
 from tests.test_colmap import write_scene

@@ -135,7 +135,7 @@ def test_a_changed_value_that_a_picture_cannot_use_is_named():
     config = config_of("siren")
     field = "model.stages.main.field"
     used = ["scene.max_side=24", f"{field}.network.width=32", f"{field}.encoding=None", "steps=10"]
-    unused = ["scene.name=nerf.scenes.colmap:load", "model.capacity=4", f"{field}.view_encoding.num_degrees=2"]
+    unused = ["scene.name=nerf.scenes.formats.colmap:load", "model.capacity=4", f"{field}.view_encoding.num_degrees=2"]
     lines = unused_by_image_task(config, [*used, *unused])
     assert [line.partition(": ")[0] for line in lines] == [f"--config.{change}" for change in unused]
     assert f"uses scene.max_side, {field}.encoding, {field}.network of these" in lines[0]

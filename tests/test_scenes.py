@@ -22,8 +22,9 @@ from nerf import scenes
 from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.cameras.lenses import FISHEYE
 from nerf.foundation.instantiate import build
-from nerf.scenes import Problem, Scene, SceneError, Similarity, nerfstudio, synthetic
+from nerf.scenes import Problem, Scene, SceneError, Similarity, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z
+from nerf.scenes.formats import nerfstudio
 from nerf.scenes.images import check_image, read_image, read_images
 from tests.mutations import many_mutations, mutate_json
 

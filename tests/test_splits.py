@@ -9,7 +9,7 @@ from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.jobs import load_comparable
 from nerf.scenes import Problem, SceneError, synthetic
 from nerf.scenes.base import NoViews
-from nerf.splits import count_trained_on, join, load_scenes, load_views
+from nerf.scenes.splits import count_trained_on, join, load_scenes, load_views
 
 
 def scene_of(split, **changes):
@@ -36,7 +36,7 @@ def usual(root, split, validation=False):
 @pytest.fixture
 def config(monkeypatch):
     def make(loader, eval_split="test"):
-        monkeypatch.setattr("nerf.splits.build", lambda section, plugins, **options: loader(**options))
+        monkeypatch.setattr("nerf.scenes.splits.build", lambda section, plugins, **options: loader(**options))
         return {"scene": {}, "eval_split": eval_split}
 
     return make

@@ -11,9 +11,9 @@ import numpy as np
 from nerf.scenes.base import Problem, SceneError, one_line, read_bytes
 from nerf.scenes.checks import check_camera, check_mask, settle
 from nerf.scenes.decode import check_numbers
+from nerf.scenes.formats.lens_keys import KEYS, OTHER_LENSES, flag, number, read_lens
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import check_image, orientation
-from nerf.scenes.lens_keys import KEYS, OTHER_LENSES, flag, number, read_lens
 from nerf.scenes.lookup import DEPTH, IMAGE, MASK, Finder, Kind
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally

@@ -24,13 +24,13 @@ import numpy as np
 
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import attachments, note_trained
-from nerf.scenes.folders import note_unposed, photos
+from nerf.scenes.formats.folders import note_unposed, photos
+from nerf.scenes.formats.transforms import check_frames, read_transforms
 from nerf.scenes.frames import Frame, is_bounded, to_scene
 from nerf.scenes.lookup import POINTS, Finder, plain
 from nerf.scenes.normalise import distances_to_points, measured_distances, normalise
 from nerf.scenes.ply import read_points
 from nerf.scenes.tally import Tally
-from nerf.scenes.transforms import check_frames, read_transforms
 
 FILE, KEY = "transforms.json", "ply_file_path"
 SPLITS = ("train", "val", "test")

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError
-from nerf.scenes.colmap_model import PARAMETERS, UNDISTORT, Lens
 from nerf.scenes.fits import SAMPLES, corner_distance, fit_lens
-from nerf.scenes.lens_keys import DISTORTION
+from nerf.scenes.formats.colmap_model import PARAMETERS, UNDISTORT, Lens
+from nerf.scenes.formats.lens_keys import DISTORTION
 
 REFUSED = ("RAD_TAN_THIN_PRISM_FISHEYE",)
 FITTED = ("SIMPLE_DIVISION", "DIVISION", "FOV", "EUCM")

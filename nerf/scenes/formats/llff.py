@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.cameras.cameras import intrinsics
-from nerf.scenes.arrays import read_npy
 from nerf.scenes.base import Problem, Scene, SceneError
-from nerf.scenes.folders import View, check_views, choose, image_folder, photos, with_masks
+from nerf.scenes.formats.arrays import read_npy
+from nerf.scenes.formats.folders import View, check_views, choose, image_folder, photos, with_masks
 from nerf.scenes.frames import Frame, is_bounded, to_scene
 from nerf.scenes.normalise import normalise
 

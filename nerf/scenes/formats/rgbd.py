@@ -18,10 +18,10 @@ from jaxtyping import Float
 from nerf.cameras.cameras import intrinsics
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers
-from nerf.scenes.folders import View, check_views, choose, note_unposed, photos, pinhole
+from nerf.scenes.formats.folders import View, check_views, choose, note_unposed, photos, pinhole
+from nerf.scenes.formats.transforms import MILLIMETRE
 from nerf.scenes.frames import Frame, to_scene
 from nerf.scenes.normalise import measured_distances, normalise
-from nerf.scenes.transforms import MILLIMETRE
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from nerf.scenes.base import NoViews, Problem, Scene, SceneError, hold_out, no_views
 from nerf.scenes.checks import note_trained
 from nerf.scenes.decode import MISSING
+from nerf.scenes.formats.transforms import check_frames, read_transforms
 from nerf.scenes.frames import Frame, is_bounded, to_scene
 from nerf.scenes.normalise import normalise
-from nerf.scenes.transforms import check_frames, read_transforms
 
 TRAIN = "transforms_train.json"
 

@@ -11,9 +11,9 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from nerf.scenes.arrays import read_npz
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, rotation_to_z
-from nerf.scenes.folders import View, check_views, choose, from_opencv, photos, pinhole, with_masks
+from nerf.scenes.formats.arrays import read_npz
+from nerf.scenes.formats.folders import View, check_views, choose, from_opencv, photos, pinhole, with_masks
 from nerf.scenes.frames import to_scene
 from nerf.scenes.images import check_image
 from nerf.scenes.normalise import up_direction

@@ -15,9 +15,18 @@ from jaxtyping import Float
 
 from nerf.cameras.cameras import Cameras
 from nerf.scenes.base import Problem, Scene, SceneError
-from nerf.scenes.colmap_lenses import LensError, camera_of, lens_of
-from nerf.scenes.colmap_model import Model, Photo, count_images, has_model, read_model
-from nerf.scenes.folders import View, check_views, choose, from_opencv, image_folder, is_photo, note_unposed, with_masks
+from nerf.scenes.formats.colmap_lenses import LensError, camera_of, lens_of
+from nerf.scenes.formats.colmap_model import Model, Photo, count_images, has_model, read_model
+from nerf.scenes.formats.folders import (
+    View,
+    check_views,
+    choose,
+    from_opencv,
+    image_folder,
+    is_photo,
+    note_unposed,
+    with_masks,
+)
 from nerf.scenes.frames import is_bounded, to_scene
 from nerf.scenes.lookup import Finder
 from nerf.scenes.normalise import normalise

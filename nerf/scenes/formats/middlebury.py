@@ -16,7 +16,7 @@ from jaxtyping import Bool, Real
 from scipy import ndimage
 
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes, to_unit
-from nerf.scenes.folders import View, check_views, choose, from_opencv, note_unposed, photos, pinhole
+from nerf.scenes.formats.folders import View, check_views, choose, from_opencv, note_unposed, photos, pinhole
 from nerf.scenes.frames import is_bounded, reduction, to_scene
 from nerf.scenes.images import opaque
 from nerf.scenes.normalise import normalise
