@@ -17,7 +17,7 @@ from nerf import metrics
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.progress import trace_calls, track
-from nerf.keyframe_reader import Crop
+from nerf.paths.keyframe_reader import Crop
 from nerf.runs import Trained, cameras_to_json
 from nerf.spaces import Cropped
 from nerf.video import encode, is_finished, write_png

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nerf.film_cameras import MAX_SIDE
 from nerf.foundation.instantiate import ConfigError
-from nerf.paths import MAX_FRAMES
+from nerf.paths.film_cameras import MAX_SIDE
+from nerf.paths.paths import MAX_FRAMES
 
 MODES = ("split", "enlarge", "export")  # instead of a path
 # What each mode can do with a flag; the others work with all.

@@ -20,7 +20,7 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.foundation.errors import UserError
-from nerf.keyframes import read_keyframes
+from nerf.paths.keyframes import read_keyframes
 from nerf.scenes import SceneError
 from nerf.scenes.images import check_image, read_images
 from nerf.tensors import DamagedFile, read_tensors, write_tensors

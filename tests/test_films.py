@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import paths
 from nerf.cameras.cameras import Rays, pixels_to_rays
-from nerf.coverage import unknown_frames, usual_distance
 from nerf.foundation.instantiate import ConfigError
+from nerf.paths import paths
+from nerf.paths.coverage import unknown_frames, usual_distance
 from nerf.render_flags import check_flags, parse_range
 from nerf.spaces import Box, Contracted, Cropped
 from tests.test_paths import IDENTITY, cameras_at, look_at, ring

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from nerf import keyframes
 from nerf.cameras.cameras import intrinsics
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE
-from nerf.keyframes import PathError, read_keyframes, save_keyframes
-from nerf.path_options import NAMES
-from nerf.paths import make_path
+from nerf.paths import keyframes
+from nerf.paths.keyframes import PathError, read_keyframes, save_keyframes
+from nerf.paths.path_options import NAMES
+from nerf.paths.paths import make_path
 from nerf.scenes.base import Similarity
 from tests.test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from nerf import scenes, video
 from nerf.foundation.instantiate import ConfigError
-from nerf.keyframes import read_keyframes
-from nerf.path_options import parse_path
-from nerf.paths import PathError, make_path
+from nerf.paths.keyframes import read_keyframes
+from nerf.paths.path_options import parse_path
+from nerf.paths.paths import PathError, make_path
 from nerf.render_flags import check_flags
 from nerf.scenes import SceneError, picture
 from nerf.scenes.base import NoViews, Similarity

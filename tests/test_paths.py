@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from nerf import motion, paths
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import EQUIRECTANGULAR, PERSPECTIVE
-from nerf.film_cameras import film_size
 from nerf.foundation.instantiate import ConfigError
-from nerf.path_options import NAMES, parse_path
-from nerf.paths import PathError
+from nerf.paths import motion, paths
+from nerf.paths.film_cameras import film_size
+from nerf.paths.path_options import NAMES, parse_path
+from nerf.paths.paths import PathError
 from nerf.scenes.base import Similarity, focus_point
 
 IDENTITY = Similarity()

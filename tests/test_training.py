@@ -261,7 +261,7 @@ def test_the_run_folder_explains_itself(tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
     depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]
     assert depth.shape == (24, 24) and depth.dtype == np.float32
-    assert "nerf/sampling.py" in stored["code"] and "nerf/paths.py" not in json.loads(
+    assert "nerf/sampling.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
         subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     )
     assert 1e8 < stored["peak_memory"] < 1e11

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nerf.foundation.instantiate import did_you_mean
-from nerf.keyframe_reader import PathError, path_error
+from nerf.paths.keyframe_reader import PathError, path_error
 from nerf.scenes.base import Problem, Similarity
 
 NAMES = ("orbit", "ellipse", "spiral", "follow")

@@ -5,8 +5,8 @@ from jaxtyping import Float, Int
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, PERSPECTIVE
-from nerf.keyframe_reader import path_error
-from nerf.motion import Number, Poses, quarter_turns
+from nerf.paths.keyframe_reader import path_error
+from nerf.paths.motion import Number, Poses, quarter_turns
 
 MAX_DEFAULT_SIDE = 640  # pixels of a film whose size nobody chose: a first film should not take hours on a processor
 MAX_SIDE = 16_384  # the largest that H.264 has

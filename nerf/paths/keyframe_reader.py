@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nerf.cameras.lenses import PERSPECTIVE
 from nerf.foundation.instantiate import did_you_mean
-from nerf.motion import Poses, travel
+from nerf.paths.motion import Poses, travel
 from nerf.scenes.base import Problem, SceneError, Similarity
 from nerf.scenes.formats.lens_keys import number
 from nerf.scenes.rigid import nearest_pose

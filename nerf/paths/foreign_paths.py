@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
-from nerf.keyframe_reader import Crop, Keyframes, Reader
+from nerf.paths.keyframe_reader import Crop, Keyframes, Reader
 from nerf.scenes.base import Similarity
 from nerf.scenes.formats.lens_keys import number
 
