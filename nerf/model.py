@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from nerf.cameras.cameras import Rays
+from nerf.encodings.cones import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.occupancy import Live, OccupancyGrid, compact
 from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
 from nerf.spaces import Box

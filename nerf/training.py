@@ -21,10 +21,10 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from nerf.annealing import set_progress
 from nerf.budgets import Budget, change_budget
 from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
+from nerf.encodings.annealing import set_progress
 from nerf.evaluation import evaluate, unscored
 from nerf.foundation.instantiate import build, build_inside
 from nerf.foundation.interrupts import deferred_interrupt, rescue

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.annealing import Progress, set_progress
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
+from nerf.encodings.annealing import Progress, set_progress
+from nerf.encodings.cones import Gaussians
 from nerf.encodings.fourier import Fourier
-from nerf.encodings.gaussian import Gaussian
+from nerf.encodings.gaussian_fourier import Gaussian
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Gaussians
 
 X = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 3)), jnp.float32)
 PARTS = pytest.mark.parametrize("part", [0.0, 0.1, 0.33, 0.5, 0.99, 1.0])

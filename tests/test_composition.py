@@ -8,9 +8,9 @@ from flax import nnx
 
 from nerf import training
 from nerf.cameras.cameras import Rays
+from nerf.encodings.cones import Gaussians
 from nerf.exposure import AffineColour
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Gaussians
 from nerf.gradients import init_state, make_gradients
 from nerf.losses import SquaredError, Target
 from nerf.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model

@@ -15,7 +15,7 @@ from nerf.encodings import Encoding
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
 from nerf.encodings.factors import VectorMatrix, Vectors
 from nerf.encodings.fourier import Fourier
-from nerf.encodings.gaussian import Gaussian
+from nerf.encodings.gaussian_fourier import Gaussian
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated

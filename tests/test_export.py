@@ -14,9 +14,9 @@ import pytest
 from configs import ngp
 from nerf import export as export_module
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
+from nerf.encodings.cones import takes_gaussians
 from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
-from nerf.gaussians import takes_gaussians
 from nerf.model import Model, Stage
 from nerf.runs import Trained, build_model, load_run
 from nerf.sampling import Marched

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import Cameras, Rays, intrinsics, pixels_to_rays
+from nerf.encodings.cones import Gaussians, along_cone, cone_gaussians
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Gaussians, along_cone, cone_gaussians
 from nerf.model import Model, Stage, refresh_occupancy
 from nerf.occupancy import OccupancyGrid
 from nerf.sampling import Stratified

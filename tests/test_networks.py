@@ -21,7 +21,7 @@ from nerf.networks.blobs import Blobs, LocalBlobs
 from nerf.networks.coordx import CoordX, is_separable, split_axes
 from nerf.networks.cppn import CPPN
 from nerf.networks.finer import Finer
-from nerf.networks.gaussian import Gaussian
+from nerf.networks.gaussian_activation import Gaussian
 from nerf.networks.imnet import IMNet
 from nerf.networks.kilonerf import KiloNeRF, blocks_by_cell
 from nerf.networks.local_codes import DeepLocalShapes, LocalImplicitGrid

@@ -20,7 +20,7 @@ POINTS = {"name": "nerf.encodings.identity:Identity"}
 # Half of the pixels along an axis resolve just under 16 cycles along it: at most four octaves, from one cycle up.
 OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for count in (3, 4)]
 DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
-DRAWN = {"name": "nerf.encodings.gaussian:Gaussian", "num_freqs": 32}
+DRAWN = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 

@@ -11,4 +11,6 @@ from configs.systems import base
 
 
 def get_config():
-    return base.deep({"name": "nerf.encodings.gaussian:Gaussian", "num_freqs": 30, "sigma": 0.5, "learn": False})
+    return base.deep(
+        {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 30, "sigma": 0.5, "learn": False}
+    )

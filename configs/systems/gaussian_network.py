@@ -14,7 +14,7 @@ from configs.systems import base
 def get_config():
     config = base.composed(
         base.POINTS,
-        {"name": "nerf.networks.gaussian:Gaussian", "width": 64, "depth": 4, "scale": 10.0},
+        {"name": "nerf.networks.gaussian_activation:Gaussian", "width": 64, "depth": 4, "scale": 10.0},
     )
     config.optimizer.learning_rate = 3e-3
     return config

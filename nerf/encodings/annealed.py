@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.annealing import begin
+from nerf.encodings.annealing import begin
+from nerf.encodings.cones import Points
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Points
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nerf.encodings.cones import Gaussians, Points, mean_of
 from nerf.encodings.fourier import Fourier
 from nerf.foundation.instantiate import ConfigError
-from nerf.gaussians import Gaussians, Points, mean_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
+from nerf.encodings.cones import Points
 from nerf.fields.parts import truncated_exp
-from nerf.gaussians import Points
 from nerf.networks import Network, connect
 from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.relu import ReLU

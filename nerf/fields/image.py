@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.gaussians import Points
+from nerf.encodings.cones import Points
 from nerf.networks import Network, connect
 
 

@@ -6,8 +6,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
+from nerf.encodings.cones import Points
 from nerf.fields.parts import MLP
-from nerf.gaussians import Points
 
 
 class NeRFField(nnx.Module):
