@@ -21,7 +21,7 @@ def base() -> ConfigDict:
     config.random_background = False  # while training: another for every ray, so that no colour stands for a hole
     config.scene = ConfigDict({"name": "nerf.scenes:load", "max_side": 1024})
     config.spaces = ConfigDict(
-        {"bounded": {"name": "nerf.spaces:Box"}, "unbounded": {"name": "nerf.spaces:Contracted"}}
+        {"bounded": {"name": "nerf.sampling.spaces:Box"}, "unbounded": {"name": "nerf.sampling.spaces:Contracted"}}
     )
     config.model = ConfigDict({"name": "nerf.model:Model"})
     config.model.opacity = {"name": "nerf.rendering:VolumeDensity"}

@@ -20,7 +20,7 @@ def get_config():
     config.model.stages = {
         "main": {
             "name": "nerf.model:Stage",
-            "sampler": {"name": "nerf.sampling:Marched", "num_samples": 128},
+            "sampler": {"name": "nerf.sampling.samplers:Marched", "num_samples": 128},
             "field": {
                 "name": "nerf.fields.ngp:NGPField",
                 "encoding": {
@@ -45,7 +45,7 @@ def get_config():
         }
     }
     config.model.occupancy = {
-        "name": "nerf.occupancy:OccupancyGrid",
+        "name": "nerf.sampling.occupancy_grid:OccupancyGrid",
         "resolution": 64,
         "threshold": 2.0,
         "decay": 0.9,

@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.occupancy import Live, OccupancyGrid, compact
 from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
-from nerf.spaces import Box
+from nerf.sampling.occupancy_grid import Live, OccupancyGrid, compact
+from nerf.sampling.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
@@ -41,7 +41,7 @@ class Model(nnx.Module):
     Args:
       stages: by name.
       order: their names, first to last.
-      space: where matter may be; see `nerf.spaces`.
+      space: where matter may be; see `nerf.sampling.spaces`.
       occupancy: a grid that skips empty intervals (of a model with one stage), or None.
       opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.

@@ -13,7 +13,7 @@ from nerf import metrics
 from nerf.foundation.instantiate import CONTEXT, ConfigError, build, parameters_of
 from nerf.scenes import picture
 
-PLANE = {"name": "nerf.spaces:Plane"}
+PLANE = {"name": "nerf.sampling.spaces:Plane"}
 LAYERS = ("width", "depth")  # of a field without a section `network`
 
 
@@ -36,7 +36,7 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
         "encoding": field["encoding"],
         "network": field.get("network", plain),
     }
-    sampler = {"name": "nerf.sampling:Stratified", "num_samples": 1}
+    sampler = {"name": "nerf.sampling.samplers:Stratified", "num_samples": 1}
     return {
         **config,
         "scene": {"name": "nerf.scenes.picture:load", **_of_picture(config["scene"])},

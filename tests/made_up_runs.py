@@ -8,7 +8,7 @@ import numpy as np
 from nerf.evaluation import picture_name
 from nerf.video import write_png
 
-CODE = {"nerf/model.py": "1", "nerf/sampling.py": "2"}
+CODE = {"nerf/model.py": "1", "nerf/sampling/samplers.py": "2"}
 HERE = {"versions": {"python": "3", "jax": "1"}, "device": "1 x cpu", "processor": "2 x Made Up"}
 DIGEST = {"train": "a", "test": "b"}
 

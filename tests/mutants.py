@@ -56,7 +56,7 @@ TESTS = {
         "tests/test_losses.py",
         f"{COMPOSED}::test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient",
     ],
-    "nerf/sampling.py": [
+    "nerf/sampling/samplers.py": [
         "tests/test_sampling.py",
         f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
         f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",

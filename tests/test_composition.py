@@ -14,13 +14,13 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.gradients import init_state, make_gradients
 from nerf.losses import SquaredError, Target
 from nerf.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
-from nerf.occupancy import OccupancyGrid
 from nerf.optimizers import adam
 from nerf.pixels import to_device
 from nerf.processes import data_mesh
-from nerf.sampling import Importance, Marched, Stratified
+from nerf.sampling.occupancy_grid import OccupancyGrid
+from nerf.sampling.samplers import Importance, Marched, Stratified
+from nerf.sampling.spaces import Contracted
 from nerf.scenes import synthetic
-from nerf.spaces import Contracted
 
 GREY = 0.4
 

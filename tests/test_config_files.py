@@ -70,9 +70,9 @@ def test_sections_are_switched_off_with_none_and_on_by_their_name():
     config = load_config("ngp", ["model.occupancy=None", "model.capacity=None", "losses.distortion=None"])
     assert config["model"]["occupancy"] is None and config["model"]["capacity"] is None
     assert set(config["losses"]) == {"colour", "depth"}
-    grid = ["model.occupancy.resolution=32", "model.occupancy.name=nerf.occupancy:OccupancyGrid"]
+    grid = ["model.occupancy.resolution=32", "model.occupancy.name=nerf.sampling.occupancy_grid:OccupancyGrid"]
     assert load_config("tiny", grid)["model"]["occupancy"] == {
-        "name": "nerf.occupancy:OccupancyGrid",
+        "name": "nerf.sampling.occupancy_grid:OccupancyGrid",
         "resolution": 32,
     }
 

@@ -19,7 +19,7 @@ from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
 from nerf.model import Model, Stage
 from nerf.runs import Trained, build_model, load_run
-from nerf.sampling import Marched
+from nerf.sampling.samplers import Marched
 from nerf.scenes import Similarity, synthetic
 from nerf.scenes.formats import nerfstudio
 from nerf.scenes.formats.colmap import pose_of

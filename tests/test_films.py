@@ -12,7 +12,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.paths import paths
 from nerf.paths.coverage import unknown_frames, usual_distance
 from nerf.render_flags import check_flags, parse_range
-from nerf.spaces import Box, Contracted, Cropped
+from nerf.sampling.spaces import Box, Contracted, Cropped
 from tests.test_paths import IDENTITY, cameras_at, look_at, ring
 
 # What photos saw.

@@ -12,9 +12,9 @@ from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
 from nerf.model import Model, Stage, refresh_occupancy
-from nerf.occupancy import OccupancyGrid
-from nerf.sampling import Stratified
-from nerf.spaces import Box, Contracted
+from nerf.sampling.occupancy_grid import OccupancyGrid
+from nerf.sampling.samplers import Stratified
+from nerf.sampling.spaces import Box, Contracted
 
 UP = jnp.array([0.0, 0.6, -0.8])
 

@@ -12,7 +12,7 @@ from nerf.scenes.base import axes_meet, focus_point
 from nerf.scenes.normalise import up_direction
 from nerf.scenes.ply import write_points
 
-NEAR = 0.1  # of the normalised world, where sampling begins: see nerf.spaces.Contracted
+NEAR = 0.1  # of the normalised world, where sampling begins: see nerf.sampling.spaces.Contracted
 UP = np.array([0.0, 0.0, 1.0])
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.model import Model, Stage, sightings
-from nerf.occupancy import PATIENCE, OccupancyGrid, compact
 from nerf.runs import load_run
-from nerf.sampling import Marched
+from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, compact
+from nerf.sampling.samplers import Marched
 from nerf.training import train
 
 compact_jit = jax.jit(compact, static_argnums=1)

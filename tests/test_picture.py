@@ -17,9 +17,9 @@ from nerf.model import Model, Stage
 from nerf.pixels import to_device
 from nerf.rendering import Opaque, weights_from_tau
 from nerf.runs import load_run, reload_split
-from nerf.sampling import Stratified
+from nerf.sampling.samplers import Stratified
+from nerf.sampling.spaces import Plane
 from nerf.scenes import SceneError, drawings, picture
-from nerf.spaces import Plane
 from nerf.tasks import grid_psnr, image_task, unused_by_image_task
 from nerf.training import train
 from nerf.views import make_render_view

@@ -11,7 +11,7 @@ from nerf.cameras.cameras import project
 from nerf.evaluation import evaluate
 from nerf.model import Model, Stage
 from nerf.pixels import HostPixels, over, pick, step_keys, to_device
-from nerf.sampling import Marched
+from nerf.sampling.samplers import Marched
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height

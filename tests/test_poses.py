@@ -16,7 +16,7 @@ from nerf.cameras.refinement import Refined, drift, move_cameras, rotate, transl
 from nerf.exposure import AffineColour
 from nerf.model import Model, Stage
 from nerf.runs import load_run, reload_split
-from nerf.sampling import Marched
+from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
 from nerf.training import train
 from nerf.views import make_render_view

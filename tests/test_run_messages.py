@@ -17,8 +17,8 @@ from nerf.foundation.instantiate import ConfigError, build, resolve
 from nerf.health import fix_of
 from nerf.memory import OutOfMemory, check_fits
 from nerf.model import Model
-from nerf.occupancy import OccupancyGrid
 from nerf.runs import read_json
+from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.studies import parse_argument, wanted_runs
 
 

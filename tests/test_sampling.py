@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.sampling import Importance, Marched, Stratified, invert_cdf, uniform
+from nerf.sampling.samplers import Importance, Marched, Stratified, invert_cdf, uniform
 
 BATCHES = [(), (1,), (3, 1, 2)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import Rays
-from nerf.spaces import Box, Contracted
+from nerf.sampling.spaces import Box, Contracted
 
 
 def rays_of(rng, n, distance=3.0):

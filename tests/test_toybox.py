@@ -7,7 +7,7 @@ import pytest
 
 from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.model import Model, Stage
-from nerf.sampling import Stratified
+from nerf.sampling.samplers import Stratified
 from nerf.scenes import drawings, toybox
 from nerf.scenes.solids import normals
 from nerf.views import make_render_view

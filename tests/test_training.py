@@ -261,7 +261,7 @@ def test_the_run_folder_explains_itself(tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
     depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]
     assert depth.shape == (24, 24) and depth.dtype == np.float32
-    assert "nerf/sampling.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
+    assert "nerf/sampling/samplers.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
         subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     )
     assert 1e8 < stored["peak_memory"] < 1e11
@@ -281,7 +281,7 @@ def test_a_moved_run_renders_what_it_did(tmp_path):
 
 def test_parameters_have_readable_names():
     _, state = init_state(
-        build(synthetic()["model"], rngs=nnx.Rngs(0), space=build({"name": "nerf.spaces:Box"})),
+        build(synthetic()["model"], rngs=nnx.Rngs(0), space=build({"name": "nerf.sampling.spaces:Box"})),
         build({"name": "nerf.optimizers:adam"}),
     )
     assert "stages/0/field/trunk/layers/0/kernel" in flatten(state.params)

@@ -10,7 +10,7 @@ import pytest
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation import evaluate
 from nerf.model import Model, Stage
-from nerf.sampling import Marched
+from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
 from nerf.views import RenderingStopped, colour_depth, make_render_view
 

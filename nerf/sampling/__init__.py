@@ -1,0 +1,1 @@
+"""Where to sample a ray: spaces, samplers along the ray, and the occupancy grid."""
