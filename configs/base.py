@@ -23,8 +23,8 @@ def base() -> ConfigDict:
     config.spaces = ConfigDict(
         {"bounded": {"name": "nerf.sampling.spaces:Box"}, "unbounded": {"name": "nerf.sampling.spaces:Contracted"}}
     )
-    config.model = ConfigDict({"name": "nerf.model:Model"})
-    config.model.opacity = {"name": "nerf.rendering:VolumeDensity"}
+    config.model = ConfigDict({"name": "nerf.rendering.model:Model"})
+    config.model.opacity = {"name": "nerf.rendering.compositing:VolumeDensity"}
     config.losses = ConfigDict({"colour": {"name": "nerf.losses:SquaredError", "weight": 1.0}})
     config.losses.depth = {"name": "nerf.losses:DepthError", "weight": 0.01}  # of scenes that come with depth alone
     config.optimizer = ConfigDict({"name": "nerf.optimizers:adam", "learning_rate": 5e-4})

@@ -31,12 +31,12 @@ def get_config():
     config.model.order = ("coarse", "fine")
     config.model.stages = {
         "coarse": {
-            "name": "nerf.model:Stage",
+            "name": "nerf.rendering.model:Stage",
             "sampler": {"name": "nerf.sampling.samplers:Stratified", "num_samples": 64},
             "field": field(256),
         },
         "fine": {
-            "name": "nerf.model:Stage",
+            "name": "nerf.rendering.model:Stage",
             "sampler": {"name": "nerf.sampling.samplers:Importance", "num_samples": 128},
             "field": field(256),
         },

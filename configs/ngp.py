@@ -19,7 +19,7 @@ def get_config():
     config.model.capacity = 16
     config.model.stages = {
         "main": {
-            "name": "nerf.model:Stage",
+            "name": "nerf.rendering.model:Stage",
             "sampler": {"name": "nerf.sampling.samplers:Marched", "num_samples": 128},
             "field": {
                 "name": "nerf.fields.ngp:NGPField",

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.cameras.refinement import move_cameras, move_rays
-from nerf.model import Model
-from nerf.views import fetch
+from nerf.rendering.images import fetch
+from nerf.rendering.model import Model
 
 PROTOCOL = "psnr after each held-out camera was moved by a twist that its own picture chose (100 steps of 1024 pixels)"
 STEPS, PIXELS, RATE = 100, 1024, 2e-3

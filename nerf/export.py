@@ -1,7 +1,7 @@
 """A trained run as points and cameras that other programs read, in the units and axes of the scene's file.
 
 A point is where a ray through a pixel of a training view is stopped. Everything comes from the volume renderer, which
-composites whatever a field predicts: with the weights w_i of a ray's intervals (see `nerf.rendering`) and x_i their
+composites whatever a field predicts: with the weights w_i of a ray's intervals (see `nerf.rendering.compositing`) and x_i their
 places in the box,
 
   opacity         o = sum_i w_i
@@ -35,7 +35,7 @@ from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
 from nerf.foundation.progress import Phases, track
 from nerf.metrics import to_bytes
-from nerf.model import Model, Stage
+from nerf.rendering.model import Model, Stage
 from nerf.runs import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError

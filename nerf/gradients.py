@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from nerf.foundation.pytrees import pytree
-from nerf.model import Model, sightings, split_model
+from nerf.rendering.model import Model, sightings, split_model
 
 
 @pytree
@@ -34,7 +34,7 @@ def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[n
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
     """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
 
-    Means are over the rays of all devices that were rendered whole, `rays` their number; see `nerf.model.sightings`.
+    Means are over the rays of all devices that were rendered whole, `rays` their number; see `nerf.rendering.model.sightings`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 

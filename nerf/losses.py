@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nerf.foundation.pytrees import pytree
-from nerf.rendering import Rendering
+from nerf.rendering.compositing import Rendering
 
 
 @pytree

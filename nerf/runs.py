@@ -19,8 +19,8 @@ from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.config_checks import config_problems
 from nerf.foundation.files import remove_leftovers, write_bytes, write_json
 from nerf.foundation.instantiate import ConfigError, build, section_problems
-from nerf.model import Model, split_model
 from nerf.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
+from nerf.rendering.model import Model, split_model
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
 from nerf.scenes.splits import count_trained_on, load_split

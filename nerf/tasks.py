@@ -42,10 +42,10 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
         "scene": {"name": "nerf.scenes.picture:load", **_of_picture(config["scene"])},
         "spaces": {"bounded": PLANE, "unbounded": PLANE},
         "model": {
-            "name": "nerf.model:Model",
+            "name": "nerf.rendering.model:Model",
             "order": ("main",),
-            "stages": {"main": {"name": "nerf.model:Stage", "sampler": sampler, "field": drawn}},
-            "opacity": {"name": "nerf.rendering:Opaque"},
+            "stages": {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": drawn}},
+            "opacity": {"name": "nerf.rendering.compositing:Opaque"},
         },
     }
 

@@ -34,11 +34,11 @@ from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_
 from nerf.interim import InterimScoring
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.model import note_sightings, refresh_occupancy, split_model
 from nerf.owners import owning
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.provenance import environment, source_digests
+from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
 from nerf.runs import Run, check_config, check_resumable, prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views

@@ -12,9 +12,9 @@ from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.render_flags import parse_range
+from nerf.rendering.images import make_render_view
 from nerf.runs import Trained
 from nerf.scenes.base import Problem
-from nerf.views import make_render_view
 
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
 FLAGS = ("frames", "width", "height", "focal", "fov")  # of render.py, which are no options of a path

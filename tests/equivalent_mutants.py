@@ -7,14 +7,14 @@ SIZES = "how much is computed at once changes no result"
 CLAMPED = "JAX takes the last element for an index beyond it"
 
 EQUIVALENT = {
-    "nerf/rendering.py": {
+    "nerf/rendering/compositing.py": {
         "returnjax.ops.segment_sum(x,self.ray,self.rays,indices_are_sorted=False)": "a promise to the compiler",
         "size=x.shape[-1]": "x has one axis",
         "returnearlier(ray,-2,shift)==ray": "no ray has the number -1 or -2",
         "return2*shift,same(2*shift),x+jnp.where(mask,earlier(x,-1.0,shift),0.0)": "the mask excludes the padding",
         "returnjnp.full(delta.shape,99.0)": "1 - exp(-99) is 1 as a float32",
     },
-    "nerf/model.py": {
+    "nerf/rendering/model.py": {
         "WAVE,SLAB=2**15,32": SIZES,
         "WAVE,SLAB=2**14,33": SIZES,
         "ifoccupancyisnotNoneand(len(order)>1orcapacityisNone):": "a model has a stage",

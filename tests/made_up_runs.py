@@ -8,14 +8,14 @@ import numpy as np
 from nerf.evaluation import picture_name
 from nerf.video import write_png
 
-CODE = {"nerf/model.py": "1", "nerf/sampling/samplers.py": "2"}
+CODE = {"nerf/rendering/model.py": "1", "nerf/sampling/samplers.py": "2"}
 HERE = {"versions": {"python": "3", "jax": "1"}, "device": "1 x cpu", "processor": "2 x Made Up"}
 DIGEST = {"train": "a", "test": "b"}
 
 
 def config_of(seed=0, **changes):
     config = {"seed": seed, "steps": 100, "eval_split": "test", "keep": 2, "log_every": 10, "save_every": 10}
-    return {**config, "model": {"width": 8, "name": "nerf.model:Model"}, **changes}
+    return {**config, "model": {"width": 8, "name": "nerf.rendering.model:Model"}, **changes}
 
 
 def make_run(folder, config, psnr, size=16, max_seconds=None, pictures=True, steps=100, seconds=10.0, **results):

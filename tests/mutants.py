@@ -61,8 +61,8 @@ TESTS = {
         f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
         f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",
     ],
-    "nerf/rendering.py": ["tests/test_rendering.py", FOG],
-    "nerf/model.py": [
+    "nerf/rendering/compositing.py": ["tests/test_rendering.py", FOG],
+    "nerf/rendering/model.py": [
         COMPOSED,
         f"{GRIDS}::test_rendering_only_live_intervals_gives_the_exhaustive_picture",
         f"{GRIDS}::test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole",

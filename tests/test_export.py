@@ -17,7 +17,7 @@ from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.encodings.cones import takes_gaussians
 from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
-from nerf.model import Model, Stage
+from nerf.rendering.model import Model, Stage
 from nerf.runs import Trained, build_model, load_run
 from nerf.sampling.samplers import Marched
 from nerf.scenes import Similarity, synthetic

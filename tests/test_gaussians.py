@@ -11,7 +11,7 @@ from nerf.encodings.fourier import Fourier
 from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
-from nerf.model import Model, Stage, refresh_occupancy
+from nerf.rendering.model import Model, Stage, refresh_occupancy
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.samplers import Stratified
 from nerf.sampling.spaces import Box, Contracted

@@ -127,7 +127,7 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
     unfinished.rename(tmp_path / "kept.json")
     now = {**HERE, "code": dict(CODE), "scene_digest": record["digest"]}
     assert jobs._unusable(outcome.folder, factory.wanted[0], now) is None
-    other = {**now, "code": {**CODE, "nerf/model.py": "other"}}
+    other = {**now, "code": {**CODE, "nerf/rendering/model.py": "other"}}
     assert "code changed" in jobs._unusable(outcome.folder, factory.wanted[0], other)
     assert "another scene" in jobs._unusable(outcome.folder, factory.wanted[0], {**now, "scene_digest": {}})
 

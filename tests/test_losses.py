@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.losses import Charbonnier, DepthError, Distortion, SquaredError, Target
-from nerf.rendering import Dense, Intervals, Packed, Rendering
+from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
 
 BATCHES = [(), (1,), (3, 1, 2)]
 

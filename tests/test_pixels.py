@@ -9,8 +9,8 @@ import pytest
 
 from nerf.cameras.cameras import project
 from nerf.evaluation import evaluate
-from nerf.model import Model, Stage
 from nerf.pixels import HostPixels, over, pick, step_keys, to_device
+from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Marched
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
 
@@ -193,7 +193,7 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     mask[5:9, 4:13] = True
     model = Model({"main": Stage(Marched(64), synthetic.field)}, ("main",))
     scores = evaluate(model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None)
-    from nerf.views import make_render_view
+    from nerf.rendering.images import make_render_view
 
     picture = make_render_view(model, (0.0,) * 3)(scene.cameras[0])["rgb"]
     rgba = scene.images[0] / 255.0

@@ -13,13 +13,13 @@ from nerf import metrics
 from nerf.alignment import make_align
 from nerf.cameras.cameras import pixels_to_rays
 from nerf.cameras.refinement import Refined, drift, move_cameras, rotate, translation, without_drift
-from nerf.exposure import AffineColour
-from nerf.model import Model, Stage
+from nerf.rendering.exposure import AffineColour
+from nerf.rendering.images import make_render_view
+from nerf.rendering.model import Model, Stage
 from nerf.runs import load_run, reload_split
 from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
 from nerf.training import train
-from nerf.views import make_render_view
 from tests.plugins import GAINS, small_toybox, toybox_with_wrong_poses
 
 

@@ -185,7 +185,7 @@ def other_code() -> None:
     """A process with another version of the project."""
     import nerf.training
 
-    nerf.training.source_digests = lambda *_: {"nerf/model.py": "0"}
+    nerf.training.source_digests = lambda *_: {"nerf/rendering/model.py": "0"}
 
 
 def other_scene() -> None:

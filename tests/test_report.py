@@ -38,7 +38,7 @@ def groups_of(tmp_path, views=6, labels=("plain", "better"), gain=1.0, seeds=3, 
         for seed in range(seeds):
             rng = np.random.default_rng([c, seed])
             psnr = 20 + 3 * np.arange(views) + gain * c + rng.normal(0, 0.05, views) + rng.normal(0, 0.02)
-            config = config_of(seed, model={"width": 8 * (c + 1), "name": "nerf.model:Model"})
+            config = config_of(seed, model={"width": 8 * (c + 1), "name": "nerf.rendering.model:Model"})
             runs.append(read_result(make_run(tmp_path / f"{c}-{seed}", config, psnr, **how)))
         groups[label] = runs
     return groups

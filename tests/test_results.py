@@ -71,10 +71,15 @@ def test_a_run_is_the_wanted_one_only_if_config_scene_budget_code_versions_and_d
     assert mismatch(run, config_of(keep=9), None, NOW) == []
     for why, config, seconds, now in [
         ("seed: 0 -> 1", config_of(1), None, NOW),
-        ("model.width: 8 -> 9", config_of(model={"width": 9, "name": "nerf.model:Model"}), None, NOW),
+        ("model.width: 8 -> 9", config_of(model={"width": 9, "name": "nerf.rendering.model:Model"}), None, NOW),
         ("max_seconds: None -> 5.0", config_of(), 5.0, NOW),
         ("another scene", config_of(), None, {**NOW, "scene_digest": {}}),
-        ("the code changed: nerf/model.py", config_of(), None, {**NOW, "code": {**CODE, "nerf/model.py": "x"}}),
+        (
+            "the code changed: nerf/rendering/model.py",
+            config_of(),
+            None,
+            {**NOW, "code": {**CODE, "nerf/rendering/model.py": "x"}},
+        ),
         ("versions.jax: 1 -> 2", config_of(), None, {**NOW, "versions": {"python": "3", "jax": "2"}}),
         ("device: 1 x cpu -> 1 x gpu", config_of(), None, {**NOW, "device": "1 x gpu"}),
     ]:

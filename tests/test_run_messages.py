@@ -16,7 +16,7 @@ from nerf.config_files import config_names, hint_at_config, load_config
 from nerf.foundation.instantiate import ConfigError, build, resolve
 from nerf.health import fix_of
 from nerf.memory import OutOfMemory, check_fits
-from nerf.model import Model
+from nerf.rendering.model import Model
 from nerf.runs import read_json
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.studies import parse_argument, wanted_runs

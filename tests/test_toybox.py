@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import pixels_to_rays, project
-from nerf.model import Model, Stage
+from nerf.rendering.images import make_render_view
+from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Stratified
 from nerf.scenes import drawings, toybox
 from nerf.scenes.solids import normals
-from nerf.views import make_render_view
 
 SIZE = 24
 

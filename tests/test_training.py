@@ -16,8 +16,8 @@ from nerf import checkpoints, health, runs, training
 from nerf.checkpoints import flatten
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.pixels import to_device
+from nerf.rendering.images import make_render_view
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
-from nerf.views import make_render_view
 from tests import one_stage
 from tests.conftest import ROOT
 
@@ -268,7 +268,7 @@ def test_the_run_folder_explains_itself(tmp_path):
 
 
 def test_a_moved_run_renders_what_it_did(tmp_path):
-    from nerf.views import make_render_view
+    from nerf.rendering.images import make_render_view
 
     train(synthetic(), None, tmp_path / "a")
     first = runs.load_run(tmp_path / "a")

@@ -9,10 +9,10 @@ import pytest
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation import evaluate
-from nerf.model import Model, Stage
+from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
+from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
-from nerf.views import RenderingStopped, colour_depth, make_render_view
 
 BACKGROUND = (0.2, 0.5, 1.0)
 

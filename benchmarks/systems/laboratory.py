@@ -21,8 +21,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.evaluation import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
-from nerf.model import Model
 from nerf.pixels import to_device
+from nerf.rendering.model import Model
 from nerf.runs import check_config
 from nerf.scenes import Scene
 from nerf.tasks import image_task

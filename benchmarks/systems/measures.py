@@ -14,10 +14,10 @@ from nerf import metrics
 from nerf.cameras.cameras import Cameras
 from nerf.films import resized
 from nerf.foundation.instantiate import build
-from nerf.model import Model
 from nerf.pixels import over
+from nerf.rendering.images import make_render_view
+from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit, toybox
-from nerf.views import make_render_view
 
 Config = Mapping[str, Any]
 ENLARGED = 4  # times, of a picture

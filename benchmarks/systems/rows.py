@@ -74,7 +74,7 @@ VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 HIERARCHICAL = {
     "model.stages.main.sampler.num_samples": 12,
     "model.stages.fine": {
-        "name": "nerf.model:Stage",
+        "name": "nerf.rendering.model:Stage",
         "sampler": {"name": "nerf.sampling.samplers:Importance", "num_samples": 12},
     },
     "model.order": ("main", "fine"),

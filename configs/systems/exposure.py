@@ -12,6 +12,6 @@ from configs import ngp
 
 def get_config():
     config = ngp.get_config()
-    config.model.exposure = {"name": "nerf.exposure:AffineColour"}
+    config.model.exposure = {"name": "nerf.rendering.exposure:AffineColour"}
     config.optimizer.groups.exposure = {"learning_rate": 1e-3}
     return config

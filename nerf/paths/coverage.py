@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays, project
 
-# From one camera to its picture: see `nerf.views.make_render_view`.
+# From one camera to its picture: see `nerf.rendering.images.make_render_view`.
 RenderView = Callable[[Cameras], dict[str, np.ndarray]]
 
 MAX_FRAMES = 24  # of a film that are looked at

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.foundation.errors import UserError
-from nerf.model import Model
+from nerf.rendering.model import Model
 
 T = TypeVar("T")
 IN_FLIGHT = 4  # chunks that are computed or wait to be

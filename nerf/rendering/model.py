@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.rendering import Dense, Packed, Rendering, VolumeDensity, composite
+from nerf.rendering.compositing import Dense, Packed, Rendering, VolumeDensity, composite
 from nerf.sampling.occupancy_grid import Live, OccupancyGrid, compact
 from nerf.sampling.spaces import Box
 
@@ -43,11 +43,11 @@ class Model(nnx.Module):
       order: their names, first to last.
       space: where matter may be; see `nerf.sampling.spaces`.
       occupancy: a grid that skips empty intervals (of a model with one stage), or None.
-      opacity: what a field predicts -> optical depth; see `nerf.rendering.VolumeDensity`.
+      opacity: what a field predicts -> optical depth; see `nerf.rendering.compositing.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
       hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
       poses: rays -> rays, as the training images were really taken; see `nerf.cameras.refinement`.
-      exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.exposure`.
+      exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.rendering.exposure`.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Compositing, the volume renderer, the model, and whole images."""
