@@ -154,9 +154,9 @@ def _export(run) -> bool:
 
 
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
-    from nerf.evaluation import evaluate
+    from nerf.evaluation.evaluate import evaluate
+    from nerf.evaluation.metrics import in_words
     from nerf.foundation.files import write_json
-    from nerf.metrics import in_words
     from nerf.runs import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)

@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 def _describe(results: dict) -> str:
     """Return the last lines of a training: the scores, of how many views, and where everything is."""
-    from nerf.metrics import in_words
+    from nerf.evaluation.metrics import in_words
 
     trained = f"after {results['train_seconds']:.0f} s of training and {results['steps']} steps"
     numbers = f"numbers: {_WORKDIR.value}/results.json"

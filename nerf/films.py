@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import UInt8
 
-from nerf import metrics
 from nerf.cameras.cameras import Cameras
+from nerf.evaluation import metrics
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.progress import trace_calls, track
 from nerf.paths.keyframe_reader import Crop

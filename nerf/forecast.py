@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from nerf.interim import SHARE
+from nerf.evaluation.interim import SHARE
 
 START = 20.0  # seconds assumed for starting, compiling and the last scoring, until a run has shown them
 

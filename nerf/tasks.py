@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from nerf import metrics
+from nerf.evaluation import metrics
 from nerf.foundation.instantiate import CONTEXT, ConfigError, build, parameters_of
 from nerf.scenes import picture
 

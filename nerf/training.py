@@ -25,13 +25,13 @@ from nerf.budgets import Budget, change_budget
 from nerf.capture.check import glance
 from nerf.checkpoints import Checkpoints, flatten
 from nerf.encodings.annealing import set_progress
-from nerf.evaluation import evaluate, unscored
+from nerf.evaluation.evaluate import evaluate, unscored
+from nerf.evaluation.interim import InterimScoring
 from nerf.foundation.instantiate import build, build_inside
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.foundation.progress import Progress, Stopwatch, trace_calls
 from nerf.gradients import TrainState, init_state, make_gradients
 from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_of
-from nerf.interim import InterimScoring
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
 from nerf.owners import owning

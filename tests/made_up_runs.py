@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from nerf.evaluation import picture_name
+from nerf.evaluation.evaluate import picture_name
 from nerf.video import write_png
 
 CODE = {"nerf/rendering/model.py": "1", "nerf/sampling/samplers.py": "2"}

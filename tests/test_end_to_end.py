@@ -123,7 +123,7 @@ def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
 
 
 def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_decibel(trained):
-    from nerf import metrics
+    from nerf.evaluation import metrics
     from nerf.rendering.images import make_render_view
     from nerf.runs import load_run, reload_split
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from nerf.evaluation.interim import SHARE
 from nerf.forecast import START, Forecast, duration
-from nerf.interim import SHARE
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nerf.interim import FEWEST_VIEWS, FORWARD, SHARE, InterimScoring, spread_order
+from nerf.evaluation.interim import FEWEST_VIEWS, FORWARD, SHARE, InterimScoring, spread_order
 
 SIDE, BATCH = 64, 4096  # a view is one batch of rays, so that a step takes 1 / FORWARD times as long as a view
 

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from nerf import lpips, metrics
+from nerf.evaluation import lpips, metrics
+from nerf.evaluation.metrics import flip, psnr, ssim, to_bytes
 from nerf.foundation.errors import UserError
-from nerf.metrics import flip, psnr, ssim, to_bytes
 
 
 def picture(shape, seed=0):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nerf.cameras.cameras import pixels_to_rays
-from nerf.evaluation import evaluate
+from nerf.evaluation.evaluate import evaluate
 from nerf.films import Film, resized, still
 from nerf.foundation.instantiate import ConfigError
 from nerf.pixels import to_device

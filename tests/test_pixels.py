@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import project
-from nerf.evaluation import evaluate
+from nerf.evaluation.evaluate import evaluate
 from nerf.pixels import HostPixels, over, pick, step_keys, to_device
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Marched

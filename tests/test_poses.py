@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from nerf import metrics
-from nerf.alignment import make_align
 from nerf.cameras.cameras import pixels_to_rays
 from nerf.cameras.refinement import Refined, drift, move_cameras, rotate, translation, without_drift
+from nerf.evaluation import metrics
+from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage

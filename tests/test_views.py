@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import Cameras, intrinsics
-from nerf.evaluation import evaluate
+from nerf.evaluation.evaluate import evaluate
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Marched

@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nerf.evaluation import evaluate
+from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.pixels import to_device
 from nerf.rendering.model import Model

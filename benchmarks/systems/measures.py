@@ -10,8 +10,8 @@ import numpy as np
 from flax import nnx
 from PIL import Image
 
-from nerf import metrics
 from nerf.cameras.cameras import Cameras
+from nerf.evaluation import metrics
 from nerf.films import resized
 from nerf.foundation.instantiate import build
 from nerf.pixels import over

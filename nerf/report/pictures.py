@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from nerf.answers import Groups, scores_of
-from nerf.evaluation import picture_name
+from nerf.evaluation.evaluate import picture_name
 from nerf.rendering.images import colour_depth
 from nerf.results import Result
 

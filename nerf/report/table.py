@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nerf import lpips, metrics
 from nerf.answers import Groups, Judgement, scores_of
+from nerf.evaluation import lpips, metrics
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.results import Result, checkpoint_bytes
 from nerf.statistics import best

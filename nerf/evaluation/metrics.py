@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nerf import lpips
+from nerf.evaluation import lpips
 
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
@@ -87,7 +87,7 @@ def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -
 def perceptual(
     image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"], network: lpips.Network = lpips.ALEX
 ) -> float | None:
-    """LPIPS, see `nerf.lpips`; None for an image smaller than its network takes, and without its weights."""
+    """LPIPS, see `nerf.evaluation.lpips`; None for an image smaller than its network takes, and without its weights."""
     file = lpips.weights_file(network)
     if file is None or min(image.shape[:2]) < network.smallest:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nerf import alignment, metrics
+from nerf.evaluation import alignment, metrics
 from nerf.foundation.files import write_array
 from nerf.foundation.progress import Meter
 from nerf.pixels import over

@@ -1,0 +1,1 @@
+"""Image metrics, scoring of held-out views, and pose alignment."""
