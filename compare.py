@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
 
 
 def _list(folders: list[str]) -> int:
-    from nerf.results import as_table, run_folders, summary
+    from nerf.runs.results import as_table, run_folders, summary
 
     if missing := [folder for folder in folders if not Path(folder).is_dir()]:
         raise ConfigError(f"{missing[0]}: no such folder: give one that holds runs")

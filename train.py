@@ -16,9 +16,9 @@ from pathlib import Path
 from absl import flags
 
 from nerf.commands import define_config, run, stop_on_signal
-from nerf.config_files import load_config
 from nerf.foundation.errors import UserError
-from nerf.owners import owning
+from nerf.runs.config_files import load_config
+from nerf.runs.lock import owning
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.common import write_out
-from nerf.checkpoints import CheckpointError, Checkpoints
+from nerf.runs.checkpoints import CheckpointError, Checkpoints
 
 HANG = 600.0  # seconds without an end
 HEARTBEAT = 10

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.common import write_out
 from nerf.jobs import Outcome, Workshop, find_or_train
-from nerf.results import Result
+from nerf.runs.results import Result
 from nerf.studies import Entry, parse_seeds, wanted_runs
 
 KEPT = (

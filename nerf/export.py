@@ -36,7 +36,7 @@ from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
 from nerf.foundation.progress import Phases, track
 from nerf.rendering.model import Model, Stage
-from nerf.runs import Trained
+from nerf.runs.runs import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.formats.colmap import to_model

@@ -19,7 +19,7 @@ from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.progress import trace_calls, track
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
-from nerf.runs import Trained, cameras_to_json
+from nerf.runs.runs import Trained, cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.video import encode, is_finished, write_png
 

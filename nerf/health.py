@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from nerf.checkpoints import flatten
 from nerf.foundation.errors import UserError
+from nerf.runs.checkpoints import flatten
 
 AFTER_BAD_STEP = (
     "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"

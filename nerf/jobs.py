@@ -15,15 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from nerf.budgets import Budget
-from nerf.checkpoints import CheckpointError, Checkpoints
 from nerf.child_processes import ROOT, last_line, run_child
 from nerf.forecast import Forecast
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
-from nerf.provenance import processor, source_digests
-from nerf.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs import differences, read_json
+from nerf.runs.budget import Budget
+from nerf.runs.checkpoints import CheckpointError, Checkpoints
+from nerf.runs.provenance import processor, source_digests
+from nerf.runs.results import Result, comparable_config, mismatch, read_result, run_folders
+from nerf.runs.runs import differences, read_json
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 from nerf.scenes.splits import count_trained_on, load_scenes
@@ -73,7 +73,7 @@ class Interrupted(RuntimeError):
 
 def environment_of_children() -> dict[str, Any]:
     """Versions and device as a child sees them: this process must not take the device from its children."""
-    code = "import json; from nerf.provenance import environment; print(json.dumps(environment()))"
+    code = "import json; from nerf.runs.provenance import environment; print(json.dumps(environment()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise ConfigError(f"no device to train on: {last_line(done.stderr)}: fix the installation of jax")

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.config_files import config_names, find_config, hint_at_config, load_config
 from nerf.foundation.instantiate import ConfigError
-from nerf.results import Result, comparable_config, read_result, run_folders
-from nerf.runs import check_config, differences
+from nerf.runs.config_files import config_names, find_config, hint_at_config, load_config
+from nerf.runs.results import Result, comparable_config, read_result, run_folders
+from nerf.runs.runs import check_config, differences
 
 
 @dataclasses.dataclass(frozen=True)

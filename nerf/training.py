@@ -21,9 +21,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from nerf.budgets import Budget, change_budget
 from nerf.capture.check import glance
-from nerf.checkpoints import Checkpoints, flatten
 from nerf.encodings.annealing import set_progress
 from nerf.evaluation.evaluate import evaluate, unscored
 from nerf.evaluation.interim import InterimScoring
@@ -34,12 +32,14 @@ from nerf.gradients import TrainState, init_state, make_gradients
 from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_of
 from nerf.losses import Target
 from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.owners import owning
 from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
 from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
-from nerf.provenance import environment, source_digests
 from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
-from nerf.runs import Run, check_config, check_resumable, prepare_model
+from nerf.runs.budget import Budget, change_budget
+from nerf.runs.checkpoints import Checkpoints, flatten
+from nerf.runs.lock import owning
+from nerf.runs.provenance import environment, source_digests
+from nerf.runs.runs import Run, check_config, check_resumable, prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels

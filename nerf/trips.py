@@ -13,7 +13,7 @@ from nerf.paths.path_options import parse_path
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.render_flags import parse_range
 from nerf.rendering.images import make_render_view
-from nerf.runs import Trained
+from nerf.runs.runs import Trained
 from nerf.scenes.base import Problem
 
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}

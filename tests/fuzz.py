@@ -21,9 +21,9 @@ from PIL import Image
 from nerf import scenes
 from nerf.foundation.errors import UserError
 from nerf.paths.keyframes import read_keyframes
+from nerf.runs.safetensors import DamagedFile, read_tensors, write_tensors
 from nerf.scenes import SceneError
 from nerf.scenes.images import check_image, read_images
-from nerf.tensors import DamagedFile, read_tensors, write_tensors
 from tests.test_scenes import check_scene, ring, write_blender, write_nerfstudio
 
 Reader = Callable[[], object]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nerf.budgets import Budget, change_budget, describe_change
 from nerf.foundation.instantiate import ConfigError
+from nerf.runs.budget import Budget, change_budget, describe_change
 
 
 def facts_of(step, seconds, steps=100, max_seconds=None, extended=()):

@@ -20,7 +20,7 @@ from nerf.capture import video
 from nerf.capture.mapping import CaptureError, Options, estimate
 from nerf.capture.photos import WORK, gather, lens_groups, level_rotation, make_scene
 from nerf.foundation import progress
-from nerf.owners import InUse, owning
+from nerf.runs.lock import InUse, owning
 from tests.conftest import ROOT
 
 LENS = {"model": "OPENCV", "width": 40, "height": 30}

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import checkpoints, tensors
-from nerf.checkpoints import CheckpointError, Checkpoints, digest, flatten, unflatten
-from nerf.tensors import DamagedFile, read_tensors, write_tensors
+from nerf.runs import checkpoints
+from nerf.runs import safetensors as tensors
+from nerf.runs.checkpoints import CheckpointError, Checkpoints, digest, flatten, unflatten
+from nerf.runs.safetensors import DamagedFile, read_tensors, write_tensors
 from tests.mutations import many_mutations, mutate_bytes
 
 

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from nerf.commands import rewrite_words
-from nerf.config_files import config_names, find_config, load_config
 from nerf.foundation.instantiate import ConfigError, section_problems
-from nerf.runs import check_config
+from nerf.runs.config_files import config_names, find_config, load_config
+from nerf.runs.runs import check_config
 from tests.conftest import ROOT
 
 

@@ -18,7 +18,7 @@ from nerf.encodings.cones import takes_gaussians
 from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
 from nerf.rendering.model import Model, Stage
-from nerf.runs import Trained, build_model, load_run
+from nerf.runs.runs import Trained, build_model, load_run
 from nerf.sampling.samplers import Marched
 from nerf.scenes import Similarity, synthetic
 from nerf.scenes.formats import nerfstudio

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nerf import training
-from nerf.checkpoints import Checkpoints
+from nerf.runs.checkpoints import Checkpoints
 from nerf.training import TrainingError, train
 from tests.test_training import synthetic
 

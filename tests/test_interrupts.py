@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from nerf.checkpoints import Checkpoints
 from nerf.foundation.interrupts import deferred_interrupt, rescue
-from nerf.owners import InUse, owning
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.lock import InUse, owning
 from nerf.training import train
 from tests.test_training import synthetic
 

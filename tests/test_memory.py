@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.checkpoints import Checkpoints
 from nerf.memory import OutOfMemory
 from nerf.pixels import HostPixels, pick, step_keys, to_device
+from nerf.runs.checkpoints import Checkpoints
 from nerf.scenes import SceneError, storage
 from nerf.training import train
 from tests.test_pixels import mixed_scene

@@ -17,7 +17,7 @@ from nerf.pixels import to_device
 from nerf.rendering.compositing import Opaque, weights_from_tau
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
-from nerf.runs import load_run, reload_split
+from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.samplers import Stratified
 from nerf.sampling.spaces import Plane
 from nerf.scenes import SceneError, drawings, picture

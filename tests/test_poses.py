@@ -16,7 +16,7 @@ from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
-from nerf.runs import load_run, reload_split
+from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
 from nerf.training import train

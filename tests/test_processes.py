@@ -165,12 +165,12 @@ def test_a_process_that_is_merely_slow_is_waited_for(config, whole, tmp_path):
 
 def full_disk() -> None:
     """No checkpoint can be written."""
-    import nerf.checkpoints
+    import nerf.runs.checkpoints
 
     def fail(path, *_):
         raise OSError(28, "No space left on device", str(path))
 
-    nerf.checkpoints.write_tensors = fail
+    nerf.runs.checkpoints.write_tensors = fail
 
 
 def test_where_the_first_fails_the_other_does_not_wait_for_it(config, tmp_path):

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from nerf.budgets import Budget
 from nerf.foundation import progress
 from nerf.foundation.progress import Meter, Progress, track
+from nerf.runs.budget import Budget
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from nerf import provenance
-from nerf.provenance import MIXED, commit, loaded_files, mixed, processor, source_digests
+from nerf.runs import provenance
+from nerf.runs.provenance import MIXED, commit, loaded_files, mixed, processor, source_digests
 
 
 def test_every_source_file_of_the_package_and_of_plugins_has_a_digest(tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_every_source_file_of_the_package_and_of_plugins_has_a_digest(tmp_path, 
 def test_files_that_were_imported_are_named_as_digests_are():
     assert provenance.__name__ in sys.modules
     files = loaded_files()
-    assert {"nerf/__init__.py", "nerf/provenance.py"} <= files
+    assert {"nerf/__init__.py", "nerf/runs/provenance.py"} <= files
     assert "nerf/commands.py" not in files or "nerf.commands" in sys.modules
 
 

@@ -19,8 +19,8 @@ from functools import partial
 import imageio_ffmpeg
 import pytest
 
-from nerf.checkpoints import Checkpoints
-from nerf.owners import owning
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.lock import owning
 from tests.children import Child, slow_disk
 from tests.conftest import ROOT
 

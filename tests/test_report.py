@@ -23,7 +23,7 @@ from nerf.report.pictures import coloured_depth, fill, lossless, read_sheets, so
 from nerf.report.scenes import Scenes, write_scenes_page
 from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, as_csv, as_latex, as_markdown, make_table, parse_columns
-from nerf.results import read_result
+from nerf.runs.results import read_result
 from nerf.statistics import compare
 from nerf.studies import Entry, sweep
 from tests.made_up_runs import config_of, make_run
@@ -394,7 +394,7 @@ def test_the_page_needs_no_network_and_keeps_its_size(tmp_path):
 
 
 def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
-    from nerf.results import check_protocols
+    from nerf.runs.results import check_protocols
 
     check_protocols([])
     outcomes = [Outcome("a", 0, tmp_path, None, "", "no memory")]

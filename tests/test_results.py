@@ -9,7 +9,7 @@ import pytest
 
 from nerf.answers import asked_axis, judge
 from nerf.foundation.instantiate import ConfigError
-from nerf.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
+from nerf.runs.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
 from tests.conftest import ROOT
 from tests.made_up_runs import CODE, DIGEST, HERE, config_of, make_run
 

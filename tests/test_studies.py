@@ -2,8 +2,8 @@
 
 import pytest
 
-from nerf.config_files import load_config
 from nerf.foundation.instantiate import ConfigError
+from nerf.runs.config_files import load_config
 from nerf.studies import (
     Entry,
     parse_argument,

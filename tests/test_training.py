@@ -12,11 +12,12 @@ import pytest
 from flax import nnx
 
 from configs import ngp, tiny
-from nerf import checkpoints, health, runs, training
-from nerf.checkpoints import flatten
+from nerf import health, training
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.pixels import to_device
 from nerf.rendering.images import make_render_view
+from nerf.runs import checkpoints, runs
+from nerf.runs.checkpoints import flatten
 from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
 from tests import one_stage
 from tests.conftest import ROOT
@@ -221,7 +222,7 @@ def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeyp
         runs.reload_split(run, "test", None)
 
 
-USED = "import json, nerf.training, nerf.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
+USED = "import json, nerf.training, nerf.runs.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
 
 
 def test_the_run_folder_explains_itself(tmp_path):

@@ -23,7 +23,7 @@ from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.pixels import to_device
 from nerf.rendering.model import Model
-from nerf.runs import check_config
+from nerf.runs.runs import check_config
 from nerf.scenes import Scene
 from nerf.tasks import image_task
 from nerf.training import TrainState, data_mesh, init_state, make_train_step, prepare_model

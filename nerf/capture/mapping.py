@@ -28,7 +28,7 @@ from jaxtyping import Float
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import write_json
-from nerf.owners import OWNER_FILE
+from nerf.runs.lock import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")
 MAX_QUOTED = 300  # characters of the child's log that an error quotes

@@ -22,7 +22,7 @@ from nerf.capture.upright import copy_upright, read_exif, upright_name
 from nerf.capture.video import extract_frames
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import remove_leftovers, write_json
-from nerf.owners import owning
+from nerf.runs.lock import owning
 from nerf.scenes import formats
 from nerf.scenes.base import Similarity, rotation_to_z
 from nerf.scenes.decode import FORMATS

@@ -11,7 +11,7 @@ from typing import TypeVar
 import jax
 from tqdm import tqdm
 
-from nerf.budgets import Budget
+from nerf.runs.budget import Budget
 
 T = TypeVar("T")
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal

@@ -15,8 +15,8 @@ from nerf.report.page import Study, write_page
 from nerf.report.scenes import Scenes, write_scenes_page
 from nerf.report.sweep import find_sweeps
 from nerf.report.table import COLUMNS, parse_columns
-from nerf.results import Result, check_protocols
-from nerf.runs import read_json
+from nerf.runs.results import Result, check_protocols
+from nerf.runs.runs import read_json
 from nerf.scenes import SceneError
 from nerf.studies import (
     Entry,

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
 from nerf.answers import Groups
-from nerf.results import Point, Result
+from nerf.runs.results import Point, Result
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 56

@@ -21,7 +21,7 @@ from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figu
 from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
 from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, Column, Table, as_csv, as_latex, as_markdown, make_table
-from nerf.results import MUST_AGREE, NEUTRAL
+from nerf.runs.results import MUST_AGREE, NEUTRAL
 from nerf.statistics import Difference
 
 HERE = Path(__file__).parent

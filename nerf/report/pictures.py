@@ -19,7 +19,7 @@ from PIL import Image
 from nerf.answers import Groups, scores_of
 from nerf.evaluation.evaluate import picture_name
 from nerf.rendering.images import colour_depth
-from nerf.results import Result
+from nerf.runs.results import Result
 
 TAG = 400  # characters, at most, that the page needs around a file and to tell of a view
 COLOURS = 255  # of depth; number 0 is black, for "nothing there"

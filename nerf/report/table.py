@@ -10,7 +10,7 @@ import numpy as np
 from nerf.answers import Groups, Judgement, scores_of
 from nerf.evaluation import lpips, metrics
 from nerf.foundation.instantiate import ConfigError, did_you_mean
-from nerf.results import Result, checkpoint_bytes
+from nerf.runs.results import Result, checkpoint_bytes
 from nerf.statistics import best
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerf.checkpoints import Checkpoints
 from nerf.foundation.instantiate import ConfigError
-from nerf.runs import differences, read_json
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
 ROUNDING = 1e-3  # of seconds in metrics.jsonl

@@ -1,4 +1,4 @@
-"""Checkpoints: a file of plain arrays for each step, with digests that are verified on reading (`nerf.tensors`)."""
+"""Checkpoints: a file of plain arrays for each step, with digests that are verified on reading (`nerf.runs.safetensors`)."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ import numpy as np
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import sync_folder
-from nerf.tensors import DamagedFile, digest, read_facts, read_tensors, write_tensors
+from nerf.runs.safetensors import DamagedFile, digest, read_facts, read_tensors, write_tensors
 
 __all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.config_checks import KEYS, SECTIONS
 from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
+from nerf.runs.config_checks import KEYS, SECTIONS
 
 ROOT = Path(__file__).parent.parent  # where configs/ is
 COLOURS = {"white": [1.0, 1.0, 1.0], "black": [0.0, 0.0, 0.0], "grey": [0.5, 0.5, 0.5], "gray": [0.5, 0.5, 0.5]}

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from nerf.budgets import Budget, change_budget, describe_change
 from nerf.cameras.cameras import Cameras
 from nerf.cameras.refinement import move_cameras
-from nerf.checkpoints import CheckpointError, Checkpoints
-from nerf.config_checks import config_problems
 from nerf.foundation.files import remove_leftovers, write_bytes, write_json
 from nerf.foundation.instantiate import ConfigError, build, section_problems
-from nerf.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
 from nerf.rendering.model import Model, split_model
+from nerf.runs.budget import Budget, change_budget, describe_change
+from nerf.runs.checkpoints import CheckpointError, Checkpoints
+from nerf.runs.config_checks import config_problems
+from nerf.runs.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
 from nerf.scenes import Problem, Scene, SceneError, Similarity
 from nerf.scenes.hull import visual_hull
 from nerf.scenes.splits import count_trained_on, load_split

@@ -1,0 +1,1 @@
+"""The run folder: write, read, resume, checkpoints, provenance and the lock."""
