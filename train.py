@@ -43,8 +43,8 @@ def main(argv: list[str]) -> int:
     plugins = tuple(_PLUGIN.value)
     config = load_config(_CONFIG.value, _VALUES.value, plugins)
     with stop_on_signal() as stop, _joined(), _owning():
-        from nerf.tasks import beside_files, image_task, unused_by_image_task
-        from nerf.training import train  # takes seconds
+        from nerf.training.image_task import beside_files, image_task, unused_by_image_task
+        from nerf.training.loop import train  # takes seconds
 
         if _TASK.value == "image":
             if _SCENE.value and Path(_SCENE.value).is_dir():
@@ -99,7 +99,7 @@ def _several() -> bool:
 def _joined() -> contextlib.AbstractContextManager[None]:
     if not _several():
         return contextlib.nullcontext()
-    from nerf.processes import joined  # takes seconds
+    from nerf.training.processes import joined  # takes seconds
 
     return joined(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
 
@@ -108,7 +108,7 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 def _owning() -> Iterator[None]:
     """The run folder is the first process's, which is known when all have joined; a process alone looks first."""
     if _several():
-        from nerf.processes import is_first
+        from nerf.training.processes import is_first
 
         if not is_first():
             yield

@@ -21,9 +21,9 @@ from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
 from nerf.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation.evaluate import evaluate
-from nerf.pixels import over
 from nerf.scenes import Scene, load, to_unit
 from nerf.scenes.splits import load_scenes
+from nerf.training.ray_bank import over
 
 PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"

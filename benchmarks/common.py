@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from nerf.pixels import to_device
 from nerf.scenes import Scene
-from nerf.training import data_mesh, prepare
+from nerf.training.loop import data_mesh, prepare
+from nerf.training.ray_bank import to_device
 
 
 def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:

@@ -20,13 +20,13 @@ from flax import nnx
 from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.commands import define_config, run
 from nerf.foundation.instantiate import build
-from nerf.pixels import Pixels, pick, to_device
 from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_live, refresh_occupancy
 from nerf.runs.config_files import load_config
 from nerf.sampling.occupancy_grid import compact
 from nerf.scenes.splits import load_scenes
-from nerf.training import TrainState, data_mesh, prepare
+from nerf.training.loop import TrainState, data_mesh, prepare
+from nerf.training.ray_bank import Pixels, pick, to_device
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")

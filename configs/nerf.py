@@ -41,6 +41,6 @@ def get_config():
             "field": field(256),
         },
     }
-    config.optimizer = {"name": "nerf.optimizers:adam", "learning_rate": 5e-4}
-    config.schedule = {"name": "nerf.optimizers:Exponential", "final": 0.1}
+    config.optimizer = {"name": "nerf.training.optimizers:adam", "learning_rate": 5e-4}
+    config.schedule = {"name": "nerf.training.optimizers:Exponential", "final": 0.1}
     return config

@@ -55,12 +55,12 @@ def get_config():
     }
     config.losses.distortion = {"name": "nerf.losses:Distortion", "weight": 0.01}
     config.optimizer = {
-        "name": "nerf.optimizers:adam",
+        "name": "nerf.training.optimizers:adam",
         "learning_rate": 8e-3,
         "b1": 0.9,
         "b2": 0.99,
         "eps": 1e-15,
         "groups": {"table": {"learning_rate": 4e-2}},
     }
-    config.schedule = {"name": "nerf.optimizers:Cosine", "final": 0.05}
+    config.schedule = {"name": "nerf.training.optimizers:Cosine", "final": 0.05}
     return config

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf import training
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.gradients import init_state, make_gradients
 from nerf.losses import SquaredError, Target
-from nerf.optimizers import adam
-from nerf.pixels import to_device
-from nerf.processes import data_mesh
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.samplers import Importance, Marched, Stratified
 from nerf.sampling.spaces import Contracted
 from nerf.scenes import synthetic
+from nerf.training import loop as training
+from nerf.training.gradients import init_state, make_gradients
+from nerf.training.optimizers import adam
+from nerf.training.processes import data_mesh
+from nerf.training.ray_bank import to_device
 
 GREY = 0.4
 

@@ -148,7 +148,7 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     config = load_config("ngp", ["batch_size=0", "eval_split=tset"])
     config["stepz"] = 3
     config["model"]["stages"]["main"]["field"]["widht"] = 3
-    config["schedule"] = {"name": "nerf.optimizers:Cosin"}
+    config["schedule"] = {"name": "nerf.training.optimizers:Cosin"}
     del config["chunk"]
     with pytest.raises(ConfigError) as error:
         check_config(config, max_seconds=-1.0, plugins=())
@@ -162,7 +162,8 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
         assert says in told
     assert "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht': did you mean 'width'?" in told
     assert (
-        "schedule: nerf.optimizers:Cosin: no such attribute: did you mean 'Cosine'?" in told and "max_seconds" in told
+        "schedule: nerf.training.optimizers:Cosin: no such attribute: did you mean 'Cosine'?" in told
+        and "max_seconds" in told
     )
     assert section_problems(load_config("ngp")) == []
 

@@ -26,7 +26,7 @@ from nerf.scenes.formats.colmap import pose_of
 from nerf.scenes.formats.colmap_model import read_model
 from nerf.scenes.formats.transforms import check_frames, read_transforms
 from nerf.scenes.ply import read_points
-from nerf.training import train
+from nerf.training.loop import train
 from tests.conftest import ROOT
 
 TURN = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]

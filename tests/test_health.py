@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import training
 from nerf.runs.checkpoints import Checkpoints
-from nerf.training import TrainingError, train
+from nerf.training import loop as training
+from nerf.training.loop import TrainingError, train
 from tests.test_training import synthetic
 
 

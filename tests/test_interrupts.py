@@ -8,7 +8,7 @@ import pytest
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.lock import InUse, owning
-from nerf.training import train
+from nerf.training.loop import train
 from tests.test_training import synthetic
 
 

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.memory import OutOfMemory
-from nerf.pixels import HostPixels, pick, step_keys, to_device
 from nerf.runs.checkpoints import Checkpoints
 from nerf.scenes import SceneError, storage
-from nerf.training import train
+from nerf.training.loop import train
+from nerf.training.memory import OutOfMemory
+from nerf.training.ray_bank import HostPixels, pick, step_keys, to_device
 from tests.test_pixels import mixed_scene
 from tests.test_scenes import write_nerfstudio
 

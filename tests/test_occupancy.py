@@ -16,7 +16,7 @@ from nerf.rendering.model import Model, Stage, sightings
 from nerf.runs.runs import load_run
 from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, compact
 from nerf.sampling.samplers import Marched
-from nerf.training import train
+from nerf.training.loop import train
 
 compact_jit = jax.jit(compact, static_argnums=1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from nerf.optimizers import Cosine, Exponential, adam
+from nerf.training.optimizers import Cosine, Exponential, adam
 
 
 def papers_adam(gradients, learning_rate, b1=0.9, b2=0.999, eps=1e-8):

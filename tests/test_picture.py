@@ -13,7 +13,6 @@ from nerf.cameras.cameras import pixels_to_rays
 from nerf.evaluation.evaluate import evaluate
 from nerf.films import Film, resized, still
 from nerf.foundation.instantiate import ConfigError
-from nerf.pixels import to_device
 from nerf.rendering.compositing import Opaque, weights_from_tau
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
@@ -21,8 +20,9 @@ from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.samplers import Stratified
 from nerf.sampling.spaces import Plane
 from nerf.scenes import SceneError, drawings, picture
-from nerf.tasks import grid_psnr, image_task, unused_by_image_task
-from nerf.training import train
+from nerf.training.image_task import grid_psnr, image_task, unused_by_image_task
+from nerf.training.loop import train
+from nerf.training.ray_bank import to_device
 
 
 def numbered(height, width):

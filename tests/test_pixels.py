@@ -9,10 +9,10 @@ import pytest
 
 from nerf.cameras.cameras import project
 from nerf.evaluation.evaluate import evaluate
-from nerf.pixels import HostPixels, over, pick, step_keys, to_device
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.samplers import Marched
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
+from nerf.training.ray_bank import HostPixels, over, pick, step_keys, to_device
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
 

@@ -19,7 +19,7 @@ from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.samplers import Marched
 from nerf.scenes import synthetic
-from nerf.training import train
+from nerf.training.loop import train
 from tests.plugins import GAINS, small_toybox, toybox_with_wrong_poses
 
 

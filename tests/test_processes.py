@@ -11,7 +11,16 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.processes import ProcessError, anyone, check_alike, data_mesh, from_first, joined, on_one_device, replicate
+from nerf.training.processes import (
+    ProcessError,
+    anyone,
+    check_alike,
+    data_mesh,
+    from_first,
+    joined,
+    on_one_device,
+    replicate,
+)
 from tests.children import Child, fork
 from tests.test_reliability import assert_same_run, newest, temporary_files
 
@@ -145,15 +154,15 @@ def test_a_process_that_answers_no_more_ends_the_other(config, whole, tmp_path, 
 
 def slow_evaluation() -> None:
     """Evaluation that takes longer than the heartbeat."""
-    import nerf.training
+    import nerf.training.loop
 
-    evaluate = nerf.training.evaluate
+    evaluate = nerf.training.loop.evaluate
 
     def slow(*arguments):
         time.sleep(HEARTBEAT + 10)
         return evaluate(*arguments)
 
-    nerf.training.evaluate = slow
+    nerf.training.loop.evaluate = slow
 
 
 @pytest.mark.slow
@@ -183,9 +192,9 @@ def test_where_the_first_fails_the_other_does_not_wait_for_it(config, tmp_path):
 
 def other_code() -> None:
     """A process with another version of the project."""
-    import nerf.training
+    import nerf.training.loop
 
-    nerf.training.source_digests = lambda *_: {"nerf/rendering/model.py": "0"}
+    nerf.training.loop.source_digests = lambda *_: {"nerf/rendering/model.py": "0"}
 
 
 def other_scene() -> None:

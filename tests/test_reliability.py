@@ -198,14 +198,14 @@ def endless_step() -> None:
     import sys
     import time
 
-    import nerf.training
+    import nerf.training.loop
 
     def device_get(_):
         print("stepping", file=sys.stderr)
         while True:
             time.sleep(0.1)
 
-    nerf.training.jax.device_get = device_get  # type: ignore[assignment]
+    nerf.training.loop.jax.device_get = device_get  # type: ignore[assignment]
 
 
 def test_a_stopped_render_keeps_its_frames_and_a_killed_one_leaves_nothing_torn(whole, tmp_path):
@@ -310,13 +310,13 @@ def test_a_second_process_is_told_who_has_the_run_before_it_imports_anything_hea
 
 def hold() -> None:
     """A training that has begun, and does nothing more."""
-    import nerf.training
+    import nerf.training.loop
 
     def train(*_, **__):
         print("held", file=sys.stderr)
         time.sleep(600)
 
-    nerf.training.train = train
+    nerf.training.loop.train = train
 
 
 def test_a_smaller_budget_than_was_trained_is_refused_before_the_scene_is_read(config, whole, tmp_path):

@@ -11,8 +11,6 @@ from nerf.capture.mapping import CaptureError, Estimate, Options
 from nerf.capture.photos import make_scene, what_to_try
 from nerf.commands import describe_flag_error
 from nerf.foundation.instantiate import ConfigError, build, resolve
-from nerf.health import fix_of
-from nerf.memory import OutOfMemory, check_fits
 from nerf.rendering.model import Model
 from nerf.runs.checkpoints import CheckpointError
 from nerf.runs.config_checks import config_problems
@@ -20,6 +18,8 @@ from nerf.runs.config_files import config_names, hint_at_config, load_config
 from nerf.runs.runs import read_json
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.studies import parse_argument, wanted_runs
+from nerf.training.memory import OutOfMemory, check_fits
+from nerf.training.nonfinite import fix_of
 
 
 @pytest.mark.parametrize(

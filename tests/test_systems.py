@@ -15,7 +15,7 @@ from benchmarks.systems.rows import FIELD, ON_PICTURES, PICTURE, RELU_RAW, ROWS,
 from benchmarks.systems.table import BEGIN, END, keep, markdown, write_document
 from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
-from nerf.training import train
+from nerf.training.loop import train
 from tests.conftest import ROOT
 from tests.test_picture import waves
 

@@ -12,13 +12,14 @@ import pytest
 from flax import nnx
 
 from configs import ngp, tiny
-from nerf import health, training
 from nerf.foundation.instantiate import ConfigError, build, build_inside
-from nerf.pixels import to_device
 from nerf.rendering.images import make_render_view
 from nerf.runs import checkpoints, runs
 from nerf.runs.checkpoints import flatten
-from nerf.training import TrainingError, data_mesh, init_state, make_train_step, train
+from nerf.training import loop as training
+from nerf.training import nonfinite as health
+from nerf.training.loop import TrainingError, data_mesh, init_state, make_train_step, train
+from nerf.training.ray_bank import to_device
 from tests import one_stage
 from tests.conftest import ROOT
 
@@ -222,7 +223,7 @@ def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeyp
         runs.reload_split(run, "test", None)
 
 
-USED = "import json, nerf.training, nerf.runs.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
+USED = "import json, nerf.training.loop, nerf.runs.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
 
 
 def test_the_run_folder_explains_itself(tmp_path):
@@ -283,6 +284,6 @@ def test_a_moved_run_renders_what_it_did(tmp_path):
 def test_parameters_have_readable_names():
     _, state = init_state(
         build(synthetic()["model"], rngs=nnx.Rngs(0), space=build({"name": "nerf.sampling.spaces:Box"})),
-        build({"name": "nerf.optimizers:adam"}),
+        build({"name": "nerf.training.optimizers:adam"}),
     )
     assert "stages/0/field/trunk/layers/0/kernel" in flatten(state.params)

@@ -103,7 +103,7 @@ def test_16_bits_survive_to_the_target(tmp_path):
     for i in range(17):
         write_deep(root / f"images/{i:03d}.png", deep_noise(8, 6, 3, seed=i))
     scene = scenes.load(root, "train")
-    from nerf.pixels import pick, to_device
+    from nerf.training.ray_bank import pick, to_device
 
     rays, colours, _ = pick(to_device(scene), jax.random.key(0), 50)
     stored = {tuple(rgb) for image in scene.images for rgb in image.reshape(-1, 3).tolist()}

@@ -21,12 +21,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
-from nerf.pixels import to_device
 from nerf.rendering.model import Model
 from nerf.runs.runs import check_config
 from nerf.scenes import Scene
-from nerf.tasks import image_task
-from nerf.training import TrainState, data_mesh, init_state, make_train_step, prepare_model
+from nerf.training.image_task import image_task
+from nerf.training.loop import TrainState, data_mesh, init_state, make_train_step, prepare_model
+from nerf.training.ray_bank import to_device
 
 CHOOSING_SEED = 1000  # of the runs that choose a learning rate
 PARAMETERS_WITHIN = 0.1

@@ -14,10 +14,10 @@ from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
 from nerf.films import resized
 from nerf.foundation.instantiate import build
-from nerf.pixels import over
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit, toybox
+from nerf.training.ray_bank import over
 
 Config = Mapping[str, Any]
 ENLARGED = 4  # times, of a picture

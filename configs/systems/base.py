@@ -24,7 +24,7 @@ def small(field: dict) -> ConfigDict:
     config.model.order = ("main",)
     sampler = {"name": "nerf.sampling.samplers:Stratified", "num_samples": 48}
     config.model.stages = {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": field}}
-    config.optimizer = {"name": "nerf.optimizers:adam", "learning_rate": 2e-3}
+    config.optimizer = {"name": "nerf.training.optimizers:adam", "learning_rate": 2e-3}
     return config
 
 
@@ -53,7 +53,7 @@ def shallow(encoding: dict) -> ConfigDict:
     }
     config = small(field)
     config.optimizer = {
-        "name": "nerf.optimizers:adam",
+        "name": "nerf.training.optimizers:adam",
         "learning_rate": 2e-3,
         "eps": 1e-15,
         "groups": {"table": {"learning_rate": 2e-2}},

@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Real
 
 from nerf.cameras.cameras import Cameras, Rays, pixels_to_rays
 from nerf.foundation.pytrees import pytree
-from nerf.memory import memory_of_device
 from nerf.scenes import Problem, Scene, SceneError, to_unit
 from nerf.scenes.storage import allocate
+from nerf.training.memory import memory_of_device
 
 
 @pytree

@@ -28,12 +28,7 @@ from nerf.evaluation.interim import InterimScoring
 from nerf.foundation.instantiate import build, build_inside
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.foundation.progress import Progress, Stopwatch, trace_calls
-from nerf.gradients import TrainState, init_state, make_gradients
-from nerf.health import TrainingError, all_finite, check_finite, first_bad, fix_of
 from nerf.losses import Target
-from nerf.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.pixels import Picked, Pixels, feed, over, pick, step_keys
-from nerf.processes import anyone, check_alike, data_mesh, from_first, is_first, least, on_one_device, replicate
 from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints, flatten
@@ -43,6 +38,20 @@ from nerf.runs.runs import Run, check_config, check_resumable, prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
+from nerf.training.gradients import TrainState, init_state, make_gradients
+from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
+from nerf.training.nonfinite import TrainingError, all_finite, check_finite, first_bad, fix_of
+from nerf.training.processes import (
+    anyone,
+    check_alike,
+    data_mesh,
+    from_first,
+    is_first,
+    least,
+    on_one_device,
+    replicate,
+)
+from nerf.training.ray_bank import Picked, Pixels, feed, over, pick, step_keys
 
 
 def make_train_step(
@@ -143,7 +152,7 @@ def train(
     """Train a config on a scene, or resume the run in `workdir`; evaluate it and return what results.json holds.
 
     Ctrl-C saves after the step at hand and raises KeyboardInterrupt; the same call resumes the run. Of several
-    processes (see `nerf.processes`) the first evaluates, and the others return an empty dictionary.
+    processes (see `nerf.training.processes`) the first evaluates, and the others return an empty dictionary.
 
     Args:
       config: a plain dictionary; `configs/` makes them.

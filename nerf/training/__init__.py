@@ -1,0 +1,1 @@
+"""The jitted step, the loop, optimizers, ray sampling, devices and processes, memory."""
