@@ -97,7 +97,7 @@ def _path_is_wanted() -> bool:
 
 def _check_writable() -> None:
     """Try the encoder before anything else is printed or computed. Raises VideoError."""
-    from nerf.video import check_encoder
+    from nerf.output.video import check_encoder
 
     out = Path(_OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,8 +106,8 @@ def _check_writable() -> None:
 
 
 def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
-    from nerf.films import Film, cropped, film, still
-    from nerf.trips import plan
+    from nerf.output.films import Film, cropped, film, still
+    from nerf.output.trips import plan
 
     trip = plan(
         run,
@@ -137,7 +137,7 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
 
 
 def _enlarge(run, factor: float) -> bool:
-    from nerf.films import Film, resized, still
+    from nerf.output.films import Film, resized, still
 
     camera = resized(run.cameras["train"][0], factor)
     still(run, camera, Path(_OUT.value), Film())
@@ -146,7 +146,7 @@ def _enlarge(run, factor: float) -> bool:
 
 
 def _export(run) -> bool:
-    from nerf.export import export
+    from nerf.output.export import export
 
     done = export(run, Path(_OUT.value), _POINTS.value, _SCENE.value)
     print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from nerf.evaluation.evaluate import picture_name
-from nerf.video import write_png
+from nerf.output.video import write_png
 
 CODE = {"nerf/rendering/model.py": "1", "nerf/sampling/samplers.py": "2"}
 HERE = {"versions": {"python": "3", "jax": "1"}, "device": "1 x cpu", "processor": "2 x Made Up"}

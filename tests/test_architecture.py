@@ -198,7 +198,7 @@ def test_a_module_imports_only_what_stands_before_it_in_the_pipeline(name):
 
 def test_imports_are_found_wherever_they_are():
     tree = ast.parse(
-        "import nerf.video\ndef f():\n    from nerf import metrics\n    from nerf.scenes.base import Scene\n"
+        "import nerf.output.video\ndef f():\n    from nerf import metrics\n    from nerf.scenes.base import Scene\n"
     )
     assert list(imports_of(tree)) == ["video", "metrics", "scenes.base"]
     assert place("scenes.blender") == PIPELINE.index("scenes") > place("scenes.base")

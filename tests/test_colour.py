@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin, features
 
-from nerf import scenes, video
+from nerf import scenes
 from nerf.capture.mapping import CaptureError
 from nerf.capture.video import extract_frames, parse_coding
+from nerf.output import video
 from nerf.scenes import SceneError, colour, icc
 from nerf.scenes.colour import PRIMARIES, ImageError, from_cicp, to_srgb
 from nerf.scenes.decode import check_header, decode, decode_stored

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from configs import ngp
-from nerf import export as export_module
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.encodings.cones import takes_gaussians
-from nerf.export import Surveyed, export, normals_of, survey, to_file
 from nerf.foundation.errors import UserError
+from nerf.output import export as export_module
+from nerf.output.export import Surveyed, export, normals_of, survey, to_file
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import Trained, build_model, load_run
 from nerf.sampling.samplers import Marched

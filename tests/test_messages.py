@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf import scenes, video
+from nerf import scenes
 from nerf.foundation.instantiate import ConfigError
+from nerf.output import video
+from nerf.output.trips import check_options
 from nerf.paths.keyframes import read_keyframes
 from nerf.paths.path_options import parse_path
 from nerf.paths.paths import PathError, make_path
@@ -18,7 +20,6 @@ from nerf.render_flags import check_flags
 from nerf.scenes import SceneError, picture
 from nerf.scenes.base import NoViews, Similarity
 from nerf.scenes.formats import nerfstudio
-from nerf.trips import check_options
 from tests.test_colmap import write_scene
 from tests.test_keyframes import nerfstudio as nerfstudio_path
 from tests.test_paths import ring, training

@@ -340,7 +340,7 @@ def test_a_config_from_a_stranger_runs_nothing(whole, tmp_path):
     shutil.copytree(whole, folder)
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\ndef f(**_): pass\n")
     config = json.loads((folder / "config.json").read_text())
-    for name in ("os:system", "evil:f", "tests.plugins:Triangle", "nerf.video:subprocess.run"):
+    for name in ("os:system", "evil:f", "tests.plugins:Triangle", "nerf.output.video:subprocess.run"):
         (folder / "config.json").write_text(json.dumps({**config, "model": {"name": name}}))
         arguments = [f"--run={folder}", f"--out={tmp_path / 'v.mp4'}"]
         child = Child("render.py", arguments, tmp_path / "log", partial(importable, tmp_path))

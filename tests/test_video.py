@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from nerf import video
-from nerf.video import VideoError
+from nerf.output import video
+from nerf.output.video import VideoError
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (16, 128, 235)]
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
-from nerf.films import resized
 from nerf.foundation.instantiate import build
+from nerf.output.films import resized
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit, toybox

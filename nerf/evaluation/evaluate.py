@@ -11,11 +11,11 @@ from jaxtyping import Float, UInt8
 from nerf.evaluation import alignment, metrics
 from nerf.foundation.files import write_array
 from nerf.foundation.progress import Meter
+from nerf.output.video import write_png
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit
 from nerf.training.ray_bank import over
-from nerf.video import write_png
 
 OF_PIXELS = {"psnr", "psnr_corrected"}  # metrics of any set of pixels
 

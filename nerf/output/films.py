@@ -17,11 +17,11 @@ from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.progress import trace_calls, track
+from nerf.output.video import encode, is_finished, write_png
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.runs.runs import Trained, cameras_to_json
 from nerf.sampling.spaces import Cropped
-from nerf.video import encode, is_finished, write_png
 
 LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
 

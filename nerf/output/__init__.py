@@ -1,0 +1,1 @@
+"""What leaves the program: videos, and points with cameras for other programs."""
