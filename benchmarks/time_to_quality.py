@@ -16,9 +16,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import write_out
-from nerf.jobs import Outcome, Workshop, find_or_train
+from nerf.comparing.jobs import Outcome, Workshop, find_or_train
+from nerf.comparing.studies import Entry, parse_seeds, wanted_runs
 from nerf.runs.results import Result
-from nerf.studies import Entry, parse_seeds, wanted_runs
 
 KEPT = (
     *("psnr", "ssim", "steps", "train_seconds", "load_seconds", "prepare_seconds", "compile_seconds"),

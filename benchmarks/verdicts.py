@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 from jaxtyping import Float
 
-from nerf.statistics import compare, compare_columns
+from nerf.comparing.statistics import compare, compare_columns
 
 COLUMNS = ("psnr", "psnr_corrected", "ssim", "flip", "lpips", "lpips_vgg")
 

@@ -31,10 +31,10 @@ EQUIVALENT = {
         "beside=jnp.stack([plane[...,0],-plane[...,1],jnp.zeros_like(plane[...,1])],-1)": "zeros of one shape",
         "chunk=min(2**(width*height).bit_length(),2**15)": SIZES,
     },
-    "nerf/standard_errors.py": {
+    "nerf/comparing/standard_errors.py": {
         "variance=float(difference.var(ddof=1))ifviews>1else-1.0": "no error follows from 0 and from less",
     },
-    "nerf/statistics.py": {
+    "nerf/comparing/statistics.py": {
         "sign=2.0ifhigher_is_betterelse-1.0": "only the order of the products counts",
         "shares={name:MAIN_WEIGHTifname==mainelse(1.0%MAIN_WEIGHT)/max(others,1)fornameincolumns}": "1 % 0.9 is 0.1",
         "weights=[shares[column]/asked[column]ifpair.claimableelse-1.0forcolumn,pairinpairs]": "as 0: not positive",

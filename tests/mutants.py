@@ -50,8 +50,8 @@ LENSES, CAMERAS, GRIDS = "tests/test_lenses.py", "tests/test_cameras.py", "tests
 COMPOSED = "tests/test_composition.py"
 FOG = f"{COMPOSED}::test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long"
 TESTS = {
-    "nerf/statistics.py": STATISTICS,
-    "nerf/standard_errors.py": STATISTICS,
+    "nerf/comparing/statistics.py": STATISTICS,
+    "nerf/comparing/standard_errors.py": STATISTICS,
     "nerf/losses.py": [
         "tests/test_losses.py",
         f"{COMPOSED}::test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient",

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from benchmarks.verdicts import along_path, study, table_of
-from nerf.standard_errors import MAX_VIEWS, Error, noise_variance, seed_error, together, view_error
-from nerf.statistics import best, compare, compare_columns, compare_over_scenes
+from nerf.comparing.standard_errors import MAX_VIEWS, Error, noise_variance, seed_error, together, view_error
+from nerf.comparing.statistics import best, compare, compare_columns, compare_over_scenes
 
 
 def mixture(*parts) -> Error:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from nerf.comparing.forecast import START, Forecast, duration
 from nerf.evaluation.interim import SHARE
-from nerf.forecast import START, Forecast, duration
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def clock(monkeypatch):
     class Clock:
         now = 0.0
 
-    monkeypatch.setattr("nerf.forecast.time.monotonic", lambda: Clock.now)
+    monkeypatch.setattr("nerf.comparing.forecast.time.monotonic", lambda: Clock.now)
     return Clock
 
 

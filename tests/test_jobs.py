@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from nerf import jobs
-from nerf.jobs import Interrupted, Workshop, find_or_train, locked, run_child
-from nerf.studies import Entry, wanted_runs
+from nerf.comparing import jobs
+from nerf.comparing.jobs import Interrupted, Workshop, find_or_train, locked, run_child
+from nerf.comparing.studies import Entry, wanted_runs
 from tests.conftest import ROOT
 from tests.made_up_runs import CODE, HERE, make_run
 
@@ -137,7 +137,7 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     (tmp_path / "child.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
     log = tmp_path / "log"
     parent = (
-        "import fcntl, pathlib, sys\nfrom nerf.jobs import run_child\n"
+        "import fcntl, pathlib, sys\nfrom nerf.comparing.jobs import run_child\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
         f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), lambda: False, lock)"
     )
@@ -178,7 +178,7 @@ def test_a_stop_reaches_a_child_once_and_its_words_are_kept(tmp_path):
 
 
 def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("nerf.child_processes.LINE_EVERY", 0.1)
+    monkeypatch.setattr("nerf.comparing.child_processes.LINE_EVERY", 0.1)
     script = tmp_path / "child.py"
     script.write_text(
         "import time\nprint('scene: 3 training views', flush=True)\ntime.sleep(1.0)\n"

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.answers import judge
+from nerf.comparing.answers import judge
+from nerf.comparing.jobs import Outcome
+from nerf.comparing.statistics import compare
+from nerf.comparing.studies import Entry, sweep
 from nerf.foundation.instantiate import ConfigError
-from nerf.jobs import Outcome
 from nerf.report import page, words
 from nerf.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks
 from nerf.report.figure import differing_place, parse_crops, pictures_figure
@@ -24,8 +26,6 @@ from nerf.report.scenes import Scenes, write_scenes_page
 from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, as_csv, as_latex, as_markdown, make_table, parse_columns
 from nerf.runs.results import read_result
-from nerf.statistics import compare
-from nerf.studies import Entry, sweep
 from tests.made_up_runs import config_of, make_run
 
 EVIL = "<script>alert(1)</script> & 100% {{ 7 * 7 }} $x_1$ | \"'"

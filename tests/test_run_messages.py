@@ -10,6 +10,7 @@ import pytest
 from nerf.capture.mapping import CaptureError, Estimate, Options
 from nerf.capture.photos import make_scene, what_to_try
 from nerf.commands import describe_flag_error
+from nerf.comparing.studies import parse_argument, wanted_runs
 from nerf.foundation.instantiate import ConfigError, build, resolve
 from nerf.rendering.model import Model
 from nerf.runs.checkpoints import CheckpointError
@@ -17,7 +18,6 @@ from nerf.runs.config_checks import config_problems
 from nerf.runs.config_files import config_names, hint_at_config, load_config
 from nerf.runs.runs import read_json
 from nerf.sampling.occupancy_grid import OccupancyGrid
-from nerf.studies import parse_argument, wanted_runs
 from nerf.training.memory import OutOfMemory, check_fits
 from nerf.training.nonfinite import fix_of
 

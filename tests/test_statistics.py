@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from benchmarks.verdicts import along_path, study, table_of
-from nerf import standard_errors
-from nerf.standard_errors import MAX_VIEWS, seed_error, view_error
-from nerf.statistics import best, compare, compare_columns, compare_over_scenes
+from nerf.comparing import standard_errors
+from nerf.comparing.standard_errors import MAX_VIEWS, seed_error, view_error
+from nerf.comparing.statistics import best, compare, compare_columns, compare_over_scenes
 
 STUDIES = 400
 CHANCE = 2 * np.sqrt(0.05 * 0.95 / STUDIES)  # what chance may add to 5 % in so many studies

@@ -2,9 +2,7 @@
 
 import pytest
 
-from nerf.foundation.instantiate import ConfigError
-from nerf.runs.config_files import load_config
-from nerf.studies import (
+from nerf.comparing.studies import (
     Entry,
     parse_argument,
     parse_seconds,
@@ -14,6 +12,8 @@ from nerf.studies import (
     wanted_runs,
     with_unique_labels,
 )
+from nerf.foundation.instantiate import ConfigError
+from nerf.runs.config_files import load_config
 from tests.made_up_runs import config_of, make_run
 
 TINY = "configs/tiny.py"

@@ -7,18 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nerf.answers import Groups
-from nerf.foundation.instantiate import ConfigError
-from nerf.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
-from nerf.report.figure import split_crop
-from nerf.report.page import Study, write_page
-from nerf.report.scenes import Scenes, write_scenes_page
-from nerf.report.sweep import find_sweeps
-from nerf.report.table import COLUMNS, parse_columns
-from nerf.runs.results import Result, check_protocols
-from nerf.runs.runs import read_json
-from nerf.scenes import SceneError
-from nerf.studies import (
+from nerf.comparing.answers import Groups
+from nerf.comparing.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
+from nerf.comparing.studies import (
     Entry,
     Wanted,
     parse_argument,
@@ -28,6 +19,15 @@ from nerf.studies import (
     wanted_runs,
     with_unique_labels,
 )
+from nerf.foundation.instantiate import ConfigError
+from nerf.report.figure import split_crop
+from nerf.report.page import Study, write_page
+from nerf.report.scenes import Scenes, write_scenes_page
+from nerf.report.sweep import find_sweeps
+from nerf.report.table import COLUMNS, parse_columns
+from nerf.runs.results import Result, check_protocols
+from nerf.runs.runs import read_json
+from nerf.scenes import SceneError
 
 FPS = 12
 

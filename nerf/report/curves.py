@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from nerf.answers import Groups
+from nerf.comparing.answers import Groups
 from nerf.runs.results import Point, Result
 
 WIDTH, HEIGHT = 640, 360

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from nerf.answers import Groups
+from nerf.comparing.answers import Groups
 from nerf.foundation.files import write_bytes
 from nerf.foundation.instantiate import ConfigError
 from nerf.report.pictures import View, read_sheets

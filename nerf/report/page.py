@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from nerf.answers import Answer, Groups, judge, scores_of
+from nerf.comparing.answers import Answer, Groups, judge, scores_of
+from nerf.comparing.jobs import Outcome
+from nerf.comparing.statistics import Difference
 from nerf.foundation.files import write_bytes
-from nerf.jobs import Outcome
 from nerf.report import words
 from nerf.report.curves import curves, curves_figure, look, shared_views
 from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figures
@@ -22,7 +23,6 @@ from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, 
 from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, Column, Table, as_csv, as_latex, as_markdown, make_table
 from nerf.runs.results import MUST_AGREE, NEUTRAL
-from nerf.statistics import Difference
 
 HERE = Path(__file__).parent
 FIGURE_SHARE = 0.3  # of what pictures get: a figure that needs more is not in the page

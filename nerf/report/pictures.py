@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from nerf.answers import Groups, scores_of
+from nerf.comparing.answers import Groups, scores_of
 from nerf.evaluation.evaluate import picture_name
 from nerf.rendering.images import colour_depth
 from nerf.runs.results import Result

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nerf.answers import Answer, judge
+from nerf.comparing.answers import Answer, judge
+from nerf.comparing.statistics import compare_over_scenes
 from nerf.foundation.files import write_bytes
 from nerf.report import words
 from nerf.report.page import Study, style, template
-from nerf.statistics import compare_over_scenes
 
 
 @dataclasses.dataclass(frozen=True)

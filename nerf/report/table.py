@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nerf.answers import Groups, Judgement, scores_of
+from nerf.comparing.answers import Groups, Judgement, scores_of
+from nerf.comparing.statistics import best
 from nerf.evaluation import lpips, metrics
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.runs.results import Result, checkpoint_bytes
-from nerf.statistics import best
 
 
 @dataclasses.dataclass(frozen=True)

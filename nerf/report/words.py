@@ -1,7 +1,7 @@
 """The verdict in words."""
 
-from nerf.answers import WHOLE, Answer
-from nerf.statistics import Difference, best
+from nerf.comparing.answers import WHOLE, Answer
+from nerf.comparing.statistics import Difference, best
 
 NAMED = 3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
 

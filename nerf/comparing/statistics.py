@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from nerf.standard_errors import Error, noise_variance, together, view_error
+from nerf.comparing.standard_errors import Error, noise_variance, together, view_error
 
 ALPHA = 0.05
 MAIN_WEIGHT = 0.9  # of the metric that a study is about; the other columns share the rest

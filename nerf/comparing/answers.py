@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from nerf.comparing.statistics import Difference, compare_columns
 from nerf.runs.results import Result
-from nerf.statistics import Difference, compare_columns
 
 WHOLE = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
 

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from nerf.child_processes import ROOT, last_line, run_child
-from nerf.forecast import Forecast
+from nerf.comparing.child_processes import ROOT, last_line, run_child
+from nerf.comparing.forecast import Forecast
+from nerf.comparing.studies import Wanted
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.budget import Budget
@@ -27,7 +28,6 @@ from nerf.runs.runs import differences, read_json
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 from nerf.scenes.splits import count_trained_on, load_scenes
-from nerf.studies import Wanted
 
 SHOWN_REASONS = 3
 

@@ -1,0 +1,1 @@
+"""Which config is better: studies, statistics and the report."""
