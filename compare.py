@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     if not argv[1:] or not _OUT.value:
         raise ConfigError("compare.py A B --scene=S --out=REPORT.html: give configs or runs, and --out")
     from nerf.comparing.jobs import Interrupted
-    from nerf.report.build import Question, build_report
+    from nerf.comparing.report.build import Question, build_report
 
     question = Question(
         arguments=argv[1:],

@@ -14,17 +14,26 @@ from PIL import Image
 
 from nerf.comparing.answers import judge
 from nerf.comparing.jobs import Outcome
+from nerf.comparing.report import page, words
+from nerf.comparing.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks
+from nerf.comparing.report.figure import differing_place, parse_crops, pictures_figure
+from nerf.comparing.report.page import Study, write_page
+from nerf.comparing.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
+from nerf.comparing.report.scenes import Scenes, write_scenes_page
+from nerf.comparing.report.sweep import Sweep, find_sweeps, sweep_svg
+from nerf.comparing.report.table import (
+    COLUMNS,
+    FACTS,
+    PER_IMAGE,
+    as_csv,
+    as_latex,
+    as_markdown,
+    make_table,
+    parse_columns,
+)
 from nerf.comparing.statistics import compare
 from nerf.comparing.studies import Entry, sweep
 from nerf.foundation.instantiate import ConfigError
-from nerf.report import page, words
-from nerf.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks
-from nerf.report.figure import differing_place, parse_crops, pictures_figure
-from nerf.report.page import Study, write_page
-from nerf.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
-from nerf.report.scenes import Scenes, write_scenes_page
-from nerf.report.sweep import Sweep, find_sweeps, sweep_svg
-from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, as_csv, as_latex, as_markdown, make_table, parse_columns
 from nerf.runs.results import read_result
 from tests.made_up_runs import config_of, make_run
 

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from nerf.comparing.report.page import write_page
 from nerf.output.video import encode
-from nerf.report.page import write_page
 from tests.test_report import groups_of, study_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import numpy as np
 
 from nerf.comparing.answers import Answer, judge
+from nerf.comparing.report import words
+from nerf.comparing.report.page import Study, style, template
 from nerf.comparing.statistics import compare_over_scenes
 from nerf.foundation.files import write_bytes
-from nerf.report import words
-from nerf.report.page import Study, style, template
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nerf.comparing.answers import Groups
+from nerf.comparing.report.curves import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, draw_axes, finish, look
 from nerf.comparing.studies import short_name
-from nerf.report.curves import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, draw_axes, finish, look
 
 FAR_APART = 8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
 EDGE = 0.06  # of the axis, on either side of the first and the last value

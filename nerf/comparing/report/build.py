@@ -9,6 +9,11 @@ from typing import Any
 
 from nerf.comparing.answers import Groups
 from nerf.comparing.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
+from nerf.comparing.report.figure import split_crop
+from nerf.comparing.report.page import Study, write_page
+from nerf.comparing.report.scenes import Scenes, write_scenes_page
+from nerf.comparing.report.sweep import find_sweeps
+from nerf.comparing.report.table import COLUMNS, parse_columns
 from nerf.comparing.studies import (
     Entry,
     Wanted,
@@ -20,11 +25,6 @@ from nerf.comparing.studies import (
     with_unique_labels,
 )
 from nerf.foundation.instantiate import ConfigError
-from nerf.report.figure import split_crop
-from nerf.report.page import Study, write_page
-from nerf.report.scenes import Scenes, write_scenes_page
-from nerf.report.sweep import find_sweeps
-from nerf.report.table import COLUMNS, parse_columns
 from nerf.runs.results import Result, check_protocols
 from nerf.runs.runs import read_json
 from nerf.scenes import SceneError

@@ -20,9 +20,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from nerf.comparing.answers import Groups
+from nerf.comparing.report.pictures import View, read_sheets
 from nerf.foundation.files import write_bytes
 from nerf.foundation.instantiate import ConfigError
-from nerf.report.pictures import View, read_sheets
 
 VIEWS = 3  # of a figure, where nobody chose
 PER_BAND = 5  # configs beside the truth; more continue below

@@ -14,14 +14,24 @@ from matplotlib.figure import Figure
 
 from nerf.comparing.answers import Answer, Groups, judge, scores_of
 from nerf.comparing.jobs import Outcome
+from nerf.comparing.report import words
+from nerf.comparing.report.curves import curves, curves_figure, look, shared_views
+from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
+from nerf.comparing.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
+from nerf.comparing.report.sweep import Sweep, sweep_figure, sweep_svg
+from nerf.comparing.report.table import (
+    COLUMNS,
+    FACTS,
+    PER_IMAGE,
+    Column,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    make_table,
+)
 from nerf.comparing.statistics import Difference
 from nerf.foundation.files import write_bytes
-from nerf.report import words
-from nerf.report.curves import curves, curves_figure, look, shared_views
-from nerf.report.figure import as_webp, parse_crops, pictures_figure, write_figures
-from nerf.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
-from nerf.report.sweep import Sweep, sweep_figure, sweep_svg
-from nerf.report.table import COLUMNS, FACTS, PER_IMAGE, Column, Table, as_csv, as_latex, as_markdown, make_table
 from nerf.runs.results import MUST_AGREE, NEUTRAL
 
 HERE = Path(__file__).parent
@@ -45,7 +55,7 @@ class Study:
       scene: its name.
       sweeps: of what a key does.
       columns: of the table, in order.
-      crops: views of the figure, as `nerf.report.figure.parse_crops` reads them.
+      crops: views of the figure, as `nerf.comparing.report.figure.parse_crops` reads them.
       figures: a folder for figures as files; None writes none.
     """
 
