@@ -54,8 +54,8 @@ def _check(root: Path) -> int:
     if picture.suffix.lower() != ".png":
         raise UserError(f"--out={picture}: with --check this is the picture: give a name that ends in .png")
     with stop_on_signal():
-        from nerf.capture.check import load_all, look
-        from nerf.capture.picture import draw
+        from nerf.check.check import load_all, look
+        from nerf.check.picture import draw
 
         scene = load_all(root)
         report = look(scene)

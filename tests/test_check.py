@@ -15,12 +15,12 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from nerf.capture import check, features, looks
-from nerf.capture.check import contradictions, glance, load_all, look
-from nerf.capture.evidence import FITS, Evidence, agreement, as_rays, disagreement, match_pictures
-from nerf.capture.findings import Finding
-from nerf.capture.layout import lay_out, lens_findings, place_findings, up_findings
-from nerf.capture.picture import make_figure
+from nerf.check import check, features, looks
+from nerf.check.check import contradictions, glance, load_all, look
+from nerf.check.evidence import FITS, Evidence, agreement, as_rays, disagreement, match_pictures
+from nerf.check.findings import Finding
+from nerf.check.layout import lay_out, lens_findings, place_findings, up_findings
+from nerf.check.picture import make_figure
 from nerf.scenes import SceneError
 from tests.conftest import ROOT
 
@@ -287,7 +287,7 @@ def test_features_are_found_again_in_a_turned_scaled_and_brighter_picture():
     offset = centre - 0.5 - turn @ (centre - 0.5)
     other = np.clip(0.7 * ndimage.affine_transform(picture, turn, offset, order=1) + 0.1, 0, 1)
     first, second = features.find_features(picture), features.find_features(other)
-    from nerf.capture.matches import match
+    from nerf.check.matches import match
 
     pairs = match([first, second], [(0, 1)])
     x, y = first.points[pairs.features[:, 0]], second.points[pairs.features[:, 1]]

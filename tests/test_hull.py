@@ -9,7 +9,7 @@ import pytest
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays, project
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
-from nerf.capture.looks import wrong_silhouettes
+from nerf.check.looks import wrong_silhouettes
 from nerf.scenes import Scene, Similarity, synthetic
 from nerf.scenes.hull import contradicting_views, visual_hull
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nerf import scenes
-from nerf.capture.layout import lay_out, place_findings, up_findings
+from nerf.check.layout import lay_out, place_findings, up_findings
 from nerf.scenes.base import axes_meet, focus_point
 from nerf.scenes.normalise import up_direction
 from nerf.scenes.ply import write_points

@@ -21,7 +21,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from nerf.capture.check import glance
+from nerf.check.check import glance
 from nerf.encodings.annealing import set_progress
 from nerf.evaluation.evaluate import evaluate, unscored
 from nerf.evaluation.interim import InterimScoring

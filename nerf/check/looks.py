@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nerf.capture.evidence import Evidence, grey
-from nerf.capture.findings import Finding
 from nerf.capture.video import sharpness
+from nerf.check.evidence import Evidence, grey
+from nerf.check.findings import Finding
 from nerf.scenes.base import Scene
 from nerf.scenes.hull import contradicting_views
 

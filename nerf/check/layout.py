@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.cameras.lenses import PERSPECTIVE
-from nerf.capture.findings import Finding
+from nerf.check.findings import Finding
 from nerf.scenes.base import Scene, focus_point
 from nerf.scenes.normalise import distances_in_view
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nerf.capture.evidence import Evidence, agreement
-from nerf.capture.findings import Finding
+from nerf.check.evidence import Evidence, agreement
+from nerf.check.findings import Finding
 
 LOOKED_AT = 3000  # matches, about, at most
 CONVINCING = 0.4  # part of the matches that must agree with a diagnosis

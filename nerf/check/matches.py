@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from nerf.capture.features import Features
+from nerf.check.features import Features
 
 RATIO = 0.8  # of the distances to the nearest and the second nearest; Lowe 2004, section 7.1
 FEWEST = 12  # matches of a pair that counts

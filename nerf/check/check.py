@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.cameras.cameras import join_cameras
-from nerf.capture.evidence import (
+from nerf.check.evidence import (
     FITS,
     SIDE,
     Evidence,
@@ -24,11 +24,11 @@ from nerf.capture.evidence import (
     match_pictures,
     points_of_view,
 )
-from nerf.capture.findings import Finding
-from nerf.capture.hypotheses import diagnose
-from nerf.capture.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
-from nerf.capture.looks import blurred, copies, exposure_jumps, wrong_silhouettes
-from nerf.capture.resection import apart, fit_pose, misses
+from nerf.check.findings import Finding
+from nerf.check.hypotheses import diagnose
+from nerf.check.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
+from nerf.check.looks import blurred, copies, exposure_jumps, wrong_silhouettes
+from nerf.check.resection import apart, fit_pose, misses
 from nerf.scenes import Problem, Scene, SceneError, load
 from nerf.scenes.base import NoViews
 

@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 
-from nerf.capture.check import Report
+from nerf.check.check import Report
 from nerf.foundation.files import replacing
 from nerf.scenes.base import Scene, rotation_to_z
 

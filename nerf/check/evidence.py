@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int, Real
 
 from nerf.cameras.cameras import pixels_to_rays
 from nerf.cameras.lenses import ORTHOGRAPHIC
-from nerf.capture.features import find_features
-from nerf.capture.matches import match, pairs_of
+from nerf.check.features import find_features
+from nerf.check.matches import match, pairs_of
 from nerf.scenes.base import Scene, to_unit
 
 SIDE = 480  # pictures are looked at in this size
