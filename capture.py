@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.commands import run, stop_on_signal
+from nerf.cli.commands import run, stop_on_signal
 from nerf.foundation.errors import UserError
 
 LENSES = ["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.commands import run, stop_on_signal
+from nerf.cli.commands import run, stop_on_signal
 from nerf.foundation.instantiate import ConfigError
 
 _SCENES = flags.DEFINE_multi_string(

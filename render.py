@@ -21,7 +21,7 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.commands import run, stop_on_signal
+from nerf.cli.commands import run, stop_on_signal
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
 _PATH = flags.DEFINE_string(
@@ -71,7 +71,7 @@ _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that n
 def main(_) -> int:
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
-        from nerf.render_flags import check_flags  # takes seconds
+        from nerf.cli.render_flags import check_flags  # takes seconds
         from nerf.runs.runs import load_run
 
         check_flags({name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.commands import define_config, run, stop_on_signal
+from nerf.cli.commands import define_config, run, stop_on_signal
 from nerf.foundation.errors import UserError
 from nerf.runs.config_files import load_config
 from nerf.runs.lock import owning

@@ -19,7 +19,7 @@ from flax import nnx
 
 from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
-from nerf.commands import keep_compiled_programs, keep_freed_memory
+from nerf.cli.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation.evaluate import evaluate
 from nerf.scenes import Scene, load, to_unit
 from nerf.scenes.splits import load_scenes

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
-from nerf.commands import keep_freed_memory
+from nerf.cli.commands import keep_freed_memory
 from nerf.scenes import synthetic
 
 TABLE = "model.stages.main.field.encoding.log2_table_size"

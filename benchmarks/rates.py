@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.common import device, write_out
 from benchmarks.systems.laboratory import Trainer
-from nerf.commands import keep_compiled_programs, keep_freed_memory
+from nerf.cli.commands import keep_compiled_programs, keep_freed_memory
 from nerf.scenes.splits import load_scenes
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.common import device, write_out
 from nerf.cameras.cameras import Cameras
-from nerf.commands import keep_freed_memory
+from nerf.cli.commands import keep_freed_memory
 from nerf.rendering.images import make_render_view
 from nerf.runs.runs import Trained, load_run
 

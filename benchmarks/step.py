@@ -18,7 +18,7 @@ from absl import flags
 from flax import nnx
 
 from benchmarks.common import device, matmul_peak, measure, write_out
-from nerf.commands import define_config, run
+from nerf.cli.commands import define_config, run
 from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_live, refresh_occupancy

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from nerf.commands import rewrite_words
+from nerf.cli.commands import rewrite_words
 from nerf.foundation.instantiate import ConfigError, section_problems
 from nerf.runs.config_files import config_names, find_config, load_config
 from nerf.runs.runs import check_config

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from nerf import scenes
+from nerf.cli.render_flags import check_flags
 from nerf.foundation.instantiate import ConfigError
 from nerf.output import video
 from nerf.output.trips import check_options
 from nerf.paths.keyframes import read_keyframes
 from nerf.paths.path_options import parse_path
 from nerf.paths.paths import PathError, make_path
-from nerf.render_flags import check_flags
 from nerf.scenes import SceneError, picture
 from nerf.scenes.base import NoViews, Similarity
 from nerf.scenes.formats import nerfstudio

@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 
 from nerf.capture import mapping
-from nerf.commands import stop_on_signal
+from nerf.cli.commands import stop_on_signal
 from nerf.scenes import SceneError
 from nerf.scenes.storage import allocate, room_for_pixels
 from tests.conftest import ROOT

@@ -34,7 +34,7 @@ def test_files_that_were_imported_are_named_as_digests_are():
     assert provenance.__name__ in sys.modules
     files = loaded_files()
     assert {"nerf/__init__.py", "nerf/runs/provenance.py"} <= files
-    assert "nerf/commands.py" not in files or "nerf.commands" in sys.modules
+    assert "nerf/cli/commands.py" not in files or "nerf.cli.commands" in sys.modules
 
 
 def test_a_run_begun_with_one_code_and_ended_with_another_is_like_neither():

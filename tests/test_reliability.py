@@ -151,7 +151,7 @@ def busy_compiler() -> None:
 
 SWALLOWED = """
 import signal, time
-from nerf.commands import stop_on_signal
+from nerf.cli.commands import stop_on_signal
 class Last:
     def __del__(self):
         signal.raise_signal(signal.SIGTERM)

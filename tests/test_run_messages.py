@@ -9,7 +9,7 @@ import pytest
 
 from nerf.capture.mapping import CaptureError, Estimate, Options
 from nerf.capture.photos import make_scene, what_to_try
-from nerf.commands import describe_flag_error
+from nerf.cli.commands import describe_flag_error
 from nerf.comparing.studies import parse_argument, wanted_runs
 from nerf.foundation.instantiate import ConfigError, build, resolve
 from nerf.rendering.model import Model

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.systems.laboratory import measure_row
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.table import keep, write_document
-from nerf.commands import keep_freed_memory
+from nerf.cli.commands import keep_freed_memory
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 
 ROOT = Path(__file__).parent.parent.parent
