@@ -16,10 +16,10 @@ from nerf.fields.composed import Composed
 from nerf.fields.image import ImageField
 from nerf.fields.nerf import NeRFField
 from nerf.fields.ngp import NGPField
-from nerf.fields.parts import MLP, truncated_exp
 from nerf.foundation.instantiate import ConfigError
 from nerf.networks.coordx import CoordX
 from nerf.networks.kilonerf import KiloNeRF
+from nerf.networks.layers import MLP, truncated_exp
 from nerf.networks.relu import ReLU
 
 BATCHES = [(), (1,), (3, 1, 2)]

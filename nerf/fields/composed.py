@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
 from nerf.encodings.cones import Points
-from nerf.fields.parts import truncated_exp
 from nerf.networks import Network, connect
 from nerf.networks.coordx import SplitNetwork, split_axes
+from nerf.networks.layers import truncated_exp
 from nerf.networks.relu import ReLU
 
 COLOUR = ReLU(width=32, depth=1)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
 from nerf.encodings.cones import Points
-from nerf.fields.parts import MLP, truncated_exp
+from nerf.networks.layers import MLP, truncated_exp
 
 
 class NGPField(nnx.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import lecun_init, linear, uniform
+from nerf.networks.layers import lecun_init, linear, uniform
 
 
 class Frozen(nnx.Variable):

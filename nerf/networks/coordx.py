@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.fields.parts import MLP, he_init, linear
+from nerf.networks.layers import MLP, he_init, linear
 
 
 def split_axes(features: Float[Array, "*b f"], num_dims: int) -> list[Float[Array, "*b g"]]:

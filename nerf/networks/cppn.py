@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import MLP, lecun_init
 from nerf.foundation.instantiate import ConfigError, did_you_mean
+from nerf.networks.layers import MLP, lecun_init
 
 FUNCTIONS: dict[str, Callable] = {
     "sine": jnp.sin,  # repetition

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import MLP
+from nerf.networks.layers import MLP
 from nerf.networks.siren import siren_init
 
 

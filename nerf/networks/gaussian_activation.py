@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import MLP, lecun_init
+from nerf.networks.layers import MLP, lecun_init
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 from flax import nnx
 
-from nerf.fields.parts import MLP
+from nerf.networks.layers import MLP
 
 leaky_relu = partial(jax.nn.leaky_relu, negative_slope=0.02)
 

@@ -9,9 +9,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from nerf.encodings import Encoding
-from nerf.fields.parts import uniform
 from nerf.networks import OfPoints
 from nerf.networks.cells import local_coordinates
+from nerf.networks.layers import uniform
 
 
 def blocks_by_cell(cell: Int[Array, " m"], cells: int, size: int) -> tuple[Int[Array, " m"], Int[Array, " k"]]:

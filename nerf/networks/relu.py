@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from nerf.fields.parts import MLP
+from nerf.networks.layers import MLP
 
 
 @dataclasses.dataclass(frozen=True)

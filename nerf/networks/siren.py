@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import MLP, Init, uniform
+from nerf.networks.layers import MLP, Init, uniform
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields.parts import lecun_init, linear
+from nerf.networks.layers import lecun_init, linear
 
 # A complex number is a pair of real arrays and its weights are real parameters: optimizers, norms and checkpoints then
 # need know nothing of complex numbers.
