@@ -24,7 +24,7 @@ def base() -> ConfigDict:
         {"bounded": {"name": "nerf.sampling.spaces:Box"}, "unbounded": {"name": "nerf.sampling.spaces:Contracted"}}
     )
     config.model = ConfigDict({"name": "nerf.rendering.model:Model"})
-    config.model.opacity = {"name": "nerf.rendering.compositing:VolumeDensity"}
+    config.model.opacity = {"name": "nerf.geometry.density:VolumeDensity"}
     config.losses = ConfigDict({"colour": {"name": "nerf.losses:SquaredError", "weight": 1.0}})
     config.losses.depth = {"name": "nerf.losses:DepthError", "weight": 0.01}  # of scenes that come with depth alone
     config.optimizer = ConfigDict({"name": "nerf.training.optimizers:adam", "learning_rate": 5e-4})

@@ -12,8 +12,9 @@ from PIL import Image
 from nerf.cameras.cameras import pixels_to_rays
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError
+from nerf.geometry.opaque import Opaque
 from nerf.output.films import Film, resized, still
-from nerf.rendering.compositing import Opaque, weights_from_tau
+from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.rendering.compositing import Dense, Packed, VolumeDensity, composite, weights_from_tau
+from nerf.geometry.density import VolumeDensity
+from nerf.rendering.compositing import Dense, Packed, composite, weights_from_tau
 
 BATCHES = [(), (1,), (3, 1, 2)]
 composite_jit = jax.jit(composite)

@@ -127,26 +127,6 @@ class Rendering:
     intervals: Intervals | None
 
 
-@dataclasses.dataclass(frozen=True)
-class VolumeDensity:
-    """Optical depth from a field's `density`, per unit of the length in which `delta` is given.
-
-    The exchangeable step from what a field predicts to how opaque an interval is: any callable
-    (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau) may take its place.
-    """
-
-    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
-        return quantities["density"] * delta
-
-
-@dataclasses.dataclass(frozen=True)
-class Opaque:
-    """The first interval hides whatever is behind it: what a field without density predicts is seen as it is."""
-
-    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.full(delta.shape, 100.0)
-
-
 def weights_from_tau(tau: Float[Array, "..."], layout: Dense | Packed = Dense()) -> Float[Array, "..."]:
     """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
     transmittance = jnp.exp(-(layout.running(tau) - tau))  # Equation 2.

@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians, Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.rendering.compositing import Dense, Packed, Rendering, VolumeDensity, composite
+from nerf.geometry.density import VolumeDensity
+from nerf.rendering.compositing import Dense, Packed, Rendering, composite
 from nerf.sampling.occupancy_grid import Live, OccupancyGrid, compact
 from nerf.sampling.spaces import Box
 
@@ -43,7 +44,7 @@ class Model(nnx.Module):
       order: their names, first to last.
       space: where matter may be; see `nerf.sampling.spaces`.
       occupancy: a grid that skips empty intervals (of a model with one stage), or None.
-      opacity: what a field predicts -> optical depth; see `nerf.rendering.compositing.VolumeDensity`.
+      opacity: what a field predicts -> optical depth; see `nerf.geometry.density.VolumeDensity`.
       capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
       hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
       poses: rays -> rays, as the training images were really taken; see `nerf.cameras.refinement`.

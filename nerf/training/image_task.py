@@ -45,7 +45,7 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
             "name": "nerf.rendering.model:Model",
             "order": ("main",),
             "stages": {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": drawn}},
-            "opacity": {"name": "nerf.rendering.compositing:Opaque"},
+            "opacity": {"name": "nerf.geometry.opaque:Opaque"},
         },
     }
 
