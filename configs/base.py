@@ -25,8 +25,11 @@ def base() -> ConfigDict:
     )
     config.model = ConfigDict({"name": "nerf.rendering.model:Model"})
     config.model.opacity = {"name": "nerf.geometry.density:VolumeDensity"}
-    config.losses = ConfigDict({"colour": {"name": "nerf.losses:SquaredError", "weight": 1.0}})
-    config.losses.depth = {"name": "nerf.losses:DepthError", "weight": 0.01}  # of scenes that come with depth alone
+    config.losses = ConfigDict({"colour": {"name": "nerf.losses.photometric:SquaredError", "weight": 1.0}})
+    config.losses.depth = {
+        "name": "nerf.losses.depth:DepthError",
+        "weight": 0.01,
+    }  # of scenes that come with depth alone
     config.optimizer = ConfigDict({"name": "nerf.training.optimizers:adam", "learning_rate": 5e-4})
     config.schedule = ConfigDict({"name": "nerf.training.optimizers:Cosine", "final": 0.05})
     return config

@@ -53,7 +53,7 @@ def get_config():
         "visible": 0.01,
         "clear": 0.05,
     }
-    config.losses.distortion = {"name": "nerf.losses:Distortion", "weight": 0.01}
+    config.losses.distortion = {"name": "nerf.losses.distortion:Distortion", "weight": 0.01}
     config.optimizer = {
         "name": "nerf.training.optimizers:adam",
         "learning_rate": 8e-3,

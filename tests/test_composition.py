@@ -9,7 +9,8 @@ from flax import nnx
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
 from nerf.foundation.instantiate import ConfigError
-from nerf.losses import SquaredError, Target
+from nerf.losses import Target
+from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
 from nerf.sampling.occupancy_grid import OccupancyGrid

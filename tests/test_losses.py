@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.losses import Charbonnier, DepthError, Distortion, SquaredError, Target
+from nerf.losses import Target
+from nerf.losses.depth import DepthError
+from nerf.losses.distortion import Distortion
+from nerf.losses.photometric import Charbonnier, SquaredError
 from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
 
 BATCHES = [(), (1,), (3, 1, 2)]
