@@ -32,12 +32,12 @@ def get_config():
     config.model.stages = {
         "coarse": {
             "name": "nerf.rendering.model:Stage",
-            "sampler": {"name": "nerf.sampling.samplers:Stratified", "num_samples": 64},
+            "sampler": {"name": "nerf.sampling.stratified:Stratified", "num_samples": 64},
             "field": field(256),
         },
         "fine": {
             "name": "nerf.rendering.model:Stage",
-            "sampler": {"name": "nerf.sampling.samplers:Importance", "num_samples": 128},
+            "sampler": {"name": "nerf.sampling.importance:Importance", "num_samples": 128},
             "field": field(256),
         },
     }

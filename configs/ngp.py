@@ -20,7 +20,7 @@ def get_config():
     config.model.stages = {
         "main": {
             "name": "nerf.rendering.model:Stage",
-            "sampler": {"name": "nerf.sampling.samplers:Marched", "num_samples": 128},
+            "sampler": {"name": "nerf.sampling.stratified:UniformSteps", "num_samples": 128},
             "field": {
                 "name": "nerf.fields.ngp:NGPField",
                 "encoding": {

@@ -13,9 +13,10 @@ from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
+from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
-from nerf.sampling.samplers import Importance, Marched, Stratified
 from nerf.sampling.spaces import Contracted
+from nerf.sampling.stratified import Stratified, UniformSteps
 from nerf.scenes import synthetic
 from nerf.training import loop as training
 from nerf.training.gradients import init_state, make_gradients
@@ -70,7 +71,7 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
     @jax.jit
     def render(density, keys):
         grid = None if way == "every interval" else OccupancyGrid(resolution=4)
-        stage = {"main": Stage(Marched(samples), fog(density))}
+        stage = {"main": Stage(UniformSteps(samples), fog(density))}
         return Model(stage, ["main"], space=space, occupancy=grid, capacity=samples)(rays, white, keys)[-1]
 
     for density in (0.3, 2.0):
@@ -104,7 +105,7 @@ def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
         inside = (points[..., 2] > 0.25) & (points[..., 2] < 0.5)  # the third of eight intervals from above
         return {"density": jnp.where(inside, 1e6, 0.0), "rgb": jnp.zeros_like(points)}
 
-    stages = {"coarse": Stage(Marched(m), wall), "fine": Stage(Importance(drawn, padding, union=False))}
+    stages = {"coarse": Stage(UniformSteps(m), wall), "fine": Stage(Importance(drawn, padding, union=False))}
     down = jnp.array([[0.0, 0.0, -1.0]])
     rays = Rays(jnp.array([[0.1, -0.2, 1.5]]), down, down)
     model = Model(stages, ["coarse", "fine"])
@@ -128,7 +129,7 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
     def render(density):
         exposure = AffineColour(2)
         exposure.exposure[...] = jnp.stack([gain, -gain])
-        return Model({"main": Stage(Marched(16), fog(density))}, ["main"], exposure=exposure)(rays, behind)[-1].rgb
+        return Model({"main": Stage(UniformSteps(16), fog(density))}, ["main"], exposure=exposure)(rays, behind)[-1].rgb
 
     shift = gain[:, :3] @ np.full(3, GREY) + gain[:, 3]
     matter = GREY + np.stack([shift, -shift, 0.0 * shift])
@@ -140,7 +141,7 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
 
 def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     n, samples = 32, 24
-    model = Model({"main": Stage(Marched(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=10)
+    model = Model({"main": Stage(UniformSteps(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=10)
     rays, background, keys = random_rays(n, distance=3.0), jnp.ones((n, 3)), ray_keys(n)
     target = np.random.default_rng(1).uniform(size=(n, 3)).astype(np.float32)
     graph, params, state = split_model(model)
@@ -149,7 +150,7 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
 
     whole = np.asarray(jax.jit(lambda keys: model(rays, background, keys)[-1].complete)(keys))
     assert 5 < whole.sum() < n - 5
-    everything = Model({"main": Stage(Marched(samples), Fog(0.7))}, ["main"])
+    everything = Model({"main": Stage(UniformSteps(samples), Fog(0.7))}, ["main"])
     exhaustive = jax.jit(lambda keys: everything(rays, background, keys)[-1].rgb)(keys)
     squares = np.square(np.asarray(exhaustive) - target).mean(-1)
     np.testing.assert_allclose([loss, error], [squares[whole].mean()] * 2, rtol=1e-4)
@@ -196,7 +197,7 @@ def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     """Pixels, backgrounds, jitter of each ray in each stage and the grid's points are independent."""
     batch, steps = 3, 2
     scene = synthetic.load(None, "train", size=8, views=2)
-    model = Model({"main": Stage(Marched(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), capacity=4)
+    model = Model({"main": Stage(UniformSteps(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), capacity=4)
     graph, state = init_state(model, adam())
     keys = Keys(monkeypatch)
     mesh = data_mesh(jax.devices()[:1])
@@ -244,7 +245,7 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
 
 def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
     n = 8
-    model = Model({"main": Stage(Marched(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=40)
+    model = Model({"main": Stage(UniformSteps(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=40)
     rays = random_rays(n, distance=3.0)
     graph, params, state = split_model(model)
 
@@ -282,7 +283,9 @@ class Blurred(nnx.Module):
 
 def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     """Places in a cell of width w have a variance of w^2 / 12 along each axis."""
-    model = Model({"main": Stage(Marched(4), Blurred())}, ["main"], occupancy=OccupancyGrid(4, parts=1), capacity=4)
+    model = Model(
+        {"main": Stage(UniformSteps(4), Blurred())}, ["main"], occupancy=OccupancyGrid(4, parts=1), capacity=4
+    )
     refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
     np.testing.assert_allclose(model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5)
 
@@ -296,6 +299,6 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     ],
 )
 def test_a_grid_that_cannot_be_used_is_refused(order, capacity, reason):
-    stages = {name: Stage(Marched(4), fog(1.0)) for name in "ab"}
+    stages = {name: Stage(UniformSteps(4), fog(1.0)) for name in "ab"}
     with pytest.raises(ConfigError, match=reason):
         Model(stages, order, occupancy=OccupancyGrid(4), capacity=capacity)

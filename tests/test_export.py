@@ -19,7 +19,7 @@ from nerf.output import export as export_module
 from nerf.output.export import Surveyed, export, normals_of, survey, to_file
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import Trained, build_model, load_run
-from nerf.sampling.samplers import Marched
+from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Similarity, synthetic
 from nerf.scenes.formats import nerfstudio
 from nerf.scenes.formats.colmap import pose_of
@@ -41,7 +41,7 @@ def ball(points, viewdirs):
 
 
 def run_of(cameras, names, field=ball, transform=MOVED):
-    model = Model({"main": Stage(Marched(512), field)}, ("main",))
+    model = Model({"main": Stage(UniformSteps(512), field)}, ("main",))
     return Trained(ROOT, {"chunk": 512, "background": (1.0, 1.0, 1.0)}, model, 0, transform, cameras, names, stamp="")
 
 

@@ -13,8 +13,8 @@ from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
 from nerf.rendering.model import Model, Stage, refresh_occupancy
 from nerf.sampling.occupancy_grid import OccupancyGrid
-from nerf.sampling.samplers import Stratified
 from nerf.sampling.spaces import Box, Contracted
+from nerf.sampling.stratified import Stratified
 
 UP = jnp.array([0.0, 0.6, -0.8])
 

@@ -15,7 +15,7 @@ from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage, sightings
 from nerf.runs.runs import load_run
 from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, compact
-from nerf.sampling.samplers import Marched
+from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
 
 compact_jit = jax.jit(compact, static_argnums=1)
@@ -62,7 +62,7 @@ def models(capacity):
     grid = OccupancyGrid(resolution=32)
     centres = grid.centres(jnp.arange(32**3))
     grid.restrict((jnp.linalg.norm(centres, axis=-1) < 0.5 + 0.06).reshape(32, 32, 32))
-    stage = {"main": Stage(Marched(96), ball)}
+    stage = {"main": Stage(UniformSteps(96), ball)}
     return Model(stage, ("main",), occupancy=grid, capacity=capacity), Model(stage, ("main",))
 
 

@@ -18,8 +18,8 @@ from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split
-from nerf.sampling.samplers import Stratified
 from nerf.sampling.spaces import Plane
+from nerf.sampling.stratified import Stratified
 from nerf.scenes import SceneError, drawings, picture
 from nerf.training.image_task import grid_psnr, image_task, unused_by_image_task
 from nerf.training.loop import train

@@ -10,7 +10,7 @@ import pytest
 from nerf.cameras.cameras import project
 from nerf.evaluation.evaluate import evaluate
 from nerf.rendering.model import Model, Stage
-from nerf.sampling.samplers import Marched
+from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
 from nerf.training.ray_bank import HostPixels, over, pick, step_keys, to_device
 
@@ -174,7 +174,7 @@ def test_what_is_masked_is_not_scored(tmp_path):
     scene = synthetic.load(None, "test", size=24, views=2)
     masks = [np.add.outer(np.arange(24), np.arange(24)) % 24 < 15 for _ in range(2)]
     spoilt = [np.where(mask[..., None], image, 77) for image, mask in zip(scene.images, masks, strict=True)]
-    model = Model({"main": Stage(Marched(64), synthetic.field)}, ("main",))
+    model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
 
     def score(**changes):
         return evaluate(model, dataclasses.replace(scene, **changes), "test", (1.0, 0.5, 0.0), 1024, tmp_path)
@@ -191,7 +191,7 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     scene = synthetic.load(None, "test", size=16, views=1)
     mask = np.zeros((16, 16), bool)
     mask[5:9, 4:13] = True
-    model = Model({"main": Stage(Marched(64), synthetic.field)}, ("main",))
+    model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
     scores = evaluate(model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None)
     from nerf.rendering.images import make_render_view
 

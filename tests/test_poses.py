@@ -17,7 +17,7 @@ from nerf.rendering.exposure import AffineColour
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split
-from nerf.sampling.samplers import Marched
+from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
 from nerf.training.loop import train
 from tests.plugins import GAINS, small_toybox, toybox_with_wrong_poses
@@ -111,7 +111,7 @@ def blurred_ball(points, viewdirs):
 
 
 def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
-    model = Model({"main": Stage(Marched(64), blurred_ball)}, ("main",))
+    model = Model({"main": Stage(UniformSteps(64), blurred_ball)}, ("main",))
     camera = synthetic.load(None, "test", size=40, views=1).cameras[0]
     look = make_render_view(model, (1.0, 1.0, 1.0))
     truth = look(camera)["rgb"]

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.sampling.samplers import Importance, Marched, Stratified, invert_cdf, uniform
+from nerf.sampling.importance import Importance, invert_cdf
+from nerf.sampling.stratified import Stratified, UniformSteps, uniform
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -16,7 +17,7 @@ def keys_of(shape, seed=0):
 
 @pytest.mark.parametrize("shape", BATCHES)
 @pytest.mark.parametrize("random", [False, True])
-@pytest.mark.parametrize("sampler", [Stratified(7), Marched(7)])
+@pytest.mark.parametrize("sampler", [Stratified(7), UniformSteps(7)])
 def test_edges_increase_and_lie_in_the_unit_interval(sampler, shape, random):
     s = jax.jit(lambda keys: sampler(None, shape, keys))(keys_of(shape) if random else None)
     assert s.shape == (*shape, 8)
@@ -30,7 +31,7 @@ def test_stratified_edges_keep_to_their_strata_and_cover_everything():
     assert (jnp.abs(s - jnp.linspace(0, 1, 11)[None]) <= 0.05 + 1e-6).all()
 
 
-@pytest.mark.parametrize("sampler", [Stratified(8), Marched(8)])
+@pytest.mark.parametrize("sampler", [Stratified(8), UniformSteps(8)])
 def test_rays_do_not_share_their_jitter(sampler):
     s = sampler(None, (50,), keys_of((50,)))
     assert len(np.unique(np.asarray(s[:, 3]))) == 50

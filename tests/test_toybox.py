@@ -8,7 +8,7 @@ import pytest
 from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model, Stage
-from nerf.sampling.samplers import Stratified
+from nerf.sampling.stratified import Stratified
 from nerf.scenes import drawings, toybox
 from nerf.scenes.solids import normals
 

@@ -11,7 +11,7 @@ from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation.evaluate import evaluate
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.rendering.model import Model, Stage
-from nerf.sampling.samplers import Marched
+from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
 
 BACKGROUND = (0.2, 0.5, 1.0)
@@ -37,7 +37,7 @@ def exact(camera: Cameras):
 
 
 def model_of(field=synthetic.field, samples=1024):
-    return Model({"main": Stage(Marched(samples), field)}, ("main",))
+    return Model({"main": Stage(UniformSteps(samples), field)}, ("main",))
 
 
 @pytest.mark.parametrize("size", [(23, 17), (7, 31), (1, 1)])

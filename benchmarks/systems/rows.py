@@ -75,7 +75,7 @@ HIERARCHICAL = {
     "model.stages.main.sampler.num_samples": 12,
     "model.stages.fine": {
         "name": "nerf.rendering.model:Stage",
-        "sampler": {"name": "nerf.sampling.samplers:Importance", "num_samples": 12},
+        "sampler": {"name": "nerf.sampling.importance:Importance", "num_samples": 12},
     },
     "model.order": ("main", "fine"),
 }

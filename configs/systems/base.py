@@ -22,7 +22,7 @@ def small(field: dict) -> ConfigDict:
     config.chunk = 1024
     config.scene.max_side = 100
     config.model.order = ("main",)
-    sampler = {"name": "nerf.sampling.samplers:Stratified", "num_samples": 48}
+    sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 48}
     config.model.stages = {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": field}}
     config.optimizer = {"name": "nerf.training.optimizers:adam", "learning_rate": 2e-3}
     return config

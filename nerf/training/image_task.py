@@ -36,7 +36,7 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
         "encoding": field["encoding"],
         "network": field.get("network", plain),
     }
-    sampler = {"name": "nerf.sampling.samplers:Stratified", "num_samples": 1}
+    sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 1}
     return {
         **config,
         "scene": {"name": "nerf.scenes.picture:load", **_of_picture(config["scene"])},
