@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     plugins = tuple(_PLUGIN.value)
     config = load_config(_CONFIG.value, _VALUES.value, plugins)
     with stop_on_signal() as stop, _joined(), _owning():
+        from nerf.check.check import glance
         from nerf.training.image_task import beside_files, image_task, unused_by_image_task
         from nerf.training.loop import train  # takes seconds
 
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> int:
             profile=_PROFILE.value,
             device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
             host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
+            inspect=glance,
         )
     if results is None:
         print(f"stopped and saved: run the same command again to resume {_WORKDIR.value}")

@@ -22,8 +22,8 @@ from configs import ngp
 from nerf.cli.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation.evaluate import evaluate
 from nerf.scenes import Scene, load, to_unit
+from nerf.scenes.images import over
 from nerf.scenes.splits import load_scenes
-from nerf.training.ray_bank import over
 
 PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"

@@ -12,8 +12,9 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.scenes import Scene
-from nerf.training.loop import data_mesh, prepare
+from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
+from nerf.training.step import prepare
 
 
 def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:

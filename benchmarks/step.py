@@ -25,8 +25,10 @@ from nerf.rendering.model import Model, find_live, refresh_occupancy
 from nerf.runs.config_files import load_config
 from nerf.sampling.occupancy_grid import compact
 from nerf.scenes.splits import load_scenes
-from nerf.training.loop import TrainState, data_mesh, prepare
+from nerf.training.gradients import TrainState
+from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import Pixels, pick, to_device
+from nerf.training.step import prepare
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")

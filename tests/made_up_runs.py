@@ -6,9 +6,9 @@ import zlib
 import numpy as np
 
 from nerf.evaluation.evaluate import picture_name
-from nerf.output.video import write_png
+from nerf.foundation.png import write_png
 
-CODE = {"nerf/rendering/model.py": "1", "nerf/sampling/samplers.py": "2"}
+CODE = {"nerf/rendering/model.py": "1", "nerf/sampling/stratified.py": "2"}
 HERE = {"versions": {"python": "3", "jax": "1"}, "device": "1 x cpu", "processor": "2 x Made Up"}
 DIGEST = {"train": "a", "test": "b"}
 

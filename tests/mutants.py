@@ -2,8 +2,8 @@
 
     pip install -e .[mutants]
     python -m tests.mutants                               # every module of TESTS: about two hours on two cores
-    python -m tests.mutants nerf/losses.py --jobs=2       # one module
-    python -m tests.mutants nerf/losses.py --list         # print the mutants, run nothing
+    python -m tests.mutants nerf/losses/photometric.py --jobs=2       # one module
+    python -m tests.mutants nerf/losses/photometric.py --list         # print the mutants, run nothing
 
 The operators are those of cosmic-ray (https://cosmic-ray.readthedocs.io/en/latest/reference/operators.html):
 arithmetic, comparison, boolean and unary operators are replaced, numbers change by one, conditions are negated, loops
@@ -49,18 +49,23 @@ STATISTICS = ["tests/test_difference_formulas.py", "tests/test_statistics.py", "
 LENSES, CAMERAS, GRIDS = "tests/test_lenses.py", "tests/test_cameras.py", "tests/test_occupancy.py"
 COMPOSED = "tests/test_composition.py"
 FOG = f"{COMPOSED}::test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long"
+LOSSES = [
+    "tests/test_losses.py",
+    f"{COMPOSED}::test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient",
+]
+SAMPLING = [
+    "tests/test_sampling.py",
+    f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
+    f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",
+]
 TESTS = {
     "nerf/comparing/statistics.py": STATISTICS,
     "nerf/comparing/standard_errors.py": STATISTICS,
-    "nerf/losses.py": [
-        "tests/test_losses.py",
-        f"{COMPOSED}::test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient",
-    ],
-    "nerf/sampling/samplers.py": [
-        "tests/test_sampling.py",
-        f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
-        f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",
-    ],
+    "nerf/losses/photometric.py": LOSSES,
+    "nerf/losses/depth.py": LOSSES,
+    "nerf/losses/distortion.py": LOSSES,
+    "nerf/sampling/stratified.py": SAMPLING,
+    "nerf/sampling/importance.py": SAMPLING,
     "nerf/rendering/compositing.py": ["tests/test_rendering.py", FOG],
     "nerf/rendering/model.py": [
         COMPOSED,
@@ -327,7 +332,9 @@ def _share_compiled(folder: Path) -> None:
 def main() -> None:
     """Read the command line, test the mutants and print the survivors and the share killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help="as nerf/losses.py; default: all of TESTS")
+    parser.add_argument(
+        "modules", nargs="*", metavar="MODULE", help="as nerf/losses/photometric.py; default: all of TESTS"
+    )
     parser.add_argument("--count", type=int, default=COUNT, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=0, help="by which they are drawn")
     parser.add_argument("--jobs", type=int, default=1, help="mutants tested at once")

@@ -1,140 +1,34 @@
-"""The library's shape: imports run along the pipeline, everything public is explained, and nothing is long."""
+"""The library's shape: imports run along the list of folders, everything public is explained, and nothing is long."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# A module imports only what stands above it. A package's name stands for its __init__ and for every module of it that
-# is not listed itself; those do not know each other.
-PIPELINE = [
-    "errors",
-    "building",
-    "pytrees",
-    "files",
-    "owners",
-    "interrupts",
-    "budgets",
-    "progress",
-    "tensors",
-    "lenses",
+# A module imports from folders above its own, and within its folder from modules that do not import it.
+FOLDERS = [
+    "foundation",
     "cameras",
-    "scenes.base",
-    "scenes.tally",
-    "scenes.rigid",
-    "scenes.storage",
-    "scenes.colour",
-    "scenes.icc",
-    "scenes.embedded",
-    "scenes.decode",
-    "scenes.images",
-    "scenes.lookup",
-    "scenes.hints",
-    "scenes.frames",
-    "scenes.normalise",
-    "scenes.checks",
-    "scenes.fits",
-    "scenes.lens_keys",
-    "scenes.transforms",
-    "scenes.ply",
-    "scenes.arrays",
-    "scenes.folders",
-    "scenes.colmap_model",
-    "scenes.colmap_lenses",
-    "scenes.solids",
     "scenes",
-    "capture",
-    "capture.child",
-    "capture.mapping",
-    "capture.upright",
-    "capture.sources",
-    "capture.video",
-    "capture.photos",
-    "capture.features",
-    "capture.matches",
-    "capture.evidence",
-    "capture.findings",
-    "capture.hypotheses",
-    "capture.layout",
-    "capture.looks",
-    "capture.resection",
-    "capture.check",
-    "capture.picture",
-    "spaces",
-    "annealing",
-    "gaussians",
-    "encodings.interpolation",
-    "encodings.fourier",
-    "encodings",
-    "fields.parts",
-    "networks",
-    "networks.cells",
-    "networks.finer",
-    "networks.kilonerf",
-    "networks.local_codes",
-    "networks.blobs",
-    "fields",
-    "sampling",
-    "occupancy",
-    "rendering",
-    "poses",
-    "exposure",
-    "model",
-    "losses",
-    "lpips",
-    "metrics",
-    "tasks",
-    "optimizers",
-    "processes",
-    "memory",
-    "pixels",
-    "views",
-    "alignment",
-    "checkpoints",
-    "provenance",
-    "config_checks",
-    "config_files",
-    "splits",
-    "runs",
-    "video",
-    "evaluation",
-    "interim",
-    "health",
-    "gradients",
-    "training",
-    "motion",
-    "keyframe_reader",
-    "foreign_paths",
-    "keyframes",
-    "film_cameras",
-    "path_options",
     "paths",
-    "coverage",
-    "render_flags",
-    "trips",
-    "films",
-    "export",
-    "commands",
-    "results",
-    "studies",
-    "forecast",
-    "child_processes",
-    "jobs",
-    "standard_errors",
-    "statistics",
-    "answers",
-    "report",
-    "report.words",
-    "report.table",
-    "report.curves",
-    "report.sweep",
-    "report.pictures",
-    "report.figure",
-    "report.page",
-    "report.scenes",
-    "report.build",
+    "encodings",
+    "networks",
+    "fields",
+    "geometry",
+    "sampling",
+    "rendering",
+    "losses",
+    "evaluation",
+    "runs",
+    "training",
+    "output",
+    "comparing",
+    "check",
+    "capture",
+    "cli",
 ]
 
 MAY_BE_LONG = {"nerf/training/loop.py:_train"}  # one training function, to be read top to bottom
@@ -152,11 +46,9 @@ def module_of(name):
 MODULES = {module_of(name) for name in FILES}
 
 
-def place(module):
-    """Position in the pipeline of a module, by the longest name that it is or lies under; None if it has none."""
-    parts = module.split(".")
-    names = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    return next((PIPELINE.index(name) for name in names if name in PIPELINE), None)
+def folder_of(module):
+    """Return the folder of nerf/ that a module lies in."""
+    return module.partition(".")[0]
 
 
 def imports_of(tree):
@@ -179,29 +71,34 @@ def public(tree):
     return [(node.name, node) for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
-def test_the_pipeline_lists_every_module_once_and_none_that_is_not_there():
-    assert len(PIPELINE) == len(set(PIPELINE))
-    assert not [module for module in MODULES if module and place(module) is None]
-    assert not [name for name in PIPELINE if name not in MODULES]
+def test_every_module_lies_in_a_folder_of_the_list():
+    assert sorted(FOLDERS) == sorted(path.name for path in (ROOT / "nerf").iterdir() if (path / "__init__.py").exists())
+    assert not [module for module in MODULES if module and folder_of(module) not in FOLDERS]
 
 
 @EACH_FILE
-def test_a_module_imports_only_what_stands_before_it_in_the_pipeline(name):
+def test_a_module_imports_only_from_folders_above_its_own(name):
     module = module_of(name)
     found = list(imports_of(TREES[name]))
     if not module:
         assert not found, "the package itself imports nothing"
         return
-    wrong = [other for other in found if place(other) is None or place(other) >= place(module)]
-    assert not wrong, f"{name} stands before {wrong}, or beside"
+    order = FOLDERS.index(folder_of(module))
+    assert not [other for other in found if FOLDERS.index(folder_of(other)) > order], name
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_module_imports_itself_through_others(folder):
+    imports = {module_of(name): set(imports_of(tree)) for name, tree in TREES.items()}
+    inside = {module: others for module, others in imports.items() if folder_of(module) == folder}
+    assert tuple(TopologicalSorter(inside).static_order())  # raises CycleError
 
 
 def test_imports_are_found_wherever_they_are():
     tree = ast.parse(
-        "import nerf.output.video\ndef f():\n    from nerf import metrics\n    from nerf.scenes.base import Scene\n"
+        "import nerf.output.video\ndef f():\n    from nerf.runs import lock\n    from nerf.scenes.base import Scene\n"
     )
-    assert list(imports_of(tree)) == ["video", "metrics", "scenes.base"]
-    assert place("scenes.blender") == PIPELINE.index("scenes") > place("scenes.base")
+    assert list(imports_of(tree)) == ["output.video", "runs.lock", "scenes.base"]
 
 
 @EACH_FILE

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.runs import checkpoints
-from nerf.runs import safetensors as tensors
+from nerf.runs import checkpoints, safetensors
 from nerf.runs.checkpoints import CheckpointError, Checkpoints, digest, flatten, unflatten
 from nerf.runs.safetensors import DamagedFile, read_tensors, write_tensors
 from tests.mutations import many_mutations, mutate_bytes
@@ -208,10 +207,10 @@ def test_a_header_that_is_signed_and_lies_is_refused_before_memory_is_taken(tmp_
     ]:
         length, text = data[:8], data[8:-12].replace(old, new)
         assert text != data[8:-12]
-        zeros = text[: len(tensors.OPENING)] + tensors.NO_DIGEST + text[len(tensors.OPENING) + 64 :]
+        zeros = text[: len(safetensors.OPENING)] + safetensors.NO_DIGEST + text[len(safetensors.OPENING) + 64 :]
         length = len(text).to_bytes(8, "little")
-        signature = tensors._header_digest(length, zeros)
-        file.write_bytes(length + zeros.replace(tensors.NO_DIGEST, signature, 1) + data[-12:])
+        signature = safetensors._header_digest(length, zeros)
+        file.write_bytes(length + zeros.replace(safetensors.NO_DIGEST, signature, 1) + data[-12:])
         with pytest.raises(DamagedFile, match="header|damaged"):
             read_tensors(file)
 

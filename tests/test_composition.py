@@ -18,11 +18,11 @@ from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
 from nerf.sampling.stratified import Stratified, UniformSteps
 from nerf.scenes import synthetic
-from nerf.training import loop as training
 from nerf.training.gradients import init_state, make_gradients
 from nerf.training.optimizers import adam
 from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
+from nerf.training.step import make_train_step
 
 GREY = 0.4
 
@@ -201,7 +201,7 @@ def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     graph, state = init_state(model, adam())
     keys = Keys(monkeypatch)
     mesh = data_mesh(jax.devices()[:1])
-    step = training.make_train_step(graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh)
+    step = make_train_step(graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh)
     step(state, to_device(scene), jnp.zeros(steps))
     keys.check(at_least=steps * (2 + batch) + 2)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import Rays, pixels_to_rays
-from nerf.cli.render_flags import check_flags, parse_range
+from nerf.cli.render_flags import check_flags
 from nerf.foundation.instantiate import ConfigError
 from nerf.paths import paths
 from nerf.paths.coverage import unknown_frames, usual_distance
+from nerf.paths.path_options import parse_range
 from nerf.sampling.spaces import Box, Contracted, Cropped
 from tests.test_paths import IDENTITY, cameras_at, look_at, ring
 

@@ -128,7 +128,7 @@ def at_once(cameras, points) -> np.ndarray:
 def test_every_format_is_found_by_its_files(tmp_path):
     for name in WRITERS:
         root = made(name, tmp_path / name)
-        found = [known for known, module in scenes.formats().items() if module.recognise(root)]
+        found = [known for known, module in scenes.all_formats().items() if module.recognise(root)]
         assert found == [name]
 
 
@@ -539,7 +539,7 @@ def folder(request, tmp_path_factory):
     """A scene of two views, its format, and its files that may be damaged."""
     root = SMALL[request.param](tmp_path_factory.mktemp("scene"))
     files = {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in KINDS}
-    return root, scenes.formats()[request.param.split()[0]], files
+    return root, scenes.all_formats()[request.param.split()[0]], files
 
 
 @many_seeds

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nerf.runs.checkpoints import Checkpoints
-from nerf.training import loop as training
+from nerf.training import loop
 from nerf.training.loop import TrainingError, train
 from tests.test_training import synthetic
 
@@ -17,7 +17,7 @@ from tests.test_training import synthetic
 @pytest.fixture
 def bad_batch(monkeypatch):
     """Cameras without a position in the call that begins with step 20."""
-    feed = training.feed
+    feed = loop.feed
 
     def broken(*arguments):
         pixels = feed(*arguments)
@@ -29,7 +29,7 @@ def bad_batch(monkeypatch):
 
         return at
 
-    monkeypatch.setattr(training, "feed", broken)
+    monkeypatch.setattr(loop, "feed", broken)
 
 
 def saved(workdir):
@@ -66,7 +66,7 @@ def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
 
 
 def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path, monkeypatch):
-    prepare = training.prepare
+    prepare = loop.prepare
 
     def broken(*arguments):
         graph, state, step = prepare(*arguments)
@@ -74,7 +74,7 @@ def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path, monkeypatch
         leaves[3] = leaves[3].at[0].set(jnp.inf)
         return graph, dataclasses.replace(state, params=jax.tree.unflatten(structure, leaves)), step
 
-    monkeypatch.setattr(training, "prepare", broken)
+    monkeypatch.setattr(loop, "prepare", broken)
     with pytest.raises(
         TrainingError, match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved"
     ):

@@ -77,10 +77,10 @@ def test_another_config_seed_budget_or_code_trains_anew_and_says_why(factory, tm
     ask(factory, tmp_path, seeds=(0,), overrides=("batch_size=64",))
     ask(factory, tmp_path, seeds=(0,), budget=5.0)
     assert factory.made == [0, 1, 0, 0]
-    factory.code = {**CODE, "nerf/sampling/samplers.py": "changed"}
+    factory.code = {**CODE, "nerf/sampling/stratified.py": "changed"}
     (outcome,) = ask(factory, tmp_path, seeds=(0,))
     assert factory.made == [0, 1, 0, 0, 0] and outcome.folder.name.endswith("-2")
-    assert "trained again" in outcome.note and "nerf/sampling/samplers.py" in outcome.note
+    assert "trained again" in outcome.note and "nerf/sampling/stratified.py" in outcome.note
     factory.code = dict(CODE)
     (outcome,) = ask(factory, tmp_path, seeds=(0,))
     assert len(factory.made) == 5 and outcome.note.startswith("reused"), "the old code's run is still there"

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from nerf.evaluation import lpips, metrics
-from nerf.evaluation.metrics import flip, psnr, ssim, to_bytes
+from nerf.evaluation.metrics import flip, psnr, ssim
 from nerf.foundation.errors import UserError
+from nerf.foundation.png import to_bytes
 
 
 def picture(shape, seed=0):

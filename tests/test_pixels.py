@@ -12,7 +12,8 @@ from nerf.evaluation.evaluate import evaluate
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
-from nerf.training.ray_bank import HostPixels, over, pick, step_keys, to_device
+from nerf.scenes.images import over
+from nerf.training.ray_bank import HostPixels, pick, step_keys, to_device
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
 

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from nerf.foundation import progress
-from nerf.foundation.progress import Meter, Progress, track
+from nerf.foundation.progress import Meter, track
 from nerf.runs.budget import Budget
+from nerf.training.progress import Progress
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_every_source_file_of_the_package_and_of_plugins_has_a_digest(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     before = source_digests(("mine", "single", "not_there_at_all"))
     assert {
-        "nerf/sampling/samplers.py",
+        "nerf/sampling/stratified.py",
         "nerf/scenes/__init__.py",
         "mine/a.py",
         "mine/inner/b.py",

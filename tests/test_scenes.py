@@ -940,7 +940,7 @@ def test_the_synthetic_scene_is_built_by_a_config():
     scene = build(section, root=None, split="test", max_side=10, validation=True)
     assert len(scene) == 3 and scene.transform.to_json() == Similarity().to_json()
     check_scene(scene)
-    assert "synthetic" not in scenes.formats()
+    assert "synthetic" not in scenes.all_formats()
 
 
 # ---- real captures

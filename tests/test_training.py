@@ -1,5 +1,6 @@
 """Training: exact resume, the same loss on any number of devices, and a stop at the first bad number."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,10 +17,12 @@ from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.rendering.images import make_render_view
 from nerf.runs import checkpoints, runs
 from nerf.runs.checkpoints import flatten
-from nerf.training import loop as training
-from nerf.training import nonfinite as health
-from nerf.training.loop import TrainingError, data_mesh, init_state, make_train_step, train
+from nerf.training import nonfinite
+from nerf.training.gradients import TrainState, init_state
+from nerf.training.loop import TrainingError, train
+from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
+from nerf.training.step import make_train_step
 from tests import one_stage
 from tests.conftest import ROOT
 
@@ -143,15 +146,15 @@ def test_a_number_that_is_not_finite_stops_training_and_names_step_and_tensor(tm
 
 def test_a_state_that_is_not_finite_is_never_saved():
     with pytest.raises(TrainingError, match="params/w is not finite, so it is not saved"):
-        state = training.TrainState(jnp.int32(3), {"w": jnp.array([1.0, jnp.nan])}, {}, {})
-        health.check_finite(state, 3)
+        state = TrainState(jnp.int32(3), {"w": jnp.array([1.0, jnp.nan])}, {}, {})
+        nonfinite.check_finite(state, 3)
 
 
 def test_a_step_that_is_not_finite_changes_nothing():
     config = synthetic()
     step, state, pixels = step_of(config, jax.devices()[:1])
     state = jax.tree.map(jnp.copy, state)
-    broken = training.dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))
+    broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))
     before = [np.asarray(x) for x in jax.tree.leaves(broken.opt_state)]
     after, metrics = step(broken, pixels, jnp.zeros(2))
     assert int(after.step) == 0
@@ -263,7 +266,7 @@ def test_the_run_folder_explains_itself(tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
     depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]
     assert depth.shape == (24, 24) and depth.dtype == np.float32
-    assert "nerf/sampling/samplers.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
+    assert "nerf/sampling/stratified.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
         subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     )
     assert 1e8 < stored["peak_memory"] < 1e11

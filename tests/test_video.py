@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from nerf.foundation import png
 from nerf.output import video
 from nerf.output.video import VideoError
 
@@ -50,7 +51,7 @@ def described(path):
 def write_frames(folder, frames, stamp="s", name="frame_{:04d}.png"):
     files = [folder / name.format(i) for i in range(len(frames))]
     for file, frame in zip(files, frames, strict=True):
-        video.write_png(file, frame, stamp)
+        png.write_png(file, frame, stamp)
     return files
 
 
@@ -199,7 +200,7 @@ def test_a_failed_encoding_keeps_frames_and_the_old_video(tmp_path, monkeypatch,
     assert "\n" not in str(caught.value) and str(folder / "v.mp4") in str(caught.value)
     assert only(folder, "v.mp4", *(file.name for file in files))
     assert (folder / "v.mp4").read_bytes() == b"old"
-    assert all(video.is_finished(file, "s") for file in files)
+    assert all(png.is_finished(file, "s") for file in files)
 
 
 def test_a_working_encoder_leaves_nothing(tmp_path):
@@ -220,9 +221,9 @@ def test_frames_that_are_none_are_refused(tmp_path):
     truncated = tmp_path / "cut.png"
     truncated.write_bytes(write_frames(tmp_path, good)[0].read_bytes()[:80])
     rgba = tmp_path / "rgba.png"
-    video.write_png(rgba, np.zeros((48, 64, 4), np.uint8))
+    png.write_png(rgba, np.zeros((48, 64, 4), np.uint8))
     grey = tmp_path / "grey.png"
-    video.write_png(grey, np.zeros((48, 64), np.uint8))
+    png.write_png(grey, np.zeros((48, 64), np.uint8))
     for frames, message in [
         ([], "no frames"),
         ([good[0], good[1][:-2]], "frame 1 is 64x46, not 64x48"),
@@ -263,25 +264,25 @@ def test_an_interrupted_renderer_leaves_no_video(tmp_path):
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 4), (5, 7)])
 def test_a_png_holds_its_pixels_and_its_stamp(tmp_path, shape):
     image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-    video.write_png(tmp_path / "f.png", image, "c0ffee")
+    png.write_png(tmp_path / "f.png", image, "c0ffee")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "f.png")), image)
-    assert video.read_stamp(tmp_path / "f.png") == "c0ffee"
-    assert video.is_finished(tmp_path / "f.png", "c0ffee")
-    assert not video.is_finished(tmp_path / "f.png", "another")
+    assert png.read_stamp(tmp_path / "f.png") == "c0ffee"
+    assert png.is_finished(tmp_path / "f.png", "c0ffee")
+    assert not png.is_finished(tmp_path / "f.png", "another")
     assert only(tmp_path, "f.png")
 
 
 def test_a_png_cut_or_damaged_anywhere_is_not_finished(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (6, 6, 3), np.uint8)
-    video.write_png(tmp_path / "f.png", image, "c0ffee")
+    png.write_png(tmp_path / "f.png", image, "c0ffee")
     whole, file = (tmp_path / "f.png").read_bytes(), tmp_path / "g.png"
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
-        assert not video.is_finished(file, "c0ffee"), length
-        assert video.read_stamp(file) in (None, "c0ffee")
+        assert not png.is_finished(file, "c0ffee"), length
+        assert png.read_stamp(file) in (None, "c0ffee")
     for i in range(len(whole)):
         file.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
-        assert not video.is_finished(file, "c0ffee"), i
+        assert not png.is_finished(file, "c0ffee"), i
 
 
 def test_what_is_no_stamped_png_has_no_stamp(tmp_path):
@@ -291,18 +292,18 @@ def test_what_is_no_stamped_png_has_no_stamp(tmp_path):
     (tmp_path / "text.png").write_text(json.dumps({"nerf-stamp": "c0ffee"}))
     (tmp_path / "folder.png").mkdir()
     for name in ("plain.png", "text.png", "folder.png", "none.png"):
-        assert video.read_stamp(tmp_path / name) is None
-        assert not video.is_finished(tmp_path / name, "c0ffee")
+        assert png.read_stamp(tmp_path / name) is None
+        assert not png.is_finished(tmp_path / name, "c0ffee")
 
 
 def test_a_failed_write_keeps_the_old_picture(tmp_path, monkeypatch):
     image = np.zeros((4, 4, 3), np.uint8)
-    video.write_png(tmp_path / "f.png", image, "old")
+    png.write_png(tmp_path / "f.png", image, "old")
 
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(video.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
-        video.write_png(tmp_path / "f.png", image, "new")
-    assert video.is_finished(tmp_path / "f.png", "old") and only(tmp_path, "f.png")
+        png.write_png(tmp_path / "f.png", image, "new")
+    assert png.is_finished(tmp_path / "f.png", "old") and only(tmp_path, "f.png")

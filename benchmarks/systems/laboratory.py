@@ -22,11 +22,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.rendering.model import Model
-from nerf.runs.runs import check_config
+from nerf.runs.runs import check_config, prepare_model
 from nerf.scenes import Scene
+from nerf.training.gradients import TrainState, init_state
 from nerf.training.image_task import image_task
-from nerf.training.loop import TrainState, data_mesh, init_state, make_train_step, prepare_model
+from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
+from nerf.training.step import make_train_step
 
 CHOOSING_SEED = 1000  # of the runs that choose a learning rate
 PARAMETERS_WITHIN = 0.1

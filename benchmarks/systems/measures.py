@@ -17,7 +17,7 @@ from nerf.output.films import resized
 from nerf.rendering.images import make_render_view
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit, toybox
-from nerf.training.ray_bank import over
+from nerf.scenes.images import over
 
 Config = Mapping[str, Any]
 ENLARGED = 4  # times, of a picture

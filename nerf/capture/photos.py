@@ -23,7 +23,7 @@ from nerf.capture.video import extract_frames
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import remove_leftovers, write_json
 from nerf.runs.lock import owning
-from nerf.scenes import formats
+from nerf.scenes import all_formats
 from nerf.scenes.base import Similarity, rotation_to_z
 from nerf.scenes.decode import FORMATS
 from nerf.scenes.normalise import MIN_COMMON_UP, up_or_against_view
@@ -89,7 +89,7 @@ def make_scene(
 
 def refuse_scene(out: Path) -> None:
     """Raise CaptureError where a folder holds a scene of any format."""
-    if found := [name for name, module in formats().items() if out.is_dir() and module.recognise(out)]:
+    if found := [name for name, module in all_formats().items() if out.is_dir() and module.recognise(out)]:
         raise CaptureError(f"{out}: holds a scene already ({', '.join(found)}): choose another --out")
 
 

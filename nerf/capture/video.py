@@ -17,11 +17,11 @@ from typing import IO
 
 import imageio_ffmpeg
 import numpy as np
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import Float, UInt16
 from PIL import Image
-from scipy import ndimage
 
 from nerf.capture.mapping import CaptureError
+from nerf.check.looks import sharpness
 from nerf.scenes.colour import UNSPECIFIED, ColourSpace, ImageError, from_cicp, to_srgb
 
 SIDE = 256  # of the small grey pictures that frames are judged by
@@ -70,11 +70,6 @@ CURVES = {
     "arib-std-b67": 18,
 }
 STILL = 0.2  # of the usual change from frame to frame; less is no new view
-
-
-def sharpness(grey: Float[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> float:
-    """Variance of the Laplacian: falls where a picture is blurred."""
-    return float(ndimage.laplace(grey.astype(np.float32)).var())
 
 
 def pick(sharp: Sequence[float], count: int) -> list[int]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from scipy import ndimage
 
-from nerf.capture.video import sharpness
 from nerf.check.evidence import Evidence, grey
 from nerf.check.findings import Finding
 from nerf.scenes.base import Scene
@@ -91,3 +91,8 @@ def exposure_jumps(seen: Evidence, fits: np.ndarray, names: Sequence[str]) -> It
         why = f"what it shows is {np.exp(np.abs(gain[i])):.2f} times {word} than in the other views"
         mend = "remove the view or correct it; lock the exposure when taking photos"
         yield Finding((names[i],), "exposure", why, mend)
+
+
+def sharpness(grey: Float[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> float:
+    """Variance of the Laplacian: falls where a picture is blurred."""
+    return float(ndimage.laplace(grey.astype(np.float32)).var())

@@ -1,13 +1,13 @@
 """Which flags of render.py go together, checked before anything long."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
 from nerf.paths.film_cameras import MAX_SIDE
+from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 
 MODES = ("split", "enlarge", "export")  # instead of a path
@@ -105,12 +105,3 @@ def _wrong_name(out: Path, mode: str) -> Iterator[str]:
         yield f"--out={out}: --enlarge makes one picture: give a name that ends in .png"
     if mode in ("split", "export") and suffix in (".mp4", ".png"):
         yield f"--out={out}: --{mode} makes a folder: give a name without {out.suffix}"
-
-
-def parse_range(text: str) -> tuple[int, int]:
-    """Return the first and the last frame of "40-60" or "40". Raises ConfigError."""
-    found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-    if first > last:
-        raise ConfigError(f"--range={text}: not a range of frames, which are counted from 0: write 40-60, or 40")
-    return first, last

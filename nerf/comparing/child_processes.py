@@ -10,7 +10,7 @@ from typing import IO
 
 from nerf.foundation.progress import LINE_EVERY
 
-ROOT = Path(__file__).parent.parent  # where train.py and render.py are
+ROOT = Path(__file__).parents[2]  # where train.py and render.py are
 PROGRESS = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # lines of `nerf.foundation.progress`
 
 

@@ -10,12 +10,12 @@ from jaxtyping import Float, UInt8
 
 from nerf.evaluation import alignment, metrics
 from nerf.foundation.files import write_array
+from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
-from nerf.output.video import write_png
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit
-from nerf.training.ray_bank import over
+from nerf.scenes.images import over
 
 OF_PIXELS = {"psnr", "psnr_corrected"}  # metrics of any set of pixels
 
@@ -141,7 +141,7 @@ def side_by_side(
     """truth | render | error | depth. The error is the mean absolute difference over channels, white at 0.25."""
     error = np.abs(np.clip(picture["rgb"], 0.0, 1.0) - truth).mean(-1, keepdims=True) * 4.0
     depth = colour_depth(picture["depth"], picture["opacity"])
-    return metrics.to_bytes(np.concatenate([truth, picture["rgb"], np.repeat(error, 3, -1), depth], 1))
+    return to_bytes(np.concatenate([truth, picture["rgb"], np.repeat(error, 3, -1), depth], 1))
 
 
 def picture_name(i: int, name: str) -> str:

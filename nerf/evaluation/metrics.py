@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nerf.evaluation import lpips
+from nerf.foundation.png import to_bytes
 
 PROTOCOL = {
     "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
@@ -41,11 +42,6 @@ def in_words(scores: Mapping[str, float | None]) -> str:
     more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
     others = ", ".join(f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None)
     return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}"
-
-
-def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
-    """[0, 1] floats, clipped, to uint8."""
-    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> float:

@@ -1,17 +1,11 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere; and timers."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import jax
 from tqdm import tqdm
-
-from nerf.runs.budget import Budget
 
 T = TypeVar("T")
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -94,85 +88,3 @@ class Phases:
             meter.last_line = time.monotonic()
             seconds = meter.last_line - meter.began
             print(f"{what} 0/{total}, {seconds:.0f} s so far", file=sys.stderr, flush=True)
-
-
-class Progress:
-    """Show how much of a run is done: a bar on a terminal, a line every ten seconds elsewhere.
-
-    Args:
-      budget: of the run.
-      step, seconds: where it starts or resumes.
-      shown: whether to show anything.
-    """
-
-    def __init__(self, budget: Budget, step: int, seconds: float, shown: bool = True):
-        self.budget = budget
-        self.started_at = step, seconds
-        self.psnr: float | None = None
-        self.last_line = time.monotonic()
-        self.lines = shown and not sys.stderr.isatty()
-        self.bar = tqdm(
-            total=100.0,
-            initial=100.0 * budget.fraction(step, seconds),
-            disable=self.lines or not shown,
-            bar_format="train {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
-        )
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
-
-    def update(self, step: int, seconds: float, psnr: float) -> None:
-        """Show the state after a call of the step; `psnr` is the mean over its batches of training rays."""
-        self.psnr = psnr if self.psnr is None else 0.9 * self.psnr + 0.1 * psnr
-        taken, spent = step - self.started_at[0], seconds - self.started_at[1]
-        rate = taken / max(spent, 1e-9)
-        fraction = self.budget.fraction(step, seconds)
-        self.bar.set_postfix_str(f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False)
-        self.bar.update(100.0 * fraction - self.bar.n)
-        if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or fraction >= 1.0):
-            self.last_line = time.monotonic()
-            # What is left is told by this process's own speed: an earlier one may have had another machine.
-            done_here = fraction - self.budget.fraction(*self.started_at)
-            left = spent * (1.0 - fraction) / max(done_here, 1e-9)
-            shown = f"train {100.0 * fraction:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left"
-            print(f"{shown}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True)
-
-
-class Stopwatch:
-    """Seconds spent on each of several things: `with watch("compile"): ...`."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[name] += time.perf_counter() - began
-
-
-@contextmanager
-def trace_calls(folder: Path | str | None, first: int = 3, last: int = 5) -> Iterator[Callable[[], None]]:
-    """A function to be called before each call of something; calls `first` to `last` are traced by JAX's profiler.
-
-    The trace goes to `folder`, for TensorBoard or https://ui.perfetto.dev; without a folder nothing is traced. A whole
-    training run would be gigabytes, and its first calls are not typical.
-    """
-    count = 0
-
-    def before_call() -> None:
-        nonlocal count
-        count += 1
-        if folder and count == first:
-            jax.profiler.start_trace(str(folder), create_perfetto_trace=True)
-        if folder and count == last + 1:
-            jax.profiler.stop_trace()
-
-    try:
-        yield before_call
-    finally:
-        if folder and first <= count <= last:
-            jax.profiler.stop_trace()

@@ -31,9 +31,9 @@ from scipy.spatial import cKDTree
 from nerf.cameras.cameras import Cameras, join_cameras, pixels_to_rays
 from nerf.cameras.lenses import ORTHOGRAPHIC
 from nerf.encodings.cones import Points, mean_of
-from nerf.evaluation.metrics import to_bytes
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
+from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases, track
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import Trained

@@ -14,14 +14,15 @@ from flax import nnx
 from jaxtyping import UInt8
 
 from nerf.cameras.cameras import Cameras
-from nerf.evaluation import metrics
 from nerf.foundation.files import remove_leftovers, write_array
-from nerf.foundation.progress import trace_calls, track
-from nerf.output.video import encode, is_finished, write_png
+from nerf.foundation.png import is_finished, to_bytes, write_png
+from nerf.foundation.progress import track
+from nerf.output.video import encode
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
 from nerf.runs.runs import Trained, cameras_to_json
 from nerf.sampling.spaces import Cropped
+from nerf.training.progress import trace_calls
 
 LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
 
@@ -197,10 +198,10 @@ def _write_frame(folder: Path, i: int, wanted: Film, picture, stamp: str, limits
 def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
     """Return one kind of a picture as 8-bit RGB."""
     if kind == "opacity":
-        return np.repeat(metrics.to_bytes(picture["opacity"])[..., None], 3, -1)
+        return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
     if kind == "depth":
-        return metrics.to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
-    return metrics.to_bytes(picture["rgb"])
+        return to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
+    return to_bytes(picture["rgb"])
 
 
 def _depth_limits(render_view, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:

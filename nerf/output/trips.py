@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nerf.cameras.cameras import Cameras
-from nerf.cli.render_flags import parse_range
 from nerf.foundation.instantiate import ConfigError, parameters_of
 from nerf.paths.coverage import unknown_frames, usual_distance
 from nerf.paths.keyframe_reader import Crop, Keyframes, PathError
 from nerf.paths.keyframes import is_path_file, read_keyframes
-from nerf.paths.path_options import parse_path
+from nerf.paths.path_options import parse_path, parse_range
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.rendering.images import make_render_view
 from nerf.runs.runs import Trained

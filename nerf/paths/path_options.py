@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.foundation.instantiate import did_you_mean
+from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.paths.keyframe_reader import PathError, path_error
 from nerf.scenes.base import Problem, Similarity
 
@@ -114,3 +114,12 @@ def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
 def _wrong(name: str, key: str, value: Any, expected: str) -> PathError:
     shown = ",".join(str(part) for part in value) if isinstance(value, tuple) else value
     return path_error(name, key, f"{shown} is not {expected}", f"write for example {name}:{key}={EXAMPLES[key]}")
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Return the first and the last frame of "40-60" or "40". Raises ConfigError."""
+    found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if first > last:
+        raise ConfigError(f"--range={text}: not a range of frames, which are counted from 0: write 40-60, or 40")
+    return first, last

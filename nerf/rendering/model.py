@@ -72,6 +72,7 @@ class Model(nnx.Module):
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
         self.capacity, self.hidden = capacity or 0, hidden
         self.poses, self.exposure = poses, exposure
+        self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
         self,
@@ -108,8 +109,7 @@ def render_rays(
         field = stage.field or field
         s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else _fold_in(keys, i))
         t = model.space.distance(s, t_near, t_far)
-        render = _render_dense if model.occupancy is None else _render_live if keys is not None else _render_all_live
-        renderings.append(render(model, field, rays, t, background))
+        renderings.append(model.march(model, field, rays, t, background, keys is not None))
         intervals = renderings[-1].intervals
         previous = None if intervals is None else (s, intervals.weights)
     return renderings
@@ -145,9 +145,18 @@ def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, backgroun
     return composite(quantities, tau, t_start, t_end, background, layout, complete)
 
 
-def _render_dense(model: Model, field, rays: Rays, t: Float[Array, "*b e"], background) -> Rendering:
-    """Every interval."""
+def march_all(
+    model: Model, field: Callable, rays: Rays, t: Float[Array, "*b e"], background, training: bool
+) -> Rendering:
+    """Evaluate every interval between the edges t."""
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
+
+
+def march_occupied(
+    model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background, training: bool
+) -> Rendering:
+    """Evaluate only the intervals in occupied cells: in training as many as fit, for pictures all that are visible."""
+    return (_render_live if training else _render_all_live)(model, field, rays, t, background)
 
 
 def find_live(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:

@@ -15,7 +15,7 @@ from typing import Any
 from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
 from nerf.runs.config_checks import KEYS, SECTIONS
 
-ROOT = Path(__file__).parent.parent  # where configs/ is
+ROOT = Path(__file__).parents[2]  # where configs/ is
 COLOURS = {"white": [1.0, 1.0, 1.0], "black": [0.0, 0.0, 0.0], "grey": [0.5, 0.5, 0.5], "gray": [0.5, 0.5, 0.5]}
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 

@@ -1,4 +1,4 @@
-"""Scenes on disk, one module a format. `load` finds out which."""
+"""Scenes on disk, and `load`, which detects their format."""
 
 import dataclasses
 import importlib
@@ -6,6 +6,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from nerf.scenes import formats
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
 from nerf.scenes.hints import explain_file, explain_folder
 
@@ -16,15 +17,16 @@ SPLITS = ("train", "val", "test")
 FIRST = ("nerfstudio", "blender", "colmap")
 
 
-def formats() -> dict[str, ModuleType]:
-    """Every module of this package that has `recognise` and `load`, by name, in the order in which they are tried."""
-    modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
+def all_formats() -> dict[str, ModuleType]:
+    """Return every module of `nerf.scenes.formats` that has `recognise` and `load`, by name, in the order of trying."""
+    names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
+    modules = {name: importlib.import_module(f"{formats.__name__}.{name}") for name in names}
     names = sorted(modules, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     return {name: modules[name] for name in names if hasattr(modules[name], "recognise")}
 
 
 def _is_scene(folder: Path) -> bool:
-    return any(module.recognise(folder) for module in formats().values())
+    return any(module.recognise(folder) for module in all_formats().values())
 
 
 def load(root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
@@ -47,10 +49,10 @@ def load(root: str | Path | None, split: str, max_side: int = 1024, validation: 
         raise SceneError([explain_file(root)])
     if not root.is_dir():
         raise SceneError([Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")])
-    found = {name: module for name, module in formats().items() if module.recognise(root)}
+    found = {name: module for name, module in all_formats().items() if module.recognise(root)}
     if not found:
-        raise SceneError([explain_folder(root, _is_scene, ", ".join(formats()))])
+        raise SceneError([explain_folder(root, _is_scene, ", ".join(all_formats()))])
     (name, module), *others = found.items()
     scene = module.load(root, split, max_side=max_side, validation=validation)
-    also = [f"read as {name}; it is {n} too: --config.scene.name=nerf.scenes.{n}:load" for n, _ in others]
+    also = [f"read as {name}; it is {n} too: --config.scene.name=nerf.scenes.formats.{n}:load" for n, _ in others]
     return dataclasses.replace(scene, notes=[*also, *scene.notes])

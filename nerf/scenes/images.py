@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Array, Bool, Float, Real
 from PIL import ExifTags
 
 from nerf.cameras.cameras import Cameras, axis_cosines
@@ -242,3 +242,12 @@ def read_depths(
 
     shapes = [(h, w) for w, h in np.asarray(cameras.size).tolist()]
     return _read_all(fill, shapes, np.float32, root, paths, range(len(paths)))
+
+
+def over(
+    rgba: Float[Array | np.ndarray, "*b c"], background: Float[Array | np.ndarray, "*#b 3"]
+) -> Float[Array | np.ndarray, "*b 3"]:
+    """Straight-alpha sRGB over a background, composited in sRGB as a rendering is; opaque colours as they are."""
+    if rgba.shape[-1] == 3:
+        return rgba
+    return rgba[..., :3] * rgba[..., 3:] + (1.0 - rgba[..., 3:]) * background

@@ -1,4 +1,4 @@
-"""Training: pixels -> rays -> renderings -> loss -> update in one jitted function, and the loop around it.
+"""The training loop: prepare, call the jitted step until the budget is used, save, score.
 
 Everything random in a step comes from fold_in(key(seed), step), so a checkpoint needs no generator state and a resumed
 run is bit-identical to one that was never stopped.
@@ -14,33 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
 
-from nerf.check.check import glance
-from nerf.encodings.annealing import set_progress
 from nerf.evaluation.evaluate import evaluate, unscored
 from nerf.evaluation.interim import InterimScoring
-from nerf.foundation.instantiate import build, build_inside
 from nerf.foundation.interrupts import deferred_interrupt, rescue
-from nerf.foundation.progress import Progress, Stopwatch, trace_calls
-from nerf.losses import Target
-from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints, flatten
 from nerf.runs.lock import owning
 from nerf.runs.provenance import environment, source_digests
-from nerf.runs.runs import Run, check_config, check_resumable, prepare_model
+from nerf.runs.runs import Run, check_config, check_resumable
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
-from nerf.training.gradients import TrainState, init_state, make_gradients
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, all_finite, check_finite, first_bad, fix_of
+from nerf.training.nonfinite import TrainingError, check_finite, first_bad, fix_of
 from nerf.training.processes import (
     anyone,
     check_alike,
@@ -51,89 +40,9 @@ from nerf.training.processes import (
     on_one_device,
     replicate,
 )
-from nerf.training.ray_bank import Picked, Pixels, feed, over, pick, step_keys
-
-
-def make_train_step(
-    graph: nnx.GraphDef,
-    losses: Mapping[str, Callable],
-    optimizer: optax.GradientTransformation,
-    schedule: Callable,
-    batch_size: int,
-    background: Sequence[float] | None,
-    seed: int | Int[Array, ""],
-    mesh: Mesh,
-) -> jax.stages.Wrapped:
-    """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.
-
-    Args:
-      graph: the model's static half.
-      losses: see `nerf.losses`.
-      optimizer: its updates are multiplied by `schedule(progress)`.
-      batch_size: rays a step over all devices.
-      background: behind transparent pixels; None draws a random one for each ray.
-      seed: of everything random.
-      mesh: the batch is split over its axis "data", everything else is replicated.
-
-    Metrics of each step are loss, psnr, rays that counted, the norm of each parameter's gradient, and whether the batch
-    was finite. A call in which a loss or a gradient is not finite changes nothing, not even the step number.
-    """
-    gradients = make_gradients(graph, losses, mesh)
-
-    def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
-        keys = step_keys(seed, state.step)
-        rays, rgba, depth = pick(pixels, keys[0], batch_size)
-        colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
-        colour = jnp.broadcast_to(colour, (batch_size, 3))
-        ray_keys = jax.random.split(keys[2], batch_size)
-        target = Target(jnp.asarray(over(rgba, colour)), depth)
-        (grads, mean_loss, error, count), seen = gradients(state.params, state.state, rays, target, colour, ray_keys)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        factor = schedule(progress)
-        params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, note_sightings(graph, params, state.state, seen), opt_state)
-        metrics = {
-            "loss": mean_loss,
-            "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
-            "rays": count,
-            "grad_norms": jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])),
-            "batch_finite": all_finite((rays, target)),
-        }
-        return after, metrics
-
-    @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
-        model = nnx.merge(graph, state.params, state.state)
-        set_progress(model, progress[0])
-        refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
-        first = dataclasses.replace(state, state=split_model(model)[2])
-        numbers = jnp.arange(progress.shape[0])
-        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
-        # Once a call, not once a step: choosing between two states reads all of both.
-        finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
-
-    return train_steps
-
-
-def prepare(
-    config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
-) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
-    """What a config trains with on a scene: the static half of the model, the first state, and the jitted step."""
-    model = prepare_model(config, scene, plugins)
-    optimizer = build(config["optimizer"], plugins=plugins)
-    graph, state = init_state(model, optimizer)
-    train_steps = make_train_step(
-        graph,
-        build_inside(config["losses"], plugins, {}),
-        optimizer,
-        build(config["schedule"], plugins=plugins),
-        config["batch_size"],
-        None if config["random_background"] else config["background"],
-        config["seed"],
-        mesh,
-    )
-    return graph, state, train_steps
+from nerf.training.progress import Progress, Stopwatch, trace_calls
+from nerf.training.ray_bank import feed
+from nerf.training.step import prepare
 
 
 def train(
@@ -148,6 +57,7 @@ def train(
     profile: str | Path | None = None,
     device_memory: float | None = None,
     host_memory: float | None = None,
+    inspect: Callable[[Scene], Sequence[str]] = lambda scene: (),
 ) -> dict[str, Any] | None:
     """Train a config on a scene, or resume the run in `workdir`; evaluate it and return what results.json holds.
 
@@ -167,6 +77,7 @@ def train(
       tensorboard: write TensorBoard events too.
       profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
       device_memory, host_memory: bytes that may be used; None: what there is.
+      inspect: returns lines about the training views, printed before the first step; see `nerf.check.check.glance`.
 
     Raises:
       UserError: one line for each problem of the config, the scene or the run folder.
@@ -177,7 +88,7 @@ def train(
     budget = Budget(config["steps"], max_seconds)
     try:
         with owning(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
-            settings = (plugins, stop, tensorboard, profile, device_memory, host_memory)
+            settings = (plugins, stop, tensorboard, profile, device_memory, host_memory, inspect)
             return _train(config, root, folder, budget, *settings)
     except KeyboardInterrupt:
         if Checkpoints(folder / "checkpoints", read_only=True).steps():
@@ -196,6 +107,7 @@ def _train(
     profile: str | Path | None,
     device_memory: float | None,
     host_memory: float | None,
+    inspect: Callable[[Scene], Sequence[str]],
 ) -> dict[str, Any] | None:
     """Do what `train` says, in a folder that is locked."""
     check_resumable(workdir, config, budget)
@@ -203,7 +115,7 @@ def _train(
     with watch("load"), room_for_pixels(host_memory, workdir):
         views = load_views(config, scene, plugins)
     train_scene, held_out = views.train, views.held_out
-    told = [*train_scene.notes, *glance(train_scene), *views.notes, views.describe()]
+    told = [*train_scene.notes, *inspect(train_scene), *views.notes, views.describe()]
     print("\n".join(told), file=sys.stderr)
     mesh = data_mesh(jax.devices())
     splits = {"train": train_scene, **({config["eval_split"]: held_out} if held_out is not None else {})}

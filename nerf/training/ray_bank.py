@@ -199,12 +199,3 @@ class HostPixels:
             y, x = np.divmod(offset.reshape(-1)[places], pixels.shape[1])
             values[places] = pixels[y, x]
         return values.reshape(*offset.shape, *values.shape[1:])
-
-
-def over(
-    rgba: Float[Array | np.ndarray, "*b c"], background: Float[Array | np.ndarray, "*#b 3"]
-) -> Float[Array | np.ndarray, "*b 3"]:
-    """Straight-alpha sRGB over a background, composited in sRGB as a rendering is; opaque colours as they are."""
-    if rgba.shape[-1] == 3:
-        return rgba
-    return rgba[..., :3] * rgba[..., 3:] + (1.0 - rgba[..., 3:]) * background

@@ -1,0 +1,106 @@
+"""The jitted training step: pixels -> rays -> renderings -> loss -> gradients -> update."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from nerf.encodings.annealing import set_progress
+from nerf.foundation.instantiate import build, build_inside
+from nerf.losses import Target
+from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
+from nerf.runs.runs import prepare_model
+from nerf.scenes import Scene
+from nerf.scenes.images import over
+from nerf.training.gradients import TrainState, init_state, make_gradients
+from nerf.training.nonfinite import all_finite
+from nerf.training.ray_bank import Picked, Pixels, pick, step_keys
+
+
+def make_train_step(
+    graph: nnx.GraphDef,
+    losses: Mapping[str, Callable],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable,
+    batch_size: int,
+    background: Sequence[float] | None,
+    seed: int | Int[Array, ""],
+    mesh: Mesh,
+) -> jax.stages.Wrapped:
+    """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.
+
+    Args:
+      graph: the model's static half.
+      losses: see `nerf.losses`.
+      optimizer: its updates are multiplied by `schedule(progress)`.
+      batch_size: rays a step over all devices.
+      background: behind transparent pixels; None draws a random one for each ray.
+      seed: of everything random.
+      mesh: the batch is split over its axis "data", everything else is replicated.
+
+    Metrics of each step are loss, psnr, rays that counted, the norm of each parameter's gradient, and whether the batch
+    was finite. A call in which a loss or a gradient is not finite changes nothing, not even the step number.
+    """
+    gradients = make_gradients(graph, losses, mesh)
+
+    def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
+        keys = step_keys(seed, state.step)
+        rays, rgba, depth = pick(pixels, keys[0], batch_size)
+        colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
+        colour = jnp.broadcast_to(colour, (batch_size, 3))
+        ray_keys = jax.random.split(keys[2], batch_size)
+        target = Target(jnp.asarray(over(rgba, colour)), depth)
+        (grads, mean_loss, error, count), seen = gradients(state.params, state.state, rays, target, colour, ray_keys)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        factor = schedule(progress)
+        params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
+        after = TrainState(state.step + 1, params, note_sightings(graph, params, state.state, seen), opt_state)
+        metrics = {
+            "loss": mean_loss,
+            "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
+            "rays": count,
+            "grad_norms": jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])),
+            "batch_finite": all_finite((rays, target)),
+        }
+        return after, metrics
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
+        model = nnx.merge(graph, state.params, state.state)
+        set_progress(model, progress[0])
+        refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
+        first = dataclasses.replace(state, state=split_model(model)[2])
+        numbers = jnp.arange(progress.shape[0])
+        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
+        # Once a call, not once a step: choosing between two states reads all of both.
+        finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
+
+    return train_steps
+
+
+def prepare(
+    config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
+) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
+    """What a config trains with on a scene: the static half of the model, the first state, and the jitted step."""
+    model = prepare_model(config, scene, plugins)
+    optimizer = build(config["optimizer"], plugins=plugins)
+    graph, state = init_state(model, optimizer)
+    train_steps = make_train_step(
+        graph,
+        build_inside(config["losses"], plugins, {}),
+        optimizer,
+        build(config["schedule"], plugins=plugins),
+        config["batch_size"],
+        None if config["random_background"] else config["background"],
+        config["seed"],
+        mesh,
+    )
+    return graph, state, train_steps
