@@ -28,6 +28,7 @@ def get_config():
     config = base()
     config.steps = 200_000
     config.batch_size = 4096
+    config.steps_per_call = 1  # a step takes seconds on a CPU, and a stop waits for the end of a call
     config.model.order = ("coarse", "fine")
     config.model.stages = {
         "coarse": {

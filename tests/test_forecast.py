@@ -29,6 +29,7 @@ def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     clock.now = 25.0
     assert study.end(0, finished=True) == 25.0
     assert study.left() == pytest.approx(3 * 25.0), "10 s beside the budget"
+    assert study.after() == "; study: at least 75 s left", "the other config may be slower"
     study.begin(1, "slow", 15.0)
     clock.now += 115.0
     assert study.left() == pytest.approx(2 * 25.0), "a run that is late takes no negative time"

@@ -113,4 +113,7 @@ class Forecast:
         seconds = self.left()
         if seconds is None or not (self.waiting or self.running):
             return ""
-        return f"; study: about {duration(seconds)} left"
+        labels = {label for label, _ in [*self.waiting, *self.running.values()]}
+        # A slow config may take many times its budget to score its views, which only a run of it shows.
+        how = "about" if labels <= self.walls.keys() else "at least"
+        return f"; study: {how} {duration(seconds)} left"
