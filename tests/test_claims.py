@@ -11,7 +11,10 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
-SLOW = ["R18", "KiloNeRF"]  # what these networks compute, tests/test_networks.py holds against their papers each time
+SLOW = [
+    "R18",
+    "KiloNeRF",
+]  # what these networks compute, tests/networks/test_networks.py holds against their papers each time
 TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 

@@ -23,7 +23,7 @@ def test_every_promise_names_a_test_or_a_command_that_exists():
     rows = [row.split("|")[1:-1] for row in text.splitlines() if row.startswith("|")][2:]
     assert len(rows) > 10 and all(len(row) == 4 for row in rows)
     for fault, _, verified, commit in rows:
-        files = re.findall(r"tests/\w+\.py(?:::\w+)?", verified)
+        files = re.findall(r"tests/[\w/]+\.py(?:::\w+)?", verified)
         modules = re.findall(r"python -m ([\w.]+)", verified)
         assert files or modules, fault
         for file, _, name in (each.partition("::") for each in files):

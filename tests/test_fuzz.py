@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from tests.conftest import ROOT
-from tests.fuzz import TARGETS, try_bytes
-from tests.mutations import many_mutations, mutate_json
+from tests.support.fuzz import TARGETS, try_bytes
+from tests.support.mutations import many_mutations, mutate_json
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -33,6 +33,6 @@ def test_mutated_keyframes_are_read_or_refused(keyframes, seed):
 
 
 def test_the_command_says_what_it_can_do():
-    command = [sys.executable, "-m", "tests.fuzz"]
+    command = [sys.executable, "-m", "tests.support.fuzz"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr == f"say what to fuzz: {', '.join(TARGETS)}\n"

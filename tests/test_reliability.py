@@ -21,11 +21,11 @@ import pytest
 
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.lock import owning
-from tests.children import Child, slow_disk
 from tests.conftest import ROOT
+from tests.support.children import Child, slow_disk
 
 CONFIG = """
-from tests import one_stage
+from tests.support import one_stage
 
 def get_config():
     config = one_stage.get_config()
@@ -168,7 +168,11 @@ def test_a_signal_ends_it_quietly_where_python_ignores_exceptions():
 
 @pytest.mark.parametrize(
     "says, setup, scene",
-    [("scene: ", None, []), ("compiling", busy_compiler, []), ("loading", None, ["tests.plugins:endless_scene"])],
+    [
+        ("scene: ", None, []),
+        ("compiling", busy_compiler, []),
+        ("loading", None, ["tests.support.plugins:endless_scene"]),
+    ],
     ids=["preparing", "compiling", "loading"],
 )
 def test_a_signal_before_training_ends_at_once(config, tmp_path, says, setup, scene):
@@ -340,7 +344,7 @@ def test_a_config_from_a_stranger_runs_nothing(whole, tmp_path):
     shutil.copytree(whole, folder)
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\ndef f(**_): pass\n")
     config = json.loads((folder / "config.json").read_text())
-    for name in ("os:system", "evil:f", "tests.plugins:Triangle", "nerf.output.video:subprocess.run"):
+    for name in ("os:system", "evil:f", "tests.support.plugins:Triangle", "nerf.output.video:subprocess.run"):
         (folder / "config.json").write_text(json.dumps({**config, "model": {"name": name}}))
         arguments = [f"--run={folder}", f"--out={tmp_path / 'v.mp4'}"]
         child = Child("render.py", arguments, tmp_path / "log", partial(importable, tmp_path))

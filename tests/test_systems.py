@@ -17,7 +17,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
 from nerf.training.loop import train
 from tests.conftest import ROOT
-from tests.test_picture import waves
+from tests.training.test_image_task import waves
 
 QUICK = {**ON_PICTURES, "steps": 200}
 SMALL = {"batch_size": 128, "steps": 150, "steps_per_call": 50, "log_every": 50, "save_every": 50, "chunk": 1024}

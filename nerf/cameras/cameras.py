@@ -29,7 +29,7 @@ class Cameras:
       c2w: camera-to-world, OpenGL axes; the rotation is orthonormal.
       K: intrinsics in pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. The focal lengths of an equirectangular camera are
         in pixels per radian, and (cx, cy) looks along -z; those of an orthographic one in pixels per world unit.
-      distortion: eight numbers whose meaning depends on the lens, see `nerf.cameras.lenses`; zeros for none. PERSPECTIVE:
+      distortion: eight numbers whose meaning depends on the lens (`nerf.cameras.lenses`); zeros for none. PERSPECTIVE:
         OpenCV's k1 k2 p1 p2 k3 k4 k5 k6. FISHEYE: k1 k2 k3 k4 p1 p2 sx1 sy1.
       size: width and height in pixels.
       model: PERSPECTIVE, FISHEYE, EQUIRECTANGULAR or ORTHOGRAPHIC of `nerf.cameras.lenses`; by default the first.

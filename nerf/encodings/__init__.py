@@ -6,7 +6,7 @@ Encodings without parameters are frozen dataclasses; those with parameters are n
 `num_dims`, which `build(..., num_dims=2)` fills in for a whole section.
 
 What an encoding may have besides:
-  takes_gaussians = True   the model then gives it `Gaussians` instead of points (see `nerf.encodings.cones`); it takes both
+  takes_gaussians = True   the model passes `Gaussians` instead of points (`nerf.encodings.cones`); it takes both
   bands                    the number of each feature's band, coarse to fine from 0, or -1: see `annealed.Annealed`
 Trainable numbers at places of a grid are under the name `table`, so that optimizers can give them their own rate.
 """

@@ -1,8 +1,8 @@
 """A trained run as points and cameras that other programs read, in the units and axes of the scene's file.
 
 A point is where a ray through a pixel of a training view is stopped. Everything comes from the volume renderer, which
-composites whatever a field predicts: with the weights w_i of a ray's intervals (see `nerf.rendering.compositing`) and x_i their
-places in the box,
+composites whatever a field predicts: with the weights w_i of a ray's intervals (`nerf.rendering.compositing`) and x_i
+their places in the box,
 
   opacity         o = sum_i w_i
   place           m = sum_i w_i x_i / o

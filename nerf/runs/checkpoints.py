@@ -1,4 +1,4 @@
-"""Checkpoints: a file of plain arrays for each step, with digests that are verified on reading (`nerf.runs.safetensors`)."""
+"""Checkpoints: a file of plain arrays for each step, with digests verified on reading (`nerf.runs.safetensors`)."""
 
 import contextlib
 import errno

@@ -4,7 +4,7 @@ An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum o
 2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
 network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
 
-The grid also holds the largest weight (see `nerf.rendering.compositing`) with which recent rays saw each cell, in two memories.
+The grid also holds the largest weight (`nerf.rendering.compositing`) with which recent rays saw each cell, twice.
 Training skips cells that no ray saw for some steps, as inside of things or behind them, except for a few that it looks
 into now and then: that saves time and is repaired later. Rendering skips a cell only on the word of rays that passed it
 and did not see it: in a capture of many or large photos rays see a cell rarely, and time alone must make no hole there.

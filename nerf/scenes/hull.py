@@ -121,7 +121,7 @@ def _may_hold(
 def _distort(
     plane: Float[np.ndarray, "m 2"], rim: Float[np.ndarray, " m"], distortion: np.ndarray
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"]]:
-    """`nerf.cameras.lenses.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
+    """`lenses.distort` in numpy, and by how much the lens stretches at most within `rim` of the axis, less 1.
 
     The lens may fold where that is 1 or more: points outside the picture then seem to be inside.
     """

@@ -34,7 +34,8 @@ def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[n
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
     """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
 
-    Means are over the rays of all devices that were rendered whole, `rays` their number; see `nerf.rendering.model.sightings`.
+    Means are over the rays of all devices that were rendered whole, `rays` their number; see
+    `nerf.rendering.model.sightings`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 

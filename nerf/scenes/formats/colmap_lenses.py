@@ -1,6 +1,6 @@
 """Read and write the lenses of COLMAP's models (its `models.h`, version 4.2).
 
-Most are lenses of `nerf.cameras.lenses` exactly. Division lenses, FOV and EUCM are curves from an angle to a radius by other
+Most are lenses of `nerf.cameras.lenses`. Division lenses, FOV and EUCM are curves from an angle to a radius by other
 formulas, and are fitted (see `nerf.scenes.fits`): the largest error is below a twentieth of a pixel, or they are
 refused.
 """

@@ -116,7 +116,7 @@ def read_lens(
       tally: told what is read in a way that its writer may not have meant.
 
     Returns:
-      The lens of `nerf.cameras.lenses`, K in pixels of the stored image, distortion, and the size that the file speaks of;
+      The lens of `nerf.cameras.lenses`, K in pixels of the stored image, distortion, and the size in the file;
       None where something is wrong.
     """
     keys = merge(own, shared)

@@ -1,0 +1,82 @@
+"""A number that is not finite, put into a batch, a gradient or a parameter: told by step and name, never saved."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.runs.checkpoints import Checkpoints
+from nerf.training import loop
+from nerf.training.loop import TrainingError, train
+from tests.training.test_training import synthetic
+
+
+@pytest.fixture
+def bad_batch(monkeypatch):
+    """Cameras without a position in the call that begins with step 20."""
+    feed = loop.feed
+
+    def broken(*arguments):
+        pixels = feed(*arguments)
+
+        def at(step):
+            whole = pixels(step)
+            cameras = dataclasses.replace(whole.cameras, c2w=whole.cameras.c2w * jnp.nan)
+            return dataclasses.replace(whole, cameras=cameras) if step == 20 else whole
+
+        return at
+
+    monkeypatch.setattr(loop, "feed", broken)
+
+
+def saved(workdir):
+    """The steps that were saved, all of them finite."""
+    checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
+    for step in checkpoints.steps():
+        assert all(np.isfinite(array).all() for array in checkpoints.read(step)[0].values())
+    return checkpoints.steps()
+
+
+def test_a_bad_batch_stops_training_at_its_step(tmp_path, bad_batch):
+    with pytest.raises(TrainingError, match=r"^step 20: a ray or a colour of the batch is not finite: .*max_skipped"):
+        train(synthetic(), None, tmp_path)
+    assert saved(tmp_path) == [20]
+
+
+def test_a_bad_batch_may_be_left_out_and_the_steps_are_counted(tmp_path, bad_batch, capsys):
+    results = train(synthetic(max_skipped=10), None, tmp_path)
+    assert (results["skipped_steps"], results["steps"]) == (10, 40)
+    assert "step 20: a ray or a colour of the batch is not finite: 10 steps skipped, 10 of " in capsys.readouterr().err
+    assert saved(tmp_path) == [20, 40]
+    logged = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert 30 not in logged and logged[-1] == 40
+    with pytest.raises(TrainingError, match="^step 20"):
+        train(synthetic(max_skipped=9), None, tmp_path / "fewer")
+
+
+def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
+    config = synthetic()
+    config["losses"]["bad"] = {"name": "tests.support.plugins:BadGradient"}
+    with pytest.raises(TrainingError, match=r"^step 0: the gradient of stages/\d/field/[\w/]+ is not finite: "):
+        train(config, None, tmp_path, plugins=("tests",))
+    assert saved(tmp_path) == [0]
+
+
+def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path, monkeypatch):
+    prepare = loop.prepare
+
+    def broken(*arguments):
+        graph, state, step = prepare(*arguments)
+        leaves, structure = jax.tree.flatten(state.params)
+        leaves[3] = leaves[3].at[0].set(jnp.inf)
+        return graph, dataclasses.replace(state, params=jax.tree.unflatten(structure, leaves)), step
+
+    monkeypatch.setattr(loop, "prepare", broken)
+    with pytest.raises(
+        TrainingError, match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved"
+    ):
+        train(synthetic(), None, tmp_path)
+    assert saved(tmp_path) == []
