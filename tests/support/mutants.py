@@ -12,8 +12,8 @@ operators", TOSEM 1996) but for ABS. Some mutants say nothing about tests and ar
 annotations, of what is asserted (also by `strict=True`) and of error messages; bitwise in the place of arithmetic
 operators, which no float accepts; and `is` in the place of a comparison.
 
-COUNT mutants of each module are drawn by a fixed seed, first one at each place; tests/support/equivalent_mutants.py lists those
-of them that change nothing. Each runs in a copy of the working tree, in a process forked from one that has imported
+COUNT mutants of each module are drawn by a fixed seed, first one at each place; `equivalent_mutants.py` lists those of them
+that change nothing. Each runs in a copy of the working tree, in a process forked from one that has imported
 JAX, against the tests of TESTS: those of the module and some that compose it. A test that fails, hangs or cannot be
 collected kills a mutant. Shapes are not checked meanwhile: that takes half of the time, and right values are what is
 asked for. The working tree is never written.
