@@ -1,8 +1,8 @@
 """Compare configs or finished runs: which is better, and is the difference real? One self-contained HTML page.
 
-    python compare.py configs/ngp.py small=configs/ngp.py:model.capacity=8 \\
+    python compare.py configs/ngp.py small=configs/ngp.py:model.max_samples_per_ray=8 \\
         --scene=data/tabletop --budget=60s --seeds=3 --out=report.html
-    python compare.py configs/ngp.py --sweep=model.capacity=8,16,32 --scene=data/tabletop --budget=60s --out=report.html
+    python compare.py configs/ngp.py --sweep=batch_size=512,1024 --scene=data/tabletop --budget=60s --out=report.html
     python compare.py configs/ngp.py configs/nerf.py --scene=data/tabletop --scene=SCENE --budget=60s --out=report.html
     python compare.py runs/mine runs/other --out=report.html
     python compare.py --list runs/

@@ -106,7 +106,7 @@ def _check_writable() -> None:
 
 
 def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
-    from nerf.output.films import Film, cropped, film, still
+    from nerf.output.films import RenderOptions, cropped, film, still
     from nerf.output.trips import plan
 
     trip = plan(
@@ -122,7 +122,7 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
         print(line, file=sys.stderr)
     run = run if trip.crop is None else cropped(run, trip.crop)
     fps = trip.fps if _FPS.value is None else _FPS.value
-    wanted = Film(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
+    wanted = RenderOptions(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
     out = Path(_OUT.value)
     if out.suffix.lower() == ".png":
         written: list[Path] | None = still(run, trip.cameras[trip.numbers[0]], out, wanted)
@@ -137,10 +137,10 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
 
 
 def _enlarge(run, factor: float) -> bool:
-    from nerf.output.films import Film, resized, still
+    from nerf.output.films import RenderOptions, resized, still
 
     camera = resized(run.cameras["train"][0], factor)
-    still(run, camera, Path(_OUT.value), Film())
+    still(run, camera, Path(_OUT.value), RenderOptions())
     print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
     return True
 

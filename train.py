@@ -18,7 +18,7 @@ from absl import flags
 from nerf.cli.commands import define_config, run, stop_on_signal
 from nerf.foundation.errors import UserError
 from nerf.runs.config_files import load_config
-from nerf.runs.lock import owning
+from nerf.runs.lock import run_lock
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     plugins = tuple(_PLUGIN.value)
     config = load_config(_CONFIG.value, _VALUES.value, plugins)
     with stop_on_signal() as stop, _joined(), _owning():
-        from nerf.check.check import glance
+        from nerf.check.check import quick_check
         from nerf.training.image_task import beside_files, image_task, unused_by_image_task
         from nerf.training.loop import train  # takes seconds
 
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
             profile=_PROFILE.value,
             device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
             host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
-            inspect=glance,
+            inspect=quick_check,
         )
     if results is None:
         print(f"stopped and saved: run the same command again to resume {_WORKDIR.value}")
@@ -101,9 +101,9 @@ def _several() -> bool:
 def _joined() -> contextlib.AbstractContextManager[None]:
     if not _several():
         return contextlib.nullcontext()
-    from nerf.training.processes import joined  # takes seconds
+    from nerf.training.processes import initialize  # takes seconds
 
-    return joined(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+    return initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def _owning() -> Iterator[None]:
         if not is_first():
             yield
             return
-    with owning(Path(_WORKDIR.value)):
+    with run_lock(Path(_WORKDIR.value)):
         yield
 
 

@@ -41,8 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
     "a white background": {"random_background": False},
     "photos over white": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
-    "hidden cells too": {"model.occupancy.visible": 0.0},
-    "cells kept for their density alone": {"model.occupancy.clear": 1.0},
+    "hidden cells too": {"model.occupancy.min_weight": 0.0},
+    "cells kept for their density alone": {"model.occupancy.keep_weight": 1.0},
     "without distortion loss": {"losses.distortion.weight": 0.0},
     "one step a call": {"steps_per_call": 1},
 }

@@ -19,7 +19,7 @@ MARCH = "model.stages.main.sampler.num_samples"
 SETTINGS: list[tuple[str, Any]] = [
     ("base", None),
     *(("batch_size", n) for n in (512, 2048, 4096)),
-    *(("model.capacity", n) for n in (8, 32)),
+    *(("model.max_samples_per_ray", n) for n in (8, 32)),
     *((MARCH, n) for n in (64, 256)),
     *((TABLE, n) for n in (15, 19)),
     *(("images", n) for n in (50, 200, 400)),

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.common import device, write_out
 from nerf.cameras.cameras import Cameras
 from nerf.cli.commands import keep_freed_memory
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.runs.runs import Trained, load_run
 
 
@@ -32,20 +32,20 @@ def resized(camera: Cameras, side: int) -> Cameras:
 
 def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float) -> tuple[float, list[np.ndarray]]:
     """Median seconds a frame, and the frames. A ray stops when less than `hidden` of its light is left."""
-    usual, run.model.hidden = run.model.hidden, hidden
+    usual, run.model.early_stop_transmittance = run.model.early_stop_transmittance, hidden
     grid = run.model.occupancy
     assert grid is not None, "a config with an occupancy grid"
     live = grid.live[...]
     if exhaustive:
         grid.live[...] = grid.possible[...]
-    render_view = make_render_view(run.model, run.config["background"], run.config["chunk"])
-    render_view(resized(cameras[0], 8))  # compiles
+    render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
+    render_image(resized(cameras[0], 8))  # compiles
     seconds, pictures = [], []
     for camera in cameras:
         began = time.perf_counter()
-        pictures.append(render_view(camera)["rgb"])
+        pictures.append(render_image(camera)["rgb"])
         seconds.append(time.perf_counter() - began)
-    grid.live[...], run.model.hidden = live, usual
+    grid.live[...], run.model.early_stop_transmittance = live, usual
     return round(float(np.median(seconds)), 4), pictures
 
 
@@ -60,7 +60,7 @@ def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[
     held_out = next(cameras for split, cameras in run.cameras.items() if split != "train")
     chosen = np.linspace(0, len(held_out) - 1, views).astype(int)
     cameras = [resized(held_out[int(i)], side) for i in chosen]
-    stop, stopped = frames(run, cameras, False, run.model.hidden)
+    stop, stopped = frames(run, cameras, False, run.model.early_stop_transmittance)
     skip, skipped = frames(run, cameras, False, -1.0)
     row: dict[str, Any] = {"size": cameras[0].size.tolist(), "skip_and_stop": stop, "skip": skip}
     if exhaustive_views:

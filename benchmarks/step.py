@@ -21,13 +21,13 @@ from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.cli.commands import define_config, run
 from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
-from nerf.rendering.model import Model, find_live, refresh_occupancy
+from nerf.rendering.model import Model, find_occupied, refresh_occupancy
 from nerf.runs.config_files import load_config
-from nerf.sampling.occupancy_grid import compact
+from nerf.sampling.occupancy_grid import pack_samples
 from nerf.scenes.splits import load_scenes
 from nerf.training.gradients import TrainState
 from nerf.training.processes import data_mesh
-from nerf.training.ray_bank import Pixels, pick, to_device
+from nerf.training.ray_bank import RayBank, sample_rays, to_device
 from nerf.training.step import prepare
 
 _CONFIG, _VALUES = define_config()
@@ -36,7 +36,7 @@ _STEPS = flags.DEFINE_integer("steps", 200, "Steps of training before anything i
 _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, besides printing it.")
 
 
-def whole_step(config: dict, train_steps, state: TrainState, pixels: Pixels) -> tuple[TrainState, dict[str, Any]]:
+def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) -> tuple[TrainState, dict[str, Any]]:
     """Train; the state after it, and milliseconds a step at the end."""
     per_call = config["steps_per_call"]
     progress = jnp.full(per_call, 0.1)
@@ -54,16 +54,16 @@ def whole_step(config: dict, train_steps, state: TrainState, pixels: Pixels) -> 
     }
 
 
-def batch_of(model: Model, pixels: Pixels, size: int):
+def batch_of(model: Model, pixels: RayBank, size: int):
     """Rays of a batch, the edges of their intervals, and the live ones in their buffer."""
-    rays, *_ = pick(pixels, jax.random.key(1), size)
+    rays, *_ = sample_rays(pixels, jax.random.key(1), size)
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    return rays, t, compact(find_live(model, rays, t, training=True), model.capacity * size)
+    return rays, t, pack_samples(find_occupied(model, rays, t, training=True), model.max_samples_per_ray * size)
 
 
-def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixels) -> dict[str, tuple[Callable, Any]]:
+def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank) -> dict[str, tuple[Callable, Any]]:
     """Each part of a step, as a function and its argument, on the buffers of one real batch."""
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
@@ -99,7 +99,7 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: Pixel
 
     features = encode(params)
     return {
-        "pick": (lambda key: pick(pixels, key, size), jax.random.key(0)),
+        "pick": (lambda key: sample_rays(pixels, key, size), jax.random.key(0)),
         "pick and march": (lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2], state),
         "encode": (encode, params),
         "encode, with gradient": (gradient(encode), params),

@@ -16,8 +16,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import write_out
-from nerf.comparing.jobs import Outcome, Workshop, find_or_train
-from nerf.comparing.studies import Entry, parse_seeds, wanted_runs
+from nerf.comparing.jobs import RunResult, RunStore, find_or_train
+from nerf.comparing.studies import Method, parse_seeds, wanted_runs
 from nerf.runs.results import Result
 
 KEPT = (
@@ -26,7 +26,7 @@ KEPT = (
 )
 
 
-def result_of(outcome: Outcome) -> Result:
+def result_of(outcome: RunResult) -> Result:
     if outcome.result is None:
         raise SystemExit(f"{outcome.label}, seed {outcome.seed}: {outcome.failure}")
     return outcome.result
@@ -35,9 +35,9 @@ def result_of(outcome: Outcome) -> Result:
 def row(config: str, scene: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
     """The runs of one config on one scene, one a seed, and their median and range."""
     overrides = tuple(word.removeprefix("config.") for word in options.set)
-    entry = Entry(Path(config).stem, config, overrides, parse_seeds(options.seeds))
+    entry = Method(Path(config).stem, config, overrides, parse_seeds(options.seeds))
     wanted = wanted_runs([entry], seconds, None, 0, options.split)
-    found = [result_of(outcome) for outcome in find_or_train(wanted, Workshop(scene, Path(options.workdir)))]
+    found = [result_of(outcome) for outcome in find_or_train(wanted, RunStore(scene, Path(options.workdir)))]
     runs = [{"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}} for one in found]
     psnr = [run["psnr"] for run in runs]
     spread = [round(min(psnr), 2), round(max(psnr), 2)]

@@ -16,7 +16,7 @@ def get_config():
     config.batch_size = 1024
     config.random_background = True  # else what is white is a hole
     config.model.order = ("main",)
-    config.model.capacity = 16
+    config.model.max_samples_per_ray = 16
     config.model.stages = {
         "main": {
             "name": "nerf.rendering.model:Stage",
@@ -49,9 +49,9 @@ def get_config():
         "resolution": 64,
         "threshold": 2.0,
         "decay": 0.9,
-        "parts": 4,
-        "visible": 0.01,
-        "clear": 0.05,
+        "update_every": 4,
+        "min_weight": 0.01,
+        "keep_weight": 0.05,
     }
     config.losses.distortion = {"name": "nerf.losses.distortion:Distortion", "weight": 0.01}
     config.optimizer = {

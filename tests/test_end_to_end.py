@@ -109,12 +109,12 @@ def test_the_render_command_scores_the_held_out_views_as_training_did(trained, t
 
 
 def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
-    from nerf.rendering.images import make_render_view
+    from nerf.rendering.images import make_render_image
     from nerf.runs.runs import load_run
 
     run = load_run(trained)
     truth = np.load(next(iter(sorted((TABLETOP / "depth" / "test").iterdir()))))["depth"]
-    picture = make_render_view(run.model, (1.0, 1.0, 1.0))(run.cameras["test"][0])
+    picture = make_render_image(run.model, (1.0, 1.0, 1.0))(run.cameras["test"][0])
     depth = picture["depth"] / run.transform.scale
     truth = truth[::2, ::2]
     there = (truth > 0) & (picture["opacity"] > 0.9)
@@ -124,18 +124,18 @@ def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
 
 def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_decibel(trained):
     from nerf.evaluation import metrics
-    from nerf.rendering.images import make_render_view
+    from nerf.rendering.images import make_render_image
     from nerf.runs.runs import load_run, reload_split
 
     run, background = load_run(trained), (1.0, 1.0, 1.0)
-    quick = make_render_view(run.model, background)(run.cameras["test"][0])["rgb"]
+    quick = make_render_image(run.model, background)(run.cameras["test"][0])["rgb"]
     grid = run.model.occupancy
     skipped = (grid.possible[...] & ~grid.live[...]).sum() / grid.possible[...].sum()
     assert 0.02 < skipped < 0.9
     # Everything in the visual hull, outside of which there is nothing by the model's own definition.
     grid.live[...] = grid.possible[...]
-    run.model.hidden = -1.0
-    whole = make_render_view(run.model, background)(run.cameras["test"][0])["rgb"]
+    run.model.early_stop_transmittance = -1.0
+    whole = make_render_image(run.model, background)(run.cameras["test"][0])["rgb"]
     assert np.abs(quick - whole).max() > 0.0
     rgba = reload_split(run, "test", TABLETOP).images[0] / 255.0
     truth = rgba[..., :3] * rgba[..., 3:] + 1.0 - rgba[..., 3:]

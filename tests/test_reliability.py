@@ -20,7 +20,7 @@ import imageio_ffmpeg
 import pytest
 
 from nerf.runs.checkpoints import Checkpoints
-from nerf.runs.lock import owning
+from nerf.runs.lock import run_lock
 from tests.conftest import ROOT
 from tests.support.children import Child, slow_disk
 
@@ -308,7 +308,7 @@ def test_a_second_process_is_told_who_has_the_run_before_it_imports_anything_hea
     )
     holder.send(signal.SIGKILL)
     holder.code()
-    with owning(tmp_path):  # what the killed one left holds nothing
+    with run_lock(tmp_path):  # what the killed one left holds nothing
         assert json.loads((tmp_path / "owner.json").read_text())["pid"] == os.getpid()
 
 

@@ -68,7 +68,7 @@ class Arm:
             section = config
             for word in path:
                 if word not in section:
-                    raise ConfigError(f"{self.name}: no section '{word}' in {self.config}: mend '{key}'")
+                    raise ConfigError(f"{self.name}: no section '{word}' in {self.config}: fix '{key}'")
                 section = section[word]
             section[last] = copy.deepcopy(value)
         config = image_task(config) if self.image else config

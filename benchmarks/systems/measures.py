@@ -14,7 +14,7 @@ from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
 from nerf.foundation.instantiate import build
 from nerf.output.films import resized
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit, toybox
 from nerf.scenes.images import over
@@ -25,7 +25,7 @@ VIEWS = 4  # of the held-out ones, where a few say enough
 
 
 def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.ndarray]]:
-    return make_render_view(model, config["background"], config["chunk"])
+    return make_render_image(model, config["background"], config["chunk"])
 
 
 def _truth(image: np.ndarray, config: Config) -> np.ndarray:

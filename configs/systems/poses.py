@@ -22,6 +22,6 @@ def get_config():
         "end": 0.4,
         "encoding": field.encoding.to_dict(),
     }
-    config.model.poses = {"name": "nerf.cameras.refinement:Refined"}
+    config.model.poses = {"name": "nerf.cameras.refinement:CameraRefinement"}
     config.optimizer.groups.refined = {"learning_rate": 1e-3}
     return config

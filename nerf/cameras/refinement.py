@@ -78,7 +78,7 @@ def without_drift(twists: Float[Array, "n 6"], modes: Float[Array, "n 6 k"]) -> 
     return twists - jnp.einsum("nik,k->ni", modes, jnp.einsum("nik,ni->k", modes, twists))
 
 
-class Refined(nnx.Module):
+class CameraRefinement(nnx.Module):
     """A twist for each training image, less what moves all cameras alike, which would move the scene instead.
 
     Args:

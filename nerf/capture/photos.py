@@ -22,7 +22,7 @@ from nerf.capture.upright import copy_upright, read_exif, upright_name
 from nerf.capture.video import extract_frames
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import remove_leftovers, write_json
-from nerf.runs.lock import owning
+from nerf.runs.lock import run_lock
 from nerf.scenes import all_formats
 from nerf.scenes.base import Similarity, rotation_to_z
 from nerf.scenes.decode import FORMATS
@@ -89,7 +89,7 @@ def make_scene(
 
 def refuse_scene(out: Path) -> None:
     """Raise CaptureError where a folder holds a scene of any format."""
-    if found := [name for name, module in all_formats().items() if out.is_dir() and module.recognise(out)]:
+    if found := [name for name, module in all_formats().items() if out.is_dir() and module.detect(out)]:
         raise CaptureError(f"{out}: holds a scene already ({', '.join(found)}): choose another --out")
 
 
@@ -97,7 +97,7 @@ def refuse_scene(out: Path) -> None:
 def _working_in(out: Path) -> Iterator[Path]:
     """The work folder in a scene's folder, for this process alone; removed where another attempt could not use it."""
     work = out / WORK
-    with owning(work):
+    with run_lock(work):
         remove_leftovers(out)
         try:
             yield work

@@ -1,7 +1,7 @@
-"""A look at a scene before training: what is wrong, with which views, and what mends it.
+"""A look at a scene before training: what is wrong, with which views, and what fixes it.
 
 look(scene) -> Report        # seconds: pictures are matched with one another and held against the cameras
-glance(scene) -> findings    # at every start of a training: only what costs next to nothing
+quick_check(scene) -> findings    # at every start of a training: only what costs next to nothing
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ SURE = 0.5  # part of its points that must fit another pose before its own is ca
 NEARBY = 2.0 ** (np.arange(-8, 9) / 16)  # focal lengths that an inaccurate one may be taken for
 ROUGHLY = 8.0  # times the error of a match that fits: poses are inaccurate rather than wrong
 USUAL = 0.4  # part of the matches that agree with right cameras, at least
-GLANCED_AT = 24  # views that a glance matches, where the cameras look odd
-SHOWN = 3  # findings of a glance
+GLANCED_AT = 24  # views that a quick_check matches, where the cameras look odd
+SHOWN = 3  # findings of a quick_check
 SAMPLED = 2000  # points that distances are taken of
 
 
@@ -113,7 +113,7 @@ def look(scene: Scene) -> Report:
     return Report(found, [*facts, *_distance_facts(layout, points, whose)], layout, points)
 
 
-def glance(scene: Scene) -> list[str]:
+def quick_check(scene: Scene) -> list[str]:
     """Lines to tell at the start of a training: at most a few, none where nothing is wrong.
 
     Pictures are matched, which takes seconds, only where the cameras do not look at one thing.
@@ -156,7 +156,7 @@ def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
             why += f", by {medians[best]:.1f} with the focal length times {NEARBY[best]:.2f}"
             return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
         return Finding((), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}")
-    why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit mends it"
+    why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit fixes it"
     return Finding((), "poses and pictures do not belong together", why, again)
 
 

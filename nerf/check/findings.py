@@ -1,4 +1,4 @@
-"""One thing that a look at a scene found: which views, what, why it is believed, and what mends it."""
+"""One thing that a look at a scene found: which views, what, why it is believed, and what fixes it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,10 +12,10 @@ class Finding(NamedTuple):
     views: Sequence[str]
     what: str
     why: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
         named = ", ".join(self.views[:NAMED])
         if len(self.views) > NAMED:
             named += f" and {len(self.views) - NAMED} more"
-        return ": ".join(part for part in (named, self.what, self.why, self.mend) if part)
+        return ": ".join(part for part in (named, self.what, self.why, self.fix) if part)

@@ -1,7 +1,7 @@
 """What may be wrong with all poses, lenses or the order of images at once; the pictures decide which it is.
 
 Each hypothesis turns the cameras of a file into what they would be if it were true. The one that by far the most
-matches agree with is the diagnosis, and its edit is the mend.
+matches agree with is the diagnosis, and its edit is the fix.
 """
 
 import dataclasses
@@ -23,10 +23,10 @@ FOCALS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times
 
 @dataclasses.dataclass(frozen=True)
 class Hypothesis:
-    """What may be wrong, what mends it, and the poses (and focal lengths, by `zoom`) that would be right."""
+    """What may be wrong, what fixes it, and the poses (and focal lengths, by `zoom`) that would be right."""
 
     reason: str
-    mend: str
+    fix: str
     c2w: Float[np.ndarray, "n 3 4"]
     zoom: float = 1.0
 
@@ -46,7 +46,7 @@ def diagnose(seen: Evidence, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[st
     if score < max(CONVINCING, BETTER * now):
         return now, None
     why = f"{100 * now:.0f} % of the matches between pictures agree with the cameras as they are, {100 * score:.0f} %"
-    return now, Finding((), best.reason, f"{why} with this put right", best.mend)
+    return now, Finding((), best.reason, f"{why} with this put right", best.fix)
 
 
 def _some(seen: Evidence) -> Evidence:
@@ -61,13 +61,13 @@ def hypotheses(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterato
     yield from _other_axes(c2w)
     turned = np.concatenate([c2w[..., :3].transpose(0, 2, 1), c2w[..., 3:]], -1)
     yield Hypothesis("the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned)
-    for order, mend in _orders(names):
-        yield Hypothesis("the images are in another order than the poses", mend, c2w[order])
+    for order, fix in _orders(names):
+        yield Hypothesis("the images are in another order than the poses", fix, c2w[order])
     for zoom in FOCALS:
         what = "smaller" if zoom > 1 else "larger"
-        mend = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
+        fix = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
         reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
-        yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", mend, c2w, float(zoom))
+        yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom))
 
 
 def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
@@ -78,14 +78,14 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
     for axes in _rotations_of_a_cube():
         said = ", ".join("-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T)
         if (axes == np.diag([1, -1, -1])).all():
-            kind, mend = "OpenCV's (+y down, +z ahead)", "negate its second and third column"
+            kind, fix = "OpenCV's (+y down, +z ahead)", "negate its second and third column"
         else:
-            kind, mend = "others than OpenGL's", f"take its first three columns as ({said})"
+            kind, fix = "others than OpenGL's", f"take its first three columns as ({said})"
         same = (axes == np.eye(3)).all()
         if not same:
-            yield Hypothesis(f"the cameras' axes are {kind}", f"in every pose matrix, {mend}", _turn(c2w, axes))
+            yield Hypothesis(f"the cameras' axes are {kind}", f"in every pose matrix, {fix}", _turn(c2w, axes))
         reason = "the matrices are world-to-camera" + ("" if same else f", and the cameras' axes are {kind}")
-        yield Hypothesis(reason, invert if same else f"{invert}, then {mend}", _turn(inverse, axes))
+        yield Hypothesis(reason, invert if same else f"{invert}, then {fix}", _turn(inverse, axes))
 
 
 def _rotations_of_a_cube() -> Iterator[np.ndarray]:
@@ -110,10 +110,10 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
     plain = np.argsort(np.array(names, object), kind="stable")
     natural = np.array(sorted(range(len(names)), key=lambda i: _natural(names[i])))
     back = np.argsort(natural), np.argsort(plain)
-    mend = "images sorted as 1, 2, 10 met poses sorted as 1, 10, 2: sort both the same way"
+    fix = "images sorted as 1, 2, 10 met poses sorted as 1, 10, 2: sort both the same way"
     if (plain != natural).any():
-        yield plain[back[0]], mend
-        yield natural[back[1]], mend
+        yield plain[back[0]], fix
+        yield natural[back[1]], fix
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -75,22 +75,22 @@ def lens_findings(scene: Scene) -> Iterator[Finding]:
         i = int(np.argmax(off))
         (cx, cy), (w, h) = K[i, :2, 2], size[i]
         why = f"at ({cx:.0f}, {cy:.0f}) in pictures of {w:.0f}x{h:.0f}: the middle of {2 * cx:.0f}x{2 * cy:.0f} ones"
-        mend = "give the size of the images for which principal point and focal length were measured, or scale these"
-        yield Finding(_named(scene, off), "the principal point is far from the middle", why, mend)
+        fix = "give the size of the images for which principal point and focal length were measured, or scale these"
+        yield Finding(_named(scene, off), "the principal point is far from the middle", why, fix)
     ratio = K[:, 0, 0] / K[:, 1, 1]
     odd = np.maximum(ratio, 1 / ratio) > ASPECT
     if odd.any():
         i = int(np.argmax(odd))
         why = f"focal lengths fx / fy = {ratio[i]:.3g}, pictures are {size[i, 0]:.0f}x{size[i, 1]:.0f}"
-        mend = "use one focal length in pixels for both, or correct w and h"
-        yield Finding(_named(scene, odd), "pixels are not square", why, mend)
+        fix = "use one focal length in pixels for both, or correct w and h"
+        yield Finding(_named(scene, odd), "pixels are not square", why, fix)
     angle = 2 * np.degrees(np.arctan((size / K[:, [0, 1], [0, 1]]).max(-1) / 2))
     odd = (angle < VIEWS[0]) | (angle > VIEWS[1])
     if odd.any():
         i = int(np.argmax(odd))
         why = f"the longer side spans {angle[i]:.1f} degrees"
-        mend = "write the focal length in pixels of these images, or give the size that it was measured for"
-        yield Finding(_named(scene, odd), "the focal length suits no ordinary lens", why, mend)
+        fix = "write the focal length in pixels of these images, or give the size that it was measured for"
+        yield Finding(_named(scene, odd), "the focal length suits no ordinary lens", why, fix)
 
 
 def place_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
@@ -101,8 +101,8 @@ def place_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
     # Poses are kept as float32 of the normalised world; a file's large coordinates say nothing.
     rounding = 1e-6 / scene.transform.scale
     if len(place) > 2 and distance.max() < rounding:
-        mend = "the position in a pose matrix, its fourth column, must be where the camera stood"
-        yield Finding((), "all cameras stand in one place", "nothing has a distance then", mend)
+        fix = "the position in a pose matrix, its fourth column, must be where the camera stood"
+        yield Finding((), "all cameras stand in one place", "nothing has a distance then", fix)
     for i in np.flatnonzero(distance > FAR * max(usual, rounding)).tolist():
         why = f"{distance[i] / usual:.0f} times as far from the middle of the cameras as the others"
         yield Finding((scene.names[i],), "stands far away", why, "remove the frame, or estimate its pose again")
@@ -118,16 +118,16 @@ def up_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
         axis = "xyz"[int(np.abs(layout.up).argmax())]
         sign = "-" if layout.up[int(np.abs(layout.up).argmax())] < 0 else "+"
         why = f"the cameras' up axes lean to {sign}{axis} of the file; orbits and other paths go around +z"
-        mend = "turn all poses so that +z is up, or write them as transforms.json, which is levelled"
-        yield Finding((), "up is not +z", why, mend)
+        fix = "turn all poses so that +z is up, or write them as transforms.json, which is levelled"
+        yield Finding((), "up is not +z", why, fix)
 
 
 def axis_findings(layout: Layout) -> Iterator[Finding]:
     """A guess where pictures cannot decide: cameras that all look away from one point."""
     if layout.behind.mean() > 0.9 and not layout.inward:
         why = f"the optical axes of {layout.behind.sum()} of {len(layout.behind)} cameras meet behind them"
-        mend = "if they looked inwards, negate the second and third column of every pose matrix (OpenCV's axes)"
-        yield Finding((), "the cameras look outwards", why, mend)
+        fix = "if they looked inwards, negate the second and third column of every pose matrix (OpenCV's axes)"
+        yield Finding((), "the cameras look outwards", why, fix)
 
 
 def _named(scene: Scene, chosen: np.ndarray) -> tuple[str, ...]:

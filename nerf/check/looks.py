@@ -89,8 +89,8 @@ def exposure_jumps(seen: Evidence, fits: np.ndarray, names: Sequence[str]) -> It
     for i in np.flatnonzero(np.abs(gain) > JUMP).tolist():
         word = "brighter" if gain[i] > 0 else "darker"
         why = f"what it shows is {np.exp(np.abs(gain[i])):.2f} times {word} than in the other views"
-        mend = "remove the view or correct it; lock the exposure when taking photos"
-        yield Finding((names[i],), "exposure", why, mend)
+        fix = "remove the view or correct it; lock the exposure when taking photos"
+        yield Finding((names[i],), "exposure", why, fix)
 
 
 def sharpness(grey: Float[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> float:

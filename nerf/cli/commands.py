@@ -107,7 +107,7 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
             print("stopped", file=sys.stderr)
             return stopped.exit_code
         except Exception as error:
-            if _DEBUG.value or (line := _mendable(error)) is None:
+            if _DEBUG.value or (line := _message_of(error)) is None:
                 raise
             print(line, file=sys.stderr)
             return 1
@@ -122,8 +122,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _mendable(error: Exception) -> str | None:
-    """What a user is told of an error; None for one that only a developer can mend."""
+def _message_of(error: Exception) -> str | None:
+    """What a user is told of an error; None for one that only a developer can fix."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

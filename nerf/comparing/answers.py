@@ -24,7 +24,7 @@ Groups = Mapping[str, Sequence[Result]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Comparison:
     """Who is better at an equal amount of `axis`, "seconds" or "step".
 
     Attributes:
@@ -67,7 +67,7 @@ class Judgement:
     """
 
     groups: Groups
-    answers: list[Answer]
+    answers: list[Comparison]
     columns: dict[str, list[Difference]]
 
 
@@ -93,12 +93,12 @@ def judge(groups: Groups, metrics: Sequence[str]) -> Judgement:
     return Judgement(groups, judged, {m: found.get(at_end if m == "psnr" else m, []) for m in metrics})
 
 
-def _name(answer: Answer) -> str:
+def _name(answer: Comparison) -> str:
     """Return the name of the scores that an answer rests on."""
     return END if answer.ends else f"at equal {answer.axis}"
 
 
-def _unjudged(groups: Groups, axis: str) -> Answer:
+def _unjudged(groups: Groups, axis: str) -> Comparison:
     """Return the scores of each config at equal "seconds" or equal "step", without differences."""
     results = [result for group in groups.values() for result in group]
     if axis == "seconds":
@@ -115,8 +115,8 @@ def _unjudged(groups: Groups, axis: str) -> Answer:
         scores, progress = _scores_at(groups, axis, at), _progress(groups, axis, at)
     if scores is None:
         missing = "the runs were not scored that early on the way: compare.py --eval_times=16 scores more often"
-        return Answer(axis, None, ends, {}, {}, [], missing)
-    return Answer(axis, at, ends, progress, scores, [])
+        return Comparison(axis, None, ends, {}, {}, [], missing)
+    return Comparison(axis, at, ends, progress, scores, [])
 
 
 def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:

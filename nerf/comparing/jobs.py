@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from nerf.comparing.child_processes import ROOT, last_line, run_child
 from nerf.comparing.forecast import Forecast
-from nerf.comparing.studies import Wanted
+from nerf.comparing.studies import RunRequest
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.budget import Budget
@@ -33,7 +33,7 @@ SHOWN_REASONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What became of a wanted run: its result, or why there is none; `note` says whether it was trained, and why."""
 
     label: str
@@ -45,7 +45,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
-class Workshop:
+class RunStore:
     """Where and how runs are made.
 
     Attributes:
@@ -80,7 +80,7 @@ def environment_of_children() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]:
+def find_or_train(wanted: Sequence[RunRequest], workshop: RunStore) -> list[RunResult]:
     """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
     if not wanted:
         return []
@@ -98,12 +98,12 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
     if missing:
         workshop.say(forecast.before())
 
-    def one(i: int) -> Outcome:
+    def one(i: int) -> RunResult:
         run, seed = wanted[i], wanted[i].config["seed"]
         title = f"{run.label}, seed {seed} ({i + 1} of {len(wanted)})"
         if (result := found[i]) is not None:
             workshop.say(f"{title}: reused from {result.folder}")
-            return Outcome(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
+            return RunResult(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
         forecast.begin(i, run.label, run.max_seconds)
 
         def tell(line: str) -> None:
@@ -128,7 +128,7 @@ def find_or_train(wanted: Sequence[Wanted], workshop: Workshop) -> list[Outcome]
 
 
 def scene_digests(
-    wanted: Sequence[Wanted], scene: str | None, plugins: tuple[str, ...] = ()
+    wanted: Sequence[RunRequest], scene: str | None, plugins: tuple[str, ...] = ()
 ) -> dict[str, dict[str, str]]:
     """Load a scene as each run would, and return the digests of its splits by `_scene_key`. Raises SceneError."""
     digests: dict[str, dict[str, str]] = {}
@@ -156,7 +156,7 @@ def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple
     return train, held_out
 
 
-def _scene_key(run: Wanted) -> str:
+def _scene_key(run: RunRequest) -> str:
     return json.dumps([run.config["scene"], run.config["eval_split"]], sort_keys=True)
 
 
@@ -166,12 +166,12 @@ def _readable(root: Path) -> Iterator[Result]:
             yield read_result(folder)
 
 
-def _find(run: Wanted, now: Mapping[str, Any], known: Sequence[Result]) -> Result | None:
+def _find(run: RunRequest, now: Mapping[str, Any], known: Sequence[Result]) -> Result | None:
     """Return a finished run that is exactly the one wanted."""
     return next((result for result in known if not mismatch(result, run.config, run.max_seconds, now)), None)
 
 
-def _earlier_seconds(run: Wanted, known: Sequence[Result], now: Mapping[str, Any]) -> list[float]:
+def _earlier_seconds(run: RunRequest, known: Sequence[Result], now: Mapping[str, Any]) -> list[float]:
     """Return how long runs that differ in seed or code alone took on this device, from start to results."""
     seconds = []
     for result in known:
@@ -185,8 +185,8 @@ def _earlier_seconds(run: Wanted, known: Sequence[Result], now: Mapping[str, Any
 
 
 def _train_one(
-    run: Wanted, title: str, now: Mapping[str, Any], workshop: Workshop, tell: Callable[[str], None]
-) -> Outcome:
+    run: RunRequest, title: str, now: Mapping[str, Any], workshop: RunStore, tell: Callable[[str], None]
+) -> RunResult:
     """Train a run in the first folder of its name that is free or waits to be resumed."""
     seed = run.config["seed"]
     home = workshop.runs / "compare"
@@ -194,14 +194,14 @@ def _train_one(
     reasons = []
     for attempt in range(1, 1000):
         if workshop.should_stop():
-            return Outcome(run.label, seed, home, None, "", "stopped")
+            return RunResult(run.label, seed, home, None, "", "stopped")
         name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
         folder = home / name
         with locked(home / f".{name}.lock", lambda n=name: workshop.say(f"{title}: waits for {n}"), workshop) as lock:  # type: ignore[misc]
             why = _unusable(folder, run, now)
             if why is None and (folder / "results.json").exists() and not workshop.fresh:
                 note = "reused: made meanwhile by another study"
-                return Outcome(run.label, seed, folder, read_result(folder), note)
+                return RunResult(run.label, seed, folder, read_result(folder), note)
             if why is not None or (workshop.fresh and (folder / "results.json").exists()):
                 reasons += [why] if why else []
                 continue
@@ -211,7 +211,7 @@ def _train_one(
     raise ConfigError(f"{home}: a thousand runs of one name: move some of them away")
 
 
-def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
+def _unusable(folder: Path, run: RunRequest, now: Mapping[str, Any]) -> str | None:
     """Why the folder is taken by another run than the one wanted; None where it is free, to be gone on with, or it."""
     if not (folder / "config.json").exists():
         return None
@@ -237,14 +237,14 @@ def _unusable(folder: Path, run: Wanted, now: Mapping[str, Any]) -> str | None:
 
 
 def _train(
-    run: Wanted,
+    run: RunRequest,
     title: str,
     folder: Path,
     note: str,
-    workshop: Workshop,
+    workshop: RunStore,
     lock: IO | None,
     tell: Callable[[str], None],
-) -> Outcome:
+) -> RunResult:
     """Train in a child process, its output kept in FOLDER.log; a failure is the last line of what it said."""
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={workshop.scene}"] if workshop.scene else []
@@ -252,14 +252,14 @@ def _train(
     command = [str(ROOT / "train.py"), *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
     code = run_child(command, log, workshop.should_stop, lock, tell)
     if code == 0:
-        return Outcome(run.label, seed, folder, read_result(folder), note)
+        return RunResult(run.label, seed, folder, read_result(folder), note)
     failure = "stopped" if workshop.should_stop() else f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
     workshop.say(f"{title}: failed: {failure} (see {log})")
-    return Outcome(run.label, seed, folder, None, note, failure)
+    return RunResult(run.label, seed, folder, None, note, failure)
 
 
 @contextlib.contextmanager
-def locked(path: Path, waits: Callable[[], None], workshop: Workshop) -> Iterator[IO | None]:
+def locked(path: Path, waits: Callable[[], None], workshop: RunStore) -> Iterator[IO | None]:
     """Hold `path` locked; the lock ends with the last process that holds it open, however that ends.
 
     Waits where another has it, after saying so once. Where the system has no such locks (Windows) there is none.

@@ -26,7 +26,7 @@ from nerf.runs.runs import check_config, differences
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class Method:
     """One side of a comparison: `file` with `overrides`, to be trained for each of `seeds`; or finished `runs`.
 
     Where it is of a sweep, `base` is the label of what was swept, and `point` the value of each swept key.
@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class RunRequest:
     """A run that a study needs: what to train, and the config that comes of it."""
 
     label: str
@@ -89,7 +89,7 @@ def split_values(text: str) -> list[str]:
     return [value.strip() for value in re.split(r",(?![^(\[]*[)\]])", text) if value.strip()]
 
 
-def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
+def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
     """One argument of compare.py; see the module. Raises ConfigError, one line."""
     name, rest = "", text
     if not Path(text).expanduser().exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
@@ -102,7 +102,7 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
             raise ConfigError(f"{file}: no such config: {hint_at_config(file)}")
         runs = tuple(run for part in rest.split("+") for run in _finished(Path(part).expanduser()))
         _check_one_config(rest, runs)
-        return Entry(name or Path(rest.split("+")[0]).name or rest, runs=runs)
+        return Method(name or Path(rest.split("+")[0]).name or rest, runs=runs)
     words = [word.removeprefix("config.") for word in re.split(r",(?=\s*[\w.]+=)", told) if word]
     for word in words:
         if not re.fullmatch(r"\s*[\w.]+=.+", word):
@@ -113,7 +113,7 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Entry:
     overrides = tuple(word.strip() for word in words if not word.startswith("seeds="))
     stem = Path(file).parent.name if Path(file).name == "config.json" else Path(file).stem
     label = name or " ".join([stem, *(short_name(word) for word in overrides)])
-    return Entry(label, file, overrides, own[-1] if own else seeds)
+    return Method(label, file, overrides, own[-1] if own else seeds)
 
 
 def short_name(word: str) -> str:
@@ -148,7 +148,7 @@ def _check_one_config(text: str, runs: Sequence[Result]) -> None:
         raise ConfigError(f"{text}: a seed twice: runs of one seed are not independent, give each seed once")
 
 
-def sweep(entries: Sequence[Entry], axes: Sequence[str], together: bool) -> list[Entry]:
+def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
     """Every entry at every point of the grid of `axes`, "key=value,value"; `together` walks the axes in step."""
     names, values = [], []
     for axis in axes:
@@ -173,7 +173,7 @@ def sweep(entries: Sequence[Entry], axes: Sequence[str], together: bool) -> list
     return out
 
 
-def with_unique_labels(entries: Sequence[Entry]) -> list[Entry]:
+def with_unique_labels(entries: Sequence[Method]) -> list[Method]:
     """Entries whose labels tell them apart: by their seeds where only these differ, else by a number."""
     labels = [entry.label for entry in entries]
     if len(set(labels)) < len(labels):
@@ -188,19 +188,19 @@ def with_unique_labels(entries: Sequence[Entry]) -> list[Entry]:
     return out
 
 
-def _range(entry: Entry) -> str:
+def _range(entry: Method) -> str:
     seeds = sorted(entry.seeds or [run.config["seed"] for run in entry.runs])
     return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
 
 
 def wanted_runs(
-    entries: Sequence[Entry],
+    entries: Sequence[Method],
     max_seconds: float | None,
     steps: int | None,
     eval_times: int,
     split: str | None,
     plugins: tuple[str, ...] = (),
-) -> list[Wanted]:
+) -> list[RunRequest]:
     """List the runs to find or train, seed by seed, so that a study that is cut short has as many of each config.
 
     Args:
@@ -211,7 +211,7 @@ def wanted_runs(
       split: which views are scored; None: what its config says.
       plugins: packages outside `nerf` that configs may name.
     """
-    out: list[list[Wanted]] = []
+    out: list[list[RunRequest]] = []
     for entry in entries:
         out.append([])
         bound = [f"steps={steps}"] if steps and not max_seconds else []
@@ -220,5 +220,5 @@ def wanted_runs(
             overrides = (*entry.overrides, *more, f"seed={seed}")
             config = load_config(entry.file, overrides, plugins, told_as=f"{entry.file}:")
             check_config(config, 1, max_seconds, plugins)
-            out[-1].append(Wanted(entry.label, entry.file, overrides, config, max_seconds))
+            out[-1].append(RunRequest(entry.label, entry.file, overrides, config, max_seconds))
     return [run for column in itertools.zip_longest(*out) for run in column if run is not None]

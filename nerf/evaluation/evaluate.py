@@ -12,7 +12,7 @@ from nerf.evaluation import alignment, metrics
 from nerf.foundation.files import write_array
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
-from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
+from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit
 from nerf.scenes.images import over
@@ -48,7 +48,7 @@ def evaluate(
       "mean", "per_image", "protocol", "seconds_per_frame", "seconds_per_view" (and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
-    render_view = make_render_view(model, background, chunk, should_stop)
+    render_image = make_render_image(model, background, chunk, should_stop)
     measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
@@ -58,13 +58,13 @@ def evaluate(
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
                 began = time.perf_counter()
-                picture = render_view(scene.cameras[i])
+                picture = render_image(scene.cameras[i])
                 rendered = time.perf_counter() - began
                 truth, there = _truth(scene, i, colour)
                 picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
-                    moved = render_view(align(scene.cameras[i], truth, there))
+                    moved = render_image(align(scene.cameras[i], truth, there))
                     scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
                 if folder is not None:
                     _write_view(folder / picture_name(i, name), picture, truth, scene.transform.scale)

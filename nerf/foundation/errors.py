@@ -1,4 +1,4 @@
-"""What all errors that a user can mend have in common."""
+"""What all errors that a user can fix have in common."""
 
 
 class UserError(Exception):

@@ -26,5 +26,5 @@ class Distortion:
         w, layout = intervals.weights, intervals.layout
         start, end = (t / (1.0 + t) for t in (intervals.t_start, intervals.t_end))
         middle = 0.5 * (start + end)
-        apart = middle * layout.running(w) - layout.running(w * middle)
-        return self.weight * layout.total(2.0 * w * apart + w**2 * (end - start) / 3.0)
+        apart = middle * layout.cumsum(w) - layout.cumsum(w * middle)
+        return self.weight * layout.sum(2.0 * w * apart + w**2 * (end - start) / 3.0)

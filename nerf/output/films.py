@@ -19,7 +19,7 @@ from nerf.foundation.png import is_finished, to_bytes, write_png
 from nerf.foundation.progress import track
 from nerf.output.video import encode
 from nerf.paths.keyframe_reader import Crop
-from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
+from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.runs.runs import Trained, cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
@@ -28,7 +28,7 @@ LONG = 600.0  # seconds of rendering from which a hint at what takes less is use
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
+class RenderOptions:
     """What to make besides the colour video.
 
     Attributes:
@@ -53,7 +53,7 @@ def film(
     run: Trained,
     cameras: Cameras,
     out: Path,
-    wanted: Film,
+    wanted: RenderOptions,
     should_stop: Callable[[], bool] = lambda: False,
     profile: str | Path | None = None,
     process: int = 0,
@@ -75,21 +75,21 @@ def film(
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]
-    render_view = make_render_view(run.model, background, run.config["chunk"], should_stop)
+    render_image = make_render_image(run.model, background, run.config["chunk"], should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
     mine = numbers[process::processes]
     try:
-        limits = _depth_limits(render_view, cameras) if wanted.depth else None
+        limits = _depth_limits(render_image, cameras) if wanted.depth else None
         stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
         if missing:
-            print(_estimate(render_view, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
+            print(_estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                _write_frame(folder, i, wanted, render_view(cameras[i]), stamps[i], limits, run.transform.scale)
+                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, run.transform.scale)
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
@@ -103,15 +103,15 @@ def film(
     return list(videos.values())
 
 
-def _estimate(render_view, camera: Cameras, count: int, chunk: int) -> str:
+def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
     """Say how long `count` frames like that of a camera will take, by the time that one chunk of rays takes."""
     pixels = int(np.prod(camera.size))
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
-    render_view(small)  # compiles
+    render_image(small)  # compiles
     took = []
     for _ in range(3):
         began = time.perf_counter()
-        render_view(small)
+        render_image(small)
         took.append(time.perf_counter() - began)
     seconds = count * -(-pixels // chunk) * min(took)  # what else the machine does only adds to it
     size = f"{camera.size[0]}x{camera.size[1]}"
@@ -126,7 +126,7 @@ def in_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def still(run: Trained, camera: Cameras, out: Path, wanted: Film) -> list[Path]:
+def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
     """Render one picture to a PNG file.
 
     Args:
@@ -137,7 +137,7 @@ def still(run: Trained, camera: Cameras, out: Path, wanted: Film) -> list[Path]:
 
     Returns: the files.
     """
-    picture = make_render_view(run.model, run.config["background"], run.config["chunk"])(camera)
+    picture = make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
     files = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind in wanted.kinds}
     raw = out.with_name(f"{out.stem}_depth.npy")
@@ -175,19 +175,19 @@ def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
     return folder / f"{kind}_{i:05d}{suffix}"
 
 
-def _stamp(run: Trained, camera: Cameras, wanted: Film, limits, background) -> str:
+def _stamp(run: Trained, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
     """What a frame is a picture of."""
     made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
-def _finished(folder: Path, i: int, wanted: Film, stamp: str) -> bool:
+def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
     # The raw depth carries no stamp: it is written before the colours, which do.
     raw = not wanted.raw_depth or _frame(folder, "depth", i, ".npy").exists()
     return raw and all(is_finished(_frame(folder, kind, i), stamp) for kind in wanted.kinds)
 
 
-def _write_frame(folder: Path, i: int, wanted: Film, picture, stamp: str, limits, scale: float) -> None:
+def _write_frame(folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float) -> None:
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
         write_array(path, (picture["depth"] / scale).astype(np.float32))
@@ -204,12 +204,12 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
     return to_bytes(picture["rgb"])
 
 
-def _depth_limits(render_view, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:
+def _depth_limits(render_image, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:
     """One scale of depth for the whole film, from a few small pictures along it."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):
         factor = side / float(np.max(cameras.size[i]))
-        picture = render_view(jax.tree.map(np.asarray, resized(cameras[i], factor)))
+        picture = render_image(jax.tree.map(np.asarray, resized(cameras[i], factor)))
         depths.append(picture["depth"][picture["opacity"] > 0.5])
     there = np.concatenate(depths)
     low, high = np.percentile(there, [2, 98]) if there.size else (0.0, 1.0)

@@ -11,7 +11,7 @@ from nerf.paths.keyframe_reader import Crop, Keyframes, PathError
 from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path, parse_range
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.runs.runs import Trained
 from nerf.scenes.base import Problem
 
@@ -70,13 +70,13 @@ def plan(
     if is_path_file(name):
         keys = read_keyframes(name, options.get("dataparser"), run.root)
         notes += keys.notes
-    render_view = make_render_view(run.model, run.config["background"], run.config["chunk"])
-    distance = usual_distance(train, render_view)
+    render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
+    distance = usual_distance(train, render_image)
     given = {**(shape or {}), "plugins": plugins, "distance": distance, "keys": keys}
     cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
     numbers = _numbers(cameras, only, one_picture)
     if distance is not None:
-        notes += _unknown(cameras[list(numbers)], train, render_view, distance, numbers, name, keys)
+        notes += _unknown(cameras[list(numbers)], train, render_image, distance, numbers, name, keys)
     fps = keys.fps if keys else DEFAULT_FPS
     return Trip(cameras, numbers, fps, keys.crop if keys else None, notes)
 
@@ -90,7 +90,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         fixes = {key: ("a path", "leave it out") for key in reserved}
         fixes |= {key: ("a path", f"give it as --{key}={options[key]}") for key in reserved if key in FLAGS}
     if fixes:
-        raise PathError([Problem(name, key, f"no option of {what}", mend) for key, (what, mend) in fixes.items()])
+        raise PathError([Problem(name, key, f"no option of {what}", fix) for key, (what, fix) in fixes.items()])
 
 
 def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[int]:
@@ -104,9 +104,9 @@ def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[
     return range(first, last + 1)
 
 
-def _unknown(cameras, train, render_view, distance, numbers, name: str, keys: Keyframes | None) -> list[str]:
+def _unknown(cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None) -> list[str]:
     """Return a line on frames that show what no photo did, if there are any."""
-    looked, unknown = unknown_frames(cameras, train, render_view, distance)
+    looked, unknown = unknown_frames(cameras, train, render_image, distance)
     if not unknown.any():
         return []
     share = f"{unknown.sum()} of {len(looked)} frames looked at"

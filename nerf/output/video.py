@@ -66,10 +66,10 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
     try:
         _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, fps=30.0, crf=18)
     except VideoError as error:
-        mend = "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg with libx264"
+        fix = "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg with libx264"
         if (reason := _why_not_writable(trial)) is not None:
             raise VideoError(f"{path}: cannot write ({reason}): make room in its folder, or choose another") from error
-        raise VideoError(f"{path}: cannot encode video ({error}): {mend}") from error
+        raise VideoError(f"{path}: cannot encode video ({error}): {fix}") from error
     finally:
         trial.unlink(missing_ok=True)
 
@@ -104,8 +104,8 @@ def encode(frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | flo
         with _plain_errors(), replacing(path) as temporary:
             _encode(chain([first], iterator), temporary, fps, crf)
     except VideoError as error:
-        mend = by_hand or "fix this and encode again"
-        raise VideoError(f"{path}: no video written ({error}): {mend}") from error
+        fix = by_hand or "fix this and encode again"
+        raise VideoError(f"{path}: no video written ({error}): {fix}") from error
 
 
 def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> None:

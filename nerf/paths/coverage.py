@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays, project
 
-# From one camera to its picture: see `nerf.rendering.images.make_render_view`.
+# From one camera to its picture: see `nerf.rendering.images.make_render_image`.
 RenderView = Callable[[Cameras], dict[str, np.ndarray]]
 
 MAX_FRAMES = 24  # of a film that are looked at
@@ -31,36 +31,36 @@ def evenly(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
 
 
-def usual_distance(train: Cameras, render_view: RenderView) -> float | None:
+def usual_distance(train: Cameras, render_image: RenderView) -> float | None:
     """Return the median distance from the training cameras to matter in the middle of their views.
 
     Args:
       train: the training cameras.
-      render_view: from one camera to its picture.
+      render_image: from one camera to its picture.
 
     Returns: a length of the normalised world; None where the views show nothing.
     """
-    distances = np.stack([_distances(_sparse(train[i], CENTRE), render_view) for i in evenly(len(train), DEPTH_VIEWS)])
+    distances = np.stack([_distances(_sparse(train[i], CENTRE), render_image) for i in evenly(len(train), DEPTH_VIEWS)])
     seen = distances[np.isfinite(distances)]
     return float(np.median(seen)) if len(seen) else None
 
 
 def unknown_frames(
-    cameras: Cameras, train: Cameras, render_view: RenderView, distance: float
+    cameras: Cameras, train: Cameras, render_image: RenderView, distance: float
 ) -> tuple[list[int], Bool[np.ndarray, " f"]]:
     """Find the frames of a film that show what the photos did not.
 
     Args:
       cameras: of the film.
       train: the training cameras.
-      render_view: from one camera to its picture.
+      render_image: from one camera to its picture.
       distance: see `usual_distance`.
 
     Returns: the numbers of the frames that were looked at, and whether each is unknown.
     """
     numbers = evenly(len(cameras), MAX_FRAMES)
     sparse = [_sparse(cameras[i]) for i in numbers]
-    hits = np.stack([_distances(camera, render_view) for camera in sparse])
+    hits = np.stack([_distances(camera, render_image) for camera in sparse])
     rays = [_rays(jax.tree.map(jnp.asarray, camera)) for camera in sparse]
     origins, directions = (np.stack([np.asarray(ray[k]) for ray in rays]) for k in (0, 1))
     there = np.isfinite(hits)
@@ -82,9 +82,9 @@ def _sparse(camera: Cameras, part: float = 1.0) -> Cameras:
     return dataclasses.replace(camera, K=K.astype(np.float32), size=np.full(2, GRID, np.int32))
 
 
-def _distances(camera: Cameras, render_view: RenderView) -> Float[np.ndarray, " g"]:
+def _distances(camera: Cameras, render_image: RenderView) -> Float[np.ndarray, " g"]:
     """Return the distances to matter along all pixels' rays, infinite where there is none."""
-    picture = render_view(camera)
+    picture = render_image(camera)
     return np.where(picture["opacity"] > 0.5, picture["depth"], np.inf).reshape(-1)
 
 

@@ -23,9 +23,9 @@ class PathError(SceneError):
     """A camera path that cannot be made; the message lists all problems, one a line."""
 
 
-def path_error(where: str, key: str, reason: str, mend: str) -> PathError:
+def path_error(where: str, key: str, reason: str, fix: str) -> PathError:
     """Make the error of a single problem."""
-    return PathError([Problem(where, key, reason, mend)])
+    return PathError([Problem(where, key, reason, fix)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Reader:
         """Return all notes, those that hold for many poses as one line each."""
         return [*self._notes, *self._tally.notes(self.file)]
 
-    def report(self, key: str, reason: str, mend: str) -> None:
+    def report(self, key: str, reason: str, fix: str) -> None:
         """Collect a problem."""
-        self.problems.append(Problem(self.file, key, reason, mend))
+        self.problems.append(Problem(self.file, key, reason, fix))
 
     def merge(self, other: "Reader") -> None:
         """Collect what the reader of another file has collected."""

@@ -63,8 +63,8 @@ def find_wrong_name(name: str) -> PathError | None:
     """Return the error for a path's name that cannot be an import path; None for one that can."""
     word = re.split(r"[^\w.]", name)[0]
     if word in NAMES:
-        mend = "write them as in orbit:radius=2,elevation=30"
-        return path_error(name, "", f"{word} is not followed by options", mend)
+        fix = "write them as in orbit:radius=2,elevation=30"
+        return path_error(name, "", f"{word} is not followed by options", fix)
     if ":" in name:
         return None
     fix = f"{did_you_mean(name, NAMES)} (or give a .json file, or 'package.module:function')"

@@ -94,8 +94,8 @@ def make_path(
     if frames is None:
         frames = keys.frames if keys else DEFAULT_FRAMES
     if not 1 <= frames <= MAX_FRAMES:
-        mend = "give --frames, or change seconds or fps in the file" if keys else "give another number of frames"
-        raise path_error(name, "frames", f"{frames} is not from 1 to {MAX_FRAMES}", mend)
+        fix = "give --frames, or change seconds or fps in the file" if keys else "give another number of frames"
+        raise path_error(name, "frames", f"{frames} is not from 1 to {MAX_FRAMES}", fix)
     if keys is None:
         c2w = _call(name, plugins, options, train=train, frames=frames, transform=transform, depth=distance)
         return to_cameras(c2w, train, film_size(train, width, height), focal, fov)

@@ -26,15 +26,15 @@ from nerf.foundation.pytrees import pytree
 class Dense:
     """Values (*b, s): every ray has s intervals, front to back along the last axis."""
 
-    def running(self, x: Float[Array, "*b s"]) -> Float[Array, "*b s"]:
+    def cumsum(self, x: Float[Array, "*b s"]) -> Float[Array, "*b s"]:
         """Sum over the interval and those before it on its ray."""
         return jnp.cumsum(x, -1)
 
-    def total(self, x: Float[Array, "*b s"]) -> Float[Array, "*b"]:
+    def sum(self, x: Float[Array, "*b s"]) -> Float[Array, "*b"]:
         """Sum over all intervals of each ray."""
         return x.sum(-1)
 
-    def along_rays(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
+    def broadcast_to_samples(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
         """What belongs to a ray, for each of its intervals."""
         return x[..., None, :]
 
@@ -51,14 +51,14 @@ class Packed:
     ray: Int[Array, " m"]
     rays: int = dataclasses.field(metadata={"static": True})
 
-    def running(self, x: Float[Array, " m"]) -> Float[Array, " m"]:
+    def cumsum(self, x: Float[Array, " m"]) -> Float[Array, " m"]:
         """A segmented sum: exact, where a difference of running sums over all rays would lose its digits."""
         return _running_sum(x, self.ray)
 
-    def total(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
+    def sum(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
         return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
 
-    def along_rays(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
+    def broadcast_to_samples(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
         return x[self.ray]
 
 
@@ -129,7 +129,7 @@ class Rendering:
 
 def weights_from_tau(tau: Float[Array, "..."], layout: Dense | Packed = Dense()) -> Float[Array, "..."]:
     """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
-    transmittance = jnp.exp(-(layout.running(tau) - tau))  # Equation 2.
+    transmittance = jnp.exp(-(layout.cumsum(tau) - tau))  # Equation 2.
     return transmittance * -jnp.expm1(-tau)  # Equations 1 and 3.
 
 
@@ -147,13 +147,13 @@ def composite(
 
     def integrate(value: Float[Array, "..."]) -> Float[Array, "..."]:
         if value.ndim == weights.ndim:
-            return layout.total(weights * value)
-        return jnp.stack([layout.total(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1)
+            return layout.sum(weights * value)
+        return jnp.stack([layout.sum(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1)
 
     summed = {name: integrate(value) for name, value in quantities.items() if name != "density"}
-    opacity = layout.total(weights)
-    depth = layout.total(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)
+    opacity = layout.sum(weights)
+    depth = layout.sum(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)
     # exp(-sum tau), not 1 - opacity, which loses its digits (and may turn negative) where a ray is opaque.
-    rgb = summed.pop("rgb") + jnp.exp(-layout.total(tau))[..., None] * background  # Equation 4.
+    rgb = summed.pop("rgb") + jnp.exp(-layout.sum(tau))[..., None] * background  # Equation 4.
     complete = jnp.ones(opacity.shape, bool) if complete is None else complete
     return Rendering(rgb, opacity, depth, summed, complete, Intervals(weights, t_start, t_end, layout))

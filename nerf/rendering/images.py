@@ -29,7 +29,7 @@ class RenderingStopped(Exception):
     """Rendering was asked to stop in the middle of a picture."""
 
 
-def make_render_view(
+def make_render_image(
     model: Model,
     background: Sequence[float],
     chunk: int = 4096,
@@ -50,7 +50,7 @@ def make_render_view(
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
 
-    def render_view(camera: Cameras) -> dict[str, np.ndarray]:
+    def render_image(camera: Cameras) -> dict[str, np.ndarray]:
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
         starts = range(0, width * height, chunk)
@@ -69,7 +69,7 @@ def make_render_view(
             )
         return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
 
-    return render_view
+    return render_image
 
 
 def fetch(tree: T, should_stop: Callable[[], bool]) -> T:

@@ -19,7 +19,7 @@ from nerf.encodings.cones import Gaussians, Points, cone_gaussians, mean_of, tak
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.density import VolumeDensity
 from nerf.rendering.compositing import Dense, Packed, Rendering, composite
-from nerf.sampling.occupancy_grid import Live, OccupancyGrid, compact
+from nerf.sampling.occupancy_grid import OccupancyGrid, PackedSamples, pack_samples
 from nerf.sampling.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
@@ -45,8 +45,8 @@ class Model(nnx.Module):
       space: where matter may be; see `nerf.sampling.spaces`.
       occupancy: a grid that skips empty intervals (of a model with one stage), or None.
       opacity: what a field predicts -> optical depth; see `nerf.geometry.density.VolumeDensity`.
-      capacity: with a grid, live intervals that are evaluated at once for each ray of a batch, on average.
-      hidden: with a grid, the part of a ray's light that may be left when a picture goes no further along it.
+      max_samples_per_ray: with a grid, size of the training buffer: occupied intervals of a ray, on average.
+      early_stop_transmittance: with a grid, the transmittance below which a picture's ray stops.
       poses: rays -> rays, as the training images were really taken; see `nerf.cameras.refinement`.
       exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.rendering.exposure`.
     """
@@ -58,19 +58,22 @@ class Model(nnx.Module):
         space: Any = BOX,
         occupancy: OccupancyGrid | None = None,
         opacity: Callable = VOLUME_DENSITY,
-        capacity: int | None = None,
-        hidden: float = 1e-4,
+        max_samples_per_ray: int | None = None,
+        early_stop_transmittance: float = 1e-4,
         poses: Callable | None = None,
         exposure: Callable | None = None,
     ):
         if occupancy is not None and len(order) != 1:
             reason = f"goes with one stage, and this model has {len(order)}"
             raise ConfigError(f"model.occupancy: {reason}: switch it off with --config.model.occupancy=None")
-        if occupancy is not None and capacity is None:
-            raise ConfigError("model.capacity: missing, and model.occupancy needs it: give --config.model.capacity=16")
+        if occupancy is not None and max_samples_per_ray is None:
+            raise ConfigError(
+                "model.max_samples_per_ray: missing, and model.occupancy needs it: "
+                "give --config.model.max_samples_per_ray=16"
+            )
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
-        self.capacity, self.hidden = capacity or 0, hidden
+        self.max_samples_per_ray, self.early_stop_transmittance = max_samples_per_ray or 0, early_stop_transmittance
         self.poses, self.exposure = poses, exposure
         self.march = march_all if occupancy is None else march_occupied
 
@@ -104,9 +107,11 @@ def render_rays(
     """One rendering a stage: sample -> points -> field -> optical depth -> composite."""
     t_near, t_far = model.space.interval(rays)
     renderings: list[Rendering] = []
-    field, previous = None, None
+    field: Callable | None = None
+    previous = None
     for i, stage in enumerate(model.stages):
         field = stage.field or field
+        assert field is not None, "the first stage needs a field"
         s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else _fold_in(keys, i))
         t = model.space.distance(s, t_near, t_far)
         renderings.append(model.march(model, field, rays, t, background, keys is not None))
@@ -122,15 +127,15 @@ def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
 def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
     """What a field sees of each interval, in the box: its middle, or its part of the pixel's cone if it asks for it."""
     if takes_gaussians(field):
-        origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
-        radius = layout.along_rays(rays.radius[..., None])[..., 0]
+        origins, directions = layout.broadcast_to_samples(rays.origins), layout.broadcast_to_samples(rays.directions)
+        radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
         return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
     return _middles(model, rays, t_start, t_end, layout)
 
 
 def _middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[Array, "..."]:
     """The middle of each interval, in the box."""
-    origins, directions = layout.along_rays(rays.origins), layout.along_rays(rays.directions)
+    origins, directions = layout.broadcast_to_samples(rays.origins), layout.broadcast_to_samples(rays.directions)
     return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
 
 
@@ -138,7 +143,7 @@ def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, backgroun
     """Evaluate the field in each interval and composite, in either layout."""
     samples = _samples(model, field, rays, t_start, t_end, layout)
     points = mean_of(samples)
-    viewdirs = jnp.broadcast_to(layout.along_rays(rays.viewdirs), (*points.shape[:-1], 3))
+    viewdirs = jnp.broadcast_to(layout.broadcast_to_samples(rays.viewdirs), (*points.shape[:-1], 3))
     quantities = field(samples, viewdirs)
     # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
     tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(points))
@@ -159,14 +164,14 @@ def march_occupied(
     return (_render_live if training else _render_all_live)(model, field, rays, t, background)
 
 
-def find_live(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:
+def find_occupied(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:
     """Which intervals between the edges t the model's grid has not ruled out."""
     assert model.occupancy is not None
     start, end = t[:, :-1], t[:, 1:]
-    return model.occupancy.is_live(_middles(model, rays, start, end, Dense()), training) & (end > start)
+    return model.occupancy.is_occupied(_middles(model, rays, start, end, Dense()), training) & (end > start)
 
 
-def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -> Rendering:
+def _render_packed(model: Model, field, rays: Rays, t, background, live: PackedSamples) -> Rendering:
     """The intervals in a buffer. Unused places have no length, so they weigh nothing."""
     t_start = t[live.ray, live.step]
     t_end = jnp.where(live.used, t[live.ray, live.step + 1], t_start)
@@ -176,32 +181,32 @@ def _render_packed(model: Model, field, rays: Rays, t, background, live: Live) -
 
 def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
-    live = compact(find_live(model, rays, t, training=True), model.capacity * t.shape[0])
+    live = pack_samples(find_occupied(model, rays, t, training=True), model.max_samples_per_ray * t.shape[0])
     return _render_packed(model, field, rays, t, background, live)
 
 
 def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """Every live interval that is not hidden, in bounded memory: slabs of the rays front to back, waves in each.
 
-    A ray is done when less than `model.hidden` of its light is left, so no colour is further off than that.
+    A ray stops when its transmittance falls below `model.early_stop_transmittance`, which bounds its colour's error.
     """
-    live = find_live(model, rays, t)
+    live = find_occupied(model, rays, t)
     slab_of = jnp.arange(live.shape[1]) // SLAB
 
     def slab(carry, number: Int[Array, ""]):
-        light, sums = carry
-        wanted = live & (slab_of == number)[None] & (light > model.hidden)[:, None]
+        transmittance, sums = carry
+        wanted = live & (slab_of == number)[None] & (transmittance > model.early_stop_transmittance)[:, None]
         new = _sum_masked(model, field, rays, t, wanted)
-        add = partial(_add_per_ray, light)
-        return (light * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
+        add = partial(_add_per_ray, transmittance)
+        return (transmittance * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
 
     nothing = jax.eval_shape(lambda: _sum_masked(model, field, rays, t, live))
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
     start = (jnp.ones(live.shape[0]), empty)
-    (light, sums), _ = jax.lax.scan(slab, start, jnp.arange(-(-live.shape[1] // SLAB)))
-    rgb = sums["rgb"] + light[:, None] * background
+    (transmittance, sums), _ = jax.lax.scan(slab, start, jnp.arange(-(-live.shape[1] // SLAB)))
+    rgb = sums["rgb"] + transmittance[:, None] * background
     depth = sums["distance"] / jnp.maximum(sums["opacity"], 1e-8)
-    return Rendering(rgb, sums["opacity"], depth, sums["extras"], jnp.ones(light.shape, bool), intervals=None)
+    return Rendering(rgb, sums["opacity"], depth, sums["extras"], jnp.ones(transmittance.shape, bool), intervals=None)
 
 
 def _add_per_ray(weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]):
@@ -215,7 +220,7 @@ def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: B
 
     def wave(carry):
         first, sums = carry
-        part = _render_packed(model, field, rays, t, black, compact(mask, WAVE, first))
+        part = _render_packed(model, field, rays, t, black, pack_samples(mask, WAVE, first))
         new = {"rgb": part.rgb, "opacity": part.opacity, "distance": part.depth * part.opacity, "extras": part.extras}
         add = partial(_add_per_ray, part.complete.astype(jnp.float32))
         return first + part.complete.sum(dtype=jnp.int32), new if sums is None else jax.tree.map(add, sums, new)
@@ -245,7 +250,7 @@ def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array
     return cells, intervals.weights
 
 
-def note_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
+def record_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
     """The state after the model's grid, if there is one, was told what a batch saw."""
     if seen is None:
         return state

@@ -21,7 +21,7 @@ class InUse(UserError, RuntimeError):
 
 
 @contextlib.contextmanager
-def owning(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Hold a folder, made where there is none, so that no other process works in it. Raises InUse at once.
 
     The file owner.json says who holds it. What a process that was killed left there holds nothing. Where the system has

@@ -39,9 +39,9 @@ class OccupancyGrid(nnx.Module):
       threshold: density, per unit of length in the box, below which a cell is empty.
       decay: what a refresh multiplies the running maximum of the density by before it is compared with a new one, and
         what training remembers of weights.
-      parts: a refresh visits every `parts`-th cell, so that `parts` refreshes visit all.
-      visible: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
-      clear: the weight above which what rays saw of a cell keeps it, whatever its density; 1 keeps none for that.
+      update_every: a refresh visits every `update_every`-th cell, so that `update_every` refreshes visit all.
+      min_weight: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
+      keep_weight: the weight above which what rays saw of a cell keeps it, whatever its density; 1 keeps none for that.
       forget: what each ray that passes a cell multiplies by what rendering remembers of weights.
     """
 
@@ -50,21 +50,24 @@ class OccupancyGrid(nnx.Module):
         resolution: int = 64,
         threshold: float = 2.0,
         decay: float = 0.9,
-        parts: int = 4,
-        visible: float = 0.0,
-        clear: float = 1.0,
+        update_every: int = 4,
+        min_weight: float = 0.0,
+        keep_weight: float = 1.0,
         forget: float = 0.95,
     ):
-        if resolution**3 % parts:
-            fit = max(n for n in range(1, max(parts, 1) + 1) if resolution**3 % n == 0)
-            raise ConfigError(f"OccupancyGrid: parts={parts} does not divide {resolution}^3 cells: choose {fit}")
-        self.resolution, self.threshold, self.decay, self.parts = resolution, threshold, decay, parts
-        self.visible, self.clear, self.forget = visible, clear, forget
+        if resolution**3 % update_every:
+            fit = max(n for n in range(1, max(update_every, 1) + 1) if resolution**3 % n == 0)
+            raise ConfigError(
+                f"OccupancyGrid: update_every={update_every} does not divide {resolution}^3 cells: choose {fit}"
+            )
+        self.resolution, self.threshold, self.decay, self.update_every = resolution, threshold, decay, update_every
+        self.min_weight, self.keep_weight, self.forget = min_weight, keep_weight, forget
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
         self.possible = GridState(jnp.ones((cells,), bool))
-        self.seen = GridState(jnp.full((cells,), visible / decay**32))  # forgotten by time; at first everything is fog
-        self.weight = GridState(jnp.zeros((cells,)))  # forgotten by rays that pass
+        # `seen` is forgotten by time and `weight` by rays that pass; at first everything is fog.
+        self.seen = GridState(jnp.full((cells,), min_weight / decay**32))
+        self.weight = GridState(jnp.zeros((cells,)))
         self.recent = GridState(jnp.zeros((cells,)))  # the largest weight since the last refresh
         self.passes = GridState(jnp.zeros((cells,), jnp.int32))  # rays since the last refresh
         self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most PATIENCE
@@ -83,7 +86,7 @@ class OccupancyGrid(nnx.Module):
         cell = jnp.stack([index // (n * n), index // n % n, index % n], -1)
         return (cell + 0.5) * (2.0 / n) - 1.0
 
-    def is_live(self, points: Float[Array, "*b 3"], training: bool = False) -> Bool[Array, "*b"]:
+    def is_occupied(self, points: Float[Array, "*b 3"], training: bool = False) -> Bool[Array, "*b"]:
         return (self.tried if training else self.live)[...][self.index(points)]
 
     def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
@@ -103,19 +106,19 @@ class OccupancyGrid(nnx.Module):
     def refresh(
         self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray, on_lattice: Callable | None = None
     ) -> None:
-        """Visit the `part`-th (modulo `parts`) of the cells at one random point each.
+        """Visit the `part`-th (modulo `update_every`) of the cells at one random point each.
 
         With `on_lattice`, which gives the densities (x y z) of all points with coordinates from three lists, the points
         of a refresh are such a lattice: cells with the same coordinate share their random offset along that axis.
         """
-        n, first = self.resolution, part % self.parts
+        n, first = self.resolution, part % self.update_every
         key, chance = jax.random.split(key)
-        index = jnp.arange(n**3 // self.parts) * self.parts + first
-        if on_lattice is None or n % self.parts:
+        index = jnp.arange(n**3 // self.update_every) * self.update_every + first
+        if on_lattice is None or n % self.update_every:
             jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
             seen = density(self.centres(index) + jitter)
         else:  # every so many cells are all cells of every so many layers along z
-            layers = [jnp.arange(n), jnp.arange(n), jnp.arange(n // self.parts) * self.parts + first]
+            layers = [jnp.arange(n), jnp.arange(n), jnp.arange(n // self.update_every) * self.update_every + first]
             keys = jax.random.split(key, 3)
             axes = [(x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0 for x, k in zip(layers, keys, strict=True)]
             seen = on_lattice(axes).reshape(-1)
@@ -125,12 +128,12 @@ class OccupancyGrid(nnx.Module):
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...] = values
         self._settle_sightings()
-        seen = self.seen[...] >= self.visible
+        seen = self.seen[...] >= self.min_weight
         dense = (values > threshold) & self.possible[...]
-        clear_by_time, clear = (x[...] > self.clear for x in (self.seen, self.weight))
+        clear_by_time, clear = (x[...] > self.keep_weight for x in (self.seen, self.weight))
         chosen = seen | (jax.random.uniform(chance, values.shape) < TRIED)
         self.tried[...] = (dense | (clear_by_time & self.possible[...])) & chosen
-        hidden = (self.weight[...] < self.visible) & ((self.age[...] >= PATIENCE) | (self.age[...] == 0))
+        hidden = (self.weight[...] < self.min_weight) & ((self.age[...] >= PATIENCE) | (self.age[...] == 0))
         self.live[...] = (dense | (clear & self.possible[...])) & ~hidden
 
     def _settle_sightings(self) -> None:
@@ -143,8 +146,8 @@ class OccupancyGrid(nnx.Module):
 
 
 @pytree
-class Live:
-    """Live intervals of a batch of rays, packed into a buffer of fixed size.
+class PackedSamples:
+    """Occupied intervals of a batch of rays, packed into a buffer of fixed size.
 
     Attributes:
       ray, step: which interval of which ray each place of the buffer holds.
@@ -158,7 +161,7 @@ class Live:
     complete: Bool[Array, " r"]
 
 
-def compact(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0) -> Live:
+def pack_samples(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0) -> PackedSamples:
     """The first `capacity` live intervals from ray `first` on, by ray and then front to back.
 
     The mask is packed into words of 32 bits; a place of the buffer finds its ray from the running counts and its
@@ -178,7 +181,7 @@ def compact(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int
     before = jnp.where(word > 0, running[ray, jnp.maximum(word - 1, 0)], 0)
     step = word * 32 + _nth_set_bit(words[ray, word], rank - before)
     complete = (ends <= capacity) & (jnp.arange(rays) >= first)
-    return Live(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
+    return PackedSamples(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
 
 
 def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m"]:

@@ -18,15 +18,15 @@ FIRST = ("nerfstudio", "blender", "colmap")
 
 
 def all_formats() -> dict[str, ModuleType]:
-    """Return every module of `nerf.scenes.formats` that has `recognise` and `load`, by name, in the order of trying."""
+    """Return every module of `nerf.scenes.formats` that has `detect` and `load`, by name, in the order of trying."""
     names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
     modules = {name: importlib.import_module(f"{formats.__name__}.{name}") for name in names}
     names = sorted(modules, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-    return {name: modules[name] for name in names if hasattr(modules[name], "recognise")}
+    return {name: modules[name] for name in names if hasattr(modules[name], "detect")}
 
 
 def _is_scene(folder: Path) -> bool:
-    return any(module.recognise(folder) for module in all_formats().values())
+    return any(module.detect(folder) for module in all_formats().values())
 
 
 def load(root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
@@ -49,7 +49,7 @@ def load(root: str | Path | None, split: str, max_side: int = 1024, validation: 
         raise SceneError([explain_file(root)])
     if not root.is_dir():
         raise SceneError([Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")])
-    found = {name: module for name, module in all_formats().items() if module.recognise(root)}
+    found = {name: module for name, module in all_formats().items() if module.detect(root)}
     if not found:
         raise SceneError([explain_folder(root, _is_scene, ", ".join(all_formats()))])
     (name, module), *others = found.items()

@@ -2,7 +2,7 @@
 
 A scene format is one module in this package with two functions:
 
-    recognise(root: Path) -> bool                    # is this folder mine?
+    detect(root: Path) -> bool                    # is this folder mine?
     load(root: Path, split: str, **options) -> Scene # split is "train", "val" or "test"
 
 numpy only. Every problem of a scene is collected before anything is raised.
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     file: str
     key: str
     reason: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
         return ": ".join(one_line(part) for part in self if part)
@@ -180,8 +180,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
             raise SceneError([Problem(path.name, "", reason, "check that it is the right file")])
         return path.read_bytes()
     except OSError as error:
-        mend = "make the file readable, or copy it again"
-        raise SceneError([Problem(path.name, "", error.strerror or str(error), mend)]) from error
+        fix = "make the file readable, or copy it again"
+        raise SceneError([Problem(path.name, "", error.strerror or str(error), fix)]) from error
 
 
 def every_nth(count: int, split: str, n: int) -> list[int]:
@@ -209,10 +209,10 @@ def no_views(split: str, count: int, file: str, key: str = "") -> SceneError:
         reason = "one image: a scene needs at least two, one of them is held out"
         return SceneError([Problem(file, "", reason, "add images")])
     if split == "train":
-        mend = "add images" if count < MIN_IMAGES else "hold out fewer with --config.scene.every=8"
+        fix = "add images" if count < MIN_IMAGES else "hold out fewer with --config.scene.every=8"
         if key:
-            mend = "list images in it"
-        return SceneError([Problem(file, key, "no view in split 'train'", mend)])
+            fix = "list images in it"
+        return SceneError([Problem(file, key, "no view in split 'train'", fix)])
     instead = "add images" if split == "val" else "--config.eval_split=val scores every 8th training view instead"
     return NoViews([Problem(file, key, f"no view in split '{split}'", instead)])
 
@@ -305,11 +305,11 @@ def find_not_rigid(matrix: np.ndarray, file: str, key: str) -> Problem | None:
         lengths = np.linalg.norm(rotation, axis=0)
         if np.abs(rotation.T @ rotation - np.diag(lengths**2)).max() <= 10 * MAX_SKEW * lengths.max() ** 2:
             shown = ", ".join(f"{length:.4g}" for length in lengths)
-            mend = "divide each by its length, or apply the camera's scale before the export"
-            return Problem(file, key, f"rotation is not orthonormal: its columns have lengths {shown}", mend)
-        mend = "write a rigid camera-to-world matrix, with more digits if they are rounded"
-        return Problem(file, key, "rotation is not orthonormal", mend)
+            fix = "divide each by its length, or apply the camera's scale before the export"
+            return Problem(file, key, f"rotation is not orthonormal: its columns have lengths {shown}", fix)
+        fix = "write a rigid camera-to-world matrix, with more digits if they are rounded"
+        return Problem(file, key, "rotation is not orthonormal", fix)
     if np.linalg.det(rotation) < 0:
-        mend = "negate one axis: axes are +x right, +y up, -z ahead"
-        return Problem(file, key, "rotation mirrors (determinant -1)", mend)
+        fix = "negate one axis: axes are +x right, +y up, -z ahead"
+        return Problem(file, key, "rotation mirrors (determinant -1)", fix)
     return None

@@ -150,10 +150,10 @@ def _to_depth(frame: Frame) -> np.ndarray:
     return np.stack([zoom, frame.depth_K[:2, 2] - zoom * frame.K[:2, 2]], -1)
 
 
-def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str, mend: str) -> None:
+def _refuse_empty(names: Sequence[str], parts: Sequence[np.ndarray], reason: str, fix: str) -> None:
     """Raise a SceneError that lists the views of which nothing is left."""
     if empty := [name for name, part in zip(names, parts, strict=False) if not part.any()]:
-        raise SceneError([Problem(name, "", reason, mend) for name in empty])
+        raise SceneError([Problem(name, "", reason, fix) for name in empty])
 
 
 def _cameras(frames: Sequence[Frame], transform: Similarity, factors: Sequence[int]) -> Cameras:

@@ -80,7 +80,7 @@ def _read(root: str | Path | None, max_side: int) -> UInt8[np.ndarray, "h w c"]:
             MISSING: "check the path",
             FOLDER: "give the file of a picture with --scene, or train without --task=image",
         }
-        raise SceneError([problem._replace(mend=fixes.get(problem.reason, problem.mend))])
+        raise SceneError([problem._replace(fix=fixes.get(problem.reason, problem.fix))])
     try:
         return read_image(Path(root), -(-max(size) // max_side))
     except Exception as error:  # decoders raise anything on damaged data

@@ -68,8 +68,8 @@ def allocate(count: int) -> UInt8[np.ndarray, " n"]:
     disk = 0 if folder is None else shutil.disk_usage(folder).free
     if count > USED * disk:
         there = f"{room.memory / 1e9:.3f} GB of memory and {disk / 1e9:.3f} GB of disk are free"
-        mend = "lower --config.scene.max_side, or free some"
-        raise SceneError([Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", mend)])
+        fix = "lower --config.scene.max_side, or free some"
+        raise SceneError([Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", fix)])
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             _reserve(file, count)

@@ -22,26 +22,26 @@ from nerf.evaluation.interim import InterimScoring
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints, flatten
-from nerf.runs.lock import owning
+from nerf.runs.lock import run_lock
 from nerf.runs.provenance import environment, source_digests
 from nerf.runs.runs import Run, check_config, check_resumable
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, check_finite, first_bad, fix_of
+from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, fix_of
 from nerf.training.processes import (
-    anyone,
-    check_alike,
+    any_process,
+    assert_equal,
+    broadcast_from_first,
     data_mesh,
-    from_first,
     is_first,
-    least,
-    on_one_device,
+    min_across_processes,
     replicate,
+    unreplicate,
 )
 from nerf.training.progress import Progress, Stopwatch, trace_calls
-from nerf.training.ray_bank import feed
+from nerf.training.ray_bank import make_loader
 from nerf.training.step import prepare
 
 
@@ -77,7 +77,7 @@ def train(
       tensorboard: write TensorBoard events too.
       profile: a folder for a trace of a few calls of the jitted step by JAX's profiler.
       device_memory, host_memory: bytes that may be used; None: what there is.
-      inspect: returns lines about the training views, printed before the first step; see `nerf.check.check.glance`.
+      inspect: returns lines about the training views, printed first; see `nerf.check.check.quick_check`.
 
     Raises:
       UserError: one line for each problem of the config, the scene or the run folder.
@@ -87,7 +87,7 @@ def train(
     folder, root = Path(workdir).expanduser(), None if scene is None else Path(scene).expanduser()
     budget = Budget(config["steps"], max_seconds)
     try:
-        with owning(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
+        with run_lock(folder) if is_first() else nullcontext(), deferred_interrupt(should_stop) as stop:
             settings = (plugins, stop, tensorboard, profile, device_memory, host_memory, inspect)
             return _train(config, root, folder, budget, *settings)
     except KeyboardInterrupt:
@@ -119,12 +119,12 @@ def _train(
     print("\n".join(told), file=sys.stderr)
     mesh = data_mesh(jax.devices())
     splits = {"train": train_scene, **({config["eval_split"]: held_out} if held_out is not None else {})}
-    check_alike(
+    assert_equal(
         config=lambda: [config, budget.max_seconds],
         scene=lambda: [one.digest() for one in splits.values()],
         code=lambda: [source_digests(plugins), environment()],
     )
-    device_memory = least(memory_of_device() if device_memory is None else device_memory)
+    device_memory = min_across_processes(memory_of_device() if device_memory is None else device_memory)
     with watch("prepare"):
         graph, state, train_steps = prepare(config, train_scene, plugins, mesh)
     run = Run.open(workdir, config, scene, splits, tensorboard, plugins) if is_first() else None
@@ -139,11 +139,11 @@ def _train(
             step, seconds, skipped = facts["step"], facts["seconds"], facts["skipped"]
             run.tell_resumed(facts, changes, budget)
         run.forget_after(step)
-    state, step, seconds, skipped = from_first((state, step, seconds, skipped))
+    state, step, seconds, skipped = broadcast_from_first((state, step, seconds, skipped))
     per_call = config["steps_per_call"]
     everywhere = partial(replicate, mesh=mesh)
     state = everywhere(state)
-    pixels = feed(train_scene, config["seed"], config["batch_size"], per_call, device_memory, everywhere)
+    pixels = make_loader(train_scene, config["seed"], config["batch_size"], per_call, device_memory, everywhere)
     with watch("compile"):
         compiled = train_steps.lower(state, pixels(step), everywhere(np.zeros(per_call, np.float32))).compile()
     check_fits(compiled, device_memory)
@@ -171,7 +171,7 @@ def _train(
             return None
         if held_out is None:
             return unscored(config["eval_split"])
-        trained = nnx.merge(graph, *on_one_device((state.params, state.state)))
+        trained = nnx.merge(graph, *unreplicate((state.params, state.state)))
         split, folder = config["eval_split"], run.folder / "eval" if last else None
         scored = held_out if only is None else held_out.select(only)
         return_freed_memory()
@@ -198,15 +198,15 @@ def _train(
         trace_calls(profile) as before_call,
         rescue(save_what_is_there),
     ):
-        while not anyone(should_stop()) and budget.fraction(step, seconds) < 1.0:
+        while not any_process(should_stop()) and budget.fraction(step, seconds) < 1.0:
             fractions = everywhere(budget.fractions(step, seconds, per_call))
             before_call()
             began = time.perf_counter()
             state, metrics = compiled(state, pixels(step), fractions)
             metrics = jax.device_get(metrics)
-            seconds = from_first(seconds + time.perf_counter() - began)
+            seconds = broadcast_from_first(seconds + time.perf_counter() - began)
             step = int(state.step)
-            if bad := first_bad(metrics, state, names):
+            if bad := describe_nonfinite(metrics, state, names):
                 if skipped + per_call > config["max_skipped"]:
                     save()
                     checkpoints.wait()
@@ -225,7 +225,7 @@ def _train(
             checkpoints.check()
     save()
     checkpoints.wait()
-    scores = None if anyone(should_stop()) else assess(last=True)
+    scores = None if any_process(should_stop()) else assess(last=True)
     results: dict[str, Any] = {}
     if run is not None and scores is not None:
         results = run.finish(
@@ -238,4 +238,4 @@ def _train(
             skipped_steps=skipped,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         )
-    return results if anyone(bool(results)) else None
+    return results if any_process(bool(results)) else None

@@ -28,11 +28,11 @@ def all_finite(tree: PyTree) -> jax.Array:
 
 def check_finite(state: PyTree, step: int) -> None:
     """Raise TrainingError, naming the first array, where a state must not be saved: steps check gradients alone."""
-    if bad := _first_bad_array(state):
+    if bad := _first_nonfinite_array(state):
         raise TrainingError(f"step {step}: {bad} is not finite, so it is not saved: {AFTER_BAD_STEP}")
 
 
-def _first_bad_array(tree: PyTree) -> str | None:
+def _first_nonfinite_array(tree: PyTree) -> str | None:
     for name, leaf in flatten(tree).items():
         if not np.isfinite(np.asarray(leaf)).all():
             return name
@@ -40,13 +40,13 @@ def _first_bad_array(tree: PyTree) -> str | None:
 
 
 def fix_of(bad: str) -> str:
-    """Return what to do about what `first_bad` found."""
+    """Return what to do about what `describe_nonfinite` found."""
     if BAD_BATCH in bad:
         return "capture.py --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
     return AFTER_BAD_STEP
 
 
-def first_bad(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> str | None:
+def describe_nonfinite(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> str | None:
     """The first step of a call with a number that is not finite, and what that number is, in words; None if all are.
 
     Args:
@@ -59,7 +59,7 @@ def first_bad(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> 
     if not len(steps):
         return None
     first = int(steps[0])
-    if not (name := _first_bad_array(before)):
+    if not (name := _first_nonfinite_array(before)):
         if not metrics["batch_finite"][first]:
             name = BAD_BATCH
         else:

@@ -32,7 +32,7 @@ class ProcessError(UserError, RuntimeError):
 
 
 @contextlib.contextmanager
-def joined(coordinator: str | None, processes: int | None, process: int | None, heartbeat: int) -> Iterator[None]:
+def initialize(coordinator: str | None, processes: int | None, process: int | None, heartbeat: int) -> Iterator[None]:
     """Within it, this process is one of several, whose devices are one mesh. Raises ProcessError.
 
     Args:
@@ -98,7 +98,7 @@ def replicate(tree: T, mesh: Mesh) -> T:
     return jax.tree.map(put, tree)
 
 
-def on_one_device(tree: T) -> T:
+def unreplicate(tree: T) -> T:
     """This process's own copy of what `replicate` made."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
@@ -108,17 +108,17 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def anyone(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process."""
     return flag if jax.process_count() == 1 else bool(_gather(np.int32(flag)).any())
 
 
-def least(number: float) -> float:
+def min_across_processes(number: float) -> float:
     """The smallest of the processes' numbers."""
     return number if jax.process_count() == 1 else float(_gather(np.float32(number)).min())
 
 
-def from_first(tree: T) -> T:
+def broadcast_from_first(tree: T) -> T:
     """Numbers and arrays as the first process has them, bit for bit; names, shapes and types are alike in all."""
     if jax.process_count() == 1:
         return tree
@@ -135,7 +135,7 @@ def from_first(tree: T) -> T:
     return jax.tree.unflatten(structure, [x.item() if number else x for x, number in zip(got, numbers, strict=True)])
 
 
-def check_alike(**facts: Callable[[], Any]) -> None:
+def assert_equal(**facts: Callable[[], Any]) -> None:
     """Raise ProcessError, naming process and fact, where the first process has another; facts are JSON."""
     if jax.process_count() == 1:
         return

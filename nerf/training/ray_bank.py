@@ -17,7 +17,7 @@ from nerf.training.memory import memory_of_device
 
 
 @pytree
-class Pixels:
+class RayBank:
     """All pixels of a scene, flat on the device, so that images of different sizes need no padding.
 
     Attributes:
@@ -34,12 +34,12 @@ class Pixels:
     cameras: Cameras
     depth: Float[Array, " p"] | None = None
 
-    def at_step(self, number: Int[Array, ""]) -> "Pixels":
+    def at_step(self, number: Int[Array, ""]) -> "RayBank":
         """What a step of a call picks from: all of them."""
         return self
 
 
-def to_device(scene: Scene, margin: int = 4) -> Pixels:
+def to_device(scene: Scene, margin: int = 4) -> RayBank:
     """Put a scene's pixels on the device; the pool leaves out what is masked, or transparent and far from matter.
 
     Transparent pixels over `margin` from matter say nothing that those near silhouettes do not.
@@ -47,7 +47,7 @@ def to_device(scene: Scene, margin: int = 4) -> Pixels:
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
     depth = None if scene.depths is None else np.concatenate([depth.reshape(-1) for depth in scene.depths])
     arrays = jax.tree.map(jnp.asarray, (values, _starts(scene), _pool(scene, margin), scene.cameras, depth))
-    return Pixels(*arrays)
+    return RayBank(*arrays)
 
 
 def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
@@ -83,13 +83,13 @@ def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w
 
 
 @pytree
-class Picked:
-    """Pixels that were picked: for a step (leading axis b) or for each step of a call (k b).
+class RayBatch:
+    """RayBank that were picked: for a step (leading axis b) or for each step of a call (k b).
 
     Attributes:
       image: which image each is of.
       offset: which of its pixels, in row-major order.
-      values, depth: as in `Pixels`.
+      values, depth: as in `RayBank`.
       cameras: one an image, not one a pixel.
     """
 
@@ -99,10 +99,10 @@ class Picked:
     cameras: Cameras
     depth: Float[Array | np.ndarray, "*k b"] | None = None
 
-    def at_step(self, number: Int[Array, ""]) -> "Picked":
+    def at_step(self, number: Int[Array, ""]) -> "RayBatch":
         """Those of one step of a call."""
         depth = None if self.depth is None else self.depth[number]
-        return Picked(self.image[number], self.offset[number], self.values[number], self.cameras, depth)
+        return RayBatch(self.image[number], self.offset[number], self.values[number], self.cameras, depth)
 
     def rays(self) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
         """Rays through the pixels of a step, their colours in [0, 1], and depth."""
@@ -123,30 +123,30 @@ def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
     return jax.random.randint(key, (count,), 0, size)
 
 
-def pick(
-    pixels: Pixels | Picked, key: PRNGKeyArray, count: int
+def sample_rays(
+    pixels: RayBank | RayBatch, key: PRNGKeyArray, count: int
 ) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
-    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before: see `Picked.rays`."""
-    picked = pixels if isinstance(pixels, Picked) else _pick(pixels, key, count)
+    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before: see `RayBatch.rays`."""
+    picked = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
     # Compiled alike wherever the pixels come from, so that the parameters do not depend on it.
     return jax.lax.optimization_barrier(picked).rays()
 
 
-def _pick(pixels: Pixels, key: PRNGKeyArray, count: int) -> Picked:
+def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
     chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
     depth = None if pixels.depth is None else pixels.depth[chosen]
-    return Picked(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth)
+    return RayBatch(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth)
 
 
-def feed(
+def make_loader(
     scene: Scene,
     seed: int,
     batch_size: int,
     steps: int,
     device_memory: float | None,
     everywhere: Callable[[Any], Any],
-) -> Callable[[int], Pixels | Picked]:
+) -> Callable[[int], RayBank | RayBatch]:
     """A function that gives what a call of so many steps, from a step on, is to be called with.
 
     That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
@@ -157,14 +157,14 @@ def feed(
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = everywhere(to_device(scene))
         return lambda step: pixels
-    host = HostPixels(scene, seed, batch_size, steps)
+    host = HostRayBank(scene, seed, batch_size, steps)
     return lambda step: everywhere(host(step))
 
 
-class HostPixels:
-    """Pixels that stay in the host's memory, or in its files: picked there, for a call of the step ahead of time.
+class HostRayBank:
+    """RayBank that stay in the host's memory, or in its files: picked there, for a call of the step ahead of time.
 
-    Called with the number of a call's first step it gives the pixels that `pick` would, for each step of the call.
+    Called with the first step of a call, it returns the pixels that `sample_rays` would, for each step of the call.
     """
 
     def __init__(self, scene: Scene, seed: int, batch_size: int, steps: int, margin: int = 4):
@@ -175,13 +175,13 @@ class HostPixels:
         self.worker = ThreadPoolExecutor(1, "pixels")
         self.ahead: dict[int, Future] = {}
 
-    def __call__(self, step: int) -> Picked:
+    def __call__(self, step: int) -> RayBatch:
         now = self.ahead.pop(step, None) or self.worker.submit(self._pick, step)
         following = step + self.steps
         self.ahead = {following: self.worker.submit(self._pick, following)}
         return now.result()
 
-    def _pick(self, step: int) -> Picked:
+    def _pick(self, step: int) -> RayBatch:
         chosen = self.pool[np.asarray(self.draw(step + np.arange(self.steps)))]
         image = np.searchsorted(self.starts, chosen, side="right") - 1
         offset = chosen - self.starts[image]
@@ -189,7 +189,7 @@ class HostPixels:
         of_image = np.split(order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts))))
         values = self._gather(self.scene.images, offset, of_image)
         depth = None if self.scene.depths is None else self._gather(self.scene.depths, offset, of_image)
-        return Picked(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth)
+        return RayBatch(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth)
 
     @staticmethod
     def _gather(images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image) -> np.ndarray:

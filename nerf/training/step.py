@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, Int
 from nerf.encodings.annealing import set_progress
 from nerf.foundation.instantiate import build, build_inside
 from nerf.losses import Target
-from nerf.rendering.model import note_sightings, refresh_occupancy, split_model
+from nerf.rendering.model import record_sightings, refresh_occupancy, split_model
 from nerf.runs.runs import prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.images import over
 from nerf.training.gradients import TrainState, init_state, make_gradients
 from nerf.training.nonfinite import all_finite
-from nerf.training.ray_bank import Picked, Pixels, pick, step_keys
+from nerf.training.ray_bank import RayBank, RayBatch, sample_rays, step_keys
 
 
 def make_train_step(
@@ -50,9 +50,9 @@ def make_train_step(
     """
     gradients = make_gradients(graph, losses, mesh)
 
-    def one_step(pixels: Pixels | Picked, state: TrainState, progress: Float[Array, ""]):
+    def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
         keys = step_keys(seed, state.step)
-        rays, rgba, depth = pick(pixels, keys[0], batch_size)
+        rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
         colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
@@ -61,7 +61,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, note_sightings(graph, params, state.state, seen), opt_state)
+        after = TrainState(state.step + 1, params, record_sightings(graph, params, state.state, seen), opt_state)
         metrics = {
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
@@ -72,7 +72,7 @@ def make_train_step(
         return after, metrics
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: Pixels | Picked, progress: Float[Array, " k"]):
+    def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
         model = nnx.merge(graph, state.params, state.state)
         set_progress(model, progress[0])
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])

@@ -10,11 +10,11 @@ import pytest
 from scipy.linalg import expm
 
 from nerf.cameras.cameras import pixels_to_rays
-from nerf.cameras.refinement import Refined, drift, move_cameras, rotate, translation, without_drift
+from nerf.cameras.refinement import CameraRefinement, drift, move_cameras, rotate, translation, without_drift
 from nerf.evaluation import metrics
 from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.stratified import UniformSteps
@@ -52,7 +52,7 @@ def test_gradients_of_no_motion_are_those_of_the_lie_algebra():
 
 def test_rays_of_moved_cameras_are_moved_rays_and_other_cameras_stay():
     scene = synthetic.load(None, "train", size=16, views=4)
-    poses = Refined(scene.cameras.position)
+    poses = CameraRefinement(scene.cameras.position)
     poses.refined[...] = 0.1 * jax.random.normal(jax.random.key(0), (4, 6))
     image = jnp.array([0, 1, 2, 3])
     pixels = jnp.array([[3.0, 4.0]] * 4)
@@ -113,7 +113,7 @@ def blurred_ball(points, viewdirs):
 def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
     model = Model({"main": Stage(UniformSteps(64), blurred_ball)}, ("main",))
     camera = synthetic.load(None, "test", size=40, views=1).cameras[0]
-    look = make_render_view(model, (1.0, 1.0, 1.0))
+    look = make_render_image(model, (1.0, 1.0, 1.0))
     truth = look(camera)["rgb"]
     wrong = move_cameras(camera, np.array([0.02, -0.01, 0.015, 0.03, 0.02, -0.02], np.float32))
     before = metrics.psnr(look(wrong)["rgb"], truth)

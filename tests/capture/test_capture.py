@@ -20,7 +20,7 @@ from nerf.capture import video
 from nerf.capture.mapping import CaptureError, Options, estimate
 from nerf.capture.photos import WORK, gather, lens_groups, level_rotation, make_scene
 from nerf.foundation import progress
-from nerf.runs.lock import InUse, owning
+from nerf.runs.lock import InUse, run_lock
 from tests.conftest import ROOT
 
 LENS = {"model": "OPENCV", "width": 40, "height": 30}
@@ -202,7 +202,7 @@ def test_two_captures_do_not_work_in_one_folder(shots, tmp_path):
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with owning(tmp_path / "scene" / WORK):
+        with run_lock(tmp_path / "scene" / WORK):
             held.set()
             done.wait(60)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a scene is named, with its mend; what is right is left alone."""
+"""What is wrong with a scene is named, with its fix; what is right is left alone."""
 
 import dataclasses
 import itertools
@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from nerf.check import check, features, looks
-from nerf.check.check import contradictions, glance, load_all, look
+from nerf.check.check import contradictions, load_all, look, quick_check
 from nerf.check.evidence import FITS, Evidence, agreement, as_rays, disagreement, match_pictures
 from nerf.check.findings import Finding
 from nerf.check.layout import lay_out, lens_findings, place_findings, up_findings
@@ -113,11 +113,11 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     assert [*cheap, *looks.copies(intact), *looks.blurred(intact)] == []
     fits = disagreement(seen, layout.c2w)[0] < FITS
     assert list(looks.exposure_jumps(seen, fits, intact.names)) == []
-    assert fits.mean() > 0.6 and glance(intact) == []
+    assert fits.mean() > 0.6 and quick_check(intact) == []
 
 
 @pytest.mark.parametrize(
-    "edit, says, mend",
+    "edit, says, fix",
     [
         (each(lambda m: m @ FLIP), "axes are OpenCV's", "negate its second and third column"),
         (each(np.linalg.inv), "world-to-camera", "invert every pose matrix"),
@@ -136,10 +136,10 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     ],
     ids=["opencv", "inverse", "opencv inverse", "turned", "shifted", "shuffled"],
 )
-def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(tmp_path, seen, edit, says, mend):
+def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(tmp_path, seen, edit, says, fix):
     scene = load_all(write_copy(tmp_path, edit))
     (only,) = found(scene, seen)
-    assert says in only and mend in only
+    assert says in only and fix in only
 
 
 def test_images_and_poses_sorted_in_two_ways_are_told(intact, seen):
@@ -269,12 +269,12 @@ def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
     scene = intact.select(nearest(intact, 20, 12))
     flipped = scene.cameras.c2w.copy()
     flipped[:, :, 1:3] *= -1
-    (line,) = glance(dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped)))
+    (line,) = quick_check(dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped)))
     assert line.startswith("check: the cameras' axes are OpenCV's")
 
 
 def test_a_glance_stays_short(intact):
-    lines = glance(dataclasses.replace(intact, images=[intact.images[0]] * len(intact)))
+    lines = quick_check(dataclasses.replace(intact, images=[intact.images[0]] * len(intact)))
     assert len(lines) == check.SHOWN + 1 and "--check" in lines[-1]
 
 

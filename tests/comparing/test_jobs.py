@@ -12,8 +12,8 @@ import time
 import pytest
 
 from nerf.comparing import jobs
-from nerf.comparing.jobs import Interrupted, Workshop, find_or_train, locked, run_child
-from nerf.comparing.studies import Entry, wanted_runs
+from nerf.comparing.jobs import Interrupted, RunStore, find_or_train, locked, run_child
+from nerf.comparing.studies import Method, wanted_runs
 from tests.conftest import ROOT
 from tests.support.made_up_runs import CODE, HERE, make_run
 
@@ -58,9 +58,9 @@ def factory(monkeypatch):
 
 
 def ask(factory, tmp_path, overrides=(), seeds=(0, 1), budget=None, **workshop):
-    entries = [Entry("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load", *overrides), seeds)]
+    entries = [Method("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load", *overrides), seeds)]
     factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
-    return find_or_train(factory.wanted, Workshop(None, tmp_path, say=lambda line: None, **workshop))
+    return find_or_train(factory.wanted, RunStore(None, tmp_path, say=lambda line: None, **workshop))
 
 
 def test_the_same_question_again_trains_nothing(factory, tmp_path):
@@ -149,7 +149,7 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     study.send_signal(signal.SIGKILL)
     study.wait()
     gave_up = threading.Event()
-    shop = Workshop(None, tmp_path, should_stop=gave_up.is_set, say=lambda line: None)
+    shop = RunStore(None, tmp_path, should_stop=gave_up.is_set, say=lambda line: None)
     threading.Timer(0.3, gave_up.set).start()
     waited = []
     with pytest.raises(Interrupted), locked(tmp_path / "lock", lambda: waited.append(1), shop):
@@ -191,11 +191,11 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
 
 def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, monkeypatch):
     said = []
-    workshop = Workshop(None, tmp_path, say=said.append)
+    workshop = RunStore(None, tmp_path, say=said.append)
 
     def ask_aloud(seeds, budget):
         said.clear()
-        entries = [Entry("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load",), seeds)]
+        entries = [Method("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load",), seeds)]
         factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
         return find_or_train(factory.wanted, workshop)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nerf.comparing.answers import judge
-from nerf.comparing.jobs import Outcome
+from nerf.comparing.jobs import RunResult
 from nerf.comparing.report import page, words
 from nerf.comparing.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks
 from nerf.comparing.report.figure import differing_place, parse_crops, pictures_figure
@@ -32,7 +32,7 @@ from nerf.comparing.report.table import (
     parse_columns,
 )
 from nerf.comparing.statistics import compare
-from nerf.comparing.studies import Entry, sweep
+from nerf.comparing.studies import Method, sweep
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.results import read_result
 from tests.support.made_up_runs import config_of, make_run
@@ -59,10 +59,10 @@ def judged(groups):
 
 def study_of(groups, failures=None, videos=None):
     runs = [(label, run) for label, results in groups.items() for run in results]
-    outcomes = [Outcome(label, run.config["seed"], run.folder, run, "trained for this study") for label, run in runs]
+    outcomes = [RunResult(label, run.config["seed"], run.folder, run, "trained for this study") for label, run in runs]
     failures = failures or {}
     for label, why in failures.items():
-        outcomes.append(Outcome(label, 0, next(iter(groups.values()))[0].folder, None, "", why))
+        outcomes.append(RunResult(label, 0, next(iter(groups.values()))[0].folder, None, "", why))
     return Study("a title", "python compare.py", groups, outcomes, failures, videos or {})
 
 
@@ -253,7 +253,7 @@ def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
 
 def swept(tmp_path, axes, together=False):
     """A sweep whose runs have made-up scores: 20 dB and one more for each further point."""
-    entries = sweep([Entry("a", "configs/tiny.py", (), (0, 1))], axes, together)
+    entries = sweep([Method("a", "configs/tiny.py", (), (0, 1))], axes, together)
     groups = {}
     for i, entry in enumerate(entries):
         runs = [make_run(tmp_path / f"{i}-{s}", config_of(s), [20.0 + i + 0.2 * s**2] * 2) for s in range(3)]
@@ -263,9 +263,9 @@ def swept(tmp_path, axes, together=False):
 
 
 def test_a_sweep_has_all_seeds_and_their_medians_at_each_value(tmp_path):
-    groups, points = swept(tmp_path, ["model.capacity=32,8,16"])
+    groups, points = swept(tmp_path, ["model.max_samples_per_ray=32,8,16"])
     (found,) = find_sweeps(groups, points, together=False)
-    assert found.key == "model.capacity" and found.values == ["8", "16", "32"], "in the order of numbers"
+    assert found.key == "model.max_samples_per_ray" and found.values == ["8", "16", "32"], "in the order of numbers"
     np.testing.assert_allclose(found.lines["a"]["32"], [20.0, 20.2, 20.8])
     places, medians = found.medians("a")
     np.testing.assert_allclose(medians, [21.2, 22.2, 20.2])
@@ -406,7 +406,7 @@ def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
     from nerf.runs.results import check_protocols
 
     check_protocols([])
-    outcomes = [Outcome("a", 0, tmp_path, None, "", "no memory")]
+    outcomes = [RunResult("a", 0, tmp_path, None, "", "no memory")]
     numbers = write_page(Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert numbers["verdict"] is None and "No run ended" in page and page.count("no memory") >= 3

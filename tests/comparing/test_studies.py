@@ -3,7 +3,7 @@
 import pytest
 
 from nerf.comparing.studies import (
-    Entry,
+    Method,
     parse_argument,
     parse_seconds,
     parse_seeds,
@@ -20,10 +20,10 @@ TINY = "configs/tiny.py"
 
 
 def test_a_config_its_values_its_name_and_its_seeds():
-    assert parse_argument(TINY, (0, 1)) == Entry("tiny", TINY, (), (0, 1))
+    assert parse_argument(TINY, (0, 1)) == Method("tiny", TINY, (), (0, 1))
     name = "scene.name=nerf.scenes:load"
     entry = parse_argument(f"mine={TINY}:batch_size=64,config.background=(1,0,0.5),{name},seeds=3-5", (0,))
-    assert entry == Entry("mine", TINY, ("batch_size=64", "background=(1,0,0.5)", name), (3, 4, 5))
+    assert entry == Method("mine", TINY, ("batch_size=64", "background=(1,0,0.5)", name), (3, 4, 5))
     assert parse_argument(f"{TINY}:model.x.width=8,{name}", (0,)).label == "tiny width=8 name=load"
 
 
@@ -61,7 +61,7 @@ def test_finished_runs_are_one_entry_if_only_the_seed_differs(tmp_path):
 
 
 def test_a_grid_is_every_combination_or_a_walk():
-    entries = [Entry("tiny", TINY, ("keep=1",), (0,))]
+    entries = [Method("tiny", TINY, ("keep=1",), (0,))]
     axes = ["config.batch_size=64,128", "background=(1,1,1),(0,0,0)"]
     grid = sweep(entries, axes, together=False)
     assert [entry.overrides for entry in grid] == [
@@ -81,7 +81,7 @@ def test_a_grid_is_every_combination_or_a_walk():
 def test_configs_have_names_and_runs_have_homes(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = make_run(tmp_path / "a", config_of(), [20.0], pictures=False)
-    assert parse_argument("mine=ngp:keep=3", (0,)) == Entry("mine", "ngp", ("keep=3",), (0,))
+    assert parse_argument("mine=ngp:keep=3", (0,)) == Method("mine", "ngp", ("keep=3",), (0,))
     assert parse_argument("systems/siren", (0,)).label == "siren"
     assert parse_argument(f"{folder}/config.json:keep=3", (0,)).label == "a keep=3"
     assert parse_argument("mine=~/a", ()).runs[0].folder == folder
@@ -101,9 +101,9 @@ def test_values_in_brackets_are_one_value():
 
 
 def test_labels_tell_entries_apart():
-    twice = [Entry("a", TINY, (), (0, 1)), Entry("a", TINY, (), (3,)), Entry("b", TINY, (), (0,))]
+    twice = [Method("a", TINY, (), (0, 1)), Method("a", TINY, (), (3,)), Method("b", TINY, (), (0,))]
     assert [entry.label for entry in with_unique_labels(twice)] == ["a (seeds 0-1)", "a (seeds 3)", "b"]
-    same = [Entry("a", TINY, (), (0,)), Entry("a", TINY, (), (0,))]
+    same = [Method("a", TINY, (), (0,)), Method("a", TINY, (), (0,))]
     assert [entry.label for entry in with_unique_labels(same)] == ["a (seeds 0) #1", "a (seeds 0) #2"]
 
 
@@ -119,7 +119,7 @@ def test_a_config_is_read_as_train_reads_it_and_mistakes_are_one_line():
 
 
 def test_wanted_runs_come_seed_by_seed_and_are_bounded_as_asked():
-    entries = [Entry("a", TINY, (), (0, 1)), Entry("b", TINY, ("batch_size=64",), (7,))]
+    entries = [Method("a", TINY, (), (0, 1)), Method("b", TINY, ("batch_size=64",), (7,))]
     runs = wanted_runs(entries, None, 60, 4, "val")
     assert [(run.label, run.config["seed"]) for run in runs] == [("a", 0), ("b", 7), ("a", 1)]
     assert all(r.config["steps"] == 60 and r.config["eval_times"] == 4 for r in runs)
@@ -132,7 +132,7 @@ def test_wanted_runs_come_seed_by_seed_and_are_bounded_as_asked():
 
 def test_a_folders_name_is_that_of_config_scene_and_budget_not_of_its_seed():
     def name(*arguments, digest="x"):
-        run = wanted_runs([Entry("any", TINY, *arguments[:1], (3,))], *arguments[1:], 4, None)[0]
+        run = wanted_runs([Method("any", TINY, *arguments[:1], (3,))], *arguments[1:], 4, None)[0]
         return run.folder_name({"train": digest})
 
     assert name((), None, 60).startswith("tiny-") and name((), None, 60).endswith("-seed3")

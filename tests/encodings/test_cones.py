@@ -144,8 +144,8 @@ def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_ot
 
 @pytest.mark.parametrize("encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)])
 def test_an_occupancy_grid_asks_for_the_density_of_a_place_as_large_as_its_cells(encoding, expected):
-    grid = OccupancyGrid(4, parts=1)
-    model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",), occupancy=grid, capacity=8)
+    grid = OccupancyGrid(4, update_every=1)
+    model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",), occupancy=grid, max_samples_per_ray=8)
     refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
     np.testing.assert_allclose(grid.density[...], expected, rtol=1e-5)
 

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.checkpoints import Checkpoints
-from nerf.runs.lock import InUse, owning
+from nerf.runs.lock import InUse, run_lock
 from nerf.training.loop import train
 from tests.training.test_training import synthetic
 
@@ -91,12 +91,12 @@ def test_train_locks_its_folder(tmp_path):
         except InUse as error:
             errors.append(str(error))
 
-    with owning(tmp_path):
+    with run_lock(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-        with owning(tmp_path):  # the thread that holds it may enter again
+        with run_lock(tmp_path):  # the thread that holds it may enter again
             pass
     assert len(errors) == 1 and "in use by process" in errors[0]
-    with owning(tmp_path):
+    with run_lock(tmp_path):
         pass

@@ -22,7 +22,7 @@ from tests.paths.test_paths import IDENTITY, cameras_at, look_at, ring
 def ball(radius=0.5, centre=(0.1, -0.2, 0.05)):
     """A renderer of a ball, by its equation."""
 
-    def render_view(camera):
+    def render_image(camera):
         width, height = (int(n) for n in camera.size)
         y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
         many = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *np.shape(a))), camera)
@@ -35,7 +35,7 @@ def ball(radius=0.5, centre=(0.1, -0.2, 0.05)):
         depth = np.where(hit, np.maximum(near, 1e-3), 0.0)
         return {"opacity": hit.reshape(height, width), "depth": depth.reshape(height, width)}
 
-    return render_view
+    return render_image
 
 
 def test_the_usual_distance_is_that_of_matter_in_the_middle_of_the_views():

@@ -92,7 +92,7 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
 def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
     ray = jnp.repeat(jnp.arange(2), 4)
     tau = jnp.array([1e9, 1e9, 1e9, 1e9, 0.1, 0.1, 0.1, 0.1])
-    np.testing.assert_allclose(Packed(ray, 2).running(tau)[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(Packed(ray, 2).cumsum(tau)[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
 
 
 @pytest.mark.parametrize("counts", [[1], [70], [3, 0, 5, 1], [1, 2, 60], [8, 8, 1, 0, 1]])
@@ -134,5 +134,5 @@ def test_depth_is_where_the_wall_is():
 def test_a_packed_layout_may_be_an_argument_of_what_is_compiled():
     """How many rays it has is known when a function is compiled, and a ray without intervals has a total of 0."""
     layout = Packed(jnp.array([0, 0, 2]), 4)
-    total = jax.jit(lambda layout, x: layout.total(x))(layout, jnp.array([1.0, 2.0, 5.0]))
+    total = jax.jit(lambda layout, x: layout.sum(x))(layout, jnp.array([1.0, 2.0, 5.0]))
     np.testing.assert_array_equal(total, [3.0, 0.0, 5.0, 0.0])

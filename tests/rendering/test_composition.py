@@ -12,7 +12,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.model import Model, Stage, note_sightings, refresh_occupancy, sightings, split_model
+from nerf.rendering.model import Model, Stage, record_sightings, refresh_occupancy, sightings, split_model
 from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
@@ -72,7 +72,7 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
     def render(density, keys):
         grid = None if way == "every interval" else OccupancyGrid(resolution=4)
         stage = {"main": Stage(UniformSteps(samples), fog(density))}
-        return Model(stage, ["main"], space=space, occupancy=grid, capacity=samples)(rays, white, keys)[-1]
+        return Model(stage, ["main"], space=space, occupancy=grid, max_samples_per_ray=samples)(rays, white, keys)[-1]
 
     for density in (0.3, 2.0):
         rendering = render(density, ray_keys(n) if way.startswith("training") else None)
@@ -141,7 +141,9 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
 
 def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     n, samples = 32, 24
-    model = Model({"main": Stage(UniformSteps(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=10)
+    model = Model(
+        {"main": Stage(UniformSteps(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=10
+    )
     rays, background, keys = random_rays(n, distance=3.0), jnp.ones((n, 3)), ray_keys(n)
     target = np.random.default_rng(1).uniform(size=(n, 3)).astype(np.float32)
     graph, params, state = split_model(model)
@@ -194,10 +196,12 @@ class Keys:
 
 
 def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
-    """Pixels, backgrounds, jitter of each ray in each stage and the grid's points are independent."""
+    """RayBank, backgrounds, jitter of each ray in each stage and the grid's points are independent."""
     batch, steps = 3, 2
     scene = synthetic.load(None, "train", size=8, views=2)
-    model = Model({"main": Stage(UniformSteps(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), capacity=4)
+    model = Model(
+        {"main": Stage(UniformSteps(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=4
+    )
     graph, state = init_state(model, adam())
     keys = Keys(monkeypatch)
     mesh = data_mesh(jax.devices()[:1])
@@ -222,7 +226,7 @@ def test_no_stage_uses_the_jitter_of_another(monkeypatch):
 )
 def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the_mean(low, threshold, kept):
     """Of the possible cells half have density 10 and half `low`: those live above min(threshold, 0.9 mean)."""
-    grid = OccupancyGrid(resolution=4, threshold=threshold, parts=2)
+    grid = OccupancyGrid(resolution=4, threshold=threshold, update_every=2)
     cells = np.arange(64)
     grid.restrict((cells < 32).reshape(4, 4, 4))
 
@@ -237,7 +241,7 @@ def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the
 
 def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
-    grid = OccupancyGrid(resolution=4, threshold=2.0, parts=1)
+    grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
     for i in range(80):
         grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
     assert grid.live[...].all()
@@ -245,7 +249,9 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
 
 def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
     n = 8
-    model = Model({"main": Stage(UniformSteps(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), capacity=40)
+    model = Model(
+        {"main": Stage(UniformSteps(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=40
+    )
     rays = random_rays(n, distance=3.0)
     graph, params, state = split_model(model)
 
@@ -254,7 +260,7 @@ def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buff
         rendering = model(rays, jnp.ones((n, 3)), keys)[-1]
         seen = sightings(model, rays, rendering)
         used = rendering.intervals.t_end > rendering.intervals.t_start
-        return note_sightings(graph, params, state, seen), used, seen[0], rendering.intervals.weights
+        return record_sightings(graph, params, state, seen), used, seen[0], rendering.intervals.weights
 
     after, used, cells, weights = jax.device_get(after_a_batch(ray_keys(n)))
     assert 0 < used.sum() < len(used)
@@ -262,7 +268,7 @@ def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buff
     grid = after["occupancy"]
     np.testing.assert_array_equal(grid["passes"], np.bincount(cells[used], minlength=64))
     assert np.isclose(grid["recent"].max(), weights.max())
-    assert note_sightings(graph, params, state, None) is state
+    assert record_sightings(graph, params, state, None) is state
 
 
 class Blurred(nnx.Module):
@@ -284,7 +290,10 @@ class Blurred(nnx.Module):
 def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     """Places in a cell of width w have a variance of w^2 / 12 along each axis."""
     model = Model(
-        {"main": Stage(UniformSteps(4), Blurred())}, ["main"], occupancy=OccupancyGrid(4, parts=1), capacity=4
+        {"main": Stage(UniformSteps(4), Blurred())},
+        ["main"],
+        occupancy=OccupancyGrid(4, update_every=1),
+        max_samples_per_ray=4,
     )
     refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
     np.testing.assert_allclose(model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5)
@@ -294,11 +303,11 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     ("order", "capacity", "reason"),
     [
         (["a", "b"], 4, r"model\.occupancy: goes with one stage"),
-        (["a"], None, r"model\.capacity: missing"),
+        (["a"], None, r"model\.max_samples_per_ray: missing"),
         (["a", "b"], None, r"model\.occupancy: goes with one stage"),
     ],
 )
 def test_a_grid_that_cannot_be_used_is_refused(order, capacity, reason):
     stages = {name: Stage(UniformSteps(4), fog(1.0)) for name in "ab"}
     with pytest.raises(ConfigError, match=reason):
-        Model(stages, order, occupancy=OccupancyGrid(4), capacity=capacity)
+        Model(stages, order, occupancy=OccupancyGrid(4), max_samples_per_ray=capacity)

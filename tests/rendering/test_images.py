@@ -9,7 +9,7 @@ import pytest
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation.evaluate import evaluate
-from nerf.rendering.images import RenderingStopped, colour_depth, make_render_view
+from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
@@ -43,7 +43,7 @@ def model_of(field=synthetic.field, samples=1024):
 @pytest.mark.parametrize("size", [(23, 17), (7, 31), (1, 1)])
 def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
     camera = camera_of(*size)
-    picture = make_render_view(model_of(), BACKGROUND, chunk=100)(camera)
+    picture = make_render_image(model_of(), BACKGROUND, chunk=100)(camera)
     colour, opacity = exact(camera)
     assert picture["rgb"].shape == colour.shape
     assert picture["rgb"].dtype == picture["opacity"].dtype == picture["depth"].dtype == np.float32
@@ -58,8 +58,8 @@ def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
 @pytest.mark.parametrize("chunk", [1, 64, 153, 4096])
 def test_a_view_does_not_depend_on_the_chunk(chunk):
     camera = camera_of(17, 9)
-    whole = make_render_view(model_of(samples=32), BACKGROUND, chunk=17 * 9)(camera)
-    got = make_render_view(model_of(samples=32), BACKGROUND, chunk=chunk)(camera)
+    whole = make_render_image(model_of(samples=32), BACKGROUND, chunk=17 * 9)(camera)
+    got = make_render_image(model_of(samples=32), BACKGROUND, chunk=chunk)(camera)
     assert got.keys() == whole.keys()
     for name, value in whole.items():
         np.testing.assert_allclose(got[name], value, atol=1e-5)
@@ -72,7 +72,7 @@ def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
 
     camera = dataclasses.replace(camera_of(8, 6), c2w=np.eye(4, dtype=np.float32)[:3], K=camera_of(8, 6).K)
     camera.c2w[2, 3] = 3.0  # looks down on the plane z = 0.5 from 2.5 above
-    picture = make_render_view(model_of(wall), BACKGROUND)(camera)
+    picture = make_render_image(model_of(wall), BACKGROUND)(camera)
     x = (np.arange(8) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
     y = (np.arange(6) + 0.5 - camera.K[1, 2]) / camera.K[1, 1]
     slant = np.sqrt(1 + x**2 + y[:, None] ** 2)
@@ -86,16 +86,16 @@ def test_whatever_else_a_field_predicts_is_part_of_the_picture():
         label = jnp.broadcast_to(jnp.array([1.0, 2.0]).reshape(*[1] * (points.ndim - 1), 2), (*points.shape[:-1], 2))
         return {**synthetic.field(points, viewdirs), "label": label}
 
-    picture = make_render_view(model_of(field, 64), BACKGROUND, chunk=50)(camera_of(13, 5))
+    picture = make_render_image(model_of(field, 64), BACKGROUND, chunk=50)(camera_of(13, 5))
     assert picture["label"].shape == (5, 13, 2)
     np.testing.assert_allclose(picture["label"], picture["opacity"][..., None] * [1.0, 2.0], atol=1e-5)
 
 
 def test_cameras_of_different_sizes_share_one_function():
-    render_view = make_render_view(model_of(samples=16), BACKGROUND, chunk=32)
+    render_image = make_render_image(model_of(samples=16), BACKGROUND, chunk=32)
     for size in ((5, 9), (9, 5)):
         camera = jax.tree.map(jnp.asarray, camera_of(*size))
-        assert render_view(camera)["rgb"].shape == (size[1], size[0], 3)
+        assert render_image(camera)["rgb"].shape == (size[1], size[0], 3)
 
 
 def test_near_is_bright_far_is_dark_and_nothing_is_black():
@@ -132,7 +132,7 @@ def test_a_stop_takes_effect_in_the_middle_of_a_view():
         return synthetic.field(points + 0.0 * work, viewdirs)
 
     with pytest.raises(RenderingStopped):
-        make_render_view(model_of(slow, 64), BACKGROUND, 64, stop_soon)(camera_of(64, 64))
+        make_render_image(model_of(slow, 64), BACKGROUND, 64, stop_soon)(camera_of(64, 64))
     assert len(asked) == 2, "the rest of the view is not waited for"
 
 

@@ -56,8 +56,8 @@ def test_the_config_of_a_run_is_a_config(tmp_path):
         ("background", "[1, 0, 0]", [1, 0, 0]),
         ("model.order", "fine,coarse", ["fine", "coarse"]),
         ("model.stages.fine.sampler.num_samples", "32", 32),
-        ("model.hidden", "0.01", 0.01),  # an argument that the config does not list
-        ("model.capacity", "8", 8),
+        ("model.early_stop_transmittance", "0.01", 0.01),  # an argument that the config does not list
+        ("model.max_samples_per_ray", "8", 8),
         ("losses.colour.name", "nerf.losses:Huber", "nerf.losses:Huber"),
     ],
 )
@@ -67,8 +67,8 @@ def test_a_value_gets_the_type_of_the_one_it_replaces_or_of_the_components_argum
 
 
 def test_sections_are_switched_off_with_none_and_on_by_their_name():
-    config = load_config("ngp", ["model.occupancy=None", "model.capacity=None", "losses.distortion=None"])
-    assert config["model"]["occupancy"] is None and config["model"]["capacity"] is None
+    config = load_config("ngp", ["model.occupancy=None", "model.max_samples_per_ray=None", "losses.distortion=None"])
+    assert config["model"]["occupancy"] is None and config["model"]["max_samples_per_ray"] is None
     assert set(config["losses"]) == {"colour", "depth"}
     grid = ["model.occupancy.resolution=32", "model.occupancy.name=nerf.sampling.occupancy_grid:OccupancyGrid"]
     assert load_config("tiny", grid)["model"]["occupancy"] == {

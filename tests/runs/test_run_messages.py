@@ -59,7 +59,7 @@ def test_a_name_unlike_any_config_does_not_list_all_of_them():
 @pytest.mark.parametrize(
     "change, line",
     [
-        ("model=3", "--config.model=3: a section, with keys capacity, name, occupancy"),
+        ("model=3", "--config.model=3: a section, with keys max_samples_per_ray, name, occupancy"),
         ("steps.foo=3", "--config.steps.foo=3: steps is a value and has no keys: set steps itself"),
         (
             "scene=None",
@@ -76,7 +76,9 @@ def test_a_change_that_cannot_be_made_says_what_can(change, line):
 
 
 def test_a_section_that_may_be_switched_off_says_so():
-    with pytest.raises(ConfigError, match="set one of them, as model.occupancy.clear, or switch it off with None"):
+    with pytest.raises(
+        ConfigError, match="set one of them, as model.occupancy.keep_weight, or switch it off with None"
+    ):
         load_config("ngp", ["model.occupancy=3"])
 
 
@@ -118,13 +120,13 @@ def test_sizes_that_make_no_sense_are_named_with_their_section():
 
 
 def test_a_grid_proposes_a_number_of_parts_that_fits():
-    with pytest.raises(ConfigError, match="parts=4 does not divide 63\\^3 cells: choose 3$"):
-        OccupancyGrid(63, parts=4)
-    OccupancyGrid(63, parts=3)
+    with pytest.raises(ConfigError, match="update_every=4 does not divide 63\\^3 cells: choose 3$"):
+        OccupancyGrid(63, update_every=4)
+    OccupancyGrid(63, update_every=3)
 
 
 def test_a_grid_without_capacity_is_not_told_to_drop_stages():
-    with pytest.raises(ConfigError, match="model.capacity: missing"):
+    with pytest.raises(ConfigError, match="model.max_samples_per_ray: missing"):
         Model({}, ["main"], occupancy=OccupancyGrid(8))
     with pytest.raises(ConfigError, match="has 2: switch it off with --config.model.occupancy=None"):
         Model({}, ["coarse", "fine"], occupancy=OccupancyGrid(8))

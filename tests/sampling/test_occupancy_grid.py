@@ -14,11 +14,11 @@ from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage, sightings
 from nerf.runs.runs import load_run
-from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, compact
+from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
 
-compact_jit = jax.jit(compact, static_argnums=1)
+pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 
 
 @given(
@@ -31,7 +31,7 @@ compact_jit = jax.jit(compact, static_argnums=1)
 def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     rays, steps, capacity = shape
     mask = np.random.default_rng(seed).uniform(size=(rays, steps)) < fill
-    live = compact_jit(jnp.asarray(mask), capacity, first)
+    live = pack_samples_jit(jnp.asarray(mask), capacity, first)
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
     used = np.asarray(live.used)
     assert used.sum() == min(len(expected), capacity)
@@ -63,7 +63,7 @@ def models(capacity):
     centres = grid.centres(jnp.arange(32**3))
     grid.restrict((jnp.linalg.norm(centres, axis=-1) < 0.5 + 0.06).reshape(32, 32, 32))
     stage = {"main": Stage(UniformSteps(96), ball)}
-    return Model(stage, ("main",), occupancy=grid, capacity=capacity), Model(stage, ("main",))
+    return Model(stage, ("main",), occupancy=grid, max_samples_per_ray=capacity), Model(stage, ("main",))
 
 
 @pytest.mark.parametrize("capacity", [1, 4, 96])
@@ -92,7 +92,7 @@ def test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_r
 
 
 def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
-    grid = OccupancyGrid(resolution=16, threshold=0.5, parts=4)
+    grid = OccupancyGrid(resolution=16, threshold=0.5, update_every=4)
 
     def density(points):
         return jnp.where(jnp.linalg.norm(points, axis=-1) < 0.6, 20.0, 0.0)
@@ -130,7 +130,7 @@ def passed(grid, cells, weight: float, rays: int) -> None:
 
 
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
-    grid = OccupancyGrid(resolution=16, visible=0.01)
+    grid = OccupancyGrid(resolution=16, min_weight=0.01)
     assert refreshed(grid, 20).all() and not grid.live[...].any(), "trained, and not rendered before a ray passed"
     seen = np.arange(16**3) % 3 == 0
     passed(grid, jnp.arange(16**3), 0.001, 1)
@@ -153,7 +153,7 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
 
 def test_time_alone_hides_nothing_from_rendering():
     """A cell that a ray saw once, and that no ray passed since: training drops it, a picture does not."""
-    grid = OccupancyGrid(resolution=8, parts=1, visible=0.01)
+    grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
     passed(grid, jnp.arange(8**3), 0.5, PATIENCE)
     refreshed(grid, 200)
     assert grid.live[...].all() and grid.tried[...].mean() < 0.1
@@ -162,7 +162,7 @@ def test_time_alone_hides_nothing_from_rendering():
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
 def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
     """The same rays decide the same, in a capture of a few small photos and in one of many large ones."""
-    grid = OccupancyGrid(resolution=4, parts=1, visible=0.01)
+    grid = OccupancyGrid(resolution=4, update_every=1, min_weight=0.01)
     seen_once_in = np.array([2, 40, 400])  # rays: the third is hidden from nearly all
     rays = 0
     for i in range(1024 // rays_a_refresh):
@@ -193,7 +193,7 @@ def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
 
 
 def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
-    grid = OccupancyGrid(resolution=8, parts=1, visible=0.01, clear=0.05)
+    grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
     for i in range(40):
         passed(grid, jnp.array([3, 4]), 0.06, 2)
         passed(grid, jnp.array([4, 5]), 0.0, 6)  # after 4 rays a sighting of 0.06 is none of more than 0.05
@@ -248,7 +248,7 @@ def test_grid_state_is_no_parameter():
 
 @pytest.mark.parametrize("parts, used", [(1, True), (4, True), (16, False)])
 def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_inside(parts, used):
-    grid, asked = OccupancyGrid(resolution=8, parts=parts), []
+    grid, asked = OccupancyGrid(resolution=8, update_every=parts), []
 
     def density(points):
         return grid.index(points) + 2.0  # more than a cell begins with

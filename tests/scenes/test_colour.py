@@ -287,7 +287,7 @@ def test_profiles_that_cannot_be_used_are_named_all_at_once(tmp_path):
         read_images(files, tmp_path)
     said = {problem.file: problem for problem in caught.value.problems}
     assert set(said) == {*BROKEN, "parts.jpg"}
-    assert all("sRGB" in problem.mend and "\n" not in str(problem) for problem in said.values())
+    assert all("sRGB" in problem.fix and "\n" not in str(problem) for problem in said.values())
     assert "CMYK" in said["inks.jpg"].reason
     assert "four inks" in said["four inks.png"].reason and "my camera" in said["zlib.png"].reason
     assert "77" in said["code.png"].reason and "parts" in said["parts.jpg"].reason
@@ -314,7 +314,7 @@ def test_heic_without_its_package_is_one_line_that_names_it(tmp_path, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     (tmp_path / "IMG_1.HEIC").write_bytes(HEIC_START)
     problem = check_header(tmp_path / "IMG_1.HEIC", "IMG_1.HEIC")[1]
-    assert "pip install pillow-heif" in problem.mend and "HEIC" in problem.reason
+    assert "pip install pillow-heif" in problem.fix and "HEIC" in problem.reason
 
 
 def test_heic_photos_are_a_scene(tmp_path):

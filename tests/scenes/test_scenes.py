@@ -665,9 +665,9 @@ def test_what_is_no_scene_is_refused(tmp_path):
 
 
 def test_only_the_first_twenty_problems_are_shown():
-    error = SceneError([Problem(f"f{i}", "key", "reason", "mend") for i in range(33)])
+    error = SceneError([Problem(f"f{i}", "key", "reason", "fix") for i in range(33)])
     lines = str(error).split("\n")
-    assert lines[0] == "f0: key: reason: mend" and lines[19] == "f19: key: reason: mend"
+    assert lines[0] == "f0: key: reason: fix" and lines[19] == "f19: key: reason: fix"
     assert lines[20:] == ["... and 13 more (33 in all)"] and len(error.problems) == 33
     assert len(str(SceneError(error.problems[:20])).split("\n")) == 20
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import pixels_to_rays, project
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import Stratified
 from nerf.scenes import drawings, toybox
@@ -91,7 +91,7 @@ def test_the_volume_renderer_sees_the_same_picture():
 
     scene = toybox.load(None, "test", sizes=(16,), samples=8)
     model = Model({"main": Stage(Stratified(512), field)}, ["main"])
-    picture = make_render_view(model, (1.0, 1.0, 1.0), 256)(scene.cameras[6])
+    picture = make_render_image(model, (1.0, 1.0, 1.0), 256)(scene.cameras[6])
     coverage = scene.images[6][..., 3] / 255.0
     inner = (coverage == 0.0) | (coverage == 1.0)
     assert np.abs(picture["opacity"] - coverage)[inner].max() < 1e-3

@@ -12,8 +12,8 @@ operators", TOSEM 1996) but for ABS. Some mutants say nothing about tests and ar
 annotations, of what is asserted (also by `strict=True`) and of error messages; bitwise in the place of arithmetic
 operators, which no float accepts; and `is` in the place of a comparison.
 
-COUNT mutants of each module are drawn by a fixed seed, first one at each place; `equivalent_mutants.py` lists those of them
-that change nothing. Each runs in a copy of the working tree, in a process forked from one that has imported
+COUNT mutants of each module are drawn by a fixed seed, first one at each place; `equivalent_mutants.py` lists those
+of them that change nothing. Each runs in a copy of the working tree, in a process forked from one that has imported
 JAX, against the tests of TESTS: those of the module and some that compose it. A test that fails, hangs or cannot be
 collected kills a mutant. Shapes are not checked meanwhile: that takes half of the time, and right values are what is
 asked for. The working tree is never written.
@@ -279,25 +279,25 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
     took = _baseline(module, copies[0], logs / "log")
     print(f"{module}: {len(mutants)} mutants, {took:.0f} s without one", file=sys.stderr, flush=True)
     limit = PATIENCE[0] + PATIENCE[1] * took
-    waiting, free, running = list(mutants), list(copies), {}
+    waiting, free, cumsum = list(mutants), list(copies), {}
     fates: dict[Mutant, str] = {}
     try:
-        while waiting or running:
+        while waiting or cumsum:
             while waiting and free:
                 mutant, copy = waiting.pop(0), free.pop()
                 copy.write(module, mutant.source)
                 log = copy.folder / "log"
-                running[copy.start(TESTS[module], log)] = Run(mutant, copy, log, time.monotonic() + limit)
+                cumsum[copy.start(TESTS[module], log)] = Run(mutant, copy, log, time.monotonic() + limit)
             time.sleep(0.05)
-            for pid, run in list(running.items()):
+            for pid, run in list(cumsum.items()):
                 if not (fate := _fate(pid, run)):
                     continue
                 fates[run.mutant] = fate
-                free.append(running.pop(pid).copy)
+                free.append(cumsum.pop(pid).copy)
                 place = f"{module}:{run.mutant.line}:{run.mutant.column}"
                 print(f"  {fate:<8} {place} {run.mutant.operator} {_killer(run.log)}", file=sys.stderr, flush=True)
     finally:
-        for pid in running:
+        for pid in cumsum:
             _end(pid)
         for copy in copies:
             copy.write(module, original)

@@ -15,7 +15,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.opaque import Opaque
 from nerf.output.films import Film, resized, still
 from nerf.rendering.compositing import weights_from_tau
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
 from nerf.runs.runs import load_run, reload_split
 from nerf.sampling.spaces import Plane
@@ -100,7 +100,7 @@ def test_a_picture_seen_larger_is_seen_at_the_same_places():
         return {"rgb": jnp.concatenate([0.5 + 0.5 * points, jnp.zeros_like(points[..., :1])], -1)}
 
     model = Model({"main": Stage(Stratified(1), field)}, ["main"], space=Plane(), opacity=Opaque())
-    render = make_render_view(model, (1.0, 1.0, 1.0), 64)
+    render = make_render_image(model, (1.0, 1.0, 1.0), 64)
     small, large = (render(resized(scene.cameras[0], factor))["rgb"] for factor in (1.0, 4.0))
     assert large.shape == (24, 32, 3)
     assert np.allclose(large.reshape(6, 4, 8, 4, 3).mean((1, 3)), small, atol=1e-5)
@@ -136,7 +136,11 @@ def test_a_changed_value_that_a_picture_cannot_use_is_named():
     config = config_of("siren")
     field = "model.stages.main.field"
     used = ["scene.max_side=24", f"{field}.network.width=32", f"{field}.encoding=None", "steps=10"]
-    unused = ["scene.name=nerf.scenes.formats.colmap:load", "model.capacity=4", f"{field}.view_encoding.num_degrees=2"]
+    unused = [
+        "scene.name=nerf.scenes.formats.colmap:load",
+        "model.max_samples_per_ray=4",
+        f"{field}.view_encoding.num_degrees=2",
+    ]
     lines = unused_by_image_task(config, [*used, *unused])
     assert [line.partition(": ")[0] for line in lines] == [f"--config.{change}" for change in unused]
     assert f"uses scene.max_side, {field}.encoding, {field}.network of these" in lines[0]

@@ -14,7 +14,7 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.scenes import SceneError, storage
 from nerf.training.loop import train
 from nerf.training.memory import OutOfMemory
-from nerf.training.ray_bank import HostPixels, pick, step_keys, to_device
+from nerf.training.ray_bank import HostRayBank, sample_rays, step_keys, to_device
 from tests.scenes.test_scenes import write_nerfstudio
 from tests.training.test_ray_bank import mixed_scene
 
@@ -64,11 +64,11 @@ def test_where_pixels_are_kept_changes_no_bit(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize("first", [0, 7])
 def test_the_host_picks_what_the_device_would(first):
     scene, steps, count = mixed_scene(), 3, 50
-    host, pixels = HostPixels(scene, 5, count, steps, margin=0), to_device(scene, margin=0)
+    host, pixels = HostRayBank(scene, 5, count, steps, margin=0), to_device(scene, margin=0)
     for start in (first, first + steps, first):  # ahead, and not
         picked = jax.tree.map(jnp.asarray, host(start))
         for i in range(steps):
-            rays, colours, _ = pick(pixels, step_keys(5, jnp.int32(start + i))[0], count)
+            rays, colours, _ = sample_rays(pixels, step_keys(5, jnp.int32(start + i))[0], count)
             own_rays, own_colours, _ = picked.at_step(jnp.int32(i)).rays()
             np.testing.assert_array_equal(own_colours, colours)
             for a, b in zip(jax.tree.leaves(own_rays), jax.tree.leaves(rays), strict=True):

@@ -17,10 +17,10 @@ from tests.training.test_training import synthetic
 @pytest.fixture
 def bad_batch(monkeypatch):
     """Cameras without a position in the call that begins with step 20."""
-    feed = loop.feed
+    make_loader = loop.make_loader
 
     def broken(*arguments):
-        pixels = feed(*arguments)
+        pixels = make_loader(*arguments)
 
         def at(step):
             whole = pixels(step)
@@ -29,7 +29,7 @@ def bad_batch(monkeypatch):
 
         return at
 
-    monkeypatch.setattr(loop, "feed", broken)
+    monkeypatch.setattr(loop, "make_loader", broken)
 
 
 def saved(workdir):

@@ -13,13 +13,13 @@ import pytest
 
 from nerf.training.processes import (
     ProcessError,
-    anyone,
-    check_alike,
+    any_process,
+    assert_equal,
+    broadcast_from_first,
     data_mesh,
-    from_first,
-    joined,
-    on_one_device,
+    initialize,
     replicate,
+    unreplicate,
 )
 from tests.support.children import Child, fork
 from tests.test_reliability import assert_same_run, newest, temporary_files
@@ -255,20 +255,20 @@ ODD = {
 
 def agree(process: int, port: int, folder) -> None:
     """What one of two processes finds; the second begins with other numbers."""
-    with joined(f"127.0.0.1:{port}", 2, process, HEARTBEAT):
+    with initialize(f"127.0.0.1:{port}", 2, process, HEARTBEAT):
         mine = (
             ODD
             if process == 0
             else jax.tree.map(lambda x: type(x)(0) if isinstance(x, int | float) else np.zeros_like(x), ODD)
         )
-        got = from_first(mine)
+        got = broadcast_from_first(mine)
         found = {name: [str(type(x)), np.asarray(x).tobytes().hex()] for name, x in got.items()}
-        found["anyone"] = [anyone(process == 1), anyone(False)]
-        own = on_one_device(replicate({"a": np.arange(3.0)}, data_mesh(jax.devices())))
+        found["any_process"] = [any_process(process == 1), any_process(False)]
+        own = unreplicate(replicate({"a": np.arange(3.0)}, data_mesh(jax.devices())))
         found["own"] = [own["a"].tolist(), len(own["a"].sharding.device_set)]
-        check_alike(fact=lambda: 1)
+        assert_equal(fact=lambda: 1)
         try:
-            check_alike(fact=lambda: 1, number=lambda: process)
+            assert_equal(fact=lambda: 1, number=lambda: process)
         except ProcessError as error:
             found["refused"] = str(error)
         (folder / f"{process}.json").write_text(json.dumps(found))
@@ -285,15 +285,15 @@ def test_numbers_of_the_first_arrive_bit_for_bit_and_decisions_are_shared(tmp_pa
     for name, value in ODD.items():
         kind = type(value) if isinstance(value, int | float) else np.ndarray
         assert first[name] == [str(kind), np.asarray(value).tobytes().hex()], name
-    assert first["anyone"] == [True, False] and first["own"] == [[0.0, 1.0, 2.0], 1]
+    assert first["any_process"] == [True, False] and first["own"] == [[0.0, 1.0, 2.0], 1]
     assert (
         first["refused"] == "process 1: another number than the first process: give all the same flags, scene and code"
     )
 
 
 def test_a_process_alone_asks_nobody():
-    assert from_first(ODD) is ODD and anyone(True) and not anyone(False)
-    check_alike(fact=lambda: pytest.fail("asked"))
+    assert broadcast_from_first(ODD) is ODD and any_process(True) and not any_process(False)
+    assert_equal(fact=lambda: pytest.fail("asked"))
 
 
 # ---- rendering

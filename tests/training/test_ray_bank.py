@@ -13,7 +13,7 @@ from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Scene, SceneError, synthetic, to_unit
 from nerf.scenes.images import over
-from nerf.training.ray_bank import HostPixels, pick, step_keys, to_device
+from nerf.training.ray_bank import HostRayBank, sample_rays, step_keys, to_device
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
 
@@ -33,7 +33,7 @@ def mixed_scene(channels=3, alphas=None):
 
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
-    rays, colours, _ = jax.jit(pick, static_argnums=2)(to_device(scene), jax.random.key(0), 300)
+    rays, colours, _ = jax.jit(sample_rays, static_argnums=2)(to_device(scene), jax.random.key(0), 300)
     image, x, y = np.rint(np.asarray(colours) * 255).astype(int).T
     assert set(image) == set(range(len(SIZES)))
     np.testing.assert_array_equal(rays.origins, scene.cameras.position[image])
@@ -48,7 +48,7 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
     pixels = to_device(mixed_scene())
     count = pixels.pool.shape[0]
     assert count == sum(w * h for w, h in SIZES)
-    colours = pick(pixels, jax.random.key(1), 400 * count)[1]
+    colours = sample_rays(pixels, jax.random.key(1), 400 * count)[1]
     drawn = np.unique(np.rint(np.asarray(colours) * 255).astype(int), axis=0, return_counts=True)[1]
     assert len(drawn) == count
     chi_squared = np.square(drawn - 400).sum() / 400  # mean count - 1, deviation sqrt(2 count)
@@ -57,7 +57,7 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
 
 def test_picks_depend_on_the_key_alone():
     pixels = to_device(mixed_scene())
-    first, again, other = (pick(pixels, jax.random.key(k), 50)[1] for k in (0, 0, 1))
+    first, again, other = (sample_rays(pixels, jax.random.key(k), 50)[1] for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -87,7 +87,7 @@ def test_a_scene_without_alpha_has_all_its_pixels_in_the_pool():
 
 def test_alpha_comes_with_the_colour_and_nothing_outside_the_pool_is_picked():
     scene: Scene = synthetic.load(None, "train", size=24, views=3)
-    colours = pick(to_device(scene, margin=0), jax.random.key(0), 2000)[1]
+    colours = sample_rays(to_device(scene, margin=0), jax.random.key(0), 2000)[1]
     assert colours.shape == (2000, 4)
     assert float(colours[:, 3].min()) > 0.0
 
@@ -113,7 +113,7 @@ def test_opaque_hides_the_background_and_transparent_is_the_background():
 
 
 def test_a_picked_ray_knows_its_view():
-    rays, colours, _ = pick(to_device(mixed_scene()), jax.random.key(0), 100)
+    rays, colours, _ = sample_rays(to_device(mixed_scene()), jax.random.key(0), 100)
     np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours[:, 0]) * 255))
 
 
@@ -131,7 +131,7 @@ def known_scene(kind=np.uint8):
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
-    rays, colours, depth = jax.jit(pick, static_argnums=2)(to_device(scene), jax.random.key(0), 2000)
+    rays, colours, depth = jax.jit(sample_rays, static_argnums=2)(to_device(scene), jax.random.key(0), 2000)
     own = jax.tree.map(jnp.asarray, scene.cameras[np.asarray(rays.image)])
     places = np.floor(np.asarray(project(own, rays.origins + 2.0 * rays.directions)[0])).astype(int)
     size = 65535.0 if kind == np.uint16 else 255.0 if kind == np.uint8 else 1.0
@@ -145,10 +145,10 @@ def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(k
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
     scene = known_scene(kind)
-    host = jax.tree.map(jnp.asarray, HostPixels(scene, seed=5, batch_size=40, steps=3)(6))
+    host = jax.tree.map(jnp.asarray, HostRayBank(scene, seed=5, batch_size=40, steps=3)(6))
     for step in range(3):
-        here = pick(to_device(scene), step_keys(5, jnp.int32(6 + step))[0], 40)
-        there = pick(host.at_step(jnp.int32(step)), jax.random.key(0), 40)
+        here = sample_rays(to_device(scene), step_keys(5, jnp.int32(6 + step))[0], 40)
+        there = sample_rays(host.at_step(jnp.int32(step)), jax.random.key(0), 40)
         for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -194,9 +194,9 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     mask[5:9, 4:13] = True
     model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
     scores = evaluate(model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None)
-    from nerf.rendering.images import make_render_view
+    from nerf.rendering.images import make_render_image
 
-    picture = make_render_view(model, (0.0,) * 3)(scene.cameras[0])["rgb"]
+    picture = make_render_image(model, (0.0,) * 3)(scene.cameras[0])["rgb"]
     rgba = scene.images[0] / 255.0
     a, b = (np.rint(np.clip(x, 0, 1) * 255) for x in (picture, rgba[..., :3] * rgba[..., 3:]))
     error = np.square((a - b) / 255)[mask].mean()

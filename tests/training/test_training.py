@@ -14,7 +14,7 @@ from flax import nnx
 
 from configs import ngp, tiny
 from nerf.foundation.instantiate import ConfigError, build, build_inside
-from nerf.rendering.images import make_render_view
+from nerf.rendering.images import make_render_image
 from nerf.runs import checkpoints, runs
 from nerf.runs.checkpoints import flatten
 from nerf.training import nonfinite
@@ -169,7 +169,7 @@ def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_
     config.update({"steps": 200, "scene": {"name": "tests.support.plugins:white_room"}, "random_background": random})
     train(config, None, tmp_path / "run", plugins=("tests",))
     run = runs.load_run(tmp_path / "run", ("tests",))
-    picture = make_render_view(run.model, run.config["background"])(run.cameras["test"][0])
+    picture = make_render_image(run.model, run.config["background"])(run.cameras["test"][0])
     assert picture["rgb"].min() > 0.95
     assert (np.median(picture["opacity"]) > 0.95) == random
 
@@ -273,13 +273,13 @@ def test_the_run_folder_explains_itself(tmp_path):
 
 
 def test_a_moved_run_renders_what_it_did(tmp_path):
-    from nerf.rendering.images import make_render_view
+    from nerf.rendering.images import make_render_image
 
     train(synthetic(), None, tmp_path / "a")
     first = runs.load_run(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
     second = runs.load_run(tmp_path / "b")
-    pictures = [make_render_view(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"] for r in (first, second)]
+    pictures = [make_render_image(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"] for r in (first, second)]
     np.testing.assert_array_equal(*pictures)
     assert first.stamp == second.stamp
 

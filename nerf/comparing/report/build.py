@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from nerf.comparing.answers import Groups
-from nerf.comparing.jobs import ROOT, Interrupted, Outcome, Workshop, find_or_train, run_child, scene_digests
+from nerf.comparing.jobs import ROOT, Interrupted, RunResult, RunStore, find_or_train, run_child, scene_digests
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
 from nerf.comparing.report.table import COLUMNS, parse_columns
 from nerf.comparing.studies import (
-    Entry,
-    Wanted,
+    Method,
+    RunRequest,
     parse_argument,
     parse_seconds,
     parse_seeds,
@@ -80,7 +80,7 @@ def check(question: Question) -> None:
 
 
 def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Answer a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
+    """Comparison a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
     check(question)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
@@ -97,7 +97,7 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
 
 
 def _report_over_scenes(
-    question: Question, entries: Sequence[Entry], should_stop: Callable[[], bool]
+    question: Question, entries: Sequence[Method], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Write a page for each scene beside the page over all of them."""
     if finished := [entry.label for entry in entries if entry.runs]:
@@ -124,7 +124,7 @@ def _report_over_scenes(
     return {**write_scenes_page(scenes, question.out), "scenes": numbers}
 
 
-def _check_scenes(question: Question, entries: Sequence[Entry]) -> None:
+def _check_scenes(question: Question, entries: Sequence[Method]) -> None:
     """Raise SceneError with the problems of all scenes before anything is trained on the first."""
     wanted, problems = _wanted(question, entries), []
     for scene in question.scenes:
@@ -136,23 +136,23 @@ def _check_scenes(question: Question, entries: Sequence[Entry]) -> None:
         raise SceneError(problems)
 
 
-def _wanted(question: Question, entries: Sequence[Entry]) -> list[Wanted]:
+def _wanted(question: Question, entries: Sequence[Method]) -> list[RunRequest]:
     """Return the runs that a question needs on each scene."""
     budget = parse_seconds(question.budget) if question.budget else None
     return wanted_runs(entries, budget, question.steps, question.eval_times, question.split, question.plugins)
 
 
-def _title(entries: Sequence[Entry], place: str) -> str:
+def _title(entries: Sequence[Method], place: str) -> str:
     """Return what a page is about: "a and b, on fox"."""
     if len(entries) > 3:
         return f"{len(entries)} configs on {place}"
     return f"{' and '.join(entry.label for entry in entries)}, on {place}"
 
 
-def _study(question: Question, entries: Sequence[Entry], scene: str | None, should_stop: Callable[[], bool]) -> Study:
+def _study(question: Question, entries: Sequence[Method], scene: str | None, should_stop: Callable[[], bool]) -> Study:
     """Find or train the runs of a question on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
-    workshop = Workshop(scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
+    workshop = RunStore(scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
     trained = find_or_train(_wanted(question, entries), workshop)
     groups, outcomes = _gather(entries, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
@@ -178,13 +178,13 @@ def _study(question: Question, entries: Sequence[Entry], scene: str | None, shou
     )
 
 
-def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[str, list[Result]], list[Outcome]]:
+def _gather(entries: Sequence[Method], trained: Sequence[RunResult]) -> tuple[dict[str, list[Result]], list[RunResult]]:
     """Finished runs of each entry by label, in the order asked for, and all outcomes in that order."""
     groups: dict[str, list[Result]] = {}
-    outcomes: list[Outcome] = []
+    outcomes: list[RunResult] = []
     for entry in entries:
         given = [
-            Outcome(entry.label, run.config["seed"], run.folder, run, "given as a finished run") for run in entry.runs
+            RunResult(entry.label, run.config["seed"], run.folder, run, "given as a finished run") for run in entry.runs
         ]
         mine = sorted([*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed)
         outcomes += mine
@@ -193,11 +193,11 @@ def _gather(entries: Sequence[Entry], trained: Sequence[Outcome]) -> tuple[dict[
     return groups, outcomes
 
 
-def _tell(workshop: Workshop, title: str, line: str) -> None:
+def _tell(workshop: RunStore, title: str, line: str) -> None:
     workshop.say(f"{title}: {line}")
 
 
-def _films(groups: Groups, question: Question, workshop: Workshop) -> Mapping[str, Path | None]:
+def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[str, Path | None]:
     """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
     videos: dict[str, Path | None] = {}
     for label, results in groups.items() if question.frames else ():

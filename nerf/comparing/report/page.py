@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Answer, Groups, judge, scores_of
-from nerf.comparing.jobs import Outcome
+from nerf.comparing.answers import Comparison, Groups, judge, scores_of
+from nerf.comparing.jobs import RunResult
 from nerf.comparing.report import words
 from nerf.comparing.report.curves import curves, curves_figure, look, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
@@ -62,7 +62,7 @@ class Study:
     title: str
     command: str
     groups: Groups
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[RunResult]
     failures: Mapping[str, str]
     videos: Mapping[str, Path | None]
     scene: str = "a scene"
@@ -133,7 +133,7 @@ def warnings(study: Study) -> list[str]:
     return lines
 
 
-def plain(study: Study, table: Table, answers: Sequence[Answer]) -> dict[str, Any]:
+def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str, Any]:
     """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
     return {
         "title": study.title,
@@ -217,7 +217,7 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
 
 
 def _told_without_pictures(
-    study: Study, table: Table, answers: Sequence[Answer], numbers: Mapping[str, Any], views: Sequence[View]
+    study: Study, table: Table, answers: Sequence[Comparison], numbers: Mapping[str, Any], views: Sequence[View]
 ) -> dict[str, Any]:
     """What the template needs but for the pictures."""
     some = bool(study.groups)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nerf.comparing.answers import Answer, judge
+from nerf.comparing.answers import Comparison, judge
 from nerf.comparing.report import words
 from nerf.comparing.report.page import Study, style, template
 from nerf.comparing.statistics import compare_over_scenes
@@ -32,7 +32,7 @@ class Scenes:
     studies: Mapping[str, Study]
     pages: Mapping[str, Path]
 
-    def answers(self) -> dict[str, Answer]:
+    def answers(self) -> dict[str, Comparison]:
         """Return for each scene the answer that was planned for, of the configs that have results on every scene."""
         shared = [set(study.groups) for study in self.studies.values()]
         labels = [label for label in next(iter(self.studies.values())).groups if all(label in have for have in shared)]
@@ -44,16 +44,16 @@ class Scenes:
         return out
 
 
-def over_scenes(answers: Mapping[str, Answer]) -> Answer:
+def over_scenes(answers: Mapping[str, Comparison]) -> Comparison:
     """Return the answer over scenes: the means of each scene are its scores."""
     first = next(iter(answers.values()))
     scores = {label: np.array([[a.scores[label].mean() for a in answers.values()]]) for label in first.scores}
     differences = compare_over_scenes({name: a.scores for name, a in answers.items()})
     ends = all(answer.ends for answer in answers.values())
-    return Answer(first.axis, first.at, ends, dict.fromkeys(scores, 1.0), scores, differences)
+    return Comparison(first.axis, first.at, ends, dict.fromkeys(scores, 1.0), scores, differences)
 
 
-def left_out(scenes: Scenes, answers: Mapping[str, Answer]) -> list[str]:
+def left_out(scenes: Scenes, answers: Mapping[str, Comparison]) -> list[str]:
     """Return a line for each scene and config that the answer over scenes is without."""
     lines = [f"{name}: no answer on this scene, so it does not count" for name in scenes.studies if name not in answers]
     kept = set(next(iter(answers.values())).scores) if answers else set()

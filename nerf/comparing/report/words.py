@@ -1,6 +1,6 @@
 """The verdict in words."""
 
-from nerf.comparing.answers import WHOLE, Answer
+from nerf.comparing.answers import WHOLE, Comparison
 from nerf.comparing.statistics import Difference, best
 
 NAMED = 3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
@@ -60,7 +60,7 @@ def _what_would_help(d: Difference) -> str:
     return f"about {d.needed} seeds each would tell a difference of this size"
 
 
-def lead(answer: Answer) -> str:
+def lead(answer: Comparison) -> str:
     """The one sentence that comes first."""
     if answer.at is None:
         return answer.missing.capitalize()
@@ -91,7 +91,7 @@ def scope(scene: str) -> str:
     return f"One scene was asked, {scene}: whether this holds on others, a study with several --scene tells."
 
 
-def where(answer: Answer) -> str:
+def where(answer: Comparison) -> str:
     """The heading of an answer: "At equal time, 60 s of training each"."""
     name = "time" if answer.axis == "seconds" else "steps"
     if answer.at is None:
@@ -100,7 +100,7 @@ def where(answer: Answer) -> str:
     return f"At equal {name}, {amount} each"
 
 
-def how(answer: Answer) -> str:
+def how(answer: Comparison) -> str:
     """How the answer was found, with what weakens it."""
     if answer.at is None:
         return ""

@@ -26,8 +26,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path, MAX_BYTES))) as archive:
             members = archive.infolist()
             if sum(member.file_size for member in members) > MAX_BYTES or len(members) > MAX_MEMBERS:
-                mend = "check that it is the right file"
-                raise SceneError([Problem(path.name, "", "implausibly large", mend)])
+                fix = "check that it is the right file"
+                raise SceneError([Problem(path.name, "", "implausibly large", fix)])
             return {
                 m.filename.removesuffix(".npy"): _decode(_member(archive, m), path.name, m.filename) for m in members
             }

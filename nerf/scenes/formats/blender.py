@@ -26,7 +26,7 @@ class _Split(NamedTuple):
     error: SceneError | None = None
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Return whether a folder is of this format."""
     return (root / TRAIN).is_file()
 
@@ -96,5 +96,5 @@ def _read(root: Path, file: str) -> _Split:
         if file == TRAIN or len(error.problems) < len({str(frame.get("file_path")) for frame in data["frames"]}):
             return _Split(error=error)
         reason = f"none of its {len(data['frames'])} images exists, so nothing can be scored on them"
-        mend = "render them, or give --config.eval_split=val, which scores every 8th training view instead"
-        return _Split(error=NoViews([Problem(file, "", reason, mend)]))
+        fix = "render them, or give --config.eval_split=val, which scores every 8th training view instead"
+        return _Split(error=NoViews([Problem(file, "", reason, fix)]))

@@ -47,7 +47,7 @@ PLACES = {
 IMAGES = ("images", "input", "image", "photos", "rgb")
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Return whether a folder is of this format."""
     return any(has_model(folder) for pattern in PLACES for folder in _folders(root, pattern))
 
@@ -133,8 +133,8 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
         name = (folder.relative_to(root) / photo.name).as_posix()
         views.append(View(key, name, pose_of(photo), *camera))
     if problems or not views:
-        mend = "estimate the poses again: COLMAP placed no image in it"
-        nothing = Problem(file, "", "no image in the model", mend)
+        fix = "estimate the poses again: COLMAP placed no image in it"
+        nothing = Problem(file, "", "no image in the model", fix)
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
 

@@ -120,8 +120,8 @@ def _by_number(found: Iterator[tuple[int, object]], file: str) -> dict:
     return entries
 
 
-def _refuse(file: str, key: str, reason: str, mend: str) -> NoReturn:
-    raise SceneError([Problem(file, key, reason, mend)])
+def _refuse(file: str, key: str, reason: str, fix: str) -> NoReturn:
+    raise SceneError([Problem(file, key, reason, fix)])
 
 
 def _checked(file: str, number: int, photo: Photo) -> tuple[int, Photo]:

@@ -139,9 +139,9 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     return Frame(name, path, size, c2w, K, view.distortion, transparent, view.model, orientation=turned), []
 
 
-def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, mend: str) -> None:
+def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, fix: str) -> None:
     # `where` is a key of transforms.json, which these formats do not have: the reason names what is meant.
-    problems.append(Problem(file, key, reason, mend))
+    problems.append(Problem(file, key, reason, fix))
 
 
 def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, file: str) -> list[Frame]:
@@ -212,13 +212,13 @@ def with_masks(
         notes.append(f"{folder}: names are not those of the images: masks are taken in the order of their names")
     missing = [frame for frame in frames if frame.name not in masks]
     if not masks and not problems:
-        mend = "name each like its image, with .png after or instead of its extension"
-        problems.append(Problem(folder, "", "no mask has the name of an image", mend))
+        fix = "name each like its image, with .png after or instead of its extension"
+        problems.append(Problem(folder, "", "no mask has the name of an image", fix))
     elif missing and partial:
         notes.append(f"{folder}: {len(missing)} of {len(frames)} images have no mask: all of their pixels count")
     elif missing and masks:
-        mend = "add it, all white where every pixel counts"
-        problems += [Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", mend) for frame in missing]
+        fix = "add it, all white where every pixel counts"
+        problems += [Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", fix) for frame in missing]
     problems += [problem for frame in frames for problem in _check_mask(masks.get(frame.name), frame, root)]
     if problems:
         raise SceneError(problems)
@@ -264,5 +264,5 @@ def _check_mask(path: Path | None, frame: Frame, root: Path) -> list[Problem]:
     size, _, wrong = check_image(path, shown)
     problems = [wrong] if wrong else []
     if not wrong:
-        check_mask(size, frame.size, lambda reason, mend: problems.append(Problem(shown, "", reason, mend)))
+        check_mask(size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix)))
     return problems

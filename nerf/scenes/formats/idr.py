@@ -22,7 +22,7 @@ NAMES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGES, MASKS = ("image", "images"), ("mask", "masks")
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Whether a folder is of this format."""
     return _file(root) is not None
 

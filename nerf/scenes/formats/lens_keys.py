@@ -151,9 +151,9 @@ def read_lens(
 
 
 def _model(keys: Mapping[str, Any], report: Report) -> int | None:
-    for key, mend in OTHER_LENSES.items():
+    for key, fix in OTHER_LENSES.items():
         if keys.get(key) not in (None, False, 0):
-            report(key, "instant-ngp's lens of this kind is not supported", mend)
+            report(key, "instant-ngp's lens of this kind is not supported", fix)
             return None
     name = keys.get("camera_model") or WRITTEN[PERSPECTIVE]
     model = LENSES.get(name.upper() if isinstance(name, str) else "")
@@ -227,8 +227,8 @@ def _meant(
         return np.array(numbers, np.float64)
     fitted = _fit_eighth_power((k1, k2, k3, k4), K, size)
     if fitted is None:
-        mend = f"undistort the images; write camera_model {RATIONAL} if k4 is OpenCV's denominator"
-        report("k4", "a polynomial with r^8 that no lens here can represent", mend)
+        fix = f"undistort the images; write camera_model {RATIONAL} if k4 is OpenCV's denominator"
+        report("k4", "a polynomial with r^8 that no lens here can represent", fix)
         return None
     tally.add("k4 is read as nerfstudio's, the factor of r^8", f"camera_model {RATIONAL} would make it OpenCV's")
     return np.array([*fitted[:2], *numbers[2:4], *fitted[2:]], np.float64)

@@ -19,7 +19,7 @@ from nerf.scenes.normalise import normalise
 FILE = "poses_bounds.npy"
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Whether a folder is of this format."""
     return (root / FILE).is_file()
 
@@ -66,8 +66,8 @@ def _rows(root: Path) -> Float[np.ndarray, "n 17"]:
     near, far = rows[:, 15], rows[:, 16]
     wrong = np.flatnonzero(~((near > 0) & (far >= near)))
     if len(wrong):
-        mend = "write the nearest and the farthest depth"
-        raise SceneError([Problem(FILE, f"row {i}", f"bounds {near[i]:g}, {far[i]:g}", mend) for i in wrong])
+        fix = "write the nearest and the farthest depth"
+        raise SceneError([Problem(FILE, f"row {i}", f"bounds {near[i]:g}, {far[i]:g}", fix) for i in wrong])
     return rows
 
 

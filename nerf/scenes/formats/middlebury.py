@@ -25,7 +25,7 @@ MAX_BYTES = 10_000_000
 BRIGHT, DILATED, ERODED = 0.19, 10, 7  # of 1, and pixels of the whole image: "be conservative"
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Whether a folder is of this format."""
     return any(root.glob("*_par.txt"))
 

@@ -36,7 +36,7 @@ FILE, KEY = "transforms.json", "ply_file_path"
 SPLITS = ("train", "val", "test")
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Return whether a folder is of this format."""
     return (root / FILE).is_file()
 
@@ -202,8 +202,8 @@ def _no_views(split: str, count: int, lists: _Lists) -> SceneError:
     """Return the error for a split without frames, which names a key that the file has."""
     if split == "train" and lists.given and split not in lists.given and count > 1:
         keys = ", ".join(lists.given.values())
-        mend = "list fewer there, or name some in train_filenames"
-        return SceneError([Problem(FILE, keys, "all images are listed, which leaves none to train on", mend)])
+        fix = "list fewer there, or name some in train_filenames"
+        return SceneError([Problem(FILE, keys, "all images are listed, which leaves none to train on", fix)])
     return no_views(split, count, FILE, lists.given.get(split, ""))
 
 

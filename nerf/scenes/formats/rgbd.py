@@ -29,7 +29,7 @@ KINECT_DEPTH, KINECT_COLOUR = (intrinsics(f, f, 320.0, 240.0) for f in (585.0, 5
 MAX_BYTES = 100_000
 
 
-def recognise(root: Path) -> bool:
+def detect(root: Path) -> bool:
     """Whether a folder is of this format."""
     return (root / INTRINSICS).is_file() and any(root.glob("*.pose.txt"))
 

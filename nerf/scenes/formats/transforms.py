@@ -132,10 +132,10 @@ class _Entry:
         self.data, self.finder, self.tally = data, finder, finder.tally
         self.file, self.key, self.found = file, key, found
 
-    def report(self, where: str, reason: str, mend: str) -> None:
+    def report(self, where: str, reason: str, fix: str) -> None:
         """Note a problem under the key of the frame, or of the file where the frame has none of its own."""
         own = where in (self.own or {}) or where in ("file_path", "transform_matrix")
-        self.found.append(Problem(self.file, f"{self.key}.{where}" if own else where, reason, mend))
+        self.found.append(Problem(self.file, f"{self.key}.{where}" if own else where, reason, fix))
 
     def says(self, key: str) -> Any:
         """Return what the frame says, or what its file does."""
@@ -187,8 +187,8 @@ class _Entry:
     def _pose(self) -> np.ndarray | None:
         matrix = _matrix(self.own.get("transform_matrix") if self.own else None)
         if matrix is None:
-            mend = "write it by rows: camera-to-world, OpenGL axes, the last row 0 0 0 1"
-            self.report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", mend)
+            fix = "write it by rows: camera-to-world, OpenGL axes, the last row 0 0 0 1"
+            self.report("transform_matrix", "not a 4x4 (or 3x4) rigid matrix of numbers", fix)
             return None
         c2w, problems = nearest_pose(matrix, self.file, f"{self.key}.transform_matrix", self.tally)
         self.found.extend(problems)
@@ -212,7 +212,7 @@ class _Entry:
         key, name, path = self._file(MASKS, MASK)
         if path is None:
             return None
-        self._check_mask(path, name, size, lambda reason, mend: self.report(key, reason, mend))
+        self._check_mask(path, name, size, lambda reason, fix: self.report(key, reason, fix))
         return path
 
     def _check_mask(self, path: Path, name: str, size: tuple[int, int], report: Callable[[str, str], None]) -> None:
@@ -231,7 +231,7 @@ class _Entry:
         name, found = self.finder.locate(path.relative_to(self.finder.root).as_posix(), self.report, "file_path", MASK)
         if found is None:
             return None
-        self._check_mask(found, name, size, lambda reason, mend: self.found.append(Problem(name, "", reason, mend)))
+        self._check_mask(found, name, size, lambda reason, fix: self.found.append(Problem(name, "", reason, fix)))
         self.tally.add(f"{MOVING_PREFIX}* files are read: nothing is learned or scored where they are not black", name)
         return found
 
@@ -254,8 +254,8 @@ class _Entry:
         value = self.says(key)
         unit = default if value is None and key not in self.data else number(value)
         if unit is None or not unit > 1e-12:
-            mend = "write how many units of the poses one unit of the depth is, as 0.001"
-            self.report(key, f"{value!r} is not a positive number", mend)
+            fix = "write how many units of the poses one unit of the depth is, as 0.001"
+            self.report(key, f"{value!r} is not a positive number", fix)
             return default
         return unit
 

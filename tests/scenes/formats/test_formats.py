@@ -128,7 +128,7 @@ def at_once(cameras, points) -> np.ndarray:
 def test_every_format_is_found_by_its_files(tmp_path):
     for name in WRITERS:
         root = made(name, tmp_path / name)
-        found = [known for known, module in scenes.all_formats().items() if module.recognise(root)]
+        found = [known for known, module in scenes.all_formats().items() if module.detect(root)]
         assert found == [name]
 
 

@@ -702,8 +702,8 @@ HINTS = {
 
 @pytest.mark.parametrize("case", HINTS)
 def test_a_path_that_is_no_scene_is_explained(tmp_path, case):
-    make, reason, mend = HINTS[case]
-    refused_once(make(tmp_path), reason, mend.format(root=tmp_path))
+    make, reason, fix = HINTS[case]
+    refused_once(make(tmp_path), reason, fix.format(root=tmp_path))
 
 
 def test_names_are_compared_in_one_unicode_form():
