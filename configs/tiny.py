@@ -12,6 +12,7 @@ from configs import nerf
 def get_config():
     config = nerf.get_config()
     config.steps = 200
+    config.steps_per_call = 10
     config.batch_size = 256
     config.save_every = 100
     config.chunk = 1024

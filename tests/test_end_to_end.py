@@ -160,7 +160,7 @@ def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(t
 def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")
-    (tmp_path / "mine" / "triangle.py").write_text((ROOT / "tests" / "plugins.py").read_text())
+    (tmp_path / "mine" / "triangle.py").write_text((ROOT / "tests" / "support" / "plugins.py").read_text())
     (tmp_path / "config.py").write_text(
         "from configs import tiny\n\n\ndef get_config():\n    config = tiny.get_config()\n"
         "    with config.unlocked():\n"

@@ -172,7 +172,7 @@ def test_a_robust_loss_forgives_passers_by(tmp_path):
     for loss in ("SquaredError", "Charbonnier"):
         config = small("exposure", "toybox_with_passers_by", 300)
         del config.model.exposure
-        config.losses.colour.name = f"nerf.losses:{loss}"
+        config.losses.colour.name = f"nerf.losses.photometric:{loss}"
         config.model.stages.main.field.encoding.update({"max_resolution": 64, "log2_table_size": 12, "num_levels": 4})
         reached[loss] = train(config.to_dict(), None, tmp_path / loss, plugins=("tests",))["psnr"]
     assert reached["Charbonnier"] > reached["SquaredError"] + 0.5

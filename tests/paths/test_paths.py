@@ -339,7 +339,7 @@ def test_without_perspective_views_the_picture_is_90_degrees_wide():
 
 def test_a_path_of_ones_own_is_called_by_its_import_path(tmp_path, monkeypatch):
     (tmp_path / "my_paths.py").write_text(
-        "from nerf import paths\n"
+        "from nerf.paths import paths\n"
         "def slow(train, frames, factor): return paths.orbit(train, frames * factor)[:frames]\n"
         "def wrong(train, frames): return paths.orbit(train, frames)[:, :, :3]\n"
         "def mirrored(train, frames): return paths.orbit(train, frames) * [-1, 1, 1, 1]\n"
