@@ -72,7 +72,7 @@ def main(_) -> int:
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
         from nerf.cli.render_flags import check_flags  # takes seconds
-        from nerf.runs.runs import load_run
+        from nerf.runs.read import load_run
 
         check_flags({name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present})
         if _path_is_wanted():
@@ -157,7 +157,7 @@ def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], 
     from nerf.evaluation.evaluate import evaluate
     from nerf.evaluation.metrics import in_words
     from nerf.foundation.files import write_json
-    from nerf.runs.runs import reload_split
+    from nerf.runs.read import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)

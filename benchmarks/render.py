@@ -19,7 +19,7 @@ from benchmarks.common import device, write_out
 from nerf.cameras.cameras import Cameras
 from nerf.cli.commands import keep_freed_memory
 from nerf.rendering.images import make_render_image
-from nerf.runs.runs import Trained, load_run
+from nerf.runs.read import Trained, load_run
 
 
 def resized(camera: Cameras, side: int) -> Cameras:

@@ -110,7 +110,7 @@ def test_the_render_command_scores_the_held_out_views_as_training_did(trained, t
 
 def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
     from nerf.rendering.images import make_render_image
-    from nerf.runs.runs import load_run
+    from nerf.runs.read import load_run
 
     run = load_run(trained)
     truth = np.load(next(iter(sorted((TABLETOP / "depth" / "test").iterdir()))))["depth"]
@@ -125,7 +125,7 @@ def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
 def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_decibel(trained):
     from nerf.evaluation import metrics
     from nerf.rendering.images import make_render_image
-    from nerf.runs.runs import load_run, reload_split
+    from nerf.runs.read import load_run, reload_split
 
     run, background = load_run(trained), (1.0, 1.0, 1.0)
     quick = make_render_image(run.model, background)(run.cameras["test"][0])["rgb"]

@@ -22,7 +22,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.rendering.model import Model
-from nerf.runs.runs import check_config, prepare_model
+from nerf.runs.config_checks import check_config
+from nerf.runs.models import prepare_model
 from nerf.scenes import Scene
 from nerf.training.gradients import TrainState, init_state
 from nerf.training.image_task import image_task

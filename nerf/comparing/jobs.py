@@ -23,8 +23,9 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import CheckpointError, Checkpoints
 from nerf.runs.provenance import processor, source_digests
+from nerf.runs.record import read_json
 from nerf.runs.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs.runs import differences, read_json
+from nerf.runs.resume import differences
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 from nerf.scenes.splits import count_trained_on, load_scenes

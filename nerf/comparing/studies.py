@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
+from nerf.runs.config_checks import check_config
 from nerf.runs.config_files import config_names, find_config, hint_at_config, load_config
 from nerf.runs.results import Result, comparable_config, read_result, run_folders
-from nerf.runs.runs import check_config, differences
+from nerf.runs.resume import differences
 
 
 @dataclasses.dataclass(frozen=True)

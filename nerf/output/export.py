@@ -36,7 +36,7 @@ from nerf.foundation.files import replacing, write_json
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases, track
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import Trained
+from nerf.runs.read import Trained
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.formats.colmap import to_model

@@ -20,7 +20,8 @@ from nerf.foundation.progress import track
 from nerf.output.video import encode
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
-from nerf.runs.runs import Trained, cameras_to_json
+from nerf.runs.read import Trained
+from nerf.runs.record import cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 

@@ -12,7 +12,7 @@ from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path, parse_range
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.rendering.images import make_render_image
-from nerf.runs.runs import Trained
+from nerf.runs.read import Trained
 from nerf.scenes.base import Problem
 
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}

@@ -1,11 +1,12 @@
 """Check the values at the top of a config, so that every problem is found before anything is loaded."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from nerf.foundation.instantiate import did_you_mean
+from nerf.foundation.instantiate import ConfigError, did_you_mean, section_problems
 
 EVAL_SPLITS = ("test", "val", "none")
 SECTIONS = ("scene", "spaces", "model", "losses", "optimizer", "schedule")
@@ -78,3 +79,30 @@ def is_colour(value: Any) -> bool:
         return False
     numbers = [x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)]
     return len(numbers) == 3 and all(0.0 <= x <= 1.0 for x in numbers)
+
+
+def check_config(
+    config: Mapping[str, Any],
+    devices: int = 1,
+    max_seconds: float | None = None,
+    plugins: tuple[str, ...] | None = None,
+) -> None:
+    """Check everything in a config that can be checked before anything is loaded.
+
+    Args:
+      config: as plain data.
+      devices: that share a batch.
+      max_seconds: of training, where the clock bounds it.
+      plugins: packages outside `nerf` that the config may name; None: do not look at what its sections name.
+
+    Raises:
+      ConfigError: one line for each problem.
+    """
+    lines = config_problems(config, devices)
+    if plugins is not None:
+        lines += section_problems(config, plugins)
+    problems = [f"config: {line}" for line in lines]
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        problems.append(f"--max_seconds={max_seconds}: not a number above 0: leave it out to train for config.steps")
+    if problems:
+        raise ConfigError("\n".join(problems))

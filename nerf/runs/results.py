@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.checkpoints import Checkpoints
-from nerf.runs.runs import differences, read_json
+from nerf.runs.record import read_json
+from nerf.runs.resume import differences
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
 ROUNDING = 1e-3  # of seconds in metrics.jsonl

@@ -22,9 +22,11 @@ from nerf.evaluation.interim import InterimScoring
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints, flatten
+from nerf.runs.config_checks import check_config
 from nerf.runs.lock import run_lock
 from nerf.runs.provenance import environment, source_digests
-from nerf.runs.runs import Run, check_config, check_resumable
+from nerf.runs.resume import check_resumable
+from nerf.runs.write import Run
 from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels

@@ -16,7 +16,7 @@ from nerf.encodings.annealing import set_progress
 from nerf.foundation.instantiate import build, build_inside
 from nerf.losses import Target
 from nerf.rendering.model import record_sightings, refresh_occupancy, split_model
-from nerf.runs.runs import prepare_model
+from nerf.runs.models import prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.images import over
 from nerf.training.gradients import TrainState, init_state, make_gradients

@@ -24,7 +24,7 @@ from nerf.cameras.lenses import (
     distort_fisheye,
     undistort,
 )
-from nerf.runs.runs import cameras_from_json, cameras_to_json
+from nerf.runs.record import cameras_from_json, cameras_to_json
 from nerf.scenes.checks import check_camera
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575, 0.0, 0.0, 0.0, 0.0)

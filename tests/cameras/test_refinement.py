@@ -16,7 +16,7 @@ from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import load_run, reload_split
+from nerf.runs.read import load_run, reload_split
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
 from nerf.training.loop import train

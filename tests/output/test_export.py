@@ -18,7 +18,8 @@ from nerf.foundation.errors import UserError
 from nerf.output import export as export_module
 from nerf.output.export import Surveyed, export, normals_of, survey, to_file
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import Trained, build_model, load_run
+from nerf.runs.models import build_model
+from nerf.runs.read import Trained, load_run
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Similarity, synthetic
 from nerf.scenes.formats import nerfstudio

@@ -7,8 +7,8 @@ import pytest
 
 from nerf.cli.commands import rewrite_words
 from nerf.foundation.instantiate import ConfigError, section_problems
+from nerf.runs.config_checks import check_config
 from nerf.runs.config_files import config_names, find_config, load_config
-from nerf.runs.runs import check_config
 from tests.conftest import ROOT
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import build, build_inside
-from nerf.runs.runs import check_config
+from nerf.runs.config_checks import check_config
 from tests.conftest import ROOT
 
 FILES = sorted(p.relative_to(ROOT).with_suffix("") for p in (ROOT / "configs").rglob("*.py"))

@@ -16,7 +16,7 @@ from nerf.rendering.model import Model
 from nerf.runs.checkpoints import CheckpointError
 from nerf.runs.config_checks import config_problems
 from nerf.runs.config_files import config_names, hint_at_config, load_config
-from nerf.runs.runs import read_json
+from nerf.runs.record import read_json
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.training.memory import OutOfMemory, check_fits
 from nerf.training.nonfinite import fix_of

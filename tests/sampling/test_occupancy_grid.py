@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage, sightings
-from nerf.runs.runs import load_run
+from nerf.runs.read import load_run
 from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train

@@ -17,7 +17,7 @@ from nerf.output.films import Film, resized, still
 from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import load_run, reload_split
+from nerf.runs.read import load_run, reload_split
 from nerf.sampling.spaces import Plane
 from nerf.sampling.stratified import Stratified
 from nerf.scenes import SceneError, drawings, picture

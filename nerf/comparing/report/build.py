@@ -25,8 +25,8 @@ from nerf.comparing.studies import (
     with_unique_labels,
 )
 from nerf.foundation.instantiate import ConfigError
+from nerf.runs.record import read_json
 from nerf.runs.results import Result, check_protocols
-from nerf.runs.runs import read_json
 from nerf.scenes import SceneError
 
 FPS = 12

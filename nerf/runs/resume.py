@@ -1,0 +1,40 @@
+"""Decide whether a run folder can be resumed with a config and a budget."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nerf.foundation.instantiate import ConfigError
+from nerf.runs.budget import Budget, change_budget
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.record import read_json
+
+MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
+
+
+def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> None:
+    """Raise ConfigError where the run in a folder cannot be continued.
+
+    It was begun with another config, of which each key is named with both values, or has trained longer than `budget`.
+    """
+    file = folder / "config.json"
+    if file.exists():
+        changed = differences(read_json(file), json.loads(json.dumps(config)))
+        if changed := [line for line in changed if line.partition(":")[0] not in MAY_CHANGE]:
+            may = f"only {', '.join(MAY_CHANGE)} may change"
+            raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir")
+    if facts := Checkpoints(folder / "checkpoints", read_only=True).newest_facts():
+        change_budget(folder, facts, budget)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys in which two configs differ, with both values, as lines "key: old -> new"."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines

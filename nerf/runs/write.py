@@ -1,0 +1,121 @@
+"""Write a run folder: config.json, scene.json, metrics.jsonl, eval/, results.json."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf.foundation.files import remove_leftovers, write_bytes, write_json
+from nerf.foundation.instantiate import ConfigError
+from nerf.runs.budget import Budget, describe_change
+from nerf.runs.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
+from nerf.runs.record import read_json, scene_record
+from nerf.scenes import Scene
+
+
+class Run:
+    """A run folder that is being written: config.json, scene.json, metrics.jsonl, eval/, results.json, checkpoints/."""
+
+    def __init__(self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool, code: Mapping[str, str]):
+        self.folder, self.protocol, self.code = folder, protocol, code
+        self.events = None
+        if tensorboard:
+            self.events = _tensorboard_writer(folder / "tensorboard")
+
+    @staticmethod
+    def open(
+        folder: str | Path,
+        config: Mapping[str, Any],
+        root: str | Path | None,
+        splits: Mapping[str, Scene],
+        tensorboard: bool = False,
+        plugins: tuple[str, ...] = (),
+    ) -> "Run":
+        """Make the run folder, or go on in it; ConfigError if the scene is not the one it was begun with."""
+        folder, code = Path(folder), source_digests(plugins)
+        config = json.loads(json.dumps(config))
+        record = json.loads(json.dumps(scene_record(root, splits)))
+        if (folder / "config.json").exists():
+            if read_json(folder / "scene.json")["digest"] != record["digest"]:
+                raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
+            code = mixed(read_json(folder / "code.json"), code) if (folder / "code.json").exists() else {}
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        write_json(folder / "scene.json", record)
+        write_json(folder / "code.json", code)
+        write_json(folder / "config.json", config)  # last: where it is, the folder is a run
+        return Run(folder, {"scene_digest": record["digest"]}, tensorboard, code)
+
+    def forget_after(self, step: int) -> None:
+        """Drop lines of metrics.jsonl later than `step` (and a torn one), which resuming from there writes again."""
+        file = self.folder / "metrics.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        kept = [line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None]
+        write_bytes(file, "".join(f"{line}\n" for line in kept).encode())
+
+    def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any) -> None:
+        """Append a line to metrics.jsonl: step, seconds of training, split, the numbers, and whatever more there is."""
+        facts = {"step": step, "seconds": round(seconds, 3), "split": split}
+        line = json.dumps({**facts, **numbers, **lists}, allow_nan=False)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        if self.events is not None:
+            for name, value in ((name, value) for name, value in numbers.items() if value is not None):
+                self.events.add_scalar(f"{split}/{name}", value, step)
+            self.events.flush()
+
+    def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any], **more: Any) -> None:
+        """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
+        lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
+        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more)
+
+    def tell_resumed(self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget) -> None:
+        """Tell what resuming from a checkpoint with these facts means where that is more than going on.
+
+        The results of a run that now trains further are kept as results-STEP.json: they are no longer those of the run.
+        """
+        file = self.folder / "results.json"
+        if len(changes) > len(facts["extended"]):
+            print(describe_change(self.folder, changes[-1], budget), file=sys.stderr)
+            if file.exists():
+                file.replace(self.folder / f"results-{read_json(file)['steps']}.json")
+        elif file.exists() and budget.fraction(facts["step"], facts["seconds"]) >= 1.0:
+            flag = "--config.steps" if budget.max_seconds is None else "--max_seconds"
+            print(
+                f"{self.folder}: has its {budget} of training: scored again; a larger {flag} continues it",
+                file=sys.stderr,
+            )
+
+    def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+        """Write results.json and return what it holds."""
+        loaded = loaded_files()
+        results = {
+            **scores["mean"],
+            **facts,
+            "per_image": scores["per_image"],
+            "protocol": {**scores["protocol"], **self.protocol},
+            "seconds_per_frame": scores["seconds_per_frame"],
+            "peak_memory": peak_memory(),
+            "code": {file: digest for file, digest in self.code.items() if file in loaded},
+            **environment(),
+            "processor": processor(),
+            "commit": commit(),
+        }
+        write_json(self.folder / "results.json", results)
+        return results
+
+
+def _step_of(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _tensorboard_writer(folder: Path):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("--tensorboard: tensorboardX is not installed: pip install tensorboardX") from error
+    return SummaryWriter(str(folder))
