@@ -15,7 +15,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
 from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
@@ -74,8 +73,7 @@ def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
     calls = steps // arm.per_call
     for i in range(calls):
         arm.call(i / calls)
-    model = nnx.merge(arm.graph, arm.state.params, arm.state.state)
-    scores = evaluate(model, held_out, "val", config["background"], config["chunk"], None)
+    scores = evaluate(arm.session.model(), held_out, "val", config["background"], config["chunk"], None)
     assert scores is not None  # nothing stops it
     return scores["mean"]["psnr"]
 

@@ -9,12 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.scenes import Scene
-from nerf.training.processes import data_mesh
-from nerf.training.ray_bank import to_device
-from nerf.training.step import prepare
+from nerf.training.session import Session
 
 
 def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:
@@ -52,20 +49,17 @@ class Arm:
     """Training with a config on a scene, compiled and warmed up for some steps, to be timed a call at a time."""
 
     def __init__(self, config: dict[str, Any], scene: Scene, warm_up: int):
-        mesh = data_mesh(jax.devices())
-        self.graph, self.state, train_steps = prepare(config, scene, (), mesh)
-        self.state, self.pixels = jax.device_put((self.state, to_device(scene)), NamedSharding(mesh, PartitionSpec()))
-        self.per_call = config["steps_per_call"]
-        self.compiled = train_steps.lower(self.state, self.pixels, jnp.zeros(self.per_call)).compile()
+        self.session = Session(config, scene)
+        self.session.compile()
+        self.per_call = self.session.steps_per_call
         for _ in range(warm_up // self.per_call):
             self.call(0.1)
 
     def call(self, progress: float) -> float:
         """Take the steps of one call at this part of the schedule; seconds a step."""
-        fractions = jnp.full(self.per_call, progress)
-        began = time.perf_counter()
-        self.state, _ = jax.block_until_ready(self.compiled(self.state, self.pixels, fractions))
-        return (time.perf_counter() - began) / self.per_call
+        before = self.session.seconds
+        self.session.call(np.full(self.per_call, progress, np.float32))
+        return (self.session.seconds - before) / self.per_call
 
 
 def take_turns(arms: Sequence[Arm], calls: int) -> list[float]:

@@ -32,4 +32,5 @@ def base() -> ConfigDict:
     }  # of scenes that come with depth alone
     config.optimizer = ConfigDict({"name": "nerf.training.optimizers:adam", "learning_rate": 5e-4})
     config.schedule = ConfigDict({"name": "nerf.training.optimizers:Cosine", "final": 0.05})
+    config.trainer = ConfigDict({"name": "nerf.training.step:prepare"})  # makes the jitted step
     return config

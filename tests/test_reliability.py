@@ -202,14 +202,14 @@ def endless_step() -> None:
     import sys
     import time
 
-    import nerf.training.loop
+    import nerf.training.session
 
     def device_get(_):
         print("stepping", file=sys.stderr)
         while True:
             time.sleep(0.1)
 
-    nerf.training.loop.jax.device_get = device_get  # type: ignore[assignment]
+    nerf.training.session.jax.device_get = device_get  # type: ignore[assignment]
 
 
 def test_a_stopped_render_keeps_its_frames_and_a_killed_one_leaves_nothing_torn(whole, tmp_path):

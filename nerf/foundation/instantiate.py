@@ -15,6 +15,7 @@ from nerf.foundation.errors import UserError
 
 # What the library itself passes to components: not meant to be given in a config.
 CONTEXT = {"rngs", "space", "num_dims", "num_images", "positions", "root", "split", "validation"}
+CONTEXT |= {"config", "plugins", "mesh"}
 
 
 class ConfigError(UserError, ValueError):

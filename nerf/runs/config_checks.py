@@ -9,7 +9,7 @@ import numpy as np
 from nerf.foundation.instantiate import ConfigError, did_you_mean, section_problems
 
 EVAL_SPLITS = ("test", "val", "none")
-SECTIONS = ("scene", "spaces", "model", "losses", "optimizer", "schedule")
+SECTIONS = ("scene", "spaces", "model", "losses", "optimizer", "schedule", "trainer")
 MAY_BE_ZERO = {"seed", "max_skipped", "eval_every", "eval_times"}
 COUNTS = (
     "seed",

@@ -33,6 +33,11 @@ class Views:
     trained_on: int
     notes: list[str]
 
+    def by_split(self, split: str) -> dict[str, Scene]:
+        """Return the training views as "train", and the held-out ones, if there are any, as `split`."""
+        scenes = {"train": self.train}
+        return scenes if self.held_out is None else {**scenes, split: self.held_out}
+
     def describe(self) -> str:
         """Return one line on what is trained on and scored."""
         sizes = sorted({(int(w), int(h)) for w, h in np.asarray(self.train.cameras.size)})

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from nerf.runs.checkpoints import Checkpoints
-from nerf.training import loop
+from nerf.training import session
 from nerf.training.loop import TrainingError, train
+from nerf.training.step import prepare
 from tests.training.test_training import synthetic
 
 
 @pytest.fixture
 def bad_batch(monkeypatch):
     """Cameras without a position in the call that begins with step 20."""
-    make_loader = loop.make_loader
+    make_loader = session.make_loader
 
     def broken(*arguments):
         pixels = make_loader(*arguments)
@@ -29,7 +30,7 @@ def bad_batch(monkeypatch):
 
         return at
 
-    monkeypatch.setattr(loop, "make_loader", broken)
+    monkeypatch.setattr(session, "make_loader", broken)
 
 
 def saved(workdir):
@@ -65,18 +66,18 @@ def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
     assert saved(tmp_path) == [0]
 
 
-def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path, monkeypatch):
-    prepare = loop.prepare
+def with_bad_parameter(config, scene, plugins, mesh):
+    """A trainer whose first state has an infinite parameter."""
+    graph, state, step = prepare(config, scene, plugins, mesh)
+    leaves, structure = jax.tree.flatten(state.params)
+    leaves[3] = leaves[3].at[0].set(jnp.inf)
+    return graph, dataclasses.replace(state, params=jax.tree.unflatten(structure, leaves)), step
 
-    def broken(*arguments):
-        graph, state, step = prepare(*arguments)
-        leaves, structure = jax.tree.flatten(state.params)
-        leaves[3] = leaves[3].at[0].set(jnp.inf)
-        return graph, dataclasses.replace(state, params=jax.tree.unflatten(structure, leaves)), step
 
-    monkeypatch.setattr(loop, "prepare", broken)
+def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path):
+    trainer = {"name": f"{__name__}:with_bad_parameter"}
     with pytest.raises(
         TrainingError, match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved"
     ):
-        train(synthetic(), None, tmp_path)
+        train(synthetic(trainer=trainer), None, tmp_path, plugins=("tests",))
     assert saved(tmp_path) == []

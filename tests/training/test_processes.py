@@ -154,15 +154,15 @@ def test_a_process_that_answers_no_more_ends_the_other(config, whole, tmp_path, 
 
 def slow_evaluation() -> None:
     """Evaluation that takes longer than the heartbeat."""
-    import nerf.training.loop
+    import nerf.training.recorder
 
-    evaluate = nerf.training.loop.evaluate
+    evaluate = nerf.training.recorder.evaluate
 
     def slow(*arguments):
         time.sleep(HEARTBEAT + 10)
         return evaluate(*arguments)
 
-    nerf.training.loop.evaluate = slow
+    nerf.training.recorder.evaluate = slow
 
 
 @pytest.mark.slow

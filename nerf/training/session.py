@@ -1,0 +1,183 @@
+"""A model in training: its state on the devices, and a generator of jitted calls that change it.
+
+`train()`, the benchmarks and a live viewer iterate over the same generator:
+
+    session = Session(config, scene)
+    session.compile()
+    for call in session.calls(Budget(steps=1000)):
+        print(call.step, call.metrics["psnr"].mean())
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from nerf.foundation.instantiate import resolve
+from nerf.rendering.model import Model
+from nerf.runs.budget import Budget
+from nerf.runs.checkpoints import flatten
+from nerf.scenes import Scene
+from nerf.training.gradients import TrainState
+from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
+from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, fix_of
+from nerf.training.processes import (
+    any_process,
+    broadcast_from_first,
+    data_mesh,
+    replicate,
+    unreplicate,
+)
+from nerf.training.ray_bank import make_loader
+
+
+class Call(NamedTuple):
+    """One call of the jitted step.
+
+    Attributes:
+      step: optimizer steps taken so far.
+      seconds: seconds of training so far, without compiling, scoring and saving.
+      metrics: "loss", "psnr" and others, one number per step of the call; None if a number was not
+        finite and the steps of the call were skipped.
+    """
+
+    step: int
+    seconds: float
+    metrics: dict[str, np.ndarray] | None
+
+
+class Session:
+    """A model in training.
+
+    Args:
+      config: a plain dictionary; its section `trainer` names the function that prepares the model,
+        its first state and the jitted step, see `nerf.training.step.prepare`.
+      scene: the training views.
+      plugins: packages outside `nerf` that the config may name.
+      mesh: the devices that share a batch; None: all devices.
+
+    Attributes:
+      graph: the model's static part.
+      state: everything that training changes.
+      step: optimizer steps taken so far.
+      seconds: seconds of training so far.
+      skipped: steps that were skipped because a number was not finite.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        scene: Scene,
+        plugins: tuple[str, ...] = (),
+        mesh: Mesh | None = None,
+    ):
+        self.config, self.scene = config, scene
+        self.mesh = data_mesh(jax.devices()) if mesh is None else mesh
+        arguments = dict(config["trainer"])
+        prepare = resolve(arguments.pop("name"), plugins)
+        prepared = prepare(config, scene, plugins, self.mesh, **arguments)
+        self.graph, self.state, self.train_steps = prepared
+        self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.steps_per_call = config["steps_per_call"]
+        self.parameter_names = list(flatten(self.state.params))
+
+    def resume(self, state: TrainState, step: int, seconds: float, skipped: int) -> None:
+        """Continue from a saved state.
+
+        Args:
+          state: the state on the host; every process must pass the same.
+          step: optimizer steps that it has taken.
+          seconds: seconds of training that it has taken.
+          skipped: steps that were skipped.
+        """
+        self.state = state
+        self.step, self.seconds, self.skipped = step, seconds, skipped
+
+    def compile(self, device_memory: float | None = None) -> None:
+        """Put the state and the pixels on the devices and compile the step.
+
+        Args:
+          device_memory: bytes of the device that may be used; None: all.
+
+        Raises:
+          UserError: the step does not fit into the memory.
+        """
+        limit = memory_of_device() if device_memory is None else device_memory
+        config, count = self.config, self.steps_per_call
+        self._put = partial(replicate, mesh=self.mesh)
+        self.state = self._put(self.state)
+        self.pixels_at = make_loader(self.scene, config["seed"], config["batch_size"], count, limit, self._put)
+        zeros = self._put(np.zeros(count, np.float32))
+        self._compiled = self.train_steps.lower(self.state, self.pixels_at(self.step), zeros).compile()
+        check_fits(self._compiled, limit)
+        return_freed_memory()
+
+    def call(self, fractions: Float[np.ndarray, " k"]) -> dict[str, np.ndarray]:
+        """Take the steps of one call and return their metrics.
+
+        Args:
+          fractions: the fraction of training done at each step, which the schedules follow.
+        """
+        pixels, fractions = self.pixels_at(self.step), self._put(fractions)
+        began = time.perf_counter()
+        self.state, metrics = self._compiled(self.state, pixels, fractions)
+        metrics = jax.device_get(metrics)
+        self.seconds = broadcast_from_first(self.seconds + time.perf_counter() - began)
+        self.step = int(self.state.step)
+        return metrics
+
+    def calls(
+        self,
+        budget: Budget,
+        should_stop: Callable[[], bool] = lambda: False,
+        before_call: Callable[[], None] = lambda: None,
+    ) -> Iterator[Call]:
+        """Train until the budget is used, and yield after every jitted call.
+
+        Args:
+          budget: steps, or seconds of training.
+          should_stop: asked before every call; True in any process ends the iteration.
+          before_call: called before every call.
+
+        Raises:
+          TrainingError: a number is not finite and no more steps may be skipped. The state is then
+            that of the last finite call.
+        """
+        while not any_process(should_stop()) and budget.fraction(self.step, self.seconds) < 1.0:
+            before_call()
+            metrics = self.call(budget.fractions(self.step, self.seconds, self.steps_per_call))
+            bad = describe_nonfinite(metrics, self.state, self.parameter_names)
+            if bad:
+                self._skip(bad)
+            yield Call(self.step, self.seconds, None if bad else metrics)
+
+    def _skip(self, bad: str) -> None:
+        """Go past the steps of a call that changed nothing, if that is allowed."""
+        limit = self.config["max_skipped"]
+        if self.skipped + self.steps_per_call > limit:
+            raise TrainingError(f"{bad}: {fix_of(bad)}")
+        self.step += self.steps_per_call
+        self.skipped += self.steps_per_call
+        self.state = dataclasses.replace(self.state, step=self._put(np.int32(self.step)))
+        counts = f"{self.steps_per_call} steps skipped, {self.skipped} of {limit} at most"
+        print(f"{bad}: {counts}", file=sys.stderr)
+
+    def is_whole(self) -> bool:
+        """Return False in the middle of a call, which consumes the buffers of the state."""
+        return not any(leaf.is_deleted() for leaf in jax.tree.leaves(self.state))
+
+    def check_finite(self) -> None:
+        """Raise TrainingError if a number of the state is not finite."""
+        check_finite(self.state, self.step)
+
+    def model(self) -> Model:
+        """Return the model with its current parameters, on one device."""
+        return nnx.merge(self.graph, *unreplicate((self.state.params, self.state.state)))
