@@ -31,7 +31,8 @@ FOLDERS = [
     "cli",
 ]
 
-MAX_LINES = 50
+MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "nerf").rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
@@ -110,7 +111,7 @@ def test_everything_public_has_a_docstring(name):
 
 @EACH_FILE
 def test_files_and_functions_are_short(name):
-    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= 320
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
     functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef)]
-    long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno + 1 > 60}
-    assert not {f for f in long if f"{name}:{f}" not in MAY_BE_LONG}, long
+    lengths = {f.name: f.end_lineno - f.lineno + 1 for f in functions}
+    assert not {f: n for f, n in lengths.items() if n > MAX_FUNCTION_LINES}

@@ -13,10 +13,12 @@ import pytest
 from flax import nnx
 
 from configs import ngp, tiny
+from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.rendering.images import make_render_image
-from nerf.runs import checkpoints, runs
+from nerf.runs import checkpoints, read
 from nerf.runs.checkpoints import flatten
+from nerf.runs.read import load_run, reload_split
 from nerf.training import nonfinite
 from nerf.training.gradients import TrainState, init_state
 from nerf.training.loop import TrainingError, train
@@ -168,7 +170,7 @@ def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_
     config = small_ngp()
     config.update({"steps": 200, "scene": {"name": "tests.support.plugins:white_room"}, "random_background": random})
     train(config, None, tmp_path / "run", plugins=("tests",))
-    run = runs.load_run(tmp_path / "run", ("tests",))
+    run = load_run(tmp_path / "run", ("tests",))
     picture = make_render_image(run.model, run.config["background"])(run.cameras["test"][0])
     assert picture["rgb"].min() > 0.95
     assert (np.median(picture["opacity"]) > 0.95) == random
@@ -180,7 +182,7 @@ def test_a_changed_config_is_refused_on_resume_with_key_and_both_values(tmp_path
         train(synthetic(batch_size=32), None, tmp_path)
     with pytest.raises(ConfigError, match="another scene"):
         config = synthetic()
-        runs.write_json(tmp_path / "config.json", {**config, "scene": {**config["scene"], "seed": 1}})
+        write_json(tmp_path / "config.json", {**config, "scene": {**config["scene"], "seed": 1}})
         config["scene"]["seed"] = 1
         train(config, None, tmp_path)
 
@@ -215,15 +217,15 @@ def test_numbers_below_one_are_refused_by_name(tmp_path, change):
 
 def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeypatch):
     train(synthetic(), None, tmp_path)
-    run = runs.load_run(tmp_path)
+    run = load_run(tmp_path)
     run.names["train"].append(run.names["test"][0])
     with pytest.raises(ConfigError, match=f"was trained on 1 of these {len(run.names['test'])} views"):
-        runs.reload_split(run, "test", None)
+        reload_split(run, "test", None)
     run.names["train"].pop()
-    assert runs.reload_split(run, "test", None).names == run.names["test"]
-    monkeypatch.setattr(runs, "count_trained_on", lambda train, held_out: len(held_out))
+    assert reload_split(run, "test", None).names == run.names["test"]
+    monkeypatch.setattr(read, "count_trained_on", lambda train, held_out: len(held_out))
     with pytest.raises(ConfigError, match="was trained on these views: score them with --split=train"):
-        runs.reload_split(run, "test", None)
+        reload_split(run, "test", None)
 
 
 USED = "import json, nerf.training.loop, nerf.runs.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
@@ -276,9 +278,9 @@ def test_a_moved_run_renders_what_it_did(tmp_path):
     from nerf.rendering.images import make_render_image
 
     train(synthetic(), None, tmp_path / "a")
-    first = runs.load_run(tmp_path / "a")
+    first = load_run(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
-    second = runs.load_run(tmp_path / "b")
+    second = load_run(tmp_path / "b")
     pictures = [make_render_image(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"] for r in (first, second)]
     np.testing.assert_array_equal(*pictures)
     assert first.stamp == second.stamp
