@@ -34,6 +34,7 @@ OS_FIXES = {
     errno.ENOTDIR: "a file is where the path has a folder: check the path",
     errno.EISDIR: "a folder is where a file is needed: check the path",
 }
+HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
@@ -49,6 +50,10 @@ def define_config() -> tuple[flags.FlagHolder[str], flags.FlagHolder[list[str]]]
 def run(main: Callable[[list[str]], int]) -> None:
     """Parse the flags, run `main` and exit; errors that a user can fix are lines on stderr and exit code 1."""
     open_streams()
+    if HELP & {word.split("=")[0] for word in sys.argv[1:]}:
+        module = sys.modules[main.__module__]
+        print(module.__doc__, flags.FLAGS.module_help(module.__name__), sep="\n")
+        sys.exit(0)
     app.run(_with_errors(main), flags_parser=_parse_flags)
 
 

@@ -2,15 +2,14 @@
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from nerf.foundation.progress import LINE_EVERY
+from nerf.foundation.resources import child_environment, nerf_command
 
-ROOT = Path(__file__).parents[2]  # where train.py and render.py are
 PROGRESS = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # lines of `nerf.foundation.progress`
 
 
@@ -27,7 +26,7 @@ def run_child(
     own session: Ctrl-C reaches it once, through here.
 
     Args:
-      command: a script and its arguments.
+      command: a command of `nerf` and its arguments.
       log: where its output goes.
       should_stop: asked again and again.
       lock: an open file that the child holds too.
@@ -36,7 +35,8 @@ def run_child(
     passed = (lock.fileno(),) if lock is not None else ()
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
-            [sys.executable, *command],
+            nerf_command(*command),
+            env=child_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

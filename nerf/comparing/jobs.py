@@ -15,11 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from nerf.comparing.child_processes import ROOT, last_line, run_child
+from nerf.comparing.child_processes import last_line, run_child
 from nerf.comparing.forecast import Forecast
 from nerf.comparing.studies import RunRequest
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.resources import child_environment
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import CheckpointError, Checkpoints
 from nerf.runs.provenance import processor, source_digests
@@ -75,7 +76,8 @@ class Interrupted(RuntimeError):
 def environment_of_children() -> dict[str, Any]:
     """Versions and device as a child sees them: this process must not take the device from its children."""
     code = "import json; from nerf.runs.provenance import environment; print(json.dumps(environment()))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
     if done.returncode:
         raise ConfigError(f"no device to train on: {last_line(done.stderr)}: fix the installation of jax")
     return json.loads(done.stdout)
@@ -250,7 +252,7 @@ def _train(
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={workshop.scene}"] if workshop.scene else []
     plugins = [f"--plugin={name}" for name in workshop.plugins]
-    command = [str(ROOT / "train.py"), *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
+    command = ["train", *run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
     code = run_child(command, log, workshop.should_stop, lock, tell)
     if code == 0:
         return RunResult(run.label, seed, folder, read_result(folder), note)

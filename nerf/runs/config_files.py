@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
+from nerf.foundation.resources import configs_folder
 from nerf.runs.config_checks import KEYS, SECTIONS
 
-ROOT = Path(__file__).parents[2]  # where configs/ is
 COLOURS = {"white": [1.0, 1.0, 1.0], "black": [0.0, 0.0, 0.0], "grey": [0.5, 0.5, 0.5], "gray": [0.5, 0.5, 0.5]}
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def config_names() -> list[str]:
     """Return the names of the configs that come with the project, as "ngp" and "systems/siren"."""
-    files = (path.relative_to(ROOT / "configs").with_suffix("") for path in (ROOT / "configs").rglob("*.py"))
+    files = (path.relative_to(configs_folder()).with_suffix("") for path in configs_folder().rglob("*.py"))
     return sorted(path.as_posix() for path in files if path.name not in ("__init__", "base"))
 
 
@@ -39,7 +39,8 @@ def find_config(text: str) -> Path | None:
     """Return the file that a name, a file without its ending or a run folder stands for; None where there is none."""
     path = Path(text).expanduser()
     names = [path, path.with_name(f"{path.name}.py"), path / "config.json"] if path.name else []
-    places = [*names, *(ROOT / name for name in names), *(ROOT / "configs" / name for name in names)]
+    home = configs_folder()
+    places = [*names, *(home.parent / name for name in names), *(home / name for name in names)]
     return next((place for place in places if place.suffix in (".py", ".json") and place.is_file()), None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.comparing.answers import Groups
-from nerf.comparing.jobs import ROOT, Interrupted, RunResult, RunStore, find_or_train, run_child, scene_digests
+from nerf.comparing.jobs import Interrupted, RunResult, RunStore, find_or_train, run_child, scene_digests
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
@@ -208,7 +208,7 @@ def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[st
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
         if question.path:  # otherwise render.py chooses, by the scene, which all have in common
             flags.append(f"--path={question.path}")
-        command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
+        command = ["render", f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
         title = f"fly-through of {label}"
         workshop.say(f"{title}: {out}")
         tell = partial(_tell, workshop, title)

@@ -1,0 +1,50 @@
+"""Files and programs that come with the library: configs, the bundled scene, the command `nerf`.
+
+In a clone they lie beside the package, in `configs/` and `data/`; a wheel carries them inside it.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from nerf.foundation.errors import UserError
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def find_resource(name: str) -> Path:
+    """Return a folder that comes with the library.
+
+    Args:
+      name: its path in a clone, as "configs".
+
+    Raises:
+      UserError: it was not installed.
+    """
+    # Inside the package first: beside an installed one lie the packages of others.
+    for place in (PACKAGE / name, PACKAGE.parent / name):
+        if place.is_dir():
+            return place
+    raise UserError(f"{PACKAGE / name}: missing: install the package again")
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configs that come with the library."""
+    return find_resource("configs")
+
+
+def bundled_scene() -> Path:
+    """Return the folder of the bundled scene."""
+    return find_resource("data/tabletop")
+
+
+def nerf_command(*words: str) -> list[str]:
+    """Return the command line that runs `nerf` with these words, by this Python."""
+    # -P: a folder called nerf in the working directory must not be taken for the library.
+    return [sys.executable, "-P", "-m", "nerf", *words]
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child process that imports this very library, installed or not."""
+    path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
