@@ -39,6 +39,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of what is random in pose estimati
 
 
 def main(argv: list[str]) -> int:
+    """Make or check a scene and return the exit code."""
     if _CHECK.value is None:
         return _make(argv)
     if len(argv) > 1:

@@ -48,6 +48,7 @@ _PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that c
 
 
 def main(argv: list[str]) -> int:
+    """Compare, or list runs, and return the exit code."""
     if _LIST.value:
         return _list(argv[1:] or [_RUNS.value])
     if not argv[1:] or not _OUT.value:

@@ -38,6 +38,7 @@ _HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of l
 
 
 def main(argv: list[str]) -> int:
+    """Train, or resume the run, and return the exit code."""
     if argv[1:]:
         raise UserError(f"{argv[1]}: not a flag: the folder of a scene is given as --scene=FOLDER")
     plugins = tuple(_PLUGIN.value)

@@ -1,0 +1,224 @@
+"""The library in a notebook or a script: load, train, look, render, compare.
+
+    import nerf
+
+    config = nerf.load_config("ngp", {"batch_size": 2048})
+    run = nerf.train(config, "data/tabletop", "runs/mine", max_seconds=60)
+    image = nerf.render_image(run, run.cameras["test"][0])["rgb"]        # (h, w, 3) in [0, 1]
+    values = nerf.query(run, points, directions)                         # {"density": ..., "rgb": ...}
+    nerf.render(run, "runs/mine/orbit.mp4", path="orbit", frames=48)
+    again = nerf.load_run("runs/mine")
+    numbers = nerf.compare(["runs/mine", "runs/other"], "report.html")
+
+Nothing here prints a traceback for a mistake of the user or exits the process: errors are
+`nerf.UserError`, whose message is one line with a fix.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from nerf.cameras.cameras import Cameras
+from nerf.check.check import quick_check
+from nerf.comparing.report.build import Question, build_report
+from nerf.foundation.errors import UserError
+from nerf.output.films import RenderOptions, cropped, film
+from nerf.output.trips import plan
+from nerf.output.video import check_encoder
+from nerf.rendering.images import make_render_image
+from nerf.runs import config_files
+from nerf.runs.budget import Budget
+from nerf.runs.read import Trained, load_run
+from nerf.scenes import Scene, load
+from nerf.training import loop
+from nerf.training.session import Call, Session
+
+__all__ = [
+    "Budget",
+    "Session",
+    "UserError",
+    "compare",
+    "load_config",
+    "load_run",
+    "load_scene",
+    "query",
+    "render",
+    "render_image",
+    "train",
+]
+
+
+def load_config(
+    name: str = "ngp", changes: Mapping[str, Any] | None = None, plugins: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Load a config and change values in it.
+
+    Args:
+      name: a config that comes with the library, as "ngp" or "systems/siren"; a file with
+        `get_config()`; or a run folder, to use its config again.
+      changes: values by dotted key, as {"model.stages.main.field.width": 64}; None switches a
+        section off.
+      plugins: packages outside `nerf` that the config may name.
+
+    Returns: the config as plain data.
+
+    Raises:
+      ConfigError: one line for each problem.
+    """
+    words = [f"{key}={value}" for key, value in (changes or {}).items()]
+    return config_files.load_config(name, words, plugins, told_as="")
+
+
+def load_scene(folder: str | Path, split: str = "train", max_side: int = 1024) -> Scene:
+    """Load one split of a scene.
+
+    Args:
+      folder: the scene, in any format of `nerf.scenes.formats`.
+      split: "train", "val" or "test".
+      max_side: larger images are reduced by an integer factor, in pixels.
+
+    Returns: images, cameras in the normalised world, and the transform from the file's world.
+
+    Raises:
+      SceneError: one line for each problem.
+    """
+    return load(Path(folder).expanduser(), split, max_side)
+
+
+def train(
+    config: Mapping[str, Any],
+    scene: str | Path | None,
+    workdir: str | Path,
+    *,
+    max_seconds: float | None = None,
+    on_call: Callable[[Call, Session], None] = lambda call, session: None,
+    **options: Any,
+) -> Trained:
+    """Train a config on a scene, or resume the run in `workdir`, and score its held-out views.
+
+    Interrupted (Ctrl-C, or the stop button of a notebook), it saves and raises KeyboardInterrupt;
+    the same call resumes. To iterate yourself, use `Session`.
+
+    Args:
+      config: from `load_config`.
+      scene: the scene's folder.
+      workdir: the run folder; made if it is missing.
+      max_seconds: seconds of training; None: `config["steps"]` optimizer steps.
+      on_call: called after every few steps with a `Call` (step, seconds, metrics) and the session.
+      **options: see `nerf.training.loop.Options`.
+
+    Returns: the run; its scores are in results.json of its folder.
+
+    Raises:
+      UserError: one line for each problem of the config, the scene or the run folder.
+    """
+    options = {"inspect": quick_check, **options}
+    loop.train(config, scene, workdir, max_seconds=max_seconds, on_call=on_call, **options)
+    return load_run(Path(workdir).expanduser(), options.get("plugins", ()))
+
+
+def render_image(run: Trained, camera: Cameras) -> dict[str, np.ndarray]:
+    """Render one camera.
+
+    Args:
+      run: a trained run.
+      camera: one camera (no leading axes) in the normalised world, as `run.cameras["test"][0]`.
+
+    Returns: "rgb" (h, w, 3) sRGB in [0, 1], "opacity" (h, w) and "depth" (h, w), the distance along
+      the ray in the normalised world, 0 where nothing is hit; and every other quantity of the field.
+    """
+    return make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
+
+
+def query(
+    run: Trained,
+    points: Float[np.ndarray, "*b 3"],
+    directions: Float[np.ndarray, "*b 3"],
+) -> dict[str, np.ndarray]:
+    """Evaluate the field at points, in the units and axes of the scene's file.
+
+    Args:
+      run: a trained run.
+      points: positions in the file's world.
+      directions: view directions in the file's world, of any length.
+
+    Returns: the field's quantities: "density" (*b), per unit of length of the file's world, "rgb"
+      (*b, 3) sRGB in [0, 1], and whatever else it predicts.
+    """
+    unit = np.asarray(directions) / np.linalg.norm(directions, axis=-1, keepdims=True)
+    place = jnp.asarray(run.transform.points(np.asarray(points, np.float64)), jnp.float32)
+    towards = jnp.asarray(unit @ run.transform.rotation.T, jnp.float32)
+    graph, state = nnx.split(run.model)
+
+    @jax.jit
+    def evaluate(state, place, towards):
+        model = nnx.merge(graph, state)
+        field = [stage.field for stage in model.stages if stage.field is not None][-1]
+        inside = model.space.warp(place)
+        quantities = field(inside, towards)
+        if "density" in quantities:
+            # The field's density is per unit of the box; a unit of the file is `scale` normalised
+            # units, each of which the space shortens by `stretch`.
+            per_unit = run.transform.scale / model.space.stretch(inside)
+            quantities = {**quantities, "density": quantities["density"] * per_unit}
+        return quantities
+
+    return jax.device_get(evaluate(state, place, towards))
+
+
+def render(
+    run: Trained,
+    out: str | Path,
+    path: str | None = None,
+    frames: int | None = None,
+    fps: float | None = None,
+    **shape: Any,
+) -> Path:
+    """Render a video along a camera path.
+
+    Args:
+      run: a trained run.
+      out: the video, an .mp4; its frames are kept in a folder beside it.
+      path: "orbit", "ellipse", "spiral", "follow", with options as "orbit:radius=2", or a keyframe
+        file; None chooses by the cameras.
+      frames: number of frames; None: 192.
+      fps: frames a second; None: 24, or as the keyframe file says.
+      **shape: `width`, `height` in pixels, and `fov` in degrees or `focal` in pixels.
+
+    Returns: the video.
+
+    Raises:
+      UserError: one line for each problem.
+    """
+    out = Path(out).expanduser()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    check_encoder(out)
+    trip = plan(run, path, frames=frames, shape=shape)
+    shown = run if trip.crop is None else cropped(run, trip.crop)
+    film(shown, trip.cameras, out, RenderOptions(fps=trip.fps if fps is None else fps))
+    return out
+
+
+def compare(arguments: Sequence[str | Path], out: str | Path, **question: Any) -> dict[str, Any]:
+    """Compare configs or finished runs, and write a page with the verdict.
+
+    Args:
+      arguments: run folders, or configs as "ngp" or "configs/ngp.py:batch_size=512".
+      out: the page, an .html.
+      **question: `scenes`, `budget` ("60s"), `steps`, `seeds` ("3") and the other attributes of
+        `nerf.comparing.report.build.Question`.
+
+    Returns: the numbers of the page, with "verdict".
+
+    Raises:
+      UserError: one line for each problem.
+    """
+    words = [str(argument) for argument in arguments]
+    command = f"nerf.compare({words}, {str(out)!r})"
+    return build_report(Question(words, command, Path(out), **question))
