@@ -38,7 +38,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "256 march steps": {"model.stages.main.sampler.num_samples": 256},
     "width 64": {f"{FIELD}.width": 64},
     "float32": {f"{FIELD}.dtype": "float32"},
-    "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
+    "half the learning rates": {
+        "optimizer.learning_rate": 4e-3,
+        "optimizer.groups.table.learning_rate": 2e-2,
+    },
     "a white background": {"random_background": False},
     "photos over white": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
     "hidden cells too": {"model.occupancy.min_weight": 0.0},
@@ -51,7 +54,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
     """The scene as photos over white, which say nothing of where matter ends."""
     scene = load(root, split, max_side, validation)
-    return dataclasses.replace(scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images])
+    return dataclasses.replace(
+        scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images]
+    )
 
 
 def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
@@ -81,7 +86,9 @@ def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scene", default="data/tabletop")
     parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--seeds", default="0,1,2")
@@ -94,14 +101,23 @@ def main() -> None:
     keep_freed_memory()
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in names}
-    milliseconds = take_turns([warm_arm(changes, options.scene) for changes in variants.values()], calls=20)
+    milliseconds = take_turns(
+        [warm_arm(changes, options.scene) for changes in variants.values()], calls=20
+    )
     rows = []
     for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):
         steps = round(options.steps * milliseconds[0] / ms)
-        psnr = [score(changes, options.scene, seed, steps) for seed in map(int, options.seeds.split(","))]
+        psnr = [
+            score(changes, options.scene, seed, steps)
+            for seed in map(int, options.seeds.split(","))
+        ]
         spread = [round(min(psnr), 2), round(max(psnr), 2)]
         rows.append({"variant": name, "ms_a_step": round(ms, 2), "steps": steps})
-        rows[-1] |= {"times_base": round(ms / milliseconds[0], 2), "psnr": round(median(psnr), 2), "range": spread}
+        rows[-1] |= {
+            "times_base": round(ms / milliseconds[0], 2),
+            "psnr": round(median(psnr), 2),
+            "range": spread,
+        }
         print(rows[-1], file=sys.stderr, flush=True)
     write_out({"device": device(), "scene": options.scene, "rows": rows}, options.out)
 

@@ -44,7 +44,10 @@ def matmul_peak(n: int = 1536) -> dict[str, float]:
         return jnp.matmul(a, a, preferred_element_type=jnp.float32)
 
     square = jax.random.normal(jax.random.key(0), (n, n))
-    rates = {name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6 for name in ("float32", "bfloat16")}
+    rates = {
+        name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6
+        for name in ("float32", "bfloat16")
+    }
     return {name: round(rate, 1) for name, rate in rates.items()}
 
 
@@ -54,9 +57,13 @@ class Arm:
     def __init__(self, config: dict[str, Any], scene: Scene, warm_up: int):
         mesh = data_mesh(jax.devices())
         self.graph, self.state, train_steps = prepare(config, scene, (), mesh)
-        self.state, self.pixels = jax.device_put((self.state, to_device(scene)), NamedSharding(mesh, PartitionSpec()))
+        self.state, self.pixels = jax.device_put(
+            (self.state, to_device(scene)), NamedSharding(mesh, PartitionSpec())
+        )
         self.per_call = config["steps_per_call"]
-        self.compiled = train_steps.lower(self.state, self.pixels, jnp.zeros(self.per_call)).compile()
+        self.compiled = train_steps.lower(
+            self.state, self.pixels, jnp.zeros(self.per_call)
+        ).compile()
         for _ in range(warm_up // self.per_call):
             self.call(0.1)
 

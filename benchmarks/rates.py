@@ -34,7 +34,9 @@ def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("configs", nargs="+")
     parser.add_argument("--scene", default="data/tabletop")
     parser.add_argument("--steps", type=int, default=300)
@@ -45,7 +47,14 @@ def main() -> None:
     keep_compiled_programs()
     rows = []
     for name in options.configs:
-        rows.append(scores(name, options.scene, options.steps, [float(rate) for rate in options.rates.split(",")]))
+        rows.append(
+            scores(
+                name,
+                options.scene,
+                options.steps,
+                [float(rate) for rate in options.rates.split(",")],
+            )
+        )
         print(rows[-1], file=sys.stderr, flush=True)
     write_out({"device": device(), "scene": options.scene, "rows": rows}, options.out)
 

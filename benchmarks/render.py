@@ -30,7 +30,9 @@ def resized(camera: Cameras, side: int) -> Cameras:
     return dataclasses.replace(camera, K=(scale @ camera.K).astype(np.float32), size=size)
 
 
-def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float) -> tuple[float, list[np.ndarray]]:
+def frames(
+    run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float
+) -> tuple[float, list[np.ndarray]]:
     """Median seconds a frame, and the frames. A ray stops when less than `hidden` of its light is left."""
     usual, run.model.early_stop_transmittance = run.model.early_stop_transmittance, hidden
     grid = run.model.occupancy
@@ -65,12 +67,17 @@ def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[
     row: dict[str, Any] = {"size": cameras[0].size.tolist(), "skip_and_stop": stop, "skip": skip}
     if exhaustive_views:
         row["exhaustive"], whole = frames(run, cameras[:exhaustive_views], True, -1.0)
-        row["db_of_skip_and_stop"], row["db_of_skip"] = decibels(stopped, whole), decibels(skipped, whole)
+        row["db_of_skip_and_stop"], row["db_of_skip"] = (
+            decibels(stopped, whole),
+            decibels(skipped, whole),
+        )
     return row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", required=True)
     parser.add_argument("--sides", default="100,200,400")
     parser.add_argument("--views", type=int, default=5)
@@ -79,7 +86,10 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     run = load_run(options.run)
-    rows = [measure(run, int(side), options.views, options.exhaustive_views) for side in options.sides.split(",")]
+    rows = [
+        measure(run, int(side), options.views, options.exhaustive_views)
+        for side in options.sides.split(",")
+    ]
     write_out({"device": device(), "run": options.run, "seconds_a_frame": rows}, options.out)
 
 

@@ -27,7 +27,13 @@ from nerf.runs.checkpoints import CheckpointError, Checkpoints
 HANG = 600.0  # seconds without an end
 HEARTBEAT = 10
 FRAMES = 6
-FAULTS = ("silent_wrong_results", "hangs", "lost_finished_work", "temporary_files_left", "unexpected_ends")
+FAULTS = (
+    "silent_wrong_results",
+    "hangs",
+    "lost_finished_work",
+    "temporary_files_left",
+    "unexpected_ends",
+)
 CONFIG = """
 from configs import tiny
 
@@ -43,10 +49,17 @@ class Soak:
     """Where it happens, what was counted, and the run that nobody disturbed."""
 
     def __init__(self, home: Path, seed: int):
-        self.home, self.random, self.counts = home, random.Random(seed), Counter(dict.fromkeys(FAULTS, 0))
+        self.home, self.random, self.counts = (
+            home,
+            random.Random(seed),
+            Counter(dict.fromkeys(FAULTS, 0)),
+        )
         (home / "config.py").write_text(CONFIG)
         self.slowest_end = 0.0
-        for argument in (self.training(home / "whole"), self.rendering(home / "whole", home / "whole.mp4")):
+        for argument in (
+            self.training(home / "whole"),
+            self.rendering(home / "whole", home / "whole.mp4"),
+        ):
             if self.end(self.start(argument)) != 0:
                 sys.exit(f"the undisturbed run failed:\n{self.said()}")
         if [self.end(process) for process in self.start_pair(home / "pair")] != [0, 0]:
@@ -67,7 +80,10 @@ class Soak:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         together = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--heartbeat={HEARTBEAT}"]
-        return [self.start([*self.training(run), *together, f"--process={i}"], f"log{i}") for i in range(2)]
+        return [
+            self.start([*self.training(run), *together, f"--process={i}"], f"log{i}")
+            for i in range(2)
+        ]
 
     def start(self, arguments: list[str], log_name: str = "log0") -> subprocess.Popen:
         self.counts[f"started_{arguments[0].removesuffix('.py')}"] += 1
@@ -92,15 +108,21 @@ class Soak:
 
     def disturb(self, process: subprocess.Popen, arguments: list[str]) -> int:
         """Let something happen to a process at a random time; the exit code that is to be expected of it."""
-        what = self.random.choice(["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"])
+        what = self.random.choice(
+            ["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"]
+        )
         self._wait_for_life(process)
         time.sleep(self.random.choice([0.0, 0.3, 1.0, 3.0]) * self.random.random())
         if process.poll() is not None:
             return 0
         self.counts[f"did_{what}"] += 1
         if what == "double" and arguments[0] == "train.py":
-            second = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=HANG)
-            if process.poll() is None and (second.returncode != 1 or "in use by" not in second.stderr):
+            second = subprocess.run(
+                [sys.executable, *arguments], capture_output=True, text=True, timeout=HANG
+            )
+            if process.poll() is None and (
+                second.returncode != 1 or "in use by" not in second.stderr
+            ):
                 self.fault("silent_wrong_results", f"a second process was let in: {second.stderr}")
         signals = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "interrupt": signal.SIGINT}
         if what not in signals:
@@ -148,7 +170,11 @@ class Soak:
             if all(process.poll() is None for process in pair):
                 self.counts[f"did_pair_{what}"] += 1
                 if what != "nothing":
-                    numbers = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "freeze": signal.SIGSTOP}
+                    numbers = {
+                        "kill": signal.SIGKILL,
+                        "stop": signal.SIGTERM,
+                        "freeze": signal.SIGSTOP,
+                    }
                     victim.send_signal(numbers[what])
                 if what in ("kill", "freeze"):
                     self._end_of_other(other)
@@ -166,7 +192,11 @@ class Soak:
     def _wait_until_joined(self, pair: list[subprocess.Popen]) -> None:
         """Before, a process waits five minutes for one that is missing."""
         end = time.monotonic() + HANG
-        while self.said().count("scene: ") < 2 and all(p.poll() is None for p in pair) and time.monotonic() < end:
+        while (
+            self.said().count("scene: ") < 2
+            and all(p.poll() is None for p in pair)
+            and time.monotonic() < end
+        ):
             time.sleep(0.05)
 
     def _end_of_other(self, other: subprocess.Popen) -> None:
@@ -191,7 +221,9 @@ class Soak:
             file.unlink()
             return
         data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
-        file.write_bytes({"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind])
+        file.write_bytes(
+            {"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind]
+        )
 
     def round(self, run: Path) -> None:
         """One run and one film."""
@@ -232,7 +264,10 @@ class Soak:
 
         if self.go_on_until_done(self.rendering(run, out), kept):
             whole = self.home / "whole_frames"
-            same = [(frames / file.name).read_bytes() == file.read_bytes() for file in sorted(whole.iterdir())]
+            same = [
+                (frames / file.name).read_bytes() == file.read_bytes()
+                for file in sorted(whole.iterdir())
+            ]
             self.compare(len(same) == FRAMES and all(same), "frames")
             self.compare(out.read_bytes() == (self.home / "whole.mp4").read_bytes(), "video")
 
@@ -253,7 +288,9 @@ def scores(run: Path) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out")
@@ -266,7 +303,10 @@ def main() -> int:
             print(json.dumps(soak.counts), file=sys.stderr, flush=True)
     minutes = round((time.monotonic() - began) / 60.0, 1)
     slowest = round(soak.slowest_end, 1)  # seconds until the other of two processes ended
-    write_out({"minutes": minutes, "seed": options.seed, **soak.counts, "slowest_end": slowest}, options.out)
+    write_out(
+        {"minutes": minutes, "seed": options.seed, **soak.counts, "slowest_end": slowest},
+        options.out,
+    )
     return 1 if any(soak.counts[kind] for kind in FAULTS) else 0
 
 

@@ -36,7 +36,9 @@ _STEPS = flags.DEFINE_integer("steps", 200, "Steps of training before anything i
 _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, besides printing it.")
 
 
-def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) -> tuple[TrainState, dict[str, Any]]:
+def whole_step(
+    config: dict, train_steps, state: TrainState, pixels: RayBank
+) -> tuple[TrainState, dict[str, Any]]:
     """Train; the state after it, and milliseconds a step at the end."""
     per_call = config["steps_per_call"]
     progress = jnp.full(per_call, 0.1)
@@ -60,17 +62,27 @@ def batch_of(model: Model, pixels: RayBank, size: int):
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    return rays, t, pack_samples(find_occupied(model, rays, t, training=True), model.max_samples_per_ray * size)
+    return (
+        rays,
+        t,
+        pack_samples(
+            find_occupied(model, rays, t, training=True), model.max_samples_per_ray * size
+        ),
+    )
 
 
-def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank) -> dict[str, tuple[Callable, Any]]:
+def parts_of(
+    config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank
+) -> dict[str, tuple[Callable, Any]]:
     """Each part of a step, as a function and its argument, on the buffers of one real batch."""
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
     rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
     start = t[live.ray, live.step]
     length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
-    points = model.space.warp(rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray])
+    points = model.space.warp(
+        rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray]
+    )
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
     def encode(params):
@@ -83,13 +95,17 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
 
     def picture(out):
         layout = Packed(live.ray, size)
-        return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
+        return composite(
+            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
+        ).rgb
 
     def gradient(function):
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
 
     def optimise(state):
-        updates, opt_state = build(config["optimizer"]).update(state.params, state.opt_state, state.params)
+        updates, opt_state = build(config["optimizer"]).update(
+            state.params, state.opt_state, state.params
+        )
         return jax.tree.map(jnp.add, state.params, updates), opt_state
 
     def refresh(state):
@@ -100,7 +116,10 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
     features = encode(params)
     return {
         "pick": (lambda key: sample_rays(pixels, key, size), jax.random.key(0)),
-        "pick and march": (lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2], state),
+        "pick and march": (
+            lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2],
+            state,
+        ),
         "encode": (encode, params),
         "encode, with gradient": (gradient(encode), params),
         "network": (lambda x: network(*x), (params, features)),

@@ -21,7 +21,15 @@ from nerf.comparing.studies import Method, parse_seeds, wanted_runs
 from nerf.runs.results import Result
 
 KEPT = (
-    *("psnr", "ssim", "steps", "train_seconds", "load_seconds", "prepare_seconds", "compile_seconds"),
+    *(
+        "psnr",
+        "ssim",
+        "steps",
+        "train_seconds",
+        "load_seconds",
+        "prepare_seconds",
+        "compile_seconds",
+    ),
     *("evaluate_seconds", "seconds_per_frame", "peak_memory", "device"),
 )
 
@@ -37,8 +45,14 @@ def row(config: str, scene: str, seconds: float, options: argparse.Namespace) ->
     overrides = tuple(word.removeprefix("config.") for word in options.set)
     entry = Method(Path(config).stem, config, overrides, parse_seeds(options.seeds))
     wanted = wanted_runs([entry], seconds, None, 0, options.split)
-    found = [result_of(outcome) for outcome in find_or_train(wanted, RunStore(scene, Path(options.workdir)))]
-    runs = [{"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}} for one in found]
+    found = [
+        result_of(outcome)
+        for outcome in find_or_train(wanted, RunStore(scene, Path(options.workdir)))
+    ]
+    runs = [
+        {"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}}
+        for one in found
+    ]
     psnr = [run["psnr"] for run in runs]
     spread = [round(min(psnr), 2), round(max(psnr), 2)]
     named = {"config": config, "scene": scene, "seconds": seconds}
@@ -53,14 +67,23 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     scenes = list(dict.fromkeys(row["scene"] for row in rows))
-    figure, panels = plt.subplots(1, len(scenes), figsize=(4 * len(scenes), 3.2), squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(scenes), figsize=(4 * len(scenes), 3.2), squeeze=False, layout="constrained"
+    )
     for panel, scene in zip(panels[0], scenes, strict=True):
         for config in dict.fromkeys(row["config"] for row in rows):
-            line = sorted((r for r in rows if (r["scene"], r["config"]) == (scene, config)), key=lambda r: r["seconds"])
+            line = sorted(
+                (r for r in rows if (r["scene"], r["config"]) == (scene, config)),
+                key=lambda r: r["seconds"],
+            )
             x = [row["seconds"] for row in line]
             panel.plot(x, [row["psnr_median"] for row in line], "o-", label=Path(config).stem)
-            panel.fill_between(x, *zip(*(row["psnr_range"] for row in line), strict=True), alpha=0.25)
-        panel.set(title=Path(scene).name, xlabel="seconds of training", ylabel="PSNR, dB", xscale="log")
+            panel.fill_between(
+                x, *zip(*(row["psnr_range"] for row in line), strict=True), alpha=0.25
+            )
+        panel.set(
+            title=Path(scene).name, xlabel="seconds of training", ylabel="PSNR, dB", xscale="log"
+        )
         panel.set_xticks(x, [f"{s:g}" for s in x])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
@@ -69,14 +92,20 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--configs", default="configs/ngp.py")
     parser.add_argument("--scenes", default="data/tabletop")
     parser.add_argument("--seconds", default="10,20,60")
     parser.add_argument("--seeds", default="3", help="how many, or a range: 3-5")
     parser.add_argument("--split", default="test", choices=["test", "val"])
     parser.add_argument(
-        "--set", action="append", default=[], metavar="config.KEY=VALUE", help="an override; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="config.KEY=VALUE",
+        help="an override; repeatable",
     )
     parser.add_argument("--workdir", default="runs/time_to_quality")
     parser.add_argument("--out", default="runs/time_to_quality/quality.json")

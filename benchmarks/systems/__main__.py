@@ -22,12 +22,20 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.systems", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("names", nargs="*", help="rows; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--steps", type=int, help="instead of what the configs say, for a quick look")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "systems.json", help="the numbers")
-    parser.add_argument("--document", type=Path, help="the table; default: systems.md beside the numbers")
+    parser.add_argument(
+        "--steps", type=int, help="instead of what the configs say, for a quick look"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "docs" / "systems.json", help="the numbers"
+    )
+    parser.add_argument(
+        "--document", type=Path, help="the table; default: systems.md beside the numbers"
+    )
     parser.add_argument("--list", action="store_true", help="say what there is and stop")
     flags = parser.parse_args(argv)
     known = {row.name.lower(): row for row in ROWS}
@@ -35,7 +43,10 @@ def main(argv: list[str]) -> int:
         print("\n".join(f"{row.name:<10} {row.system}: {row.claim}" for row in ROWS))
         return 0
     if missing := [name for name in flags.names if name.lower() not in known]:
-        print(f"{missing[0]}: no such row: {did_you_mean(missing[0], [row.name for row in ROWS])}", file=sys.stderr)
+        print(
+            f"{missing[0]}: no such row: {did_you_mean(missing[0], [row.name for row in ROWS])}",
+            file=sys.stderr,
+        )
         return 1
     keep_freed_memory()
     document = flags.document or flags.out.with_suffix(".md")

@@ -62,13 +62,17 @@ class Arm:
 
     def resolve(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The config it trains, with `more` changes, as a plain dictionary. Raises ConfigError for an unknown key."""
-        config = json.loads(json.dumps(import_module(f"configs.{self.config}").get_config().to_dict()))
+        config = json.loads(
+            json.dumps(import_module(f"configs.{self.config}").get_config().to_dict())
+        )
         for key, value in {**self.changes, **(self.tries[0] if more is None else more)}.items():
             *path, last = key.split(".")
             section = config
             for word in path:
                 if word not in section:
-                    raise ConfigError(f"{self.name}: no section '{word}' in {self.config}: fix '{key}'")
+                    raise ConfigError(
+                        f"{self.name}: no section '{word}' in {self.config}: fix '{key}'"
+                    )
                 section = section[word]
             section[last] = copy.deepcopy(value)
         config = image_task(config) if self.image else config
@@ -105,7 +109,9 @@ class Check:
             values = values / control if self.ratio else values - control
         mean = float(values.mean())
         spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        holds = mean >= self.at_least if self.at_least is not None else mean <= (self.at_most or 0.0)
+        holds = (
+            mean >= self.at_least if self.at_least is not None else mean <= (self.at_most or 0.0)
+        )
         return {**dataclasses.asdict(self), "mean": mean, "spread": spread, "holds": bool(holds)}
 
 
@@ -136,7 +142,8 @@ class Trainer:
     def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
         self.config = config
         self.scenes = scenes or {
-            split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")
+            split: build(config["scene"], root=None, split=split)
+            for split in ("train", "val", "test")
         }
         optimizer = build(config["optimizer"])
         self.init = lambda seed: init_state(
@@ -144,8 +151,13 @@ class Trainer:
         )
         self.graph, _ = self.init(0)
         losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
-        mesh, background = data_mesh(jax.devices()), None if config["random_background"] else config["background"]
-        self.place = NamedSharding(mesh, PartitionSpec())  # where a step leaves its state: else the next compiles anew
+        mesh, background = (
+            data_mesh(jax.devices()),
+            None if config["random_background"] else config["background"],
+        )
+        self.place = NamedSharding(
+            mesh, PartitionSpec()
+        )  # where a step leaves its state: else the next compiles anew
         self.pixels = jax.device_put(to_device(self.scenes["train"]), self.place)
 
         @partial(jax.jit, donate_argnums=0)
@@ -154,7 +166,9 @@ class Trainer:
                 return rate * schedule(part)
 
             batch = config["batch_size"]
-            make = make_train_step(self.graph, losses, optimizer, scaled, batch, background, seed, mesh)
+            make = make_train_step(
+                self.graph, losses, optimizer, scaled, batch, background, seed, mesh
+            )
             return make(state, pixels, progress)[0]
 
         self.steps = steps
@@ -179,7 +193,12 @@ class Trainer:
     def score(self, model: Model, split: str) -> float:
         """Mean PSNR of the held-out views, as train.py scores them."""
         scores = evaluate(
-            model, self.scenes[split], split, self.config["background"], self.config["chunk"], folder=None
+            model,
+            self.scenes[split],
+            split,
+            self.config["background"],
+            self.config["chunk"],
+            folder=None,
         )
         assert scores is not None
         return scores["mean"]["psnr"]
@@ -207,7 +226,9 @@ def measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None = None) -> dic
 
     What another row of the same process has measured is not measured again.
     """
-    key = json.dumps([[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps])
+    key = json.dumps(
+        [[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps]
+    )
     if key not in _measured:
         _measured[key] = _measure_arm(arm, seeds, steps)
     return _measured[key]
@@ -221,7 +242,9 @@ def _measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None) -> dict[str,
         model, seconds = trainer.train(seed, rate)
         found = {"psnr": trainer.score(model, "test"), "ms_per_step": 1e3 * seconds}
         for name in arm.measures:
-            found |= getattr(import_module("benchmarks.systems.measures"), name)(model, config, trainer.scenes["test"])
+            found |= getattr(import_module("benchmarks.systems.measures"), name)(
+                model, config, trainer.scenes["test"]
+            )
         for key, value in found.items():
             values.setdefault(key, []).append(float(value))
     return {
@@ -253,8 +276,12 @@ def check_parameters(row: Row) -> None:
 
         counts[arm.name] = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(make)))
     first = next(iter(counts.values()))
-    if wrong := [f"{name} {n}" for name, n in counts.items() if abs(n - first) > PARAMETERS_WITHIN * first]:
-        raise ConfigError(f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths")
+    if wrong := [
+        f"{name} {n}" for name, n in counts.items() if abs(n - first) > PARAMETERS_WITHIN * first
+    ]:
+        raise ConfigError(
+            f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths"
+        )
 
 
 def measure_row(row: Row, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:

@@ -14,8 +14,19 @@ CPPN = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 64}}
 TEXT = {**PICTURE, "source": {"name": "nerf.scenes.drawings:text", "size": 64}}
 RATES = (0.5, 2.0)  # on the toybox, of learning rates of 2e-3
 FIELD = "model.stages.main.field"
-ON_TOYS = {"batch_size": 128, "steps": 300, "chunk": 4096, "model.stages.main.sampler.num_samples": 24}
-ON_PICTURES = {"batch_size": 512, "steps": 500, "steps_per_call": 50, "log_every": 50, "chunk": 4096}
+ON_TOYS = {
+    "batch_size": 128,
+    "steps": 300,
+    "chunk": 4096,
+    "model.stages.main.sampler.num_samples": 24,
+}
+ON_PICTURES = {
+    "batch_size": 512,
+    "steps": 500,
+    "steps_per_call": 50,
+    "log_every": 50,
+    "chunk": 4096,
+}
 POINTS = {"name": "nerf.encodings.identity:Identity"}
 # Half of the pixels along an axis resolve just under 16 cycles along it: at most four octaves, from one cycle up.
 OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for count in (3, 4)]
@@ -25,15 +36,27 @@ DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
-def toys(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any) -> Arm:
+def toys(
+    name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any
+) -> Arm:
     """An arm on the toybox, at a size of some ten seconds."""
     more = {"rates": RATES, **more}
-    return Arm(name, f"systems.{config}", {**ON_TOYS, **(changes or {})}, {**TOYBOX, **(scene or {})}, **more)
+    return Arm(
+        name,
+        f"systems.{config}",
+        {**ON_TOYS, **(changes or {})},
+        {**TOYBOX, **(scene or {})},
+        **more,
+    )
 
 
-def drawn(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = CPPN, **more: Any) -> Arm:
+def drawn(
+    name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = CPPN, **more: Any
+) -> Arm:
     """An arm on a picture."""
-    return Arm(name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more)
+    return Arm(
+        name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more
+    )
 
 
 def features(count: int) -> dict[str, Any]:
@@ -54,7 +77,9 @@ def network(**values: Any) -> dict[str, Any]:
 FINE, SMOOTH, MIDDLE = {"cycles": 16}, {"cycles": 1}, {"cycles": 4}
 SIX = {f"{FIELD}.encoding.num_freqs": 6}
 SIGMAS = [{f"{FIELD}.encoding": {**DRAWN, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)]
-OCTAVES_TRIED = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
+OCTAVES_TRIED = [
+    {f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)
+]
 BIG = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 128}}
 RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
 RELU_OCTAVES = drawn(
@@ -65,10 +90,15 @@ RELU_OCTAVES = drawn(
     tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
 )
 # The papers' bandwidths are for pictures of many more pixels; each network may choose between its own and a lower one.
-SIREN = drawn("SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)])
+SIREN = drawn(
+    "SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)]
+)
 FINER_TRIED = [network(omega=omega) for omega in (30.0, 10.0)]
 SCALES = [network(scale=scale) for scale in (10.0, 5.0)]
-WAVELETS = [network(omega=omega, scale=scale) for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))]
+WAVELETS = [
+    network(omega=omega, scale=scale)
+    for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))
+]
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
 HIERARCHICAL = {
@@ -97,7 +127,13 @@ ROWS = [
         "NeRF (2003.08934)",
         "encoded coordinates show fine texture that raw ones do not; on a smooth texture the gap shrinks",
         [
-            toys("positional", "positional", {f"{FIELD}.encoding.num_freqs": 6}, FINE, measures=["fine_error"]),
+            toys(
+                "positional",
+                "positional",
+                {f"{FIELD}.encoding.num_freqs": 6},
+                FINE,
+                measures=["fine_error"],
+            ),
             toys("raw", "none", {f"{FIELD}.width": 70}, FINE, measures=["fine_error"]),
             toys("positional, smooth", "positional", {f"{FIELD}.encoding.num_freqs": 6}, SMOOTH),
             toys("raw, smooth", "none", {f"{FIELD}.width": 70}, SMOOTH),
@@ -113,10 +149,32 @@ ROWS = [
         "Fourier features (2006.10739)",
         "random frequencies do best at a bandwidth in between, and are level with axis-aligned ones",
         [
-            drawn("random, chosen", "gaussian", {f"{FIELD}.encoding": DRAWN}, tries=SIGMAS, rates=[1.0]),
-            drawn("random, lowest", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 0.1}}, rates=[1.0]),
-            drawn("random, highest", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 32.0}}, rates=[1.0]),
-            drawn("aligned, chosen", "positional", {f"{FIELD}.encoding": DENSE}, tries=OCTAVES_TRIED, rates=[1.0]),
+            drawn(
+                "random, chosen",
+                "gaussian",
+                {f"{FIELD}.encoding": DRAWN},
+                tries=SIGMAS,
+                rates=[1.0],
+            ),
+            drawn(
+                "random, lowest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**DRAWN, "sigma": 0.1}},
+                rates=[1.0],
+            ),
+            drawn(
+                "random, highest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**DRAWN, "sigma": 32.0}},
+                rates=[1.0],
+            ),
+            drawn(
+                "aligned, chosen",
+                "positional",
+                {f"{FIELD}.encoding": DENSE},
+                tries=OCTAVES_TRIED,
+                rates=[1.0],
+            ),
         ],
         [
             Check("random, chosen", "random, lowest", at_least=1.0),
@@ -129,7 +187,13 @@ ROWS = [
         "Fourier features (2006.10739)",
         "random frequencies do not mind how the world is turned",
         [
-            toys(f"{name}{', turned' if turned else ''}", config, changes, {"cycles": 8, "turned": turned}, rates=[1.0])
+            toys(
+                f"{name}{', turned' if turned else ''}",
+                config,
+                changes,
+                {"cycles": 8, "turned": turned},
+                rates=[1.0],
+            )
             for name, config, changes in (
                 ("random", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 2.0}}),
                 ("aligned", "positional", {f"{FIELD}.encoding.num_freqs": 6, f"{FIELD}.width": 69}),
@@ -146,7 +210,12 @@ ROWS = [
         "Fourier features (2006.10739)",
         "more bands in the same octaves, axis by axis, are no worse",
         [
-            toys("two an octave", "dense", {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5}, FINE),
+            toys(
+                "two an octave",
+                "dense",
+                {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5},
+                FINE,
+            ),
             toys("one an octave", "positional", {**SIX, f"{FIELD}.width": 69}, FINE),
         ],
         [Check("two an octave", "one an octave", at_least=0.0)],
@@ -172,7 +241,10 @@ ROWS = [
         "R3-field",
         "SIREN (2006.09661)",
         "as a radiance field too, sines see more than ReLU on raw coordinates",
-        [toys("SIREN", "siren", scene=MIDDLE), toys("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS}, MIDDLE)],
+        [
+            toys("SIREN", "siren", scene=MIDDLE),
+            toys("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS}, MIDDLE),
+        ],
         [Check("SIREN", "ReLU, raw", at_least=2.0)],
     ),
     Row(
@@ -182,7 +254,11 @@ ROWS = [
         [
             drawn("SIREN", "siren", network(width=48, depth=3), BIG, measures=["enlarged"]),
             drawn(
-                "grid of numbers", "relu", {f"{FIELD}.encoding": GRID, f"{FIELD}.network": BARE}, BIG, rates=GRID_RATES
+                "grid of numbers",
+                "relu",
+                {f"{FIELD}.encoding": GRID, f"{FIELD}.network": BARE},
+                BIG,
+                rates=GRID_RATES,
             ),
         ],
         [
@@ -196,7 +272,13 @@ ROWS = [
         "at equal bytes a network beats a dense grid; it is drawn at other sizes without training, and has normals",
         [
             toys("network", "positional", SIX, MIDDLE, measures=["other_sizes", "normals"]),
-            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 16, **NARROW}, MIDDLE, measures=["normals"]),
+            toys(
+                "dense grid",
+                "voxels",
+                {f"{FIELD}.encoding.resolution": 16, **NARROW},
+                MIDDLE,
+                measures=["normals"],
+            ),
         ],
         [
             Check("network", "dense grid", at_least=2.0),
@@ -227,7 +309,9 @@ ROWS = [
         "samples where the coarse ones found matter beat as many evaluations spread evenly",
         [
             toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, MIDDLE),
-            toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE),
+            toys(
+                "even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE
+            ),
         ],
         [Check("hierarchical", "even", at_least=0.5)],
     ),
@@ -257,7 +341,9 @@ ROWS = [
         "blobs give the shape; a decoder in each blob gives the rest",
         [
             toys("64 blobs with decoders", "local_blobs", network(count=64), MIDDLE, rates=BOLD),
-            toys("64 blobs", "blobs", network(count=64), MIDDLE, rates=BOLD, measures=["silhouette"]),
+            toys(
+                "64 blobs", "blobs", network(count=64), MIDDLE, rates=BOLD, measures=["silhouette"]
+            ),
         ],
         [
             Check("64 blobs", metric="silhouette_iou", at_least=0.85),
@@ -270,8 +356,19 @@ ROWS = [
         "Deep Local Shapes (2003.10983)",
         "codes of places and one small decoder learn faster than one network of as many bytes",
         [
-            toys("local codes", "deep_local_shapes", network(resolution=10, features=16), MIDDLE, rates=BOLD),
-            toys("one network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=70)}, MIDDLE),
+            toys(
+                "local codes",
+                "deep_local_shapes",
+                network(resolution=10, features=16),
+                MIDDLE,
+                rates=BOLD,
+            ),
+            toys(
+                "one network",
+                "relu",
+                {f"{FIELD}.encoding.num_freqs": 6, **network(width=70)},
+                MIDDLE,
+            ),
         ],
         [Check("local codes", "one network", at_least=1.5)],
     ),
@@ -280,7 +377,13 @@ ROWS = [
         "Local Implicit Grids (2003.08981)",
         "blended outputs are no worse than blended features",
         [
-            toys("outputs", "local_implicit_grid", network(resolution=9, features=16), MIDDLE, rates=BOLD),
+            toys(
+                "outputs",
+                "local_implicit_grid",
+                network(resolution=9, features=16),
+                MIDDLE,
+                rates=BOLD,
+            ),
             toys(
                 "features",
                 "relu",
@@ -297,7 +400,12 @@ ROWS = [
         "tiny networks, one a cell, see more than one network that costs as much to evaluate",
         [
             toys("512 tiny networks", "kilonerf", network(width=16), MIDDLE),
-            toys("one tiny network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=16, depth=2)}, MIDDLE),
+            toys(
+                "one tiny network",
+                "relu",
+                {f"{FIELD}.encoding.num_freqs": 6, **network(width=16, depth=2)},
+                MIDDLE,
+            ),
         ],
         [Check("512 tiny networks", "one tiny network", at_least=1.0)],
         equal_parameters=False,
@@ -361,7 +469,12 @@ ROWS = [
         "TensoRF (2203.09517)",
         "vectors times matrices show more than a dense grid of as many numbers",
         [
-            toys("vectors and matrices", "vector_matrix", {f"{FIELD}.encoding.resolution": 48, **components(8)}, FINE),
+            toys(
+                "vectors and matrices",
+                "vector_matrix",
+                {f"{FIELD}.encoding.resolution": 48, **components(8)},
+                FINE,
+            ),
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
         ],
         [Check("vectors and matrices", "dense grid", at_least=1.0)],
@@ -381,8 +494,18 @@ ROWS = [
         "K-Planes (2301.10241)",
         "products of planes show more than their sums, and more than a dense grid, at as many numbers",
         [
-            toys("products of planes", "k_planes", {f"{FIELD}.encoding.resolutions": (32, 64), **features(4)}, FINE),
-            toys("sums of planes", "tri_plane", {f"{FIELD}.encoding.resolution": 71, **features(4)}, FINE),
+            toys(
+                "products of planes",
+                "k_planes",
+                {f"{FIELD}.encoding.resolutions": (32, 64), **features(4)},
+                FINE,
+            ),
+            toys(
+                "sums of planes",
+                "tri_plane",
+                {f"{FIELD}.encoding.resolution": 71, **features(4)},
+                FINE,
+            ),
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
         ],
         [
@@ -405,7 +528,10 @@ ROWS = [
         "WIRE (2301.05187)",
         "complex Gabor wavelets fit a picture better than sines",
         [drawn("wavelets", "wire", rates=(1.0,), tries=WAVELETS), SIREN, RELU_OCTAVES],
-        [Check("wavelets", "SIREN", at_least=0.5), Check("wavelets", "ReLU, octaves", at_least=0.0)],
+        [
+            Check("wavelets", "SIREN", at_least=0.5),
+            Check("wavelets", "ReLU, octaves", at_least=0.0),
+        ],
     ),
     Row(
         "FINER",
@@ -418,8 +544,15 @@ ROWS = [
         "Gaussian",
         "Gaussian activations (2111.15135)",
         "Gaussians fit a picture far better than ReLU on raw coordinates, without an encoding",
-        [drawn("Gaussians", "gaussian_network", rates=(1.0, 3.0), tries=SCALES), RELU_RAW, RELU_OCTAVES],
-        [Check("Gaussians", "ReLU, raw", at_least=3.0), Check("Gaussians", "ReLU, octaves", at_least=-1.0)],
+        [
+            drawn("Gaussians", "gaussian_network", rates=(1.0, 3.0), tries=SCALES),
+            RELU_RAW,
+            RELU_OCTAVES,
+        ],
+        [
+            Check("Gaussians", "ReLU, raw", at_least=3.0),
+            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
+        ],
     ),
     Row(
         "BACON",
