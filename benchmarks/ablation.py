@@ -1,11 +1,13 @@
-"""What each choice of the fast config gives: what a step costs without it, and PSNR in the same time.
+"""Measure the gain of each choice of the fast config: step cost without it, and PSNR in equal time.
 
-    python -m benchmarks.ablation --scene=FOLDER [--steps=1300] [--seeds=0,1,2] [--only=NAME,...] [--out=ablation.json]
+    python -m benchmarks.ablation --scene=FOLDER [--steps=1300] [--seeds=0,1,2]
+        [--only=NAME,...] [--out=ablation.json]
 
-First the steps of all variants are timed, taking turns in one process, so that what else the machine does falls on all
-alike. Then every variant trains, seed by seed, for as long as the config as it is takes for `--steps`, by that ratio,
-and is scored on a validation part of the training views. So a variant that learns more a step but steps slower is
-judged by the clock, and yet nothing but the ratio depends on the machine.
+First the steps of all variants are timed in turn in one process, so that other load on the machine
+affects all of them equally. Then every variant trains, for each seed, for the number of steps that
+takes as long as `--steps` of the base config, by the measured ratio. It is scored on validation
+views held out from the training views. A variant that learns more per step but takes longer per
+step is thus compared at equal time, and only the ratio depends on the machine.
 """
 
 import argparse
@@ -29,7 +31,7 @@ PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"
 TABLE = f"{FIELD}.encoding"
 VARIANTS: dict[str, dict[str, Any]] = {
-    "as it is": {},
+    "base": {},
     "trilinear instead of simplex": {f"{TABLE}.simplex": False},
     "16 levels of 2 features": {f"{TABLE}.num_levels": 16, f"{TABLE}.features_per_level": 2},
     "tables of 2^19": {f"{TABLE}.log2_table_size": 19},
@@ -42,17 +44,27 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optimizer.learning_rate": 4e-3,
         "optimizer.groups.table.learning_rate": 2e-2,
     },
-    "a white background": {"random_background": False},
-    "photos over white": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
-    "hidden cells too": {"model.occupancy.min_weight": 0.0},
-    "cells kept for their density alone": {"model.occupancy.keep_weight": 1.0},
-    "without distortion loss": {"losses.distortion.weight": 0.0},
-    "one step a call": {"steps_per_call": 1},
+    "white background": {"random_background": False},
+    "images composited on white": {
+        "random_background": False,
+        "scene.name": "benchmarks.ablation:opaque",
+    },
+    "hidden cells evaluated": {"model.occupancy.min_weight": 0.0},
+    "cells kept by density only": {"model.occupancy.keep_weight": 1.0},
+    "no distortion loss": {"losses.distortion.weight": 0.0},
+    "one step per call": {"steps_per_call": 1},
 }
 
 
 def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
-    """The scene as photos over white, which say nothing of where matter ends."""
+    """Load the scene with its images composited on white, which removes the silhouettes.
+
+    Args:
+      root: folder of the scene.
+      split: "train", "val" or "test".
+      max_side: images are reduced to at most this many pixels per side.
+      validation: whether to hold out validation views from the training views.
+    """
     scene = load(root, split, max_side, validation)
     return dataclasses.replace(
         scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images]
@@ -60,19 +72,27 @@ def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False
 
 
 def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Return the fast config with some values changed, scored on validation views."""
     config = ngp.get_config()
     config.update_from_flattened_dict({**changes, "seed": seed, "eval_split": "val"})
     return config.to_dict()
 
 
 def warm_arm(changes: dict[str, Any], scene: str) -> Arm:
-    """A variant after the steps in which its grid learns where matter is."""
+    """Return a variant, trained until its occupancy grid has settled."""
     config = config_of(changes)
     return Arm(config, load_scenes(config, scene, PLUGINS)[0], warm_up=500)
 
 
 def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
-    """PSNR on the validation views after so many steps."""
+    """Train a variant and return its PSNR on the validation views.
+
+    Args:
+      changes: values of the config to change, by dotted key.
+      scene: folder of the scene.
+      seed: seed of the run.
+      steps: training steps, rounded down to complete calls.
+    """
     config = config_of(changes, seed)
     train, held_out = load_scenes(config, scene, PLUGINS)
     arm = Arm(config, train, warm_up=0)
@@ -81,7 +101,7 @@ def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
         arm.call(i / calls)
     model = nnx.merge(arm.graph, arm.state.params, arm.state.state)
     scores = evaluate(model, held_out, "val", config["background"], config["chunk"], None)
-    assert scores is not None  # nothing stops it
+    assert scores is not None  # only a stop request gives None
     return scores["mean"]["psnr"]
 
 
@@ -101,6 +121,7 @@ def main() -> None:
     keep_freed_memory()
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in names}
+    # Time all variants first: the ratios to the base set the number of steps of each.
     milliseconds = take_turns(
         [warm_arm(changes, options.scene) for changes in variants.values()], calls=20
     )
