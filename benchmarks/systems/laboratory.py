@@ -160,10 +160,10 @@ class Trainer:
             for split in ("train", "val", "test")
         }
         optimizer = build(config["optimizer"])
-        # The structure of the model does not depend on the seed, so one graph serves all seeds.
         self.init = lambda seed: init_state(
             prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer
         )
+        # The structure of the model does not depend on the seed, so one graph serves all seeds.
         self.graph, _ = self.init(0)
         losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
         mesh = data_mesh(jax.devices())

@@ -99,7 +99,7 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     points = ball.centre + ball.radius * spots
     others = np.min([solid.distance(points) for solid in toybox.SOLIDS[1:]], 0)
     kept = (others > 0.1) & (spots[:, 2] > -0.3)
-    # The density's gradient points inwards. Compute it in the box and rotate it to the file's world.
+    # The gradient of the density points inwards. Rotate it from the box to the file's world.
     where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
     gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(
         where

@@ -169,8 +169,8 @@ ROWS = [
     Row(
         "R2",
         "Fourier features (2006.10739)",
-        "random frequencies are best at an intermediate bandwidth, and then equal "
-        "axis-aligned ones",
+        "random frequencies are best at an intermediate bandwidth, and as good as axis-aligned "
+        "ones",
         [
             drawn(
                 "random, chosen",
