@@ -76,16 +76,12 @@ def batch_of(model: Model, pixels: RayBank, size: int):
       size: number of rays.
     """
     rays, *_ = sample_rays(pixels, jax.random.key(1), size)
+    # March: the same edges as the first stage of the model, mapped to distances along the rays.
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    return (
-        rays,
-        t,
-        pack_samples(
-            find_occupied(model, rays, t, training=True), model.max_samples_per_ray * size
-        ),
-    )
+    occupied = find_occupied(model, rays, t, training=True)
+    return rays, t, pack_samples(occupied, model.max_samples_per_ray * size)
 
 
 def parts_of(
@@ -103,6 +99,7 @@ def parts_of(
     model: Model = nnx.merge(graph, state.params, state.state)
     rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
     start = t[live.ray, live.step]
+    # Unused entries of the buffer get length 0 and so do not contribute.
     length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
     points = model.space.warp(
         rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray]
@@ -128,9 +125,9 @@ def parts_of(
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
 
     def optimise(state):
-        updates, opt_state = build(config["optimizer"]).update(
-            state.params, state.opt_state, state.params
-        )
+        # The parameters stand in for the gradients, which have the same shapes.
+        optimizer = build(config["optimizer"])
+        updates, opt_state = optimizer.update(state.params, state.opt_state, state.params)
         return jax.tree.map(jnp.add, state.params, updates), opt_state
 
     def refresh(state):

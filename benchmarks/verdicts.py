@@ -66,6 +66,7 @@ def study(
     for c in range(configs):
         n = seeds[c] if isinstance(seeds, tuple) else seeds
         spread = seed_spread * (1.0 if c else unequal)
+        # Seed effect (n, 1) plus independent noise (n, views).
         by_seed = rng.normal(0.0, spread, (n, 1)) + rng.normal(0.0, noise, (n, views))
         scores[f"c{c}"] = (
             30.0 + view + effect * c + interaction * along_path(rng, views, correlation) + by_seed
@@ -153,8 +154,8 @@ def main() -> None:
     for configs in (2, 6):
         for correlation in (0.0, 0.3, 0.6):
             wrong, power = table_claims(configs, correlation, studies)
-            told = f"{100 * power:.1f} %" if configs == 2 else ""
-            print(f"| {configs} | {correlation} | {100 * wrong:.1f} % | {told} |", flush=True)
+            power_cell = f"{100 * power:.1f} %" if configs == 2 else ""
+            print(f"| {configs} | {correlation} | {100 * wrong:.1f} % | {power_cell} |", flush=True)
     for unequal in (1.0, 4.0):
         rng = np.random.default_rng(3)
         claimed = [
