@@ -1,11 +1,13 @@
-"""What each choice of the fast config gives: what a step costs without it, and PSNR in the same time.
+"""Measure the gain of each choice of the fast config: step cost without it, and PSNR in equal time.
 
-    python -m benchmarks.ablation --scene=FOLDER [--steps=1300] [--seeds=0,1,2] [--only=NAME,...] [--out=ablation.json]
+    python -m benchmarks.ablation --scene=FOLDER [--steps=1300] [--seeds=0,1,2]
+        [--only=NAME,...] [--out=ablation.json]
 
-First the steps of all variants are timed, taking turns in one process, so that what else the machine does falls on all
-alike. Then every variant trains, seed by seed, for as long as the config as it is takes for `--steps`, by that ratio,
-and is scored on a validation part of the training views. So a variant that learns more a step but steps slower is
-judged by the clock, and yet nothing but the ratio depends on the machine.
+First the steps of all variants are timed in turn in one process, so that other load on the machine
+affects all of them equally. Then every variant trains, for each seed, for the number of steps that
+takes as long as `--steps` of the base config, by the measured ratio. It is scored on validation
+views held out from the training views. A variant that learns more per step but takes longer per
+step is thus compared at equal time, and only the ratio depends on the machine.
 """
 
 import argparse
@@ -28,7 +30,7 @@ PLUGINS = ("benchmarks",)
 FIELD = "model.stages.main.field"
 TABLE = f"{FIELD}.encoding"
 VARIANTS: dict[str, dict[str, Any]] = {
-    "as it is": {},
+    "base": {},
     "trilinear instead of simplex": {f"{TABLE}.simplex": False},
     "16 levels of 2 features": {f"{TABLE}.num_levels": 16, f"{TABLE}.features_per_level": 2},
     "tables of 2^19": {f"{TABLE}.log2_table_size": 19},
@@ -37,36 +39,57 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "256 march steps": {"model.stages.main.sampler.num_samples": 256},
     "width 64": {f"{FIELD}.width": 64},
     "float32": {f"{FIELD}.dtype": "float32"},
-    "half the learning rates": {"optimizer.learning_rate": 4e-3, "optimizer.groups.table.learning_rate": 2e-2},
-    "a white background": {"random_background": False},
-    "photos over white": {"random_background": False, "scene.name": "benchmarks.ablation:opaque"},
-    "hidden cells too": {"model.occupancy.min_weight": 0.0},
-    "cells kept for their density alone": {"model.occupancy.keep_weight": 1.0},
-    "without distortion loss": {"losses.distortion.weight": 0.0},
-    "one step a call": {"steps_per_call": 1},
+    "half the learning rates": {
+        "optimizer.learning_rate": 4e-3,
+        "optimizer.groups.table.learning_rate": 2e-2,
+    },
+    "white background": {"random_background": False},
+    "images composited on white": {
+        "random_background": False,
+        "scene.name": "benchmarks.ablation:opaque",
+    },
+    "hidden cells evaluated": {"model.occupancy.min_weight": 0.0},
+    "cells kept by density only": {"model.occupancy.keep_weight": 1.0},
+    "no distortion loss": {"losses.distortion.weight": 0.0},
+    "one step per call": {"steps_per_call": 1},
 }
 
 
 def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False) -> Scene:
-    """The scene as photos over white, which say nothing of where matter ends."""
+    """Load the scene with its images composited on white, which removes the silhouettes.
+
+    Args:
+      root: folder of the scene.
+      split: "train", "val" or "test".
+      max_side: images are reduced to at most this many pixels per side.
+      validation: whether to hold out validation views from the training views.
+    """
     scene = load(root, split, max_side, validation)
     return dataclasses.replace(scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images])
 
 
 def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Return the fast config with some values changed, scored on validation views."""
     config = ngp.get_config()
     config.update_from_flattened_dict({**changes, "seed": seed, "eval_split": "val"})
     return config.to_dict()
 
 
 def warm_arm(changes: dict[str, Any], scene: str) -> Arm:
-    """A variant after the steps in which its grid learns where matter is."""
+    """Return a variant, trained until its occupancy grid has settled."""
     config = config_of(changes)
     return Arm(config, load_scenes(config, scene, PLUGINS)[0], warm_up=500)
 
 
 def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
-    """PSNR on the validation views after so many steps."""
+    """Train a variant and return its PSNR on the validation views.
+
+    Args:
+      changes: values of the config to change, by dotted key.
+      scene: folder of the scene.
+      seed: seed of the run.
+      steps: training steps, rounded down to complete calls.
+    """
     config = config_of(changes, seed)
     train, held_out = load_scenes(config, scene, PLUGINS)
     arm = Arm(config, train, warm_up=0)
@@ -92,6 +115,7 @@ def main() -> None:
     keep_freed_memory()
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in names}
+    # Time all variants first: the ratios to the base set the number of steps of each.
     milliseconds = take_turns([warm_arm(changes, options.scene) for changes in variants.values()], calls=20)
     rows = []
     for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):
@@ -99,7 +123,11 @@ def main() -> None:
         psnr = [score(changes, options.scene, seed, steps) for seed in map(int, options.seeds.split(","))]
         spread = [round(min(psnr), 2), round(max(psnr), 2)]
         rows.append({"variant": name, "ms_a_step": round(ms, 2), "steps": steps})
-        rows[-1] |= {"times_base": round(ms / milliseconds[0], 2), "psnr": round(median(psnr), 2), "range": spread}
+        rows[-1] |= {
+            "times_base": round(ms / milliseconds[0], 2),
+            "psnr": round(median(psnr), 2),
+            "range": spread,
+        }
         print(rows[-1], file=sys.stderr, flush=True)
     write_out({"device": device(), "scene": options.scene, "rows": rows}, options.out)
 

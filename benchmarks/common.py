@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing a jitted function, counting what it does, and JSON out."""
+"""Shared code of the benchmarks: time jitted functions, count operations, and write JSON."""
 
 import json
 import time
@@ -15,9 +15,16 @@ from nerf.training.session import Session
 
 
 def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]:
-    """Median `ms` of a call of the jitted function, and the `gflop` and `mb` (read and written) that XLA counts in it.
+    """Time a jitted function, and count its operations and bytes with XLA.
 
-    XLA counts a gather as all of its operand, so `mb` is above what is moved where a table is large.
+    XLA counts all of a gather's operand, so `mb` exceeds the bytes moved if a table is large.
+
+    Args:
+      function: the function to jit and compile.
+      *arguments: its arguments.
+      calls: number of timed calls.
+
+    Returns: the median `ms` per call, `gflop` per call, and `mb` read and written per call.
     """
     compiled = jax.jit(function).lower(*arguments).compile()
     jax.block_until_ready(compiled(*arguments))
@@ -35,7 +42,10 @@ def measure(function: Callable, *arguments, calls: int = 20) -> dict[str, float]
 
 
 def matmul_peak(n: int = 1536) -> dict[str, float]:
-    """GFLOP/s of this machine's own n x n matrix product, in float32 and with bfloat16 operands summed in float32."""
+    """Measure the GFLOP/s of an n x n matrix product on this machine.
+
+    Both products sum in float32; the operands are float32 or bfloat16.
+    """
 
     def product(a):
         return jnp.matmul(a, a, preferred_element_type=jnp.float32)
@@ -46,7 +56,13 @@ def matmul_peak(n: int = 1536) -> dict[str, float]:
 
 
 class Arm:
-    """Training with a config on a scene, compiled and warmed up for some steps, to be timed a call at a time."""
+    """Training with a config on a scene, compiled and warmed up, to be timed call by call.
+
+    Args:
+      config: the complete config, as a plain dictionary.
+      scene: the training views.
+      warm_up: steps to train before timing.
+    """
 
     def __init__(self, config: dict[str, Any], scene: Scene, warm_up: int):
         self.session = Session(config, scene)
@@ -63,18 +79,21 @@ class Arm:
 
 
 def take_turns(arms: Sequence[Arm], calls: int) -> list[float]:
-    """Milliseconds a step of each: medians over calls that take turns, so that other work falls on all alike."""
+    """Time calls of all arms in turn and return the median milliseconds per step of each.
+
+    Interleaving spreads other load on the machine evenly over the arms.
+    """
     seconds = [[arm.call(0.1) for arm in arms] for _ in range(calls)]
     return [1e3 * float(one) for one in np.median(seconds, axis=0)]
 
 
 def device() -> str:
-    """What the numbers were measured on."""
+    """Describe the devices that the numbers were measured on."""
     return f"{len(jax.devices())} x {jax.devices()[0].device_kind} ({jax.default_backend()})"
 
 
 def write_out(results: dict[str, Any], out: str | None) -> None:
-    """Print results as JSON, and write them to the file `out` where one is given."""
+    """Print results as JSON, and write them to the file `out` if it is given."""
     text = json.dumps(results, indent=1)
     print(text)
     if out:

@@ -1,9 +1,10 @@
-"""How the cost of a training step grows with the batch, the samples, the tables and the number of images.
+"""Measure how a step's cost grows with batch, samples, tables and number of images.
 
     python -m benchmarks.cost [--calls=12] [--out=cost.json]
 
-The fast config on the synthetic scene; one setting is changed at a time. Calls of all settings take turns, so that what
-else the machine does falls on all alike. `times_base` is what a step costs in steps of the base setting.
+The fast config on the synthetic scene; one setting is changed at a time. Calls of all settings are
+interleaved, so that other load on the machine affects all of them equally. `times_base` is the cost
+of a step relative to the base setting.
 """
 
 import argparse
@@ -27,7 +28,14 @@ SETTINGS: list[tuple[str, Any]] = [
 
 
 def arm(name: str, value: Any, images: int = 100, side: int = 200) -> Arm:
-    """A step of the fast config on the synthetic scene with one setting changed."""
+    """Return the fast config on the synthetic scene with one setting changed.
+
+    Args:
+      name: dotted key of the setting, or "images" for the number of images.
+      value: its value; None leaves the config unchanged.
+      images: number of training images.
+      side: width and height of the images, in pixels.
+    """
     config = ngp.get_config()
     if name == "images":
         images = value

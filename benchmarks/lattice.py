@@ -1,9 +1,10 @@
-"""What a network split by axis (CoordX) saves where the points are a lattice, and what it costs where they are not.
+"""Measure what a network split by axis (CoordX) saves on a lattice, and costs elsewhere.
 
     python -m benchmarks.lattice [--resolution=64] [--calls=10] [--out=lattice.json]
 
-The density of a lattice, as an occupancy grid or a mesh asks for it, by a plain network, and by a split one of the same
-width and depth, point by point and on the lattice.
+Computes the density on a lattice, as for an occupancy grid or a mesh, with a plain network and with
+split networks of the same width and depth. The split networks are evaluated point by point and on
+the lattice.
 """
 
 import argparse
@@ -32,12 +33,12 @@ NETWORKS: dict[str, Network] = {
 
 
 def point_by_point(field: Composed, axis: Float[Array, " n"]) -> Float[Array, "n n n"]:
-    """Density at all points of the lattice, each by itself."""
+    """Compute the density at each point of the lattice separately."""
     return field.density(jnp.stack(jnp.meshgrid(axis, axis, axis, indexing="ij"), -1))
 
 
 def on_lattice(field: Composed, axis: Float[Array, " n"]) -> Float[Array, "n n n"]:
-    """The same, of the three axes."""
+    """Compute the same densities from the three axes of the lattice."""
     return field.density_on_lattice([axis] * 3)
 
 
@@ -49,14 +50,18 @@ def main() -> None:
     options = parser.parse_args()
     axis = jnp.linspace(-1.0, 1.0, options.resolution)
     rows: list[dict[str, Any]] = []
-    plain = 0.0
+    plain = 0.0  # milliseconds of the plain network, which comes first
     for name, network in NETWORKS.items():
         graph, state = nnx.split(Composed(Fourier(10), Fourier(4), network, rngs=nnx.Rngs(0)))
         for way in (point_by_point, on_lattice) if name != "plain" else (point_by_point,):
             jitted = jax.jit(lambda state, axis, way=way, graph=graph: way(nnx.merge(graph, state), axis))
             measured = measure(jitted, state, axis, calls=options.calls)
             plain = plain or measured["ms"]
-            numbers = {"ms": measured["ms"], "gflop": measured["gflop"], "times_plain": measured["ms"] / plain}
+            numbers = {
+                "ms": measured["ms"],
+                "gflop": measured["gflop"],
+                "times_plain": measured["ms"] / plain,
+            }
             rows.append({"network": name, "way": way.__name__, **numbers})
     write_out({"device": device(), "resolution": options.resolution, "rows": rows}, options.out)
 

@@ -1,9 +1,10 @@
-"""Which learning rate suits a config: PSNR on validation views after as many steps at each of several rates.
+"""Compare learning rates of a config by PSNR on validation views after a number of steps.
 
-    python -m benchmarks.rates systems.siren systems.relu [--scene=DIR] [--steps=300] [--rates=0.3,1,3] [--out=FILE]
+    python -m benchmarks.rates systems.siren systems.relu [--scene=DIR] [--steps=300]
+        [--rates=0.3,1,3] [--out=FILE]
 
-Rates are factors of all learning rates of the config. All have the seed 0; the held-out test views are never looked at.
-What this finds for the bundled scene stands in the "Expect" lines of `configs/systems`.
+Rates are factors of all learning rates of the config. All runs use seed 0; the test views are never
+used. The results for the bundled scene are in the "Expect" lines of `configs/systems`.
 """
 
 import argparse
@@ -18,7 +19,14 @@ from nerf.scenes.splits import load_scenes
 
 
 def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, Any]:
-    """The rate of the config `configs.NAME` times each factor, and PSNR with it."""
+    """Return the PSNR of a config for each factor of its learning rates.
+
+    Args:
+      name: the module `configs.NAME`.
+      folder: folder of the scene.
+      steps: training steps.
+      rates: factors of the learning rates.
+    """
     config = import_module(f"configs.{name}").get_config()
     config.update({"eval_split": "val", "steps": steps})
     plain = config.to_dict()
@@ -45,7 +53,14 @@ def main() -> None:
     keep_compiled_programs()
     rows = []
     for name in options.configs:
-        rows.append(scores(name, options.scene, options.steps, [float(rate) for rate in options.rates.split(",")]))
+        rows.append(
+            scores(
+                name,
+                options.scene,
+                options.steps,
+                [float(rate) for rate in options.rates.split(",")],
+            )
+        )
         print(rows[-1], file=sys.stderr, flush=True)
     write_out({"device": device(), "scene": options.scene, "rows": rows}, options.out)
 

@@ -1,11 +1,12 @@
-"""Seconds a frame against its size, with and without each acceleration.
+"""Measure seconds per frame against its size, with and without each acceleration.
 
-    python -m benchmarks.render --run=runs/tabletop [--sides=100,200,400] [--views=5] [--out=render.json]
+    python -m benchmarks.render --run=runs/tabletop [--sides=100,200,400] [--views=5]
+        [--out=render.json]
 
-Frames are the run's own held-out cameras at other sizes. "exhaustive" evaluates every march step inside the visual hull
-(all of space for photographs without alpha), "skip" only those that the occupancy grid has not ruled out,
-"skip_and_stop" (what render.py does) leaves rays that are opaque. Decibels are of each against the exhaustive frame;
-rounding to 8 bits alone is 59 dB.
+Frames are the run's own held-out cameras at other sizes. "exhaustive" evaluates every march step
+inside the visual hull (all of space for photos without alpha), "skip" only the steps in cells that
+the occupancy grid marks as occupied, and "skip_and_stop" (as in render.py) also stops opaque rays.
+PSNR values compare each frame with the exhaustive one; rounding to 8 bits alone gives 59 dB.
 """
 
 import argparse
@@ -23,40 +24,62 @@ from nerf.runs.read import Trained, load_run
 
 
 def resized(camera: Cameras, side: int) -> Cameras:
-    """The same view with its longer side at so many pixels."""
+    """Return the same view with `side` pixels along its longer side."""
     factor = side / float(np.max(camera.size))
     size = np.maximum(np.rint(camera.size * factor), 1).astype(np.int32)
     scale = np.diag([*(size / camera.size), 1.0])
     return dataclasses.replace(camera, K=(scale @ camera.K).astype(np.float32), size=size)
 
 
-def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float) -> tuple[float, list[np.ndarray]]:
-    """Median seconds a frame, and the frames. A ray stops when less than `hidden` of its light is left."""
-    usual, run.model.early_stop_transmittance = run.model.early_stop_transmittance, hidden
+def frames(
+    run: Trained, cameras: list[Cameras], exhaustive: bool, min_transmittance: float
+) -> tuple[float, list[np.ndarray]]:
+    """Render views and time them.
+
+    Args:
+      run: the trained run; its model is restored afterwards.
+      cameras: the views.
+      exhaustive: evaluate all cells that may contain matter, not only the occupied ones.
+      min_transmittance: a ray stops below this transmittance; -1 never stops it.
+
+    Returns: the median seconds per frame, and the frames.
+    """
+    usual = run.model.early_stop_transmittance
+    run.model.early_stop_transmittance = min_transmittance
     grid = run.model.occupancy
     assert grid is not None, "a config with an occupancy grid"
     live = grid.live[...]
     if exhaustive:
         grid.live[...] = grid.possible[...]
     render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
-    render_image(resized(cameras[0], 8))  # compiles
+    render_image(resized(cameras[0], 8))  # compile before timing
     seconds, pictures = [], []
     for camera in cameras:
         began = time.perf_counter()
         pictures.append(render_image(camera)["rgb"])
         seconds.append(time.perf_counter() - began)
-    grid.live[...], run.model.early_stop_transmittance = live, usual
+    grid.live[...] = live
+    run.model.early_stop_transmittance = usual
     return round(float(np.median(seconds)), 4), pictures
 
 
 def decibels(pictures: list[np.ndarray], truths: list[np.ndarray]) -> float:
-    """PSNR of pictures against others, over all of them, at most 99."""
+    """Return the PSNR of the pictures against the first truths, at most 100 dB."""
     errors = [np.square(a - b).mean() for a, b in zip(pictures, truths, strict=False)]
     return round(float(-10 * np.log10(np.mean(errors) + 1e-10)), 1)
 
 
 def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[str, Any]:
-    """Seconds a frame of one size, each way."""
+    """Time frames of one size with each acceleration.
+
+    Args:
+      run: the trained run.
+      side: pixels along the longer side.
+      views: number of held-out views to render.
+      exhaustive_views: number of them to render exhaustively too.
+
+    Returns: one row of the results.
+    """
     held_out = next(cameras for split, cameras in run.cameras.items() if split != "train")
     chosen = np.linspace(0, len(held_out) - 1, views).astype(int)
     cameras = [resized(held_out[int(i)], side) for i in chosen]
@@ -65,7 +88,8 @@ def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[
     row: dict[str, Any] = {"size": cameras[0].size.tolist(), "skip_and_stop": stop, "skip": skip}
     if exhaustive_views:
         row["exhaustive"], whole = frames(run, cameras[:exhaustive_views], True, -1.0)
-        row["db_of_skip_and_stop"], row["db_of_skip"] = decibels(stopped, whole), decibels(skipped, whole)
+        row["db_of_skip_and_stop"] = decibels(stopped, whole)
+        row["db_of_skip"] = decibels(skipped, whole)
     return row
 
 

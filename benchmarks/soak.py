@@ -1,11 +1,12 @@
-"""Trains, kills, stops, doubles, damages, resumes and renders at random, and counts what goes wrong.
+"""Train and render under random faults, resume, and count the errors.
 
     python -m benchmarks.soak --minutes=30 --seed=0 [--out=soak.json]
 
-Every round trains a small run of a few seconds to its end through whatever happens to it, renders it through whatever
-happens to that, and compares parameters, scores and frames with those of a run that nobody disturbed. Every third run
-is trained by two processes, of which one is killed, stopped or frozen; the other has to end within the heartbeat and
-ten seconds. Ends with code 1 unless silent_wrong_results, hangs, lost_finished_work, temporary_files_left and
+The faults are kills, stops, second processes in the same folder, and damaged checkpoints. Every
+round trains a small run of a few seconds to its end, renders it, and compares parameters, scores
+and frames with those of an undisturbed run. Every third run is trained by two processes, of which
+one is killed, stopped or frozen; the other must exit within the heartbeat and ten seconds. The exit
+code is 1 unless silent_wrong_results, hangs, lost_finished_work, temporary_files_left and
 unexpected_ends are all 0.
 """
 
@@ -24,45 +25,69 @@ from pathlib import Path
 from benchmarks.common import write_out
 from nerf.runs.checkpoints import CheckpointError, Checkpoints
 
-HANG = 600.0  # seconds without an end
+MAX_SECONDS = 600.0  # a process that runs longer counts as hung
 HEARTBEAT = 10
 FRAMES = 6
-FAULTS = ("silent_wrong_results", "hangs", "lost_finished_work", "temporary_files_left", "unexpected_ends")
+FAULTS = (
+    "silent_wrong_results",
+    "hangs",
+    "lost_finished_work",
+    "temporary_files_left",
+    "unexpected_ends",
+)
 CONFIG = """
 from configs import tiny
 
 def get_config():
     config = tiny.get_config()
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24, "views": 6}
-    config.update({"steps": 600, "batch_size": 64, "save_every": 20, "log_every": 20, "chunk": 576, "keep": 3})
+    config.update({"steps": 600, "batch_size": 64, "chunk": 576})
+    config.update({"save_every": 20, "log_every": 20, "keep": 3})
     return config
 """
 
 
 class Soak:
-    """Where it happens, what was counted, and the run that nobody disturbed."""
+    """A soak test: its folder, its counts, and the undisturbed reference runs.
+
+    Args:
+      home: folder for all runs and logs.
+      seed: seed of the random faults.
+
+    Attributes:
+      counts: number of faults by type, and of everything that was done.
+      slowest_end: the longest time, in seconds, until the other of two processes exited.
+    """
 
     def __init__(self, home: Path, seed: int):
-        self.home, self.random, self.counts = home, random.Random(seed), Counter(dict.fromkeys(FAULTS, 0))
+        self.home = home
+        self.random = random.Random(seed)
+        self.counts = Counter(dict.fromkeys(FAULTS, 0))
         (home / "config.py").write_text(CONFIG)
         self.slowest_end = 0.0
-        for argument in (self.training(home / "whole"), self.rendering(home / "whole", home / "whole.mp4")):
+        for argument in (
+            self.training(home / "whole"),
+            self.rendering(home / "whole", home / "whole.mp4"),
+        ):
             if self.end(self.start(argument)) != 0:
                 sys.exit(f"the undisturbed run failed:\n{self.said()}")
         if [self.end(process) for process in self.start_pair(home / "pair")] != [0, 0]:
             sys.exit(f"the undisturbed run of two processes failed:\n{self.said()}")
 
     def training(self, run: Path) -> list[str]:
+        """Return the arguments that train a run."""
         return ["train.py", f"--config={self.home / 'config.py'}", f"--workdir={run}"]
 
     def rendering(self, run: Path, out: Path) -> list[str]:
+        """Return the arguments that render a run."""
         return ["render.py", f"--run={run}", f"--out={out}", f"--frames={FRAMES}", "--width=48"]
 
     def said(self) -> str:
+        """Return the output of the last processes."""
         return "".join(log.read_text(errors="replace") for log in sorted(self.home.glob("log*")))
 
     def start_pair(self, run: Path) -> list[subprocess.Popen]:
-        """Two processes that train together."""
+        """Start two processes that train together."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -70,6 +95,7 @@ class Soak:
         return [self.start([*self.training(run), *together, f"--process={i}"], f"log{i}") for i in range(2)]
 
     def start(self, arguments: list[str], log_name: str = "log0") -> subprocess.Popen:
+        """Start a program whose output goes to a log file."""
         self.counts[f"started_{arguments[0].removesuffix('.py')}"] += 1
         if log_name == "log0":
             (self.home / "log1").unlink(missing_ok=True)
@@ -77,9 +103,9 @@ class Soak:
             return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log)
 
     def end(self, process: subprocess.Popen) -> int | None:
-        """The exit code; None for a process that hung, which is killed."""
+        """Return the exit code, or kill a process that hung and return None."""
         try:
-            return process.wait(HANG)
+            return process.wait(MAX_SECONDS)
         except subprocess.TimeoutExpired:
             self.fault("hangs", f"no end of {process.args!r}")
             process.kill()
@@ -87,11 +113,12 @@ class Soak:
             return None
 
     def fault(self, kind: str, what: str) -> None:
+        """Count and print a fault."""
         self.counts[kind] += 1
         print(f"FAULT {kind}: {what}\n{self.said()[-2000:]}", file=sys.stderr, flush=True)
 
     def disturb(self, process: subprocess.Popen, arguments: list[str]) -> int:
-        """Let something happen to a process at a random time; the exit code that is to be expected of it."""
+        """Disturb a process at a random time and return its expected exit code."""
         what = self.random.choice(["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"])
         self._wait_for_life(process)
         time.sleep(self.random.choice([0.0, 0.3, 1.0, 3.0]) * self.random.random())
@@ -99,9 +126,9 @@ class Soak:
             return 0
         self.counts[f"did_{what}"] += 1
         if what == "double" and arguments[0] == "train.py":
-            second = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=HANG)
+            second = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=MAX_SECONDS)
             if process.poll() is None and (second.returncode != 1 or "in use by" not in second.stderr):
-                self.fault("silent_wrong_results", f"a second process was let in: {second.stderr}")
+                self.fault("silent_wrong_results", f"a second process was accepted: {second.stderr}")
         signals = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "interrupt": signal.SIGINT}
         if what not in signals:
             return 0
@@ -109,21 +136,29 @@ class Soak:
         return -signals[what] if what == "kill" else 128 + signals[what]
 
     def _wait_for_life(self, process: subprocess.Popen) -> None:
-        """Until it says something, or sometimes not: it may be hurt while it starts."""
+        """Wait until it prints something; in a fifth of the cases disturb it during its start."""
         if self.random.random() < 0.2:
             return
-        end = time.monotonic() + HANG
+        end = time.monotonic() + MAX_SECONDS
         while process.poll() is None and not self.said() and time.monotonic() < end:
             time.sleep(0.05)
 
     def go_on_until_done(self, arguments: list[str], kept, between=lambda: None) -> bool:
-        """Start a program again and again until it ends by itself. `kept` tells what must not get lost."""
+        """Restart a program until it finishes undisturbed.
+
+        Args:
+          arguments: of the program.
+          kept: returns a list of the finished work, none of which may get lost.
+          between: called before each restart.
+
+        Returns: whether it finished without a fault that ends the round.
+        """
         for _ in range(100):
             before = kept()
             process = self.start(arguments)
             expected = self.disturb(process, arguments)
             code = self.end(process)
-            # A signal while Python itself starts ends it as Python likes.
+            # A signal during the start of Python itself ends it with code 1.
             unborn = code == 1 and "Fatal Python error: init_import_site" in self.said()
             if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT) and not unborn:
                 self.fault("unexpected_ends", f"code {code}, expected {expected} or 0")
@@ -137,7 +172,7 @@ class Soak:
         return False
 
     def train_together(self, run: Path, kept) -> bool:
-        """Start two processes again and again until both end by themselves, hurting one of them."""
+        """Restart two processes, disturbing one of them, until both finish."""
         for _ in range(100):
             before = kept()
             pair = self.start_pair(run)
@@ -148,7 +183,11 @@ class Soak:
             if all(process.poll() is None for process in pair):
                 self.counts[f"did_pair_{what}"] += 1
                 if what != "nothing":
-                    numbers = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "freeze": signal.SIGSTOP}
+                    numbers = {
+                        "kill": signal.SIGKILL,
+                        "stop": signal.SIGTERM,
+                        "freeze": signal.SIGSTOP,
+                    }
                     victim.send_signal(numbers[what])
                 if what in ("kill", "freeze"):
                     self._end_of_other(other)
@@ -164,13 +203,13 @@ class Soak:
         return False
 
     def _wait_until_joined(self, pair: list[subprocess.Popen]) -> None:
-        """Before, a process waits five minutes for one that is missing."""
-        end = time.monotonic() + HANG
+        """Wait until both processes train; before that, one waits five minutes for the other."""
+        end = time.monotonic() + MAX_SECONDS
         while self.said().count("scene: ") < 2 and all(p.poll() is None for p in pair) and time.monotonic() < end:
             time.sleep(0.05)
 
     def _end_of_other(self, other: subprocess.Popen) -> None:
-        """It has the heartbeat and ten seconds to notice."""
+        """Check that the other process exits within the heartbeat and ten seconds."""
         began = time.monotonic()
         try:
             other.wait(HEARTBEAT + 10)
@@ -179,7 +218,7 @@ class Soak:
         self.slowest_end = max(self.slowest_end, time.monotonic() - began)
 
     def damage(self, run: Path) -> None:
-        """Perhaps damage the newest checkpoint."""
+        """Damage the newest checkpoint in half of the cases."""
         checkpoints = Checkpoints(run / "checkpoints", read_only=True)
         if self.random.random() < 0.5 or len(checkpoints.steps()) < 2:
             return
@@ -194,11 +233,11 @@ class Soak:
         file.write_bytes({"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind])
 
     def round(self, run: Path) -> None:
-        """One run and one film."""
+        """Train one run and render one video."""
         checkpoints = Checkpoints(run / "checkpoints", read_only=True)
 
         def progress() -> list[str]:
-            """The newest good step, as what no later process may fall behind of; steps themselves are pruned."""
+            """Return all steps up to the newest good checkpoint, which must not get lost."""
             try:
                 newest = checkpoints.read()[1]["step"] if checkpoints.steps() else 0
             except CheckpointError:
@@ -222,7 +261,7 @@ class Soak:
             self.fault("temporary_files_left", str(left))
 
     def film(self, run: Path) -> None:
-        """Render a run until the video is there."""
+        """Render a run until its video is complete, and compare it with the reference."""
         out, frames = run.with_suffix(".mp4"), run.with_name(f"{run.name}_frames")
         finished: dict[Path, int] = {}
 
@@ -237,18 +276,19 @@ class Soak:
             self.compare(out.read_bytes() == (self.home / "whole.mp4").read_bytes(), "video")
 
     def compare(self, same: bool, what: str) -> None:
+        """Count a comparison, and a fault if it failed."""
         self.counts["compared"] += 1
         if not same:
             self.fault("silent_wrong_results", f"{what} differ")
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Of every array of the last state."""
+    """Return the digest of every array of the last checkpoint."""
     return Checkpoints(run / "checkpoints", read_only=True).read()[1]["digests"]
 
 
 def scores(run: Path) -> dict:
-    """Of every held-out view."""
+    """Return the scores of every held-out view."""
     return json.loads((run / "results.json").read_text())["per_image"]
 
 
@@ -266,7 +306,10 @@ def main() -> int:
             print(json.dumps(soak.counts), file=sys.stderr, flush=True)
     minutes = round((time.monotonic() - began) / 60.0, 1)
     slowest = round(soak.slowest_end, 1)  # seconds until the other of two processes ended
-    write_out({"minutes": minutes, "seed": options.seed, **soak.counts, "slowest_end": slowest}, options.out)
+    write_out(
+        {"minutes": minutes, "seed": options.seed, **soak.counts, "slowest_end": slowest},
+        options.out,
+    )
     return 1 if any(soak.counts[kind] for kind in FAULTS) else 0
 
 

@@ -1,11 +1,13 @@
-"""Where the time of a training step goes: picking, marching, encoding, network, compositing, optimizer, grid.
+"""Measure the parts of a training step: sampling, marching, encoding, network, optimizer, grid.
 
-    python -m benchmarks.step [--scene=data/tabletop] [--config=configs/ngp.py] [--steps=200] [--out=step.json]
+    python -m benchmarks.step [--scene=data/tabletop] [--config=configs/ngp.py] [--steps=200]
+        [--out=step.json]
 
-The config (one stage with an occupancy grid) is trained for `--steps` steps, so that its grid is what it is in use.
-Then each part is timed by itself on the buffers of a real batch, and so is the whole step. Beside the milliseconds of
-each part stand the floating-point operations and bytes that XLA counts in it, and the rate that makes; above them, the
-rate of this machine's own matrix product in the same run.
+The config (one stage with an occupancy grid) is trained for `--steps` steps, so that its grid is
+realistic. Then each part is timed separately on the buffers of a real batch, and so is the complete
+step. Each part is reported with its milliseconds, the floating-point operations and bytes that XLA
+counts in it, and the resulting rates. The rate of this machine's own matrix product in the same run
+is given for comparison.
 """
 
 import time
@@ -32,12 +34,21 @@ from nerf.training.step import prepare
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")
-_STEPS = flags.DEFINE_integer("steps", 200, "Steps of training before anything is timed.")
-_OUT = flags.DEFINE_string("out", None, "File to write the JSON to, besides printing it.")
+_STEPS = flags.DEFINE_integer("steps", 200, "Training steps before timing.")
+_OUT = flags.DEFINE_string("out", None, "File to write the JSON to, in addition to printing it.")
 
 
 def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) -> tuple[TrainState, dict[str, Any]]:
-    """Train; the state after it, and milliseconds a step at the end."""
+    """Train for `--steps` steps and time the last calls.
+
+    Args:
+      config: the complete config.
+      train_steps: the jitted call of `steps_per_call` steps.
+      state: the initial state.
+      pixels: the pixels of the training views, on the device.
+
+    Returns: the final state, and the measurements of the complete step.
+    """
     per_call = config["steps_per_call"]
     progress = jnp.full(per_call, 0.1)
     compiled = train_steps.lower(state, pixels, progress).compile()
@@ -48,31 +59,48 @@ def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) ->
         times.append(time.perf_counter() - began)
     return state, {
         "step_ms": round(1e3 * sorted(times[-11:])[5] / per_call, 2),
-        "rays_picked": config["batch_size"],
-        "rays_rendered_whole": float(metrics["rays"].mean()),
+        "rays_sampled": config["batch_size"],
+        "rays_complete": float(metrics["rays"].mean()),
         "temporary_mb": round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1),
     }
 
 
 def batch_of(model: Model, pixels: RayBank, size: int):
-    """Rays of a batch, the edges of their intervals, and the live ones in their buffer."""
+    """Return the rays of a batch, their interval edges, and the packed occupied intervals.
+
+    Args:
+      model: the trained model.
+      pixels: the pixels of the training views, on the device.
+      size: number of rays.
+    """
     rays, *_ = sample_rays(pixels, jax.random.key(1), size)
+    # March: the same edges as the first stage of the model, mapped to distances along the rays.
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    return rays, t, pack_samples(find_occupied(model, rays, t, training=True), model.max_samples_per_ray * size)
+    occupied = find_occupied(model, rays, t, training=True)
+    return rays, t, pack_samples(occupied, model.max_samples_per_ray * size)
 
 
 def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank) -> dict[str, tuple[Callable, Any]]:
-    """Each part of a step, as a function and its argument, on the buffers of one real batch."""
+    """Return each part of a step as (function, argument), on the buffers of one real batch.
+
+    Args:
+      config: the complete config.
+      graph: the static part of the model.
+      state: the trained state.
+      pixels: the pixels of the training views, on the device.
+    """
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
     rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
     start = t[live.ray, live.step]
+    # Unused entries of the buffer get length 0 and so do not contribute.
     length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
     points = model.space.warp(rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray])
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
+    # Each function below recomputes one part of the step from the inputs that this batch gives it.
     def encode(params):
         return nnx.merge(field_graph, params, rest).encoding(points)
 
@@ -89,7 +117,9 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
 
     def optimise(state):
-        updates, opt_state = build(config["optimizer"]).update(state.params, state.opt_state, state.params)
+        # The parameters stand in for the gradients, which have the same shapes.
+        optimizer = build(config["optimizer"])
+        updates, opt_state = optimizer.update(state.params, state.opt_state, state.params)
         return jax.tree.map(jnp.add, state.params, updates), opt_state
 
     def refresh(state):
@@ -99,8 +129,11 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
 
     features = encode(params)
     return {
-        "pick": (lambda key: sample_rays(pixels, key, size), jax.random.key(0)),
-        "pick and march": (lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2], state),
+        "sample rays": (lambda key: sample_rays(pixels, key, size), jax.random.key(0)),
+        "sample rays and march": (
+            lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2],
+            state,
+        ),
         "encode": (encode, params),
         "encode, with gradient": (gradient(encode), params),
         "network": (lambda x: network(*x), (params, features)),

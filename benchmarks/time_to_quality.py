@@ -1,13 +1,14 @@
-"""PSNR against seconds of training, for configs x scenes x seeds: a run of train.py each, a curve a config and scene.
+"""Measure PSNR against seconds of training, for configs x scenes x seeds, one run each.
 
     python -m benchmarks.time_to_quality --scenes=data/tabletop --seconds=10,20,60 --seeds=3
-        [--configs=configs/ngp.py] [--split=val] [--set=config.batch_size=2048] [--workdir=DIR] [--out=quality.json]
+        [--configs=configs/ngp.py] [--split=val] [--set=config.batch_size=2048] [--workdir=DIR]
+        [--out=quality.json]
 
-Every number of seconds is a run of its own, since the learning rate falls over them. Seconds are those of training;
-loading, preparing, compiling and evaluating are reported beside them.
-`--split=val` scores a validation part of the training views: choose by that, and report on `test` once. The curve is
-drawn beside the JSON. Runs of the same config, scene, seed and code that are already in `--workdir` are read, not made
-again.
+Every number of seconds is a separate run, because the learning rate decays over it. Seconds are
+those of training; loading, preparing, compiling and evaluating are reported separately.
+`--split=val` scores validation views held out from the training views: use it to choose, and report
+on `test` once. The curves, one per config and scene, are drawn next to the JSON. Runs of the same
+config, scene, seed and code that are already in `--workdir` are read instead of repeated.
 """
 
 import argparse
@@ -21,19 +22,37 @@ from nerf.comparing.studies import Method, parse_seeds, wanted_runs
 from nerf.runs.results import Result
 
 KEPT = (
-    *("psnr", "ssim", "steps", "train_seconds", "load_seconds", "prepare_seconds", "compile_seconds"),
+    *(
+        "psnr",
+        "ssim",
+        "steps",
+        "train_seconds",
+        "load_seconds",
+        "prepare_seconds",
+        "compile_seconds",
+    ),
     *("evaluate_seconds", "seconds_per_frame", "peak_memory", "device"),
 )
 
 
 def result_of(outcome: RunResult) -> Result:
+    """Return the result of a run, or exit with its failure."""
     if outcome.result is None:
         raise SystemExit(f"{outcome.label}, seed {outcome.seed}: {outcome.failure}")
     return outcome.result
 
 
 def row(config: str, scene: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
-    """The runs of one config on one scene, one a seed, and their median and range."""
+    """Train or find the runs of one config on one scene, one per seed.
+
+    Args:
+      config: file of the config.
+      scene: folder of the scene.
+      seconds: budget of training.
+      options: the command-line options.
+
+    Returns: the runs, and the median and range of their PSNR.
+    """
     overrides = tuple(word.removeprefix("config.") for word in options.set)
     entry = Method(Path(config).stem, config, overrides, parse_seeds(options.seeds))
     wanted = wanted_runs([entry], seconds, None, 0, options.split)
@@ -46,7 +65,10 @@ def row(config: str, scene: str, seconds: float, options: argparse.Namespace) ->
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """Median PSNR against seconds, with the range over seeds: a panel a scene, a line a config."""
+    """Plot the median PSNR against seconds, with the range over seeds.
+
+    Each scene has a panel, each config a line.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -56,7 +78,10 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     figure, panels = plt.subplots(1, len(scenes), figsize=(4 * len(scenes), 3.2), squeeze=False, layout="constrained")
     for panel, scene in zip(panels[0], scenes, strict=True):
         for config in dict.fromkeys(row["config"] for row in rows):
-            line = sorted((r for r in rows if (r["scene"], r["config"]) == (scene, config)), key=lambda r: r["seconds"])
+            line = sorted(
+                (r for r in rows if (r["scene"], r["config"]) == (scene, config)),
+                key=lambda r: r["seconds"],
+            )
             x = [row["seconds"] for row in line]
             panel.plot(x, [row["psnr_median"] for row in line], "o-", label=Path(config).stem)
             panel.fill_between(x, *zip(*(row["psnr_range"] for row in line), strict=True), alpha=0.25)
@@ -73,10 +98,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--configs", default="configs/ngp.py")
     parser.add_argument("--scenes", default="data/tabletop")
     parser.add_argument("--seconds", default="10,20,60")
-    parser.add_argument("--seeds", default="3", help="how many, or a range: 3-5")
+    parser.add_argument("--seeds", default="3", help="a number of seeds, or a range: 3-5")
     parser.add_argument("--split", default="test", choices=["test", "val"])
     parser.add_argument(
-        "--set", action="append", default=[], metavar="config.KEY=VALUE", help="an override; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="config.KEY=VALUE",
+        help="an override; repeatable",
     )
     parser.add_argument("--workdir", default="runs/time_to_quality")
     parser.add_argument("--out", default="runs/time_to_quality/quality.json")

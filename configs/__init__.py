@@ -1,1 +1,4 @@
-"""Configs: one short module each, with `get_config()`. Its docstring tells paper, expected result, time and command."""
+"""One short module per config, each with `get_config()`.
+
+The module docstring gives the paper, the expected result, the time and the command.
+"""

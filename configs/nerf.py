@@ -1,12 +1,13 @@
-"""The network of the first paper: Fourier features, 8 layers of 256, coarse and fine.
+"""The original NeRF: Fourier features, 8 layers of 256, coarse and fine stages.
 
-Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight synthetic scenes at 800x800, in a day on a GPU.
-Expect: on two CPU cores with width 64 and learning rate 2e-3, 19.7 dB on held-out views of the Blender chair at 200x200
-  after two minutes (one seed); 2.5 steps/s.
-Time: meant for a GPU. Two CPU cores carry a narrower one:
+Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight synthetic scenes at 800x800,
+  in a day on a GPU.
+Expect: on two CPU cores with width 64 and learning rate 2e-3, 19.7 dB on held-out views of the
+  Blender chair at 200x200 after two minutes (one seed); 2.5 steps/s.
+Time: meant for a GPU. Two CPU cores can train a narrower network:
 Command: python train.py --config=configs/nerf.py --scene=data/tabletop --workdir=runs/nerf \
-  --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 --config.batch_size=512 \
-  --config.optimizer.learning_rate=2e-3
+  --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 \
+  --config.batch_size=512 --config.optimizer.learning_rate=2e-3
 """
 
 from configs.base import base
@@ -28,7 +29,8 @@ def get_config():
     config = base()
     config.steps = 200_000
     config.batch_size = 4096
-    config.steps_per_call = 1  # a step takes seconds on a CPU, and a stop waits for the end of a call
+    # A step takes seconds on a CPU, and a stop request waits for the end of a call.
+    config.steps_per_call = 1
     config.model.order = ("coarse", "fine")
     config.model.stages = {
         "coarse": {

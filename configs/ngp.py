@@ -1,10 +1,13 @@
 """The fast config: a multiresolution hash grid, a small network and an occupancy grid.
 
-Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989; with simplex interpolation, and a contraction of
-  space for scenes without a background and a loss that gathers matter (Barron et al., mip-NeRF 360, 2111.12077).
-Expect: 30 dB on the held-out views of data/tabletop after a minute on two CPU cores; see the README's table.
-Time: --max_seconds says; the learning rate falls over it. Compiling takes about 10 s more.
-Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp --max_seconds=60
+Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989; with simplex interpolation,
+  and, from Barron et al., mip-NeRF 360, 2111.12077, the space contraction for unbounded scenes and
+  the distortion loss.
+Expect: 30 dB on the held-out views of data/tabletop after a minute on two CPU cores; see the table
+  in the README.
+Time: set by --max_seconds; the learning rate decays over it. Compilation takes about 10 s more.
+Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp \
+  --max_seconds=60
 """
 
 from configs.base import base
@@ -14,7 +17,8 @@ def get_config():
     config = base()
     config.steps = 30_000
     config.batch_size = 1024
-    config.random_background = True  # else what is white is a hole
+    # With a fixed white background, a white surface and a hole look the same.
+    config.random_background = True
     config.model.order = ("main",)
     config.model.max_samples_per_ray = 16
     config.model.stages = {

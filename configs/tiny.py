@@ -1,7 +1,7 @@
-"""A NeRF that trains in seconds, for tests: coarse and fine stages, 2 layers of 32, 16 + 16 samples.
+"""A small NeRF for tests: coarse and fine stages, 2 layers of 32, 16 + 16 samples.
 
-Paper: none; the pieces are those of configs/nerf.py.
-Expect: a blur; it shows that the machinery works, not how well.
+Paper: none; it uses the parts of configs/nerf.py.
+Expect: a blurred image; it shows that the program works, not how well.
 Time: half a minute on two CPU cores.
 Command: python train.py --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
 """

@@ -1,1 +1,1 @@
-"""Fair tests of the systems in configs/systems: each claim against its control, in seconds on one core."""
+"""Test the systems of configs/systems: each claim against its control, in seconds on one core."""

@@ -1,7 +1,8 @@
-"""Claims as data, and measuring them: the arms of a row are trained alike, compiled once for all seeds and rates.
+"""Define claims as data, and measure them.
 
-Everything is bounded by steps. Learning rates are chosen on the views of "val" with a seed that is not scored; scores
-are of "test".
+All arms of a row are trained in the same way. Each arm is compiled once for all seeds and learning
+rates. Every run is bounded by steps. Learning rates are chosen on the views of "val" with a seed
+that is not scored; scores are of "test".
 """
 
 import copy
@@ -31,9 +32,10 @@ from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
 from nerf.training.step import make_train_step
 
-CHOOSING_SEED = 1000  # of the runs that choose a learning rate
-PARAMETERS_WITHIN = 0.1
+CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate
+MAX_PARAMETER_DIFFERENCE = 0.1  # relative to the first arm
 
+# Results by arm, because several rows share arms.
 _measured: dict[str, dict[str, Any]] = {}
 
 
@@ -42,14 +44,14 @@ class Arm:
     """One side of a claim.
 
     Attributes:
-      name: in the table.
-      config: a module of `configs` with `get_config()`, as "systems.siren".
-      changes: other values of it, by dotted key; whole sections too.
-      scene: the section of the scene to train on.
-      image: train it on one picture.
+      name: name in the table.
+      config: a module of `configs` with `get_config()`, for example "systems.siren".
+      changes: values or sections of the config to replace, by dotted key.
+      scene: config section of the scene to train on.
+      image: whether to train on one picture.
       rates: factors of the config's learning rates; the best on "val" is used.
-      tries: further changes, of which the best on "val" is used too.
-      measures: names of functions in `benchmarks.systems.measures`, for numbers besides PSNR.
+      tries: further changes; the best on "val" is used.
+      measures: names of functions in `benchmarks.systems.measures`, in addition to PSNR.
     """
 
     name: str
@@ -62,7 +64,11 @@ class Arm:
     measures: Sequence[str] = ()
 
     def resolve(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The config it trains, with `more` changes, as a plain dictionary. Raises ConfigError for an unknown key."""
+        """Return the config to train, with `more` changes (default: the first try).
+
+        Raises:
+          ConfigError: a key names an unknown section.
+        """
         config = json.loads(json.dumps(import_module(f"configs.{self.config}").get_config().to_dict()))
         for key, value in {**self.changes, **(self.tries[0] if more is None else more)}.items():
             *path, last = key.split(".")
@@ -80,15 +86,17 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """first - second, of one number of two arms, is at least (or at most) the margin. Frozen before measuring.
+    """A margin for the difference of one number of two arms, set before measuring.
 
-    The mean over seeds decides.
+    The check holds if the mean over seeds of first - second is at least (or at most) the margin.
 
     Attributes:
-      first, second: names of arms; without a second it is the number of the first itself.
-      metric: "psnr", or one that a measure of the arms gives.
-      at_least, at_most: the margin; one of the two.
-      ratio: first / second instead.
+      first: name of an arm.
+      second: name of its control; None checks the number of the first arm itself.
+      metric: "psnr", or a number from a measure of the arms.
+      at_least: lower margin; give this or `at_most`.
+      at_most: upper margin.
+      ratio: check first / second instead of the difference.
     """
 
     first: str
@@ -99,7 +107,7 @@ class Check:
     ratio: bool = False
 
     def judge(self, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """The differences seed by seed: their mean, standard deviation, and whether the mean keeps the margin."""
+        """Compute mean and standard deviation over seeds, and whether the check holds."""
         values = np.array(arms[self.first]["values"][self.metric])
         if self.second is not None:
             control = np.array(arms[self.second]["values"][self.metric])
@@ -112,15 +120,16 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A claim of the literature, and how it is put to the test.
+    """A claim of a paper, and its test.
 
     Attributes:
-      name: a short name, to ask for it on the command line.
-      system: whose claim it is, with the paper.
-      claim: one sentence.
-      arms: the system, its controls, and others to set beside them.
-      checks: what the claim says about their numbers.
-      equal_parameters: whether the arms must have as many parameters, within a tenth: claims about representations.
+      name: short name, used on the command line.
+      system: name of the system, with its paper.
+      claim: the claim in one sentence.
+      arms: the system, its controls, and other methods for comparison.
+      checks: the margins that the claim implies.
+      equal_parameters: whether the numbers of parameters must agree to within a tenth, as for
+        claims about representations.
     """
 
     name: str
@@ -132,7 +141,12 @@ class Row:
 
 
 class Trainer:
-    """An arm, compiled once: the seed and the learning rate are arguments of its step."""
+    """An arm, compiled once: the seed and the learning rate are arguments of its step.
+
+    Args:
+      config: the complete config.
+      scenes: the scene by split; default: built from the config.
+    """
 
     def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
         self.config = config
@@ -143,10 +157,14 @@ class Trainer:
         self.init = lambda seed: init_state(
             prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer
         )
+        # The structure of the model does not depend on the seed, so one graph serves all seeds.
         self.graph, _ = self.init(0)
         losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
-        mesh, background = data_mesh(jax.devices()), None if config["random_background"] else config["background"]
-        self.place = NamedSharding(mesh, PartitionSpec())  # where a step leaves its state: else the next compiles anew
+        mesh = data_mesh(jax.devices())
+        background = None if config["random_background"] else config["background"]
+        # A step leaves its state in this sharding. The initial state must have the same sharding,
+        # otherwise the second call compiles again.
+        self.place = NamedSharding(mesh, PartitionSpec())
         self.pixels = jax.device_put(to_device(self.scenes["train"]), self.place)
 
         @partial(jax.jit, donate_argnums=0)
@@ -161,10 +179,14 @@ class Trainer:
         self.steps = steps
 
     def train(self, seed: int, rate: float) -> tuple[Model, float]:
-        """The trained model, and seconds a step (of all but the first call, which may compile)."""
+        """Train with a seed and a factor of the learning rate.
+
+        Returns: the trained model, and seconds per step without the first call, which may compile.
+        """
         state = jax.device_put(self.init(seed)[1], self.place)
         per_call, total = self.config["steps_per_call"], self.config["steps"]
-        began, timed = time.perf_counter(), 0
+        began = time.perf_counter()
+        timed = 0  # steps since `began`
         for step in range(0, total, per_call):
             progress = (step + jnp.arange(per_call)) / total
             state = self.steps(state, self.pixels, progress, jnp.int32(seed), jnp.float32(rate))
@@ -178,22 +200,36 @@ class Trainer:
         return nnx.merge(self.graph, state.params, state.state), seconds
 
     def score(self, model: Model, split: str) -> float:
-        """Mean PSNR of the held-out views, as train.py scores them."""
+        """Compute the mean PSNR of the held-out views, as train.py scores them."""
         scores = evaluate(
-            model, self.scenes[split], split, self.config["background"], self.config["chunk"], folder=None
+            model,
+            self.scenes[split],
+            split,
+            self.config["background"],
+            self.config["chunk"],
+            folder=None,
         )
         assert scores is not None
         return scores["mean"]["psnr"]
 
 
 def choose(arm: Arm, steps: int | None) -> tuple[Trainer, float, dict[str, float]]:
-    """The try and the factor of the learning rate with the best PSNR on "val", and what each had."""
+    """Choose the try and the learning-rate factor with the best PSNR on "val".
+
+    Args:
+      arm: the arm.
+      steps: training steps; None uses those of the config.
+
+    Returns: the trainer of the best try, the best factor, and the PSNR of each combination (empty
+    if there is only one).
+    """
     scores: dict[str, float] = {}
     best: tuple[Trainer, float, float] | None = None
     for i, more in enumerate(arm.tries):
         config = arm.resolve(more)
         trainer = Trainer({**config, "steps": steps or config["steps"]})
         for rate in arm.rates:
+            # A single combination needs no training to be chosen.
             alone = len(arm.tries) * len(arm.rates) == 1
             score = 0.0 if alone else trainer.score(trainer.train(CHOOSING_SEED, rate)[0], "val")
             scores |= {} if alone else {f"try {i}, rate {rate:g}": score}
@@ -204,9 +240,16 @@ def choose(arm: Arm, steps: int | None) -> tuple[Trainer, float, dict[str, float
 
 
 def measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:
-    """Every number of an arm, a list over seeds each; `steps` instead of the config's for a quick look.
+    """Measure every number of an arm for each seed.
 
-    What another row of the same process has measured is not measured again.
+    Results are cached, so an arm that several rows share is measured once per process.
+
+    Args:
+      arm: the arm.
+      seeds: seeds to train and score.
+      steps: training steps; None uses those of the config.
+
+    Returns: the values by metric (a list over seeds), and the choices that were made.
     """
     key = json.dumps([[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps])
     if key not in _measured:
@@ -235,12 +278,16 @@ def _measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None) -> dict[str,
 
 
 def count_parameters(model: Model) -> int:
-    """Numbers that training changes."""
+    """Return the number of trainable parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def check_parameters(row: Row) -> None:
-    """Raise ConfigError where arms that must be of one size are not, within a tenth of the first. Trains nothing."""
+    """Check that the arms of a row have equal numbers of parameters, without training.
+
+    Raises:
+      ConfigError: an arm differs from the first by more than a tenth.
+    """
     if not row.equal_parameters:
         return
     counts = {}
@@ -254,12 +301,18 @@ def check_parameters(row: Row) -> None:
 
         counts[arm.name] = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(make)))
     first = next(iter(counts.values()))
-    if wrong := [f"{name} {n}" for name, n in counts.items() if abs(n - first) > PARAMETERS_WITHIN * first]:
+    if wrong := [f"{name} {n}" for name, n in counts.items() if abs(n - first) > MAX_PARAMETER_DIFFERENCE * first]:
         raise ConfigError(f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths")
 
 
 def measure_row(row: Row, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:
-    """All arms and the judgement of every check."""
+    """Measure all arms of a row and judge every check.
+
+    Args:
+      row: the claim.
+      seeds: seeds to train and score.
+      steps: training steps; None uses those of the configs.
+    """
     check_parameters(row)
     began = time.perf_counter()
     arms = {arm.name: measure_arm(arm, seeds, steps) for arm in row.arms}

@@ -1,4 +1,4 @@
-"""Numbers besides PSNR: each a function (model, config, test scene) -> named numbers, which an arm may ask for."""
+"""Metrics in addition to PSNR: functions (model, config, test scene) -> named numbers."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ from nerf.scenes import Scene, to_unit, toybox
 from nerf.scenes.images import over
 
 Config = Mapping[str, Any]
-ENLARGED = 4  # times, of a picture
-VIEWS = 4  # of the held-out ones, where a few say enough
+ENLARGEMENT = 4  # size of an enlarged picture, in sizes of the original
+MAX_VIEWS = 4  # held-out views used by expensive metrics
 
 
 def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.ndarray]]:
@@ -33,7 +33,13 @@ def _truth(image: np.ndarray, config: Config) -> np.ndarray:
 
 
 def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """Mean PSNR of the views of each size, "psnr_16" and so on."""
+    """Compute the mean PSNR of the views of each size, as "psnr_16" and so on.
+
+    Args:
+      model: the trained model.
+      config: its config.
+      scene: the test views, of several sizes.
+    """
     render = _renderer(model, config)
     found: dict[str, list[float]] = {}
     for i, image in enumerate(scene.images):
@@ -43,31 +49,55 @@ def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
 
 
 def other_sizes(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """What PSNR changes by where the same model renders views of 32 and 128 pixels a side instead of 64."""
-    section = {**config["scene"], "sizes": (32, 64, 128), "held_out": VIEWS}
+    """Compute the change in PSNR at 32 and 128 pixels per side against 64.
+
+    Args:
+      model: the trained model.
+      config: its config, whose scene can be built at other sizes.
+      scene: the test views; not used.
+    """
+    section = {**config["scene"], "sizes": (32, 64, 128), "held_out": MAX_VIEWS}
     found = by_size(model, config, build(section, root=None, split="test"))
     return {f"psnr_{size}_less_64": found[f"psnr_{size}"] - found["psnr_64"] for size in (32, 128)}
 
 
 def silhouette(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """Intersection over union of rendered opacity above 1/2 with true coverage above 1/2."""
+    """Compute the intersection over union of rendered and true silhouettes.
+
+    A pixel is inside if its opacity, or its true alpha, is above 1/2.
+
+    Args:
+      model: the trained model.
+      config: its config.
+      scene: the test views, with alpha.
+    """
     render = _renderer(model, config)
     found = []
-    for i, image in enumerate(scene.images[:VIEWS]):
+    for i, image in enumerate(scene.images[:MAX_VIEWS]):
         mine, true = render(scene.cameras[i])["opacity"] > 0.5, image[..., 3] > 127
         found.append((mine & true).sum() / max((mine | true).sum(), 1))
     return {"silhouette_iou": float(np.mean(found))}
 
 
 def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """Median angle, in degrees, of the density's gradient on the toybox's ball to the true normal."""
+    """Compute the median angle between density gradient and true normal on the toybox's ball.
+
+    Args:
+      model: the trained model.
+      config: its config.
+      scene: the test views, for the transform of the world.
+
+    Returns: "normal_degrees".
+    """
+    # Random points on the ball, without those close to other solids or below the cameras' view.
     field: Any = model.stages[-1].field
     spots = np.random.default_rng(0).normal(size=(2000, 3))
     spots /= np.linalg.norm(spots, axis=-1, keepdims=True)
     ball = toybox.BALL
     points = ball.centre + ball.radius * spots
     others = np.min([solid.distance(points) for solid in toybox.SOLIDS[1:]], 0)
-    kept = (others > 0.1) & (spots[:, 2] > -0.3)  # seen by the cameras
+    kept = (others > 0.1) & (spots[:, 2] > -0.3)
+    # The gradient of the density points inwards. Rotate it from the box to the file's world.
     where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
     gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(where)
     outward = -np.asarray(gradient) @ scene.transform.rotation
@@ -76,12 +106,21 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
 
 
 def fine_error(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """Energy of the error above a quarter of the Nyquist frequency, as a part of the pictures' energy there."""
+    """Compute the energy of the error at high frequencies, relative to that of the pictures.
+
+    High frequencies are those above a quarter of the Nyquist frequency.
+
+    Args:
+      model: the trained model.
+      config: its config.
+      scene: the test views.
+    """
     render = _renderer(model, config)
     wrong, whole = 0.0, 0.0
-    for i, image in enumerate(scene.images[:VIEWS]):
+    for i, image in enumerate(scene.images[:MAX_VIEWS]):
         true = _truth(image, config)
         for picture, add in ((render(scene.cameras[i])["rgb"] - true, True), (true, False)):
+            # Spectral power of the picture, summed over frequencies above 1/8 cycle per pixel.
             power = np.abs(np.fft.fft2(picture, axes=(0, 1))) ** 2
             y, x = np.meshgrid(*(np.fft.fftfreq(n) for n in picture.shape[:2]), indexing="ij")
             high = power[np.hypot(x, y) > 0.125].sum()
@@ -90,37 +129,53 @@ def fine_error(model: Model, config: Config, scene: Scene) -> dict[str, float]:
 
 
 def enlarged(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """PSNR of a picture rendered four times as large, and of the bicubic enlargement of the pixels it learned from.
+    """Compute the PSNR of a picture rendered four times as large, and of bicubic enlargement.
 
-    The true large picture is the drawing itself at that size; the outermost pixels, where bicubic has no neighbours,
-    do not count.
+    The bicubic enlargement uses the training pixels. The ground truth is the drawing at the large
+    size. The outermost pixels, for which bicubic interpolation lacks neighbours, are excluded.
+
+    Args:
+      model: the trained model.
+      config: its config, with the drawing as the source of its scene.
+      scene: the test pixels; not used.
+
+    Returns: "psnr_enlarged", "psnr_bicubic" and their difference "enlarged_over_bicubic".
     """
     section = dict(config["scene"])
     source = dict(section["source"])
-    large = build({**source, "size": source["size"] * ENLARGED}) / 255.0
+    large = build({**source, "size": source["size"] * ENLARGEMENT}) / 255.0
     train = build(section, root=None, split="train")
-    mine = _renderer(model, config)(resized(train.cameras[0], float(ENLARGED)))["rgb"]
+    mine = _renderer(model, config)(resized(train.cameras[0], float(ENLARGEMENT)))["rgb"]
     known = Image.fromarray(np.ascontiguousarray(train.images[0][::2, ::2]))
-    # A known pixel lies at the centre of the first of every two: a quarter of a pair before their middle.
+    # Each known pixel is the first of a pair: its centre is 1/4 of a pair before the pair's middle.
     side = known.width
     box = (0.25, 0.25, side, side)
-    factor = 2 * ENLARGED
+    factor = 2 * ENLARGEMENT
     wide = round((side - 0.25) * factor)
     bicubic = np.asarray(known.resize((wide, wide), Image.Resampling.BICUBIC, box)) / 255.0
+    # Leave out two known pixels at each border.
     inner = slice(2 * factor, wide - 2 * factor)
     ours, theirs = (metrics.psnr(picture[inner, inner], large[inner, inner]) for picture in (mine, bicubic))
     return {"psnr_enlarged": ours, "psnr_bicubic": theirs, "enlarged_over_bicubic": ours - theirs}
 
 
 def lattice(model: Model, config: Config, scene: Scene) -> dict[str, float]:
-    """Milliseconds for the densities of all points of a lattice of 64^3 and of 128^3, the best of several."""
+    """Time the densities of all points of lattices of 64^3 and 128^3, in milliseconds.
+
+    Args:
+      model: the trained model.
+      config: its config; not used.
+      scene: the test views; not used.
+
+    Returns: the shortest time of several, "lattice_64_ms" and "lattice_128_ms".
+    """
     field: Any = model.stages[-1].field
     graph, state = nnx.split(field)
     found = {}
     for side, calls in ((64, 5), (128, 2)):
         axes = [jnp.linspace(-1.0, 1.0, side)] * 3
         evaluate = jax.jit(lambda state, axes: nnx.merge(graph, state).density_on_lattice(axes))
-        jax.block_until_ready(evaluate(state, axes))
+        jax.block_until_ready(evaluate(state, axes))  # compile before timing
         times = []
         for _ in range(calls):
             began = time.perf_counter()

@@ -1,6 +1,7 @@
-"""Every claim that is measured, with its arms, controls and margins. Margins were set before the first measurement.
+"""All measured claims, with their arms, controls and margins.
 
-What the widths are for: arms of one row have as many parameters, within a tenth.
+Margins were set before the first measurement. Widths are chosen so that the arms of a row have
+equal numbers of parameters to within a tenth.
 """
 
 from collections.abc import Mapping
@@ -12,49 +13,83 @@ TOYBOX = {"name": "nerf.scenes.toybox:load", "held_out": 4}
 PICTURE = {"name": "nerf.scenes.picture:load"}
 CPPN = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 64}}
 TEXT = {**PICTURE, "source": {"name": "nerf.scenes.drawings:text", "size": 64}}
-RATES = (0.5, 2.0)  # on the toybox, of learning rates of 2e-3
+RATES = (0.5, 2.0)  # factors of the learning rate 2e-3, on the toybox
 FIELD = "model.stages.main.field"
-ON_TOYS = {"batch_size": 128, "steps": 300, "chunk": 4096, "model.stages.main.sampler.num_samples": 24}
-ON_PICTURES = {"batch_size": 512, "steps": 500, "steps_per_call": 50, "log_every": 50, "chunk": 4096}
+ON_TOYS = {
+    "batch_size": 128,
+    "steps": 300,
+    "chunk": 4096,
+    "model.stages.main.sampler.num_samples": 24,
+}
+ON_PICTURES = {
+    "batch_size": 512,
+    "steps": 500,
+    "steps_per_call": 50,
+    "log_every": 50,
+    "chunk": 4096,
+}
 POINTS = {"name": "nerf.encodings.identity:Identity"}
-# Half of the pixels along an axis resolve just under 16 cycles along it: at most four octaves, from one cycle up.
+# Half of the pixels along an axis resolve just under 16 cycles, so at most four octaves from one
+# cycle up.
 OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for count in (3, 4)]
 DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
-DRAWN = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
+RANDOM_FOURIER = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
 def toys(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any) -> Arm:
-    """An arm on the toybox, at a size of some ten seconds."""
+    """Return an arm on the toybox, which trains for about ten seconds.
+
+    Args:
+      name: name of the arm.
+      config: module of `configs.systems`.
+      changes: values of the config to replace, by dotted key.
+      scene: arguments of the toybox to replace.
+      **more: other arguments of `Arm`.
+    """
     more = {"rates": RATES, **more}
-    return Arm(name, f"systems.{config}", {**ON_TOYS, **(changes or {})}, {**TOYBOX, **(scene or {})}, **more)
+    return Arm(
+        name,
+        f"systems.{config}",
+        {**ON_TOYS, **(changes or {})},
+        {**TOYBOX, **(scene or {})},
+        **more,
+    )
 
 
 def drawn(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = CPPN, **more: Any) -> Arm:
-    """An arm on a picture."""
+    """Return an arm on a picture.
+
+    Args:
+      name: name of the arm.
+      config: module of `configs.systems`.
+      changes: values of the config to replace, by dotted key.
+      scene: config section of the picture.
+      **more: other arguments of `Arm`.
+    """
     return Arm(name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more)
 
 
 def features(count: int) -> dict[str, Any]:
-    """Changes of the section of the encoding."""
+    """Return the change of the encoding's number of features."""
     return {f"{FIELD}.encoding.features": count}
 
 
 def components(count: int) -> dict[str, Any]:
-    """Changes of the section of the encoding."""
+    """Return the change of the encoding's number of components."""
     return {f"{FIELD}.encoding.components": count}
 
 
 def network(**values: Any) -> dict[str, Any]:
-    """Changes of the section of the network."""
+    """Return changes of the network section."""
     return {f"{FIELD}.network.{key}": value for key, value in values.items()}
 
 
 FINE, SMOOTH, MIDDLE = {"cycles": 16}, {"cycles": 1}, {"cycles": 4}
 SIX = {f"{FIELD}.encoding.num_freqs": 6}
-SIGMAS = [{f"{FIELD}.encoding": {**DRAWN, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)]
-OCTAVES_TRIED = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
+SIGMA_TRIES = [{f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)]
+DENSE_TRIES = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
 BIG = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 128}}
 RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
 RELU_OCTAVES = drawn(
@@ -64,11 +99,14 @@ RELU_OCTAVES = drawn(
     rates=(1.0, 3.0),
     tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
 )
-# The papers' bandwidths are for pictures of many more pixels; each network may choose between its own and a lower one.
+# The papers' bandwidths are for pictures of many more pixels. Each network chooses between the
+# bandwidth of its paper and lower ones.
 SIREN = drawn("SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)])
-FINER_TRIED = [network(omega=omega) for omega in (30.0, 10.0)]
-SCALES = [network(scale=scale) for scale in (10.0, 5.0)]
-WAVELETS = [network(omega=omega, scale=scale) for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))]
+FINER_TRIES = [network(omega=omega) for omega in (30.0, 10.0)]
+GAUSSIAN_TRIES = [network(scale=scale) for scale in (10.0, 5.0)]
+WIRE_TRIES = [
+    network(omega=omega, scale=scale) for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))
+]
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
 HIERARCHICAL = {
@@ -79,25 +117,32 @@ HIERARCHICAL = {
     },
     "model.order": ("main", "fine"),
 }
-BLIND = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
+NO_DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
 IN_CONES = {f"{FIELD}.encoding.waves.num_freqs": 10}
 SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
 GRID = {**VOXELS, "resolution": 40, "features": 3}
 GRID_OF_FEATURES = {**VOXELS, "resolution": 9, "features": 16}
-BARE = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
+LINEAR = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
 GRID_RATES = (10.0, 30.0, 100.0)
 NARROW = {f"{FIELD}.width": 32}
-FEW = {"cycles": 4, "views": 4}
-SHINY = {"cycles": 1, "specular": True}
-BOLD = (1.0, 5.0)  # tables learn at higher rates than networks
+FEW_VIEWS = {"cycles": 4, "views": 4}
+GLOSSY = {"cycles": 1, "specular": True}
+TABLE_RATES = (1.0, 5.0)  # tables need higher learning rates than networks
 
 ROWS = [
     Row(
         "R1",
         "NeRF (2003.08934)",
-        "encoded coordinates show fine texture that raw ones do not; on a smooth texture the gap shrinks",
+        "encoding the coordinates resolves fine texture that raw coordinates do not; on a "
+        "smooth texture the gap shrinks",
         [
-            toys("positional", "positional", {f"{FIELD}.encoding.num_freqs": 6}, FINE, measures=["fine_error"]),
+            toys(
+                "positional",
+                "positional",
+                {f"{FIELD}.encoding.num_freqs": 6},
+                FINE,
+                measures=["fine_error"],
+            ),
             toys("raw", "none", {f"{FIELD}.width": 70}, FINE, measures=["fine_error"]),
             toys("positional, smooth", "positional", {f"{FIELD}.encoding.num_freqs": 6}, SMOOTH),
             toys("raw, smooth", "none", {f"{FIELD}.width": 70}, SMOOTH),
@@ -111,12 +156,34 @@ ROWS = [
     Row(
         "R2",
         "Fourier features (2006.10739)",
-        "random frequencies do best at a bandwidth in between, and are level with axis-aligned ones",
+        "random frequencies are best at an intermediate bandwidth, and as good as axis-aligned ones",
         [
-            drawn("random, chosen", "gaussian", {f"{FIELD}.encoding": DRAWN}, tries=SIGMAS, rates=[1.0]),
-            drawn("random, lowest", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 0.1}}, rates=[1.0]),
-            drawn("random, highest", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 32.0}}, rates=[1.0]),
-            drawn("aligned, chosen", "positional", {f"{FIELD}.encoding": DENSE}, tries=OCTAVES_TRIED, rates=[1.0]),
+            drawn(
+                "random, chosen",
+                "gaussian",
+                {f"{FIELD}.encoding": RANDOM_FOURIER},
+                tries=SIGMA_TRIES,
+                rates=[1.0],
+            ),
+            drawn(
+                "random, lowest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 0.1}},
+                rates=[1.0],
+            ),
+            drawn(
+                "random, highest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 32.0}},
+                rates=[1.0],
+            ),
+            drawn(
+                "aligned, chosen",
+                "positional",
+                {f"{FIELD}.encoding": DENSE},
+                tries=DENSE_TRIES,
+                rates=[1.0],
+            ),
         ],
         [
             Check("random, chosen", "random, lowest", at_least=1.0),
@@ -127,11 +194,17 @@ ROWS = [
     Row(
         "R2-turn",
         "Fourier features (2006.10739)",
-        "random frequencies do not mind how the world is turned",
+        "random frequencies are invariant to rotation of the world",
         [
-            toys(f"{name}{', turned' if turned else ''}", config, changes, {"cycles": 8, "turned": turned}, rates=[1.0])
+            toys(
+                f"{name}{', turned' if turned else ''}",
+                config,
+                changes,
+                {"cycles": 8, "turned": turned},
+                rates=[1.0],
+            )
             for name, config, changes in (
-                ("random", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "sigma": 2.0}}),
+                ("random", "gaussian", {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 2.0}}),
                 ("aligned", "positional", {f"{FIELD}.encoding.num_freqs": 6, f"{FIELD}.width": 69}),
             )
             for turned in (0.0, 0.7)
@@ -144,9 +217,14 @@ ROWS = [
     Row(
         "R2-bands",
         "Fourier features (2006.10739)",
-        "more bands in the same octaves, axis by axis, are no worse",
+        "more axis-aligned bands in the same octaves are no worse",
         [
-            toys("two an octave", "dense", {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5}, FINE),
+            toys(
+                "two an octave",
+                "dense",
+                {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5},
+                FINE,
+            ),
             toys("one an octave", "positional", {**SIX, f"{FIELD}.width": 69}, FINE),
         ],
         [Check("two an octave", "one an octave", at_least=0.0)],
@@ -154,35 +232,43 @@ ROWS = [
     Row(
         "R2-learned",
         "Fourier features (2006.10739)",
-        "random frequencies that training may change do no worse than those that stay",
+        "trainable random frequencies are no worse than fixed ones",
         [
-            drawn("learned", "gaussian", {f"{FIELD}.encoding": {**DRAWN, "learn": True}}),
-            drawn("fixed", "gaussian", {f"{FIELD}.encoding": DRAWN}),
+            drawn("learned", "gaussian", {f"{FIELD}.encoding": {**RANDOM_FOURIER, "learn": True}}),
+            drawn("fixed", "gaussian", {f"{FIELD}.encoding": RANDOM_FOURIER}),
         ],
         [Check("learned", "fixed", at_least=-0.5)],
     ),
     Row(
         "R3",
         "SIREN (2006.09661)",
-        "sines fit a picture far better than ReLU on raw coordinates, and as well as ReLU on encoded ones",
+        "sines fit an image far better than ReLU on raw coordinates, and as well as ReLU on encoded ones",
         [SIREN, RELU_RAW, RELU_OCTAVES],
         [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
     ),
     Row(
         "R3-field",
         "SIREN (2006.09661)",
-        "as a radiance field too, sines see more than ReLU on raw coordinates",
-        [toys("SIREN", "siren", scene=MIDDLE), toys("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS}, MIDDLE)],
+        "sines also represent a radiance field better than ReLU on raw coordinates",
+        [
+            toys("SIREN", "siren", scene=MIDDLE),
+            toys("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS}, MIDDLE),
+        ],
         [Check("SIREN", "ReLU, raw", at_least=2.0)],
     ),
     Row(
         "R4",
         "images as functions",
-        "a network that saw every fourth pixel predicts the others better than as many numbers in a grid, and enlarges",
+        "a network trained on every fourth pixel predicts the others better than a grid of as "
+        "many numbers, and can enlarge the image",
         [
             drawn("SIREN", "siren", network(width=48, depth=3), BIG, measures=["enlarged"]),
             drawn(
-                "grid of numbers", "relu", {f"{FIELD}.encoding": GRID, f"{FIELD}.network": BARE}, BIG, rates=GRID_RATES
+                "grid of numbers",
+                "relu",
+                {f"{FIELD}.encoding": GRID, f"{FIELD}.network": LINEAR},
+                BIG,
+                rates=GRID_RATES,
             ),
         ],
         [
@@ -193,10 +279,17 @@ ROWS = [
     Row(
         "R5",
         "store a network, not a grid",
-        "at equal bytes a network beats a dense grid; it is drawn at other sizes without training, and has normals",
+        "at equal size in bytes a network beats a dense grid; it renders at other sizes "
+        "without training, and has normals",
         [
             toys("network", "positional", SIX, MIDDLE, measures=["other_sizes", "normals"]),
-            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 16, **NARROW}, MIDDLE, measures=["normals"]),
+            toys(
+                "dense grid",
+                "voxels",
+                {f"{FIELD}.encoding.resolution": 16, **NARROW},
+                MIDDLE,
+                measures=["normals"],
+            ),
         ],
         [
             Check("network", "dense grid", at_least=2.0),
@@ -208,7 +301,7 @@ ROWS = [
     Row(
         "R6",
         "CPPN (Stanley 2007)",
-        "a mixture of functions draws better than any one of them",
+        "a mixture of functions fits an image better than any single one",
         [
             drawn("mixture", "cppn"),
             *(
@@ -224,7 +317,7 @@ ROWS = [
     Row(
         "R16",
         "NeRF (2003.08934)",
-        "samples where the coarse ones found matter beat as many evaluations spread evenly",
+        "samples placed where the coarse stage found matter beat as many evaluations spread evenly",
         [
             toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, MIDDLE),
             toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE),
@@ -234,17 +327,22 @@ ROWS = [
     Row(
         "R16-view",
         "NeRF (2003.08934)",
-        "colour that depends on the direction shows gloss",
+        "view-dependent colour represents gloss",
         [
-            toys("with directions", "positional", SIX, SHINY),
-            toys("without", "positional", {**SIX, f"{FIELD}.direction_encoding": BLIND}, SHINY),
+            toys("with directions", "positional", SIX, GLOSSY),
+            toys(
+                "without",
+                "positional",
+                {**SIX, f"{FIELD}.direction_encoding": NO_DIRECTIONS},
+                GLOSSY,
+            ),
         ],
         [Check("with directions", "without", at_least=1.0)],
     ),
     Row(
         "R18",
         "IM-NET (1812.02822)",
-        "the input again at every layer beats the input once, at equal parameters",
+        "repeating the input at every layer is better than using it once, at equal parameters",
         [
             toys("again at every layer", "imnet", {f"{FIELD}.encoding.num_freqs": 6}, MIDDLE),
             toys("once", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=71)}, MIDDLE),
@@ -254,10 +352,23 @@ ROWS = [
     Row(
         "R20",
         "LDIF (1912.06126) and SIF (1904.06447)",
-        "blobs give the shape; a decoder in each blob gives the rest",
+        "blobs give the shape; a decoder in each blob gives the detail",
         [
-            toys("64 blobs with decoders", "local_blobs", network(count=64), MIDDLE, rates=BOLD),
-            toys("64 blobs", "blobs", network(count=64), MIDDLE, rates=BOLD, measures=["silhouette"]),
+            toys(
+                "64 blobs with decoders",
+                "local_blobs",
+                network(count=64),
+                MIDDLE,
+                rates=TABLE_RATES,
+            ),
+            toys(
+                "64 blobs",
+                "blobs",
+                network(count=64),
+                MIDDLE,
+                rates=TABLE_RATES,
+                measures=["silhouette"],
+            ),
         ],
         [
             Check("64 blobs", metric="silhouette_iou", at_least=0.85),
@@ -268,10 +379,21 @@ ROWS = [
     Row(
         "R22",
         "Deep Local Shapes (2003.10983)",
-        "codes of places and one small decoder learn faster than one network of as many bytes",
+        "local codes with one small decoder learn faster than one network of as many bytes",
         [
-            toys("local codes", "deep_local_shapes", network(resolution=10, features=16), MIDDLE, rates=BOLD),
-            toys("one network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=70)}, MIDDLE),
+            toys(
+                "local codes",
+                "deep_local_shapes",
+                network(resolution=10, features=16),
+                MIDDLE,
+                rates=TABLE_RATES,
+            ),
+            toys(
+                "one network",
+                "relu",
+                {f"{FIELD}.encoding.num_freqs": 6, **network(width=70)},
+                MIDDLE,
+            ),
         ],
         [Check("local codes", "one network", at_least=1.5)],
     ),
@@ -280,13 +402,19 @@ ROWS = [
         "Local Implicit Grids (2003.08981)",
         "blended outputs are no worse than blended features",
         [
-            toys("outputs", "local_implicit_grid", network(resolution=9, features=16), MIDDLE, rates=BOLD),
+            toys(
+                "outputs",
+                "local_implicit_grid",
+                network(resolution=9, features=16),
+                MIDDLE,
+                rates=TABLE_RATES,
+            ),
             toys(
                 "features",
                 "relu",
                 {f"{FIELD}.encoding": GRID_OF_FEATURES, f"{FIELD}.network": DECODER},
                 MIDDLE,
-                rates=BOLD,
+                rates=TABLE_RATES,
             ),
         ],
         [Check("outputs", "features", at_least=-0.5)],
@@ -294,10 +422,15 @@ ROWS = [
     Row(
         "KiloNeRF",
         "KiloNeRF (2103.13744)",
-        "tiny networks, one a cell, see more than one network that costs as much to evaluate",
+        "one tiny network per cell is better than one network of equal evaluation cost",
         [
             toys("512 tiny networks", "kilonerf", network(width=16), MIDDLE),
-            toys("one tiny network", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=16, depth=2)}, MIDDLE),
+            toys(
+                "one tiny network",
+                "relu",
+                {f"{FIELD}.encoding.num_freqs": 6, **network(width=16, depth=2)},
+                MIDDLE,
+            ),
         ],
         [Check("512 tiny networks", "one tiny network", at_least=1.0)],
         equal_parameters=False,
@@ -305,7 +438,7 @@ ROWS = [
     Row(
         "R34",
         "CoordX (2201.12425)",
-        "layers split by axis make lattices cheap at little loss; along rays they are not cheaper",
+        "layers split by axis make lattices cheap with little loss; along rays they are not cheaper",
         [
             toys("split", "coordx", SIX, MIDDLE, measures=["lattice"]),
             toys("whole", "relu", {**SIX, **network(width=72)}, MIDDLE, measures=["lattice"]),
@@ -320,21 +453,21 @@ ROWS = [
     Row(
         "NGP",
         "Instant NGP (2201.05989)",
-        "hash tables at many resolutions show more than a dense grid of as many numbers",
+        "multiresolution hash tables are better than a dense grid of as many numbers",
         [toys("hash grid", "hash_grid", {}, FINE), toys("dense grid", "voxels", {}, FINE)],
         [Check("hash grid", "dense grid", at_least=1.0)],
     ),
     Row(
         "NGP-view",
         "Instant NGP (2201.05989)",
-        "directions as spherical harmonics are as good as directions as sines",
-        [toys("harmonics", "harmonics", SIX, SHINY), toys("sines", "positional", SIX, SHINY)],
+        "spherical harmonics of the direction are as good as sines of the direction",
+        [toys("harmonics", "harmonics", SIX, GLOSSY), toys("sines", "positional", SIX, GLOSSY)],
         [Check("harmonics", "sines", at_least=-0.5)],
     ),
     Row(
         "BARF",
         "BARF (2104.06405)",
-        "where poses are right, octaves that come in one after the other reach what all from the start do",
+        "with correct poses, enabling octaves one by one matches using all from the start",
         [
             toys("one by one", "barf", {f"{FIELD}.encoding.encoding.num_freqs": 6}, MIDDLE),
             toys("all from the start", "positional", SIX, MIDDLE),
@@ -344,10 +477,10 @@ ROWS = [
     Row(
         "FreeNeRF",
         "FreeNeRF (2303.07418)",
-        "with few views, frequencies that come in slowly beat all at once; with many they cost next to nothing",
+        "with few views, enabling frequencies slowly beats all at once; with many views it costs almost nothing",
         [
-            toys("masked, 4 views", "free_nerf", {}, FEW),
-            toys("all, 4 views", "positional", {}, FEW),
+            toys("masked, 4 views", "free_nerf", {}, FEW_VIEWS),
+            toys("all, 4 views", "positional", {}, FEW_VIEWS),
             toys("masked, 32 views", "free_nerf", {}, MIDDLE),
             toys("all, 32 views", "positional", {}, MIDDLE),
         ],
@@ -359,9 +492,14 @@ ROWS = [
     Row(
         "TensoRF",
         "TensoRF (2203.09517)",
-        "vectors times matrices show more than a dense grid of as many numbers",
+        "vectors times matrices are better than a dense grid of as many numbers",
         [
-            toys("vectors and matrices", "vector_matrix", {f"{FIELD}.encoding.resolution": 48, **components(8)}, FINE),
+            toys(
+                "vectors and matrices",
+                "vector_matrix",
+                {f"{FIELD}.encoding.resolution": 48, **components(8)},
+                FINE,
+            ),
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
         ],
         [Check("vectors and matrices", "dense grid", at_least=1.0)],
@@ -369,7 +507,7 @@ ROWS = [
     Row(
         "TensoRF-CP",
         "TensoRF (2203.09517)",
-        "products of vectors alone show more than a dense grid of as many numbers",
+        "products of vectors alone are better than a dense grid of as many numbers",
         [
             toys("vectors", "vectors", {}, FINE),
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 23}, FINE),
@@ -379,10 +517,20 @@ ROWS = [
     Row(
         "K-Planes",
         "K-Planes (2301.10241)",
-        "products of planes show more than their sums, and more than a dense grid, at as many numbers",
+        "products of planes are better than their sums, and better than a dense grid of as many numbers",
         [
-            toys("products of planes", "k_planes", {f"{FIELD}.encoding.resolutions": (32, 64), **features(4)}, FINE),
-            toys("sums of planes", "tri_plane", {f"{FIELD}.encoding.resolution": 71, **features(4)}, FINE),
+            toys(
+                "products of planes",
+                "k_planes",
+                {f"{FIELD}.encoding.resolutions": (32, 64), **features(4)},
+                FINE,
+            ),
+            toys(
+                "sums of planes",
+                "tri_plane",
+                {f"{FIELD}.encoding.resolution": 71, **features(4)},
+                FINE,
+            ),
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
         ],
         [
@@ -393,7 +541,7 @@ ROWS = [
     Row(
         "mip-NeRF",
         "mip-NeRF (2103.13415)",
-        "cones instead of points: views at several sizes are each rendered right",
+        "with cones instead of points, views at several sizes are all rendered correctly",
         [
             toys("cones", "integrated", IN_CONES, SIZES, measures=["by_size"]),
             toys("points", "positional", {}, SIZES, measures=["by_size"]),
@@ -403,28 +551,38 @@ ROWS = [
     Row(
         "WIRE",
         "WIRE (2301.05187)",
-        "complex Gabor wavelets fit a picture better than sines",
-        [drawn("wavelets", "wire", rates=(1.0,), tries=WAVELETS), SIREN, RELU_OCTAVES],
-        [Check("wavelets", "SIREN", at_least=0.5), Check("wavelets", "ReLU, octaves", at_least=0.0)],
+        "complex Gabor wavelets fit an image better than sines",
+        [drawn("wavelets", "wire", rates=(1.0,), tries=WIRE_TRIES), SIREN, RELU_OCTAVES],
+        [
+            Check("wavelets", "SIREN", at_least=0.5),
+            Check("wavelets", "ReLU, octaves", at_least=0.0),
+        ],
     ),
     Row(
         "FINER",
         "FINER (2312.02434)",
-        "sines whose frequency grows with their argument fit a picture better than sines",
-        [drawn("FINER", "finer", rates=(0.3, 1.0), tries=FINER_TRIED), SIREN, RELU_OCTAVES],
+        "sines whose frequency grows with their argument fit an image better than sines",
+        [drawn("FINER", "finer", rates=(0.3, 1.0), tries=FINER_TRIES), SIREN, RELU_OCTAVES],
         [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
     ),
     Row(
         "Gaussian",
         "Gaussian activations (2111.15135)",
-        "Gaussians fit a picture far better than ReLU on raw coordinates, without an encoding",
-        [drawn("Gaussians", "gaussian_network", rates=(1.0, 3.0), tries=SCALES), RELU_RAW, RELU_OCTAVES],
-        [Check("Gaussians", "ReLU, raw", at_least=3.0), Check("Gaussians", "ReLU, octaves", at_least=-1.0)],
+        "Gaussians fit an image far better than ReLU on raw coordinates, without an encoding",
+        [
+            drawn("Gaussians", "gaussian_network", rates=(1.0, 3.0), tries=GAUSSIAN_TRIES),
+            RELU_RAW,
+            RELU_OCTAVES,
+        ],
+        [
+            Check("Gaussians", "ReLU, raw", at_least=3.0),
+            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
+        ],
     ),
     Row(
         "BACON",
         "BACON (2112.04645)",
-        "products of frozen sines, of a known band, fit a picture far better than ReLU on raw coordinates",
+        "products of frozen sines of a known band fit an image far better than ReLU on raw coordinates",
         [drawn("BACON", "bacon"), RELU_RAW, RELU_OCTAVES],
         [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
     ),

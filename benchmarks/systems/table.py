@@ -1,4 +1,7 @@
-"""The measured rows as JSON and as the table of docs/systems.md; what was not measured says so."""
+"""Write the measured rows as JSON and as the table of docs/systems.md.
+
+Rows without measurements are marked as such.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +18,15 @@ UNITS = {"psnr": "dB"}
 
 
 def keep(file: Path, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Put one row into the JSON file beside those that are there; several processes may do so at once."""
+    """Add or replace one row in the JSON file; several processes may do so at once.
+
+    Args:
+      file: the JSON file.
+      name: name of the row.
+      result: its measurements, see `laboratory.measure_row`.
+
+    Returns: all rows of the file.
+    """
     with FileLock(f"{file}.lock"):
         rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         rows[name] = dict(result)
@@ -36,7 +47,7 @@ def _with_spread(values: Sequence[float]) -> str:
 
 
 def _lines(row: Row, result: Mapping[str, Any] | None) -> list[str]:
-    """The lines of the table for one row: one a check."""
+    """Return the table lines of one row, one per check."""
     if result is None:
         return [f"| {row.name} | {row.system}: {row.claim} | not measured | | | |"]
     lines = []
@@ -58,13 +69,22 @@ def _lines(row: Row, result: Mapping[str, Any] | None) -> list[str]:
 
 
 def markdown(rows: Sequence[Row], results: Mapping[str, Any]) -> str:
-    """The table."""
-    head = ["| row | claim | measured | control | margin | difference, verdict |", "|---|---|---|---|---|---|"]
+    """Return the table in Markdown."""
+    head = [
+        "| row | claim | measured | control | margin | difference, verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     return "\n".join(head + [line for row in rows for line in _lines(row, results.get(row.name))])
 
 
 def write_document(file: Path, rows: Sequence[Row], results: Mapping[str, Any]) -> None:
-    """Put the table between the markers of the document."""
+    """Write the table between the markers of the document.
+
+    Args:
+      file: the Markdown document.
+      rows: all rows, in the order of the table.
+      results: their measurements by name.
+    """
     text = file.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]

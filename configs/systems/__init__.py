@@ -1,2 +1,4 @@
-"""Systems of the literature, a config each. They differ from configs/systems/base.py, and so from each other, in what
-their modules say and in nothing else."""
+"""Published systems, one config each.
+
+They share the settings of configs/systems/base.py and differ only in what their modules set.
+"""

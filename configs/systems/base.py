@@ -1,6 +1,7 @@
-"""What the small systems share, so that two of them can be compared fairly. Not a config by itself.
+"""Shared settings of the small systems, for fair comparisons. This is not a complete config.
 
-512 rays a step, 48 samples a ray, no occupancy grid, a white background, photos of at most 100 pixels a side.
+512 rays per step, 48 samples per ray, no occupancy grid, a white background, photos of at most 100
+pixels per side.
 """
 
 from ml_collections import ConfigDict
@@ -10,12 +11,14 @@ from configs.base import base
 FOURIER = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 10}
 DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 4}
 POINTS = {"name": "nerf.encodings.identity:Identity"}
-LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}  # of the place in a cell
-DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}  # of the place in a cell and its code
+# Encodes the position of a point in its cell.
+LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
+# Reads the encoded position in a cell and the code of the cell.
+DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 
 
 def small(field: dict) -> ConfigDict:
-    """One stage with this field."""
+    """Return a config with one stage that uses this field section."""
     config = base()
     config.steps = 1000
     config.batch_size = 512
@@ -29,7 +32,7 @@ def small(field: dict) -> ConfigDict:
 
 
 def deep(encoding: dict) -> ConfigDict:
-    """Points so encoded, then a trunk of 4 layers of 64: where the network is the representation."""
+    """Return a config whose representation is the network: 4 layers of 64 after the encoding."""
     field = {
         "name": "nerf.fields.nerf:NeRFField",
         "encoding": encoding,
@@ -41,9 +44,10 @@ def deep(encoding: dict) -> ConfigDict:
 
 
 def shallow(encoding: dict) -> ConfigDict:
-    """Points so encoded, then one hidden layer of 64 before density and two before colour: where tables are learned.
+    """Return a config whose representation is a table: a small network after the encoding.
 
-    The parameters called "table", those of grids and planes, have their own learning rate.
+    The network has one hidden layer of 64 before the density and two before the colour. Parameters
+    named "table" (of grids and planes) have their own learning rate.
     """
     field = {
         "name": "nerf.fields.ngp:NGPField",
@@ -62,7 +66,10 @@ def shallow(encoding: dict) -> ConfigDict:
 
 
 def composed(encoding: dict, network: dict) -> ConfigDict:
-    """Points so encoded, then this network before density and one hidden layer of 32 before colour."""
+    """Return a config with this encoding and network section, for `nerf.fields.composed`.
+
+    The network is followed by the density, and by one hidden layer of 32 before the colour.
+    """
     field = {
         "name": "nerf.fields.composed:Composed",
         "encoding": encoding,

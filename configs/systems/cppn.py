@@ -1,10 +1,12 @@
-"""A pattern-producing network: every neuron one of five functions, and the radius as an input.
+"""A CPPN: each neuron uses one of five functions, and the radius is an additional input.
 
-Paper: Stanley, Compositional Pattern Producing Networks, 2007; trained by gradients, its topology fixed.
-Expect: 19.6 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
-  learning rate: 17.2 at 1e-3, 18.6 at 3e-3, 19.6 at 1e-2.
+Paper: Stanley, Compositional Pattern Producing Networks, 2007; trained by gradient descent with a
+  fixed topology.
+Expect: 19.6 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
+  learning rate was chosen there: 17.2 at 1e-3, 18.6 at 3e-3, 19.6 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/cppn.py --scene=data/tabletop --workdir=runs/cppn
+Command: python train.py --config=configs/systems/cppn.py --scene=data/tabletop \
+  --workdir=runs/cppn
 """
 
 from configs.systems import base

@@ -1,8 +1,8 @@
-"""Deep Local Shapes: a code for each cell, one decoder of (place in the cell, code).
+"""Deep Local Shapes: one code per cell, and one decoder of (position in the cell, code).
 
-Paper: Chabra et al., Deep Local Shapes, 2003.10983; trained from pictures.
-Expect: 19.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
-  learning rate: 15.9 at 2e-3, 18.9 at 5e-3, 19.2 at 1e-2.
+Paper: Chabra et al., Deep Local Shapes, 2003.10983; trained from images.
+Expect: 19.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
+  learning rate was chosen there: 15.9 at 2e-3, 18.9 at 5e-3, 19.2 at 1e-2.
 Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/deep_local_shapes.py --scene=data/tabletop \
   --workdir=runs/deep_local_shapes

@@ -1,10 +1,12 @@
-"""The fast config, with an affine map of colours for every training photo: captures whose exposure was not locked.
+"""The fast config with an affine colour map per training photo, for varying exposure.
 
 Paper: Rematas et al., Urban Radiance Fields, 2111.14643, section 4.2.
-Expect: less fog where photos disagree; score such runs by their PSNR with colours corrected. Where photos agree it
-  gives nothing: 23.1 dB with colours corrected on masked photos of a museum's object, with it and without.
+Expect: less fog if exposure differs between photos; score such runs by their colour-corrected PSNR.
+  If exposure is constant it gains nothing: 23.1 dB colour-corrected on masked photos of a museum
+  object, with and without it.
 Time: as configs/ngp.py.
-Command: python train.py --config=configs/systems/exposure.py --scene=SCENE --workdir=runs/exposure --max_seconds=180
+Command: python train.py --config=configs/systems/exposure.py --scene=SCENE \
+  --workdir=runs/exposure --max_seconds=180
 """
 
 from configs import ngp

@@ -1,10 +1,11 @@
-"""Frequencies that come in while training goes on, a few features at a time: for few views.
+"""FreeNeRF: frequencies that are enabled during training, a few features at a time.
 
 Paper: Yang et al., FreeNeRF, 2303.07418; its frequency mask, on points and directions.
-Expect: fewer floating bits than configs/systems/positional.py where there are few views. 17.5 dB on the validation
+Expect: fewer floaters than configs/systems/positional.py with few views. 17.5 dB on the validation
   views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabletop --workdir=runs/free_nerf
+Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabletop \
+  --workdir=runs/free_nerf
 """
 
 from configs.systems import base
@@ -12,7 +13,12 @@ from configs.systems import base
 
 def get_config():
     window = {"name": "nerf.encodings.annealed:FrequencyMask"}
-    annealed = {"name": "nerf.encodings.annealed:Annealed", "window": window, "start": 0.0, "end": 0.9}
+    annealed = {
+        "name": "nerf.encodings.annealed:Annealed",
+        "window": window,
+        "start": 0.0,
+        "end": 0.9,
+    }
     config = base.deep({**annealed, "encoding": base.FOURIER})
     config.model.stages.main.field.direction_encoding = {**annealed, "encoding": base.DIRECTIONS}
     return config

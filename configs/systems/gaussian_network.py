@@ -1,8 +1,8 @@
-"""Gaussian activations, and no encoding.
+"""Gaussian activations, without an encoding.
 
 Paper: Ramasinghe & Lucey, Beyond Periodicity, 2111.15135.
-Expect: 19.4 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
-  learning rate: 15.0 at 1e-3, 19.4 at 3e-3, 19.4 at 1e-2.
+Expect: 19.4 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
+  learning rate was chosen there: 15.0 at 1e-3, 19.4 at 3e-3, 19.4 at 1e-2.
 Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/gaussian_network.py --scene=data/tabletop \
   --workdir=runs/gaussian_network
@@ -14,7 +14,12 @@ from configs.systems import base
 def get_config():
     config = base.composed(
         base.POINTS,
-        {"name": "nerf.networks.gaussian_activation:Gaussian", "width": 64, "depth": 4, "scale": 10.0},
+        {
+            "name": "nerf.networks.gaussian_activation:Gaussian",
+            "width": 64,
+            "depth": 4,
+            "scale": 10.0,
+        },
     )
     config.optimizer.learning_rate = 3e-3
     return config

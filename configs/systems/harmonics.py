@@ -1,10 +1,11 @@
 """Directions as spherical harmonics instead of sines and cosines.
 
 Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989, section 5.4.
-Expect: as configs/systems/positional.py, from which it differs in the encoding of directions alone.
-  17.9 dB on the validation views of data/tabletop after 300 steps.
+Expect: the same as configs/systems/positional.py, from which it differs only in the encoding of
+  directions. 17.9 dB on the validation views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/harmonics.py --scene=data/tabletop --workdir=runs/harmonics
+Command: python train.py --config=configs/systems/harmonics.py --scene=data/tabletop \
+  --workdir=runs/harmonics
 """
 
 from configs.systems import base

@@ -1,10 +1,11 @@
-"""The decoder of IM-NET: the encoded point enters again at every layer.
+"""The decoder of IM-NET: the encoded point is an input of every layer.
 
 Paper: Chen & Zhang, Learning Implicit Fields for Generative Shape Modeling, 1812.02822.
-Expect: 18.1 dB on the validation views of data/tabletop after 300 steps; 19.7 with three times the learning rate,
-  16.3 with 0.3 of it.
+Expect: 18.1 dB on the validation views of data/tabletop after 300 steps; 19.7 at 3x the learning
+  rate, 16.3 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/imnet.py --scene=data/tabletop --workdir=runs/imnet
+Command: python train.py --config=configs/systems/imnet.py --scene=data/tabletop \
+  --workdir=runs/imnet
 """
 
 from configs.systems import base

@@ -1,10 +1,11 @@
-"""Integrated positional encoding of the cones of pixels: anti-aliasing.
+"""Integrated positional encoding of pixel cones: anti-aliasing.
 
 Paper: Barron et al., mip-NeRF, 2103.13415, section 3.1.
-Expect: as configs/systems/positional.py at the size of the photos, and less aliasing where pictures are smaller. 18.9
-  dB on the validation views of data/tabletop after 300 steps.
+Expect: the same as configs/systems/positional.py at the size of the photos, and less aliasing in
+  smaller images. 18.9 dB on the validation views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/integrated.py --scene=data/tabletop --workdir=runs/integrated
+Command: python train.py --config=configs/systems/integrated.py --scene=data/tabletop \
+  --workdir=runs/integrated
 """
 
 from configs.systems import base

@@ -1,10 +1,12 @@
-"""Local deep implicit functions: 16 oriented Gaussians, each with a code that one decoder reads.
+"""Local deep implicit functions: 16 oriented Gaussians, each with a code for a shared decoder.
 
-Paper: Genova et al., Local Deep Implicit Functions for 3D Shape, 1912.06126; Zhang et al., Nerflets, 2303.03361.
-Expect: 16.9 dB on the validation views of data/tabletop after 300 steps; 19.0 with three times the learning rate,
-  12.4 with 0.3 of it.
+Paper: Genova et al., Local Deep Implicit Functions for 3D Shape, 1912.06126; Zhang et al.,
+  Nerflets, 2303.03361.
+Expect: 16.9 dB on the validation views of data/tabletop after 300 steps; 19.0 at 3x the learning
+  rate, 12.4 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/local_blobs.py --scene=data/tabletop --workdir=runs/local_blobs
+Command: python train.py --config=configs/systems/local_blobs.py --scene=data/tabletop \
+  --workdir=runs/local_blobs
 """
 
 from configs.systems import base

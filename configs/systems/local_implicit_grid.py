@@ -1,8 +1,9 @@
-"""Local Implicit Grids: a code for each vertex, what the eight around a point say is blended.
+"""Local Implicit Grids: one code per vertex; the outputs of the eight nearest are blended.
 
-Paper: Jiang et al., Local Implicit Grid Representations for 3D Scenes, 2003.08981; trained from pictures.
-Expect: 17.7 dB on the validation views of data/tabletop after 300 steps; 19.4 with three times the learning rate,
-  13.6 with 0.3 of it.
+Paper: Jiang et al., Local Implicit Grid Representations for 3D Scenes, 2003.08981; trained from
+  images.
+Expect: 17.7 dB on the validation views of data/tabletop after 300 steps; 19.4 at 3x the learning
+  rate, 13.6 at 0.3x.
 Time: minutes on two CPU cores.
 Command: python train.py --config=configs/systems/local_implicit_grid.py --scene=data/tabletop \
   --workdir=runs/local_implicit_grid

@@ -1,11 +1,13 @@
-"""The fast config, with every training camera's pose learned too, levels of the grid coming in coarse to fine.
+"""The fast config with learned training poses and coarse-to-fine levels of the grid.
 
-Paper: Lin et al., BARF, 2104.06405, and Wang et al., NeRF--, 2102.07064; on a hash grid as in nerfstudio's nerfacto.
-Expect: sharper pictures of a capture whose poses are a little wrong, in the frame of the poses as learned: score such
-  runs with cameras aligned. On a kitchen of 7-Scenes, on validation views, 21.9 dB so and 18.7 without after a minute;
-  configs/ngp.py has 21.4 and 20.5 after three.
-Time: about twice as long a step as configs/ngp.py.
-Command: python train.py --config=configs/systems/poses.py --scene=SCENE --workdir=runs/poses --max_seconds=180
+Paper: Lin et al., BARF, 2104.06405, and Wang et al., NeRF--, 2102.07064; on a hash grid as in
+  nerfstudio's nerfacto.
+Expect: sharper images of a capture with slightly wrong poses, in the frame of the learned poses:
+  score such runs with aligned cameras. On a kitchen of 7-Scenes, validation views, 21.9 dB with
+  alignment and 18.7 without after a minute; configs/ngp.py has 21.4 and 20.5 after three.
+Time: a step takes about twice as long as with configs/ngp.py.
+Command: python train.py --config=configs/systems/poses.py --scene=SCENE --workdir=runs/poses \
+  --max_seconds=180
 """
 
 from configs import ngp

@@ -1,10 +1,12 @@
 """Positional encoding: sines and cosines of doubling frequency.
 
 Paper: Mildenhall et al., NeRF, 2003.08934, section 5.1.
-Expect: finer detail than configs/systems/none.py, from which it differs in the encoding alone. 17.9 dB on the
-  validation views of data/tabletop after 300 steps; 18.9 with three times the learning rate, 15.8 with 0.3 of it.
+Expect: finer detail than configs/systems/none.py, from which it differs only in the encoding. 17.9
+  dB on the validation views of data/tabletop after 300 steps; 18.9 at 3x the learning rate, 15.8 at
+  0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/positional.py --scene=data/tabletop --workdir=runs/positional
+Command: python train.py --config=configs/systems/positional.py --scene=data/tabletop \
+  --workdir=runs/positional
 """
 
 from configs.systems import base

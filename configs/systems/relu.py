@@ -1,10 +1,11 @@
-"""A plain network: the control of the other networks.
+"""A plain ReLU network: the control of the other networks.
 
 Paper: Mildenhall et al., NeRF, 2003.08934, with its encoding and a network of 4 layers of 64.
-Expect: 17.4 dB on the validation views of data/tabletop after 300 steps; 18.8 with three times the learning rate,
-  15.6 with 0.3 of it.
+Expect: 17.4 dB on the validation views of data/tabletop after 300 steps; 18.8 at 3x the learning
+  rate, 15.6 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/relu.py --scene=data/tabletop --workdir=runs/relu
+Command: python train.py --config=configs/systems/relu.py --scene=data/tabletop \
+  --workdir=runs/relu
 """
 
 from configs.systems import base

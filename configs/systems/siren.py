@@ -1,10 +1,12 @@
-"""SIREN: sines for activations, and no encoding.
+"""SIREN: sine activations, without an encoding.
 
-Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, 2006.09661.
-Expect: 20.0 dB on the validation views of data/tabletop after 300 steps; 11.2 with three times the learning rate,
-  20.2 with 0.3 of it.
+Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions,
+  2006.09661.
+Expect: 20.0 dB on the validation views of data/tabletop after 300 steps; 11.2 at 3x the learning
+  rate, 20.2 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop --workdir=runs/siren
+Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop \
+  --workdir=runs/siren
 """
 
 from configs.systems import base

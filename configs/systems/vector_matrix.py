@@ -1,10 +1,11 @@
-"""Products of vectors and matrices: half a million numbers.
+"""TensoRF (VM): products of vectors and matrices, half a million numbers.
 
 Paper: Chen et al., TensoRF, 2203.09517, VM decomposition.
-Expect: more detail than configs/systems/none_shallow.py and than as many voxels. 23.2 dB on the validation views of
-  data/tabletop after 300 steps; 23.8 with three times the learning rate, 20.3 with 0.3 of it.
+Expect: more detail than configs/systems/none_shallow.py and than as many voxels. 23.2 dB on the
+  validation views of data/tabletop after 300 steps; 23.8 at 3x the learning rate, 20.3 at 0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/vector_matrix.py --scene=data/tabletop --workdir=runs/vector_matrix
+Command: python train.py --config=configs/systems/vector_matrix.py --scene=data/tabletop \
+  --workdir=runs/vector_matrix
 """
 
 from configs.systems import base

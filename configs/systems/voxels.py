@@ -1,10 +1,11 @@
 """A dense grid of half a million numbers.
 
-Paper: Sun et al., DVGO, 2111.11215; its features, before one network for density and colour.
-Expect: more detail than configs/systems/none_shallow.py, no finer than its cells. 21.8 dB on the validation views of
-  data/tabletop after 300 steps; 22.8 with three times the learning rate, 18.6 with 0.3 of it.
+Paper: Sun et al., DVGO, 2111.11215; its features, with one network for density and colour.
+Expect: more detail than configs/systems/none_shallow.py, at most as fine as its cells. 21.8 dB on
+  the validation views of data/tabletop after 300 steps; 22.8 at 3x the learning rate, 18.6 at 0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/voxels.py --scene=data/tabletop --workdir=runs/voxels
+Command: python train.py --config=configs/systems/voxels.py --scene=data/tabletop \
+  --workdir=runs/voxels
 """
 
 from configs.systems import base

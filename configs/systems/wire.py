@@ -1,10 +1,11 @@
-"""WIRE: complex Gabor wavelets for activations, and no encoding.
+"""WIRE: complex Gabor wavelet activations, without an encoding.
 
 Paper: Saragadam et al., WIRE: Wavelet Implicit Neural Representations, 2301.05187.
-Expect: 13.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays, which chose the
-  learning rate: 12.2 at 1e-3, 13.2 at 3e-3, 12.7 at 1e-2.
+Expect: 13.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
+  learning rate was chosen there: 12.2 at 1e-3, 13.2 at 3e-3, 12.7 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/wire.py --scene=data/tabletop --workdir=runs/wire
+Command: python train.py --config=configs/systems/wire.py --scene=data/tabletop \
+  --workdir=runs/wire
 """
 
 from configs.systems import base
