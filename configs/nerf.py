@@ -10,7 +10,7 @@ Command: python train.py --config=configs/nerf.py --scene=data/tabletop --workdi
   --config.batch_size=512 --config.optimizer.learning_rate=2e-3
 """
 
-from configs.base import base
+from nerf.runs.defaults import base
 
 
 def field(width: int) -> dict:

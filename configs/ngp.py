@@ -10,7 +10,7 @@ Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir
   --max_seconds=60
 """
 
-from configs.base import base
+from nerf.runs.defaults import base
 
 
 def get_config():

@@ -6,11 +6,11 @@ Time: half a minute on two CPU cores.
 Command: python train.py --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
 """
 
-from configs import nerf
+from nerf.runs.config_files import read_config
 
 
 def get_config():
-    config = nerf.get_config()
+    config = read_config("nerf")
     config.steps = 200
     config.steps_per_call = 10
     config.batch_size = 256

@@ -1,4 +1,4 @@
 """Published systems, one config each.
 
-They share the settings of configs/systems/base.py and differ only in what their modules set.
+They share the settings of nerf/runs/small_configs.py and differ only in what their modules set.
 """

@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/bacon.py --scene=data/tabletop
   --workdir=runs/bacon
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {"name": "nerf.networks.bacon:Bacon", "width": 64, "bands": (4, 8, 12, 16)},
     )
     config.optimizer.learning_rate = 1e-2

@@ -8,7 +8,7 @@ Command: python train.py --config=configs/systems/barf.py --scene=data/tabletop 
   --workdir=runs/barf
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
@@ -19,4 +19,4 @@ def get_config():
         "start": 0.1,
         "end": 0.5,
     }
-    return base.deep({**annealed, "encoding": base.FOURIER})
+    return small_configs.deep({**annealed, "encoding": small_configs.FOURIER})

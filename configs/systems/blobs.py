@@ -9,12 +9,12 @@ Command: python train.py --config=configs/systems/blobs.py --scene=data/tabletop
   --workdir=runs/blobs
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {"name": "nerf.networks.blobs:Blobs", "count": 128},
     )
     config.optimizer.learning_rate = 3e-2

@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/coordx.py --scene=data/tableto
   --workdir=runs/coordx
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.FOURIER,
+    config = small_configs.composed(
+        small_configs.FOURIER,
         {
             "name": "nerf.networks.coordx:CoordX",
             "width": 64,

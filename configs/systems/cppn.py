@@ -9,12 +9,12 @@ Command: python train.py --config=configs/systems/cppn.py --scene=data/tabletop 
   --workdir=runs/cppn
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {"name": "nerf.networks.cppn:CPPN", "width": 64, "depth": 4, "gain": 2.0},
     )
     config.optimizer.learning_rate = 1e-2

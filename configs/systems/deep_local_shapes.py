@@ -8,16 +8,16 @@ Command: python train.py --config=configs/systems/deep_local_shapes.py --scene=d
   --workdir=runs/deep_local_shapes
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.local_codes:DeepLocalShapes",
-            "encoding": base.LOCAL,
-            "decoder": base.DECODER,
+            "encoding": small_configs.LOCAL,
+            "decoder": small_configs.DECODER,
             "resolution": 16,
             "features": 16,
         },

@@ -9,8 +9,8 @@ Command: python train.py --config=configs/systems/dense.py --scene=data/tabletop
   --workdir=runs/dense
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.deep({**base.FOURIER, "num_freqs": 20, "octaves": 9})
+    return small_configs.deep({**small_configs.FOURIER, "num_freqs": 20, "octaves": 9})

@@ -9,11 +9,11 @@ Command: python train.py --config=configs/systems/exposure.py --scene=SCENE \
   --workdir=runs/exposure --max_seconds=180
 """
 
-from configs import ngp
+from nerf.runs.config_files import read_config
 
 
 def get_config():
-    config = ngp.get_config()
+    config = read_config("ngp")
     config.model.exposure = {"name": "nerf.rendering.exposure:AffineColour"}
     config.optimizer.groups.exposure = {"learning_rate": 1e-3}
     return config

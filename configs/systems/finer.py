@@ -9,12 +9,12 @@ Command: python train.py --config=configs/systems/finer.py --scene=data/tabletop
   --workdir=runs/finer
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.finer:Finer",
             "width": 64,

@@ -8,7 +8,7 @@ Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabl
   --workdir=runs/free_nerf
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
@@ -19,6 +19,6 @@ def get_config():
         "start": 0.0,
         "end": 0.9,
     }
-    config = base.deep({**annealed, "encoding": base.FOURIER})
-    config.model.stages.main.field.direction_encoding = {**annealed, "encoding": base.DIRECTIONS}
+    config = small_configs.deep({**annealed, "encoding": small_configs.FOURIER})
+    config.model.stages.main.field.direction_encoding = {**annealed, "encoding": small_configs.DIRECTIONS}
     return config

@@ -9,11 +9,11 @@ Command: python train.py --config=configs/systems/gaussian.py --scene=data/table
   --workdir=runs/gaussian
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.deep(
+    return small_configs.deep(
         {
             "name": "nerf.encodings.gaussian_fourier:Gaussian",
             "num_freqs": 30,

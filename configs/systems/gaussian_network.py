@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/gaussian_network.py --scene=da
   --workdir=runs/gaussian_network
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.gaussian_activation:Gaussian",
             "width": 64,

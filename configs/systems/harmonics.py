@@ -8,11 +8,11 @@ Command: python train.py --config=configs/systems/harmonics.py --scene=data/tabl
   --workdir=runs/harmonics
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.deep(base.FOURIER)
+    config = small_configs.deep(small_configs.FOURIER)
     config.model.stages.main.field.direction_encoding = {
         "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
         "num_degrees": 4,

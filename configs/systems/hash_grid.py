@@ -8,7 +8,7 @@ Command: python train.py --config=configs/systems/hash_grid.py --scene=data/tabl
   --workdir=runs/hash_grid
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
@@ -18,4 +18,4 @@ def get_config():
         "features_per_level": 4,
         "log2_table_size": 14,
     }
-    return base.shallow({**grid, "min_resolution": 16, "max_resolution": 256})
+    return small_configs.shallow({**grid, "min_resolution": 16, "max_resolution": 256})

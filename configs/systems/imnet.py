@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/imnet.py --scene=data/tabletop
   --workdir=runs/imnet
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.FOURIER,
+    config = small_configs.composed(
+        small_configs.FOURIER,
         {"name": "nerf.networks.imnet:IMNet", "widths": (80, 64, 48, 32)},
     )
     config.optimizer.learning_rate = 2e-3

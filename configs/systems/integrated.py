@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/integrated.py --scene=data/tab
   --workdir=runs/integrated
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.deep({"name": "nerf.encodings.integrated:Integrated", "waves": base.FOURIER})
+    return small_configs.deep({"name": "nerf.encodings.integrated:Integrated", "waves": small_configs.FOURIER})

@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/k_planes.py --scene=data/table
   --workdir=runs/k_planes
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.planes:KPlanes", "resolutions": (64, 128), "features": 8})
+    return small_configs.shallow({"name": "nerf.encodings.planes:KPlanes", "resolutions": (64, 128), "features": 8})

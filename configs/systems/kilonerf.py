@@ -8,15 +8,15 @@ Command: python train.py --config=configs/systems/kilonerf.py --scene=data/table
   --workdir=runs/kilonerf
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.kilonerf:KiloNeRF",
-            "encoding": base.LOCAL,
+            "encoding": small_configs.LOCAL,
             "resolution": 8,
             "width": 32,
             "depth": 2,

@@ -9,16 +9,16 @@ Command: python train.py --config=configs/systems/local_blobs.py --scene=data/ta
   --workdir=runs/local_blobs
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.blobs:LocalBlobs",
-            "encoding": base.LOCAL,
-            "decoder": base.DECODER,
+            "encoding": small_configs.LOCAL,
+            "decoder": small_configs.DECODER,
             "count": 16,
             "features": 16,
         },

@@ -9,16 +9,16 @@ Command: python train.py --config=configs/systems/local_implicit_grid.py --scene
   --workdir=runs/local_implicit_grid
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {
             "name": "nerf.networks.local_codes:LocalImplicitGrid",
-            "encoding": base.LOCAL,
-            "decoder": base.DECODER,
+            "encoding": small_configs.LOCAL,
+            "decoder": small_configs.DECODER,
             "resolution": 12,
             "features": 16,
         },

@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/none.py --scene=data/tabletop 
   --workdir=runs/none
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.deep({"name": "nerf.encodings.identity:Identity"})
+    return small_configs.deep({"name": "nerf.encodings.identity:Identity"})

@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/none_shallow.py --scene=data/t
   --workdir=runs/none_shallow
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.identity:Identity"})
+    return small_configs.shallow({"name": "nerf.encodings.identity:Identity"})

@@ -10,11 +10,11 @@ Command: python train.py --config=configs/systems/poses.py --scene=SCENE --workd
   --max_seconds=180
 """
 
-from configs import ngp
+from nerf.runs.config_files import read_config
 
 
 def get_config():
-    config = ngp.get_config()
+    config = read_config("ngp")
     field = config.model.stages.main.field
     window = {"name": "nerf.encodings.annealed:RaisedCosine", "visible": 3.0}
     field.encoding = {

@@ -9,8 +9,8 @@ Command: python train.py --config=configs/systems/positional.py --scene=data/tab
   --workdir=runs/positional
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.deep(base.FOURIER)
+    return small_configs.deep(small_configs.FOURIER)

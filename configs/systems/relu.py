@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/relu.py --scene=data/tabletop 
   --workdir=runs/relu
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.FOURIER,
+    config = small_configs.composed(
+        small_configs.FOURIER,
         {"name": "nerf.networks.relu:ReLU", "width": 64, "depth": 4},
     )
     config.optimizer.learning_rate = 2e-3

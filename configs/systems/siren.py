@@ -9,12 +9,12 @@ Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop
   --workdir=runs/siren
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {"name": "nerf.networks.siren:Siren", "width": 64, "depth": 4, "omega": 30.0},
     )
     config.optimizer.learning_rate = 2e-3

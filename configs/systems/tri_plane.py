@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/tri_plane.py --scene=data/tabl
   --workdir=runs/tri_plane
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.planes:TriPlane", "resolution": 100, "features": 16})
+    return small_configs.shallow({"name": "nerf.encodings.planes:TriPlane", "resolution": 100, "features": 16})

@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/vector_matrix.py --scene=data/
   --workdir=runs/vector_matrix
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.factors:VectorMatrix", "resolution": 100, "components": 16})
+    return small_configs.shallow({"name": "nerf.encodings.factors:VectorMatrix", "resolution": 100, "components": 16})

@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/vectors.py --scene=data/tablet
   --workdir=runs/vectors
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.factors:Vectors", "resolution": 170, "components": 96})
+    return small_configs.shallow({"name": "nerf.encodings.factors:Vectors", "resolution": 170, "components": 96})

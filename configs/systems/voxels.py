@@ -8,8 +8,8 @@ Command: python train.py --config=configs/systems/voxels.py --scene=data/tableto
   --workdir=runs/voxels
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    return base.shallow({"name": "nerf.encodings.voxels:Voxels", "resolution": 48, "features": 4})
+    return small_configs.shallow({"name": "nerf.encodings.voxels:Voxels", "resolution": 48, "features": 4})

@@ -8,12 +8,12 @@ Command: python train.py --config=configs/systems/wire.py --scene=data/tabletop 
   --workdir=runs/wire
 """
 
-from configs.systems import base
+from nerf.runs import small_configs
 
 
 def get_config():
-    config = base.composed(
-        base.POINTS,
+    config = small_configs.composed(
+        small_configs.POINTS,
         {"name": "nerf.networks.wire:Wire", "width": 45, "depth": 4, "omega": 10.0, "scale": 40.0},
     )
     config.optimizer.learning_rate = 3e-3

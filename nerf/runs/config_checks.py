@@ -37,7 +37,7 @@ def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for key in config.keys() - set(KEYS):
         yield f"{key}: unknown key: {did_you_mean(key, KEYS)}"
     if missing := [key for key in KEYS if key not in config]:
-        yield f"{', '.join(missing)}: missing: start from configs.base.base(), which has them all"
+        yield f"{', '.join(missing)}: missing: start from nerf.runs.defaults.base(), which has them all"
     for key in SECTIONS:
         if key in config and not isinstance(config[key], Mapping):
             yield f"{key}={config[key]!r}: not a section: it cannot be switched off, name what to build"

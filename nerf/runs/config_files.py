@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
 from nerf.foundation.resources import configs_folder
 from nerf.runs.config_checks import KEYS, SECTIONS
@@ -23,7 +25,7 @@ TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 def config_names() -> list[str]:
     """Return the names of the configs that come with the project, as "ngp" and "systems/siren"."""
     files = (path.relative_to(configs_folder()).with_suffix("") for path in configs_folder().rglob("*.py"))
-    return sorted(path.as_posix() for path in files if path.name not in ("__init__", "base"))
+    return sorted(path.as_posix() for path in files if path.name != "__init__")
 
 
 def hint_at_config(text: str) -> str:
@@ -82,6 +84,15 @@ def load_config(
         return json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{file}: holds more than finite numbers, words, lists and sections ({error})") from error
+
+
+def read_config(name: str) -> ConfigDict:
+    """Return a config that comes with the library, for configs that change some of its values.
+
+    Args:
+      name: as "ngp" or "systems/siren".
+    """
+    return ConfigDict(_run_module(configs_folder() / f"{name}.py"))
 
 
 def _read_json(file: Path) -> dict[str, Any]:

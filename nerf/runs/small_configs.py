@@ -6,7 +6,7 @@ pixels per side.
 
 from ml_collections import ConfigDict
 
-from configs.base import base
+from nerf.runs.defaults import base
 
 FOURIER = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 10}
 DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 4}
