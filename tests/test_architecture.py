@@ -110,7 +110,7 @@ def test_everything_public_has_a_docstring(name):
 
 @EACH_FILE
 def test_files_and_functions_are_short(name):
-    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= 320
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= 400
     functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef)]
     long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno + 1 > 60}
     assert not {f for f in long if f"{name}:{f}" not in MAY_BE_LONG}, long

@@ -6,7 +6,9 @@ from jaxtyping import Bool, Float, Int
 from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Scene
 
-CONTRADICTION_CELLS = 24  # along each axis, of the coarse grid on which silhouettes are held against each other
+CONTRADICTION_CELLS = (
+    24  # along each axis, of the coarse grid on which silhouettes are held against each other
+)
 MIN_VIEWS = 12  # fewer silhouettes cannot be held against each other
 CONTRADICTION_RATIO = 5.0  # times the usual number of cells that a view carves against all others
 MIN_CONTRADICTION = 0.12  # fraction of the hull; an extreme view rightly carves up to 0.08 alone
@@ -34,7 +36,9 @@ def visual_hull(scene: Scene, resolution: int, coarsest: int = 16) -> Bool[np.nd
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
     while True:
         for view, table in tables.items():
-            cells = cells[_may_hold(scene, view, table, (cells + 0.5) * (2.0 / n) - 1.0, np.sqrt(3.0) / n)]
+            cells = cells[
+                _may_hold(scene, view, table, (cells + 0.5) * (2.0 / n) - 1.0, np.sqrt(3.0) / n)
+            ]
         if n >= resolution:
             break
         n *= 2
@@ -57,7 +61,12 @@ def contradicting_views(scene: Scene) -> list[int]:
         return []
     index = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
     centres = (index + 0.5) * (2.0 / n) - 1.0
-    carved = np.stack([~_may_hold(scene, view, table, centres, np.sqrt(3.0) / n) for view, table in tables.items()])
+    carved = np.stack(
+        [
+            ~_may_hold(scene, view, table, centres, np.sqrt(3.0) / n)
+            for view, table in tables.items()
+        ]
+    )
     trusted = np.ones(len(tables), bool)
     views = list(tables)
     wrong: list[int] = []
@@ -65,7 +74,9 @@ def contradicting_views(scene: Scene) -> list[int]:
         votes = carved[trusted].sum(0)
         alone = np.where(trusted, (carved & (votes == 1)).sum(-1), 0)
         worst = int(alone.argmax())
-        limit = max(MIN_CONTRADICTION * (votes == 0).sum(), CONTRADICTION_RATIO * np.median(alone[trusted]))
+        limit = max(
+            MIN_CONTRADICTION * (votes == 0).sum(), CONTRADICTION_RATIO * np.median(alone[trusted])
+        )
         if alone[worst] <= limit:
             break
         trusted[worst] = False
@@ -75,7 +86,11 @@ def contradicting_views(scene: Scene) -> list[int]:
 
 def _tables(scene: Scene) -> dict[int, np.ndarray]:
     """Return the summed-area table of what each view may show as matter, of views that can carve."""
-    return {view: _counts(_seen(scene, view)) for view in range(len(scene)) if _is_polynomial(scene, view)}
+    return {
+        view: _counts(_seen(scene, view))
+        for view in range(len(scene))
+        if _is_polynomial(scene, view)
+    }
 
 
 def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
@@ -107,7 +122,9 @@ def _may_hold(
     depth = np.where(near, 1.0, depth)
     plane = np.stack([local[:, 0], -local[:, 1]], -1) / depth[:, None]
     rim = np.linalg.norm(plane, axis=-1)
-    reach = radius * np.sqrt(1.0 + rim**2) / (depth - np.where(near, 0.0, radius))  # |dx - (x / z) dz| / (z - radius)
+    reach = (
+        radius * np.sqrt(1.0 + rim**2) / (depth - np.where(near, 0.0, radius))
+    )  # |dx - (x / z) dz| / (z - radius)
     plane, bend = _distort(plane, rim + reach, np.asarray(scene.cameras.distortion[view]))
     pixel = plane * K[[0, 1], [0, 1]] + K[:2, 2]
     reach = (reach * (1.0 + bend) * max(K[0, 0], K[1, 1]) + 1.0)[:, None]
@@ -133,5 +150,10 @@ def _distort(
         x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
         y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
     ]
-    bend = 3.0 * abs(k1) * rim**2 + 5.0 * abs(k2) * rim**4 + 7.0 * abs(k3) * rim**6 + 8.0 * (abs(p1) + abs(p2)) * rim
+    bend = (
+        3.0 * abs(k1) * rim**2
+        + 5.0 * abs(k2) * rim**4
+        + 7.0 * abs(k3) * rim**6
+        + 8.0 * (abs(p1) + abs(p2)) * rim
+    )
     return np.stack(bent, -1), bend

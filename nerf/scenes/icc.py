@@ -12,7 +12,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
-from nerf.scenes.colour import MAX_SRGB_ERROR, ColourSpace, Curve, ImageError, gamma, matrix_from_pcs
+from nerf.scenes.colour import (
+    MAX_SRGB_ERROR,
+    ColourSpace,
+    Curve,
+    ImageError,
+    gamma,
+    matrix_from_pcs,
+)
 
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's, by a profile's colour space
 
@@ -33,7 +40,9 @@ def convert_with_profile(image: Image.Image, profile: bytes) -> UInt8[np.ndarray
     stored = {"CMYK": "CMYK", "1": "L", "L": "L", "LA": "L"}.get(image.mode, "RGB")
     # A grey picture may have a profile of RGB; any other mismatch gives no meaning to the numbers.
     if stored != mode and not (stored == "L" and mode == "RGB"):
-        raise unusable_profile(name, f"made for {mode.replace('L', 'grey')}, but the picture is {stored}")
+        raise unusable_profile(
+            name, f"made for {mode.replace('L', 'grey')}, but the picture is {stored}"
+        )
     if transform is None:
         return np.asarray(image.convert("RGB"))
     return np.asarray(ImageCms.applyTransform(image.convert(mode), transform))
@@ -106,7 +115,9 @@ def _from_tags(tags: dict[bytes, bytes]) -> ColourSpace:
 def _icc_curve(tag: bytes) -> Curve:
     """Return the curve of a tag of type `curv` or `para` (ICC.1:2022, 10.6 and 10.18)."""
     if tag[:4] == b"curv":
-        values = np.frombuffer(tag, ">u2", struct.unpack_from(">I", tag, 8)[0], 12).astype(np.float64)
+        values = np.frombuffer(tag, ">u2", struct.unpack_from(">I", tag, 8)[0], 12).astype(
+            np.float64
+        )
         if len(values) == 0:
             return lambda x: x
         if len(values) == 1:

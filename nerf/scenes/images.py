@@ -27,7 +27,11 @@ from nerf.scenes.decode import (
 from nerf.scenes.embedded import has_chunk
 from nerf.scenes.storage import allocate
 
-EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}  # where Pillow finds an orientation in a PNG
+EXIF_KEYS = {
+    "exif",
+    "Raw profile type exif",
+    "XML:com.adobe.xmp",
+}  # where Pillow finds an orientation in a PNG
 
 
 def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem | None]:
@@ -53,7 +57,11 @@ def orientation(path: Path) -> int:
     try:
         with open_image(path) as image:
             # Pillow would decode a whole PNG to look for EXIF behind its pixels.
-            if image.format == "PNG" and not (EXIF_KEYS & image.info.keys()) and not has_chunk(path, b"eXIf"):
+            if (
+                image.format == "PNG"
+                and not (EXIF_KEYS & image.info.keys())
+                and not has_chunk(path, b"eXIf")
+            ):
                 return 1
             number = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # the readers raise anything on damaged data; what is wrong is said elsewhere
@@ -125,13 +133,20 @@ def _header(path: Path) -> Header:
 
 
 def _read_all(
-    fill: Callable[..., None], shapes: Sequence[tuple[int, ...]], kind: type[np.generic], root: Path, paths, *others
+    fill: Callable[..., None],
+    shapes: Sequence[tuple[int, ...]],
+    kind: type[np.generic],
+    root: Path,
+    paths,
+    *others,
 ) -> list[np.ndarray]:
     """Arrays of these shapes and type, each filled by `fill(array, path, *others)`; a path that is None gives zeros."""
     size = np.dtype(kind).itemsize
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     flat = allocate(int(ends[-1]) * size).view(kind)
-    arrays = [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+    arrays = [
+        part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)
+    ]
 
     def attempt(array: np.ndarray, path: Path | None, *other) -> Problem | None:
         if path is None:
@@ -203,7 +218,9 @@ def _spans(count: int, step: float, limit: int) -> tuple[np.ndarray, np.ndarray]
     return np.clip(first, 0, limit - 1), np.clip(np.maximum(end, first + 1), 1, limit)
 
 
-def _nearest(places: Float[np.ndarray, " n"], count: int) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+def _nearest(
+    places: Float[np.ndarray, " n"], count: int
+) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
     """Which of `count` pixels each place is in, where they begin at 0 and end at 1, and whether it is in one."""
     pixel = np.floor(places * count).astype(int)
     return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)
@@ -233,12 +250,17 @@ def read_depths(
         stored = decode_numbers(path)
         (x, in_x), (y, in_y) = (
             _nearest((a * (np.arange(n) + 0.5) * factors[view] + b) / full, stored.shape[1 - axis])
-            for axis, ((a, b), n, full) in enumerate(zip(lenses[view], depth.shape[::-1], sizes[view], strict=True))
+            for axis, ((a, b), n, full) in enumerate(
+                zip(lenses[view], depth.shape[::-1], sizes[view], strict=True)
+            )
         )
         found = stored[y[:, None], x[None, :]] * np.float32(units[view])
         known = np.isfinite(found) & (found > 0) & in_y[:, None] & in_x[None, :]
         found = np.where(known, found, np.float32(0.0))
-        np.copyto(depth, found / axis_cosines(cameras[view]) if cameras.model[view] == PERSPECTIVE else found)
+        np.copyto(
+            depth,
+            found / axis_cosines(cameras[view]) if cameras.model[view] == PERSPECTIVE else found,
+        )
 
     shapes = [(h, w) for w, h in np.asarray(cameras.size).tolist()]
     return _read_all(fill, shapes, np.float32, root, paths, range(len(paths)))

@@ -117,10 +117,10 @@ def test_lists_that_leave_nothing_to_train_on_are_named_as_the_file_has_them(tmp
 def test_only_what_has_a_mask_is_told_to_correct_it(tmp_path):
     root = write_nerfstudio(tmp_path / "clear")
     save(root / "images/003.png", np.zeros((6, 8, 4), np.uint8))
-    assert refusal(root) == ["images/003.png: wholly transparent: remove it"]
+    assert refusal(root) == ["images/003.png: fully transparent: remove it"]
     root = write_nerfstudio(tmp_path / "masked")
     save(root / "images/dynamic_mask_003.png", np.full((6, 8), 255, np.uint8))
-    assert refusal(root)[0].startswith("images/003.png: masked all over: remove it, or correct its mask")
+    assert refusal(root)[0].startswith("images/003.png: fully masked: remove it, or correct its mask")
 
 
 def test_the_image_task_speaks_of_the_flag_that_is_wrong(tmp_path):

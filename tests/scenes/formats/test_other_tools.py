@@ -174,7 +174,7 @@ def test_k4_is_opencv_s_denominator_where_the_model_says_so(tmp_path, more):
 
 def test_an_eighth_power_that_folds_before_the_sides_is_refused(tmp_path):
     lines = refusal(write_plain(tmp_path, {**BROWN, "k4": -40.0}, size=(48, 36)))
-    assert all("folds the picture over itself before its sides" in line for line in lines)
+    assert all("folds the picture over itself inside its borders" in line for line in lines)
 
 
 @pytest.mark.parametrize("k4", [1.0, 5.0])
@@ -390,7 +390,7 @@ def test_images_of_another_machine_that_are_missing_are_left_out_as_others_are(t
     root = renamed(tmp_path, lambda n: f"/home/other/{n}")
     (root / "images/003.png").unlink()
     notes = scenes.load(root, "train").notes
-    assert len(notes) == 2 and "1 of 17 listed images do not exist, left out: /home/other/images/003.png" in notes[1]
+    assert len(notes) == 2 and "1 of 17 listed images do not exist, skipped: /home/other/images/003.png" in notes[1]
 
 
 def test_a_mask_is_not_taken_for_a_missing_photo(tmp_path):
@@ -626,7 +626,7 @@ def test_swapped_sizes_are_explained_by_the_exif_orientation(tmp_path, number):
 
 def test_swapped_sizes_without_an_orientation_do_not_speak_of_one(tmp_path):
     lines = refusal(write_nerfstudio(tmp_path, w=6, h=8))
-    assert all("turned by 90 degrees" in line and "EXIF" not in line for line in lines)
+    assert all("rotated by 90 degrees" in line and "EXIF" not in line for line in lines)
     assert orientation(tmp_path / "images/000.png") == 1 == orientation(tmp_path / "nowhere.png")
 
 

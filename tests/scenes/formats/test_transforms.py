@@ -346,7 +346,7 @@ def test_bad_masks_are_refused(tmp_path, fault):
 def test_a_view_that_is_masked_all_over_is_refused(tmp_path):
     root = masked_scene(tmp_path)
     save(root / "masks/005.png", np.zeros((6, 8), np.uint8))
-    refused_once(root, "images/005.png: masked all over")
+    refused_once(root, "images/005.png: fully masked")
 
 
 # ---- depth
