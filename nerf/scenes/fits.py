@@ -17,7 +17,7 @@ MAX_ERROR = 0.05  # pixels
 GOOD_ERROR = 0.005  # pixels; below this, fewer coefficients are preferred to a better fit
 MAX_ANGLE = np.radians(80.0)  # largest angle to the axis for a perspective lens
 REWEIGHTINGS = 8  # iterations of the linearised fit
-POLE_SAMPLES = 400  # at which the denominator is checked for zeros
+SAMPLES = 400  # samples of a lens curve, and points at which its denominator is checked
 
 
 class Fit(NamedTuple):
@@ -93,7 +93,7 @@ def fit_rational(
     # Scale s to [0, 1] for numerical accuracy.
     s = square / square[-1]
     powers = s[:, None] ** np.arange(1, 4)
-    far = np.linspace(0.0, 4.0, POLE_SAMPLES)[:, None] ** np.arange(1, 4)
+    far = np.linspace(0.0, 4.0, SAMPLES)[:, None] ** np.arange(1, 4)
     best = None
     min_error = max_error
     for count in range(4):  # number of coefficients in the denominator

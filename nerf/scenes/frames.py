@@ -132,9 +132,7 @@ def to_scene(
     unbounded: bool,
     notes: Sequence[str],
 ) -> Scene:
-    """Read the images of `frames` and build a scene.
-
-    Images have an alpha channel if and only if the scene is bounded.
+    """Read the images of `frames` and build a scene; images have alpha if it is bounded.
 
     Args:
       frames: the checked images.
@@ -144,9 +142,6 @@ def to_scene(
       unbounded: whether the scene may extend beyond the normalised box [-1, 1]^3.
       notes: notes of the loader, to which further notes are appended.
 
-    Returns:
-      The scene of all frames.
-
     Raises:
       SceneError: images cannot be decoded, or have no pixel to train on.
     """
@@ -155,11 +150,9 @@ def to_scene(
         limit = f"no side exceeds {max_side} (--config.scene.max_side)"
         notes = [*notes, f"images reduced by {factor} so that {limit}"]
     if turned := sum(frame.orientation > 2 for frame in frames):
-        notes = [
-            *notes,
-            f"{turned} of {len(frames)} photos are stored rotated (EXIF orientation): the up"
-            " direction is that of the upright photos, pixels and poses stay as stored",
-        ]
+        up = "up is that of the upright photos, pixels and poses stay as stored"
+        shown = f"{turned} of {len(frames)} photos are stored rotated (EXIF orientation)"
+        notes = [*notes, f"{shown}: {up}"]
     images = read_images([frame.path for frame in frames], root, factors, alpha=not unbounded)
     names = [frame.name for frame in frames]
     sizes = [frame.size for frame in frames]
@@ -172,12 +165,8 @@ def to_scene(
     masks = read_masks([frame.mask for frame in frames], root, factors, sizes)
     still = read_masks([frame.moving for frame in frames], root, factors, sizes, hides=True)
     masks, more = _with_seen_pixels(_both(masks, still), cameras)
-    _refuse_empty(
-        names,
-        masks or (),
-        "fully masked",
-        "remove it, or correct its mask (white pixels count)",
-    )
+    fix = "remove it, or correct its mask (white pixels count)"
+    _refuse_empty(names, masks or (), "fully masked", fix)
     # Depth is stored in units of its file, and may come from another camera at the same pose.
     units = [frame.depth_unit * transform.scale for frame in frames]
     lenses = [_to_depth(frame) for frame in frames]
