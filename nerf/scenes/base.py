@@ -1,4 +1,4 @@
-"""Scenes: posed images in a normalised world, and the similarity back to the file's world.
+"""Scenes: posed images in a normalised world.
 
 A scene format is one module in `nerf.scenes.formats` with two functions:
 
@@ -32,7 +32,7 @@ MAX_SKEW = 1e-3  # largest entry of R R^T - I for a matrix R that is used as a r
 
 
 class Problem(NamedTuple):
-    """One problem of a scene: its file, the key in that file (or ""), the reason and a fix."""
+    """One problem of a scene: the file, the key in it, the reason, the fix."""
 
     file: str
     key: str
@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
 
 
 class SceneError(UserError, ValueError):
-    """All problems found in a scene; the message lists the first 20, one per line."""
+    """All problems of a scene; the message lists the first 20."""
 
     def __init__(self, problems: Sequence[Problem]):
         self.problems = list(problems)
@@ -62,14 +62,14 @@ class SceneError(UserError, ValueError):
 
 
 class NoViews(SceneError):
-    """A scene has no view in the requested split; training on it may still be possible."""
+    """A scene without a view in the requested split; it may still be trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Similarity:
-    """Transform from a file's world to the normalised one: scale * rotation @ x + shift.
+    """Similarity transform from a file's world to the normalised world (float64).
 
-    x is in the units and axes of the file; `shift` is in normalised units. All are float64.
+    It maps x, in the file's units and axes, to scale * rotation @ x + shift.
     """
 
     scale: float = 1.0
@@ -162,7 +162,7 @@ class Scene:
         return all(image.shape[-1] == 4 for image in self.images)
 
     def digest(self) -> str:
-        """Return a SHA-256 of everything that training uses: equal if and only if that is equal."""
+        """Return a SHA-256 of everything that training uses, which excludes notes."""
         described = [list(self.names), self.transform.to_json(), self.unbounded]
         sha = hashlib.sha256(json.dumps(described).encode())
         cameras = [
@@ -204,7 +204,7 @@ def to_unit(values: Real[Array | np.ndarray, "*b"]) -> Float32[Array | np.ndarra
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a file; raise SceneError if it exceeds `limit` bytes or cannot be read."""
+    """Read a file of at most `limit` bytes; raise SceneError if that fails."""
     try:
         if path.stat().st_size > limit:
             reason = f"implausibly large, more than {limit / 1e6:g} MB"
@@ -216,9 +216,9 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def every_nth(count: int, split: str, n: int) -> list[int]:
-    """Return the view indices of a split for a scene whose files define no splits.
+    """Return the view indices of a split; every n-th view is held out.
 
-    Every n-th view (0, n, 2n, ...) is held out.
+    This is for scenes whose files define no splits. Held-out views are 0, n, 2n, ...
 
     Args:
       count: number of views.
@@ -229,7 +229,7 @@ def every_nth(count: int, split: str, n: int) -> list[int]:
 
 
 def hold_out(items: Sequence[T], n: int) -> dict[str, list[T]]:
-    """Return the items of all three splits of a scene whose files define no splits.
+    """Split items into train, val and test if the files define no splits.
 
     Every n-th item is in "test", the others in "train", and every n-th of these also in "val".
     """
@@ -260,10 +260,9 @@ def no_views(split: str, count: int, file: str, key: str = "") -> SceneError:
         if key:
             fix = "list images in it"
         return SceneError([Problem(file, key, "no view in split 'train'", fix)])
+    instead = "--config.eval_split=val scores every 8th training view instead"
     if split == "val":
         instead = "add images"
-    else:
-        instead = "--config.eval_split=val scores every 8th training view instead"
     return NoViews([Problem(file, key, f"no view in split '{split}'", instead)])
 
 

@@ -1,6 +1,7 @@
-"""Check posed images one by one, and decide which are skipped and which make a scene invalid.
+"""Check posed images one by one.
 
-Every problem of a scene is collected before an error is raised.
+Missing images may be skipped; other problems make a scene invalid. Every problem of a scene is
+collected before an error is raised.
 """
 
 from collections import Counter
@@ -71,7 +72,7 @@ def settle(
 
 
 def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
-    """Yield a problem for each image that two frames share, or that is a mask or depth."""
+    """Find images that frames share, or that are masks or depth."""
     uses = Counter(frame.path for frame in frames)
     others = attachments(frames)
     for frame in frames:
@@ -85,7 +86,7 @@ def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
 
 
 def attachments(frames: Sequence[Frame]) -> set[Path | None]:
-    """Return the files that are a mask or the depth of a frame, and None if one is missing."""
+    """Return the mask and depth files of all frames, and None for missing ones."""
     return {path for frame in frames for path in (frame.mask, frame.moving, frame.depth)}
 
 
@@ -138,7 +139,7 @@ def check_camera(
 def _other_shape(
     size: tuple[int, int], declared: tuple[float, float], path: Path
 ) -> tuple[str, str]:
-    """Return why an image differs in shape from the declared one, and how to fix it."""
+    """Return the reason and the fix for an image of an undeclared shape."""
     wide, high = size
     w, h = declared
     reason = f"file says {w:g}x{h:g}, the image is {wide}x{high}"
@@ -240,6 +241,7 @@ def note_trained(held_out: Sequence[Frame], train: Sequence[Frame], file: str) -
 
 
 def _same_bytes(a: Frame, b: Frame) -> bool:
+    """Return whether two frames have equal image files; unreadable files are not equal."""
     try:
         return (
             a.path.stat().st_size == b.path.stat().st_size

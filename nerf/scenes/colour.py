@@ -52,7 +52,7 @@ D50 = np.array([0.9642, 1.0, 0.8249])  # XYZ of the white of ICC's profile conne
 
 
 class ImageError(ValueError):
-    """An image whose colours or format cannot be read; the message is the reason.
+    """An image that cannot be read correctly; the message is the reason.
 
     Attributes:
       fix: what the user can do.
@@ -107,7 +107,7 @@ def gamma(exponent: float) -> Curve:
 
 
 def _hlg_scene_light(x: np.ndarray) -> np.ndarray:
-    """Apply the inverse OETF of hybrid log-gamma (BT.2100, table 5); the maximum is 1."""
+    """Apply HLG's inverse OETF (BT.2100, table 5); the maximum is 1."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     return np.where(x <= 0.5, x**2 / 3, (np.exp((x - c) / a) + b) / 12)
 
@@ -127,7 +127,7 @@ def _hlg(x: np.ndarray) -> np.ndarray:
 
 
 def _pq(x: np.ndarray) -> np.ndarray:
-    """Decode SMPTE ST 2084 (BT.2100, table 4) to light in units of diffuse white."""
+    """Decode PQ (BT.2100, table 4) to light in units of diffuse white."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
     power = x ** (1 / m2)
     return (np.maximum(power - c1, 0.0) / (c2 - c3 * power)) ** (1 / m1) / PQ_WHITE
@@ -149,7 +149,7 @@ def _adaptation(white: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def matrix_to_srgb(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
-    """Return the matrix from linear RGB of these primaries and white to linear sRGB.
+    """Return the matrix from linear RGB of these chromaticities to linear sRGB.
 
     Raises:
       ImageError: the primaries are not a triangle around the white.
@@ -170,7 +170,9 @@ def matrix_to_srgb(chromaticities: Sequence[float]) -> Float[np.ndarray, "3 3"]:
 def from_chromaticities(
     chromaticities: Sequence[float], curve: Curve = srgb_to_linear
 ) -> ColourSpace:
-    """Return the colour space of these chromaticities: x, y of red, green, blue and white.
+    """Return the colour space of these chromaticities.
+
+    They are x, y of red, green, blue and white.
 
     Raises:
       ImageError: the primaries are not a triangle around the white.

@@ -63,14 +63,16 @@ def is_exr(path: Path) -> bool:
 
 
 def is_deep(path: Path) -> bool:
-    """Return whether a file has more than 8 bits per channel: OpenEXR or 16-bit PNG."""
+    """Return whether a file is deep: OpenEXR or 16-bit PNG."""
     with path.open("rb") as file:
         start = file.read(25)
     return is_exr(path) or (start.startswith(b"\x89PNG") and start[24:] == b"\x10")
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image of 8 bits per channel; Pillow decodes it when its pixels are used.
+    """Open an image of 8 bits per channel in Pillow.
+
+    Pillow decodes it when its pixels are first used.
 
     Raises:
       ImageError: the package that reads the format is missing.
@@ -107,7 +109,7 @@ def is_transparent(image: Image.Image) -> bool:
 
 @contextlib.contextmanager
 def _deep(path: Path) -> Iterator:
-    """Open a deep image in OpenImageIO, with colours and alpha as they are stored.
+    """Open a deep image in OpenImageIO, with alpha as it is stored.
 
     Raises:
       ValueError: the file is not a readable image.
@@ -187,7 +189,7 @@ def check_header(path: Path, shown: str) -> tuple[Header, Problem | None]:
 
 
 def _why(path: Path, error: Exception) -> tuple[str, str]:
-    """Return the reason why an image cannot be read, and how to fix it."""
+    """Return the reason and the fix for an image that cannot be read."""
     if path.is_dir():
         return FOLDER, "name an image"
     if path.is_file() and not path.stat().st_size:
@@ -201,7 +203,7 @@ def _why(path: Path, error: Exception) -> tuple[str, str]:
 
 
 def decode(path: Path) -> Real[np.ndarray, "h w c"]:
-    """Decode a photo to sRGB: RGB, or RGB with straight alpha if it has transparency.
+    """Decode a photo to sRGB, with straight alpha if it has transparency.
 
     OpenEXR is linear with premultiplied alpha by convention: it is converted and clipped to [0, 1].
 
@@ -261,7 +263,7 @@ def _straight(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
 
 
 def _exr_matrix(path: Path) -> Float[np.ndarray, "3 3"]:
-    """Return the matrix from linear RGB in an EXR file's primaries to linear sRGB.
+    """Return the matrix from linear RGB of an EXR file to linear sRGB.
 
     Files that name no primaries use those of BT.709, which are sRGB's.
     """
@@ -273,7 +275,7 @@ def _exr_matrix(path: Path) -> Float[np.ndarray, "3 3"]:
 def _linear_to_srgb(
     linear: Float[np.ndarray, "h w c"], matrix: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "h w c"]:
-    """Encode linear light as sRGB in [0, 1], with straight instead of premultiplied alpha."""
+    """Encode linear light with premultiplied alpha as sRGB with straight alpha."""
     linear = np.nan_to_num(linear)
     alpha = np.clip(linear[..., 3:], 0.0, 1.0)
     colour = np.clip(linear[..., :3] @ matrix.T.astype(np.float32), 0.0, 1.0)
@@ -329,7 +331,7 @@ def check_numbers(path: Path, shown: str) -> tuple[tuple[int, int], Problem | No
 
 
 def convert(pixels: Real[np.ndarray, "h w c"], kind: type[np.generic]) -> Real[np.ndarray, "h w c"]:
-    """Convert pixels to a type of the same or higher precision: uint8, uint16 or float32."""
+    """Convert pixels to a type of the same or higher precision."""
     if pixels.dtype == kind:
         return pixels
     if kind == np.float32:

@@ -1,4 +1,4 @@
-"""Small synthetic pictures for the image task: a smooth composition of functions, and text.
+"""Small synthetic pictures for the image task: a random network, and text.
 
 They need no files and are equal on every machine with the same numpy and Pillow.
 """

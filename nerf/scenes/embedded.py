@@ -30,7 +30,7 @@ AVIF_HEADER = 1 << 16  # first bytes of an AVIF file; they contain the first pic
 
 
 def colours_of(image: Image.Image, path: Path) -> ColourSpace | bytes | None:
-    """Return the colours of an open image: a space, an ICC profile, or None for sRGB."""
+    """Return an open image's colour space, its ICC profile, or None for sRGB."""
     if image.format == "PNG":
         return png_colours(path)
     profile = image.info.get("icc_profile")
@@ -68,7 +68,7 @@ def _avif_colours(path: Path) -> ColourSpace | None:
 
 
 def png_colours(path: Path) -> ColourSpace | bytes | None:
-    """Return a PNG's colours: a space, an ICC profile, or None for sRGB.
+    """Return a PNG's colour space, its ICC profile, or None for sRGB.
 
     The chunk of highest precedence counts.
     """
@@ -111,7 +111,7 @@ def _png_chunks(path: Path) -> dict[bytes, bytes]:
 
 
 def has_chunk(path: Path, kind: bytes) -> bool:
-    """Return whether a PNG has a chunk of this kind, before or after its pixels."""
+    """Return whether a PNG has a chunk of this kind anywhere."""
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -123,7 +123,8 @@ def has_chunk(path: Path, kind: bytes) -> bool:
 
 
 def _png_profile(chunk: bytes) -> bytes:
-    """Return the ICC profile of an iCCP chunk: name, zero, method 0 and compressed data."""
+    """Return the ICC profile of an iCCP chunk."""
+    # The chunk consists of a name, a zero, the compression method 0, and compressed data.
     name, _, compressed = chunk.partition(b"\0")
     try:
         return zlib.decompressobj().decompress(compressed[1:], MAX_PROFILE)

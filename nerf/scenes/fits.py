@@ -37,7 +37,9 @@ class Fit(NamedTuple):
 def fit_lens(
     theta: Float[np.ndarray, " n"], r: Float[np.ndarray, " n"], focal: float, slope: float = 1.0
 ) -> Fit | None:
-    """Fit a perspective lens, or a fisheye lens if that fails or the field is wide.
+    """Fit a perspective lens, or otherwise a fisheye lens.
+
+    A perspective lens is tried if the field is not too wide.
 
     Args:
       theta: angles to the axis in radians, increasing from above 0 to the farthest corner.
@@ -144,6 +146,6 @@ def _fit_fisheye(theta: np.ndarray, r: np.ndarray, focal: float) -> Fit | None:
 def corner_distance(
     K: Float[np.ndarray, "3 3"], size: tuple[int, int] | tuple[float, float]
 ) -> float:
-    """Return the distance from the principal point to the farthest corner, in focal lengths."""
+    """Return the farthest corner's distance from the principal point, in focal lengths."""
     corners = np.array([[x, y] for x in (0.0, size[0]) for y in (0.0, size[1])])
     return float(np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max())

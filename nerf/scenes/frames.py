@@ -57,7 +57,7 @@ class Frame:
 
 
 def is_bounded(frames: Sequence[Frame]) -> bool:
-    """Return whether any image has a transparent pixel, so that the scene has no background."""
+    """Return whether any image has a transparent pixel: the scene has no background."""
     try:
         return any(has_transparent_pixel(frame.path) for frame in frames if frame.transparent)
     except Exception:  # Pixels are damaged: reading the images later reports every such file.
@@ -132,7 +132,7 @@ def to_scene(
     unbounded: bool,
     notes: Sequence[str],
 ) -> Scene:
-    """Read the images of `frames` and build a scene; images have alpha if it is bounded.
+    """Read the images of `frames`, with alpha if bounded, and build a scene.
 
     Args:
       frames: the checked images.
@@ -177,7 +177,7 @@ def to_scene(
 
 
 def _to_depth(frame: Frame) -> np.ndarray:
-    """Return the map from pixels of the image to pixels of its depth camera.
+    """Return the map from image pixels to depth camera pixels.
 
     Returns:
       Rows (a, b) for x and for y: the pixel coordinate x of the image is a x + b of the camera that

@@ -103,7 +103,7 @@ def _word(path: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder that are not hidden, or none if it is not readable."""
+    """Return the visible files of a folder; none if it is not readable."""
     try:
         return sorted(
             path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders of a folder that are not hidden, or none if it is not readable."""
+    """Return the visible folders of a folder; none if it is not readable."""
     try:
         return sorted(
             path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
@@ -123,7 +123,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _scenes_below(root: Path, detect: Detect) -> list[Path]:
-    """Return the scenes one level below a folder, or two levels below if there are none."""
+    """Return the scenes one level below a folder, or otherwise two levels."""
     children = _folders(root)[:MAX_FOLDERS]
     if found := [path for path in children if detect(path)]:
         return found

@@ -1,4 +1,4 @@
-"""Visual hull of a scene with transparency: the space inside all silhouettes (Laurentini 1994)."""
+"""Visual hull: the space inside all silhouettes of a scene (Laurentini 1994)."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -89,7 +89,7 @@ def contradicting_views(scene: Scene) -> list[int]:
 
 
 def _tables(scene: Scene) -> dict[int, np.ndarray]:
-    """Return the summed-area table of possibly occupied pixels, for each view that can carve."""
+    """Return the summed-area table (see `_counts`) of each view that can carve."""
     return {
         view: _counts(_seen(scene, view))
         for view in range(len(scene))
@@ -98,15 +98,15 @@ def _tables(scene: Scene) -> dict[int, np.ndarray]:
 
 
 def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels of a view that may show an object; masked pixels may."""
+    """Return the pixels of a view that may show an object, masked pixels included."""
     visible = scene.images[view][..., 3] > 0
     return visible if scene.masks is None else visible | ~scene.masks[view]
 
 
 def _is_polynomial(scene: Scene, view: int) -> bool:
-    """Return whether a lens is perspective with only k1, k2, p1, p2 and k3.
+    """Return whether a lens is perspective with polynomial distortion.
 
-    The stretch of such a lens has a simple bound, see `_distort`.
+    It may have k1, k2, p1, p2 and k3. The stretch of such a lens has a simple bound (`_distort`).
     """
     cameras = scene.cameras
     return bool(cameras.model[view] == PERSPECTIVE and not np.any(cameras.distortion[view, 5:]))
@@ -120,7 +120,7 @@ def _counts(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h+1 w+1"]:
 def _may_hold(
     scene: Scene, view: int, table: np.ndarray, centres: Float[np.ndarray, "m 3"], radius: float
 ) -> Bool[np.ndarray, " m"]:
-    """Return whether a view may show an object in a ball around each centre.
+    """Return whether a view may show an object in each ball.
 
     Args:
       scene: views with alpha.

@@ -26,7 +26,7 @@ _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's mode of a profi
 
 
 def unusable_profile(name: str, reason: object) -> ImageError:
-    """Return the error for a profile that cannot be used, with its name and the reason."""
+    """Return the error for a profile that cannot be used."""
     reason = str(reason).strip() or "unknown kind"
     fix = "save it as sRGB, or remove the profile (exiftool -icc_profile= FILE)"
     return ImageError(f"its colour profile {name!r} cannot be used ({reason})", fix)
@@ -93,7 +93,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def from_icc(profile: bytes) -> ColourSpace:
-    """Return the colour space of an ICC profile that consists of curves and a matrix.
+    """Return the colour space of an ICC profile of curves and a matrix.
 
     It is for 16-bit pixels, since Pillow's conversions are limited to 8 bits.
 
@@ -115,7 +115,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _from_tags(tags: dict[bytes, bytes]) -> ColourSpace:
-    """Return the colour space of a grey profile, or of an RGB profile of curves and a matrix."""
+    """Return the colour space of a profile's tags; tables are not supported."""
     if b"kTRC" in tags:
         return ColourSpace((_icc_curve(tags[b"kTRC"]),) * 3, np.eye(3))
     if b"A2B0" in tags or b"rTRC" not in tags:

@@ -1,4 +1,4 @@
-"""Read all images, masks and depth maps of a scene, in parallel and reduced in size."""
+"""Read all images, masks and depth maps of a scene in parallel."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def check_image(path: Path, shown: str) -> tuple[tuple[int, int], bool, Problem 
 
 
 def has_transparent_pixel(path: Path) -> bool:
-    """Return whether any pixel is not opaque; some programs write an opaque alpha channel."""
+    """Return whether any pixel is not opaque, since alpha channels may be opaque."""
     if is_deep(path):
         pixels = decode_stored(path)
         return bool(pixels.shape[2] == 4 and pixels[..., 3].min() < opaque(pixels.dtype))
@@ -51,7 +51,7 @@ def has_transparent_pixel(path: Path) -> bool:
 
 
 def orientation(path: Path) -> int:
-    """Return an image's EXIF orientation, 1 to 8; 1 if the file has none.
+    """Return an image's EXIF orientation, 1 to 8, by default 1.
 
     It is the rotation that makes the image upright; 5 to 8 exchange width and height. Pixels are
     never rotated, since poses are for the stored pixels.
@@ -95,7 +95,7 @@ def reduce(pixels: Real[np.ndarray, "h w c"], factor: int) -> Real[np.ndarray, "
 
 
 def read_image(path: Path, factor: int = 1) -> Real[np.ndarray, "h w c"]:
-    """Decode an image to sRGB (see `decode`) and reduce it by an integer factor."""
+    """Decode an image to sRGB and reduce it by an integer factor."""
     return reduce(decode(path), factor)
 
 
@@ -141,10 +141,10 @@ def read_images(
 
 
 def _header(path: Path) -> Header:
-    """Return an image's header, or that of one pixel if it is damaged; decoding reports why."""
+    """Return an image's header, or that of one pixel if it is damaged."""
     try:
         return read_header(path)
-    except Exception:
+    except Exception:  # Decoding will report the problem.
         return Header((1, 1), False, np.uint8)
 
 
@@ -268,7 +268,7 @@ def _spans(count: int, step: float, limit: int) -> tuple[np.ndarray, np.ndarray]
 def _nearest(
     positions: Float[np.ndarray, " n"], count: int
 ) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
-    """Return the pixel that contains each position in a row of pixels from 0 to 1.
+    """Return the pixel at each position in a row from 0 to 1.
 
     Args:
       positions: positions, of which those in [0, 1) are in a pixel.
