@@ -104,7 +104,7 @@ def from_icc(profile: bytes) -> ColourSpace:
     try:
         return _from_tags(_tags(profile))
     except (struct.error, KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise unusable_profile(name, f"{error}; 8 bits a channel may work") from error
+        raise unusable_profile(name, f"{error}; 8 bits per channel may work") from error
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
