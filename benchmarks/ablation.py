@@ -65,7 +65,9 @@ def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False
       validation: whether to hold out validation views from the training views.
     """
     scene = load(root, split, max_side, validation)
-    return dataclasses.replace(scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images])
+    return dataclasses.replace(
+        scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images]
+    )
 
 
 def config_of(changes: dict[str, Any], seed: int = 0) -> dict[str, Any]:
@@ -96,13 +98,17 @@ def score(changes: dict[str, Any], scene: str, seed: int, steps: int) -> float:
     calls = steps // arm.per_call
     for i in range(calls):
         arm.call(i / calls)
-    scores = evaluate(arm.session.model(), held_out, "val", config["background"], config["chunk"], None)
+    scores = evaluate(
+        arm.session.model(), held_out, "val", config["background"], config["chunk"], None
+    )
     assert scores is not None  # nothing stops it
     return scores["mean"]["psnr"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scene", default="data/tabletop")
     parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--seeds", default="0,1,2")
@@ -116,11 +122,16 @@ def main() -> None:
     keep_compiled_programs()
     variants = {name: VARIANTS[name] for name in names}
     # Time all variants first: the ratios to the base set the number of steps of each.
-    milliseconds = take_turns([warm_arm(changes, options.scene) for changes in variants.values()], calls=20)
+    milliseconds = take_turns(
+        [warm_arm(changes, options.scene) for changes in variants.values()], calls=20
+    )
     rows = []
     for (name, changes), ms in zip(variants.items(), milliseconds, strict=True):
         steps = round(options.steps * milliseconds[0] / ms)
-        psnr = [score(changes, options.scene, seed, steps) for seed in map(int, options.seeds.split(","))]
+        psnr = [
+            score(changes, options.scene, seed, steps)
+            for seed in map(int, options.seeds.split(","))
+        ]
         spread = [round(min(psnr), 2), round(max(psnr), 2)]
         rows.append({"variant": name, "ms_a_step": round(ms, 2), "steps": steps})
         rows[-1] |= {

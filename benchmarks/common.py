@@ -51,7 +51,10 @@ def matmul_peak(n: int = 1536) -> dict[str, float]:
         return jnp.matmul(a, a, preferred_element_type=jnp.float32)
 
     square = jax.random.normal(jax.random.key(0), (n, n))
-    rates = {name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6 for name in ("float32", "bfloat16")}
+    rates = {
+        name: 2 * n**3 / measure(product, square.astype(name))["ms"] / 1e6
+        for name in ("float32", "bfloat16")
+    }
     return {name: round(rate, 1) for name, rate in rates.items()}
 
 

@@ -41,11 +41,15 @@ def arm(name: str, value: Any, images: int = 100, side: int = 200) -> Arm:
         images = value
     elif value is not None:
         config.update_from_flattened_dict({name: value})
-    return Arm(config.to_dict(), synthetic.load(None, "train", size=side, views=images), warm_up=100)
+    return Arm(
+        config.to_dict(), synthetic.load(None, "train", size=side, views=images), warm_up=100
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--calls", type=int, default=12)
     parser.add_argument("--out")
     options = parser.parse_args()

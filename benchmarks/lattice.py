@@ -43,7 +43,9 @@ def on_lattice(field: Composed, axis: Float[Array, " n"]) -> Float[Array, "n n n
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--out")
@@ -54,7 +56,9 @@ def main() -> None:
     for name, network in NETWORKS.items():
         graph, state = nnx.split(Composed(Fourier(10), Fourier(4), network, rngs=nnx.Rngs(0)))
         for way in (point_by_point, on_lattice) if name != "plain" else (point_by_point,):
-            jitted = jax.jit(lambda state, axis, way=way, graph=graph: way(nnx.merge(graph, state), axis))
+            jitted = jax.jit(
+                lambda state, axis, way=way, graph=graph: way(nnx.merge(graph, state), axis)
+            )
             measured = measure(jitted, state, axis, calls=options.calls)
             plain = plain or measured["ms"]
             numbers = {

@@ -42,7 +42,9 @@ def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("configs", nargs="+")
     parser.add_argument("--scene", default="data/tabletop")
     parser.add_argument("--steps", type=int, default=300)

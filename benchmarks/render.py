@@ -94,7 +94,9 @@ def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", required=True)
     parser.add_argument("--sides", default="100,200,400")
     parser.add_argument("--views", type=int, default=5)
@@ -103,7 +105,10 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     run = load_run(options.run)
-    rows = [measure(run, int(side), options.views, options.exhaustive_views) for side in options.sides.split(",")]
+    rows = [
+        measure(run, int(side), options.views, options.exhaustive_views)
+        for side in options.sides.split(",")
+    ]
     write_out({"device": device(), "run": options.run, "seconds_a_frame": rows}, options.out)
 
 

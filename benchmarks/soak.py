@@ -92,7 +92,10 @@ class Soak:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         together = [f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--heartbeat={HEARTBEAT}"]
-        return [self.start([*self.training(run), *together, f"--process={i}"], f"log{i}") for i in range(2)]
+        return [
+            self.start([*self.training(run), *together, f"--process={i}"], f"log{i}")
+            for i in range(2)
+        ]
 
     def start(self, arguments: list[str], log_name: str = "log0") -> subprocess.Popen:
         """Start a program whose output goes to a log file."""
@@ -119,16 +122,24 @@ class Soak:
 
     def disturb(self, process: subprocess.Popen, arguments: list[str]) -> int:
         """Disturb a process at a random time and return its expected exit code."""
-        what = self.random.choice(["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"])
+        what = self.random.choice(
+            ["kill", "kill", "kill", "stop", "interrupt", "double", "nothing"]
+        )
         self._wait_for_life(process)
         time.sleep(self.random.choice([0.0, 0.3, 1.0, 3.0]) * self.random.random())
         if process.poll() is not None:
             return 0
         self.counts[f"did_{what}"] += 1
         if what == "double" and arguments[0] == "train.py":
-            second = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=MAX_SECONDS)
-            if process.poll() is None and (second.returncode != 1 or "in use by" not in second.stderr):
-                self.fault("silent_wrong_results", f"a second process was accepted: {second.stderr}")
+            second = subprocess.run(
+                [sys.executable, *arguments], capture_output=True, text=True, timeout=MAX_SECONDS
+            )
+            if process.poll() is None and (
+                second.returncode != 1 or "in use by" not in second.stderr
+            ):
+                self.fault(
+                    "silent_wrong_results", f"a second process was accepted: {second.stderr}"
+                )
         signals = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "interrupt": signal.SIGINT}
         if what not in signals:
             return 0
@@ -205,7 +216,11 @@ class Soak:
     def _wait_until_joined(self, pair: list[subprocess.Popen]) -> None:
         """Wait until both processes train; before that, one waits five minutes for the other."""
         end = time.monotonic() + MAX_SECONDS
-        while self.said().count("scene: ") < 2 and all(p.poll() is None for p in pair) and time.monotonic() < end:
+        while (
+            self.said().count("scene: ") < 2
+            and all(p.poll() is None for p in pair)
+            and time.monotonic() < end
+        ):
             time.sleep(0.05)
 
     def _end_of_other(self, other: subprocess.Popen) -> None:
@@ -230,7 +245,9 @@ class Soak:
             file.unlink()
             return
         data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
-        file.write_bytes({"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind])
+        file.write_bytes(
+            {"flip": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[kind]
+        )
 
     def round(self, run: Path) -> None:
         """Train one run and render one video."""
@@ -271,7 +288,10 @@ class Soak:
 
         if self.go_on_until_done(self.rendering(run, out), kept):
             whole = self.home / "whole_frames"
-            same = [(frames / file.name).read_bytes() == file.read_bytes() for file in sorted(whole.iterdir())]
+            same = [
+                (frames / file.name).read_bytes() == file.read_bytes()
+                for file in sorted(whole.iterdir())
+            ]
             self.compare(len(same) == FRAMES and all(same), "frames")
             self.compare(out.read_bytes() == (self.home / "whole.mp4").read_bytes(), "video")
 
@@ -293,7 +313,9 @@ def scores(run: Path) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out")

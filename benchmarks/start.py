@@ -43,7 +43,9 @@ def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, An
     log = folder / "metrics.jsonl"
     began = time.perf_counter()
     options = ["--config.log_every=10"]
-    with subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [*command, *options], env=environment, stdout=subprocess.DEVNULL
+    ) as process:
         # The first line of the log is written after the first call of ten steps.
         while process.poll() is None and not (log.exists() and log.stat().st_size):
             time.sleep(0.01)
@@ -59,18 +61,25 @@ def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, An
         "psnr",
     )
     times = {"first_steps": first, "finished": finished, **{name: results[name] for name in kept}}
-    return {name: round(value, 2) for name, value in times.items()} | {"peak_memory": results["peak_memory"]}
+    return {name: round(value, 2) for name, value in times.items()} | {
+        "peak_memory": results["peak_memory"]
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scene", default="data/tabletop")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         cache = Path(temporary) / "cache"
-        runs = [start(options.scene, options.seconds, Path(temporary) / name, cache) for name in ("first", "second")]
+        runs = [
+            start(options.scene, options.seconds, Path(temporary) / name, cache)
+            for name in ("first", "second")
+        ]
     write_out(dict(zip(("first", "second"), runs, strict=True)), options.out)
 
 

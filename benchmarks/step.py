@@ -38,7 +38,9 @@ _STEPS = flags.DEFINE_integer("steps", 200, "Training steps before timing.")
 _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, in addition to printing it.")
 
 
-def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) -> tuple[TrainState, dict[str, Any]]:
+def whole_step(
+    config: dict, train_steps, state: TrainState, pixels: RayBank
+) -> tuple[TrainState, dict[str, Any]]:
     """Train for `--steps` steps and time the last calls.
 
     Args:
@@ -82,7 +84,9 @@ def batch_of(model: Model, pixels: RayBank, size: int):
     return rays, t, pack_samples(occupied, model.max_samples_per_ray * size)
 
 
-def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank) -> dict[str, tuple[Callable, Any]]:
+def parts_of(
+    config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank
+) -> dict[str, tuple[Callable, Any]]:
     """Return each part of a step as (function, argument), on the buffers of one real batch.
 
     Args:
@@ -97,7 +101,9 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
     start = t[live.ray, live.step]
     # Unused entries of the buffer get length 0 and so do not contribute.
     length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
-    points = model.space.warp(rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray])
+    points = model.space.warp(
+        rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray]
+    )
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
     # Each function below recomputes one part of the step from the inputs that this batch gives it.
@@ -111,7 +117,9 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
 
     def picture(out):
         layout = Packed(live.ray, size)
-        return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
+        return composite(
+            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
+        ).rgb
 
     def gradient(function):
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))

@@ -56,8 +56,14 @@ def row(config: str, scene: str, seconds: float, options: argparse.Namespace) ->
     overrides = tuple(word.removeprefix("config.") for word in options.set)
     entry = Method(Path(config).stem, config, overrides, parse_seeds(options.seeds))
     wanted = wanted_runs([entry], seconds, None, 0, options.split)
-    found = [result_of(outcome) for outcome in find_or_train(wanted, RunStore(scene, Path(options.workdir)))]
-    runs = [{"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}} for one in found]
+    found = [
+        result_of(outcome)
+        for outcome in find_or_train(wanted, RunStore(scene, Path(options.workdir)))
+    ]
+    runs = [
+        {"seed": one.config["seed"], **{name: one.results.get(name) for name in KEPT}}
+        for one in found
+    ]
     psnr = [run["psnr"] for run in runs]
     spread = [round(min(psnr), 2), round(max(psnr), 2)]
     named = {"config": config, "scene": scene, "seconds": seconds}
@@ -75,7 +81,9 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     scenes = list(dict.fromkeys(row["scene"] for row in rows))
-    figure, panels = plt.subplots(1, len(scenes), figsize=(4 * len(scenes), 3.2), squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(scenes), figsize=(4 * len(scenes), 3.2), squeeze=False, layout="constrained"
+    )
     for panel, scene in zip(panels[0], scenes, strict=True):
         for config in dict.fromkeys(row["config"] for row in rows):
             line = sorted(
@@ -84,8 +92,12 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
             )
             x = [row["seconds"] for row in line]
             panel.plot(x, [row["psnr_median"] for row in line], "o-", label=Path(config).stem)
-            panel.fill_between(x, *zip(*(row["psnr_range"] for row in line), strict=True), alpha=0.25)
-        panel.set(title=Path(scene).name, xlabel="seconds of training", ylabel="PSNR, dB", xscale="log")
+            panel.fill_between(
+                x, *zip(*(row["psnr_range"] for row in line), strict=True), alpha=0.25
+            )
+        panel.set(
+            title=Path(scene).name, xlabel="seconds of training", ylabel="PSNR, dB", xscale="log"
+        )
         panel.set_xticks(x, [f"{s:g}" for s in x])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
@@ -94,7 +106,9 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--configs", default="configs/ngp.py")
     parser.add_argument("--scenes", default="data/tabletop")
     parser.add_argument("--seconds", default="10,20,60")

@@ -68,7 +68,9 @@ def study(
         spread = seed_spread * (1.0 if c else unequal)
         # Seed effect (n, 1) plus independent noise (n, views).
         by_seed = rng.normal(0.0, spread, (n, 1)) + rng.normal(0.0, noise, (n, views))
-        scores[f"c{c}"] = 30.0 + view + effect * c + interaction * along_path(rng, views, correlation) + by_seed
+        scores[f"c{c}"] = (
+            30.0 + view + effect * c + interaction * along_path(rng, views, correlation) + by_seed
+        )
     return scores
 
 
@@ -101,7 +103,9 @@ def oracle_power(effect: float, seeds: int, correlation: float, views: int = 20)
     # Correlated views carry less information: the variance of their mean grows by `longer`.
     lags = np.arange(1, views)
     longer = 1.0 + 2.0 * ((1.0 - lags / views) * correlation**lags).sum()
-    variance = 2 * 0.1**2 / seeds + 2 * 0.3**2 / views * float(longer) + 2 * 0.15**2 / (seeds * views)
+    variance = (
+        2 * 0.1**2 / seeds + 2 * 0.3**2 / views * float(longer) + 2 * 0.15**2 / (seeds * views)
+    )
     draws = effect + np.sqrt(variance) * np.random.default_rng(0).normal(size=100_000)
     return float((np.abs(draws) > 1.96 * np.sqrt(variance)).mean())
 
@@ -137,7 +141,9 @@ def main() -> None:
             found = []
             for effect in (0.0, 0.3, 0.5):
                 rng = np.random.default_rng(1)
-                claimed = [compare(study(rng, effect, seeds, correlation))[0].real for _ in range(studies)]
+                claimed = [
+                    compare(study(rng, effect, seeds, correlation))[0].real for _ in range(studies)
+                ]
                 found.append(float(np.mean(claimed)))
             oracle = [oracle_power(effect, seeds, correlation) for effect in (0.3, 0.5)]
             cells = " | ".join(f"{100 * share:.1f} %" for share in (*found, *oracle))
@@ -152,7 +158,9 @@ def main() -> None:
             print(f"| {configs} | {correlation} | {100 * wrong:.1f} % | {power_cell} |", flush=True)
     for unequal in (1.0, 4.0):
         rng = np.random.default_rng(3)
-        claimed = [compare(study(rng, 0.0, (1, 3), unequal=unequal))[0].real for _ in range(studies)]
+        claimed = [
+            compare(study(rng, 0.0, (1, 3), unequal=unequal))[0].real for _ in range(studies)
+        ]
         print(f"\none seed against three, seed spread of the first times {unequal:g}: ", end="")
         print(f"{100 * np.mean(claimed):.1f} %")
 

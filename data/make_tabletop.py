@@ -67,7 +67,9 @@ class Mesh:
     def placed(self, shift: ArrayLike = (0, 0, 0), turn: Array | None = None) -> Mesh:
         """The mesh turned by a rotation matrix, then shifted."""
         turn = np.eye(3) if turn is None else turn
-        return Mesh(self.points @ turn.T + np.asarray(shift), self.normals @ turn.T, self.uv, self.faces)
+        return Mesh(
+            self.points @ turn.T + np.asarray(shift), self.normals @ turn.T, self.uv, self.faces
+        )
 
 
 def merge(meshes: list[Mesh]) -> Mesh:
@@ -112,7 +114,9 @@ def sheet(points: Array) -> Mesh:
     a = (i * columns + j).ravel()
     b, c, d = a + 1, a + columns, a + columns + 1
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
-    return Mesh(points.reshape(-1, 3), normals.reshape(-1, 3), np.stack([u, v], -1).reshape(-1, 2), faces)
+    return Mesh(
+        points.reshape(-1, 3), normals.reshape(-1, 3), np.stack([u, v], -1).reshape(-1, 2), faces
+    )
 
 
 def curve(knots: ArrayLike, count: int = 48) -> Array:
@@ -121,7 +125,10 @@ def curve(knots: ArrayLike, count: int = 48) -> Array:
     p = np.concatenate([[2 * p[0] - p[1]], p, [2 * p[-1] - p[-2]]])
     t = np.linspace(0, 1, 40, endpoint=False)[:, None]
     pieces = [
-        b + t * (c - a) / 2 + t**2 * (a - 2.5 * b + 2 * c - d / 2) + t**3 * (1.5 * (b - c) + (d - a) / 2)
+        b
+        + t * (c - a) / 2
+        + t**2 * (a - 2.5 * b + 2 * c - d / 2)
+        + t**3 * (1.5 * (b - c) + (d - a) / 2)
         for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)
     ]
     line = np.concatenate([*pieces, p[-2:-1]])
@@ -178,7 +185,9 @@ def tube(path: Array, radius: ArrayLike, sides: int = 16) -> Mesh:
 def ring(radius: float, height: float, thickness: float, squeeze: float = 1.0) -> Mesh:
     """A horizontal ring (a torus) about z."""
     angle = np.linspace(0, 2 * np.pi, 97)
-    path = np.stack([radius * np.cos(angle), squeeze * radius * np.sin(angle), np.full(97, height)], -1)
+    path = np.stack(
+        [radius * np.cos(angle), squeeze * radius * np.sin(angle), np.full(97, height)], -1
+    )
     path[-1] = path[0]
     return tube(path, thickness, 14)
 
@@ -192,8 +201,12 @@ def slab(low: ArrayLike, high: ArrayLike) -> list[Mesh]:
             right, up = [(1, 2), (0, 2), (0, 1)][axis]
             across = np.zeros((2, 2, 3))
             across[..., axis] = (low, high)[end][axis]
-            flip = (axis == 1) == (end == 1)  # so that every picture reads the right way round from outside
-            across[..., right] = np.array([high[right], low[right]] if flip else [low[right], high[right]])
+            flip = (axis == 1) == (
+                end == 1
+            )  # so that every picture reads the right way round from outside
+            across[..., right] = np.array(
+                [high[right], low[right]] if flip else [low[right], high[right]]
+            )
             across[..., up] = np.array([[low[up]], [high[up]]])
             faces.append(sheet(across))
     return faces
@@ -290,7 +303,9 @@ def wood(style: Style, size: int = 1536, planks: int = 9) -> Array:
     grain = noise(rng, size, 5, 150) * 0.6 + noise(rng, size, 14, 420) * 0.4
     wave = noise(rng, size, 5, 3 * planks) * 2.2 + rng.random(planks)[plank][:, None] * 7
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * (wave + y * 1.7))
-    tone = 0.08 + 0.7 * rings * grain + 0.35 * grain + 0.4 * (rng.random(planks)[plank][:, None] - 0.5)
+    tone = (
+        0.08 + 0.7 * rings * grain + 0.35 * grain + 0.4 * (rng.random(planks)[plank][:, None] - 0.5)
+    )
     colours = mix(style.colour("table", "8f5022"), style.colour("table", "f0bf80"), tone)
     gap = np.abs(y - np.round(y)) < 0.022
     return np.where(gap[..., None], style.colour("table", "4a2a14"), colours)
@@ -324,23 +339,40 @@ def vase_picture(style: Style, size: int = 1024) -> Image.Image:
     step = size / 16
     for k in range(17):
         x = k * step
-        draw.polygon([(x, 0.17 * size), (x + step, 0.17 * size), (x + step / 2, 0.07 * size)], fill=blue)
+        draw.polygon(
+            [(x, 0.17 * size), (x + step, 0.17 * size), (x + step / 2, 0.07 * size)], fill=blue
+        )
         draw.ellipse((x - 0.2 * step, 0.235 * size, x + 0.2 * step, 0.285 * size), fill=pale)
-        draw.polygon([(x, 0.74 * size), (x + step, 0.74 * size), (x + step / 2, 0.9 * size)], fill=pale)
-        inner = [(x + 0.2 * step, 0.74 * size), (x + 0.8 * step, 0.74 * size), (x + step / 2, 0.84 * size)]
+        draw.polygon(
+            [(x, 0.74 * size), (x + step, 0.74 * size), (x + step / 2, 0.9 * size)], fill=pale
+        )
+        inner = [
+            (x + 0.2 * step, 0.74 * size),
+            (x + 0.8 * step, 0.74 * size),
+            (x + step / 2, 0.84 * size),
+        ]
         draw.polygon(inner, fill=blue)
     for k in range(9):
         x, y, w, h = k * 2 * step, 0.5225 * size, step, 0.16 * size
         draw.polygon([(x - w, y), (x, y - h), (x + w, y), (x, y + h)], outline=blue, width=14)
-        draw.polygon([(x - 0.5 * w, y), (x, y - 0.55 * h), (x + 0.5 * w, y), (x, y + 0.55 * h)], fill=blue)
+        draw.polygon(
+            [(x - 0.5 * w, y), (x, y - 0.55 * h), (x + 0.5 * w, y), (x, y + 0.55 * h)], fill=blue
+        )
         draw.ellipse((x - 0.18 * w, y - 0.18 * w, x + 0.18 * w, y + 0.18 * w), fill=white)
         for s in (-1, 1):
-            draw.ellipse((x + w - 14, y + s * 0.72 * h - 14, x + w + 14, y + s * 0.72 * h + 14), fill=pale)
+            draw.ellipse(
+                (x + w - 14, y + s * 0.72 * h - 14, x + w + 14, y + s * 0.72 * h + 14), fill=pale
+            )
     return image
 
 
 def text(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], words: str, size: float, fill: tuple, bold: float = 0
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    words: str,
+    size: float,
+    fill: tuple,
+    bold: float = 0,
 ) -> None:
     """Write words centred at a point, in Pillow's own font, made bolder by a stroke."""
     font = ImageFont.load_default(size)
@@ -395,7 +427,9 @@ def fruit_picture(style: Style, ripe: str, raw: str) -> Array:
     """Streaks from pole to pole between two colours, as on an apple."""
     size = 256
     streaks = noise(style.rng, size, 40, 4).copy()
-    streaks[:, -32:] = mix(streaks[:, -32:, None], streaks[:, 31::-1, None], np.linspace(0, 1, 32)[None])[..., 0]
+    streaks[:, -32:] = mix(
+        streaks[:, -32:, None], streaks[:, 31::-1, None], np.linspace(0, 1, 32)[None]
+    )[..., 0]
     share = 1.5 * streaks - 0.55 + 0.5 * np.linspace(1, 0, size)[:, None] ** 3
     return mix(style.colour("fruit", ripe), style.colour("fruit", raw), share)
 
@@ -409,10 +443,14 @@ def make_table(style: Style) -> Parts:
     """A round slab with a rounded rim."""
     radius, thickness = 1.14, 0.085
     bend = np.linspace(-np.pi / 2, np.pi / 2, 25)
-    rim = np.stack([radius - 0.03 + 0.03 * np.cos(bend), -thickness / 2 + np.sin(bend) * thickness / 2], -1)
+    rim = np.stack(
+        [radius - 0.03 + 0.03 * np.cos(bend), -thickness / 2 + np.sin(bend) * thickness / 2], -1
+    )
     below = [(0.0, -thickness), (radius - 0.03, -thickness)]
     mesh = turned(below, rim, [(radius - 0.03, 0.0), (0.0, 0.0)], sides=192)
-    mesh.uv[:] = mesh.points[:, :2] / (2 * radius) * (1, -1) + 0.5  # the picture lies flat on the table
+    mesh.uv[:] = (
+        mesh.points[:, :2] / (2 * radius) * (1, -1) + 0.5
+    )  # the picture lies flat on the table
     return [(mesh, glossy(table_picture(style, radius), 0.28))]
 
 
@@ -438,11 +476,15 @@ def leaf(path: Array, width: float, facing: Array) -> Mesh:
 
 def tulip() -> Mesh:
     """The cup of a tulip: a turned shape whose edge rises in three petals."""
-    mesh = lathe(curve([(0.01, 0), (0.06, 0.02), (0.078, 0.075), (0.062, 0.14), (0.05, 0.155)], 40), 72)
+    mesh = lathe(
+        curve([(0.01, 0), (0.06, 0.02), (0.078, 0.075), (0.062, 0.14), (0.05, 0.155)], 40), 72
+    )
     grid = mesh.points.reshape(40, 73, 3).copy()
     angle = np.linspace(0, 2 * np.pi, 73)
     t = np.linspace(0, 1, 40)[:, None]
-    grid[..., :2] *= (1 + 0.07 * np.sin(np.pi * t) * np.abs(np.cos(1.5 * angle)) * 2 - 0.05)[..., None]
+    grid[..., :2] *= (1 + 0.07 * np.sin(np.pi * t) * np.abs(np.cos(1.5 * angle)) * 2 - 0.05)[
+        ..., None
+    ]
     grid[..., 2] += 0.04 * t**3 * (np.abs(np.cos(1.5 * angle)) - 0.5)
     grid[:, -1] = grid[:, 0]
     return sheet(grid)
@@ -468,12 +510,16 @@ def make_flowers(style: Style) -> Parts:
     ]
     for k, (code, high, lean) in enumerate(kinds):
         angle, reach = 20 + 90 * k, 0.55 * math.tan(math.radians(lean))
-        path, _ = upright(angle, [(0, 0.42), (0.05, 0.7), (0.75 * reach, high - 0.1), (reach, high)])
+        path, _ = upright(
+            angle, [(0, 0.42), (0.05, 0.7), (0.75 * reach, high - 0.1), (reach, high)]
+        )
         stems.append(tube(path, 0.011, 10))
         head = tulip().placed(path[-1], rotation("z", angle) @ rotation("y", lean))
         heads.append((head, glossy(style.colour("flowers", code), 0.3)))
     for k, reach in enumerate((0.3, 0.26, 0.28)):
-        path, across = upright(65 + 125 * k, [(0, 0.6), (0.09, 0.78), (0.7 * reach, 0.9), (reach, 0.84)])
+        path, across = upright(
+            65 + 125 * k, [(0, 0.6), (0.09, 0.78), (0.7 * reach, 0.9), (reach, 0.84)]
+        )
         leaves.append(leaf(path, 0.045, across))
     light, dark = (glossy(style.colour("flowers", code), 0.3) for code in ("4f9d3a", "2f7d3b"))
     return [(merge(stems), light), (merge(leaves), dark), *heads]
@@ -507,10 +553,14 @@ def make_bird(style: Style) -> Parts:
     """A round little bird on the perch of the cage, looking along +x."""
     body = ball((0.125, 0.095, 0.1), (0, 0, 0.32)).placed((0, 0, 0))
     head = ball((0.075, 0.07, 0.07), (0.075, 0, 0.43))
-    crest = lathe(curve([(0.03, 0), (0.018, 0.04), (0.0, 0.08)], 16), 24).placed((0.05, 0, 0.485), rotation("y", -25))
+    crest = lathe(curve([(0.03, 0), (0.018, 0.04), (0.0, 0.08)], 16), 24).placed(
+        (0.05, 0, 0.485), rotation("y", -25)
+    )
     tail = ball((0.12, 0.035, 0.014), (0, 0, 0)).placed((-0.17, 0, 0.275), rotation("y", -28))
     wings = [
-        ball((0.1, 0.02, 0.06), (0, 0, 0)).placed((-0.03, s * 0.088, 0.325), rotation("y", -18) @ rotation("x", -8 * s))
+        ball((0.1, 0.02, 0.06), (0, 0, 0)).placed(
+            (-0.03, s * 0.088, 0.325), rotation("y", -18) @ rotation("x", -8 * s)
+        )
         for s in (-1, 1)
     ]
     beak = lathe([(0.026, 0), (0.0, 0.06)], 24).placed((0.14, 0, 0.425), rotation("y", 96))
@@ -528,13 +578,20 @@ def make_bird(style: Style) -> Parts:
 def make_teapot(style: Style) -> Parts:
     """A glazed teapot with a spout towards +x."""
     foot = curve([(0.14, 0), (0.145, 0.015), (0.15, 0.03)], 8)
-    body = curve([(0.15, 0.03), (0.235, 0.1), (0.262, 0.19), (0.23, 0.28), (0.145, 0.335), (0.135, 0.35)], 64)
+    body = curve(
+        [(0.15, 0.03), (0.235, 0.1), (0.262, 0.19), (0.23, 0.28), (0.145, 0.335), (0.135, 0.35)], 64
+    )
     lid = curve([(0.14, 0.35), (0.142, 0.36), (0.11, 0.385), (0.05, 0.41), (0.0, 0.415)], 32)
     neck = curve([(0.022, 0.405), (0.018, 0.425)], 6)
     knob = ball((0.036, 0.036, 0.032), (0, 0, 0.448), 24)
     path = curve([(0.2, 0, 0.1), (0.31, 0, 0.15), (0.36, 0, 0.25), (0.43, 0, 0.335)], 40)
-    spout = tube(path, np.interp(np.linspace(0, 1, 40), [0, 0.35, 0.85, 1], [0.075, 0.052, 0.033, 0.037]), 32)
-    grip = curve([(-0.22, 0, 0.28), (-0.34, 0, 0.32), (-0.41, 0, 0.24), (-0.37, 0, 0.14), (-0.24, 0, 0.1)], 48)
+    spout = tube(
+        path, np.interp(np.linspace(0, 1, 40), [0, 0.35, 0.85, 1], [0.075, 0.052, 0.033, 0.037]), 32
+    )
+    grip = curve(
+        [(-0.22, 0, 0.28), (-0.34, 0, 0.32), (-0.41, 0, 0.24), (-0.37, 0, 0.14), (-0.24, 0, 0.1)],
+        48,
+    )
     glaze = glazed(style.colour("teapot", "00b8ab"))
     pot = merge([turned(foot, body, lid, neck), spout, tube(grip, 0.023, 20)])
     return [(pot, glaze), (knob, glazed(style.colour("teapot", "f2c14e")))]
@@ -550,7 +607,9 @@ def make_book(style: Style) -> Parts:
     bend = np.linspace(-np.pi / 2, np.pi / 2, 17)
     arc = np.stack([-x - 0.03 * np.cos(bend), np.zeros(17), thick / 2 * (1 + np.sin(bend))], -1)
     spine = sheet(np.stack([arc + np.array([0, y, 0]), arc - np.array([0, y, 0])], 1))
-    lines = np.repeat(np.where(np.arange(48) % 4 < 2, 0.93, 0.72)[:, None], 4, 1)[..., None] * np.array([1, 0.97, 0.88])
+    lines = np.repeat(np.where(np.arange(48) % 4 < 2, 0.93, 0.72)[:, None], 4, 1)[
+        ..., None
+    ] * np.array([1, 0.97, 0.88])
     cloth = glossy(style.colour("book", "c81d34"), 0.3)
     return [
         (front[5], glossy(book_picture(style), 0.3)),
@@ -562,7 +621,9 @@ def make_book(style: Style) -> Parts:
 
 def make_tin(style: Style) -> Parts:
     """A round tea tin with a paper label and a lid."""
-    label = lathe(np.stack([np.full(8, 0.16), np.linspace(0.012, 0.33, 8)], -1)).placed(turn=rotation("z", 180))
+    label = lathe(np.stack([np.full(8, 0.16), np.linspace(0.012, 0.33, 8)], -1)).placed(
+        turn=rotation("z", 180)
+    )
     rims = [ring(0.157, z, 0.012) for z in (0.012, 0.335)]
     lid = turned(
         curve([(0.158, 0.335), (0.15, 0.372), (0.135, 0.378)], 16),
@@ -570,7 +631,11 @@ def make_tin(style: Style) -> Parts:
     )
     knob = ball((0.03, 0.03, 0.026), (0, 0, 0.405), 20)
     navy = glossy(style.colour("tin", "14213d"), 0.15)
-    return [(label, glossy(tin_picture(style), 0.25)), (merge([*rims, lid]), navy), (knob, metal(GOLD, 0.2))]
+    return [
+        (label, glossy(tin_picture(style), 0.25)),
+        (merge([*rims, lid]), navy),
+        (knob, metal(GOLD, 0.2)),
+    ]
 
 
 def make_bowl(_: Style) -> Parts:
@@ -608,10 +673,18 @@ def make_cup(style: Style) -> Parts:
     lip = curve([(0.125, 0.2), (0.12, 0.206), (0.114, 0.2)], 10)
     inside = curve([(0.114, 0.2), (0.1, 0.08), (0, 0.03)], 24)
     tea = lathe([(0.111, 0.165), (0.0, 0.165)])
-    grip = tube(curve([(0.115, 0, 0.165), (0.185, 0, 0.165), (0.19, 0, 0.08), (0.108, 0, 0.055)], 32), 0.014, 16)
+    grip = tube(
+        curve([(0.115, 0, 0.165), (0.185, 0, 0.165), (0.19, 0, 0.08), (0.108, 0, 0.055)], 32),
+        0.014,
+        16,
+    )
     rows = np.arange(240)
     stripe = ((rows // 24) % 2 == 0) & (rows > 30) & (rows < 200)
-    bands = mix(style.colour("cup", "fbf3e4"), style.colour("cup", "e76f51"), stripe[:, None] * np.ones((1, 4)))
+    bands = mix(
+        style.colour("cup", "fbf3e4"),
+        style.colour("cup", "e76f51"),
+        stripe[:, None] * np.ones((1, 4)),
+    )
     plain = glazed(style.colour("cup", "fbf3e4"))
     return [
         (lathe(outside), glazed(bands)),
@@ -626,7 +699,9 @@ def make_balls(style: Style) -> Parts:
     rows = np.arange(120)
     stripe = ((rows // 12) % 2 == 0)[:, None] * np.ones((1, 4))
     bands = mix(style.colour("balls", "6a3fb5"), style.colour("balls", "fbf3e4"), stripe)
-    striped = ball((0.08, 0.08, 0.08)).placed((-0.09, -0.02, 0.08), rotation("z", 40) @ rotation("x", 50))
+    striped = ball((0.08, 0.08, 0.08)).placed(
+        (-0.09, -0.02, 0.08), rotation("z", 40) @ rotation("x", 50)
+    )
     return [
         (striped, glazed(bands)),
         (ball((0.07, 0.07, 0.07), (0.065, 0.055, 0.07)), glazed(style.colour("balls", "ff6b1a"))),
@@ -758,7 +833,9 @@ def test_cameras(count: int, rng: np.random.Generator) -> list[Array]:
     """Cameras on a smooth spiral, up from low views to high ones in two turns."""
     start = rng.uniform(-0.1, 0.1) - 1.9
     steps = [(k + 0.5) / count for k in range(count)]
-    return [look(start + 4 * math.pi * s, math.radians(10 + 62 * s), CAMERA_DISTANCE) for s in steps]
+    return [
+        look(start + 4 * math.pi * s, math.radians(10 + 62 * s), CAMERA_DISTANCE) for s in steps
+    ]
 
 
 def pixel_rays(camera: Array, size: int) -> tuple[Array, Array]:
@@ -782,7 +859,9 @@ def radiance(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int)
     sensor = {
         "type": "perspective",
         "fov": math.degrees(CAMERA_ANGLE_X),
-        "to_world": mi.ScalarTransform4f(camera @ np.diag([-1.0, 1.0, -1.0, 1.0])),  # Mitsuba looks along +z
+        "to_world": mi.ScalarTransform4f(
+            camera @ np.diag([-1.0, 1.0, -1.0, 1.0])
+        ),  # Mitsuba looks along +z
         "film": {
             "type": "hdrfilm",
             "width": size,
@@ -794,7 +873,9 @@ def radiance(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int)
     }
     lens = mi.load_dict(sensor)
     seeds = range(seed * 1000, seed * 1000 + max(1, round(samples / GRID**2)))
-    parts = np.array([np.array(mi.render(scene, sensor=lens, spp=GRID**2, seed=k), float) for k in seeds])
+    parts = np.array(
+        [np.array(mi.render(scene, sensor=lens, spp=GRID**2, seed=k), float) for k in seeds]
+    )
     parts[..., :3] = np.minimum(parts[..., :3], 1.3 * np.median(parts[..., :3], 0) + 0.02)
     return parts.mean(0)
 
@@ -803,8 +884,12 @@ def render(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -
     """A picture as 8-bit sRGB with straight alpha."""
     light = radiance(scene, camera, size, samples, seed)
     alpha = np.clip(light[..., 3:], 0, 1)
-    colour = EXPOSURE * light[..., :3] / np.maximum(alpha, 1e-6)  # the renderer's colours are multiplied by alpha
-    colour = np.where(colour > 0.7, 0.7 + 0.3 * np.tanh((colour - 0.7) / 0.6), colour)  # roll highlights off
+    colour = (
+        EXPOSURE * light[..., :3] / np.maximum(alpha, 1e-6)
+    )  # the renderer's colours are multiplied by alpha
+    colour = np.where(
+        colour > 0.7, 0.7 + 0.3 * np.tanh((colour - 0.7) / 0.6), colour
+    )  # roll highlights off
     seen = np.round(255 * alpha) > 0
     picture = np.concatenate([np.where(seen, to_srgb(colour), 0), alpha], -1)
     return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
@@ -813,7 +898,9 @@ def render(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -
 def trace(scene: mi.Scene, origin: Array, directions: Array) -> tuple[Array, Array, list]:
     """Distance, normal and shape at the first hit of every ray; the distance is infinite where none is."""
     if not mi.variant().startswith("scalar"):
-        hit = scene.ray_intersect(mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(*directions.T.astype(np.float32))))
+        hit = scene.ray_intersect(
+            mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(*directions.T.astype(np.float32)))
+        )
         return np.array(hit.t), np.array(hit.sh_frame.n).T, hit.shape
     hits = [scene.ray_intersect(mi.Ray3f(origin, d)) for d in directions]
     return (
@@ -823,7 +910,9 @@ def trace(scene: mi.Scene, origin: Array, directions: Array) -> tuple[Array, Arr
     )
 
 
-def geometry(scene: mi.Scene, shapes: dict[str, list], camera: Array, size: int) -> tuple[Array, Array, Array]:
+def geometry(
+    scene: mi.Scene, shapes: dict[str, list], camera: Array, size: int
+) -> tuple[Array, Array, Array]:
     """Labels, depth and normals through the centres of the pixels; 0 where nothing is."""
     origin, directions = pixel_rays(camera, size)
     depth, normals, hit = trace(scene, origin, directions)
@@ -833,12 +922,16 @@ def geometry(scene: mi.Scene, shapes: dict[str, list], camera: Array, size: int)
             same = [h == part for h in hit] if isinstance(hit, list) else hit == mi.ShapePtr(part)
             labels[np.array(same)] = number
     seen = np.isfinite(depth)
-    normals = np.where((normals * directions).sum(1, keepdims=True) > 0, -normals, normals)  # face the camera
+    normals = np.where(
+        (normals * directions).sum(1, keepdims=True) > 0, -normals, normals
+    )  # face the camera
     depth, normals = np.where(seen, depth, 0), np.where(seen[:, None], normals, 0)
     return labels.reshape(size, size), depth.reshape(size, size), normals.reshape(size, size, 3)
 
 
-def save(folder: Path, split: str, name: str, picture: Array, maps: tuple[Array, Array, Array]) -> None:
+def save(
+    folder: Path, split: str, name: str, picture: Array, maps: tuple[Array, Array, Array]
+) -> None:
     """Write a view's picture and labels, and for test views its depth and normals too."""
     labels, depth, normals = maps
     for kind in (
@@ -851,7 +944,9 @@ def save(folder: Path, split: str, name: str, picture: Array, maps: tuple[Array,
     Image.fromarray(labels).save(folder / "labels" / split / f"{name}.png", optimize=True)
     if split == "test":
         np.savez_compressed(folder / "depth/test" / f"{name}.npz", depth=depth.astype(np.float32))
-        np.savez_compressed(folder / "normals/test" / f"{name}.npz", normals=normals.astype(np.float16))
+        np.savez_compressed(
+            folder / "normals/test" / f"{name}.npz", normals=normals.astype(np.float16)
+        )
 
 
 def make_scene(options: argparse.Namespace) -> None:
@@ -862,13 +957,18 @@ def make_scene(options: argparse.Namespace) -> None:
     names = ["background", *shapes]
     (folder / "labels.json").write_text(json.dumps(dict(enumerate(names)), indent=1) + "\n")
     rng = np.random.default_rng(options.seed + 2000)
-    splits = {"train": train_cameras(options.views, rng), "test": test_cameras(options.test_views, rng)}
+    splits = {
+        "train": train_cameras(options.views, rng),
+        "test": test_cameras(options.test_views, rng),
+    }
     start = time.time()
     for split, cameras in splits.items():
         frames = []
         for k, camera in enumerate(cameras):
             name = f"r_{k:03d}"
-            picture = render(scene, camera, options.size, options.samples, seed=1000 * (split == "test") + k)
+            picture = render(
+                scene, camera, options.size, options.samples, seed=1000 * (split == "test") + k
+            )
             save(folder, split, name, picture, geometry(scene, shapes, camera, options.size))
             frames.append({"file_path": f"./{split}/{name}", "transform_matrix": camera.tolist()})
             print(f"{split} {k + 1}/{len(cameras)}, {time.time() - start:.0f} s", flush=True)
@@ -878,13 +978,27 @@ def make_scene(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line and make the scene."""
-    parser = argparse.ArgumentParser(description="Make the tabletop scene: pictures, cameras, labels and geometry.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tabletop", help="folder to write")
-    parser.add_argument("--views", type=int, default=100, help="number of training views (default 100)")
-    parser.add_argument("--test_views", type=int, default=20, help="number of test views (default 20)")
-    parser.add_argument("--size", type=int, default=200, help="width and height of a picture (default 200)")
-    parser.add_argument("--samples", type=int, default=640, help="light paths per pixel (default 640)")
-    parser.add_argument("--seed", type=int, default=0, help="0: the composed scene; others: variants of it")
+    parser = argparse.ArgumentParser(
+        description="Make the tabletop scene: pictures, cameras, labels and geometry."
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "tabletop", help="folder to write"
+    )
+    parser.add_argument(
+        "--views", type=int, default=100, help="number of training views (default 100)"
+    )
+    parser.add_argument(
+        "--test_views", type=int, default=20, help="number of test views (default 20)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=200, help="width and height of a picture (default 200)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=640, help="light paths per pixel (default 640)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="0: the composed scene; others: variants of it"
+    )
     options = parser.parse_args()
     try:
         mi.set_variant("llvm_ad_rgb")

@@ -23,12 +23,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 DATASETS = ROOT.parent / "shared" / "datasets"
-DEAREST = [f"test_{name}.py" for name in ("training", "end_to_end", "claims", "processes", "reliability", "export")]
+DEAREST = [
+    f"test_{name}.py"
+    for name in ("training", "end_to_end", "claims", "processes", "reliability", "export")
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes go first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST))
+    items.sort(
+        key=lambda item: (
+            DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST)
+        )
+    )
 
 
 @pytest.fixture
@@ -37,7 +44,9 @@ def dataset():
 
     def find(name: str) -> Path:
         if not (DATASETS / name).is_dir():
-            pytest.skip(f"real scenes are not part of the project, and {DATASETS / name} is not here")
+            pytest.skip(
+                f"real scenes are not part of the project, and {DATASETS / name} is not here"
+            )
         return DATASETS / name
 
     return find

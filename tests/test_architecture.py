@@ -43,7 +43,13 @@ EACH_FILE = pytest.mark.parametrize("name", FILES)
 
 def module_of(name):
     """nerf/scenes/base.py -> scenes.base; nerf/scenes/__init__.py -> scenes."""
-    return name.removeprefix("nerf/").removesuffix(".py").replace("/", ".").removesuffix("__init__").removesuffix(".")
+    return (
+        name.removeprefix("nerf/")
+        .removesuffix(".py")
+        .replace("/", ".")
+        .removesuffix("__init__")
+        .removesuffix(".")
+    )
 
 
 MODULES = {module_of(name) for name in FILES}
@@ -58,7 +64,11 @@ def imports_of(tree):
     """Modules of nerf that a file imports, anywhere in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.removeprefix("nerf.") for alias in node.names if alias.name.startswith("nerf."))
+            yield from (
+                alias.name.removeprefix("nerf.")
+                for alias in node.names
+                if alias.name.startswith("nerf.")
+            )
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide where a module stands"
             if node.module == "nerf" or (node.module or "").startswith("nerf."):
@@ -71,7 +81,11 @@ def imports_of(tree):
 def public(tree):
     """Classes and functions of a module that others may use, as (name, node)."""
     kinds = (ast.ClassDef, ast.FunctionDef)
-    return [(node.name, node) for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    return [
+        (node.name, node)
+        for node in tree.body
+        if isinstance(node, kinds) and not node.name.startswith("_")
+    ]
 
 
 def test_every_module_lies_in_a_folder_of_the_list():
@@ -85,7 +99,9 @@ def test_a_module_imports_only_from_folders_above_its_own(name):
     module = module_of(name)
     found = list(imports_of(TREES[name]))
     if not module:
-        assert set(found) <= {"api"}, "the package itself imports only the library's functions, when they are used"
+        assert set(found) <= {"api"}, (
+            "the package itself imports only the library's functions, when they are used"
+        )
         return
     order = FOLDERS.index(folder_of(module))
     assert not [other for other in found if FOLDERS.index(folder_of(other)) > order], name

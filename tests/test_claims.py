@@ -24,7 +24,9 @@ def claims():
         judged = MEASURED[row.name]["checks"]
         held = [check for check, one in zip(row.checks, judged, strict=True) if one["holds"]]
         marks = [pytest.mark.slow] if row.name in SLOW else []
-        yield from (pytest.param(row, check, marks=marks) for check in held if check.metric not in TIMED)
+        yield from (
+            pytest.param(row, check, marks=marks) for check in held if check.metric not in TIMED
+        )
 
 
 def as_chosen(arm, row):
@@ -36,9 +38,13 @@ def as_chosen(arm, row):
 
 
 @pytest.mark.parametrize(
-    ("row", "check"), list(claims()), ids=lambda part: getattr(part, "name", None) or f"{part.first} - {part.second}"
+    ("row", "check"),
+    list(claims()),
+    ids=lambda part: getattr(part, "name", None) or f"{part.first} - {part.second}",
 )
 def test_what_held_still_holds(row, check):
-    arms = {arm.name: as_chosen(arm, row) for arm in row.arms if arm.name in (check.first, check.second)}
+    arms = {
+        arm.name: as_chosen(arm, row) for arm in row.arms if arm.name in (check.first, check.second)
+    }
     found = check.judge({name: measure_arm(arm, seeds=[0]) for name, arm in arms.items()})
     assert found["holds"], found

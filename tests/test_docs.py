@@ -27,7 +27,11 @@ def test_every_promise_names_a_test_or_a_command_that_exists():
         modules = re.findall(r"python -m ([\w.]+)", verified)
         assert files or modules, fault
         for file, _, name in (each.partition("::") for each in files):
-            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8") if name else (ROOT / file).exists(), name
+            assert (
+                f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+                if name
+                else (ROOT / file).exists()
+            ), name
         for module in modules:
             assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
         assert re.fullmatch(r" [0-9a-f]{7,12} | pending ", commit), fault
@@ -39,7 +43,9 @@ def test_flags_in_the_documents_exist(program):
     text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").rglob("*.py"))
     commands = re.findall(rf"python {program}((?:\\\n|[^\n])*)", text)
     used = {flag for command in commands for flag in re.findall(r"--(\w+)(?![\w.])", command)}
-    shown = subprocess.run([sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        [sys.executable, program, "--helpfull"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     assert used
     for flag in used:
         assert re.search(rf"--(\[no\])?{flag}\b", shown), flag

@@ -28,7 +28,9 @@ FAST = [
 
 
 def command(*arguments, code=0, cwd=ROOT, env=None):
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -97,15 +99,21 @@ def test_the_render_command_makes_a_video_and_keeps_finished_frames(trained, tmp
     assert len(made) == 3 * 4
     (tmp_path / "orbit_frames" / "rgb_00001.png").write_bytes(b"cut off")
     command("render.py", *flags)
-    changed = sorted(p.name for p, t in made.items() if p.suffix == ".png" and p.stat().st_mtime_ns != t)
+    changed = sorted(
+        p.name for p, t in made.items() if p.suffix == ".png" and p.stat().st_mtime_ns != t
+    )
     assert all("00001" in name for name in changed) and "rgb_00001.png" in changed
     depth = np.load(tmp_path / "orbit_frames" / "depth_00000.npy")
-    assert depth.dtype == np.float32 and 2.5 < np.median(depth[depth > 0]) < 5.5  # the file's units: cameras at 4
+    assert (
+        depth.dtype == np.float32 and 2.5 < np.median(depth[depth > 0]) < 5.5
+    )  # the file's units: cameras at 4
 
 
 def test_the_render_command_scores_the_held_out_views_as_training_did(trained, tmp_path):
     command("render.py", f"--run={trained}", "--split=test", f"--out={tmp_path}")
-    assert abs(json.loads((tmp_path / "results.json").read_text())["psnr"] - psnr_of(trained)) < 1e-6
+    assert (
+        abs(json.loads((tmp_path / "results.json").read_text())["psnr"] - psnr_of(trained)) < 1e-6
+    )
 
 
 def test_rendered_depth_agrees_with_the_ray_tracers(trained, tmp_path):
@@ -145,22 +153,39 @@ def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_de
 def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # how long compiling takes is chance
-    flags = ["--config=configs/tiny.py", f"--scene={TABLETOP}", "--config.scene.max_side=20", "--config.steps=100"]
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = (
+        "0"  # how long compiling takes is chance
+    )
+    flags = [
+        "--config=configs/tiny.py",
+        f"--scene={TABLETOP}",
+        "--config.scene.max_side=20",
+        "--config.steps=100",
+    ]
     flags += ["--config.save_every=100", "--config.log_every=100"]
     command("train.py", *flags, f"--workdir={tmp_path / 'a'}", env=environment)
     kept = {path.name for path in (tmp_path / "cache" / "nerf").glob("*/*-cache")}
     assert any("train_steps" in name for name in kept)
-    command("train.py", *flags, f"--workdir={tmp_path / 'b'}", f"--profile={tmp_path / 'trace'}", env=environment)
+    command(
+        "train.py",
+        *flags,
+        f"--workdir={tmp_path / 'b'}",
+        f"--profile={tmp_path / 'trace'}",
+        env=environment,
+    )
     assert {path.name for path in (tmp_path / "cache" / "nerf").glob("*/*-cache")} == kept
     assert psnr_of(tmp_path / "a") == psnr_of(tmp_path / "b")
-    assert list((tmp_path / "trace").rglob("*.xplane.pb")) and list((tmp_path / "trace").rglob("perfetto_trace*"))
+    assert list((tmp_path / "trace").rglob("*.xplane.pb")) and list(
+        (tmp_path / "trace").rglob("perfetto_trace*")
+    )
 
 
 def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")
-    (tmp_path / "mine" / "triangle.py").write_text((ROOT / "tests" / "support" / "plugins.py").read_text())
+    (tmp_path / "mine" / "triangle.py").write_text(
+        (ROOT / "tests" / "support" / "plugins.py").read_text()
+    )
     (tmp_path / "config.py").write_text(
         "from configs import tiny\n\n\ndef get_config():\n    config = tiny.get_config()\n"
         "    with config.unlocked():\n"
@@ -168,7 +193,11 @@ def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
         "            stage.field.encoding = {'name': 'mine.triangle:Triangle', 'num_freqs': 4}\n"
         "    config.steps = 20\n    config.save_every = 20\n    config.log_every = 20\n    return config\n"
     )
-    flags = [f"--config={tmp_path / 'config.py'}", "--config.scene.max_side=20", f"--scene={TABLETOP}"]
+    flags = [
+        f"--config={tmp_path / 'config.py'}",
+        "--config.scene.max_side=20",
+        f"--scene={TABLETOP}",
+    ]
     script = [
         "-c",
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[0] = 'train.py'; "

@@ -16,7 +16,9 @@ def test_a_target_reads_what_is_whole_and_refuses_what_is_not(tmp_path, target):
     file, read = TARGETS[target](tmp_path)
     whole = file.read_bytes()
     assert try_bytes(file, read, whole)
-    assert not any(try_bytes(file, read, data) for data in (b"", b"\0\xff" * 40, whole[: len(whole) // 2]))
+    assert not any(
+        try_bytes(file, read, data) for data in (b"", b"\0\xff" * 40, whole[: len(whole) // 2])
+    )
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,11 @@ def nerf(wheel, tmp_path_factory):
         python = str(Path(scheme["scripts"], "python"))
         code = "import sys; from nerf.cli.main import main; sys.argv[0] = 'nerf'; main()"
         done = subprocess.run(
-            [python, "-P", "-c", code, *words], cwd=folder, env=environment, capture_output=True, text=True
+            [python, "-P", "-c", code, *words],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
@@ -50,9 +54,16 @@ def nerf(wheel, tmp_path_factory):
     return run
 
 
-def test_the_wheel_holds_configs_the_scene_and_the_pages_templates_and_nothing_beside_the_package(wheel):
+def test_the_wheel_holds_configs_the_scene_and_the_pages_templates_and_nothing_beside_the_package(
+    wheel,
+):
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("configs/ngp.py", "configs/systems/siren.py", "comparing/report/page.html.j2", "py.typed"):
+    for wanted in (
+        "configs/ngp.py",
+        "configs/systems/siren.py",
+        "comparing/report/page.html.j2",
+        "py.typed",
+    ):
         assert f"nerf/{wanted}" in names
     assert any(name.startswith("nerf/data/tabletop/") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"nerf", "nerf_compare"}
@@ -64,8 +75,18 @@ def test_train_render_and_compare_work_from_any_folder(nerf, tmp_path):
     scene = nerf(tmp_path, "--version") and "--scene=scene"
     (tmp_path / "scene").symlink_to(ROOT / "data" / "tabletop")
     for seed in (0, 1):
-        nerf(tmp_path, "train", scene, *SMALL, *TINY_VIEWS, f"--config.seed={seed}", f"--workdir=runs/{seed}")
+        nerf(
+            tmp_path,
+            "train",
+            scene,
+            *SMALL,
+            *TINY_VIEWS,
+            f"--config.seed={seed}",
+            f"--workdir=runs/{seed}",
+        )
     shape = ["--width=32", "--height=32", "--frames=3"]
     assert "wrote film.mp4" in nerf(tmp_path, "render", "--run=runs/0", *shape, "--out=film.mp4")
     nerf(tmp_path, "compare", "runs/0", "runs/1", "--frames=0", "--out=report.html")
-    assert (tmp_path / "film.mp4").stat().st_size > 500 and (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "film.mp4").stat().st_size > 500 and (
+        tmp_path / "report.html"
+    ).stat().st_size > 10_000

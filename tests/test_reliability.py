@@ -70,9 +70,16 @@ def assert_same_run(folder, whole):
     for name in a:
         assert a[name].tobytes() == b[name].tobytes(), name
     results = [json.loads((place / "results.json").read_text()) for place in (folder, whole)]
-    assert results[0]["per_image"] == results[1]["per_image"] and results[0]["steps"] == results[1]["steps"]
-    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [json.loads(line)["step"] for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert (
+        results[0]["per_image"] == results[1]["per_image"]
+        and results[0]["steps"] == results[1]["steps"]
+    )
+    steps = [
+        json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == [
+        json.loads(line)["step"] for line in (whole / "metrics.jsonl").read_text().splitlines()
+    ]
     assert temporary_files(folder) == []
 
 
@@ -97,11 +104,17 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_never_was(config, whole, 
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_in_training_saves_and_the_same_command_goes_on(config, whole, tmp_path, number, code):
+def test_a_signal_in_training_saves_and_the_same_command_goes_on(
+    config, whole, tmp_path, number, code
+):
     folder = tmp_path / "run"
     arguments = [*config, "--config.save_every=300", f"--workdir={folder}"]
     child = Child("train.py", arguments, tmp_path / "log")
-    child.until(lambda: (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0)
+    child.until(
+        lambda: (
+            (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size > 0
+        )
+    )
     child.send(number)
     assert child.code() == code, child.said()
     assert "stopped and saved: run the same command again" in child.said()
@@ -122,11 +135,17 @@ def test_every_flip_in_the_newest_step_is_named_and_the_step_before_leads_to_the
     data = file.read_bytes()
     for part in range(20):
         damaged = bytearray(data)
-        damaged[flips.randrange(part * len(data) // 20, (part + 1) * len(data) // 20)] ^= 1 << flips.randrange(8)
+        damaged[flips.randrange(part * len(data) // 20, (part + 1) * len(data) // 20)] ^= (
+            1 << flips.randrange(8)
+        )
         file.write_bytes(damaged)
         assert reader.read()[1]["step"] == before
         told = capsys.readouterr().err
-        assert told.startswith(f"{file}: ") and told.endswith(f"step {before} is used instead\n") and "damaged" in told
+        assert (
+            told.startswith(f"{file}: ")
+            and told.endswith(f"step {before} is used instead\n")
+            and "damaged" in told
+        )
     (folder / "results.json").unlink()
     child = Child("train.py", [*config, f"--workdir={folder}"], tmp_path / "log")
     assert child.code() == 0 and "is used instead" in child.said(), child.said()
@@ -162,7 +181,9 @@ with stop_on_signal():
 
 
 def test_a_signal_ends_it_quietly_where_python_ignores_exceptions():
-    done = subprocess.run([sys.executable, "-c", SWALLOWED], cwd=ROOT, capture_output=True, text=True, timeout=25)
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED], cwd=ROOT, capture_output=True, text=True, timeout=25
+    )
     assert (done.returncode, done.stderr) == (143, "")
 
 
@@ -177,7 +198,12 @@ def test_a_signal_ends_it_quietly_where_python_ignores_exceptions():
 )
 def test_a_signal_before_training_ends_at_once(config, tmp_path, says, setup, scene):
     folder = tmp_path / "run"
-    arguments = [*config, f"--workdir={folder}", "--plugin=tests", *(f"--config.scene.name={name}" for name in scene)]
+    arguments = [
+        *config,
+        f"--workdir={folder}",
+        "--plugin=tests",
+        *(f"--config.scene.name={name}" for name in scene),
+    ]
     child = Child("train.py", arguments, tmp_path / "log", setup)
     assert child.until(lambda: says in child.said())
     child.send(signal.SIGTERM)
@@ -225,7 +251,9 @@ def test_a_stopped_render_keeps_its_frames_and_a_killed_one_leaves_nothing_torn(
         child.send(number)
         codes[number] = child.code()
         assert not out.exists()
-        assert all(file.stat().st_mtime_ns == time for file, time in made.items()), "finished frames are kept"
+        assert all(file.stat().st_mtime_ns == time for file, time in made.items()), (
+            "finished frames are kept"
+        )
         made = {file: file.stat().st_mtime_ns for file in folder.glob("rgb_*.png")}
     assert codes == {signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
     child = Child("render.py", arguments, tmp_path / "log")
@@ -244,40 +272,58 @@ def test_a_missing_encoder_is_told_before_anything_is_rendered(whole, tmp_path):
     arguments = [f"--run={whole}", f"--out={tmp_path / 'orbit.mp4'}", "--frames=3"]
     child = Child("render.py", arguments, tmp_path / "log", partial(encoder, tmp_path / "none"))
     assert child.code() == 1
-    assert child.said().count("\n") == 1 and "pip install imageio-ffmpeg" in child.said(), child.said()
+    assert child.said().count("\n") == 1 and "pip install imageio-ffmpeg" in child.said(), (
+        child.said()
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
-def test_frames_survive_an_encoder_that_fails_late_with_the_line_that_makes_the_video(whole, tmp_path):
+def test_frames_survive_an_encoder_that_fails_late_with_the_line_that_makes_the_video(
+    whole, tmp_path
+):
     real, fake, out = imageio_ffmpeg.get_ffmpeg_exe(), tmp_path / "fake", tmp_path / "my orbit.mp4"
-    fake.write_text(f"#!/bin/sh\n[ -e '{fake}.used' ] && exit 3\n: > '{fake}.used'\nexec '{real}' \"$@\"\n")
+    fake.write_text(
+        f"#!/bin/sh\n[ -e '{fake}.used' ] && exit 3\n: > '{fake}.used'\nexec '{real}' \"$@\"\n"
+    )
     fake.chmod(0o755)
     arguments = [f"--run={whole}", f"--out={out}", "--frames=4", "--width=32"]
     child = Child("render.py", arguments, tmp_path / "log", partial(encoder, fake))
     assert child.code() == 1 and not out.exists()
     lines = child.said().splitlines()
     assert "Traceback" not in child.said() and temporary_files(tmp_path) == []
-    made = {file: file.stat().st_mtime_ns for file in (tmp_path / "my orbit_frames").glob("rgb_*.png")}
+    made = {
+        file: file.stat().st_mtime_ns for file in (tmp_path / "my orbit_frames").glob("rgb_*.png")
+    }
     assert len(made) == 4
     by_hand = shlex.split(lines[-1].partition("encode them by hand: ")[2])
     subprocess.run([real, *by_hand[1:]], check=True, capture_output=True)
     assert out.stat().st_size > 0
     child = Child("render.py", arguments, tmp_path / "log")
     assert child.code() == 0, child.said()
-    assert all(file.stat().st_mtime_ns == time for file, time in made.items()), "finished frames are kept"
+    assert all(file.stat().st_mtime_ns == time for file, time in made.items()), (
+        "finished frames are kept"
+    )
 
 
 def test_a_full_disk_stops_a_render_with_one_line_and_its_frames_stay(whole, small_disk):
     place, limit = small_disk
     if limit is not None:
         pytest.skip("needs a disk of its own")
-    arguments = [f"--run={whole}", f"--out={place / 'orbit.mp4'}", "--frames=12", "--width=64", "--raw_depth"]
+    arguments = [
+        f"--run={whole}",
+        f"--out={place / 'orbit.mp4'}",
+        "--frames=12",
+        "--width=64",
+        "--raw_depth",
+    ]
     folder, log = place / "orbit_frames", place.parent / "log"
     child = Child("render.py", arguments, log)
     child.until(lambda: len(list(folder.glob("rgb_*.png"))) >= 2)
     fill(place)
     assert child.code() == 1
-    assert "cannot be written" in child.said() and " MB free): make room" in child.said(), child.said()
+    assert "cannot be written" in child.said() and " MB free): make room" in child.said(), (
+        child.said()
+    )
     assert "Traceback" not in child.said() and temporary_files(place) == []
     made = {file: file.stat().st_mtime_ns for file in folder.glob("rgb_*.png")}
     assert 2 <= len(made) < 12
@@ -298,7 +344,11 @@ def test_a_second_process_is_told_who_has_the_run_before_it_imports_anything_hea
     (poisoned / "__init__.py").write_text("raise SystemExit('JAX was imported')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     second = subprocess.run(
-        [sys.executable, "train.py", f"--workdir={tmp_path}"], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "train.py", f"--workdir={tmp_path}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert second.returncode == 1
     owner = json.loads((tmp_path / "owner.json").read_text())
@@ -323,11 +373,20 @@ def hold() -> None:
     nerf.training.loop.train = train
 
 
-def test_a_smaller_budget_than_was_trained_is_refused_before_the_scene_is_read(config, whole, tmp_path):
+def test_a_smaller_budget_than_was_trained_is_refused_before_the_scene_is_read(
+    config, whole, tmp_path
+):
     shutil.copytree(whole, tmp_path / "run")
-    child = Child("train.py", [*config, f"--workdir={tmp_path / 'run'}", "--max_seconds=0.01"], tmp_path / "log")
+    child = Child(
+        "train.py",
+        [*config, f"--workdir={tmp_path / 'run'}", "--max_seconds=0.01"],
+        tmp_path / "log",
+    )
     assert child.code() == 1 and child.said().count("\n") == 1, child.said()
-    assert "of its 300 steps, and 0.01 s is no more than that: give a larger --max_seconds" in child.said()
+    assert (
+        "of its 300 steps, and 0.01 s is no more than that: give a larger --max_seconds"
+        in child.said()
+    )
     assert_same_run(tmp_path / "run", whole)
 
 
@@ -344,7 +403,12 @@ def test_a_config_from_a_stranger_runs_nothing(whole, tmp_path):
     shutil.copytree(whole, folder)
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\ndef f(**_): pass\n")
     config = json.loads((folder / "config.json").read_text())
-    for name in ("os:system", "evil:f", "tests.support.plugins:Triangle", "nerf.output.video:subprocess.run"):
+    for name in (
+        "os:system",
+        "evil:f",
+        "tests.support.plugins:Triangle",
+        "nerf.output.video:subprocess.run",
+    ):
         (folder / "config.json").write_text(json.dumps({**config, "model": {"name": name}}))
         arguments = [f"--run={folder}", f"--out={tmp_path / 'v.mp4'}"]
         child = Child("render.py", arguments, tmp_path / "log", partial(importable, tmp_path))
@@ -354,12 +418,19 @@ def test_a_config_from_a_stranger_runs_nothing(whole, tmp_path):
 
 def test_nothing_that_is_read_can_run_code():
     """No pickle, which numpy and PyTorch files may hold, no YAML, no eval."""
-    for file in [ROOT / "train.py", ROOT / "render.py", ROOT / "compare.py", *(ROOT / "nerf").rglob("*.py")]:
+    for file in [
+        ROOT / "train.py",
+        ROOT / "render.py",
+        ROOT / "compare.py",
+        *(ROOT / "nerf").rglob("*.py"),
+    ]:
         if file.name == "lpips.py":
             continue  # reads one file of a package, known by its sha256, and takes arrays alone from it
         words = set(re.findall(r"\w+", file.read_text(encoding="utf-8")))
         assert not words & {"pickle", "dill", "joblib", "yaml", "torch", "shelve", "marshal"}, file
-        assert not re.search(r"allow_pickle=True|(?<![\w.])(eval|exec)\(", file.read_text(encoding="utf-8")), file
+        assert not re.search(
+            r"allow_pickle=True|(?<![\w.])(eval|exec)\(", file.read_text(encoding="utf-8")
+        ), file
 
 
 # ---- what a system can do to a process
@@ -370,7 +441,9 @@ def small_disk(tmp_path):
     """A disk of 4 MB, where the system lets us have one; else a limit on the size of files."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], capture_output=True
+    )
     yield place, None if mounted.returncode == 0 else small_files
     if mounted.returncode == 0:
         subprocess.run(["umount", "-l", place], check=True)
@@ -400,7 +473,9 @@ def test_a_full_disk_stops_training_with_one_line_and_older_steps_stay(config, s
         fill(place)
     assert child.code() == 1
     last = [line for line in child.said().splitlines() if not line.startswith(("scene", "train"))]
-    assert len(last) == 1 and "cannot be written" in last[0] and " MB needed, " in last[0], child.said()
+    assert len(last) == 1 and "cannot be written" in last[0] and " MB needed, " in last[0], (
+        child.said()
+    )
     assert "Traceback" not in child.said() and temporary_files(place) == []
     if limit is None:
         assert f"step {newest(folder)} is saved" in last[0]
@@ -415,7 +490,10 @@ def test_a_full_disk_stops_training_with_one_line_and_older_steps_stay(config, s
 def test_a_folder_that_cannot_be_written_is_one_line(config, tmp_path):
     child = Child("train.py", [*config, "--workdir=/proc/nothing/here"], tmp_path / "log")
     assert child.code() == 1
-    assert child.said().startswith("/proc/nothing/here: cannot be written (") and child.said().count("\n") == 1
+    assert (
+        child.said().startswith("/proc/nothing/here: cannot be written (")
+        and child.said().count("\n") == 1
+    )
 
 
 def test_training_works_without_streams_home_or_locale_and_with_any_name(config, tmp_path):
@@ -423,11 +501,23 @@ def test_training_works_without_streams_home_or_locale_and_with_any_name(config,
     folder = tmp_path / "a run\nof \u00fcnic\u00f6de"
     read, write = os.pipe()
     os.close(read)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMPILATION", "XDG", "LC_", "LANG"))}
-    environment |= {"HOME": "/proc/nothing", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("JAX_COMPILATION", "XDG", "LC_", "LANG"))
+    }
+    environment |= {
+        "HOME": "/proc/nothing",
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
     flags = [*config, "--config.steps=20", f"--workdir={folder}"]
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "train.py", *flags], cwd=ROOT, env=environment, stderr=write
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "train.py", *flags],
+        cwd=ROOT,
+        env=environment,
+        stderr=write,
     )
     os.close(write)
     assert done.returncode == 0

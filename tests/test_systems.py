@@ -20,7 +20,14 @@ from tests.conftest import ROOT
 from tests.training.test_image_task import waves
 
 QUICK = {**ON_PICTURES, "steps": 200}
-SMALL = {"batch_size": 128, "steps": 150, "steps_per_call": 50, "log_every": 50, "save_every": 50, "chunk": 1024}
+SMALL = {
+    "batch_size": 128,
+    "steps": 150,
+    "steps_per_call": 50,
+    "log_every": 50,
+    "save_every": 50,
+    "chunk": 1024,
+}
 TRIANGLE = {"name": "ideas.triangle:Triangle", "num_freqs": 3}
 SMALL_SCENE = {"cycles": 6, "sizes": (32,), "views": 16, "held_out": 2}
 
@@ -33,7 +40,9 @@ def test_a_row_is_well_posed(row):
     assert len(names) == len(set(names))
     for arm in row.arms:
         assert len(arm.rates) * len(arm.tries) <= 4
-        assert all(hasattr(import_module("benchmarks.systems.measures"), name) for name in arm.measures)
+        assert all(
+            hasattr(import_module("benchmarks.systems.measures"), name) for name in arm.measures
+        )
     for check in row.checks:
         assert check.first in names and check.second in (None, *names)
         assert (check.at_least is None) != (check.at_most is None)
@@ -45,7 +54,11 @@ def test_rows_have_names_of_their_own():
 
 def test_arms_that_are_not_of_one_size_are_refused_before_training():
     row = Row(
-        "R", "S", "C", [SIREN, dataclasses.replace(SIREN, name="large", changes={f"{FIELD}.network.width": 90})], []
+        "R",
+        "S",
+        "C",
+        [SIREN, dataclasses.replace(SIREN, name="large", changes={f"{FIELD}.network.width": 90})],
+        [],
     )
     with pytest.raises(ConfigError, match="parameters differ"):
         measure_row(row, [0])
@@ -65,7 +78,10 @@ def test_arms_that_are_not_of_one_size_are_refused_before_training():
     ],
 )
 def test_checks_judge_the_mean_of_differences(check, mean, holds):
-    arms = {"a": {"values": {"psnr": [24.0, 24.0, 21.0]}}, "b": {"values": {"psnr": [20.0, 21.0, 22.0]}}}
+    arms = {
+        "a": {"values": {"psnr": [24.0, 24.0, 21.0]}},
+        "b": {"values": {"psnr": [20.0, 21.0, 22.0]}},
+    }
     judged = check.judge(arms)
     assert judged["mean"] == pytest.approx(mean)
     assert judged["holds"] is holds
@@ -75,7 +91,12 @@ def test_a_row_measured_again_replaces_itself_alone(tmp_path):
     rows = [Row(name, "S", f"claim {name}", [], []) for name in ("A", "B", "C")]
 
     def result(value):
-        check = {**dataclasses.asdict(Check("x", "y", at_least=1.0)), "mean": value, "spread": 0.1, "holds": value >= 1}
+        check = {
+            **dataclasses.asdict(Check("x", "y", at_least=1.0)),
+            "mean": value,
+            "spread": 0.1,
+            "holds": value >= 1,
+        }
         return {"arms": {k: {"values": {"psnr": [value, value]}} for k in "xy"}, "checks": [check]}
 
     file, document = tmp_path / "systems.json", tmp_path / "systems.md"

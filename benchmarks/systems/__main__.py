@@ -22,11 +22,17 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.systems", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.systems", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("names", nargs="*", help="rows; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--steps", type=int, help="overrides the steps of the configs, for a quick test")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "systems.json", help="JSON file of the numbers")
+    parser.add_argument(
+        "--steps", type=int, help="overrides the steps of the configs, for a quick test"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "docs" / "systems.json", help="JSON file of the numbers"
+    )
     parser.add_argument(
         "--document",
         type=Path,

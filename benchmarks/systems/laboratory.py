@@ -69,13 +69,17 @@ class Arm:
         Raises:
           ConfigError: a key names an unknown section.
         """
-        config = json.loads(json.dumps(import_module(f"configs.{self.config}").get_config().to_dict()))
+        config = json.loads(
+            json.dumps(import_module(f"configs.{self.config}").get_config().to_dict())
+        )
         for key, value in {**self.changes, **(self.tries[0] if more is None else more)}.items():
             *path, last = key.split(".")
             section = config
             for word in path:
                 if word not in section:
-                    raise ConfigError(f"{self.name}: no section '{word}' in {self.config}: fix '{key}'")
+                    raise ConfigError(
+                        f"{self.name}: no section '{word}' in {self.config}: fix '{key}'"
+                    )
                 section = section[word]
             section[last] = copy.deepcopy(value)
         config = image_task(config) if self.image else config
@@ -114,7 +118,9 @@ class Check:
             values = values / control if self.ratio else values - control
         mean = float(values.mean())
         spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        holds = mean >= self.at_least if self.at_least is not None else mean <= (self.at_most or 0.0)
+        holds = (
+            mean >= self.at_least if self.at_least is not None else mean <= (self.at_most or 0.0)
+        )
         return {**dataclasses.asdict(self), "mean": mean, "spread": spread, "holds": bool(holds)}
 
 
@@ -151,7 +157,8 @@ class Trainer:
     def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
         self.config = config
         self.scenes = scenes or {
-            split: build(config["scene"], root=None, split=split) for split in ("train", "val", "test")
+            split: build(config["scene"], root=None, split=split)
+            for split in ("train", "val", "test")
         }
         optimizer = build(config["optimizer"])
         self.init = lambda seed: init_state(
@@ -173,7 +180,9 @@ class Trainer:
                 return rate * schedule(part)
 
             batch = config["batch_size"]
-            make = make_train_step(self.graph, losses, optimizer, scaled, batch, background, seed, mesh)
+            make = make_train_step(
+                self.graph, losses, optimizer, scaled, batch, background, seed, mesh
+            )
             return make(state, pixels, progress)[0]
 
         self.steps = steps
@@ -251,7 +260,9 @@ def measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None = None) -> dic
 
     Returns: the values by metric (a list over seeds), and the choices that were made.
     """
-    key = json.dumps([[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps])
+    key = json.dumps(
+        [[arm.resolve(more) for more in arm.tries], arm.rates, arm.measures, list(seeds), steps]
+    )
     if key not in _measured:
         _measured[key] = _measure_arm(arm, seeds, steps)
     return _measured[key]
@@ -265,7 +276,9 @@ def _measure_arm(arm: Arm, seeds: Sequence[int], steps: int | None) -> dict[str,
         model, seconds = trainer.train(seed, rate)
         found = {"psnr": trainer.score(model, "test"), "ms_per_step": 1e3 * seconds}
         for name in arm.measures:
-            found |= getattr(import_module("benchmarks.systems.measures"), name)(model, config, trainer.scenes["test"])
+            found |= getattr(import_module("benchmarks.systems.measures"), name)(
+                model, config, trainer.scenes["test"]
+            )
         for key, value in found.items():
             values.setdefault(key, []).append(float(value))
     return {
@@ -301,8 +314,14 @@ def check_parameters(row: Row) -> None:
 
         counts[arm.name] = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(make)))
     first = next(iter(counts.values()))
-    if wrong := [f"{name} {n}" for name, n in counts.items() if abs(n - first) > MAX_PARAMETER_DIFFERENCE * first]:
-        raise ConfigError(f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths")
+    if wrong := [
+        f"{name} {n}"
+        for name, n in counts.items()
+        if abs(n - first) > MAX_PARAMETER_DIFFERENCE * first
+    ]:
+        raise ConfigError(
+            f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths"
+        )
 
 
 def measure_row(row: Row, seeds: Sequence[int], steps: int | None = None) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.
 
 
 def _truth(image: np.ndarray, config: Config) -> np.ndarray:
-    return np.asarray(over(np.asarray(to_unit(image)), np.asarray(config["background"], np.float32)))
+    return np.asarray(
+        over(np.asarray(to_unit(image)), np.asarray(config["background"], np.float32))
+    )
 
 
 def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
@@ -99,7 +101,9 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     kept = (others > 0.1) & (spots[:, 2] > -0.3)
     # The gradient of the density points inwards. Rotate it from the box to the file's world.
     where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
-    gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(where)
+    gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(
+        where
+    )
     outward = -np.asarray(gradient) @ scene.transform.rotation
     cosine = (outward * spots[kept]).sum(-1) / np.maximum(np.linalg.norm(outward, axis=-1), 1e-12)
     return {"normal_degrees": float(np.median(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))))}
@@ -155,7 +159,9 @@ def enlarged(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     bicubic = np.asarray(known.resize((wide, wide), Image.Resampling.BICUBIC, box)) / 255.0
     # Leave out two known pixels at each border.
     inner = slice(2 * factor, wide - 2 * factor)
-    ours, theirs = (metrics.psnr(picture[inner, inner], large[inner, inner]) for picture in (mine, bicubic))
+    ours, theirs = (
+        metrics.psnr(picture[inner, inner], large[inner, inner]) for picture in (mine, bicubic)
+    )
     return {"psnr_enlarged": ours, "psnr_bicubic": theirs, "enlarged_over_bicubic": ours - theirs}
 
 

@@ -38,7 +38,9 @@ DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
-def toys(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any) -> Arm:
+def toys(
+    name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = None, **more: Any
+) -> Arm:
     """Return an arm on the toybox, which trains for about ten seconds.
 
     Args:
@@ -58,7 +60,9 @@ def toys(name: str, config: str, changes: Mapping[str, Any] | None = None, scene
     )
 
 
-def drawn(name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = CPPN, **more: Any) -> Arm:
+def drawn(
+    name: str, config: str, changes: Mapping[str, Any] | None = None, scene: Any = CPPN, **more: Any
+) -> Arm:
     """Return an arm on a picture.
 
     Args:
@@ -68,7 +72,9 @@ def drawn(name: str, config: str, changes: Mapping[str, Any] | None = None, scen
       scene: config section of the picture.
       **more: other arguments of `Arm`.
     """
-    return Arm(name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more)
+    return Arm(
+        name, f"systems.{config}", {**ON_PICTURES, **(changes or {})}, scene, image=True, **more
+    )
 
 
 def features(count: int) -> dict[str, Any]:
@@ -88,8 +94,12 @@ def network(**values: Any) -> dict[str, Any]:
 
 FINE, SMOOTH, MIDDLE = {"cycles": 16}, {"cycles": 1}, {"cycles": 4}
 SIX = {f"{FIELD}.encoding.num_freqs": 6}
-SIGMA_TRIES = [{f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)]
-DENSE_TRIES = [{f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)]
+SIGMA_TRIES = [
+    {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)
+]
+DENSE_TRIES = [
+    {f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)
+]
 BIG = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 128}}
 RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
 RELU_OCTAVES = drawn(
@@ -101,11 +111,14 @@ RELU_OCTAVES = drawn(
 )
 # The papers' bandwidths are for pictures of many more pixels. Each network chooses between the
 # bandwidth of its paper and lower ones.
-SIREN = drawn("SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)])
+SIREN = drawn(
+    "SIREN", "siren", rates=(0.3, 1.0), tries=[network(omega=omega) for omega in (30.0, 15.0)]
+)
 FINER_TRIES = [network(omega=omega) for omega in (30.0, 10.0)]
 GAUSSIAN_TRIES = [network(scale=scale) for scale in (10.0, 5.0)]
 WIRE_TRIES = [
-    network(omega=omega, scale=scale) for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))
+    network(omega=omega, scale=scale)
+    for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))
 ]
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 
@@ -320,7 +333,9 @@ ROWS = [
         "samples placed where the coarse stage found matter beat as many evaluations spread evenly",
         [
             toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, MIDDLE),
-            toys("even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE),
+            toys(
+                "even", "positional", {**SIX, "model.stages.main.sampler.num_samples": 36}, MIDDLE
+            ),
         ],
         [Check("hierarchical", "even", at_least=0.5)],
     ),

@@ -59,7 +59,11 @@ def _lines(row: Row, result: Mapping[str, Any] | None) -> list[str]:
         if check["second"] is not None:
             value = _with_spread(result["arms"][check["second"]]["values"][metric])
             second = f"{check['second']}: {value} {unit}".strip()
-        bound = f"≥ {check['at_least']:g}" if check["at_least"] is not None else f"≤ {check['at_most']:g}"
+        bound = (
+            f"≥ {check['at_least']:g}"
+            if check["at_least"] is not None
+            else f"≤ {check['at_most']:g}"
+        )
         verdict = "holds" if check["holds"] else "**does not hold**"
         said = f"{row.name} | {row.system}: {row.claim}" if i == 0 else " |"
         shown = f"{metric}: {bound}" if metric != "psnr" else f"{bound} dB"

@@ -20,5 +20,8 @@ def get_config():
         "end": 0.9,
     }
     config = small_configs.deep({**annealed, "encoding": small_configs.FOURIER})
-    config.model.stages.main.field.direction_encoding = {**annealed, "encoding": small_configs.DIRECTIONS}
+    config.model.stages.main.field.direction_encoding = {
+        **annealed,
+        "encoding": small_configs.DIRECTIONS,
+    }
     return config

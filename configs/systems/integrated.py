@@ -12,4 +12,6 @@ from nerf.runs import small_configs
 
 
 def get_config():
-    return small_configs.deep({"name": "nerf.encodings.integrated:Integrated", "waves": small_configs.FOURIER})
+    return small_configs.deep(
+        {"name": "nerf.encodings.integrated:Integrated", "waves": small_configs.FOURIER}
+    )

@@ -12,4 +12,6 @@ from nerf.runs import small_configs
 
 
 def get_config():
-    return small_configs.shallow({"name": "nerf.encodings.planes:KPlanes", "resolutions": (64, 128), "features": 8})
+    return small_configs.shallow(
+        {"name": "nerf.encodings.planes:KPlanes", "resolutions": (64, 128), "features": 8}
+    )

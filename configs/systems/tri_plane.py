@@ -12,4 +12,6 @@ from nerf.runs import small_configs
 
 
 def get_config():
-    return small_configs.shallow({"name": "nerf.encodings.planes:TriPlane", "resolution": 100, "features": 16})
+    return small_configs.shallow(
+        {"name": "nerf.encodings.planes:TriPlane", "resolution": 100, "features": 16}
+    )

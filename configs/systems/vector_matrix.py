@@ -12,4 +12,6 @@ from nerf.runs import small_configs
 
 
 def get_config():
-    return small_configs.shallow({"name": "nerf.encodings.factors:VectorMatrix", "resolution": 100, "components": 16})
+    return small_configs.shallow(
+        {"name": "nerf.encodings.factors:VectorMatrix", "resolution": 100, "components": 16}
+    )

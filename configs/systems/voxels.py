@@ -12,4 +12,6 @@ from nerf.runs import small_configs
 
 
 def get_config():
-    return small_configs.shallow({"name": "nerf.encodings.voxels:Voxels", "resolution": 48, "features": 4})
+    return small_configs.shallow(
+        {"name": "nerf.encodings.voxels:Voxels", "resolution": 48, "features": 4}
+    )

@@ -44,7 +44,11 @@ class Cameras:
     lenses: tuple[int, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     def __post_init__(self):
-        model = np.full(np.shape(self.size)[:-1], PERSPECTIVE, np.int32) if self.model is None else self.model
+        model = (
+            np.full(np.shape(self.size)[:-1], PERSPECTIVE, np.int32)
+            if self.model is None
+            else self.model
+        )
         lenses = self.lenses or tuple(range(len(LENSES)))
         if not isinstance(model, jax.core.Tracer):  # else it is not known yet, but may have been
             lenses = tuple(int(lens) for lens in np.unique(np.asarray(model)))
@@ -53,7 +57,9 @@ class Cameras:
 
     def __getitem__(self, index) -> "Cameras":
         """Index the leading axes of every array."""
-        return jax.tree.map(lambda x: x[index] if isinstance(x, jax.Array) else np.asarray(x[index]), self)
+        return jax.tree.map(
+            lambda x: x[index] if isinstance(x, jax.Array) else np.asarray(x[index]), self
+        )
 
     def __len__(self) -> int:
         return self.size.shape[0]
@@ -95,7 +101,9 @@ def join_cameras(some: Sequence[Cameras]) -> Cameras:
         return np.concatenate([np.asarray(getattr(cameras, name)) for cameras in some])
 
     # Not by a map over the trees: which lenses there are is part of their structure.
-    return Cameras(joined("c2w"), joined("K"), joined("distortion"), joined("size"), joined("model"))
+    return Cameras(
+        joined("c2w"), joined("K"), joined("distortion"), joined("size"), joined("model")
+    )
 
 
 def intrinsics(fx, fy, cx, cy) -> np.ndarray:
@@ -132,7 +140,9 @@ def _to_world(cameras: Cameras, local: Float[Array, "*b 3"]) -> Float[Array, "*b
     return jnp.einsum("...ij,...j->...i", cameras.c2w[..., :3], local, precision="highest")
 
 
-def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Array, "*b"] | None = None) -> Rays:
+def pixels_to_rays(
+    cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Array, "*b"] | None = None
+) -> Rays:
     """Rays through pixel positions. `cameras` and `pixels` share the leading axes `*b`; `image`: see `Rays`.
 
     The radius is 2 / sqrt(12) times a pixel's width, as undistorted, at unit distance, so that its disc has the
@@ -153,9 +163,13 @@ def pixels_to_rays(cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Ar
     return Rays(origins, directions, directions, image, radius)
 
 
-def project(cameras: Cameras, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
+def project(
+    cameras: Cameras, points: Float[Array, "*b 3"]
+) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     """World points to pixel positions, and whether each is where the lens looks and inside the image."""
-    local = jnp.einsum("...ji,...j->...i", cameras.c2w[..., :3], points - cameras.position, precision="highest")
+    local = jnp.einsum(
+        "...ji,...j->...i", cameras.c2w[..., :3], points - cameras.position, precision="highest"
+    )
     plane, seen = _each_lens(cameras, "image", local)
     pixels = plane * _focal(cameras) + cameras.K[..., :2, 2]
     inside = jnp.all((pixels >= 0) & (pixels <= cameras.size), axis=-1)
@@ -186,10 +200,18 @@ def sees_whole_picture(cameras: Cameras) -> Bool[np.ndarray, " n"]:
     rim = [(along[0], zero), (along[0], one), (zero, along[1]), (one, along[1])]
     places = np.concatenate([np.stack(side, -1) for side in rim])
     # Views mostly share few lenses, and one at a time, any number of them takes one compilation.
-    numbers = (np.reshape(x, (len(cameras), -1)) for x in (cameras.K, cameras.distortion, cameras.size, cameras.model))
-    _, firsts, lens = np.unique(np.concatenate([*numbers], -1), axis=0, return_index=True, return_inverse=True)
+    numbers = (
+        np.reshape(x, (len(cameras), -1))
+        for x in (cameras.K, cameras.distortion, cameras.size, cameras.model)
+    )
+    _, firsts, lens = np.unique(
+        np.concatenate([*numbers], -1), axis=0, return_index=True, return_inverse=True
+    )
     pixels = [0.5 + places * (np.asarray(cameras.size[first]) - 1) for first in firsts]
-    seen = [_all_come_back(cameras[first], np.float32(own)) for first, own in zip(firsts, pixels, strict=True)]
+    seen = [
+        _all_come_back(cameras[first], np.float32(own))
+        for first, own in zip(firsts, pixels, strict=True)
+    ]
     return np.asarray(seen)[lens.reshape(-1)]
 
 
@@ -198,7 +220,10 @@ def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) ->
     width, height = (int(n) for n in camera.size)
     chunk = min(2 ** (width * height).bit_length(), 2**16)
     camera = jax.tree.map(jnp.asarray, camera)
-    parts = [_chunk_of_pixels(function, chunk, camera, start) for start in range(0, width * height, chunk)]
+    parts = [
+        _chunk_of_pixels(function, chunk, camera, start)
+        for start in range(0, width * height, chunk)
+    ]
     return np.concatenate(jax.device_get(parts))[: width * height].reshape(height, width)
 
 

@@ -19,7 +19,9 @@ from jaxtyping import Array, Bool, Float
 
 PERSPECTIVE, FISHEYE, EQUIRECTANGULAR, ORTHOGRAPHIC = range(4)
 COEFFICIENTS = 8  # of distortion, whatever the lens
-ITERATIONS = 20  # of the inverse of a distortion; ordinary lenses need four, corners of strong ones all
+ITERATIONS = (
+    20  # of the inverse of a distortion; ordinary lenses need four, corners of strong ones all
+)
 
 
 class Lens(NamedTuple):
@@ -134,7 +136,9 @@ def undistort(
 
 def _unfolded(xy, bent, jacobian) -> Bool[Array, "*b"]:
     """Whether a distortion has not yet turned the picture over: what is beyond the fold would be seen twice."""
-    determinant = jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0]
+    determinant = (
+        jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0]
+    )
     return (determinant > 0) & ((xy * bent).sum(-1) >= 0)
 
 
@@ -152,7 +156,9 @@ def _perspective_image(local, distortion):
     return bent, ahead & _unfolded(xy, bent, jacobian)
 
 
-def _length(x: Float[Array, "*b"], y: Float[Array, "*b"]) -> tuple[Float[Array, "*b"], Bool[Array, "*b"]]:
+def _length(
+    x: Float[Array, "*b"], y: Float[Array, "*b"]
+) -> tuple[Float[Array, "*b"], Bool[Array, "*b"]]:
     """sqrt(x^2 + y^2), and where that is too small to be divided by: it is 1 there, so that gradients are finite."""
     square = x * x + y * y
     tiny = square < 1e-16
@@ -160,7 +166,9 @@ def _length(x: Float[Array, "*b"], y: Float[Array, "*b"]) -> tuple[Float[Array, 
 
 
 def _fisheye_direction(plane, distortion):
-    x, y = jnp.moveaxis(undistort(plane, distortion, forward=distort_fisheye, limit=2.0 * math.pi), -1, 0)
+    x, y = jnp.moveaxis(
+        undistort(plane, distortion, forward=distort_fisheye, limit=2.0 * math.pi), -1, 0
+    )
     theta, tiny = _length(x, y)
     sinc = jnp.where(tiny, 1.0, jnp.sin(theta) / theta)
     return jnp.stack([x * sinc, -y * sinc, -jnp.where(tiny, 1.0, jnp.cos(theta))], -1)

@@ -18,13 +18,19 @@ from jaxtyping import Array, Float
 from nerf.cameras.cameras import Cameras, Rays
 
 
-def _coefficients(w: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"], Float[Array, "*b 1"]]:
+def _coefficients(
+    w: Float[Array, "*b 3"],
+) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"], Float[Array, "*b 1"]]:
     """sin(a) / a, (1 - cos(a)) / a^2 and (a - sin(a)) / a^3; their series where a is small, with finite gradients."""
     square = jnp.square(w).sum(-1, keepdims=True)
     small = square < 1e-2
     safe = jnp.where(small, 1.0, square)
     a = jnp.sqrt(safe)
-    series = [1 - square / 6 + square**2 / 120, 0.5 - square / 24 + square**2 / 720, 1 / 6 - square / 120]
+    series = [
+        1 - square / 6 + square**2 / 120,
+        0.5 - square / 24 + square**2 / 720,
+        1 / 6 - square / 120,
+    ]
     closed = [jnp.sin(a) / a, (1 - jnp.cos(a)) / safe, (a - jnp.sin(a)) / (safe * a)]
     first, second, third = (jnp.where(small, s, c) for s, c in zip(series, closed, strict=True))
     return first, second, third
@@ -87,7 +93,9 @@ class CameraRefinement(nnx.Module):
 
     def __init__(self, positions: Float[np.ndarray, "n 3"]):
         self.refined = nnx.Param(jnp.zeros((len(positions), 6)))
-        self.modes = nnx.Variable(jnp.asarray(drift(np.asarray(positions, np.float64)), jnp.float32))
+        self.modes = nnx.Variable(
+            jnp.asarray(drift(np.asarray(positions, np.float64)), jnp.float32)
+        )
 
     @property
     def twists(self) -> Float[Array, "n 6"]:

@@ -26,7 +26,14 @@ from nerf.check.evidence import (
 )
 from nerf.check.findings import Finding
 from nerf.check.hypotheses import diagnose
-from nerf.check.layout import Layout, axis_findings, lay_out, lens_findings, place_findings, up_findings
+from nerf.check.layout import (
+    Layout,
+    axis_findings,
+    lay_out,
+    lens_findings,
+    place_findings,
+    up_findings,
+)
 from nerf.check.looks import blurred, copies, exposure_jumps, wrong_silhouettes
 from nerf.check.resection import apart, fit_pose, misses
 from nerf.scenes import Problem, Scene, SceneError, load
@@ -87,7 +94,9 @@ def _join(a: Scene, b: Scene) -> Scene:
     """The views of both."""
     cameras = join_cameras([a.cameras, b.cameras])
     images, names = [*a.images, *b.images], [*a.names, *b.names]
-    return dataclasses.replace(a, images=images, cameras=cameras, names=names, masks=None, depths=None)
+    return dataclasses.replace(
+        a, images=images, cameras=cameras, names=names, masks=None, depths=None
+    )
 
 
 def look(scene: Scene) -> Report:
@@ -100,16 +109,27 @@ def look(scene: Scene) -> Report:
     found = [*consistent, *lens_findings(scene), *place_findings(scene, layout)]
     if all(finding.views for finding in consistent):  # else up is what is wrong with all poses
         found += up_findings(scene, layout)
-    found += [*copies(scene), *wrong_silhouettes(scene), *blurred(scene), *exposure_jumps(seen, fits, scene.names)]
+    found += [
+        *copies(scene),
+        *wrong_silhouettes(scene),
+        *blurred(scene),
+        *exposure_jumps(seen, fits, scene.names),
+    ]
     pairs = len(np.unique(seen.views, axis=0))
-    facts = [*_layout_facts(scene, layout), f"pictures: {len(seen.views)} matches in {pairs} pairs of views"]
+    facts = [
+        *_layout_facts(scene, layout),
+        f"pictures: {len(seen.views)} matches in {pairs} pairs of views",
+    ]
     if len(seen.views) >= ENOUGH:
         facts[-1] += f", {100 * agreed:.0f} % agree with the cameras"
     else:
         facts[-1] += ": too few to hold the cameras against them"
     points, whose = points[fits], "points where matches meet"
     if scene.points is not None and len(scene.points):
-        points, whose = scene.transform.points_back(scene.points.astype(np.float64)), "points of the file"
+        points, whose = (
+            scene.transform.points_back(scene.points.astype(np.float64)),
+            "points of the file",
+        )
     return Report(found, [*facts, *_distance_facts(layout, points, whose)], layout, points)
 
 
@@ -122,11 +142,18 @@ def quick_check(scene: Scene) -> list[str]:
     found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene)]
     found += [*wrong_silhouettes(scene), *blurred(scene)]
     if not layout.inward and len(scene) > 3:  # so it is in a room too, and nothing is wrong
-        some = scene.select(np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist())
-        found = [*contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0], *found]
+        some = scene.select(
+            np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist()
+        )
+        found = [
+            *contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0],
+            *found,
+        ]
     lines = [f"check: {finding}" for finding in found[:SHOWN]]
     if len(found) > SHOWN:
-        lines.append(f"check: {len(found) - SHOWN} more findings: python capture.py --check=SCENE lists all")
+        lines.append(
+            f"check: {len(found) - SHOWN} more findings: python capture.py --check=SCENE lists all"
+        )
     return lines
 
 
@@ -139,7 +166,9 @@ def contradictions(scene: Scene, layout: Layout, seen: Evidence) -> tuple[list[F
         return [diagnosis], agreed
     wrong = list(_wrong_views(seen, layout.c2w, scene.names)) if agreed > USUAL / 2 else []
     rest = in_strong_pairs(seen.select(_without(seen, [view for view, _ in wrong])))
-    if len(rest.views) < ENOUGH or (len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL):
+    if len(rest.views) < ENOUGH or (
+        len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL
+    ):
         return [finding for _, finding in wrong], agreed
     return [_all_wrong(rest, layout.c2w)], agreed
 
@@ -155,21 +184,29 @@ def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
         if medians[best] < 0.6 * np.median(error):
             why += f", by {medians[best]:.1f} with the focal length times {NEARBY[best]:.2f}"
             return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
-        return Finding((), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}")
+        return Finding(
+            (), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}"
+        )
     why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit fixes it"
     return Finding((), "poses and pictures do not belong together", why, again)
 
 
-def _wrong_views(seen: Evidence, c2w: np.ndarray, names: Sequence[str]) -> Iterator[tuple[int, Finding]]:
+def _wrong_views(
+    seen: Evidence, c2w: np.ndarray, names: Sequence[str]
+) -> Iterator[tuple[int, Finding]]:
     """Views whose picture fits another pose than theirs, while the others agree among themselves; the worst first."""
     wrong: list[int] = []
     cleared: list[int] = []
     while True:
-        rest = seen.select(_without(seen, wrong))  # what a wrong view says is not held against others
+        rest = seen.select(
+            _without(seen, wrong)
+        )  # what a wrong view says is not held against others
         part, total = agreement_by_view(rest, disagreement(rest, c2w)[0] < FITS)
         usual = float(np.median(part[total > 0])) if total.any() else 0.0
         known = [*wrong, *cleared]
-        doubtful = [i for i in np.argsort(part).tolist() if part[i] < DOUBTFUL * usual and i not in known]
+        doubtful = [
+            i for i in np.argsort(part).tolist() if part[i] < DOUBTFUL * usual and i not in known
+        ]
         if not doubtful:
             return
         finding = _another_pose(rest, c2w, doubtful[0], names)
@@ -180,7 +217,9 @@ def _wrong_views(seen: Evidence, c2w: np.ndarray, names: Sequence[str]) -> Itera
             yield doubtful[0], finding
 
 
-def _another_pose(seen: Evidence, c2w: np.ndarray, view: int, names: Sequence[str]) -> Finding | None:
+def _another_pose(
+    seen: Evidence, c2w: np.ndarray, view: int, names: Sequence[str]
+) -> Finding | None:
     """The finding that a view's picture was taken from elsewhere, if most of what it shows says so."""
     points, rays, focal = points_of_view(seen, c2w, view)
     if len(points) < ENOUGH_OF_VIEW:
@@ -192,14 +231,19 @@ def _another_pose(seen: Evidence, c2w: np.ndarray, view: int, names: Sequence[st
         return None
     distance, angle = apart(c2w[view], pose)
     elsewhere = f"moved by {distance:.2g} units and turned by {angle:.1f} degrees"
-    why = (
-        f"{100 * now:.0f} % of {len(points)} points shared with other views fit; {100 * part:.0f} % would, {elsewhere}"
-    )
+    why = f"{100 * now:.0f} % of {len(points)} points shared with other views fit; {100 * part:.0f} % would, {elsewhere}"
     fit = (misses(c2w, points, rays) < tolerance).mean(-1)
     other = int(fit.argmax())
     if other != view and fit[other] > 0.8 * part:
-        return Finding((names[view],), "wrong pose", why, f"that is the pose of {names[other]}: exchange the two")
-    return Finding((names[view],), "wrong pose", why, "remove the frame, or estimate its pose again")
+        return Finding(
+            (names[view],),
+            "wrong pose",
+            why,
+            f"that is the pose of {names[other]}: exchange the two",
+        )
+    return Finding(
+        (names[view],), "wrong pose", why, "remove the frame, or estimate its pose again"
+    )
 
 
 def _without(seen: Evidence, views: Sequence[int]) -> np.ndarray:

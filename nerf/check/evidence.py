@@ -62,8 +62,12 @@ class Evidence:
 
     def select(self, chosen: Bool[np.ndarray, " m"] | Int[np.ndarray, " k"]) -> "Evidence":
         """Some of the matches."""
-        rays, brightness, focal = (part[chosen] for part in (self.rays, self.brightness, self.focal))
-        return Evidence(self.views[chosen], self.features[chosen], rays, brightness, focal, self.count)
+        rays, brightness, focal = (
+            part[chosen] for part in (self.rays, self.brightness, self.focal)
+        )
+        return Evidence(
+            self.views[chosen], self.features[chosen], rays, brightness, focal, self.count
+        )
 
 
 def grey(image: Real[np.ndarray, "h w c"], factor: int = 1) -> Float[np.ndarray, "h2 w2"]:
@@ -92,11 +96,15 @@ def match_pictures(scene: Scene) -> Sightings:
         here = matches.views == view
         points = found.points[matches.features[here]]
         pixels[here], brightness[here] = points * factors[view], _brightness(picture, points)
-    numbers = matches.features + matches.views * max((len(found.points) for found in features), default=0)
+    numbers = matches.features + matches.views * max(
+        (len(found.points) for found in features), default=0
+    )
     return Sightings(matches.views, numbers, pixels, brightness, np.array(factors, np.float64))
 
 
-def _brightness(picture: Float[np.ndarray, "h w"], points: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
+def _brightness(
+    picture: Float[np.ndarray, "h w"], points: Float[np.ndarray, "m 2"]
+) -> Float[np.ndarray, " m"]:
     """The mean of nine pixels in and around each point."""
     x, y = np.clip(points.astype(int), 2, [picture.shape[1] - 3, picture.shape[0] - 3]).T
     return np.mean([picture[y + dy, x + dx] for dy in (-2, 0, 2) for dx in (-2, 0, 2)], axis=0)
@@ -105,13 +113,24 @@ def _brightness(picture: Float[np.ndarray, "h w"], points: Float[np.ndarray, "m 
 def as_rays(scene: Scene, seen: Sightings) -> Evidence:
     """Matches as rays through the scene's lenses."""
     if not len(seen.views):
-        return Evidence(seen.views, seen.features, np.zeros((0, 2, 3)), seen.brightness, np.zeros(0), len(scene))
+        return Evidence(
+            seen.views, seen.features, np.zeros((0, 2, 3)), seen.brightness, np.zeros(0), len(scene)
+        )
     focal = np.asarray(scene.cameras.K, np.float64)[:, 0, 0] / seen.reduced
     origin = np.broadcast_to(np.eye(3, 4, dtype=np.float32), (*seen.views.shape, 3, 4))
     cameras = jax.tree.map(jnp.asarray, dataclasses.replace(scene.cameras[seen.views], c2w=origin))
-    rays = pixels_to_rays(cameras, jnp.asarray(seen.pixels, jnp.float32), jnp.full(seen.views.shape, -1))
+    rays = pixels_to_rays(
+        cameras, jnp.asarray(seen.pixels, jnp.float32), jnp.full(seen.views.shape, -1)
+    )
     directions = np.asarray(rays.directions, np.float64)
-    return Evidence(seen.views, seen.features, directions, seen.brightness, focal[seen.views].mean(-1), len(scene))
+    return Evidence(
+        seen.views,
+        seen.features,
+        directions,
+        seen.brightness,
+        focal[seen.views].mean(-1),
+        len(scene),
+    )
 
 
 def disagreement(
@@ -141,7 +160,9 @@ def disagreement(
     return error * seen.focal * zoom, p + np.where(np.isfinite(s), s, 0.0)[:, None] * u
 
 
-def _miss(p: np.ndarray, u: np.ndarray, s: np.ndarray, q: np.ndarray, v: np.ndarray) -> Float[np.ndarray, " m"]:
+def _miss(
+    p: np.ndarray, u: np.ndarray, s: np.ndarray, q: np.ndarray, v: np.ndarray
+) -> Float[np.ndarray, " m"]:
     """Angle between rays (q, v) and the direction to the point at distance s, perhaps infinite, along (p, u)."""
     far = np.isinf(s)
     return _angle(np.where(far[:, None], u, p + np.where(far, 0.0, s)[:, None] * u - q), v)
@@ -179,7 +200,9 @@ def agreement_by_view(
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """For each view the part of its matches that fit, and how many it has."""
     total = np.bincount(seen.views.ravel(), minlength=seen.count)
-    return np.bincount(seen.views.ravel(), np.repeat(fits, 2), seen.count) / np.maximum(total, 1), total
+    return np.bincount(seen.views.ravel(), np.repeat(fits, 2), seen.count) / np.maximum(
+        total, 1
+    ), total
 
 
 def in_strong_pairs(seen: Evidence, least: int = 30) -> Evidence:

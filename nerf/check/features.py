@@ -37,7 +37,9 @@ def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
     """The `most` features with the highest contrast of a grey picture in [0, 1]."""
     zoom = 2.0 if max(grey.shape) < SMALL else 1.0
     image = _double(grey) if zoom == 2.0 else grey
-    level = ndimage.gaussian_filter(image.astype(np.float32), np.sqrt(BLUR**2 - (zoom * STORED) ** 2))
+    level = ndimage.gaussian_filter(
+        image.astype(np.float32), np.sqrt(BLUR**2 - (zoom * STORED) ** 2)
+    )
     octaves, steps = [], [1.0 / zoom]
     while min(level.shape) > 4 * BORDER:
         octaves.append(_octave(level))
@@ -51,7 +53,12 @@ def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
         some = some[some[:, 3] >= least]
         sigma = BLUR * 2.0 ** (some[:, 0] / LEVELS)
         parts.append((some[:, [2, 1]] * step + 0.5, sigma * step, *_describe(levels, some, sigma)))
-    none = (np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros((0, CELLS * CELLS * BINS), np.float32))
+    none = (
+        np.zeros((0, 2)),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros((0, CELLS * CELLS * BINS), np.float32),
+    )
     return Features(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))
 
 
@@ -79,7 +86,9 @@ def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
     dxx, dyy = right + left - 2 * here, below + above - 2 * here
     dxy = (d[s, y + 1, x + 1] + d[s, y - 1, x - 1] - d[s, y + 1, x - 1] - d[s, y - 1, x + 1]) / 4
     determinant = dxx * dyy - dxy**2
-    good = (determinant > 0) & ((dxx + dyy) ** 2 * EDGE < (EDGE + 1) ** 2 * determinant)  # Lowe, section 4.1
+    good = (determinant > 0) & (
+        (dxx + dyy) ** 2 * EDGE < (EDGE + 1) ** 2 * determinant
+    )  # Lowe, section 4.1
     safe = np.where(good, determinant, 1.0)
     moved = np.stack([y + (dxy * dx - dxx * dy) / safe, x + (dxy * dy - dyy * dx) / safe], -1)
     good &= np.abs(moved - np.stack([y, x], -1)).max(-1, initial=0.0) < 1.0
@@ -98,14 +107,18 @@ def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.nd
     return s, y, x
 
 
-def _describe(levels: np.ndarray, found: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _describe(
+    levels: np.ndarray, found: np.ndarray, sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Angles and descriptors of points whose blur is `sigma` pixels of the octave."""
     angles = _orientation(_gradients(_patches(levels, found, np.zeros(len(found)), 0.55 * sigma)))
     along = _gradients(_patches(levels, found, angles, 0.75 * sigma))  # cells are 3 sigma wide
     return angles, _histograms(along)
 
 
-def _patches(levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _patches(
+    levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray
+) -> np.ndarray:
     """(n, PATCH + 2, PATCH + 2) squares around the points, turned by `angles`, samples `step` pixels apart."""
     offset = np.arange(PATCH + 2) - (PATCH + 1) / 2
     v, u = np.meshgrid(offset, offset, indexing="ij")
@@ -144,7 +157,9 @@ def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     weights = size * _bell(PATCH / 6)[None]
     places = np.stack([first, second]) + bins * rows[None, :, None, None]
     shared = np.stack([weights * (1 - share), weights * share])
-    histogram: np.ndarray = np.bincount(places.ravel(), shared.ravel(), len(size) * bins).reshape(len(size), bins)
+    histogram: np.ndarray = np.bincount(places.ravel(), shared.ravel(), len(size) * bins).reshape(
+        len(size), bins
+    )
     for _ in range(2):
         histogram = (np.roll(histogram, 1, -1) + histogram + np.roll(histogram, -1, -1)) / 3
     peak = histogram.argmax(-1)
@@ -163,7 +178,9 @@ def _histograms(gradients: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "
     soft += (second[..., None] == number[None, None, None]) * (weights * share)[..., None]
     centre = (np.arange(CELLS) + 0.5) * PATCH / CELLS - 0.5
     near = np.maximum(1 - np.abs(np.arange(PATCH)[:, None] - centre[None]) / (PATCH / CELLS), 0)
-    cells = np.einsum("nyxb,yi,xj->nijb", soft, near, near, optimize=True).reshape(len(soft), CELLS * CELLS * BINS)
+    cells = np.einsum("nyxb,yi,xj->nijb", soft, near, near, optimize=True).reshape(
+        len(soft), CELLS * CELLS * BINS
+    )
     unit = cells / np.maximum(np.linalg.norm(cells, axis=-1, keepdims=True), 1e-9)
     clipped = np.minimum(unit, 0.2)
     return np.sqrt(clipped / np.maximum(clipped.sum(-1, keepdims=True), 1e-9)).astype(np.float32)

@@ -31,7 +31,9 @@ class Hypothesis:
     zoom: float = 1.0
 
 
-def diagnose(seen: Evidence, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> tuple[float, Finding | None]:
+def diagnose(
+    seen: Evidence, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]
+) -> tuple[float, Finding | None]:
     """The part of the matches that agree as it is, and what is wrong with all cameras, if one thing explains it.
 
     Args:
@@ -60,14 +62,18 @@ def hypotheses(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterato
     """All that are known, simple ones first."""
     yield from _other_axes(c2w)
     turned = np.concatenate([c2w[..., :3].transpose(0, 2, 1), c2w[..., 3:]], -1)
-    yield Hypothesis("the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned)
+    yield Hypothesis(
+        "the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned
+    )
     for order, fix in _orders(names):
         yield Hypothesis("the images are in another order than the poses", fix, c2w[order])
     for zoom in FOCALS:
         what = "smaller" if zoom > 1 else "larger"
         fix = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
         reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
-        yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom))
+        yield Hypothesis(
+            f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom)
+        )
 
 
 def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
@@ -76,15 +82,21 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
     inverse = np.concatenate([rotation, -rotation @ c2w[..., 3:]], -1)
     invert = "invert every pose matrix"
     for axes in _rotations_of_a_cube():
-        said = ", ".join("-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T)
+        said = ", ".join(
+            "-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T
+        )
         if (axes == np.diag([1, -1, -1])).all():
             kind, fix = "OpenCV's (+y down, +z ahead)", "negate its second and third column"
         else:
             kind, fix = "others than OpenGL's", f"take its first three columns as ({said})"
         same = (axes == np.eye(3)).all()
         if not same:
-            yield Hypothesis(f"the cameras' axes are {kind}", f"in every pose matrix, {fix}", _turn(c2w, axes))
-        reason = "the matrices are world-to-camera" + ("" if same else f", and the cameras' axes are {kind}")
+            yield Hypothesis(
+                f"the cameras' axes are {kind}", f"in every pose matrix, {fix}", _turn(c2w, axes)
+            )
+        reason = "the matrices are world-to-camera" + (
+            "" if same else f", and the cameras' axes are {kind}"
+        )
         yield Hypothesis(reason, invert if same else f"{invert}, then {fix}", _turn(inverse, axes))
 
 
@@ -106,7 +118,10 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
     yield count[::-1], "one of the two lists is reversed: reverse it"
     for shift in (1, -1, 2, -2):
         said = f"{abs(shift)} {'later' if shift > 0 else 'earlier'}"
-        yield np.roll(count, -shift), f"every image's pose is listed {said}: drop what is too much at the list's end"
+        yield (
+            np.roll(count, -shift),
+            f"every image's pose is listed {said}: drop what is too much at the list's end",
+        )
     plain = np.argsort(np.array(names, object), kind="stable")
     natural = np.array(sorted(range(len(names)), key=lambda i: _natural(names[i])))
     back = np.argsort(natural), np.argsort(plain)
@@ -118,4 +133,7 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers inside names by their size."""
-    return [(len(part.lstrip("0")), part) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (len(part.lstrip("0")), part) if part.isdigit() else (0, part)
+        for part in re.split(r"(\d+)", name)
+    ]

@@ -105,7 +105,12 @@ def place_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:
         yield Finding((), "all cameras stand in one place", "nothing has a distance then", fix)
     for i in np.flatnonzero(distance > FAR * max(usual, rounding)).tolist():
         why = f"{distance[i] / usual:.0f} times as far from the middle of the cameras as the others"
-        yield Finding((scene.names[i],), "stands far away", why, "remove the frame, or estimate its pose again")
+        yield Finding(
+            (scene.names[i],),
+            "stands far away",
+            why,
+            "remove the frame, or estimate its pose again",
+        )
 
 
 def up_findings(scene: Scene, layout: Layout) -> Iterator[Finding]:

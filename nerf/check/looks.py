@@ -31,8 +31,14 @@ def copies(scene: Scene) -> Iterator[Finding]:
         j = int(apart.argmin())
         if apart[j] < SAME and flat[i].std() > 0.02:
             moved = np.abs(place[i] - place[j]).max() > 1e-3
-            why = "the same picture with two poses, one of which is wrong" if moved else "the same picture and pose"
-            yield Finding((scene.names[j], scene.names[i]), "copies", why, "remove one of the two frames")
+            why = (
+                "the same picture with two poses, one of which is wrong"
+                if moved
+                else "the same picture and pose"
+            )
+            yield Finding(
+                (scene.names[j], scene.names[i]), "copies", why, "remove one of the two frames"
+            )
 
 
 def _thumbnail(image: np.ndarray) -> Float[np.ndarray, "t t"]:
@@ -50,7 +56,12 @@ def wrong_silhouettes(scene: Scene) -> Iterator[Finding]:
     if scene.has_alpha and not scene.unbounded:
         for view in contradicting_views(scene):
             why = "it is transparent where all other views show matter"
-            yield Finding((scene.names[view],), "wrong alpha", why, "correct its background removal, or remove it")
+            yield Finding(
+                (scene.names[view],),
+                "wrong alpha",
+                why,
+                "correct its background removal, or remove it",
+            )
 
 
 def blurred(scene: Scene) -> Iterator[Finding]:
@@ -58,12 +69,18 @@ def blurred(scene: Scene) -> Iterator[Finding]:
     sharp = np.array([_detail(image) for image in scene.images])
     place = np.asarray(scene.cameras.c2w, np.float64)
     apart = np.linalg.norm(place[:, None, :, 3] - place[None, :, :, 3], axis=-1)
-    apart = apart / max(np.median(apart), 1e-9) + 1.0 - np.einsum("ni,mi->nm", place[:, :, 2], place[:, :, 2])
+    apart = (
+        apart / max(np.median(apart), 1e-9)
+        + 1.0
+        - np.einsum("ni,mi->nm", place[:, :, 2], place[:, :, 2])
+    )
     near = np.argsort(apart, 1)[:, 1 : NEIGHBOURS + 1]
     usual = np.minimum(np.median(sharp[near], -1), np.median(sharp)) if near.shape[1] else sharp
     for i in np.flatnonzero(sharp < BLURRED * usual).tolist():
         why = f"{sharp[i] / usual[i]:.2f} of the fine detail that its neighbours have"
-        yield Finding((scene.names[i],), "blurred", why, "remove it, or replace it by a sharper one")
+        yield Finding(
+            (scene.names[i],), "blurred", why, "remove it, or replace it by a sharper one"
+        )
 
 
 def _detail(image: np.ndarray) -> float:

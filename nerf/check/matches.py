@@ -20,12 +20,19 @@ class Matches:
     features: Int[np.ndarray, "m 2"]
 
 
-def pairs_of(count: int, all_up_to: int = 120, near: int = 6, anchors: int = 40) -> list[tuple[int, int]]:
+def pairs_of(
+    count: int, all_up_to: int = 120, near: int = 6, anchors: int = 40
+) -> list[tuple[int, int]]:
     """Which pairs of views to compare: all, or of many views those in sequence and each with some anchors."""
     if count <= all_up_to:
         return [(i, j) for i in range(count) for j in range(i + 1, count)]
     chosen = set(np.linspace(0, count - 1, anchors).astype(int).tolist())
-    return [(i, j) for i in range(count) for j in range(i + 1, count) if j - i <= near or i in chosen or j in chosen]
+    return [
+        (i, j)
+        for i in range(count)
+        for j in range(i + 1, count)
+        if j - i <= near or i in chosen or j in chosen
+    ]
 
 
 def match(features: Sequence[Features], pairs: Sequence[tuple[int, int]]) -> Matches:
@@ -55,11 +62,15 @@ def _match_two(a: Features, b: Features) -> Int[np.ndarray, "m 2"]:
     return found[_turned_alike(a, b, found)]
 
 
-def _turned_alike(a: Features, b: Features, found: Int[np.ndarray, "m 2"]) -> Bool[np.ndarray, " m"]:
+def _turned_alike(
+    a: Features, b: Features, found: Int[np.ndarray, "m 2"]
+) -> Bool[np.ndarray, " m"]:
     """Which matches agree with most on how much one picture is turned and scaled against the other (section 7.3)."""
     if not len(found):
         return np.zeros(0, bool)
     turn = np.exp(1j * (b.angles[found[:, 1]] - a.angles[found[:, 0]]))
     scale = np.log2(b.scales[found[:, 1]] / a.scales[found[:, 0]])
-    near = (np.real(turn[:, None] * turn[None].conj()) > np.cos(0.5)) & (np.abs(scale[:, None] - scale[None]) < 0.7)
+    near = (np.real(turn[:, None] * turn[None].conj()) > np.cos(0.5)) & (
+        np.abs(scale[:, None] - scale[None]) < 0.7
+    )
     return near[near.sum(1).argmax()]

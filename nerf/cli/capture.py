@@ -21,20 +21,33 @@ LENSES = ["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FUL
 FISHEYES = ["SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE"]
 
 _CHECK = flags.DEFINE_string("check", None, "Check this scene's folder instead of making one.")
-_OUT = flags.DEFINE_string("out", None, "The scene's folder, made; with --check the picture (default SCENE/check.png).")
-_FRAMES = flags.DEFINE_integer("frames", 120, "How many frames to pick from a video.", lower_bound=3)
-_MAPPER = flags.DEFINE_enum("mapper", "incremental", ["incremental", "global"], "How poses are put together.")
-_MATCHING = flags.DEFINE_enum(
-    "matching", "exhaustive", ["exhaustive", "sequential"], "Compare all pairs of images, or each with the next ones."
+_OUT = flags.DEFINE_string(
+    "out", None, "The scene's folder, made; with --check the picture (default SCENE/check.png)."
 )
-_CAMERA_MODEL = flags.DEFINE_enum("camera_model", "OPENCV", LENSES + FISHEYES, "COLMAP's name of the lens.")
+_FRAMES = flags.DEFINE_integer(
+    "frames", 120, "How many frames to pick from a video.", lower_bound=3
+)
+_MAPPER = flags.DEFINE_enum(
+    "mapper", "incremental", ["incremental", "global"], "How poses are put together."
+)
+_MATCHING = flags.DEFINE_enum(
+    "matching",
+    "exhaustive",
+    ["exhaustive", "sequential"],
+    "Compare all pairs of images, or each with the next ones.",
+)
+_CAMERA_MODEL = flags.DEFINE_enum(
+    "camera_model", "OPENCV", LENSES + FISHEYES, "COLMAP's name of the lens."
+)
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side", 1600, "Features are found in images reduced to this many pixels.", lower_bound=100
 )
 _MIN_REGISTERED = flags.DEFINE_float(
     "min_registered", 0.3, "Fail where a smaller fraction of the images is registered.", 0.0, 1.0
 )
-_TIMEOUT = flags.DEFINE_float("timeout", 3600.0, "Seconds until pose estimation is given up.", lower_bound=1.0)
+_TIMEOUT = flags.DEFINE_float(
+    "timeout", 3600.0, "Seconds until pose estimation is given up.", lower_bound=1.0
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of what is random in pose estimation.")
 
 
@@ -43,7 +56,9 @@ def main(argv: list[str]) -> int:
     if _CHECK.value is None:
         return _make(argv)
     if len(argv) > 1:
-        raise UserError(f"{argv[1]}: with --check give no photos: a scene is made of them without --check")
+        raise UserError(
+            f"{argv[1]}: with --check give no photos: a scene is made of them without --check"
+        )
     return _check(Path(_CHECK.value).expanduser())
 
 
@@ -52,14 +67,20 @@ def _check(root: Path) -> int:
         raise UserError(f"--check={root}: no such folder: give the folder of a scene")
     picture = Path(_OUT.value).expanduser() if _OUT.value else root / "check.png"
     if picture.suffix.lower() != ".png":
-        raise UserError(f"--out={picture}: with --check this is the picture: give a name that ends in .png")
+        raise UserError(
+            f"--out={picture}: with --check this is the picture: give a name that ends in .png"
+        )
     with stop_on_signal():
         from nerf.check.check import load_all, look
         from nerf.check.picture import draw
 
         scene = load_all(root)
         report = look(scene)
-        print("\n".join([*scene.notes, *report.facts, *(f"FOUND {finding}" for finding in report.findings)]))
+        print(
+            "\n".join(
+                [*scene.notes, *report.facts, *(f"FOUND {finding}" for finding in report.findings)]
+            )
+        )
         draw(scene, report, picture)
     print(f"findings: {len(report.findings)}; cameras and points are drawn in {picture}")
     return 1 if report.findings else 0
@@ -67,9 +88,13 @@ def _check(root: Path) -> int:
 
 def _make(argv: list[str]) -> int:
     if len(argv) > 2:
-        raise UserError(f"{argv[2]}: one folder or video too many: put all photos into one folder (or its subfolders)")
+        raise UserError(
+            f"{argv[2]}: one folder or video too many: put all photos into one folder (or its subfolders)"
+        )
     if len(argv) < 2 or not _OUT.value:
-        raise UserError("capture.py PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out")
+        raise UserError(
+            "capture.py PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out"
+        )
     from nerf.capture.mapping import Options
     from nerf.capture.photos import make_scene
     from nerf.foundation.progress import Phases
@@ -85,18 +110,28 @@ def _make(argv: list[str]) -> int:
     source, out = Path(argv[1]).expanduser(), Path(_OUT.value).expanduser()
     with stop_on_signal() as stop, Phases() as phases:
         report = phases.report
-        made = make_scene(source, out, _FRAMES.value, _MIN_REGISTERED.value, options, stop, report=report)
+        made = make_scene(
+            source, out, _FRAMES.value, _MIN_REGISTERED.value, options, stop, report=report
+        )
     if made is None:
-        print("stopped: no scene yet; the same command resumes with the photos copied and matches found so far")
+        print(
+            "stopped: no scene yet; the same command resumes with the photos copied and matches found so far"
+        )
         return stop.exit_code
     print("\n".join(made.notes))
     print(f"wrote {out}; now check it, and train on it:")
     print(f"  nerf capture --check={_quoted(out)}")
-    print(f"  nerf train --scene={_quoted(out)} --workdir={_quoted(Path('runs', out.resolve().name))}")
+    print(
+        f"  nerf train --scene={_quoted(out)} --workdir={_quoted(Path('runs', out.resolve().name))}"
+    )
     return 0
 
 
 def _quoted(path: Path) -> str:
     """A path for a shell, relative to the working directory where it lies in that."""
-    relative = os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+    relative = (
+        os.path.relpath(path)
+        if path.is_absolute() and path.is_relative_to(Path.cwd())
+        else str(path)
+    )
     return shlex.quote(relative)

@@ -71,7 +71,9 @@ def describe_flag_error(text: str) -> str:
     line = " ".join(text.split())
     if found := re.search(r"[Ff]lag --(\w+) must have a value other than None", line):
         return f"--{found[1]}: not given: this program needs it, and --help says what it is"
-    line = re.sub(r"(could not convert string to float|invalid literal for int).*", "not a number", line)
+    line = re.sub(
+        r"(could not convert string to float|invalid literal for int).*", "not a number", line
+    )
     line = re.sub(r"^flag (--\w+)", r"\1", line)
     return line if "Did you mean" in line else f"{line}: --help lists the flags"
 
@@ -167,7 +169,9 @@ class _Stream:
 
 def open_streams() -> None:
     """Make stdout and stderr usable whatever the program was started with: closed, broken or unable to show a name."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would pass for stdout
+    while (
+        handle := os.open(os.devnull, os.O_RDWR)
+    ) <= 2:  # else the next file that is opened would pass for stdout
         pass
     os.close(handle)
     for name in ("stdout", "stderr"):
@@ -232,7 +236,9 @@ def stop_on_signal():
     told, sys.unraisablehook = sys.unraisablehook, ignored
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
-    receive, send = socket.socketpair()  # a pipe cannot be non-blocking on Windows before Python 3.12
+    receive, send = (
+        socket.socketpair()
+    )  # a pipe cannot be non-blocking on Windows before Python 3.12
     send.setblocking(False)
     signal.set_wakeup_fd(send.fileno())
     threading.Thread(target=_watch, args=(receive, stop), daemon=True).start()
@@ -268,7 +274,9 @@ def keep_compiled_programs() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # compiling again is all that it costs
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # read when JAX is imported, and by child processes
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+        folder
+    )  # read when JAX is imported, and by child processes
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
 
@@ -279,7 +287,11 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine() + platform.processor()
-    return "".join(dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features"))))
+    return "".join(
+        dict.fromkeys(
+            line for line in lines if line.startswith(("flags", "model name", "Features"))
+        )
+    )
 
 
 def keep_freed_memory() -> None:

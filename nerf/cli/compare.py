@@ -23,28 +23,56 @@ from nerf.cli.commands import stop_on_signal
 from nerf.foundation.instantiate import ConfigError
 
 _SCENES = flags.DEFINE_multi_string(
-    "scene", [], "Folder of the scene, for configs that are to be trained; repeated, it asks over several scenes."
+    "scene",
+    [],
+    "Folder of the scene, for configs that are to be trained; repeated, it asks over several scenes.",
 )
 _OUT = flags.DEFINE_string("out", None, "The page (.html).")
-_JSON = flags.DEFINE_string("json", None, "Write the numbers as JSON here too; - is the terminal. Also with --list.")
+_JSON = flags.DEFINE_string(
+    "json", None, "Write the numbers as JSON here too; - is the terminal. Also with --list."
+)
 _BUDGET = flags.DEFINE_string("budget", None, "Seconds of training for each run, as 60s or 2m.")
-_STEPS = flags.DEFINE_integer("steps", None, "Or: steps of training for each run. Default: what each config says.")
+_STEPS = flags.DEFINE_integer(
+    "steps", None, "Or: steps of training for each run. Default: what each config says."
+)
 _SEEDS = flags.DEFINE_string("seeds", "3", "How many seeds of each config, or a range as 3-5.")
-_SWEEP = flags.DEFINE_multi_string("sweep", [], "KEY=VALUE,VALUE: each config at each of these values; repeatable.")
+_SWEEP = flags.DEFINE_multi_string(
+    "sweep", [], "KEY=VALUE,VALUE: each config at each of these values; repeatable."
+)
 _GRID = flags.DEFINE_enum("grid", "product", ["product", "zip"], "How several --sweep go together.")
-_SPLIT = flags.DEFINE_enum("split", None, ["val", "test"], "Held-out views; default: what each config says (test).")
-_EVALS = flags.DEFINE_integer("eval_times", 8, "Scorings of a run, for curves and equal steps; fewer if slow.")
-_RUNS = flags.DEFINE_string("runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "How many runs are trained at a time; more than one only with --steps.")
+_SPLIT = flags.DEFINE_enum(
+    "split", None, ["val", "test"], "Held-out views; default: what each config says (test)."
+)
+_EVALS = flags.DEFINE_integer(
+    "eval_times", 8, "Scorings of a run, for curves and equal steps; fewer if slow."
+)
+_RUNS = flags.DEFINE_string(
+    "runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare."
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "How many runs are trained at a time; more than one only with --steps."
+)
 _FRESH = flags.DEFINE_bool("fresh", False, "Train all runs again, also where they exist.")
-_PATH = flags.DEFINE_string("path", None, "Camera path of the fly-through; default orbit, follow in open scenes.")
+_PATH = flags.DEFINE_string(
+    "path", None, "Camera path of the fly-through; default orbit, follow in open scenes."
+)
 _FRAMES = flags.DEFINE_integer("frames", 48, "Frames of the fly-through; 0 makes none.")
-_MEGABYTES = flags.DEFINE_float("megabytes", 24.0, "Size of the page; views that do not fit show numbers only.")
-_COLUMNS = flags.DEFINE_string("columns", None, "Columns of the table, in order, as psnr,ssim,parameters; default all.")
-_FIGURES = flags.DEFINE_string("figures", None, "Folder for figures of a paper: pictures and curves as PDF, SVG, PNG.")
-_CROP = flags.DEFINE_multi_string("crop", [], "View of the figure, as r_019, or r_019:X,Y,SIDE to enlarge; repeatable.")
+_MEGABYTES = flags.DEFINE_float(
+    "megabytes", 24.0, "Size of the page; views that do not fit show numbers only."
+)
+_COLUMNS = flags.DEFINE_string(
+    "columns", None, "Columns of the table, in order, as psnr,ssim,parameters; default all."
+)
+_FIGURES = flags.DEFINE_string(
+    "figures", None, "Folder for figures of a paper: pictures and curves as PDF, SVG, PNG."
+)
+_CROP = flags.DEFINE_multi_string(
+    "crop", [], "View of the figure, as r_019, or r_019:X,Y,SIDE to enlarge; repeatable."
+)
 _LIST = flags.DEFINE_bool("list", False, "Instead: a table of all runs in the folders given.")
-_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that configs may name; repeatable.")
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin", [], "Package outside `nerf` that configs may name; repeatable."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -52,7 +80,9 @@ def main(argv: list[str]) -> int:
     if _LIST.value:
         return _list(argv[1:] or [_RUNS.value])
     if not argv[1:] or not _OUT.value:
-        raise ConfigError("compare.py A B --scene=S --out=REPORT.html: give configs or runs, and --out")
+        raise ConfigError(
+            "compare.py A B --scene=S --out=REPORT.html: give configs or runs, and --out"
+        )
     from nerf.comparing.jobs import Interrupted
     from nerf.comparing.report.build import Question, build_report
 
@@ -101,7 +131,8 @@ def _list(folders: list[str]) -> int:
     _write_json(rows)
     if not rows:
         print(
-            f"{', '.join(folders)}: no run in it: give the folder that --workdir named, or one above", file=sys.stderr
+            f"{', '.join(folders)}: no run in it: give the folder that --workdir named, or one above",
+            file=sys.stderr,
         )
     elif _JSON.value != "-":
         print(as_table(rows))

@@ -79,7 +79,9 @@ def environment_of_children() -> dict[str, Any]:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"no device to train on: {last_line(done.stderr)}: fix the installation of jax")
+        raise ConfigError(
+            f"no device to train on: {last_line(done.stderr)}: fix the installation of jax"
+        )
     return json.loads(done.stdout)
 
 
@@ -87,9 +89,15 @@ def find_or_train(wanted: Sequence[RunRequest], workshop: RunStore) -> list[RunR
     """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
     if not wanted:
         return []
-    now = {**environment_of_children(), "processor": processor(), "code": source_digests(workshop.plugins)}
+    now = {
+        **environment_of_children(),
+        "processor": processor(),
+        "code": source_digests(workshop.plugins),
+    }
     known = [] if workshop.fresh else list(_readable(workshop.runs))
-    digests = scene_digests(wanted, workshop.scene, workshop.plugins)  # finds problems before the first training
+    digests = scene_digests(
+        wanted, workshop.scene, workshop.plugins
+    )  # finds problems before the first training
     places = [{**now, "scene_digest": digests[_scene_key(run)]} for run in wanted]
     found = [_find(run, here, known) for run, here in zip(wanted, places, strict=True)]
     missing = [run for run, result in zip(wanted, found, strict=True) if result is None]
@@ -106,7 +114,13 @@ def find_or_train(wanted: Sequence[RunRequest], workshop: RunStore) -> list[RunR
         title = f"{run.label}, seed {seed} ({i + 1} of {len(wanted)})"
         if (result := found[i]) is not None:
             workshop.say(f"{title}: reused from {result.folder}")
-            return RunResult(run.label, seed, result.folder, result, "reused: the same config, scene, seed and code")
+            return RunResult(
+                run.label,
+                seed,
+                result.folder,
+                result,
+                "reused: the same config, scene, seed and code",
+            )
         forecast.begin(i, run.label, run.max_seconds)
 
         def tell(line: str) -> None:
@@ -116,7 +130,12 @@ def find_or_train(wanted: Sequence[RunRequest], workshop: RunStore) -> list[RunR
         outcome = _train_one(run, title, places[i], workshop, tell)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
-            told = {"label": run.label, "flags": run.flags(), "jobs": workshop.jobs, "seconds": round(seconds, 1)}
+            told = {
+                "label": run.label,
+                "flags": run.flags(),
+                "jobs": workshop.jobs,
+                "seconds": round(seconds, 1),
+            }
             write_json(outcome.folder / "study.json", told)
             numbers = outcome.result.results
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
@@ -143,7 +162,9 @@ def scene_digests(
     return digests
 
 
-def load_comparable(config: Mapping[str, Any], scene: str | None, plugins: tuple[str, ...] = ()) -> tuple[Scene, Scene]:
+def load_comparable(
+    config: Mapping[str, Any], scene: str | None, plugins: tuple[str, ...] = ()
+) -> tuple[Scene, Scene]:
     """Load the views of a study. Raises SceneError where none are held out, or those that are were trained on."""
     split = config["eval_split"]
     try:
@@ -171,10 +192,14 @@ def _readable(root: Path) -> Iterator[Result]:
 
 def _find(run: RunRequest, now: Mapping[str, Any], known: Sequence[Result]) -> Result | None:
     """Return a finished run that is exactly the one wanted."""
-    return next((result for result in known if not mismatch(result, run.config, run.max_seconds, now)), None)
+    return next(
+        (result for result in known if not mismatch(result, run.config, run.max_seconds, now)), None
+    )
 
 
-def _earlier_seconds(run: RunRequest, known: Sequence[Result], now: Mapping[str, Any]) -> list[float]:
+def _earlier_seconds(
+    run: RunRequest, known: Sequence[Result], now: Mapping[str, Any]
+) -> list[float]:
     """Return how long runs that differ in seed or code alone took on this device, from start to results."""
     seconds = []
     for result in known:
@@ -183,12 +208,18 @@ def _earlier_seconds(run: RunRequest, known: Sequence[Result], now: Mapping[str,
         here["code"] = result.results.get("code") or {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if not mismatch(result, config, run.max_seconds, here):
-                seconds.append(float(json.loads((result.folder / "study.json").read_text())["seconds"]))
+                seconds.append(
+                    float(json.loads((result.folder / "study.json").read_text())["seconds"])
+                )
     return seconds
 
 
 def _train_one(
-    run: RunRequest, title: str, now: Mapping[str, Any], workshop: RunStore, tell: Callable[[str], None]
+    run: RunRequest,
+    title: str,
+    now: Mapping[str, Any],
+    workshop: RunStore,
+    tell: Callable[[str], None],
 ) -> RunResult:
     """Train a run in the first folder of its name that is free or waits to be resumed."""
     seed = run.config["seed"]
@@ -200,7 +231,9 @@ def _train_one(
             return RunResult(run.label, seed, home, None, "", "stopped")
         name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
         folder = home / name
-        with locked(home / f".{name}.lock", lambda n=name: workshop.say(f"{title}: waits for {n}"), workshop) as lock:  # type: ignore[misc]
+        with locked(
+            home / f".{name}.lock", lambda n=name: workshop.say(f"{title}: waits for {n}"), workshop
+        ) as lock:  # type: ignore[misc]
             why = _unusable(folder, run, now)
             if why is None and (folder / "results.json").exists() and not workshop.fresh:
                 note = "reused: made meanwhile by another study"
@@ -223,11 +256,17 @@ def _unusable(folder: Path, run: RunRequest, now: Mapping[str, Any]) -> str | No
             why = mismatch(read_result(folder), run.config, run.max_seconds, now)
         else:
             old = read_json(folder / "config.json")
-            ours, theirs = comparable_config(old, run.max_seconds), comparable_config(run.config, run.max_seconds)
+            ours, theirs = (
+                comparable_config(old, run.max_seconds),
+                comparable_config(run.config, run.max_seconds),
+            )
             why = differences(ours, theirs)
             facts = Checkpoints(folder / "checkpoints", read_only=True).newest_facts()
             budget = Budget(run.config["steps"], run.max_seconds)
-            if facts and (facts["extended"] or not Budget(facts["steps"], facts["max_seconds"]).same_as(budget)):
+            if facts and (
+                facts["extended"]
+                or not Budget(facts["steps"], facts["max_seconds"]).same_as(budget)
+            ):
                 why.append("its budget was changed while it trained")
             if read_json(folder / "scene.json")["digest"] != now["scene_digest"]:
                 why.append("another scene, or its files changed")
@@ -236,7 +275,11 @@ def _unusable(folder: Path, run: RunRequest, now: Mapping[str, Any]) -> str | No
     except (CheckpointError, KeyError, AttributeError) as error:
         return f"{folder.name} cannot be read ({error})"
     more = f" and {len(why) - SHOWN_REASONS} more" if len(why) > SHOWN_REASONS else ""
-    return f"{folder.name} is of another kind ({'; '.join(why[:SHOWN_REASONS])}{more})" if why else None
+    return (
+        f"{folder.name} is of another kind ({'; '.join(why[:SHOWN_REASONS])}{more})"
+        if why
+        else None
+    )
 
 
 def _train(
@@ -256,7 +299,11 @@ def _train(
     code = run_child(command, log, workshop.should_stop, lock, tell)
     if code == 0:
         return RunResult(run.label, seed, folder, read_result(folder), note)
-    failure = "stopped" if workshop.should_stop() else f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
+    failure = (
+        "stopped"
+        if workshop.should_stop()
+        else f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
+    )
     workshop.say(f"{title}: failed: {failure} (see {log})")
     return RunResult(run.label, seed, folder, None, note, failure)
 

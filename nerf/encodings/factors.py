@@ -12,7 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from nerf.encodings.interpolation import interpolate
 
 
-def factors(keys: Iterable[PRNGKeyArray], rows: int, features: int, scale: float) -> list[nnx.Param]:
+def factors(
+    keys: Iterable[PRNGKeyArray], rows: int, features: int, scale: float
+) -> list[nnx.Param]:
     """Tables that start as N(0, scale^2), one a key."""
     return [nnx.Param(scale * jax.random.normal(key, (rows, features))) for key in keys]
 
@@ -41,7 +43,9 @@ class VectorMatrix(nnx.Module):
         self.num_dims, self.num_features = num_dims, num_dims * components
         keys, side = [rngs.params() for _ in range(2 * num_dims)], resolution + 1
         vectors = factors(keys[:num_dims], side, components, scale)
-        self.table = nnx.List(vectors + factors(keys[num_dims:], side ** (num_dims - 1), components, scale))
+        self.table = nnx.List(
+            vectors + factors(keys[num_dims:], side ** (num_dims - 1), components, scale)
+        )
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x, d = points.reshape(-1, self.num_dims), self.num_dims
@@ -71,7 +75,9 @@ class Vectors(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.num_dims, self.num_features = num_dims, components
-        self.table = nnx.List(factors([rngs.params() for _ in range(num_dims)], resolution + 1, components, scale))
+        self.table = nnx.List(
+            factors([rngs.params() for _ in range(num_dims)], resolution + 1, components, scale)
+        )
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x = points.reshape(-1, self.num_dims)

@@ -49,7 +49,9 @@ class Fourier:
         return np.concatenate([np.full(self.num_dims * self.include_input, -1), numbers])
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
-        scales = jnp.asarray(self.frequencies, jnp.float32).reshape(*[1] * (x.ndim - 1), self.num_freqs, 1)
+        scales = jnp.asarray(self.frequencies, jnp.float32).reshape(
+            *[1] * (x.ndim - 1), self.num_freqs, 1
+        )
         angles = scales * x[..., None, :]  # (*b, L, d)
         waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -2)  # (*b, L, 2, d): Equation 4.
         features = waves.reshape(*x.shape[:-1], 2 * self.num_freqs * self.num_dims)

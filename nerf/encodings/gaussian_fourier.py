@@ -21,10 +21,18 @@ class Gaussian(nnx.Module):
     """
 
     def __init__(
-        self, num_freqs: int = 64, sigma: float = 2.0, learn: bool = False, num_dims: int = 3, *, rngs: nnx.Rngs
+        self,
+        num_freqs: int = 64,
+        sigma: float = 2.0,
+        learn: bool = False,
+        num_dims: int = 3,
+        *,
+        rngs: nnx.Rngs,
     ):
         self.num_dims, self.num_features = num_dims, 2 * num_freqs
-        self.B = (nnx.Param if learn else Frequencies)(sigma * jax.random.normal(rngs.params(), (num_freqs, num_dims)))
+        self.B = (nnx.Param if learn else Frequencies)(
+            sigma * jax.random.normal(rngs.params(), (num_freqs, num_dims))
+        )
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         angles = 2.0 * jnp.pi * jnp.matmul(x, self.B[...].T, precision="highest")

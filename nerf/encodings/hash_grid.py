@@ -54,7 +54,9 @@ class HashGrid(nnx.Module):
         self.bands = tuple(level for level in range(num_levels) for _ in range(features_per_level))
         self.num_dims, self.num_features = num_dims, num_levels * features_per_level
         self.table = nnx.Param(
-            jax.random.uniform(rngs.params(), (sum(rows), features_per_level), minval=-1e-4, maxval=1e-4)
+            jax.random.uniform(
+                rngs.params(), (sum(rows), features_per_level), minval=-1e-4, maxval=1e-4
+            )
         )
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
@@ -62,13 +64,19 @@ class HashGrid(nnx.Module):
         vertices = [self.level(x, i) for i in range(len(self.resolutions))]
         # One gather for all levels, which are joined by split and concatenation, each the other's transpose: XLA:CPU
         # makes the gradient of indexing by padding and adding (docs/performance.md).
-        rows, weights = (jnp.stack(parts) for parts in zip(*vertices, strict=True))  # (L, corners, n)
+        rows, weights = (
+            jnp.stack(parts) for parts in zip(*vertices, strict=True)
+        )  # (L, corners, n)
         found = self.table[...].at[rows].get(mode="promise_in_bounds")
-        levels = sum(found[:, corner] * weights[:, corner, :, None] for corner in range(weights.shape[1]))
+        levels = sum(
+            found[:, corner] * weights[:, corner, :, None] for corner in range(weights.shape[1])
+        )
         features = jnp.concatenate(jax.lax.split(levels, [1] * len(self.resolutions), axis=0), -1)
         return features.reshape(*points.shape[:-1], self.num_features)
 
-    def level(self, x: Float[Array, "d n"], i: int) -> tuple[Int[Array, "k n"], Float[Array, "k n"]]:
+    def level(
+        self, x: Float[Array, "d n"], i: int
+    ) -> tuple[Int[Array, "k n"], Float[Array, "k n"]]:
         """Table rows and weights of the k vertices around points x in [0, 1]^d at the i-th level."""
         floor, place = cells(x, self.resolutions[i])
         corners, weights = self.corners(place)
@@ -80,7 +88,9 @@ class HashGrid(nnx.Module):
         if (resolution + 1) ** self.num_dims <= self.table_size:
             return dense_row(vertex, resolution + 1)
         mixed = [v * jnp.uint32(p) for v, p in zip(vertex, PRIMES, strict=False)]
-        return (functools.reduce(operator.xor, mixed) & jnp.uint32(self.table_size - 1)).astype(jnp.int32)
+        return (functools.reduce(operator.xor, mixed) & jnp.uint32(self.table_size - 1)).astype(
+            jnp.int32
+        )
 
 
 def triangle(f: Float[Array, "2 n"]) -> tuple[UInt[Array, "2 3 n"], Float[Array, "3 n"]]:

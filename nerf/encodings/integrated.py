@@ -28,7 +28,9 @@ class Integrated:
     def __post_init__(self):
         if not isinstance(self.waves, Fourier):
             name = type(self.waves).__name__
-            raise ConfigError(f"Integrated: the mean of {name} has no formula: choose nerf.encodings.fourier:Fourier")
+            raise ConfigError(
+                f"Integrated: the mean of {name} has no formula: choose nerf.encodings.fourier:Fourier"
+            )
 
     @property
     def num_dims(self) -> int:
@@ -46,7 +48,9 @@ class Integrated:
         features = self.waves(mean_of(points))
         if not isinstance(points, Gaussians):
             return features
-        frequency = np.append(self.waves.frequencies, 0.0)[self.bands]  # none (-1) is the last, 0: x itself
+        frequency = np.append(self.waves.frequencies, 0.0)[
+            self.bands
+        ]  # none (-1) is the last, 0: x itself
         exponents = 0.5 * jnp.square(jnp.asarray(frequency, jnp.float32)).reshape(-1, self.num_dims)
         exponents = exponents.reshape(*[1] * (points.mean.ndim - 1), *exponents.shape)
         fading = jnp.exp(-exponents * points.variance[..., None, :])

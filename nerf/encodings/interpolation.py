@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
 
-def cells(x: Float[Array, "d n"], resolution: int) -> tuple[Float[Array, "d n"], Float[Array, "d n"]]:
+def cells(
+    x: Float[Array, "d n"], resolution: int
+) -> tuple[Float[Array, "d n"], Float[Array, "d n"]]:
     """The lowest corner of the cell each point of [0, 1]^d lies in, and its place in the cell, in [0, 1]^d."""
     scaled = x * resolution
     floor = jnp.clip(jnp.floor(scaled), 0, resolution - 1)

@@ -17,7 +17,10 @@ from nerf.encodings.interpolation import interpolate
 def read_planes(tables: Sequence[nnx.Param], x: Float[Array, "n d"]) -> list[Float[Array, "n f"]]:
     """Features of points at their projections on the planes of each pair of axes."""
     pairs = itertools.combinations(range(x.shape[1]), 2)
-    return [interpolate(table[...], x[:, jnp.array(pair)]) for table, pair in zip(tables, pairs, strict=True)]
+    return [
+        interpolate(table[...], x[:, jnp.array(pair)])
+        for table, pair in zip(tables, pairs, strict=True)
+    ]
 
 
 class KPlanes(nnx.Module):
@@ -32,18 +35,29 @@ class KPlanes(nnx.Module):
       rngs: values start uniform in [0.1, 0.5], so that products are not near zero.
     """
 
-    def __init__(self, resolutions: Sequence[int] = (64, 128), features: int = 8, num_dims: int = 3, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        resolutions: Sequence[int] = (64, 128),
+        features: int = 8,
+        num_dims: int = 3,
+        *,
+        rngs: nnx.Rngs,
+    ):
         self.num_dims, self.num_features = num_dims, features * len(resolutions)
         self.bands = tuple(i for i in range(len(resolutions)) for _ in range(features))
         self.planes = math.comb(num_dims, 2)
         shapes = [((n + 1) ** 2, features) for n in resolutions for _ in range(self.planes)]
-        draws = [jax.random.uniform(rngs.params(), shape, minval=0.1, maxval=0.5) for shape in shapes]
+        draws = [
+            jax.random.uniform(rngs.params(), shape, minval=0.1, maxval=0.5) for shape in shapes
+        ]
         self.table = nnx.List([nnx.Param(values) for values in draws])
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x, count = points.reshape(-1, self.num_dims), self.planes
         scales = [self.table[i : i + count] for i in range(0, len(self.table), count)]
-        features = jnp.concatenate([functools.reduce(operator.mul, read_planes(scale, x)) for scale in scales], -1)
+        features = jnp.concatenate(
+            [functools.reduce(operator.mul, read_planes(scale, x)) for scale in scales], -1
+        )
         return features.reshape(*points.shape[:-1], self.num_features)
 
 
@@ -57,12 +71,18 @@ class TriPlane(nnx.Module):
       rngs: values start as N(0, 0.01).
     """
 
-    def __init__(self, resolution: int = 100, features: int = 16, num_dims: int = 3, *, rngs: nnx.Rngs):
+    def __init__(
+        self, resolution: int = 100, features: int = 16, num_dims: int = 3, *, rngs: nnx.Rngs
+    ):
         self.num_dims, self.num_features = num_dims, features
         shape = ((resolution + 1) ** 2, features)
-        draws = [0.1 * jax.random.normal(rngs.params(), shape) for _ in range(math.comb(num_dims, 2))]
+        draws = [
+            0.1 * jax.random.normal(rngs.params(), shape) for _ in range(math.comb(num_dims, 2))
+        ]
         self.table = nnx.List([nnx.Param(values) for values in draws])
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
-        features = functools.reduce(operator.add, read_planes(self.table, points.reshape(-1, self.num_dims)))
+        features = functools.reduce(
+            operator.add, read_planes(self.table, points.reshape(-1, self.num_dims))
+        )
         return features.reshape(*points.shape[:-1], self.num_features)

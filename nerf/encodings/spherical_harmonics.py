@@ -22,7 +22,9 @@ class SphericalHarmonics:
         if not 1 <= self.num_degrees <= 4:
             raise ConfigError(f"SphericalHarmonics: num_degrees={self.num_degrees}: choose 1 to 4")
         if self.num_dims != 3:
-            raise ConfigError("SphericalHarmonics: are of directions in space: choose another encoding in a plane")
+            raise ConfigError(
+                "SphericalHarmonics: are of directions in space: choose another encoding in a plane"
+            )
 
     @property
     def num_features(self) -> int:

@@ -17,7 +17,9 @@ class Voxels(nnx.Module):
       rngs: values start uniform in +-1e-4, as those of `HashGrid`.
     """
 
-    def __init__(self, resolution: int = 48, features: int = 4, num_dims: int = 3, *, rngs: nnx.Rngs):
+    def __init__(
+        self, resolution: int = 48, features: int = 4, num_dims: int = 3, *, rngs: nnx.Rngs
+    ):
         self.num_dims, self.num_features = num_dims, features
         shape = ((resolution + 1) ** num_dims, features)
         self.table = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-1e-4, maxval=1e-4))

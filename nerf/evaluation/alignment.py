@@ -44,8 +44,12 @@ def make_align(
         keys = jax.random.split(jax.random.key(0), STEPS)
         carry = (jnp.zeros(6), _optimizer().init(jnp.zeros(6)))
         for first in range(0, STEPS, STEPS_PER_CALL):
-            batches = jax.tree.map(lambda x: x[first : first + STEPS_PER_CALL], (where, colours, keys))  # noqa: B023
-            carry = _descend(graph, state, colour, jax.tree.map(jnp.asarray, camera), carry, batches)
+            batches = jax.tree.map(
+                lambda x: x[first : first + STEPS_PER_CALL], (where, colours, keys)
+            )  # noqa: B023
+            carry = _descend(
+                graph, state, colour, jax.tree.map(jnp.asarray, camera), carry, batches
+            )
             fetch(carry, should_stop)
         return move_cameras(camera, np.asarray(carry[0]))
 

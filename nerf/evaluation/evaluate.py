@@ -49,11 +49,15 @@ def evaluate(
     """
     colour = np.asarray(background, np.float32)
     render_image = make_render_image(model, background, chunk, should_stop)
-    measures = {name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")}
+    measures = {
+        name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")
+    }
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
-    seconds: list[tuple[float, float]] = []  # of rendering each view, and of rendering and scoring it
+    seconds: list[
+        tuple[float, float]
+    ] = []  # of rendering each view, and of rendering and scoring it
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
@@ -67,9 +71,13 @@ def evaluate(
                     moved = render_image(align(scene.cameras[i], truth, there))
                     scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
                 if folder is not None:
-                    _write_view(folder / picture_name(i, name), picture, truth, scene.transform.scale)
+                    _write_view(
+                        folder / picture_name(i, name), picture, truth, scene.transform.scale
+                    )
                 seconds.append((rendered, time.perf_counter() - began))
-                meter.add(note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}")
+                meter.add(
+                    note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}"
+                )
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -90,7 +98,9 @@ def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
 
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view's photo over the background, hidden outside of its mask, and the mask."""
-    there = np.ones(scene.images[view].shape[:2], bool) if scene.masks is None else scene.masks[view]
+    there = (
+        np.ones(scene.images[view].shape[:2], bool) if scene.masks is None else scene.masks[view]
+    )
     return metrics.hide(np.asarray(over(to_unit(scene.images[view]), colour)), there, colour), there
 
 
@@ -104,7 +114,9 @@ def _score(
     }
 
 
-def _write_view(path: Path, picture: Mapping[str, np.ndarray], truth: np.ndarray, scale: float) -> None:
+def _write_view(
+    path: Path, picture: Mapping[str, np.ndarray], truth: np.ndarray, scale: float
+) -> None:
     """Write the comparison and the depth of a view beside each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path.with_name(f"{path.name}.png"), side_by_side(picture, truth))
@@ -117,7 +129,9 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
     return {
         "split": split,
         "views": len(scene),
-        "size": sorted({"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}),
+        "size": sorted(
+            {"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}
+        ),
         "background": [float(c) for c in colour],
         "precision": metrics.PRECISION,
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
@@ -127,7 +141,12 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
 def unscored(split: str) -> dict[str, Any]:
     """Return what `evaluate` returns, for a run without views to score."""
     protocol = {"split": split, "views": 0}
-    return {"mean": {"psnr": None, "ssim": None}, "per_image": {}, "protocol": protocol, "seconds_per_frame": None}
+    return {
+        "mean": {"psnr": None, "ssim": None},
+        "per_image": {},
+        "protocol": protocol,
+        "seconds_per_frame": None,
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

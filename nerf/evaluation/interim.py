@@ -48,9 +48,13 @@ class InterimScoring:
       per_view: seconds that scoring a view takes, as measured; None before the first scoring.
     """
 
-    def __init__(self, times: int, sizes: Num[np.ndarray, "v 2"], batch_size: int, fraction: float = 0.0):
+    def __init__(
+        self, times: int, sizes: Num[np.ndarray, "v 2"], batch_size: int, fraction: float = 0.0
+    ):
         self.times, self.views = times, len(sizes)
-        self.batches_per_view = float(np.prod(sizes, -1, dtype=float).mean()) / batch_size if len(sizes) else 0.0
+        self.batches_per_view = (
+            float(np.prod(sizes, -1, dtype=float).mean()) / batch_size if len(sizes) else 0.0
+        )
         self.slot = int(fraction * times)
         self.chosen: list[int] | None = None
         self.done = 0

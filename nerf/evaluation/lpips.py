@@ -101,7 +101,11 @@ class _Arrays(pickle.Unpickler):
 def weights_file(network: Network) -> Path | None:
     """Return where the weights of a network are; None where they are not installed."""
     spec = importlib.util.find_spec(PACKAGE)
-    places = [Path(place) / network.file for place in (spec.submodule_search_locations or [])] if spec else []
+    places = (
+        [Path(place) / network.file for place in (spec.submodule_search_locations or [])]
+        if spec
+        else []
+    )
     return next((place for place in places if place.is_file()), None)
 
 
@@ -116,7 +120,9 @@ def load_weights(file: Path, sha256: str) -> dict:
 
 
 @partial(jax.jit, static_argnums=3)
-def distance(weights: dict, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"], network: Network) -> Float[Array, ""]:
+def distance(
+    weights: dict, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"], network: Network
+) -> Float[Array, ""]:
     """Return squared differences of unit features, weighted, a mean over places, summed over layers (equation 1).
 
     Args:
@@ -124,12 +130,16 @@ def distance(weights: dict, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"], 
       a, b: images in [-1, 1].
       network: see `Network`.
     """
-    x = (jnp.stack([a, b]) - jnp.array(SHIFT).reshape(1, 1, 1, 3)) / jnp.array(SCALE).reshape(1, 1, 1, 3)
+    x = (jnp.stack([a, b]) - jnp.array(SHIFT).reshape(1, 1, 1, 3)) / jnp.array(SCALE).reshape(
+        1, 1, 1, 3
+    )
     total = jnp.zeros(())
     compared = 0
     for i, layer in enumerate(network.layers):
         if layer.pool:
-            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, layer.pool, layer.pool, 1), (1, 2, 2, 1), "VALID")
+            x = jax.lax.reduce_window(
+                x, -jnp.inf, jax.lax.max, (1, layer.pool, layer.pool, 1), (1, 2, 2, 1), "VALID"
+            )
         given = weights[network.section][f"Conv_{i}"]
         order = ("NHWC", "HWIO", "NHWC")
         strides, pads = (layer.stride, layer.stride), [(layer.padding, layer.padding)] * 2

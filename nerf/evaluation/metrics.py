@@ -30,7 +30,9 @@ MASK = "the scene's: PSNR of its pixels alone, the rest of pictures in which wha
 
 
 def hide(
-    image: Float[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None, background: Float[np.ndarray, "3"]
+    image: Float[np.ndarray, "h w 3"],
+    mask: Bool[np.ndarray, "h w"] | None,
+    background: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "h w 3"]:
     """The image with `background` outside the mask, if there is one."""
     return image if mask is None else np.where(mask[..., None], image, background.reshape(1, 1, 3))
@@ -40,7 +42,9 @@ def in_words(scores: Mapping[str, float | None]) -> str:
     """PSNR and SSIM for a line of text; SSIM is None where a view is smaller than its window."""
     ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
     more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
-    others = ", ".join(f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None)
+    others = ", ".join(
+        f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None
+    )
     return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}"
 
 
@@ -50,7 +54,9 @@ def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> 
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
 
 
-def corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+def corrected(
+    image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]
+) -> Float[np.ndarray, "*b 3"]:
     """The image after the affine map of its colours, one for all pixels, that brings it nearest to the truth."""
     given = np.clip(image, 0.0, 1.0).reshape(-1, 3).astype(np.float64)
     given = np.concatenate([given, np.ones_like(given[:, :1])], -1)
@@ -81,7 +87,9 @@ def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -
 
 
 def perceptual(
-    image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"], network: lpips.Network = lpips.ALEX
+    image: Float[np.ndarray, "h w 3"],
+    truth: Float[np.ndarray, "h w 3"],
+    network: lpips.Network = lpips.ALEX,
 ) -> float | None:
     """LPIPS, see `nerf.evaluation.lpips`; None for an image smaller than its network takes, and without its weights."""
     file = lpips.weights_file(network)

@@ -40,7 +40,11 @@ class Composed(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.encoding, self.direction_encoding, self.density_bias = encoding, direction_encoding, density_bias
+        self.encoding, self.direction_encoding, self.density_bias = (
+            encoding,
+            direction_encoding,
+            density_bias,
+        )
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
         self.colour = colour(features + direction_encoding.num_features, 3, rngs=rngs)
 
@@ -51,8 +55,12 @@ class Composed(nnx.Module):
         """`density` at all points whose coordinates are among the places along each axis; cheaper where it is split."""
         if not isinstance(self.network, SplitNetwork):
             return self.density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
-        diagonals = [jnp.broadcast_to(places[:, None], (places.shape[0], len(axes))) for places in axes]
-        features = [split_axes(self.encoding(points), len(axes))[k] for k, points in enumerate(diagonals)]
+        diagonals = [
+            jnp.broadcast_to(places[:, None], (places.shape[0], len(axes))) for places in axes
+        ]
+        features = [
+            split_axes(self.encoding(points), len(axes))[k] for k, points in enumerate(diagonals)
+        ]
         return self._density(self.network.on_lattice(features))
 
     def _density(self, outputs: Float[Array, "*b o"]) -> Float[Array, "*b"]:

@@ -36,10 +36,14 @@ class NeRFField(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.encoding, self.direction_encoding = encoding, direction_encoding
-        self.trunk = MLP([encoding.num_features] + [width] * depth, dtype=dtype, skip=(skip,), rngs=rngs)
+        self.trunk = MLP(
+            [encoding.num_features] + [width] * depth, dtype=dtype, skip=(skip,), rngs=rngs
+        )
         self.density_head = MLP([width, 1], dtype=dtype, rngs=rngs)
         self.bottleneck = MLP([width, width], dtype=dtype, rngs=rngs)
-        self.colour = MLP([width + direction_encoding.num_features, width // 2, 3], dtype=dtype, rngs=rngs)
+        self.colour = MLP(
+            [width + direction_encoding.num_features, width // 2, 3], dtype=dtype, rngs=rngs
+        )
 
     def density(self, points: Points) -> Float[Array, "*b"]:
         return self._density(jax.nn.relu(self.trunk(self.encoding(points))))

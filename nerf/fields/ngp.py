@@ -35,7 +35,11 @@ class NGPField(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.encoding, self.direction_encoding, self.density_bias = encoding, direction_encoding, density_bias
+        self.encoding, self.direction_encoding, self.density_bias = (
+            encoding,
+            direction_encoding,
+            density_bias,
+        )
         self.base = MLP([encoding.num_features, width, 1 + features], dtype=dtype, rngs=rngs)
         colour_in = features + direction_encoding.num_features
         self.colour = MLP([colour_in] + [width] * colour_depth + [3], dtype=dtype, rngs=rngs)
@@ -46,4 +50,7 @@ class NGPField(nnx.Module):
     def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         base = self.base(self.encoding(points))
         seen = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
-        return {"density": truncated_exp(base[..., 0] + self.density_bias), "rgb": jax.nn.sigmoid(self.colour(seen))}
+        return {
+            "density": truncated_exp(base[..., 0] + self.density_bias),
+            "rgb": jax.nn.sigmoid(self.colour(seen)),
+        }

@@ -47,7 +47,9 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 def _why(path: Path, error: OSError, size: int | None) -> str:
     """One line on a file that could not be written."""
     if error.errno not in NO_SPACE:
-        return f"{path}: cannot be written ({error.strerror}): choose a folder that can be written to"
+        return (
+            f"{path}: cannot be written ({error.strerror}): choose a folder that can be written to"
+        )
     needed = "" if size is None else f"{size / 1e6:.1f} MB needed, "
     with contextlib.suppress(OSError):
         needed += f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free"

@@ -48,7 +48,9 @@ def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
         absent = getattr(error, "name", None) or module_name
         if f"{module_name}.".startswith(f"{absent}."):
             raise ConfigError(f"{name}: {error}: check the import path") from error
-        raise ConfigError(f"{name}: it imports {absent}, which is not installed: install that") from error
+        raise ConfigError(
+            f"{name}: it imports {absent}, which is not installed: install that"
+        ) from error
     if not hasattr(module, attribute):
         public = [key for key in vars(module) if not key.startswith("_")]
         raise ConfigError(f"{name}: no such attribute: {did_you_mean(attribute, public)}")
@@ -57,7 +59,9 @@ def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
         raise ConfigError(f"{name}: not a class or function: name what is to be called")
     home = getattr(target, "__module__", None) or "elsewhere"
     if package == "nerf" and home.partition(".")[0] != "nerf":
-        raise ConfigError(f"{name}: only imported there, from {home}: name what nerf itself defines")
+        raise ConfigError(
+            f"{name}: only imported there, from {home}: name what nerf itself defines"
+        )
     return target
 
 
@@ -77,11 +81,15 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
         if key not in parameters and not takes_any:
             options = [name for name in parameters if name not in context]
             raise ConfigError(f"{spec['name']}: unknown key '{key}': {did_you_mean(key, options)}")
-    arguments |= {key: value for key, value in context.items() if key in parameters and key not in arguments}
+    arguments |= {
+        key: value for key, value in context.items() if key in parameters and key not in arguments
+    }
     missing = [
         key
         for key, p in parameters.items()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and key not in arguments
+        if p.default is p.empty
+        and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        and key not in arguments
     ]
     if missing:
         raise ConfigError(f"{spec['name']}: missing {', '.join(missing)}: add it to the section")
@@ -99,7 +107,9 @@ def _told(section: Mapping[str, Any]) -> str:
     told = []
     for key, value in section.items():
         if isinstance(value, Mapping):
-            told.append(_told({f"{key}.{name}": inner for name, inner in value.items() if name != "name"}))
+            told.append(
+                _told({f"{key}.{name}": inner for name, inner in value.items() if name != "name"})
+            )
         else:
             told.append(f"{key}={value}")
     return ", ".join(part for part in told if part)

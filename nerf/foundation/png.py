@@ -20,7 +20,9 @@ STAMP_KEY = "nerf-stamp"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w *c"], stamp: str = "") -> None:
+def write_png(
+    path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w *c"], stamp: str = ""
+) -> None:
     """Write an 8-bit picture (grey, RGB or RGBA) as PNG, whole or not at all.
 
     Args:

@@ -19,10 +19,14 @@ class Meter:
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self.what, self.unit, self.total, self.done = what, unit, total, done
-        self.first: tuple[float, int] | None = None  # when the first units were done, and how many there were then
+        self.first: tuple[float, int] | None = (
+            None  # when the first units were done, and how many there were then
+        )
         self.began = self.last_line = time.monotonic()
         self.lines = not sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, desc=what, unit=unit, disable=self.lines, file=sys.stderr)
+        self.bar = tqdm(
+            total=total, initial=done, desc=what, unit=unit, disable=self.lines, file=sys.stderr
+        )
 
     def __enter__(self) -> "Meter":
         return self

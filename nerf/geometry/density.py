@@ -14,5 +14,7 @@ class VolumeDensity:
     (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau) may take its place.
     """
 
-    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(
+        self, quantities: Mapping[str, Array], delta: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         return quantities["density"] * delta

@@ -11,5 +11,7 @@ from jaxtyping import Array, Float
 class Opaque:
     """The first interval hides whatever is behind it: what a field without density predicts is seen as it is."""
 
-    def __call__(self, quantities: Mapping[str, Array], delta: Float[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(
+        self, quantities: Mapping[str, Array], delta: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         return jnp.full(delta.shape, 100.0)

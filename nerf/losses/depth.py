@@ -25,4 +25,6 @@ class DepthError:
         if target.depth is None:
             return jnp.zeros(target.rgb.shape[:-1])
         errors = jnp.stack([(r.depth - target.depth) / self.robust for r in renderings])
-        return jnp.where(target.depth > 0, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0)
+        return jnp.where(
+            target.depth > 0, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0
+        )

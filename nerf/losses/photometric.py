@@ -17,7 +17,9 @@ class SquaredError:
     weight: float = 1.0
 
     def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
-        return self.weight * jnp.stack([jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings]).sum(0)
+        return self.weight * jnp.stack(
+            [jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings]
+        ).sum(0)
 
 
 @dataclasses.dataclass(frozen=True)

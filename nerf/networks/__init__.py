@@ -22,14 +22,18 @@ class Network(Protocol):
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> nnx.Module: ...
 
 
-def connect(encoding: Encoding, network: Network, num_out: int, num_dims: int, *, rngs: nnx.Rngs) -> nnx.Module:
+def connect(
+    encoding: Encoding, network: Network, num_out: int, num_dims: int, *, rngs: nnx.Rngs
+) -> nnx.Module:
     """The network for an encoding's features.
 
     Raises ConfigError, before any parameter of it is made, where the two do not go together.
     """
     objection = getattr(network, "objection", lambda encoding, num_dims: None)(encoding, num_dims)
     if objection is not None:
-        raise ConfigError(f"{type(network).__name__}: does not go with {type(encoding).__name__}: {objection}")
+        raise ConfigError(
+            f"{type(network).__name__}: does not go with {type(encoding).__name__}: {objection}"
+        )
     return network(encoding.num_features, num_out, rngs=rngs)
 
 
@@ -40,6 +44,4 @@ class OfPoints:
         """Unless it is given the point."""
         if isinstance(encoding, Identity):
             return None
-        return (
-            "it looks for the point itself: choose nerf.encodings.identity:Identity, and an encoding inside the network"
-        )
+        return "it looks for the point itself: choose nerf.encodings.identity:Identity, and an encoding inside the network"

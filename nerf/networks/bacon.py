@@ -30,10 +30,18 @@ class FilterNetwork(nnx.Module):
     def __init__(self, spec: "Bacon", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         size = (len(spec.bands), num_in, spec.width)
         limits = jnp.asarray(spec.bands, jnp.int32)[:, None, None]
-        self.frequencies = Frozen(math.pi * jax.random.randint(rngs.params(), size, -limits, limits + 1))
-        self.phases = nnx.Param(uniform(math.pi)(rngs.params(), (len(spec.bands), spec.width), jnp.float32))
-        self.mixers = nnx.List([linear(spec.width, spec.width, filter_init, rngs=rngs) for _ in spec.bands[1:]])
-        self.heads = nnx.List([linear(spec.width, num_out, lecun_init, rngs=rngs) for _ in spec.bands])
+        self.frequencies = Frozen(
+            math.pi * jax.random.randint(rngs.params(), size, -limits, limits + 1)
+        )
+        self.phases = nnx.Param(
+            uniform(math.pi)(rngs.params(), (len(spec.bands), spec.width), jnp.float32)
+        )
+        self.mixers = nnx.List(
+            [linear(spec.width, spec.width, filter_init, rngs=rngs) for _ in spec.bands[1:]]
+        )
+        self.heads = nnx.List(
+            [linear(spec.width, num_out, lecun_init, rngs=rngs) for _ in spec.bands]
+        )
 
     def scales(self, x: Float[Array, "*b i"]) -> list[Float[Array, "*b o"]]:
         """The output after each filter, coarse to fine: the i-th has no frequency above the sum of the first i bands.

@@ -22,17 +22,23 @@ class Ellipsoids(nnx.Module):
     """
 
     def __init__(self, count: int, num_dims: int, *, rngs: nnx.Rngs):
-        self.centres = nnx.Param(jax.random.uniform(rngs.params(), (count, num_dims), minval=-0.5, maxval=0.5))
+        self.centres = nnx.Param(
+            jax.random.uniform(rngs.params(), (count, num_dims), minval=-0.5, maxval=0.5)
+        )
         radius = 0.5 * count ** (-1.0 / num_dims)
         self.log_sharpness = nnx.Param(jnp.full((count, num_dims), -jnp.log(radius)))
-        self.shear = nnx.Param(jnp.zeros((count, num_dims, num_dims)))  # of which the part below the diagonal is used
+        self.shear = nnx.Param(
+            jnp.zeros((count, num_dims, num_dims))
+        )  # of which the part below the diagonal is used
 
     def local(self, points: Float[Array, "*b d"]) -> Float[Array, "*b n d"]:
         """T_i x, where the i-th Gaussian has radius 1."""
         diagonal = jnp.exp(self.log_sharpness[...])[:, :, None] * jnp.eye(points.shape[-1])[None]
         frames = diagonal + jnp.tril(self.shear[...], -1)
         at = jnp.einsum("nij,nj->ni", frames, self.centres[...])
-        return jnp.einsum("nij,...j->...ni", frames, points) - at.reshape(*[1] * (points.ndim - 1), *at.shape)
+        return jnp.einsum("nij,...j->...ni", frames, points) - at.reshape(
+            *[1] * (points.ndim - 1), *at.shape
+        )
 
     @staticmethod
     def influence(local: Float[Array, "*b n d"]) -> Float[Array, "*b n"]:

@@ -15,14 +15,18 @@ def flat_index(index: Int[Array, "*b d"], side: int) -> Int[Array, "*b"]:
     return number
 
 
-def cell_of(points: Float[Array, "*b d"], resolution: int) -> tuple[Int[Array, "*b d"], Float[Array, "*b d"]]:
+def cell_of(
+    points: Float[Array, "*b d"], resolution: int
+) -> tuple[Int[Array, "*b d"], Float[Array, "*b d"]]:
     """The cell of each point and the place in it, in [0, 1]^d; points outside count to the nearest cell."""
     scaled = (points + 1.0) * (0.5 * resolution)
     cell = jnp.clip(jnp.floor(scaled), 0, resolution - 1)
     return cell.astype(jnp.int32), scaled - cell
 
 
-def local_coordinates(points: Float[Array, "*b d"], resolution: int) -> tuple[Int[Array, "*b"], Float[Array, "*b d"]]:
+def local_coordinates(
+    points: Float[Array, "*b d"], resolution: int
+) -> tuple[Int[Array, "*b"], Float[Array, "*b d"]]:
     """The number of each point's cell and the place in it, in [-1, 1]^d."""
     cell, place = cell_of(points, resolution)
     return flat_index(cell, resolution), 2.0 * place - 1.0

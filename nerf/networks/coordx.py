@@ -31,7 +31,9 @@ def is_separable(encoding: Encoding, num_dims: int) -> bool:
         point = jnp.linspace(-0.37, 0.59, num_dims)
         moved = point[None] + 0.173 * jnp.eye(num_dims)  # the k-th one's coordinate k has moved
         changed = np.asarray(jax.jit(lambda: encoding(moved) != encoding(point[None]))())
-    return not changed[np.arange(num_dims)[:, None] != np.arange(changed.shape[1])[None] % num_dims].any()
+    return not changed[
+        np.arange(num_dims)[:, None] != np.arange(changed.shape[1])[None] % num_dims
+    ].any()
 
 
 class SplitNetwork(nnx.Module):
@@ -45,7 +47,9 @@ class SplitNetwork(nnx.Module):
         self.width = spec.rank * spec.width  # where a branch ends
         shared = [*[spec.width] * (spec.split - 1), self.width]
         own = num_in // spec.num_dims
-        self.first = nnx.List([linear(own, shared[0], he_init, layer=0, rngs=rngs) for _ in range(spec.num_dims)])
+        self.first = nnx.List(
+            [linear(own, shared[0], he_init, layer=0, rngs=rngs) for _ in range(spec.num_dims)]
+        )
         self.shared = MLP(shared, rngs=rngs) if spec.split > 1 else None
         self.tail = MLP([*[spec.width] * (spec.depth - spec.split + 1), num_out], rngs=rngs)
 
@@ -65,13 +69,17 @@ class SplitNetwork(nnx.Module):
         return self.tail(jax.nn.relu(fused))
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        return self.fuse([self.branch(k, features) for k, features in enumerate(split_axes(x, self.num_dims))])
+        return self.fuse(
+            [self.branch(k, features) for k, features in enumerate(split_axes(x, self.num_dims))]
+        )
 
     def on_lattice(self, axes: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
         """Outputs (n_1, ..., n_d, num_out) for features (n_k, num_in / d) of the places along each axis."""
         d = self.num_dims
         branches = [
-            self.branch(k, features).reshape(*[-1 if axis == k else 1 for axis in range(d)], self.width)
+            self.branch(k, features).reshape(
+                *[-1 if axis == k else 1 for axis in range(d)], self.width
+            )
             for k, features in enumerate(axes)
         ]
         return self.fuse(branches)

@@ -28,7 +28,9 @@ class Mixture:
 
     def __call__(self, z: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
         runs = jnp.array_split(self.gain * z, len(self.functions), -1)
-        return jnp.concatenate([FUNCTIONS[name](run) for name, run in zip(self.functions, runs, strict=True)], -1)
+        return jnp.concatenate(
+            [FUNCTIONS[name](run) for name, run in zip(self.functions, runs, strict=True)], -1
+        )
 
 
 class PatternNetwork(nnx.Module):
@@ -36,7 +38,9 @@ class PatternNetwork(nnx.Module):
 
     def __init__(self, spec: "CPPN", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         widths = [num_in + 1, *[spec.width] * spec.depth, num_out]
-        self.layers = MLP(widths, activation=Mixture(tuple(spec.functions), spec.gain), init=lecun_init, rngs=rngs)
+        self.layers = MLP(
+            widths, activation=Mixture(tuple(spec.functions), spec.gain), init=lecun_init, rngs=rngs
+        )
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         # Held off zero, where the norm has no gradient.
@@ -63,7 +67,9 @@ class CPPN:
 
     def __post_init__(self):
         if unknown := [name for name in self.functions if name not in FUNCTIONS]:
-            raise ConfigError(f"CPPN: functions: {unknown[0]}: {did_you_mean(unknown[0], FUNCTIONS)}")
+            raise ConfigError(
+                f"CPPN: functions: {unknown[0]}: {did_you_mean(unknown[0], FUNCTIONS)}"
+            )
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> PatternNetwork:
         return PatternNetwork(self, num_in, num_out, rngs=rngs)

@@ -14,7 +14,9 @@ from nerf.networks.cells import local_coordinates
 from nerf.networks.layers import uniform
 
 
-def blocks_by_cell(cell: Int[Array, " m"], cells: int, size: int) -> tuple[Int[Array, " m"], Int[Array, " k"]]:
+def blocks_by_cell(
+    cell: Int[Array, " m"], cells: int, size: int
+) -> tuple[Int[Array, " m"], Int[Array, " k"]]:
     """Where to put samples so that those of a cell lie together: each cell's run is padded to whole blocks.
 
     Returns the place of each sample, less than k * size, and the cell that each of the k blocks belongs to. All fit,
@@ -26,7 +28,9 @@ def blocks_by_cell(cell: Int[Array, " m"], cells: int, size: int) -> tuple[Int[A
     ends = jnp.cumsum(blocks)
     order = jnp.argsort(cell)
     sorted_cell = cell[order]
-    rank = jnp.arange(m) - (jnp.cumsum(counts) - counts)[sorted_cell]  # among the samples of its cell
+    rank = (
+        jnp.arange(m) - (jnp.cumsum(counts) - counts)[sorted_cell]
+    )  # among the samples of its cell
     place = jnp.zeros(m, jnp.int32).at[order].set((ends - blocks)[sorted_cell] * size + rank)
     number = jnp.arange(m // size + min(cells, m))
     return place, jnp.minimum(jnp.searchsorted(ends, number, side="right"), cells - 1)
@@ -39,14 +43,22 @@ class TinyNetworks(nnx.Module):
     """
 
     def __init__(self, spec: "KiloNeRF", num_in: int, num_out: int, *, rngs: nnx.Rngs):
-        self.resolution, self.block, self.cells = spec.resolution, spec.block, spec.resolution**num_in
+        self.resolution, self.block, self.cells = (
+            spec.resolution,
+            spec.block,
+            spec.resolution**num_in,
+        )
         self.encoding = spec.encoding
         widths = [spec.encoding.num_features, *[spec.width] * spec.depth, num_out]
         layers = list(zip(widths[:-1], widths[1:], strict=True))
         # He-uniform for each of the networks, whose kernels are stacked.
         self.kernels = nnx.List(
             [
-                nnx.Param(uniform(math.sqrt(6.0 / n_in))(rngs.params(), (self.cells, n_in, n_out), jnp.float32))
+                nnx.Param(
+                    uniform(math.sqrt(6.0 / n_in))(
+                        rngs.params(), (self.cells, n_in, n_out), jnp.float32
+                    )
+                )
                 for n_in, n_out in layers
             ]
         )
@@ -56,7 +68,11 @@ class TinyNetworks(nnx.Module):
         cell, local = local_coordinates(points.reshape(-1, points.shape[-1]), self.resolution)
         place, owner = blocks_by_cell(cell, self.cells, self.block)
         x = self.encoding(local)
-        x = jnp.zeros((owner.shape[0] * self.block, x.shape[1])).at[place].set(x, unique_indices=True)
+        x = (
+            jnp.zeros((owner.shape[0] * self.block, x.shape[1]))
+            .at[place]
+            .set(x, unique_indices=True)
+        )
         x = x.reshape(owner.shape[0], self.block, -1)
         for i, (kernels, biases) in enumerate(zip(self.kernels, self.biases, strict=True)):
             x = x @ kernels[...][owner] + biases[...][owner][:, None]

@@ -40,7 +40,9 @@ def lecun_init(layer: int, num_in: int) -> tuple[Callable, Callable]:
     return uniform(1.0 / math.sqrt(num_in)), uniform(1.0 / math.sqrt(num_in))
 
 
-def linear(num_in: int, num_out: int, init: Init, layer: int = 1, dtype: str = "float32", *, rngs: nnx.Rngs):
+def linear(
+    num_in: int, num_out: int, init: Init, layer: int = 1, dtype: str = "float32", *, rngs: nnx.Rngs
+):
     """A linear layer, the `layer`-th of a network, that sums in float32 whatever the type of its operands."""
     kernel_init, bias_init = init(layer, num_in)
     return nnx.Linear(
@@ -79,7 +81,9 @@ class MLP(nnx.Module):
         self.skip, self.activation, self.num_out = tuple(skip), activation, widths[-1]
         self.layers = nnx.List(
             [
-                linear(n_in + (widths[0] if i in self.skip else 0), n_out, init, i, dtype, rngs=rngs)
+                linear(
+                    n_in + (widths[0] if i in self.skip else 0), n_out, init, i, dtype, rngs=rngs
+                )
                 for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True))
             ]
         )

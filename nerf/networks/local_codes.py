@@ -46,7 +46,9 @@ class BlendedCodes(nnx.Module):
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
         cell, place = cell_of(points, self.resolution)
-        steps = jnp.asarray(corners(points.shape[-1])).reshape(-1, *[1] * (points.ndim - 1), points.shape[-1])
+        steps = jnp.asarray(corners(points.shape[-1])).reshape(
+            -1, *[1] * (points.ndim - 1), points.shape[-1]
+        )
         local = place[None] - steps  # (2^d, *b, d) in [-1, 1]
         codes = self.table[...][flat_index(cell[None] + steps, self.resolution + 1)]
         decoded = self.decoder(jnp.concatenate([self.encoding(local), codes], -1))

@@ -29,7 +29,9 @@ def siren_init(omega: float, first_bias: float | None = None) -> Init:
 
     def init(layer: int, num_in: int):
         if layer == 0:
-            return uniform(1.0 / num_in), uniform(1.0 / math.sqrt(num_in) if first_bias is None else first_bias)
+            return uniform(1.0 / num_in), uniform(
+                1.0 / math.sqrt(num_in) if first_bias is None else first_bias
+            )
         return uniform(math.sqrt(6.0 / num_in) / omega), uniform(1.0 / (math.sqrt(num_in) * omega))
 
     return init

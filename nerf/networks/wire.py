@@ -17,7 +17,9 @@ class ComplexLinear(nnx.Module):
     """W h + b with complex W and b."""
 
     def __init__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs):
-        self.real, self.imaginary = (linear(num_in, num_out, lecun_init, rngs=rngs) for _ in range(2))
+        self.real, self.imaginary = (
+            linear(num_in, num_out, lecun_init, rngs=rngs) for _ in range(2)
+        )
 
     def __call__(self, real: Float[Array, "*b i"], imaginary: Float[Array, "*b i"]) -> Complex:
         """(A + jB)(x + jy) + a + jb = (A x + a) - B y + j (A y + B x + b)."""
@@ -25,7 +27,9 @@ class ComplexLinear(nnx.Module):
         return a(real) - imaginary @ b.kernel[...], b(real) + imaginary @ a.kernel[...]
 
 
-def gabor(real: Float[Array, "*b c"], imaginary: Float[Array, "*b c"], omega: float, scale: float) -> Complex:
+def gabor(
+    real: Float[Array, "*b c"], imaginary: Float[Array, "*b c"], omega: float, scale: float
+) -> Complex:
     """exp(j omega z - |scale z|^2), section 3.1, for z = x + jy: of size exp(-omega y - |scale z|^2), phase omega x."""
     size = jnp.exp(-omega * imaginary - scale**2 * (jnp.square(real) + jnp.square(imaginary)))
     return size * jnp.cos(omega * real), size * jnp.sin(omega * real)
@@ -37,8 +41,12 @@ class WireNetwork(nnx.Module):
     def __init__(self, spec: "Wire", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.omega, self.scale = spec.omega, spec.scale
         self.first = linear(num_in, spec.width, lecun_init, rngs=rngs)
-        self.hidden = nnx.List([ComplexLinear(spec.width, spec.width, rngs=rngs) for _ in range(spec.depth - 1)])
-        self.last = linear(2 * spec.width, num_out, lecun_init, rngs=rngs)  # its kernel is A above -B
+        self.hidden = nnx.List(
+            [ComplexLinear(spec.width, spec.width, rngs=rngs) for _ in range(spec.depth - 1)]
+        )
+        self.last = linear(
+            2 * spec.width, num_out, lecun_init, rngs=rngs
+        )  # its kernel is A above -B
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         real = self.first(x)

@@ -72,7 +72,10 @@ def film(
     an encoder that does not work is found only after the last frame here.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    videos = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4") for kind in wanted.kinds}
+    videos = {
+        kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4")
+        for kind in wanted.kinds
+    }
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]
@@ -84,13 +87,24 @@ def film(
         stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
         if missing:
-            print(_estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
+            print(
+                _estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]),
+                file=sys.stderr,
+            )
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, run.transform.scale)
+                _write_frame(
+                    folder,
+                    i,
+                    wanted,
+                    render_image(cameras[i]),
+                    stamps[i],
+                    limits,
+                    run.transform.scale,
+                )
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
@@ -140,7 +154,10 @@ def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> li
     """
     picture = make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
-    files = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind in wanted.kinds}
+    files = {
+        kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}")
+        for kind in wanted.kinds
+    }
     raw = out.with_name(f"{out.stem}_depth.npy")
     if wanted.raw_depth:
         write_array(raw, (picture["depth"] / run.transform.scale).astype(np.float32))
@@ -160,7 +177,9 @@ def cropped(run: Trained, crop: Crop) -> Trained:
     model = nnx.merge(*nnx.split(run.model))
     model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
     stamp = hashlib.sha256(repr([run.stamp, crop]).encode()).hexdigest()
-    return dataclasses.replace(run, model=model, config={**run.config, "background": crop.background}, stamp=stamp)
+    return dataclasses.replace(
+        run, model=model, config={**run.config, "background": crop.background}, stamp=stamp
+    )
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
@@ -188,7 +207,9 @@ def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
     return raw and all(is_finished(_frame(folder, kind, i), stamp) for kind in wanted.kinds)
 
 
-def _write_frame(folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float) -> None:
+def _write_frame(
+    folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float
+) -> None:
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
         write_array(path, (picture["depth"] / scale).astype(np.float32))
@@ -205,7 +226,9 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
     return to_bytes(picture["rgb"])
 
 
-def _depth_limits(render_image, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:
+def _depth_limits(
+    render_image, cameras: Cameras, views: int = 4, side: int = 64
+) -> tuple[float, float]:
     """One scale of depth for the whole film, from a few small pictures along it."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):

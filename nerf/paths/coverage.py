@@ -20,7 +20,10 @@ RenderView = Callable[[Cameras], dict[str, np.ndarray]]
 MAX_FRAMES = 24  # of a film that are looked at
 MAX_VIEWS = 150  # of the training views in which points are looked for
 GRID = 6  # points across a frame
-DEPTH_VIEWS, CENTRE = 8, 0.5  # training views, and the middle part of their sides, that say how far matter is
+DEPTH_VIEWS, CENTRE = (
+    8,
+    0.5,
+)  # training views, and the middle part of their sides, that say how far matter is
 MIN_COSINE = 0.5  # between the directions from which a point is seen: 60 degrees
 MIN_KNOWN = 0.5  # fraction of a frame's points
 TOO_NEAR = 0.1  # of the usual distance: matter nearer than this is around the camera
@@ -40,7 +43,12 @@ def usual_distance(train: Cameras, render_image: RenderView) -> float | None:
 
     Returns: a length of the normalised world; None where the views show nothing.
     """
-    distances = np.stack([_distances(_sparse(train[i], CENTRE), render_image) for i in evenly(len(train), DEPTH_VIEWS)])
+    distances = np.stack(
+        [
+            _distances(_sparse(train[i], CENTRE), render_image)
+            for i in evenly(len(train), DEPTH_VIEWS)
+        ]
+    )
     seen = distances[np.isfinite(distances)]
     return float(np.median(seen)) if len(seen) else None
 

@@ -44,7 +44,12 @@ def film_size(
         size = max(round(wide * shrink), 1), max(round(high * shrink), 1)
     if not 1 <= min(size) <= max(size) <= MAX_SIDE:
         reason = f"pictures of {size[0]}x{size[1]}"
-        raise path_error("camera path", "", reason, f"choose sides from 1 to {MAX_SIDE} with --width and --height")
+        raise path_error(
+            "camera path",
+            "",
+            reason,
+            f"choose sides from 1 to {MAX_SIDE} with --width and --height",
+        )
     return size
 
 
@@ -78,12 +83,19 @@ def to_cameras(
     if fov is not None and not ((np.asarray(fov) > 0) & (np.asarray(fov) < 180)).all():
         raise path_error("camera path", "fov", f"{fov} is not between 0 and 180", "give degrees")
     if focal is not None and fov is not None:
-        raise path_error("camera path", "", "both a focal length and a field of view", "give one of them")
+        raise path_error(
+            "camera path", "", "both a focal length and a field of view", "give one of them"
+        )
     if lens == EQUIRECTANGULAR and (focal is not None or fov is not None):
         raise path_error(
-            "camera path", "fov", "an equirectangular picture shows all around", "give no focal and no fov"
+            "camera path",
+            "fov",
+            "an equirectangular picture shows all around",
+            "give no focal and no fov",
         )
-    focals = np.full(len(c2w), _usual_focal(train, np.array(size)) if focal is None else float(focal))
+    focals = np.full(
+        len(c2w), _usual_focal(train, np.array(size)) if focal is None else float(focal)
+    )
     if fov is not None:
         focals = np.broadcast_to(0.5 * height / np.tan(np.radians(fov) / 2), len(c2w))
     fx, fy = focals, focals

@@ -82,7 +82,9 @@ def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, "
         shift, mask, x = carry
         return 2 * shift, same(2 * shift), x + jnp.where(mask, earlier(x, 0.0, shift), 0.0)
 
-    return jax.lax.while_loop(lambda carry: carry[1].any(), add, (jnp.int32(1), same(jnp.int32(1)), x))[2]
+    return jax.lax.while_loop(
+        lambda carry: carry[1].any(), add, (jnp.int32(1), same(jnp.int32(1)), x)
+    )[2]
 
 
 def _running_sum_forward(x, ray):
@@ -127,7 +129,9 @@ class Rendering:
     intervals: Intervals | None
 
 
-def weights_from_tau(tau: Float[Array, "..."], layout: Dense | Packed = Dense()) -> Float[Array, "..."]:
+def weights_from_tau(
+    tau: Float[Array, "..."], layout: Dense | Packed = Dense()
+) -> Float[Array, "..."]:
     """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
     transmittance = jnp.exp(-(layout.cumsum(tau) - tau))  # Equation 2.
     return transmittance * -jnp.expm1(-tau)  # Equations 1 and 3.
@@ -148,7 +152,9 @@ def composite(
     def integrate(value: Float[Array, "..."]) -> Float[Array, "..."]:
         if value.ndim == weights.ndim:
             return layout.sum(weights * value)
-        return jnp.stack([layout.sum(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1)
+        return jnp.stack(
+            [layout.sum(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1
+        )
 
     summed = {name: integrate(value) for name, value in quantities.items() if name != "density"}
     opacity = layout.sum(weights)
@@ -156,4 +162,6 @@ def composite(
     # exp(-sum tau), not 1 - opacity, which loses its digits (and may turn negative) where a ray is opaque.
     rgb = summed.pop("rgb") + jnp.exp(-layout.sum(tau))[..., None] * background  # Equation 4.
     complete = jnp.ones(opacity.shape, bool) if complete is None else complete
-    return Rendering(rgb, opacity, depth, summed, complete, Intervals(weights, t_start, t_end, layout))
+    return Rendering(
+        rgb, opacity, depth, summed, complete, Intervals(weights, t_start, t_end, layout)
+    )

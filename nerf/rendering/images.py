@@ -83,14 +83,21 @@ def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _render_chunk(graph: nnx.GraphDef, chunk: int, state, colour, camera: Cameras, start) -> dict[str, Any]:
+def _render_chunk(
+    graph: nnx.GraphDef, chunk: int, state, colour, camera: Cameras, start
+) -> dict[str, Any]:
     width = camera.size[0]
     index = start + jnp.arange(chunk)
     pixels = jnp.stack([index % width, index // width], -1) + 0.5
     cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera)
     background = jnp.broadcast_to(colour, (chunk, 3))
     rendering = nnx.merge(graph, state)(pixels_to_rays(cameras, pixels), background)[-1]
-    return {"rgb": rendering.rgb, "opacity": rendering.opacity, "depth": rendering.depth, **rendering.extras}
+    return {
+        "rgb": rendering.rgb,
+        "opacity": rendering.opacity,
+        "depth": rendering.depth,
+        **rendering.extras,
+    }
 
 
 def colour_depth(

@@ -65,7 +65,9 @@ class Model(nnx.Module):
     ):
         if occupancy is not None and len(order) != 1:
             reason = f"goes with one stage, and this model has {len(order)}"
-            raise ConfigError(f"model.occupancy: {reason}: switch it off with --config.model.occupancy=None")
+            raise ConfigError(
+                f"model.occupancy: {reason}: switch it off with --config.model.occupancy=None"
+            )
         if occupancy is not None and max_samples_per_ray is None:
             raise ConfigError(
                 "model.max_samples_per_ray: missing, and model.occupancy needs it: "
@@ -73,7 +75,10 @@ class Model(nnx.Module):
             )
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
-        self.max_samples_per_ray, self.early_stop_transmittance = max_samples_per_ray or 0, early_stop_transmittance
+        self.max_samples_per_ray, self.early_stop_transmittance = (
+            max_samples_per_ray or 0,
+            early_stop_transmittance,
+        )
         self.poses, self.exposure = poses, exposure
         self.march = march_all if occupancy is None else march_occupied
 
@@ -102,7 +107,10 @@ class Model(nnx.Module):
 
 
 def render_rays(
-    model: Model, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
+    model: Model,
+    rays: Rays,
+    background: Float[Array, "*#b 3"],
+    keys: Key[Array, "*b"] | None = None,
 ) -> list[Rendering]:
     """One rendering a stage: sample -> points -> field -> optical depth -> composite."""
     t_near, t_far = model.space.interval(rays)
@@ -121,13 +129,18 @@ def render_rays(
 
 
 def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(keys.shape)
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(
+        keys.shape
+    )
 
 
 def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
     """What a field sees of each interval, in the box: its middle, or its part of the pixel's cone if it asks for it."""
     if takes_gaussians(field):
-        origins, directions = layout.broadcast_to_samples(rays.origins), layout.broadcast_to_samples(rays.directions)
+        origins, directions = (
+            layout.broadcast_to_samples(rays.origins),
+            layout.broadcast_to_samples(rays.directions),
+        )
         radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
         return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
     return _middles(model, rays, t_start, t_end, layout)
@@ -135,11 +148,16 @@ def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
 
 def _middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[Array, "..."]:
     """The middle of each interval, in the box."""
-    origins, directions = layout.broadcast_to_samples(rays.origins), layout.broadcast_to_samples(rays.directions)
+    origins, directions = (
+        layout.broadcast_to_samples(rays.origins),
+        layout.broadcast_to_samples(rays.directions),
+    )
     return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
 
 
-def _render_intervals(model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None) -> Rendering:
+def _render_intervals(
+    model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None
+) -> Rendering:
     """Evaluate the field in each interval and composite, in either layout."""
     samples = _samples(model, field, rays, t_start, t_end, layout)
     points = mean_of(samples)
@@ -164,14 +182,20 @@ def march_occupied(
     return (_render_live if training else _render_all_live)(model, field, rays, t, background)
 
 
-def find_occupied(model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False) -> Bool[Array, "r s"]:
+def find_occupied(
+    model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False
+) -> Bool[Array, "r s"]:
     """Which intervals between the edges t the model's grid has not ruled out."""
     assert model.occupancy is not None
     start, end = t[:, :-1], t[:, 1:]
-    return model.occupancy.is_occupied(_middles(model, rays, start, end, Dense()), training) & (end > start)
+    return model.occupancy.is_occupied(_middles(model, rays, start, end, Dense()), training) & (
+        end > start
+    )
 
 
-def _render_packed(model: Model, field, rays: Rays, t, background, live: PackedSamples) -> Rendering:
+def _render_packed(
+    model: Model, field, rays: Rays, t, background, live: PackedSamples
+) -> Rendering:
     """The intervals in a buffer. Unused places have no length, so they weigh nothing."""
     t_start = t[live.ray, live.step]
     t_end = jnp.where(live.used, t[live.ray, live.step + 1], t_start)
@@ -181,11 +205,15 @@ def _render_packed(model: Model, field, rays: Rays, t, background, live: PackedS
 
 def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
-    live = pack_samples(find_occupied(model, rays, t, training=True), model.max_samples_per_ray * t.shape[0])
+    live = pack_samples(
+        find_occupied(model, rays, t, training=True), model.max_samples_per_ray * t.shape[0]
+    )
     return _render_packed(model, field, rays, t, background, live)
 
 
-def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+def _render_all_live(
+    model: Model, field, rays: Rays, t: Float[Array, "r e"], background
+) -> Rendering:
     """Every live interval that is not hidden, in bounded memory: slabs of the rays front to back, waves in each.
 
     A ray stops when its transmittance falls below `model.early_stop_transmittance`, which bounds its colour's error.
@@ -195,7 +223,11 @@ def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], ba
 
     def slab(carry, number: Int[Array, ""]):
         transmittance, sums = carry
-        wanted = live & (slab_of == number)[None] & (transmittance > model.early_stop_transmittance)[:, None]
+        wanted = (
+            live
+            & (slab_of == number)[None]
+            & (transmittance > model.early_stop_transmittance)[:, None]
+        )
         new = _sum_masked(model, field, rays, t, wanted)
         add = partial(_add_per_ray, transmittance)
         return (transmittance * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
@@ -206,14 +238,25 @@ def _render_all_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], ba
     (transmittance, sums), _ = jax.lax.scan(slab, start, jnp.arange(-(-live.shape[1] // SLAB)))
     rgb = sums["rgb"] + transmittance[:, None] * background
     depth = sums["distance"] / jnp.maximum(sums["opacity"], 1e-8)
-    return Rendering(rgb, sums["opacity"], depth, sums["extras"], jnp.ones(transmittance.shape, bool), intervals=None)
+    return Rendering(
+        rgb,
+        sums["opacity"],
+        depth,
+        sums["extras"],
+        jnp.ones(transmittance.shape, bool),
+        intervals=None,
+    )
 
 
-def _add_per_ray(weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]):
+def _add_per_ray(
+    weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]
+):
     return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
 
 
-def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: Bool[Array, "r s"]) -> dict[str, PyTree]:
+def _sum_masked(
+    model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: Bool[Array, "r s"]
+) -> dict[str, PyTree]:
     """Weighted sums over the intervals of a mask, a buffer at a time: exact whatever their number."""
     black = jnp.zeros((t.shape[0], 3))
     end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))
@@ -221,9 +264,16 @@ def _sum_masked(model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: B
     def wave(carry):
         first, sums = carry
         part = _render_packed(model, field, rays, t, black, pack_samples(mask, WAVE, first))
-        new = {"rgb": part.rgb, "opacity": part.opacity, "distance": part.depth * part.opacity, "extras": part.extras}
+        new = {
+            "rgb": part.rgb,
+            "opacity": part.opacity,
+            "distance": part.depth * part.opacity,
+            "extras": part.extras,
+        }
         add = partial(_add_per_ray, part.complete.astype(jnp.float32))
-        return first + part.complete.sum(dtype=jnp.int32), new if sums is None else jax.tree.map(add, sums, new)
+        return first + part.complete.sum(dtype=jnp.int32), new if sums is None else jax.tree.map(
+            add, sums, new
+        )
 
     shapes = jax.eval_shape(lambda: wave((jnp.int32(0), None))[1])
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -236,7 +286,9 @@ def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
 
-def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
+def sightings(
+    model: Model, rays: Rays, rendering: Rendering
+) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
     """Return the grid's cell and the weight of each interval of a training batch; None without a grid.
 
     Places of the buffer that hold no interval get a cell that does not exist.
@@ -244,13 +296,17 @@ def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array
     intervals = rendering.intervals
     if model.occupancy is None or intervals is None:
         return None
-    points = _middles(model, model.as_taken(rays), intervals.t_start, intervals.t_end, intervals.layout)
+    points = _middles(
+        model, model.as_taken(rays), intervals.t_start, intervals.t_end, intervals.layout
+    )
     used = intervals.t_end > intervals.t_start
     cells = jnp.where(used, model.occupancy.index(points), model.occupancy.resolution**3)
     return cells, intervals.weights
 
 
-def record_sightings(graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None) -> dict:
+def record_sightings(
+    graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None
+) -> dict:
     """The state after the model's grid, if there is one, was told what a batch saw."""
     if seen is None:
         return state
@@ -268,10 +324,14 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
     if not hasattr(field, "density"):
         reason = f"{type(field).__name__}: has no density(points), which an occupancy grid needs"
         raise ConfigError(f"{reason}: write it, or use --config.model.occupancy=None")
-    cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0  # the variance of places in it, along each axis
+    cell = (
+        2.0 / model.occupancy.resolution
+    ) ** 2 / 12.0  # the variance of places in it, along each axis
 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        return field.density(Gaussians(points, jnp.full_like(points, cell)) if takes_gaussians(field) else points)
+        return field.density(
+            Gaussians(points, jnp.full_like(points, cell)) if takes_gaussians(field) else points
+        )
 
     on_lattice = None if takes_gaussians(field) else getattr(field, "density_on_lattice", None)
     model.occupancy.refresh(density, part, key, on_lattice)

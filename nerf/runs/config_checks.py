@@ -77,7 +77,9 @@ def is_colour(value: Any) -> bool:
     """Report whether a value is three finite numbers in [0, 1]."""
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 3:
         return False
-    numbers = [x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)]
+    numbers = [
+        x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)
+    ]
     return len(numbers) == 3 and all(0.0 <= x <= 1.0 for x in numbers)
 
 
@@ -103,6 +105,8 @@ def check_config(
         lines += section_problems(config, plugins)
     problems = [f"config: {line}" for line in lines]
     if max_seconds is not None and not 0 < max_seconds < math.inf:
-        problems.append(f"--max_seconds={max_seconds}: not a number above 0: leave it out to train for config.steps")
+        problems.append(
+            f"--max_seconds={max_seconds}: not a number above 0: leave it out to train for config.steps"
+        )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -35,7 +35,9 @@ def base() -> ConfigDict:
     )
     config.model = ConfigDict({"name": "nerf.rendering.model:Model"})
     config.model.opacity = {"name": "nerf.geometry.density:VolumeDensity"}
-    config.losses = ConfigDict({"colour": {"name": "nerf.losses.photometric:SquaredError", "weight": 1.0}})
+    config.losses = ConfigDict(
+        {"colour": {"name": "nerf.losses.photometric:SquaredError", "weight": 1.0}}
+    )
     # Applies only to scenes with depth.
     config.losses.depth = {"name": "nerf.losses.depth:DepthError", "weight": 0.01}
     config.optimizer = ConfigDict({"name": "nerf.training.optimizers:adam", "learning_rate": 5e-4})

@@ -65,7 +65,9 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     )
 
 
-def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()) -> Scene:
+def reload_split(
+    run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()
+) -> Scene:
     """The images of a split again, from the scene's folder, "train" with its cameras as the run learned them.
 
     Raises ConfigError if the scene is not the run's.
@@ -76,12 +78,22 @@ def reload_split(run: Trained, split: str, root: str | Path | None, plugins: tup
     known = split if split in record["digest"] else "train"
     seen = scene if known == split else load_split(run.config, known, root, plugins)
     if seen.digest() != record["digest"][known]:
-        raise ConfigError(f"{root}: not the scene that {run.folder} was trained on: give that with --scene")
+        raise ConfigError(
+            f"{root}: not the scene that {run.folder} was trained on: give that with --scene"
+        )
     if split == "train":
         return dataclasses.replace(scene, cameras=run.cameras["train"])
     trained_on = len(set(scene.names) & set(run.names["train"]))
-    trained_on = trained_on or count_trained_on(load_split(run.config, "train", root, plugins), scene)
+    trained_on = trained_on or count_trained_on(
+        load_split(run.config, "train", root, plugins), scene
+    )
     if trained_on:
-        which = "these views" if trained_on == len(scene) else f"{trained_on} of these {len(scene)} views"
-        raise ConfigError(f"--split={split}: {run.folder} was trained on {which}: score them with --split=train")
+        which = (
+            "these views"
+            if trained_on == len(scene)
+            else f"{trained_on} of these {len(scene)} views"
+        )
+        raise ConfigError(
+            f"--split={split}: {run.folder} was trained on {which}: score them with --split=train"
+        )
     return scene

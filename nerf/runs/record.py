@@ -18,14 +18,21 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
-        raise CheckpointError(f"{path}: {reason}: give the folder of a run that train.py made") from error
+        raise CheckpointError(
+            f"{path}: {reason}: give the folder of a run that train.py made"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}): restore it from a copy, or train again") from error
+        raise CheckpointError(
+            f"{path}: damaged ({error}): restore it from a copy, or train again"
+        ) from error
 
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
     """Cameras as lists of numbers, exactly."""
-    return {name: np.asarray(getattr(cameras, name)).tolist() for name in ("c2w", "K", "distortion", "size", "model")}
+    return {
+        name: np.asarray(getattr(cameras, name)).tolist()
+        for name in ("c2w", "K", "distortion", "size", "model")
+    }
 
 
 def cameras_from_json(data: Mapping[str, Any]) -> Cameras:

@@ -10,7 +10,16 @@ from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.record import read_json
 
-MAY_CHANGE = ("steps", "log_every", "save_every", "keep", "max_skipped", "eval_every", "eval_times", "chunk")
+MAY_CHANGE = (
+    "steps",
+    "log_every",
+    "save_every",
+    "keep",
+    "max_skipped",
+    "eval_every",
+    "eval_times",
+    "chunk",
+)
 
 
 def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> None:
@@ -23,7 +32,9 @@ def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> 
         changed = differences(read_json(file), json.loads(json.dumps(config)))
         if changed := [line for line in changed if line.partition(":")[0] not in MAY_CHANGE]:
             may = f"only {', '.join(MAY_CHANGE)} may change"
-            raise ConfigError(f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir")
+            raise ConfigError(
+                f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir"
+            )
     if facts := Checkpoints(folder / "checkpoints", read_only=True).newest_facts():
         change_budget(folder, facts, budget)
 

@@ -26,7 +26,9 @@ def small(field: dict) -> ConfigDict:
     config.scene.max_side = 100
     config.model.order = ("main",)
     sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 48}
-    config.model.stages = {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": field}}
+    config.model.stages = {
+        "main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": field}
+    }
     config.optimizer = {"name": "nerf.training.optimizers:adam", "learning_rate": 2e-3}
     return config
 

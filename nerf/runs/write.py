@@ -9,7 +9,15 @@ from typing import Any
 from nerf.foundation.files import remove_leftovers, write_bytes, write_json
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.budget import Budget, describe_change
-from nerf.runs.provenance import commit, environment, loaded_files, mixed, peak_memory, processor, source_digests
+from nerf.runs.provenance import (
+    commit,
+    environment,
+    loaded_files,
+    mixed,
+    peak_memory,
+    processor,
+    source_digests,
+)
 from nerf.runs.record import read_json, scene_record
 from nerf.scenes import Scene
 
@@ -17,7 +25,9 @@ from nerf.scenes import Scene
 class Run:
     """A run folder that is being written: config.json, scene.json, metrics.jsonl, eval/, results.json, checkpoints/."""
 
-    def __init__(self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool, code: Mapping[str, str]):
+    def __init__(
+        self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool, code: Mapping[str, str]
+    ):
         self.folder, self.protocol, self.code = folder, protocol, code
         self.events = None
         if tensorboard:
@@ -38,8 +48,14 @@ class Run:
         record = json.loads(json.dumps(scene_record(root, splits)))
         if (folder / "config.json").exists():
             if read_json(folder / "scene.json")["digest"] != record["digest"]:
-                raise ConfigError(f"{folder}: begun on another scene, or its files changed: use a new --workdir")
-            code = mixed(read_json(folder / "code.json"), code) if (folder / "code.json").exists() else {}
+                raise ConfigError(
+                    f"{folder}: begun on another scene, or its files changed: use a new --workdir"
+                )
+            code = (
+                mixed(read_json(folder / "code.json"), code)
+                if (folder / "code.json").exists()
+                else {}
+            )
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_json(folder / "scene.json", record)
@@ -51,26 +67,38 @@ class Run:
         """Drop lines of metrics.jsonl later than `step` (and a torn one), which resuming from there writes again."""
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        kept = [line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None]
+        kept = [
+            line for line in lines if (_step_of(line) or 0) <= step and _step_of(line) is not None
+        ]
         write_bytes(file, "".join(f"{line}\n" for line in kept).encode())
 
-    def log(self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any) -> None:
+    def log(
+        self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any
+    ) -> None:
         """Append a line to metrics.jsonl: step, seconds of training, split, the numbers, and whatever more there is."""
         facts = {"step": step, "seconds": round(seconds, 3), "split": split}
         line = json.dumps({**facts, **numbers, **lists}, allow_nan=False)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self.events is not None:
-            for name, value in ((name, value) for name, value in numbers.items() if value is not None):
+            for name, value in (
+                (name, value) for name, value in numbers.items() if value is not None
+            ):
                 self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
 
     def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any], **more: Any) -> None:
         """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
-        lists = {key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]}
-        self.log(step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more)
+        lists = {
+            key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]
+        }
+        self.log(
+            step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more
+        )
 
-    def tell_resumed(self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget) -> None:
+    def tell_resumed(
+        self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget
+    ) -> None:
         """Tell what resuming from a checkpoint with these facts means where that is more than going on.
 
         The results of a run that now trains further are kept as results-STEP.json: they are no longer those of the run.
@@ -117,5 +145,7 @@ def _tensorboard_writer(folder: Path):
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise ConfigError("--tensorboard: tensorboardX is not installed: pip install tensorboardX") from error
+        raise ConfigError(
+            "--tensorboard: tensorboardX is not installed: pip install tensorboardX"
+        ) from error
     return SummaryWriter(str(folder))

@@ -23,7 +23,9 @@ class Importance:
     padding: float = 0.01
     union: bool = True
 
-    def __call__(self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None) -> Float[Array, "*b e"]:
+    def __call__(
+        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+    ) -> Float[Array, "*b e"]:
         edges, weights = jax.lax.stop_gradient(previous)
         weights = weights + self.padding / weights.shape[-1]
         drawn = invert_cdf(edges, weights, self.num_samples + 1, keys)
@@ -31,7 +33,10 @@ class Importance:
 
 
 def invert_cdf(
-    edges: Float[Array, "*b e"], weights: Float[Array, "*b m"], n: int, keys: Key[Array, "*b"] | None
+    edges: Float[Array, "*b e"],
+    weights: Float[Array, "*b m"],
+    n: int,
+    keys: Key[Array, "*b"] | None,
 ) -> Float[Array, "*b n"]:
     """n increasing positions distributed as the histogram (edges, weights >= 0, not all zero), one from each n-th.
 
@@ -43,5 +48,7 @@ def invert_cdf(
     cdf = jnp.concatenate([jnp.zeros((*shape, 1)), cdf[..., :-1], jnp.ones((*shape, 1))], -1)
     offset = 0.5 if keys is None else uniform(keys, n)
     u = (jnp.broadcast_to(jnp.arange(n), (*shape, n)) + offset) / n
-    flat = jax.vmap(jnp.interp)(*(x.reshape(-1, x.shape[-1]) for x in (u, cdf, jnp.broadcast_to(edges, cdf.shape))))
+    flat = jax.vmap(jnp.interp)(
+        *(x.reshape(-1, x.shape[-1]) for x in (u, cdf, jnp.broadcast_to(edges, cdf.shape)))
+    )
     return flat.reshape(*shape, n)

@@ -24,7 +24,9 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.pytrees import pytree
 
 PATIENCE = 64  # rays that must have passed a cell before rendering takes it for hidden
-TRIED = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh
+TRIED = (
+    1 / 32
+)  # part of the unseen cells that training looks into all the same, others after every refresh
 
 
 class GridState(nnx.Variable):
@@ -60,7 +62,12 @@ class OccupancyGrid(nnx.Module):
             raise ConfigError(
                 f"OccupancyGrid: update_every={update_every} does not divide {resolution}^3 cells: choose {fit}"
             )
-        self.resolution, self.threshold, self.decay, self.update_every = resolution, threshold, decay, update_every
+        self.resolution, self.threshold, self.decay, self.update_every = (
+            resolution,
+            threshold,
+            decay,
+            update_every,
+        )
         self.min_weight, self.keep_weight, self.forget = min_weight, keep_weight, forget
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
@@ -72,7 +79,9 @@ class OccupancyGrid(nnx.Module):
         self.passes = GridState(jnp.zeros((cells,), jnp.int32))  # rays since the last refresh
         self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most PATIENCE
         self.live = GridState(jnp.ones((cells,), bool))
-        self.tried = GridState(jnp.ones((cells,), bool))  # the live ones, and those that training looks into
+        self.tried = GridState(
+            jnp.ones((cells,), bool)
+        )  # the live ones, and those that training looks into
 
     def index(self, points: Float[Array, "*b 3"]) -> Int[Array, "*b"]:
         """Number of the cell each point lies in; points outside count to the nearest cell."""
@@ -86,7 +95,9 @@ class OccupancyGrid(nnx.Module):
         cell = jnp.stack([index // (n * n), index // n % n, index % n], -1)
         return (cell + 0.5) * (2.0 / n) - 1.0
 
-    def is_occupied(self, points: Float[Array, "*b 3"], training: bool = False) -> Bool[Array, "*b"]:
+    def is_occupied(
+        self, points: Float[Array, "*b 3"], training: bool = False
+    ) -> Bool[Array, "*b"]:
         return (self.tried if training else self.live)[...][self.index(points)]
 
     def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
@@ -104,7 +115,11 @@ class OccupancyGrid(nnx.Module):
         self.passes[...] = self.passes[...].at[cells].add(1, mode="drop")
 
     def refresh(
-        self, density: Callable, part: Int[Array, ""], key: PRNGKeyArray, on_lattice: Callable | None = None
+        self,
+        density: Callable,
+        part: Int[Array, ""],
+        key: PRNGKeyArray,
+        on_lattice: Callable | None = None,
     ) -> None:
         """Visit the `part`-th (modulo `update_every`) of the cells at one random point each.
 
@@ -118,13 +133,26 @@ class OccupancyGrid(nnx.Module):
             jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
             seen = density(self.centres(index) + jitter)
         else:  # every so many cells are all cells of every so many layers along z
-            layers = [jnp.arange(n), jnp.arange(n), jnp.arange(n // self.update_every) * self.update_every + first]
+            layers = [
+                jnp.arange(n),
+                jnp.arange(n),
+                jnp.arange(n // self.update_every) * self.update_every + first,
+            ]
             keys = jax.random.split(key, 3)
-            axes = [(x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0 for x, k in zip(layers, keys, strict=True)]
+            axes = [
+                (x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0
+                for x, k in zip(layers, keys, strict=True)
+            ]
             seen = on_lattice(axes).reshape(-1)
-        values = self.density[...].at[index].set(jnp.maximum(self.density[...][index] * self.decay, seen))
+        values = (
+            self.density[...]
+            .at[index]
+            .set(jnp.maximum(self.density[...][index] * self.decay, seen))
+        )
         # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
-        mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(self.possible[...].sum(), 1)
+        mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(
+            self.possible[...].sum(), 1
+        )
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...] = values
         self._settle_sightings()
@@ -133,7 +161,9 @@ class OccupancyGrid(nnx.Module):
         clear_by_time, clear = (x[...] > self.keep_weight for x in (self.seen, self.weight))
         chosen = seen | (jax.random.uniform(chance, values.shape) < TRIED)
         self.tried[...] = (dense | (clear_by_time & self.possible[...])) & chosen
-        hidden = (self.weight[...] < self.min_weight) & ((self.age[...] >= PATIENCE) | (self.age[...] == 0))
+        hidden = (self.weight[...] < self.min_weight) & (
+            (self.age[...] >= PATIENCE) | (self.age[...] == 0)
+        )
         self.live[...] = (dense | (clear & self.possible[...])) & ~hidden
 
     def _settle_sightings(self) -> None:
@@ -161,7 +191,9 @@ class PackedSamples:
     complete: Bool[Array, " r"]
 
 
-def pack_samples(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0) -> PackedSamples:
+def pack_samples(
+    live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0
+) -> PackedSamples:
     """The first `capacity` live intervals from ray `first` on, by ray and then front to back.
 
     The mask is packed into words of 32 bits; a place of the buffer finds its ray from the running counts and its
@@ -169,7 +201,9 @@ def pack_samples(live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] 
     """
     rays, steps = live.shape
     padded = jnp.pad(live, ((0, 0), (0, -steps % 32))).reshape(rays, -1, 32)
-    words = (padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]).sum(-1, dtype=jnp.uint32)
+    words = (padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]).sum(
+        -1, dtype=jnp.uint32
+    )
     words = jnp.where(jnp.arange(rays)[:, None] >= first, words, 0)
     running = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), -1)
     ends = jnp.cumsum(running[:, -1])

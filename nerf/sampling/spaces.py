@@ -133,7 +133,9 @@ class Cropped:
         a, b = (-1.0 - origins) * inverse, (1.0 - origins) * inverse
         t_near, t_far = self.space.interval(rays)
         t_near = jnp.maximum(jnp.minimum(a, b).max(-1, keepdims=True), t_near)
-        return t_near, jnp.maximum(jnp.minimum(jnp.maximum(a, b).min(-1, keepdims=True), t_far), t_near)
+        return t_near, jnp.maximum(
+            jnp.minimum(jnp.maximum(a, b).min(-1, keepdims=True), t_far), t_near
+        )
 
     def distance(self, s, t_near, t_far):
         return t_near + s * (t_far - t_near)

@@ -24,7 +24,9 @@ class Stratified:
 
     num_samples: int
 
-    def __call__(self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None) -> Float[Array, "*b e"]:
+    def __call__(
+        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+    ) -> Float[Array, "*b e"]:
         edges = even_edges(shape, self.num_samples)
         if keys is None:
             return edges
@@ -39,6 +41,10 @@ class UniformSteps:
 
     num_samples: int
 
-    def __call__(self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None) -> Float[Array, "*b e"]:
+    def __call__(
+        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+    ) -> Float[Array, "*b e"]:
         edges = even_edges(shape, self.num_samples)
-        return edges if keys is None else edges.at[..., 1:].add(-uniform(keys, 1) / self.num_samples)
+        return (
+            edges if keys is None else edges.at[..., 1:].add(-uniform(keys, 1) / self.num_samples)
+        )

@@ -1,6 +1,6 @@
-"""Small made-up pictures for the image task: a smooth composition of functions, and lines of text.
+"""Small synthetic pictures for the image task: a random network, and text.
 
-The same on every machine that has the same numpy and Pillow; no files.
+They need no files and are equal on every machine with the same numpy and Pillow.
 """
 
 from collections.abc import Callable
@@ -9,53 +9,74 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-SAMPLES = 4  # along each side of a pixel
+SAMPLES = 4  # number of samples along each side of a pixel
 WORDS = ("NeRF", "rays", "f(x)", "JAX!", "a=2b")
 
 
-def cppn(size: int = 64, seed: int = 5, depth: int = 3, width: int = 12) -> UInt8[np.ndarray, "h w 3"]:
-    """A compositional pattern-producing network (Stanley 2007): random layers of sine, Gaussian, tanh and |x|.
+def cppn(
+    size: int = 64, seed: int = 5, depth: int = 3, width: int = 12
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw a compositional pattern-producing network (Stanley 2007).
+
+    It is a random network from x, y and r to colours, with sine, Gaussian, tanh and |x|
+    activations.
 
     Args:
-      size: pixels along a side.
-      seed: of the weights.
-      depth, width: of the network that is drawn, whose inputs are x, y and r.
+      size: number of pixels along each side.
+      seed: seed of the weights.
+      depth: number of layers of the network.
+      width: number of units of each layer; a multiple of 4.
+
+    Returns:
+      The sRGB picture.
     """
     rng = np.random.default_rng(seed)
+    # Sample coordinates in [-1, 1], several along each side of a pixel.
     fine = size * SAMPLES
     axis = (np.arange(fine) + 0.5) / fine * 2.0 - 1.0
     y, x = np.meshgrid(axis, axis, indexing="ij")
     h = np.stack([x, y, np.hypot(x, y)], -1)
     kinds: tuple[Callable, ...] = (np.sin, lambda v: np.exp(-(v**2)), np.tanh, np.abs)
     for layer in range(depth):
+        # The first layer has large weights, which set the spatial frequency of the picture.
         scale = 6.0 if layer == 0 else 2.5 / np.sqrt(h.shape[-1])
         h = h @ rng.normal(0.0, scale, (h.shape[-1], width)) + rng.normal(0.0, 1.0, width)
-        h = np.concatenate([kind(part) for kind, part in zip(kinds, np.split(h, len(kinds), -1), strict=True)], -1)
+        h = np.concatenate(
+            [kind(part) for kind, part in zip(kinds, np.split(h, len(kinds), -1), strict=True)], -1
+        )
+    # Standardise each channel, so that the sigmoid uses the range of colours.
     last = h @ rng.normal(0.0, 1.0, (width, 3))
     return _shrink(1.0 / (1.0 + np.exp(-1.5 * (last - last.mean((0, 1))) / last.std((0, 1)))))
 
 
 def text(size: int = 64, stroke: float = 2.5) -> UInt8[np.ndarray, "h w 3"]:
-    """Words in several colours, in Pillow's built-in bitmap font, on a dark ground that changes slowly.
+    """Draw words of several colours on a dark background that varies slowly.
 
     Args:
-      size: pixels along a side.
-      stroke: pixels along a dot of the font, which is the width of a stroke.
+      size: number of pixels along each side.
+      stroke: side of a dot of Pillow's built-in bitmap font in pixels: the width of a stroke.
+
+    Returns:
+      The sRGB picture.
     """
+    # Draw the font at its own resolution, one pixel per dot, in lines of shifted words.
     dots = int(np.ceil(size / stroke))
     mask = Image.new("L", (dots, dots))
     draw, font = ImageDraw.Draw(mask), ImageFont.load_default_imagefont()
     for i, top in enumerate(range(-1, dots - 6, 9)):
         draw.text((1, top), " ".join((WORDS * dots)[i : i + dots // 24 + 1]), fill=255, font=font)
+    # Scale the dots to the width of the strokes; `ink` is the opacity of the text at each sample.
     fine = size * SAMPLES
-    ink = np.asarray(mask.resize((fine, fine), Image.Resampling.BOX, (0, 0, size / stroke, size / stroke))) / 255.0
+    box = (0, 0, size / stroke, size / stroke)
+    ink = np.asarray(mask.resize((fine, fine), Image.Resampling.BOX, box)) / 255.0
     y, x = np.mgrid[:fine, :fine] / fine
+    # Blend a smooth background and a colour that changes from the top to the bottom.
     ground = np.stack([0.15 + 0.2 * x, 0.1 + 0.15 * y, 0.3 - 0.15 * x * y], -1)
     colour = 0.7 + 0.3 * np.cos(2.0 * np.pi * (1.3 * y[..., None] + np.arange(3) / 3.0))
     return _shrink(ground + ink[..., None] * (colour - ground))
 
 
 def _shrink(colour: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "n n 3"]:
-    """Mean over the samples of each pixel, 8 bits."""
+    """Average the samples of each pixel and convert to 8 bits."""
     n = colour.shape[0] // SAMPLES
     return np.rint(255.0 * colour.reshape(n, SAMPLES, n, SAMPLES, 3).mean((1, 3))).astype(np.uint8)

@@ -48,7 +48,9 @@ class Finder:
         self._home = root.resolve()
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
-    def locate(self, name: Any, report: Report, key: str = "file_path", kind: Kind = IMAGE) -> tuple[str, Path | None]:
+    def locate(
+        self, name: Any, report: Report, key: str = "file_path", kind: Kind = IMAGE
+    ) -> tuple[str, Path | None]:
         """Return a file's name relative to the scene folder, and the file, which may be missing.
 
         Args:
@@ -71,19 +73,32 @@ class Finder:
             if inside and path.is_file():
                 return relative.as_posix(), path
             there = os.path.lexists(path)
-        except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a lone surrogate, a loop of links
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # too long, NUL, a lone surrogate, a loop of links
             report(key, f"{name!r} cannot be a file ({error})", "correct the path")
             return name, None
         candidates = self._search(name, kind)
         if len(candidates) > 1:
             shown = ", ".join(candidates[:3])
-            report(key, f"{name!r} fits {len(candidates)} files ({shown})", "write the one that is meant")
+            report(
+                key,
+                f"{name!r} fits {len(candidates)} files ({shown})",
+                "write the one that is meant",
+            )
             return name, None
         if candidates:
             found = candidates[0]
             inside = (self.root / found).resolve().is_relative_to(self._home)
-            relative, path = Path(self._shown(name, found, ".." in relative.parts)), self.root / found
-        elif not there and PurePosixPath(name).is_absolute():  # of another machine, and missing like any other file
+            relative, path = (
+                Path(self._shown(name, found, ".." in relative.parts)),
+                self.root / found,
+            )
+        elif (
+            not there and PurePosixPath(name).is_absolute()
+        ):  # of another machine, and missing like any other file
             return name, self.root / PurePosixPath(name).name
         if not inside:
             report(key, f"{name!r} lies outside the scene folder", "move the file into the folder")

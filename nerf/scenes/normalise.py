@@ -26,10 +26,21 @@ MIN_COMMON_UP = 0.5  # length of the mean up axis of cameras that agree on what 
 MAX_NADIR_DEGREES = 30.0  # between the mean view and straight down, for cameras that look down
 # By EXIF's orientation: where up is, in (x, y) of the stored picture's camera, for a person who
 # looks at the photo (Exif 2.32, tag 0x0112: 6 has the top of the scene at the left of the file).
-SEEN_UP = {1: (0, 1), 2: (0, 1), 3: (0, -1), 4: (0, -1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
+SEEN_UP = {
+    1: (0, 1),
+    2: (0, 1),
+    3: (0, -1),
+    4: (0, -1),
+    5: (-1, 0),
+    6: (-1, 0),
+    7: (1, 0),
+    8: (1, 0),
+}
 
 
-def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np.ndarray | None = None) -> Similarity:
+def normalise(
+    frames: Sequence[Frame], bounded: bool, level: bool, distances: np.ndarray | None = None
+) -> Similarity:
     """Return the similarity that puts what the cameras look at around the origin.
 
     Bounded scenes: the ball that every camera sees whole gets radius 1 / 1.05, so that an object
@@ -49,7 +60,9 @@ def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np
     focus = focus_point(c2w, None if distances is None else float(np.median(distances)))
     distance = np.linalg.norm(c2w[:, :, 3] - focus, axis=-1)
     if bounded:
-        radius = 1.05 * float(np.median([_reach(f, d) for f, d in zip(frames, distance, strict=True)]))
+        radius = 1.05 * float(
+            np.median([_reach(f, d) for f, d in zip(frames, distance, strict=True)])
+        )
         if not axes_meet(c2w):
             radius = max(radius, float(distance.max()))
     else:
@@ -59,7 +72,11 @@ def normalise(frames: Sequence[Frame], bounded: bool, level: bool, distances: np
             radius = min(max(radius, float(middle) / 4.0), float(nearest) / 0.2)
     # Coordinates of maps are large: what is left of a distance of zero are their last digits.
     scale = 1.0 / radius if radius > 1e-9 + 1e-12 * np.abs(c2w[:, :, 3]).max() else 1.0
-    rotation = rotation_to_z(up_direction(c2w, [frame.orientation for frame in frames])) if level else np.eye(3)
+    rotation = (
+        rotation_to_z(up_direction(c2w, [frame.orientation for frame in frames]))
+        if level
+        else np.eye(3)
+    )
     return Similarity(scale, rotation, -scale * rotation @ focus)
 
 
@@ -90,18 +107,25 @@ def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray,
     return np.concatenate(found) if found else None
 
 
-def distances_to_points(frames: Sequence[Frame], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
+def distances_to_points(
+    frames: Sequence[Frame], points: Float[np.ndarray, "m 3"]
+) -> Float[np.ndarray, " k"]:
     """Return the distances from cameras to some of the points that lie in their field of view; see `distances_in_view`.
 
     At most MAX_POINTS of the points, which are of the file's world, are used.
     """
-    half = [np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2 for frame in frames]
+    half = [
+        np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
+        for frame in frames
+    ]
     some = points[:: max(1, -(-len(points) // MAX_POINTS))]
     return distances_in_view(np.stack([frame.c2w for frame in frames]), np.arctan(half), some)
 
 
 def distances_in_view(
-    c2w: Float[np.ndarray, "n 3 4"], reach: Float[np.ndarray, " n"], points: Float[np.ndarray, "m 3"]
+    c2w: Float[np.ndarray, "n 3 4"],
+    reach: Float[np.ndarray, " n"],
+    points: Float[np.ndarray, "m 3"],
 ) -> Float[np.ndarray, " k"]:
     """Return the distance of each pair of a camera and a point that it has in view.
 

@@ -43,7 +43,9 @@ def load(
     if split == "train":
         known = np.zeros((height, width), bool)
         known[::2, ::2] = True
-        camera = _cameras(np.array([[width, height]]), max(height, width), 1, np.zeros((1, 2)), width, height)
+        camera = _cameras(
+            np.array([[width, height]]), max(height, width), 1, np.zeros((1, 2)), width, height
+        )
         return Scene([image], camera, ["picture"], Similarity(), unbounded=False, masks=[known])
     phases = PHASES[split]
     parts = [np.ascontiguousarray(image[row::2, column::2]) for row, column in phases]
@@ -54,7 +56,12 @@ def load(
 
 
 def _cameras(
-    sizes: Int[np.ndarray, "n 2"], side: int, step: int, first: Real[np.ndarray, "n 2"], width: int, height: int
+    sizes: Int[np.ndarray, "n 2"],
+    side: int,
+    step: int,
+    first: Real[np.ndarray, "n 2"],
+    width: int,
+    height: int,
 ) -> Cameras:
     """Cameras of pictures of every `step`-th pixel of the whole, from pixel (x, y) `first`.
 
@@ -63,7 +70,9 @@ def _cameras(
     count, focal = len(sizes), np.full(len(sizes), side / (2.0 * step))
     cx, cy = ((np.array([[width, height]]) / 2 - first - 0.5) / step + 0.5).T
     return Cameras(
-        c2w=np.tile(np.concatenate([np.eye(3), [[0.0], [0.0], [HEIGHT]]], 1), (count, 1, 1)).astype(np.float32),
+        c2w=np.tile(np.concatenate([np.eye(3), [[0.0], [0.0], [HEIGHT]]], 1), (count, 1, 1)).astype(
+            np.float32
+        ),
         K=intrinsics(focal, focal, cx, cy).astype(np.float32),
         distortion=np.zeros((count, COEFFICIENTS), np.float32),
         size=sizes.astype(np.int32),

@@ -17,7 +17,9 @@ TYPES = {
 }
 
 
-def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8[np.ndarray, "m 3"] | None]:
+def read_points(
+    path: Path, shown: str
+) -> tuple[Float[np.ndarray, "m 3"], UInt8[np.ndarray, "m 3"] | None]:
     """Positions that are finite, and their sRGB colours if they have 8-bit ones. Raises SceneError."""
     try:
         with path.open("rb") as file:
@@ -30,10 +32,16 @@ def read_points(path: Path, shown: str) -> tuple[Float[np.ndarray, "m 3"], UInt8
             colours = np.stack([table[name] for name in ("red", "green", "blue")], -1)
     except OSError as error:
         raise SceneError(
-            [Problem(shown, "", error.strerror or str(error), "make it readable, or remove its entry")]
+            [
+                Problem(
+                    shown, "", error.strerror or str(error), "make it readable, or remove its entry"
+                )
+            ]
         ) from error
     except (ValueError, OverflowError) as error:
-        raise SceneError([Problem(shown, "", f"no PLY file of points ({error})", "export it again")]) from error
+        raise SceneError(
+            [Problem(shown, "", f"no PLY file of points ({error})", "export it again")]
+        ) from error
     there = (np.abs(points) < 1e12).all(-1)  # False for NaN too
     return points[there], None if colours is None else colours[there]
 
@@ -75,19 +83,28 @@ def _parse(header: bytes) -> tuple[str, int, list[tuple[str, str]], int]:
     lines = [line.split() for line in header[:end].decode("ascii", "replace").splitlines()]
     kind = next((line[1] for line in lines if line[:1] == ["format"] and len(line) > 1), "none")
     elements = [i for i, line in enumerate(lines) if line[:1] == ["element"]]
-    if kind not in ORDERS or not elements or lines[elements[0]][1:2] != ["vertex"] or len(lines[elements[0]]) != 3:
+    if (
+        kind not in ORDERS
+        or not elements
+        or lines[elements[0]][1:2] != ["vertex"]
+        or len(lines[elements[0]]) != 3
+    ):
         raise ValueError(f"format {kind}, first element not 'vertex'")
     stop = elements[1] if len(elements) > 1 else len(lines)
     properties = [line[1:] for line in lines[elements[0] : stop] if line[:1] == ["property"]]
     if not all(len(p) == 2 and p[0] in TYPES for p in properties):
         raise ValueError("a vertex has a list, or a number of unknown type")
     fields = [(name, TYPES[kind]) for kind, name in properties]
-    if len({name for name, _ in fields}) < len(fields) or not {"x", "y", "z"} <= {name for name, _ in fields}:
+    if len({name for name, _ in fields}) < len(fields) or not {"x", "y", "z"} <= {
+        name for name, _ in fields
+    }:
         raise ValueError("a vertex needs x, y and z, each once")
     return ORDERS[kind], int(lines[elements[0]][2]), fields, newline + 1
 
 
-def _table(path: Path, order: str, count: int, fields: list[tuple[str, str]], start: int) -> np.ndarray:
+def _table(
+    path: Path, order: str, count: int, fields: list[tuple[str, str]], start: int
+) -> np.ndarray:
     """The vertices as a structured array; nothing is allocated that the file is too short for."""
     kind = np.dtype([(name, order + of) for name, of in fields])
     smallest = kind.itemsize if order else 2 * len(fields)
@@ -97,7 +114,11 @@ def _table(path: Path, order: str, count: int, fields: list[tuple[str, str]], st
         return np.fromfile(path, kind, count, offset=start)
     with path.open(encoding="ascii", errors="replace") as file:
         file.seek(start)
-        rows = np.loadtxt(file, np.float64, max_rows=count, ndmin=2) if count else np.zeros((0, len(fields)))
+        rows = (
+            np.loadtxt(file, np.float64, max_rows=count, ndmin=2)
+            if count
+            else np.zeros((0, len(fields)))
+        )
     if rows.shape != (count, len(fields)):
         raise ValueError(f"{count} vertices of {len(fields)} numbers expected")
     return np.array([tuple(row) for row in rows], kind)

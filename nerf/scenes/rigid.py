@@ -33,7 +33,9 @@ def nearest_pose(
     if not scale > 1e-9 or np.abs(matrix[:, :3] / scale - rotation).max() > MAX_ROUNDING:
         return matrix, [problem]
     if np.linalg.det(rotation) < 0:
-        return matrix, [find_not_rigid(np.concatenate([rotation, matrix[:, 3:]], -1), file, key) or problem]
+        return matrix, [
+            find_not_rigid(np.concatenate([rotation, matrix[:, 3:]], -1), file, key) or problem
+        ]
     if abs(scale - 1.0) > MAX_ROUNDING:
         tally.add(f"pose has a scale of {scale:.4g}, which is left out; its position is kept", key)
     else:

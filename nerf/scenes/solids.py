@@ -59,7 +59,9 @@ class Box:
         return np.linalg.norm(np.maximum(beyond, 0.0), axis=-1) + np.minimum(beyond.max(-1), 0.0)
 
     def enter(self, origins: Rays3, directions: Rays3) -> PerRay:
-        return _between_slabs(self._local(origins - self.centre), self._local(directions), np.asarray(self.half))
+        return _between_slabs(
+            self._local(origins - self.centre), self._local(directions), np.asarray(self.half)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Disc:
             square = (d[:, :2] ** 2).sum(-1)
             middle = -(o[:, :2] * d[:, :2]).sum(-1) / square
             half = np.sqrt(middle**2 - ((o[:, :2] ** 2).sum(-1) - self.radius**2) / square)
-            low, high = np.sort(np.stack([-self.half_height - o[:, 2], self.half_height - o[:, 2]]) / d[:, 2], 0)
+            low, high = np.sort(
+                np.stack([-self.half_height - o[:, 2], self.half_height - o[:, 2]]) / d[:, 2], 0
+            )
             near, far = np.maximum(middle - half, low), np.minimum(middle + half, high)
             return np.where((near <= far) & (near > 0.0), near, np.inf)
 
@@ -123,7 +127,9 @@ def _first(middle: PerRay, square: PerRay) -> PerRay:
 def _between_slabs(origins: Rays3, directions: Rays3, half: Float[np.ndarray, "3"]) -> PerRay:
     """Where a ray enters the box [-half, half]^3 (Kay and Kajiya 1986)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.sort(np.stack([(-half - origins) / directions, (half - origins) / directions]), 0)
+        low, high = np.sort(
+            np.stack([(-half - origins) / directions, (half - origins) / directions]), 0
+        )
     near, far = low.max(-1), high.min(-1)
     return np.where((near <= far) & (near > 0.0), near, np.inf)
 

@@ -43,7 +43,11 @@ class Views:
         sizes = sorted({(int(w), int(h)) for w, h in np.asarray(self.train.cameras.size)})
         shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
         extent = "unbounded" if self.train.unbounded else "bounded"
-        more = "".join(f", with {name}" for name in ("masks", "depths") if getattr(self.train, name) is not None)
+        more = "".join(
+            f", with {name}"
+            for name in ("masks", "depths")
+            if getattr(self.train, name) is not None
+        )
         scored = "none held out"
         if self.held_out is not None:
             kind = "scored" if self.trained_on else "held-out"
@@ -51,7 +55,9 @@ class Views:
         return f"scene: {len(self.train)} training views and {scored}, {shown}, {extent}{more}"
 
 
-def load_split(config: Mapping[str, Any], split: str, root: str | Path | None, plugins: tuple[str, ...] = ()) -> Scene:
+def load_split(
+    config: Mapping[str, Any], split: str, root: str | Path | None, plugins: tuple[str, ...] = ()
+) -> Scene:
     """Load the views of one split as a config divides them. Raises SceneError.
 
     Args:
@@ -78,17 +84,28 @@ def load_scenes(
     split = config["eval_split"]
     if split == "none":
         raise NoViews(
-            [Problem("--config.eval_split=none", "", "it holds no view out", "choose val or test, to score views")]
+            [
+                Problem(
+                    "--config.eval_split=none",
+                    "",
+                    "it holds no view out",
+                    "choose val or test, to score views",
+                )
+            ]
         )
     return load_split(config, "train", root, plugins), load_split(config, split, root, plugins)
 
 
-def load_views(config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()) -> Views:
+def load_views(
+    config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()
+) -> Views:
     """Load the views of a run; a scene without views to score is trained on all the same. Raises SceneError."""
     split = config["eval_split"]
     train = load_split(config, "train", root, plugins)
     if split == "none":
-        line = f"check: eval_split=none: all {len(train)} views are trained on, and nothing is scored"
+        line = (
+            f"check: eval_split=none: all {len(train)} views are trained on, and nothing is scored"
+        )
         return Views(train, None, 0, [line])
     try:
         held_out = load_split(config, split, root, plugins)
@@ -96,12 +113,16 @@ def load_views(config: Mapping[str, Any], root: str | Path | None, plugins: tupl
         told = "; ".join(str(error).splitlines())
         if "eval_split" not in told and split != "val":
             told += "; --config.eval_split=val holds out every 8th training view"
-        return Views(train, None, 0, [f"check: {told}: for now training goes on and nothing is scored"])
+        return Views(
+            train, None, 0, [f"check: {told}: for now training goes on and nothing is scored"]
+        )
     known = count_trained_on(train, held_out)
     if not known:
         return Views(train, held_out, 0, [])
     line = f"check: {known} of {len(held_out)} views of split '{split}' are trained on too: their scores say nothing"
-    other = f"list other images for '{split}'" + ("" if split == "val" else ", or use --config.eval_split=val")
+    other = f"list other images for '{split}'" + (
+        "" if split == "val" else ", or use --config.eval_split=val"
+    )
     return Views(train, held_out, known, [f"{line} about new views: {other}"])
 
 
@@ -115,14 +136,21 @@ def count_trained_on(train: Scene, held_out: Scene) -> int:
         by_pixels[_fingerprint(image)].append(c2w)
     pairs = zip(held_out.images, np.asarray(held_out.cameras.c2w), strict=True)
     return sum(
-        any(np.allclose(c2w, other, rtol=0.0, atol=SAME_POSE) for other in by_pixels[_fingerprint(image)])
+        any(
+            np.allclose(c2w, other, rtol=0.0, atol=SAME_POSE)
+            for other in by_pixels[_fingerprint(image)]
+        )
         for image, c2w in pairs
     )
 
 
 def _fingerprint(image: np.ndarray) -> tuple:
     """Return what two images have in common only if all their pixels are equal."""
-    return image.shape, str(image.dtype), hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+    return (
+        image.shape,
+        str(image.dtype),
+        hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest(),
+    )
 
 
 def join(first: Scene, second: Scene) -> Scene:
@@ -135,11 +163,21 @@ def join(first: Scene, second: Scene) -> Scene:
     second = second.select([i for i, name in enumerate(second.names) if name not in known])
     if not len(second):
         return first
-    kinds = {f"{image.dtype} with {image.shape[-1]} channels" for image in (*first.images, *second.images)}
+    kinds = {
+        f"{image.dtype} with {image.shape[-1]} channels"
+        for image in (*first.images, *second.images)
+    }
     if len(kinds) > 1:
         reason = f"training and test images are of different kinds: {', '.join(sorted(kinds))}"
         raise SceneError(
-            [Problem("scene", "", reason, "convert them to one kind, or train without --config.eval_split=none")]
+            [
+                Problem(
+                    "scene",
+                    "",
+                    reason,
+                    "convert them to one kind, or train without --config.eval_split=none",
+                )
+            ]
         )
     names = [*first.names, *second.names]
     both = dataclasses.replace(

@@ -45,7 +45,9 @@ def free_memory() -> float:
     free = float("inf")
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = 1024.0 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable")))
+        free = 1024.0 * int(
+            next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
+        )
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         group = Path("/sys/fs/cgroup")
         used = int((group / "memory.current").read_text())
@@ -69,7 +71,9 @@ def allocate(count: int) -> UInt8[np.ndarray, " n"]:
     if count > USED * disk:
         there = f"{room.memory / 1e9:.3f} GB of memory and {disk / 1e9:.3f} GB of disk are free"
         fix = "lower --config.scene.max_side, or free some"
-        raise SceneError([Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", fix)])
+        raise SceneError(
+            [Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", fix)]
+        )
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             _reserve(file, count)

@@ -25,7 +25,9 @@ DISTANCE, FOCAL = 3.0, 1.5  # of the cameras from the origin; of the lens, in im
 MOVED = Similarity(0.5, rotation_to_z(np.array([0.3, -0.5, 0.6])), np.array([0.2, -0.1, 0.4]))
 
 
-def field(points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]) -> dict[str, Float[Array, "..."]]:
+def field(
+    points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]
+) -> dict[str, Float[Array, "..."]]:
     """The balls as a field that the volume renderer can be given in place of a network."""
     batch = (1,) * (points.ndim - 1)
     offset = points[..., None, :] - jnp.asarray(CENTRES, points.dtype).reshape(*batch, 3, 3)
@@ -75,17 +77,24 @@ def load(
     """
     size = min(size, max_side)
     rng = np.random.default_rng([seed, ("train", "val", "test").index(split)])
-    c2w = np.stack([_look_at_origin(*rng.uniform((-math.pi, -0.9), (math.pi, 0.9))) for _ in range(views)])
+    c2w = np.stack(
+        [_look_at_origin(*rng.uniform((-math.pi, -0.9), (math.pi, 0.9))) for _ in range(views)]
+    )
     y, x = np.mgrid[:size, :size] + 0.5
     local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1)
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     cameras = Cameras(
         c2w=c2w.astype(np.float32),
-        K=np.tile(intrinsics(FOCAL * size, FOCAL * size, size / 2, size / 2), (views, 1, 1)).astype(np.float32),
+        K=np.tile(intrinsics(FOCAL * size, FOCAL * size, size / 2, size / 2), (views, 1, 1)).astype(
+            np.float32
+        ),
         distortion=np.zeros((views, 8), np.float32),
         size=np.full((views, 2), size, np.int32),
     )
-    images = [_rgba(*picture(np.broadcast_to(pose[:, 3], local.shape), local @ pose[:, :3].T)) for pose in c2w]
+    images = [
+        _rgba(*picture(np.broadcast_to(pose[:, 3], local.shape), local @ pose[:, :3].T))
+        for pose in c2w
+    ]
     names = [f"{split}/{i:03d}" for i in range(views)]
     return Scene(images, cameras, names, MOVED if moved else Similarity(), unbounded=False)
 

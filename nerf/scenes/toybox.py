@@ -76,7 +76,9 @@ def texture(points: Float[np.ndarray, "m 3"], cycles: int | float) -> Float[np.n
     flat = np.sqrt(1.0 - z**2)
     around = np.stack([flat * np.cos(GOLDEN * i), flat * np.sin(GOLDEN * i), z], -1)
     waves = np.sin(math.pi * cycles * points @ around.T + i)
-    channels = np.cos(2.0 * math.pi * (i[:, None] / WAVES + np.arange(3) / 3.0))  # how a wave tints: they sum to 0
+    channels = np.cos(
+        2.0 * math.pi * (i[:, None] / WAVES + np.arange(3) / 3.0)
+    )  # how a wave tints: they sum to 0
     return CONTRAST * (waves @ (0.5 + channels)) / math.sqrt(WAVES / 2.0)
 
 
@@ -90,7 +92,9 @@ def shade(
     albedo = COLOURS[hits.label[there]] + (texture(points, cycles) if cycles else 0.0)
     out[there] = albedo * (0.75 + 0.25 * normal @ LIGHT)[:, None]
     if specular:
-        mirrored = directions[there] - 2.0 * (directions[there] * normal).sum(-1, keepdims=True) * normal
+        mirrored = (
+            directions[there] - 2.0 * (directions[there] * normal).sum(-1, keepdims=True) * normal
+        )
         out[there] += GLOSS * np.maximum(mirrored @ LIGHT, 0.0)[:, None] ** SHARPNESS
     return np.clip(out, 0.0, 1.0)
 
@@ -98,7 +102,9 @@ def shade(
 def look(c2w: Float[np.ndarray, "3 4"], size: int) -> tuple[Rays3, Rays3]:
     """Origins and directions of the rays through the pixel centres of a view, in row-major order."""
     y, x = np.mgrid[:size, :size] + 0.5
-    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1).reshape(-1, 3)
+    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1).reshape(
+        -1, 3
+    )
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     return np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T
 
@@ -120,7 +126,9 @@ def _towards_origin(azimuth: float, height: float) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _paint(split: str, views: int, size: int, cycles: int | float, specular: bool, samples: int) -> list[np.ndarray]:
+def _paint(
+    split: str, views: int, size: int, cycles: int | float, specular: bool, samples: int
+) -> list[np.ndarray]:
     """Premultiplied float RGBA (size, size, 4) of every view: each pixel is the mean of samples x samples rays."""
     pictures = []
     for c2w in place(split, views):

@@ -25,7 +25,9 @@ class TrainState:
     opt_state: PyTree
 
 
-def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
+def init_state(
+    model: Model, optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
     """The static half of a model, and all that training changes before the first step."""
     graph, params, state = split_model(model)
     return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
@@ -51,12 +53,24 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         renderings = model(rays, background, keys)
         whole = renderings[-1].complete
         count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
-        mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
-        error = jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum() / count
+        mean = (
+            sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
+            / count
+        )
+        error = (
+            jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum()
+            / count
+        )
         means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
         return mean, (means, sightings(model, rays, renderings[-1]))
 
-    @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=(same, split), check_vma=False)
+    @partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(same, same, *[split] * 4),
+        out_specs=(same, split),
+        check_vma=False,
+    )
     def gradients(params, state, *batch):
         grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
         grads, means = all_sum((grads, means))

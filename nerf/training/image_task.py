@@ -30,7 +30,10 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"--task=image: {field['name']} has no encoding: choose a config whose field has one, as --config=ngp"
         )
-    plain = {"name": "nerf.networks.relu:ReLU", **{key: field[key] for key in LAYERS if key in field}}
+    plain = {
+        "name": "nerf.networks.relu:ReLU",
+        **{key: field[key] for key in LAYERS if key in field},
+    }
     drawn = {
         "name": "nerf.fields.image:ImageField",
         "encoding": field["encoding"],
@@ -44,7 +47,9 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
         "model": {
             "name": "nerf.rendering.model:Model",
             "order": ("main",),
-            "stages": {"main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": drawn}},
+            "stages": {
+                "main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": drawn}
+            },
             "opacity": {"name": "nerf.geometry.opaque:Opaque"},
         },
     }
@@ -58,7 +63,11 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
       changes: "key.of.it=value", as for `load_config`.
     """
     stage = _last_stage(config)
-    keys = ["encoding", "network"] if "network" in config["model"]["stages"][stage]["field"] else ["encoding", *LAYERS]
+    keys = (
+        ["encoding", "network"]
+        if "network" in config["model"]["stages"][stage]["field"]
+        else ["encoding", *LAYERS]
+    )
     used = [f"scene.{key}" for key in _of_picture(config["scene"])]
     used += [f"model.stages.{stage}.field.{key}" for key in keys]
     lines = []
@@ -66,14 +75,18 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
         key = change.partition("=")[0].strip()
         replaced = key.partition(".")[0] in ("scene", "spaces", "model")
         if replaced and not any(f"{key}.".startswith(f"{part}.") for part in used):
-            lines.append(f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these")
+            lines.append(
+                f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these"
+            )
     return lines
 
 
 def _last_stage(config: Mapping[str, Any]) -> str:
     """Return the name of the last stage that has a field of its own."""
     model = config["model"]
-    return next(name for name in reversed(model["order"]) if model["stages"][name].get("field") is not None)
+    return next(
+        name for name in reversed(model["order"]) if model["stages"][name].get("field") is not None
+    )
 
 
 def _of_picture(scene: Mapping[str, Any]) -> dict[str, Any]:

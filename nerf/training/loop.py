@@ -177,7 +177,9 @@ def _describe(views: Views, options: Options) -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def _assert_same_everywhere(config: Mapping[str, Any], views: Views, budget: Budget, plugins: tuple[str, ...]) -> None:
+def _assert_same_everywhere(
+    config: Mapping[str, Any], views: Views, budget: Budget, plugins: tuple[str, ...]
+) -> None:
     """Raise ProcessError if another process trains something else."""
     assert_equal(
         config=lambda: [config, budget.max_seconds],

@@ -25,11 +25,20 @@ def check_fits(compiled: jax.stages.Compiled, device_memory: float | None) -> No
     if sizes is None:
         return
     held = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    needed, there = held + sizes.temp_size_in_bytes, memory_of_device() if device_memory is None else device_memory
+    needed, there = (
+        held + sizes.temp_size_in_bytes,
+        memory_of_device() if device_memory is None else device_memory,
+    )
     if needed > there:
         parts = f"{held / 1e9:.3f} GB for state and pixels, {sizes.temp_size_in_bytes / 1e9:.3f} GB for a batch"
-        smaller = "--config.batch_size" if held <= there else "--config.scene.max_side, or choose a smaller model"
-        raise OutOfMemory(f"a training step needs {parts}; the device has {there / 1e9:.3f} GB: lower {smaller}")
+        smaller = (
+            "--config.batch_size"
+            if held <= there
+            else "--config.scene.max_side, or choose a smaller model"
+        )
+        raise OutOfMemory(
+            f"a training step needs {parts}; the device has {there / 1e9:.3f} GB: lower {smaller}"
+        )
 
 
 def return_freed_memory() -> None:
@@ -37,6 +46,8 @@ def return_freed_memory() -> None:
 
     Worth its milliseconds after compiling, which takes some 300 MB that nothing afterwards needs.
     """
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    malloc_trim = (
+        getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    )
     if malloc_trim is not None:
         malloc_trim(0)

@@ -11,9 +11,7 @@ from jaxtyping import PyTree
 from nerf.foundation.errors import UserError
 from nerf.runs.checkpoints import flatten
 
-AFTER_BAD_STEP = (
-    "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"
-)
+AFTER_BAD_STEP = "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"
 BAD_BATCH = "a ray or a colour of the batch"
 
 
@@ -29,7 +27,9 @@ def all_finite(tree: PyTree) -> jax.Array:
 def check_finite(state: PyTree, step: int) -> None:
     """Raise TrainingError, naming the first array, where a state must not be saved: steps check gradients alone."""
     if bad := _first_nonfinite_array(state):
-        raise TrainingError(f"step {step}: {bad} is not finite, so it is not saved: {AFTER_BAD_STEP}")
+        raise TrainingError(
+            f"step {step}: {bad} is not finite, so it is not saved: {AFTER_BAD_STEP}"
+        )
 
 
 def _first_nonfinite_array(tree: PyTree) -> str | None:
@@ -63,5 +63,9 @@ def describe_nonfinite(metrics: Mapping[str, Any], before: Any, names: Sequence[
         if not metrics["batch_finite"][first]:
             name = BAD_BATCH
         else:
-            name = f"the gradient of {names[int(gradients[first].argmax())]}" if gradients[first].any() else "the loss"
+            name = (
+                f"the gradient of {names[int(gradients[first].argmax())]}"
+                if gradients[first].any()
+                else "the loss"
+            )
     return f"step {int(before.step) + first}: {name} is not finite"

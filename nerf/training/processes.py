@@ -24,7 +24,12 @@ from nerf.foundation.errors import UserError
 
 T = TypeVar("T")
 
-_LOST = ("Gloo", "NCCL", "coordination service", "heartbeat")  # in what JAX says of a process that is gone
+_LOST = (
+    "Gloo",
+    "NCCL",
+    "coordination service",
+    "heartbeat",
+)  # in what JAX says of a process that is gone
 
 
 class ProcessError(UserError, RuntimeError):
@@ -32,7 +37,9 @@ class ProcessError(UserError, RuntimeError):
 
 
 @contextlib.contextmanager
-def initialize(coordinator: str | None, processes: int | None, process: int | None, heartbeat: int) -> Iterator[None]:
+def initialize(
+    coordinator: str | None, processes: int | None, process: int | None, heartbeat: int
+) -> Iterator[None]:
     """Within it, this process is one of several, whose devices are one mesh. Raises ProcessError.
 
     Args:
@@ -56,7 +63,9 @@ def initialize(coordinator: str | None, processes: int | None, process: int | No
         )
     except (RuntimeError, ValueError) as error:
         atexit.register(_leave, 1)
-        fix = "start every process with the same --coordinator and --processes and its own --process"
+        fix = (
+            "start every process with the same --coordinator and --processes and its own --process"
+        )
         if not coordinator:
             fix = "start it with srun, mpirun or on a TPU pod, or give --coordinator, --processes and --process"
         reason = f"cannot connect to the other processes ({_first_line(error)})"
@@ -65,9 +74,13 @@ def initialize(coordinator: str | None, processes: int | None, process: int | No
         yield
     except BaseException as error:
         atexit.register(_leave, getattr(error, "exit_code", 1))
-        if type(error) in (ValueError, jax.errors.JaxRuntimeError) and any(word in str(error) for word in _LOST):
+        if type(error) in (ValueError, jax.errors.JaxRuntimeError) and any(
+            word in str(error) for word in _LOST
+        ):
             what = f"process {jax.process_index()}: lost another process ({_first_line(error)})"
-            raise ProcessError(f"{what}: run the same commands again to resume from the last checkpoint") from error
+            raise ProcessError(
+                f"{what}: run the same commands again to resume from the last checkpoint"
+            ) from error
         raise
 
 
@@ -132,7 +145,9 @@ def broadcast_from_first(tree: T) -> T:
         for array, end in zip(arrays, ends, strict=True)
     ]
     numbers = [isinstance(leaf, int | float) for leaf in leaves]
-    return jax.tree.unflatten(structure, [x.item() if number else x for x, number in zip(got, numbers, strict=True)])
+    return jax.tree.unflatten(
+        structure, [x.item() if number else x for x, number in zip(got, numbers, strict=True)]
+    )
 
 
 def assert_equal(**facts: Callable[[], Any]) -> None:
@@ -140,7 +155,9 @@ def assert_equal(**facts: Callable[[], Any]) -> None:
     if jax.process_count() == 1:
         return
     texts = [json.dumps(fact(), sort_keys=True) for fact in facts.values()]
-    digests = _gather(np.array([list(hashlib.sha256(text.encode()).digest()) for text in texts], np.uint8))
+    digests = _gather(
+        np.array([list(hashlib.sha256(text.encode()).digest()) for text in texts], np.uint8)
+    )
     other, which = np.nonzero((digests != digests[0]).any(-1))
     if len(other):
         what = f"process {other[0]}: another {list(facts)[which[0]]} than the first process"

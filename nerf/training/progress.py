@@ -48,14 +48,18 @@ class Progress:
         taken, spent = step - self.started_at[0], seconds - self.started_at[1]
         rate = taken / max(spent, 1e-9)
         fraction = self.budget.fraction(step, seconds)
-        self.bar.set_postfix_str(f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False)
+        self.bar.set_postfix_str(
+            f"step {step}, {rate:.1f} steps/s, train PSNR {self.psnr:.2f}", refresh=False
+        )
         self.bar.update(100.0 * fraction - self.bar.n)
         if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or fraction >= 1.0):
             self.last_line = time.monotonic()
             # What is left is told by this process's own speed: an earlier one may have had another machine.
             done_here = fraction - self.budget.fraction(*self.started_at)
             left = spent * (1.0 - fraction) / max(done_here, 1e-9)
-            shown = f"train {100.0 * fraction:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left"
+            shown = (
+                f"train {100.0 * fraction:.0f}%, step {step}, {rate:.1f} steps/s, {left:.0f} s left"
+            )
             print(f"{shown}, train PSNR {self.psnr:.2f}", file=sys.stderr, flush=True)
 
 
@@ -73,7 +77,9 @@ class Stopwatch:
 
 
 @contextmanager
-def trace_calls(folder: Path | str | None, first: int = 3, last: int = 5) -> Iterator[Callable[[], None]]:
+def trace_calls(
+    folder: Path | str | None, first: int = 3, last: int = 5
+) -> Iterator[Callable[[], None]]:
     """A function to be called before each call of something; calls `first` to `last` are traced by JAX's profiler.
 
     The trace goes to `folder`, for TensorBoard or https://ui.perfetto.dev; without a folder nothing is traced. A whole

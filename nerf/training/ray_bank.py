@@ -45,8 +45,14 @@ def to_device(scene: Scene, margin: int = 4) -> RayBank:
     Transparent pixels over `margin` from matter say nothing that those near silhouettes do not.
     """
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
-    depth = None if scene.depths is None else np.concatenate([depth.reshape(-1) for depth in scene.depths])
-    arrays = jax.tree.map(jnp.asarray, (values, _starts(scene), _pool(scene, margin), scene.cameras, depth))
+    depth = (
+        None
+        if scene.depths is None
+        else np.concatenate([depth.reshape(-1) for depth in scene.depths])
+    )
+    arrays = jax.tree.map(
+        jnp.asarray, (values, _starts(scene), _pool(scene, margin), scene.cameras, depth)
+    )
     return RayBank(*arrays)
 
 
@@ -54,7 +60,9 @@ def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
     """Index of each image's first pixel."""
     sizes = [image.shape[0] * image.shape[1] for image in scene.images]
     if sum(sizes) >= 2**31:
-        raise SceneError([Problem("scene", "", f"{sum(sizes)} pixels", "lower --config.scene.max_side")])
+        raise SceneError(
+            [Problem("scene", "", f"{sum(sizes)} pixels", "lower --config.scene.max_side")]
+        )
     return np.cumsum([0, *sizes[:-1]]).astype(np.int32)
 
 
@@ -63,12 +71,18 @@ def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
     count = sum(image.shape[0] * image.shape[1] for image in scene.images)
     pool, filled = allocate(4 * count).view(np.int32), 0
     for i, (start, image) in enumerate(zip(_starts(scene), scene.images, strict=True)):
-        near = _dilate(image[..., 3] > 0, margin) if scene.has_alpha else np.ones(image.shape[:2], bool)
+        near = (
+            _dilate(image[..., 3] > 0, margin)
+            if scene.has_alpha
+            else np.ones(image.shape[:2], bool)
+        )
         chosen = np.flatnonzero(near if scene.masks is None else near & scene.masks[i])
         pool[filled : filled + len(chosen)] = chosen + start
         filled += len(chosen)
     if not filled:
-        raise SceneError([Problem("scene", "", "no pixel to learn from", "check its masks and alpha channels")])
+        raise SceneError(
+            [Problem("scene", "", "no pixel to learn from", "check its masks and alpha channels")]
+        )
     return pool[:filled]
 
 
@@ -78,7 +92,9 @@ def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w
         padded = np.pad(mask, [(margin, margin) if a == axis else (0, 0) for a in (0, 1)])
         total = np.cumsum(np.insert(padded, 0, False, axis), axis)
         n = mask.shape[axis]
-        mask = np.take(total, range(2 * margin + 1, 2 * margin + 1 + n), axis) > np.take(total, range(n), axis)
+        mask = np.take(total, range(2 * margin + 1, 2 * margin + 1 + n), axis) > np.take(
+            total, range(n), axis
+        )
     return mask
 
 
@@ -102,7 +118,9 @@ class RayBatch:
     def at_step(self, number: Int[Array, ""]) -> "RayBatch":
         """Those of one step of a call."""
         depth = None if self.depth is None else self.depth[number]
-        return RayBatch(self.image[number], self.offset[number], self.values[number], self.cameras, depth)
+        return RayBatch(
+            self.image[number], self.offset[number], self.values[number], self.cameras, depth
+        )
 
     def rays(self) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
         """Rays through the pixels of a step, their colours in [0, 1], and depth."""
@@ -136,7 +154,9 @@ def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
     chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
     depth = None if pixels.depth is None else pixels.depth[chosen]
-    return RayBatch(image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth)
+    return RayBatch(
+        image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth
+    )
 
 
 def make_loader(
@@ -152,7 +172,9 @@ def make_loader(
     That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
     was picked for these steps in the host's memory. The pixels are the same. `everywhere` puts arrays on the devices.
     """
-    each = 4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)  # with the pool, rounded up
+    each = (
+        4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)
+    )  # with the pool, rounded up
     needed = each * sum(image.shape[0] * image.shape[1] for image in scene.images)
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = everywhere(to_device(scene))
@@ -171,7 +193,9 @@ class HostRayBank:
         self.scene, self.steps = scene, steps
         self.starts, self.pool = _starts(scene), _pool(scene, margin)
         size = len(self.pool)
-        self.draw = jax.jit(jax.vmap(lambda step: _draw(step_keys(seed, step)[0], batch_size, size)))
+        self.draw = jax.jit(
+            jax.vmap(lambda step: _draw(step_keys(seed, step)[0], batch_size, size))
+        )
         self.worker = ThreadPoolExecutor(1, "pixels")
         self.ahead: dict[int, Future] = {}
 
@@ -186,13 +210,21 @@ class HostRayBank:
         image = np.searchsorted(self.starts, chosen, side="right") - 1
         offset = chosen - self.starts[image]
         order = np.argsort(image, axis=None, kind="stable")
-        of_image = np.split(order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts))))
+        of_image = np.split(
+            order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts)))
+        )
         values = self._gather(self.scene.images, offset, of_image)
-        depth = None if self.scene.depths is None else self._gather(self.scene.depths, offset, of_image)
-        return RayBatch(image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth)
+        depth = (
+            None if self.scene.depths is None else self._gather(self.scene.depths, offset, of_image)
+        )
+        return RayBatch(
+            image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth
+        )
 
     @staticmethod
-    def _gather(images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image) -> np.ndarray:
+    def _gather(
+        images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image
+    ) -> np.ndarray:
         """The picked pixels of images (or of depths); `of_image` holds the places of each image's."""
         values = np.empty((offset.size, *images[0].shape[2:]), images[0].dtype)
         for pixels, places in zip(images, of_image, strict=True):

@@ -114,9 +114,13 @@ class Session:
         config, count = self.config, self.steps_per_call
         self._put = partial(replicate, mesh=self.mesh)
         self.state = self._put(self.state)
-        self.pixels_at = make_loader(self.scene, config["seed"], config["batch_size"], count, limit, self._put)
+        self.pixels_at = make_loader(
+            self.scene, config["seed"], config["batch_size"], count, limit, self._put
+        )
         zeros = self._put(np.zeros(count, np.float32))
-        self._compiled = self.train_steps.lower(self.state, self.pixels_at(self.step), zeros).compile()
+        self._compiled = self.train_steps.lower(
+            self.state, self.pixels_at(self.step), zeros
+        ).compile()
         check_fits(self._compiled, limit)
         return_freed_memory()
 

@@ -53,20 +53,30 @@ def make_train_step(
     def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
         keys = step_keys(seed, state.step)
         rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
-        colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
+        colour = (
+            jax.random.uniform(keys[1], (batch_size, 3))
+            if background is None
+            else jnp.asarray(background)
+        )
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
-        (grads, mean_loss, error, count), seen = gradients(state.params, state.state, rays, target, colour, ray_keys)
+        (grads, mean_loss, error, count), seen = gradients(
+            state.params, state.state, rays, target, colour, ray_keys
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, record_sightings(graph, params, state.state, seen), opt_state)
+        after = TrainState(
+            state.step + 1, params, record_sightings(graph, params, state.state, seen), opt_state
+        )
         metrics = {
             "loss": mean_loss,
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
-            "grad_norms": jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])),
+            "grad_norms": jnp.sqrt(
+                jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])
+            ),
             "batch_finite": all_finite((rays, target)),
         }
         return after, metrics
@@ -78,7 +88,9 @@ def make_train_step(
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
         first = dataclasses.replace(state, state=split_model(model)[2])
         numbers = jnp.arange(progress.shape[0])
-        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
+        after, metrics = jax.lax.scan(
+            lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress)
+        )
         # Once a call, not once a step: choosing between two states reads all of both.
         finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics

@@ -29,7 +29,12 @@ def random_cameras(shape, seed=0, distortion=FOX) -> Cameras:
     count = int(np.prod(shape))
     rotation = np.stack([random_rotation(rng) for _ in range(count)]).reshape(*shape, 3, 3)
     c2w = np.concatenate([rotation, rng.normal(size=(*shape, 3, 1))], -1)
-    K = intrinsics(rng.uniform(80, 120, shape), rng.uniform(80, 120, shape), np.full(shape, 47.0), np.full(shape, 33.0))
+    K = intrinsics(
+        rng.uniform(80, 120, shape),
+        rng.uniform(80, 120, shape),
+        np.full(shape, 47.0),
+        np.full(shape, 33.0),
+    )
     arrays = (c2w, K, np.broadcast_to(distortion, (*shape, 8)))
     return Cameras(*(jnp.asarray(a, jnp.float32) for a in arrays), size=jnp.full((*shape, 2), 100))
 
@@ -116,13 +121,17 @@ def test_indexing_selects_cameras():
     cameras = random_cameras((4,))
     assert len(cameras) == 4 and len(cameras[1:3]) == 2
     np.testing.assert_array_equal(cameras[2].K, cameras.K[2])
-    np.testing.assert_array_equal(cameras[np.array([3, 0])].position, cameras.position[np.array([3, 0])])
+    np.testing.assert_array_equal(
+        cameras[np.array([3, 0])].position, cameras.position[np.array([3, 0])]
+    )
 
 
 def test_rays_know_the_view_they_are_of():
     cameras, pixels = random_cameras((3,)), jnp.full((3, 2), 12.5)
     np.testing.assert_array_equal(pixels_to_rays(cameras, pixels).image, [-1, -1, -1])
-    np.testing.assert_array_equal(pixels_to_rays(cameras, pixels, jnp.array([2, 0, 1])).image, [2, 0, 1])
+    np.testing.assert_array_equal(
+        pixels_to_rays(cameras, pixels, jnp.array([2, 0, 1])).image, [2, 0, 1]
+    )
     assert Rays(*[jnp.ones((4, 2, 3))] * 3).image.shape == (4, 2)
 
 
@@ -150,7 +159,9 @@ def test_the_disc_of_a_cone_has_the_variance_of_its_pixel():
     camera = axis_camera(size=8, focal=5.0)
     middle, corner = (pixels_to_rays(camera, jnp.array(p)) for p in ([4.0, 4.0], [0.5, 1.5]))
     np.testing.assert_allclose(middle.radius**2 / 4, (1 / 5.0) ** 2 / 12, rtol=1e-5)
-    away = np.sqrt(1 + (3.5 / 5) ** 2 + (2.5 / 5) ** 2)  # the pixel is this much farther from the camera
+    away = np.sqrt(
+        1 + (3.5 / 5) ** 2 + (2.5 / 5) ** 2
+    )  # the pixel is this much farther from the camera
     np.testing.assert_allclose(corner.radius, middle.radius / away, rtol=1e-5)
 
 
@@ -180,5 +191,11 @@ def test_a_whole_picture_is_one_of_which_every_pixel_is_seen():
         assert every[2:-2, 2:-2].all()
         whole.append(bool(every.all()))
         assert sees_whole_picture(jax.tree.map(lambda x: x[None], camera)).tolist() == [whole[-1]]
-    reaches_corner = strengths > -(4 / 27) / (np.hypot(9.5, 6.5) / 10.0) ** 2  # the last corner is the farthest
-    assert all(np.array(whole)[reaches_corner]) and whole == sorted(whole, reverse=True) and not whole[-1]
+    reaches_corner = (
+        strengths > -(4 / 27) / (np.hypot(9.5, 6.5) / 10.0) ** 2
+    )  # the last corner is the farthest
+    assert (
+        all(np.array(whole)[reaches_corner])
+        and whole == sorted(whole, reverse=True)
+        and not whole[-1]
+    )

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras.cameras import Cameras, intrinsics, pixels_to_rays, project, seen_pixels, sees_whole_picture
+from nerf.cameras.cameras import (
+    Cameras,
+    intrinsics,
+    pixels_to_rays,
+    project,
+    seen_pixels,
+    sees_whole_picture,
+)
 from nerf.cameras.lenses import (
     EQUIRECTANGULAR,
     FISHEYE,
@@ -33,7 +40,10 @@ SIZE = 96  # of the pictures, both ways
 # Of each lens: focal length that lets it see what it is for, and a distortion.
 BENT = {
     PERSPECTIVE: (70.0, (-0.12, 0.03, 0.002, -0.001, 0.01, 0.05, 0.01, 0.002)),
-    FISHEYE: (SIZE / np.pi * 0.9, (-0.03, 0.004, -0.001, 0.0002, 0.001, -0.002, 0.003, -0.001)),  # 200 degrees
+    FISHEYE: (
+        SIZE / np.pi * 0.9,
+        (-0.03, 0.004, -0.001, 0.0002, 0.001, -0.002, 0.003, -0.001),
+    ),  # 200 degrees
     EQUIRECTANGULAR: (SIZE / (2 * np.pi), (0,) * 8),
     ORTHOGRAPHIC: (30.0, (0,) * 8),
 }
@@ -49,11 +59,18 @@ def random_rotation(rng) -> np.ndarray:
 def cameras_of(lenses, seed=0) -> Cameras:
     """Cameras at random poses with these lenses (an array of any shape)."""
     rng, lenses = np.random.default_rng(seed), np.asarray(lenses, np.int32)
-    c2w = [np.concatenate([random_rotation(rng), rng.normal(size=(3, 1))], -1) for _ in range(lenses.size)]
+    c2w = [
+        np.concatenate([random_rotation(rng), rng.normal(size=(3, 1))], -1)
+        for _ in range(lenses.size)
+    ]
     focal, distortion = (np.array([BENT[lens][i] for lens in lenses.ravel()]) for i in (0, 1))
-    fy = np.where(lenses.ravel() == EQUIRECTANGULAR, 2.0, 1.1) * focal  # half as many degrees up as around
+    fy = (
+        np.where(lenses.ravel() == EQUIRECTANGULAR, 2.0, 1.1) * focal
+    )  # half as many degrees up as around
     K = intrinsics(focal, fy, 0.5 * SIZE, 0.5 * SIZE)
-    arrays = [np.reshape(x, (*lenses.shape, *np.shape(x)[1:])) for x in (np.stack(c2w), K, distortion)]
+    arrays = [
+        np.reshape(x, (*lenses.shape, *np.shape(x)[1:])) for x in (np.stack(c2w), K, distortion)
+    ]
     c2w, K, distortion = (jnp.asarray(x, jnp.float32) for x in arrays)
     return Cameras(c2w, K, distortion, jnp.full((*lenses.shape, 2), SIZE), jnp.asarray(lenses))
 
@@ -156,16 +173,25 @@ def test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras(
     def moved(cameras, by):
         new = dataclasses.replace(cameras, c2w=cameras.c2w + by)
         assert new.lenses == (FISHEYE,)
-        assert Cameras(new.c2w, new.K, new.distortion, new.size, new.model).lenses == (0, 1, 2, 3)  # not known: any
+        assert Cameras(new.c2w, new.K, new.distortion, new.size, new.model).lenses == (
+            0,
+            1,
+            2,
+            3,
+        )  # not known: any
         return pixels_to_rays(new, jnp.full((2, 2), 9.0)).directions
 
     assert bool(jnp.isfinite(moved(cameras_of([FISHEYE, FISHEYE]), 0.0)).all())
 
 
-@pytest.mark.parametrize("lenses", [[PERSPECTIVE], [FISHEYE], [EQUIRECTANGULAR], [ORTHOGRAPHIC], [0, 1, 2, 3]])
+@pytest.mark.parametrize(
+    "lenses", [[PERSPECTIVE], [FISHEYE], [EQUIRECTANGULAR], [ORTHOGRAPHIC], [0, 1, 2, 3]]
+)
 def test_gradients_are_finite_everywhere(lenses):
     """Rays of pixels at the principal point and in corners; points on every axis, at the camera and behind it."""
-    cameras = dataclasses.replace(cameras_of(lenses), c2w=jnp.tile(jnp.eye(3, 4), (len(lenses), 1, 1)))
+    cameras = dataclasses.replace(
+        cameras_of(lenses), c2w=jnp.tile(jnp.eye(3, 4), (len(lenses), 1, 1))
+    )
     n = len(lenses)
 
     def total(function, x):
@@ -196,7 +222,9 @@ def test_a_fisheye_lens_puts_an_angle_where_opencv_does():
     """theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8), along the same direction."""
     k, phi = (-0.02, 0.01, -0.003, 0.0004), 0.7
     for theta in (1e-4, 0.3, 1.2, 1.6, 2.0):  # 1.6 and more: behind the camera
-        point = np.array([np.sin(theta) * np.cos(phi), -np.sin(theta) * np.sin(phi), -np.cos(theta)])
+        point = np.array(
+            [np.sin(theta) * np.cos(phi), -np.sin(theta) * np.sin(phi), -np.cos(theta)]
+        )
         bent = theta * (1 + sum(c * theta ** (2 * i + 2) for i, c in enumerate(k)))
         plane, seen = see(FISHEYE, 3.0 * point, (*k, 0, 0, 0, 0))
         np.testing.assert_allclose(plane, bent * np.array([np.cos(phi), np.sin(phi)]), rtol=2e-6)
@@ -214,7 +242,9 @@ def test_a_thin_prism_adds_what_colmap_adds():
     radial = k1 * t2 + k2 * t2**2 + k3 * t2**3 + k4 * t2**4
     du = u * radial + 2 * p1 * u * v + p2 * (t2 + 2 * u * u) + sx * t2
     dv = v * radial + 2 * p2 * u * v + p1 * (t2 + 2 * v * v) + sy * t2
-    np.testing.assert_allclose(see(FISHEYE, (x, y, z), BENT[FISHEYE][1])[0], [u + du, v + dv], rtol=1e-6)
+    np.testing.assert_allclose(
+        see(FISHEYE, (x, y, z), BENT[FISHEYE][1])[0], [u + du, v + dv], rtol=1e-6
+    )
 
 
 def test_an_equirectangular_picture_holds_every_direction_once():
@@ -222,19 +252,33 @@ def test_an_equirectangular_picture_holds_every_direction_once():
     n = 64
     y, x = np.mgrid[:n, : 2 * n].reshape(2, -1) + 0.5
     focal = n / np.pi
-    camera = Cameras(np.eye(3, 4), intrinsics(focal, focal, n, n / 2), np.zeros(8), np.array([2 * n, n]), np.array(2))
+    camera = Cameras(
+        np.eye(3, 4),
+        intrinsics(focal, focal, n, n / 2),
+        np.zeros(8),
+        np.array([2 * n, n]),
+        np.array(2),
+    )
     cameras = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *a.shape)), camera)
-    directions = np.asarray(pixels_to_rays(cameras, jnp.asarray(np.stack([x, y], -1), jnp.float32)).directions)
+    directions = np.asarray(
+        pixels_to_rays(cameras, jnp.asarray(np.stack([x, y], -1), jnp.float32)).directions
+    )
     area = np.cos((y - n / 2) / focal) / focal**2
     np.testing.assert_allclose(area.sum(), 4 * np.pi, rtol=1e-3)
     np.testing.assert_allclose(area @ directions, np.zeros(3), atol=1e-4)
-    np.testing.assert_allclose((directions.T * area) @ directions, 4 * np.pi / 3 * np.eye(3), atol=5e-3)
+    np.testing.assert_allclose(
+        (directions.T * area) @ directions, 4 * np.pi / 3 * np.eye(3), atol=5e-3
+    )
     everywhere = np.random.default_rng(0).normal(size=(len(x), 3)).astype(np.float32)
     assert bool(project(cameras, jnp.asarray(everywhere))[1].all())
 
 
 def test_an_equirectangular_picture_has_ahead_in_its_middle_and_up_above():
-    for point, plane in [((0, 0, -1), (0, 0)), ((1, 0, 0), (np.pi / 2, 0)), ((0, 1, 0), (0, -np.pi / 2))]:
+    for point, plane in [
+        ((0, 0, -1), (0, 0)),
+        ((1, 0, 0), (np.pi / 2, 0)),
+        ((0, 1, 0), (0, -np.pi / 2)),
+    ]:
         np.testing.assert_allclose(see(EQUIRECTANGULAR, point)[0], plane, atol=1e-6)
 
 
@@ -252,8 +296,19 @@ def test_orthographic_rays_are_parallel_and_begin_where_their_pixel_is():
 
 def test_what_a_lens_folds_back_into_the_picture_is_not_seen():
     inside, beyond = (0.5, 0.0, -1.0), (5.0, 0.0, -1.0)
-    barrel = (-0.1, 0, 0, 0, 0, 0, 0, 0)  # turns back at a radius of 1.8, and comes over to the other side at 3.2
-    assert [bool(see(PERSPECTIVE, point, barrel)[1]) for point in (inside, beyond, (2.5, 0.0, -1.0))] == [
+    barrel = (
+        -0.1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    )  # turns back at a radius of 1.8, and comes over to the other side at 3.2
+    assert [
+        bool(see(PERSPECTIVE, point, barrel)[1]) for point in (inside, beyond, (2.5, 0.0, -1.0))
+    ] == [
         True,
         False,
         False,
@@ -272,7 +327,14 @@ def strong_lenses(count: int):
         problems: list = []
         K = intrinsics(focal, focal, 960.0, 540.0)
         no_file = Path("no.png")
-        check_camera(K, (1920, 1080), (1920.0, 1080.0), k.tolist(), lambda *what: problems.append(what), no_file)  # noqa: B023
+        check_camera(
+            K,
+            (1920, 1080),
+            (1920.0, 1080.0),
+            k.tolist(),
+            lambda *what: problems.append(what),
+            no_file,
+        )  # noqa: B023
         found += [] if problems else [(focal, k)]
     focals, distortions = zip(*found, strict=True)
     return np.array(focals), np.stack(distortions)
@@ -282,7 +344,12 @@ def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
     focal, distortion = strong_lenses(1000)
     identity = np.tile(np.eye(3, 4, dtype=np.float32), (1000, 1, 1))
     K = intrinsics(focal, focal, 960.0, 540.0).astype(np.float32)
-    cameras = Cameras(identity, K, distortion.astype(np.float32), np.tile([1920, 1080], (1000, 1)).astype(np.int32))
+    cameras = Cameras(
+        identity,
+        K,
+        distortion.astype(np.float32),
+        np.tile([1920, 1080], (1000, 1)).astype(np.int32),
+    )
     corners = np.array([[0.5, 0.5], [1919.5, 0.5], [0.5, 1079.5], [1919.5, 1079.5]], np.float32)
     each = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[:, None], 4, 1), cameras)
     pixels = jnp.tile(corners, (1000, 1, 1))
@@ -310,11 +377,18 @@ def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
         pose = [[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         frames.append({"file_path": f"{i}.png", "transform_matrix": pose})
     lens = {"fl_x": focal, "fl_y": focal, "k1": -0.467, "k2": 0.055, "p1": -0.007, "p2": -0.002}
-    (tmp_path / "transforms.json").write_text(json.dumps({"camera_model": "OPENCV", **lens, "frames": frames}))
+    (tmp_path / "transforms.json").write_text(
+        json.dumps({"camera_model": "OPENCV", **lens, "frames": frames})
+    )
     scene = scenes.load(tmp_path, "train")
     assert scene.masks is not None
     for mask in scene.masks:
-        assert 0.95 < mask.mean() < 1.0 and mask[40:320, 40:600].all() and mask[0, 0] and not mask[-1, -1]
+        assert (
+            0.95 < mask.mean() < 1.0
+            and mask[40:320, 40:600].all()
+            and mask[0, 0]
+            and not mask[-1, -1]
+        )
         np.testing.assert_array_equal(mask, seen_pixels(scene.cameras[0]))
 
 
@@ -329,16 +403,24 @@ def test_the_inverse_needs_its_iterations():
     assert abs(float(distort(undistort(corner, k, 3), k)[0][0] - corner[0])) > 1e-5
 
 
-@pytest.mark.parametrize(("lens", "k1", "k2", "reach"), [(PERSPECTIVE, -0.3, 0.4, 2.0), (FISHEYE, -0.15, 0.02, 2.9)])
+@pytest.mark.parametrize(
+    ("lens", "k1", "k2", "reach"), [(PERSPECTIVE, -0.3, 0.4, 2.0), (FISHEYE, -0.15, 0.02, 2.9)]
+)
 def test_corners_that_need_many_iterations_come_back_to_a_hundredth_of_a_pixel(lens, k1, k2, reach):
     """Lenses whose pictures shrink first and grow again towards the corners, where Newton's first steps lead astray."""
     bent = reach * (1 + k1 * reach**2 + k2 * reach**4)
     focal = np.hypot(960.0, 540.0) / bent
     K = jnp.asarray(intrinsics(focal, focal, 960.0, 540.0), jnp.float32)
     camera = Cameras(
-        jnp.eye(3, 4), K, jnp.zeros(8).at[:2].set(jnp.array([k1, k2])), np.array([1920, 1080]), np.array(lens)
+        jnp.eye(3, 4),
+        K,
+        jnp.zeros(8).at[:2].set(jnp.array([k1, k2])),
+        np.array([1920, 1080]),
+        np.array(lens),
     )
-    corners = jnp.array([[0.5, 0.5], [1919.5, 0.5], [0.5, 1079.5], [1919.5, 1079.5], [1919.5, 540.0]])
+    corners = jnp.array(
+        [[0.5, 0.5], [1919.5, 0.5], [0.5, 1079.5], [1919.5, 1079.5], [1919.5, 540.0]]
+    )
     cameras = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x), (5, *jnp.shape(x))), camera)
     rays = to_rays(cameras, corners)
     back, seen = to_pixels(cameras, rays.origins + rays.directions)
@@ -368,4 +450,6 @@ def test_two_lenses_in_one_batch_have_each_their_own_rays():
     for i in range(2):
         alone = dataclasses.replace(cameras[i : i + 1], model=np.asarray(cameras.model)[i : i + 1])
         assert len(alone.lenses) == 1
-        np.testing.assert_allclose(to_rays(alone, pixels[i : i + 1]).directions[0], rays.directions[i], atol=1e-6)
+        np.testing.assert_allclose(
+            to_rays(alone, pixels[i : i + 1]).directions[0], rays.directions[i], atol=1e-6
+        )

@@ -10,7 +10,14 @@ import pytest
 from scipy.linalg import expm
 
 from nerf.cameras.cameras import pixels_to_rays
-from nerf.cameras.refinement import CameraRefinement, drift, move_cameras, rotate, translation, without_drift
+from nerf.cameras.refinement import (
+    CameraRefinement,
+    drift,
+    move_cameras,
+    rotate,
+    translation,
+    without_drift,
+)
 from nerf.evaluation import metrics
 from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
@@ -26,7 +33,9 @@ from tests.support.plugins import GAINS, small_toybox, toybox_with_wrong_poses
 def matrix_of(twist):
     """exp of the 4x4 matrix of a twist."""
     (a, b, c), v = twist[:3], twist[3:]
-    return expm(np.vstack([np.column_stack([[[0, -c, b], [c, 0, -a], [-b, a, 0]], v]), np.zeros(4)]))
+    return expm(
+        np.vstack([np.column_stack([[[0, -c, b], [c, 0, -a], [-b, a, 0]], v]), np.zeros(4)])
+    )
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-7, 0.099, 0.101, 1.0, 3.0])
@@ -45,7 +54,9 @@ def test_a_twist_moves_as_the_matrix_exponential_does(size):
 def test_gradients_of_no_motion_are_those_of_the_lie_algebra():
     x = jnp.array([0.3, -0.2, 0.9])
     turn = jax.jacobian(lambda w: rotate(w, x))(jnp.zeros(3))
-    np.testing.assert_allclose(turn, jnp.cross(jnp.eye(3), jnp.broadcast_to(x, (3, 3))).T, atol=1e-7)
+    np.testing.assert_allclose(
+        turn, jnp.cross(jnp.eye(3), jnp.broadcast_to(x, (3, 3))).T, atol=1e-7
+    )
     shift = jax.jacobian(translation)(jnp.zeros(6))
     np.testing.assert_allclose(shift, np.hstack([np.zeros((3, 3)), np.eye(3)]), atol=1e-7)
 
@@ -71,7 +82,9 @@ def test_what_moves_all_cameras_alike_is_no_correction():
     for n in (1, 2, 12):
         places = random.normal(size=(n, 3))
         modes = drift(places)
-        np.testing.assert_allclose(np.einsum("nik,nil->kl", modes, modes), np.eye(modes.shape[-1]), atol=1e-9)
+        np.testing.assert_allclose(
+            np.einsum("nik,nil->kl", modes, modes), np.eye(modes.shape[-1]), atol=1e-9
+        )
         turn, shift, scale = random.normal(size=3), random.normal(size=3), random.normal()
         moved = np.cross(turn, places) + shift + scale * places
         alike = jnp.asarray(np.concatenate([np.broadcast_to(turn, places.shape), moved], -1))
@@ -88,7 +101,9 @@ def test_exposures_have_the_identity_as_their_mean_and_others_see_that():
     np.testing.assert_array_equal(exposure(rgb, jnp.arange(5)), rgb)
     exposure.exposure[...] = jax.random.normal(jax.random.key(1), (5, 3, 4))
     np.testing.assert_allclose(
-        jnp.stack([exposure(jnp.broadcast_to(rgb[:1], (5, 3)), jnp.arange(5)).mean(0)]), rgb[:1], atol=1e-5
+        jnp.stack([exposure(jnp.broadcast_to(rgb[:1], (5, 3)), jnp.arange(5)).mean(0)]),
+        rgb[:1],
+        atol=1e-5,
     )
     np.testing.assert_array_equal(exposure(rgb, jnp.full(5, -1)), rgb)
     assert np.abs(exposure(rgb, jnp.arange(5)) - rgb).max() > 0.1
@@ -101,13 +116,20 @@ def test_correcting_colours_undoes_gain_and_bias_and_nothing_else():
     assert metrics.psnr(mixed, truth) < 25
     assert metrics.psnr_corrected(mixed, truth) > 55  # rounding to 8 bits is left
     noisy = np.clip(truth + 0.03 * random.normal(size=truth.shape), 0, 1)
-    assert metrics.psnr_corrected(noisy, truth) == pytest.approx(metrics.psnr(noisy, truth), abs=0.5)
+    assert metrics.psnr_corrected(noisy, truth) == pytest.approx(
+        metrics.psnr(noisy, truth), abs=0.5
+    )
 
 
 def blurred_ball(points, viewdirs):
     """Something smooth and coloured, which tells where a camera stands."""
-    distance = jnp.linalg.norm(points - jnp.broadcast_to(jnp.array([0.1, 0.0, 0.0]), points.shape), axis=-1)
-    return {"density": 30.0 * jax.nn.sigmoid((0.6 - distance) * 20.0), "rgb": 0.5 + 0.5 * jnp.sin(5.0 * points)}
+    distance = jnp.linalg.norm(
+        points - jnp.broadcast_to(jnp.array([0.1, 0.0, 0.0]), points.shape), axis=-1
+    )
+    return {
+        "density": 30.0 * jax.nn.sigmoid((0.6 - distance) * 20.0),
+        "rgb": 0.5 + 0.5 * jnp.sin(5.0 * points),
+    }
 
 
 def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
@@ -124,7 +146,15 @@ def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
 
 def small(name, scene, steps):
     config = import_module(f"configs.systems.{name}").get_config()
-    config.update({"steps": steps, "steps_per_call": 10, "log_every": steps, "save_every": steps, "batch_size": 256})
+    config.update(
+        {
+            "steps": steps,
+            "steps_per_call": 10,
+            "log_every": steps,
+            "save_every": steps,
+            "batch_size": 256,
+        }
+    )
     config.scene = {"name": f"tests.support.plugins:{scene}"}
     return config
 
@@ -142,11 +172,17 @@ def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path)
     run = load_run(tmp_path / "run", ("tests",))
     learned = run.cameras["train"].c2w
     np.testing.assert_array_equal(reload_split(run, "train", None, ("tests",)).cameras.c2w, learned)
-    before, after = (np.median(np.abs(c2w[..., :3] - truth[..., :3]).max((1, 2))) for c2w in (given, learned))
+    before, after = (
+        np.median(np.abs(c2w[..., :3] - truth[..., :3]).max((1, 2))) for c2w in (given, learned)
+    )
     assert after < 0.7 * before
     assert results["psnr_aligned"] > results["psnr"]
     assert "twist" in results["protocol"]["psnr_aligned"]
-    assert set(next(iter(results["per_image"].values()))) >= {"psnr", "psnr_aligned", "psnr_corrected"}
+    assert set(next(iter(results["per_image"].values()))) >= {
+        "psnr",
+        "psnr_aligned",
+        "psnr_corrected",
+    }
     with config.unlocked():
         del config.model.poses
     control = train(config.to_dict(), None, tmp_path / "control", plugins=("tests",))
@@ -157,7 +193,9 @@ def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path)
 def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_path):
     config = small("exposure", "toybox_with_exposures", 200)
     config.optimizer.groups.exposure.learning_rate = 1e-2
-    config.model.stages.main.field.encoding.update({"max_resolution": 64, "log2_table_size": 12, "num_levels": 4})
+    config.model.stages.main.field.encoding.update(
+        {"max_resolution": 64, "log2_table_size": 12, "num_levels": 4}
+    )
     train(config.to_dict(), None, tmp_path / "run", plugins=("tests",))
     exposure = load_run(tmp_path / "run", ("tests",)).model.exposure
     grey = jnp.full((16, 3), 0.5)
@@ -173,6 +211,8 @@ def test_a_robust_loss_forgives_passers_by(tmp_path):
         config = small("exposure", "toybox_with_passers_by", 300)
         del config.model.exposure
         config.losses.colour.name = f"nerf.losses.photometric:{loss}"
-        config.model.stages.main.field.encoding.update({"max_resolution": 64, "log2_table_size": 12, "num_levels": 4})
+        config.model.stages.main.field.encoding.update(
+            {"max_resolution": 64, "log2_table_size": 12, "num_levels": 4}
+        )
         reached[loss] = train(config.to_dict(), None, tmp_path / loss, plugins=("tests",))["psnr"]
     assert reached["Charbonnier"] > reached["SquaredError"] + 0.5

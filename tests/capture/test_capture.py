@@ -24,7 +24,16 @@ from nerf.runs.lock import InUse, run_lock
 from tests.conftest import ROOT
 
 LENS = {"model": "OPENCV", "width": 40, "height": 30}
-PARAMS = {"fx": 41.0, "fy": 42.0, "cx": 20.5, "cy": 15.5, "k1": 0.01, "k2": 0.0, "p1": 0.0, "p2": 0.001}
+PARAMS = {
+    "fx": 41.0,
+    "fy": 42.0,
+    "cx": 20.5,
+    "cy": 15.5,
+    "k1": 0.01,
+    "k2": 0.0,
+    "p1": 0.0,
+    "p2": 0.001,
+}
 # A child that finds poses for the first `FOUND` images, or does what `DOES` says instead.
 FAKE = """
 import json, os, sys, time
@@ -82,7 +91,9 @@ def test_what_the_child_finds_becomes_a_scene_that_loads(shots, tmp_path):
     assert np.allclose(poses[0], [[1, 0, 0, -0.1], [0, 0, -1, -2], [0, 1, 0, 0]], atol=1e-5)
     for file in shots.iterdir():
         assert (tmp_path / "scene" / "images" / file.name).read_bytes() == file.read_bytes()
-    assert np.allclose(scene.transform.points_back(scene.points.astype(np.float64)), [[0, 5, 0]], atol=1e-5)
+    assert np.allclose(
+        scene.transform.points_back(scene.points.astype(np.float64)), [[0, 5, 0]], atol=1e-5
+    )
     assert "looks at 10 images" in (tmp_path / "scene" / "poses.log").read_text()
 
 
@@ -113,7 +124,9 @@ def test_a_child_that_dies_is_one_line_and_leaves_no_scene(shots, tmp_path, does
 
 def test_a_child_that_hangs_is_ended_with_all_that_it_started(shots, tmp_path):
     hang = "import subprocess; p = subprocess.Popen(['sleep', '600']); print('pid', p.pid, flush=True); time.sleep(600)"
-    with pytest.raises(CaptureError, match=r"not done after --timeout=1.5 seconds.*--matching=sequential"):
+    with pytest.raises(
+        CaptureError, match=r"not done after --timeout=1.5 seconds.*--matching=sequential"
+    ):
         make(shots, tmp_path, fake(tmp_path, hang), timeout=1.5)
     pid = int((tmp_path / "scene" / "poses.log").read_text().split("pid ")[1])
     assert ended(pid)
@@ -147,7 +160,9 @@ def test_a_child_ends_with_a_parent_that_is_killed(tmp_path):
         assert ended(pid)
 
 
-def test_few_registered_images_are_a_failure_that_names_the_others_and_says_what_to_try(shots, tmp_path):
+def test_few_registered_images_are_a_failure_that_names_the_others_and_says_what_to_try(
+    shots, tmp_path
+):
     with pytest.raises(CaptureError) as caught:
         make(shots, tmp_path, fake(tmp_path, found=4), fewest=0.5)
     said = str(caught.value)
@@ -169,7 +184,18 @@ def test_a_stop_ends_the_child(shots, tmp_path):
     asked = iter([False, False, True])
     child = fake(tmp_path, "time.sleep(600)")
     groups = [[file.name for file in shots.iterdir()]]
-    assert estimate(tmp_path / "work", shots, groups, Options(), tmp_path / "log", lambda: next(asked), child) is None
+    assert (
+        estimate(
+            tmp_path / "work",
+            shots,
+            groups,
+            Options(),
+            tmp_path / "log",
+            lambda: next(asked),
+            child,
+        )
+        is None
+    )
 
 
 def test_the_next_attempt_finds_the_database_of_the_same_photos_only(shots, tmp_path):
@@ -188,7 +214,9 @@ def test_the_next_attempt_finds_the_database_of_the_same_photos_only(shots, tmp_
     assert attempt(max_side=1000) == "x"
     with pytest.raises(CaptureError, match="failed with code 3"):
         make(shots, tmp_path, fake(tmp_path, "sys.exit(3)"), max_side=1000)
-    assert attempt(max_side=1000) == "x"  # what a failed process left may be the cause of its failure
+    assert (
+        attempt(max_side=1000) == "x"
+    )  # what a failed process left may be the cause of its failure
     assert make(shots, tmp_path, fake(tmp_path)).registered
     assert sorted(path.name for path in (tmp_path / "scene").iterdir()) == [
         "images",
@@ -217,9 +245,7 @@ def test_two_captures_do_not_work_in_one_folder(shots, tmp_path):
 
 
 def test_how_far_the_child_is_is_reported(shots, tmp_path):
-    says = (
-        "json.dump(dict(what='matching', unit='pair', done=7, total=45), open(job['progress'], 'w')); time.sleep(0.3)"
-    )
+    says = "json.dump(dict(what='matching', unit='pair', done=7, total=45), open(job['progress'], 'w')); time.sleep(0.3)"
     seen = []
     make_scene(
         shots,
@@ -252,10 +278,18 @@ def turned(angle, axis):
 @pytest.mark.parametrize(
     "rotations",
     [
-        [turned(a, [0, 0, 1]) @ turned(70, [1, 0, 0]) for a in range(0, 360, 30)],  # around a thing, 20 degrees down
-        [turned(a, [0, 0, 1]) @ turned(10, [1, 0, 0]) for a in range(0, 360, 30)],  # from steeply above
-        [turned(a, [0, 0, 1]) for a in (0, 180) * 6],  # a drone that looks down and turns on its way
-        [turned(a, [0, 0, 1]) for a in [0] * 8 + [180] * 4],  # the same with more photos one way than the other
+        [
+            turned(a, [0, 0, 1]) @ turned(70, [1, 0, 0]) for a in range(0, 360, 30)
+        ],  # around a thing, 20 degrees down
+        [
+            turned(a, [0, 0, 1]) @ turned(10, [1, 0, 0]) for a in range(0, 360, 30)
+        ],  # from steeply above
+        [
+            turned(a, [0, 0, 1]) for a in (0, 180) * 6
+        ],  # a drone that looks down and turns on its way
+        [
+            turned(a, [0, 0, 1]) for a in [0] * 8 + [180] * 4
+        ],  # the same with more photos one way than the other
         [turned(90, [1, 0, 0]) @ turned(a, [0, 1, 0]) for a in (-5, 0, 5)],  # at a wall
     ],
     ids=["around", "above", "drone", "more one way", "wall"],
@@ -326,13 +360,25 @@ def test_the_sharpest_frame_of_each_window_is_picked_and_they_stay_apart():
     for count in (1, 3, 7, 50, 200, 300):
         gaps = np.diff(video.pick(list(sharp), count))
         assert len(gaps) == min(count, 200) - 1
-        assert (gaps >= np.floor(2 * video.MARGIN * 200 / min(count, 200))).all() and (gaps >= 1).all()
+        assert (gaps >= np.floor(2 * video.MARGIN * 200 / min(count, 200))).all() and (
+            gaps >= 1
+        ).all()
 
 
 def test_a_camera_that_stands_still_gives_no_new_frames():
     scene = np.random.default_rng(0).uniform(0, 255, (8, 40))
     steps = [0, 1, 2, 2, 2, 2, 3, 4, 5, 6, 7, 8]
-    assert video.moving(np.stack([scene[:, s : s + 30] for s in steps])) == [0, 1, 2, 6, 7, 8, 9, 10, 11]
+    assert video.moving(np.stack([scene[:, s : s + 30] for s in steps])) == [
+        0,
+        1,
+        2,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
 
 
 def test_frames_of_a_video_are_the_frames_that_were_picked(tmp_path):
@@ -342,7 +388,9 @@ def test_frames_of_a_video_are_the_frames_that_were_picked(tmp_path):
     for i in range(30):
         picture = Image.fromarray(texture[:, 3 * i : 3 * i + 96])
         if i % 5 != 2:
-            picture = picture.resize((12, 8), Image.Resampling.BOX).resize((96, 64), Image.Resampling.BICUBIC)
+            picture = picture.resize((12, 8), Image.Resampling.BOX).resize(
+                (96, 64), Image.Resampling.BICUBIC
+            )
         frame = np.repeat(np.asarray(picture)[..., None], 3, -1).copy()
         frame[:8] = 0
         frame[:8, : 3 * i] = 255
@@ -363,7 +411,9 @@ def test_frames_of_a_video_are_the_frames_that_were_picked(tmp_path):
 
 def test_the_command_says_what_it_needs(tmp_path):
     done = subprocess.run([sys.executable, "capture.py"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "PHOTOS_OR_VIDEO" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1 and "PHOTOS_OR_VIDEO" in done.stderr and "Traceback" not in done.stderr
+    )
 
 
 def align(x, y):
@@ -386,12 +436,16 @@ def tabletop_photos(folder, count):
     for i in near:
         name = Path(frames[i]["file_path"]).name + ".png"
         image = Image.open(root / (frames[i]["file_path"] + ".png"))
-        Image.alpha_composite(Image.new("RGBA", image.size, "grey"), image).convert("RGB").save(folder / name)
+        Image.alpha_composite(Image.new("RGBA", image.size, "grey"), image).convert("RGB").save(
+            folder / name
+        )
         poses[name] = np.array(frames[i]["transform_matrix"])[:3]
     return poses
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pycolmap") is None, reason="needs pip install pycolmap")
+@pytest.mark.skipif(
+    importlib.util.find_spec("pycolmap") is None, reason="needs pip install pycolmap"
+)
 @pytest.mark.parametrize("mapper", ["incremental", pytest.param("global", marks=pytest.mark.slow)])
 def test_poses_of_the_bundled_scene_are_found_from_its_pictures(tmp_path, mapper):
     poses = tabletop_photos(tmp_path / "photos", 16)
@@ -404,5 +458,8 @@ def test_poses_of_the_bundled_scene_are_found_from_its_pictures(tmp_path, mapper
     error = np.linalg.norm(scale * found[:, :, 3] @ rotation.T + shift - true[:, :, 3], axis=-1)
     turned = np.einsum("ij,njk,nlk->nil", rotation, found[:, :, :3], true[:, :, :3])
     # Calibrated: medians of 0.016 (incremental) and 0.022 (global) of the spread, angles of at most 3.2 degrees.
-    assert np.median(error) < 0.05 * np.linalg.norm(true[:, :, 3] - true[:, :, 3].mean(0), axis=-1).mean()
+    assert (
+        np.median(error)
+        < 0.05 * np.linalg.norm(true[:, :, 3] - true[:, :, 3].mean(0), axis=-1).mean()
+    )
     assert (np.trace(turned, axis1=1, axis2=2) > 1 + 2 * np.cos(np.radians(6))).all()

@@ -14,7 +14,9 @@ from nerf.capture.mapping import CaptureError
 from nerf.capture.photos import gather, lens_groups
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-NEEDS_HEIF = pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is None, reason="needs pip install pillow-heif")
+NEEDS_HEIF = pytest.mark.skipif(
+    importlib.util.find_spec("pillow_heif") is None, reason="needs pip install pillow-heif"
+)
 
 
 def save_photo(file, seed=0, size=(40, 30), **details):
@@ -60,7 +62,9 @@ def test_photos_in_folders_keep_their_paths_and_are_copied_byte_for_byte(folder)
     assert names == [*FOUR, "day 2/IMG_0.jpg", "day 2/more/IMG_0.JPG"]
     assert notes == "photos: 6 in 3 folders (the folder itself, day 2, day 2/more)"
     for name in names:
-        assert (folder.parent / "scene" / "images" / name).read_bytes() == (folder / name).read_bytes()
+        assert (folder.parent / "scene" / "images" / name).read_bytes() == (
+            folder / name
+        ).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,9 @@ def test_thumbnails_reduced_images_and_the_scene_itself_are_no_photos(folder):
 def test_copies_and_panoramas_are_left_out(folder):
     shutil.copy(folder / "IMG_2.jpg", folder / "IMG_2 (1).jpg")
     save_photo(folder / "wide.jpg", 5, (400, 100))
-    save_photo(folder / "sphere.jpg", 6, (80, 40), xmp=b"<x GPano:ProjectionType='equirectangular'/>")
+    save_photo(
+        folder / "sphere.jpg", 6, (80, 40), xmp=b"<x GPano:ProjectionType='equirectangular'/>"
+    )
     names, notes = take(folder)
     assert names == ["IMG_0.jpg", "IMG_1.jpg", "IMG_2 (1).jpg", "IMG_3.jpg"]
     assert "1 copies of other photos, byte for byte (IMG_2.jpg)" in notes
@@ -111,21 +117,29 @@ def test_copies_and_panoramas_are_left_out(folder):
 def test_too_few_photos_say_what_is_there_instead(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "IMG_1.dng").write_bytes(b"raw")
-    with pytest.raises(CaptureError, match="0 photos in it: give 3 or more .*; left out: 1 raw files .*export them as"):
+    with pytest.raises(
+        CaptureError,
+        match="0 photos in it: give 3 or more .*; left out: 1 raw files .*export them as",
+    ):
         take(tmp_path / "photos")
     (tmp_path / "photos" / "walk.MP4").write_bytes(b"film")
-    with pytest.raises(CaptureError, match=r"no photos in it, but 1 videos: give one of them .*photos/walk.MP4$"):
+    with pytest.raises(
+        CaptureError, match=r"no photos in it, but 1 videos: give one of them .*photos/walk.MP4$"
+    ):
         take(tmp_path / "photos")
 
 
-def test_without_pillow_heif_heic_photos_are_left_out_with_the_package_that_reads_them(folder, monkeypatch):
+def test_without_pillow_heif_heic_photos_are_left_out_with_the_package_that_reads_them(
+    folder, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # which makes its import fail
     (folder / "IMG_8.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     names, notes = take(folder)
     assert names == FOUR and "1 HEIC photos: pip install pillow-heif" in notes
     shutil.move(folder / "IMG_8.HEIC", folder / "IMG_8.jpg")
     with pytest.raises(
-        CaptureError, match="IMG_8.jpg: HEIC is read by a package that is not installed: pip install pillow-heif"
+        CaptureError,
+        match="IMG_8.jpg: HEIC is read by a package that is not installed: pip install pillow-heif",
     ):
         take(folder)
 
@@ -146,7 +160,9 @@ def test_photos_are_stored_as_they_are_to_be_seen(tmp_path, orientation, suffix)
         8: np.rot90(seen, -1),
     }
     file, copy = tmp_path / f"stored.{suffix}", tmp_path / "images" / f"stored.{suffix}"
-    lossless = {"jpg": {"quality": 100, "subsampling": 0}, "png": {}, "webp": {"lossless": True}}[suffix]
+    lossless = {"jpg": {"quality": 100, "subsampling": 0}, "png": {}, "webp": {"lossless": True}}[
+        suffix
+    ]
     Image.fromarray(np.ascontiguousarray(as_stored[orientation])).save(
         file, exif=phone_exif(orientation), icc_profile=PROFILE, **lossless
     )
@@ -161,7 +177,10 @@ def test_photos_are_stored_as_they_are_to_be_seen(tmp_path, orientation, suffix)
         assert image.info["icc_profile"] == PROFILE
         assert image.size == (40, 30)
         if orientation > 1:
-            assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (40, 30)
+            assert (
+                details[ExifTags.Base.ExifImageWidth],
+                details[ExifTags.Base.ExifImageHeight],
+            ) == (40, 30)
         error = np.abs(np.asarray(image.convert("RGB")).astype(int) - seen)
     assert error.max() <= (6 if suffix == "jpg" else 0) and error.mean() < 1.2
 
@@ -176,7 +195,9 @@ def test_what_was_copied_before_is_not_written_again_unless_it_changed(folder):
     save_photo(folder / "IMG_1.jpg", 30)
     os.utime(folder / "IMG_1.jpg", (1e9, 1e9))
     take(folder)
-    assert {name for name, number in before.items() if (images / name).stat().st_ino != number} == {"IMG_1.jpg"}
+    assert {name for name, number in before.items() if (images / name).stat().st_ino != number} == {
+        "IMG_1.jpg"
+    }
     assert (images / "IMG_1.jpg").read_bytes() == (folder / "IMG_1.jpg").read_bytes()
 
 
@@ -204,10 +225,17 @@ def test_upright_and_lying_photos_of_a_phone_are_two_lenses_of_one_camera(folder
 @NEEDS_HEIF
 def test_heic_becomes_jpeg_upright_with_its_camera_and_profile(folder):
     pytest.importorskip("pillow_heif").register_heif_opener()
-    shown = np.asarray(Image.open(save_photo(folder.parent / "seen.png", 7, (64, 48))).convert("RGB"))
+    shown = np.asarray(
+        Image.open(save_photo(folder.parent / "seen.png", 7, (64, 48))).convert("RGB")
+    )
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(shown, 1)))
     stored.save(
-        folder / "IMG_7.HEIC", "HEIF", exif=phone_exif(6).tobytes(), icc_profile=PROFILE, quality=100, chroma=444
+        folder / "IMG_7.HEIC",
+        "HEIF",
+        exif=phone_exif(6).tobytes(),
+        icc_profile=PROFILE,
+        quality=100,
+        chroma=444,
     )
     shutil.copy(folder / "IMG_7.HEIC", folder / "IMG_8.jpg")  # as some programs name it
     names, _ = take(folder)
@@ -223,13 +251,23 @@ def test_heic_becomes_jpeg_upright_with_its_camera_and_profile(folder):
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_avif_becomes_jpeg_upright(folder, orientation):
-    shown = np.asarray(Image.open(save_photo(folder.parent / "seen.png", 7, (64, 48))).convert("RGB"))
+    shown = np.asarray(
+        Image.open(save_photo(folder.parent / "seen.png", 7, (64, 48))).convert("RGB")
+    )
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(shown, orientation == 6)))
-    stored.save(folder / "IMG_7.avif", exif=phone_exif(orientation).tobytes(), quality=100, subsampling="4:4:4")
+    stored.save(
+        folder / "IMG_7.avif",
+        exif=phone_exif(orientation).tobytes(),
+        quality=100,
+        subsampling="4:4:4",
+    )
     shutil.copy(folder / "IMG_7.avif", folder / "IMG_0.avif")  # beside a JPEG
     names, notes = take(folder)
     assert names == [*FOUR, "IMG_7.jpg"]
-    assert "1 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.avif)" in notes
+    assert (
+        "1 raw, HEIC or AVIF files beside a photo of the same name, which is taken (IMG_0.avif)"
+        in notes
+    )
     with Image.open(folder.parent / "scene" / "images" / "IMG_7.jpg", formats=("JPEG",)) as image:
         assert image.size == (64, 48) and image.getexif()[ExifTags.Base.Orientation] == 1
         assert np.abs(np.asarray(image).astype(int) - shown).mean() < 3

@@ -126,7 +126,11 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
             "world-to-camera, and the cameras' axes are OpenCV's",
             "invert every",
         ),
-        (each(lambda m: m @ np.diag([-1.0, -1.0, 1.0, 1.0])), "others than OpenGL's", "as (-x, -y, +z)"),
+        (
+            each(lambda m: m @ np.diag([-1.0, -1.0, 1.0, 1.0])),
+            "others than OpenGL's",
+            "as (-x, -y, +z)",
+        ),
         (reordered(lambda n: np.roll(range(n), 1)), "another order", "pose is listed 1 later"),
         (
             reordered(lambda n: np.random.default_rng(0).permutation(n)),
@@ -136,7 +140,9 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     ],
     ids=["opencv", "inverse", "opencv inverse", "turned", "shifted", "shuffled"],
 )
-def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(tmp_path, seen, edit, says, fix):
+def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(
+    tmp_path, seen, edit, says, fix
+):
     scene = load_all(write_copy(tmp_path, edit))
     (only,) = found(scene, seen)
     assert says in only and fix in only
@@ -156,7 +162,9 @@ def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, 
 
     def shake(matrix):
         matrix = matrix.copy()
-        matrix[:3, :3] = matrix[:3, :3] @ Rotation.from_rotvec(rng.normal(size=3) * 0.02).as_matrix()
+        matrix[:3, :3] = (
+            matrix[:3, :3] @ Rotation.from_rotvec(rng.normal(size=3) * 0.02).as_matrix()
+        )
         return matrix
 
     scene = load_all(write_copy(tmp_path, each(shake)))
@@ -168,7 +176,9 @@ def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, 
 @pytest.mark.parametrize("degrees", [3.0, 180.0])
 def test_one_wrong_pose_among_fifty_is_named(tmp_path, seen, degrees):
     a = np.radians(degrees)
-    turn = np.array([[np.cos(a), -np.sin(a), 0, 0], [np.sin(a), np.cos(a), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    turn = np.array(
+        [[np.cos(a), -np.sin(a), 0, 0], [np.sin(a), np.cos(a), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    )
 
     def edit(frames):
         frames[20]["transform_matrix"] = turn @ frames[20]["transform_matrix"]
@@ -179,7 +189,11 @@ def test_one_wrong_pose_among_fifty_is_named(tmp_path, seen, degrees):
 
 
 def test_two_exchanged_poses_are_named_with_whose_they_are(tmp_path, seen):
-    scene = load_all(write_copy(tmp_path, reordered(lambda n: [*range(20), 30, *range(21, 30), 20, *range(31, n)])))
+    scene = load_all(
+        write_copy(
+            tmp_path, reordered(lambda n: [*range(20), 30, *range(21, 30), 20, *range(31, n)])
+        )
+    )
     lines = found(scene, seen)
     assert len(lines) == 2
     for one, other in ((20, 30), (30, 20)):
@@ -224,7 +238,9 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
 
     scene = load_all(write_copy(tmp_path / "same", same))
     assert "in one place" in str(*place_findings(scene, lay_out(scene)))
-    sideways = each(lambda m: np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ m)
+    sideways = each(
+        lambda m: np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ m
+    )
     scene = load_all(write_copy(tmp_path / "up", sideways))
     (only,) = map(str, up_findings(scene, lay_out(scene)))
     assert "lean to +x of the file" in only and "turn all poses" in only
@@ -269,7 +285,9 @@ def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
     scene = intact.select(nearest(intact, 20, 12))
     flipped = scene.cameras.c2w.copy()
     flipped[:, :, 1:3] *= -1
-    (line,) = quick_check(dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped)))
+    (line,) = quick_check(
+        dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped))
+    )
     assert line.startswith("check: the cameras' axes are OpenCV's")
 
 
@@ -295,8 +313,13 @@ def test_features_are_found_again_in_a_turned_scaled_and_brighter_picture():
     source = ((y[:, ::-1] - centre) @ turn.T + centre)[:, ::-1]
     miss = np.linalg.norm(source - x, axis=-1)
     assert len(miss) > 60 and np.median(miss) < 0.5 and (miss < 2).mean() > 0.95
-    moved = np.angle(np.exp(1j * (second.angles[pairs.features[:, 1]] - first.angles[pairs.features[:, 0]] + a)))
-    assert np.median(np.abs(moved)) < 0.1 or np.median(np.abs(np.angle(np.exp(1j * (moved - 2 * a))))) < 0.1
+    moved = np.angle(
+        np.exp(1j * (second.angles[pairs.features[:, 1]] - first.angles[pairs.features[:, 0]] + a))
+    )
+    assert (
+        np.median(np.abs(moved)) < 0.1
+        or np.median(np.abs(np.angle(np.exp(1j * (moved - 2 * a))))) < 0.1
+    )
 
 
 def test_a_blank_or_tiny_picture_has_no_features():
@@ -312,10 +335,14 @@ def test_rays_to_known_points_agree_with_the_right_cameras_only(intact):
     seers = [rng.choice(len(c2w), 5, replace=False) for _ in points]
     ends = [(p, i, j) for p, some in enumerate(seers) for i, j in itertools.combinations(some, 2)]
     which, views = np.array(ends)[:, 0], np.array(ends)[:, 1:]
-    rays = np.einsum("mkij,mki->mkj", c2w[views][..., :3], points[which][:, None] - c2w[views][..., 3])
+    rays = np.einsum(
+        "mkij,mki->mkj", c2w[views][..., :3], points[which][:, None] - c2w[views][..., 3]
+    )
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     numbers = 100 * views + which[:, None]
-    seen = Evidence(views, numbers, rays, np.ones(views.shape), np.full(len(views), 277.0), len(c2w))
+    seen = Evidence(
+        views, numbers, rays, np.ones(views.shape), np.full(len(views), 277.0), len(c2w)
+    )
     error, met = disagreement(seen, c2w)
     assert error.max() < 1e-3 and np.abs(met - points[which]).max() < 1e-5
     assert agreement(seen, c2w[::-1]) < 0.1 and agreement(seen, c2w, 3.0) < 0.4
@@ -341,23 +368,37 @@ def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp
 
 
 def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):
-    report = check.Report([Finding(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3)))
+    report = check.Report(
+        [Finding(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3))
+    )
     figure = make_figure(intact, report)
     FigureCanvasAgg(figure).draw()
     legends = [*figure.legends, *(axis.get_legend() for axis in figure.axes if axis.get_legend())]
     assert legends
-    for shown in (*(text for axis in figure.axes for text in (axis.title, axis.xaxis.label)), *legends):
+    for shown in (
+        *(text for axis in figure.axes for text in (axis.title, axis.xaxis.label)),
+        *legends,
+    ):
         box = shown.get_window_extent()
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, shown
+        assert (
+            box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+        ), shown
 
 
 def test_the_command_draws_a_picture_and_its_exit_code_tells(tmp_path):
     scene = write_copy(tmp_path / "scene", each(lambda m: m @ FLIP))
     data = json.loads((scene / "transforms_train.json").read_text())
-    data["frames"].sort(key=lambda frame: np.linalg.norm(np.array(frame["transform_matrix"])[:3, 3] - [2, 2, 2.5]))
+    data["frames"].sort(
+        key=lambda frame: np.linalg.norm(np.array(frame["transform_matrix"])[:3, 3] - [2, 2, 2.5])
+    )
     data["frames"] = data["frames"][:16]
     (scene / "transforms_train.json").write_text(json.dumps(data))
-    command = [sys.executable, "capture.py", f"--check={scene}", f"--out={tmp_path / 'picture.png'}"]
+    command = [
+        sys.executable,
+        "capture.py",
+        f"--check={scene}",
+        f"--out={tmp_path / 'picture.png'}",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "FOUND the cameras' axes are OpenCV's" in done.stdout and "findings: 1;" in done.stdout

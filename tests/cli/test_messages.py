@@ -35,13 +35,41 @@ def without_focal(data, **lens):
 
 
 LENSES = {
-    "degrees for radians": ({"camera_angle_x": 50.0}, "camera_angle_x: 50 is not an angle below 3.142 radians", "fl_x"),
-    "half a turn": ({"x_fov": 200.0}, "x_fov: 200 is not an angle below 180 degrees", "write degrees"),
-    "a focal length in widths": ({"fl_x": 0.0008}, "implausible focal length of 0.0008, 0.0008 pixels", "in pixels"),
-    "a far centre": ({"fl_x": 8.0, "cx": -999.0, "cy": 3.0}, "principal point -999, 3 for 8x6", "top left corner"),
-    "a centre in words": ({"fl_x": 8.0, "cx": "middle"}, "cx: 'middle' is not a number", "write pixels"),
-    "a word for k1": ({"fl_x": 8.0, "k1": "x"}, "k1: distortion is not a number: 'x'", "write k1, k2"),
-    "a typing error": ({"fl_x": 8.0, "camera_model": "OPENCV_FISHYE"}, "not supported", "'OPENCV_FISHEYE'?"),
+    "degrees for radians": (
+        {"camera_angle_x": 50.0},
+        "camera_angle_x: 50 is not an angle below 3.142 radians",
+        "fl_x",
+    ),
+    "half a turn": (
+        {"x_fov": 200.0},
+        "x_fov: 200 is not an angle below 180 degrees",
+        "write degrees",
+    ),
+    "a focal length in widths": (
+        {"fl_x": 0.0008},
+        "implausible focal length of 0.0008, 0.0008 pixels",
+        "in pixels",
+    ),
+    "a far centre": (
+        {"fl_x": 8.0, "cx": -999.0, "cy": 3.0},
+        "principal point -999, 3 for 8x6",
+        "top left corner",
+    ),
+    "a centre in words": (
+        {"fl_x": 8.0, "cx": "middle"},
+        "cx: 'middle' is not a number",
+        "write pixels",
+    ),
+    "a word for k1": (
+        {"fl_x": 8.0, "k1": "x"},
+        "k1: distortion is not a number: 'x'",
+        "write k1, k2",
+    ),
+    "a typing error": (
+        {"fl_x": 8.0, "camera_model": "OPENCV_FISHYE"},
+        "not supported",
+        "'OPENCV_FISHEYE'?",
+    ),
 }
 
 
@@ -50,7 +78,10 @@ def test_a_wrong_lens_is_named_with_its_value_and_unit(tmp_path, case):
     lens, cause, fix = LENSES[case]
     root = write_nerfstudio(tmp_path)
     edit(root, lambda data: without_focal(data, **lens))
-    assert all(line.startswith("transforms.json: ") and cause in line and fix in line for line in refusal(root))
+    assert all(
+        line.startswith("transforms.json: ") and cause in line and fix in line
+        for line in refusal(root)
+    )
 
 
 def change_cameras(root: Path, change) -> Path:
@@ -63,11 +94,23 @@ def change_cameras(root: Path, change) -> Path:
 @pytest.mark.parametrize(
     "change, cause, fix",
     [
-        (lambda w: [*w[:4], "nan", *w[5:]], "numbers that are not finite", "estimate the poses again"),
+        (
+            lambda w: [*w[:4], "nan", *w[5:]],
+            "numbers that are not finite",
+            "estimate the poses again",
+        ),
         (lambda w: [*w[:4], "1e-6", *w[5:]], "implausible focal length", "correct it"),
-        (lambda w: [w[0], "PINHOLE", *w[2:4], "one", *w[5:8]], "line 1: 'one' is not a number", "export it again"),
+        (
+            lambda w: [w[0], "PINHOLE", *w[2:4], "one", *w[5:8]],
+            "line 1: 'one' is not a number",
+            "export it again",
+        ),
         (lambda w: ["1.5", *w[1:]], "line 1: '1.5' is not a whole number", "export it again"),
-        (lambda w: [w[0], "PINHOLLE", *w[2:]], "unknown camera model 'PINHOLLE'", "colmap image_undistorter"),
+        (
+            lambda w: [w[0], "PINHOLLE", *w[2:]],
+            "unknown camera model 'PINHOLLE'",
+            "colmap image_undistorter",
+        ),
     ],
 )
 def test_a_wrong_camera_of_colmap_has_a_fix_of_its_own(tmp_path, change, cause, fix):
@@ -80,7 +123,9 @@ def test_a_model_without_its_images_is_one_line(tmp_path):
     root = write_scene(tmp_path)
     shutil.rmtree(root / "images")
     (line,) = refusal(root)
-    assert line.startswith("sparse/0: none of its ") and line.endswith("put them into the folder images")
+    assert line.startswith("sparse/0: none of its ") and line.endswith(
+        "put them into the folder images"
+    )
 
 
 # ---- files and splits
@@ -97,34 +142,48 @@ def test_holding_out_every_view_is_not_mended_by_more_images(tmp_path):
     with pytest.raises(SceneError, match="hold out fewer with --config.scene.every=8"):
         nerfstudio.load(root, "train", every=1)
     edit(root, lambda data: data.update(train_filenames=[]))
-    with pytest.raises(SceneError, match="train_filenames: no view in split 'train': list images in it"):
+    with pytest.raises(
+        SceneError, match="train_filenames: no view in split 'train': list images in it"
+    ):
         scenes.load(root, "train")
 
 
 def test_lists_that_leave_nothing_to_train_on_are_named_as_the_file_has_them(tmp_path):
     names = [f"images/{i:03d}.png" for i in range(17)]
     root = write_nerfstudio(tmp_path, test_filenames=names)
-    with pytest.raises(SceneError, match="transforms.json: test_filenames: all images are listed.*: list fewer there"):
+    with pytest.raises(
+        SceneError,
+        match="transforms.json: test_filenames: all images are listed.*: list fewer there",
+    ):
         scenes.load(root, "train")
     edit(root, lambda data: data.update(train_filenames=names[:9], test_filenames=[]))
-    with pytest.raises(NoViews, match="json: test_filenames: no view in split 'test': --config.eval_split=val"):
+    with pytest.raises(
+        NoViews, match="json: test_filenames: no view in split 'test': --config.eval_split=val"
+    ):
         scenes.load(root, "test")
     edit(root, lambda data: data.pop("test_filenames"))
-    with pytest.raises(NoViews, match="transforms.json: no view in split 'test': --config.eval_split=val"):
+    with pytest.raises(
+        NoViews, match="transforms.json: no view in split 'test': --config.eval_split=val"
+    ):
         scenes.load(root, "test")
 
 
 def test_only_what_has_a_mask_is_told_to_correct_it(tmp_path):
     root = write_nerfstudio(tmp_path / "clear")
     save(root / "images/003.png", np.zeros((6, 8, 4), np.uint8))
-    assert refusal(root) == ["images/003.png: wholly transparent: remove it"]
+    assert refusal(root) == ["images/003.png: fully transparent: remove it"]
     root = write_nerfstudio(tmp_path / "masked")
     save(root / "images/dynamic_mask_003.png", np.full((6, 8), 255, np.uint8))
-    assert refusal(root)[0].startswith("images/003.png: masked all over: remove it, or correct its mask")
+    assert refusal(root)[0].startswith(
+        "images/003.png: fully masked: remove it, or correct its mask"
+    )
 
 
 def test_the_image_task_speaks_of_the_flag_that_is_wrong(tmp_path):
-    with pytest.raises(SceneError, match="a folder, not an image: give the file of a picture with --scene, or train"):
+    with pytest.raises(
+        SceneError,
+        match="a folder, not an image: give the file of a picture with --scene, or train",
+    ):
         picture.load(write_nerfstudio(tmp_path), "train")
     with pytest.raises(SceneError, match="no such image: check the path$"):
         picture.load(tmp_path / "none.png", "train")
@@ -146,8 +205,14 @@ def test_proposed_commands_can_be_pasted(tmp_path):
     "text, line",
     [
         ("orbti", "orbti: no such camera path: did you mean 'orbit'? (or give a .json file, or"),
-        ("orbit radius=2", "orbit is not followed by options: write them as in orbit:radius=2,elevation=30"),
-        ("orbit:2", "orbit is not followed by options: write them as in orbit:radius=2,elevation=30"),
+        (
+            "orbit radius=2",
+            "orbit is not followed by options: write them as in orbit:radius=2,elevation=30",
+        ),
+        (
+            "orbit:2",
+            "orbit is not followed by options: write them as in orbit:radius=2,elevation=30",
+        ),
         ("orbit:radus=2", "orbit: radus: no such option: did you mean 'radius'?"),
         ("orbit:loop=true", "orbit: loop: no such option: known: depth, elevation, focus, radius"),
     ],
@@ -165,7 +230,10 @@ def test_a_wrong_path_is_explained_in_the_words_of_the_command_line(text, line):
         ("orbit:frames=10", "orbit: frames: no option of a path: give it as --frames=10"),
         ("spiral:width=80,fov=9", "spiral: width: no option of a path: give it as --width=80"),
         ("orbit:transform=1", "orbit: transform: no option of a path: leave it out"),
-        ("a.json:radius=2", "a.json: radius: no option of a keyframe file: the only one is dataparser"),
+        (
+            "a.json:radius=2",
+            "a.json: radius: no option of a keyframe file: the only one is dataparser",
+        ),
     ],
 )
 def test_options_that_are_flags_are_named_as_such(text, line):
@@ -183,7 +251,10 @@ def test_the_depth_of_a_path_is_a_length_of_the_file():
     """The axes of parallel cameras do not meet: the orbit is around what lies so far before their middle."""
     views = np.tile(np.eye(3, 4), (9, 1, 1))
     views[:, :2, 3] = np.mgrid[-1:2, -1:2].reshape(2, 9).T
-    train, scale = training("orbit").__class__(views, *[getattr(training("orbit"), k)[:9] for k in CAMERA]), 4.0
+    train, scale = (
+        training("orbit").__class__(views, *[getattr(training("orbit"), k)[:9] for k in CAMERA]),
+        4.0,
+    )
     file = Similarity(scale, np.eye(3), np.zeros(3))
     for options, expected in (({"depth": 0.5}, 2.0), ({}, 3.0)):
         cameras = make_path("orbit", train, file, frames=4, distance=3.0, **options)
@@ -217,11 +288,28 @@ def test_a_wrong_dataparser_file_is_one_line(tmp_path, content):
 def test_all_wrong_flags_are_named_at_once():
     with pytest.raises(ConfigError) as caught:
         check_flags(
-            {"out": "x.avi", "width": 0, "fps": math.nan, "range": "5-3", "points": 9, "focal": 1.0, "fov": 9.0}
+            {
+                "out": "x.avi",
+                "width": 0,
+                "fps": math.nan,
+                "range": "5-3",
+                "points": 9,
+                "focal": 1.0,
+                "fov": 9.0,
+            }
         )
-    starts = ("--points: ", "--fps=nan: ", "--width=0: ", "--out=x.avi: ", "--focal and --fov", "--range=5-3: ")
+    starts = (
+        "--points: ",
+        "--fps=nan: ",
+        "--width=0: ",
+        "--out=x.avi: ",
+        "--focal and --fov",
+        "--range=5-3: ",
+    )
     lines = str(caught.value).splitlines()
-    assert len(lines) == len(starts) and all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
+    assert len(lines) == len(starts) and all(
+        line.startswith(start) for line, start in zip(lines, starts, strict=True)
+    )
 
 
 def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
@@ -241,6 +329,11 @@ def test_a_folder_without_room_is_not_an_encoder_without_codec(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    monkeypatch.setattr(video, "_encode", lambda *_, **__: (_ for _ in ()).throw(video.VideoError("ffmpeg ended")))
-    with pytest.raises(video.VideoError, match="No space left on device.: make room in its folder, or choose another"):
+    monkeypatch.setattr(
+        video, "_encode", lambda *_, **__: (_ for _ in ()).throw(video.VideoError("ffmpeg ended"))
+    )
+    with pytest.raises(
+        video.VideoError,
+        match="No space left on device.: make room in its folder, or choose another",
+    ):
         video.check_encoder(tmp_path / "film.mp4")

@@ -56,7 +56,9 @@ def test_a_signal_is_seen_where_pipes_cannot_be_non_blocking(bare_system):
 def test_every_program_starts_and_reports_in_a_line(
     bare_system, monkeypatch, capfd, tmp_path, program, arguments, says
 ):
-    monkeypatch.setattr(sys, "argv", [str(ROOT / program), *(word.format(tmp_path) for word in arguments)])
+    monkeypatch.setattr(
+        sys, "argv", [str(ROOT / program), *(word.format(tmp_path) for word in arguments)]
+    )
     with flags_saved(flags.FLAGS), pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / program), run_name="__main__")
     told = capfd.readouterr().err
@@ -92,7 +94,10 @@ def test_a_disk_that_is_full_is_a_line_with_what_to_do(monkeypatch, tmp_path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with room_for_pixels(10.0, tmp_path), pytest.raises(SceneError, match="No space left.*max_side") as error:
+    with (
+        room_for_pixels(10.0, tmp_path),
+        pytest.raises(SceneError, match="No space left.*max_side") as error,
+    ):
         allocate(1000)
     assert "\n" not in str(error.value)
 

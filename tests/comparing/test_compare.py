@@ -26,15 +26,27 @@ def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(tmp_path):
         "--sweep=config.model.stages.coarse.field.width=16,0",
         "--steps=20",
     ]
-    question += ["--seeds=1", "--scene=data/tabletop", f"--runs={tmp_path / 'runs'}", "--frames=2", "--eval_times=2"]
-    first = compare(*question, f"--out={tmp_path / 'a.html'}", f"--json={tmp_path / 'a.json'}", "--path=orbit")
+    question += [
+        "--seeds=1",
+        "--scene=data/tabletop",
+        f"--runs={tmp_path / 'runs'}",
+        "--frames=2",
+        "--eval_times=2",
+    ]
+    first = compare(
+        *question, f"--out={tmp_path / 'a.html'}", f"--json={tmp_path / 'a.json'}", "--path=orbit"
+    )
     numbers = json.loads((tmp_path / "a.json").read_text())
     fine, broken = numbers["table"]
     assert fine["psnr"] > 3 and fine["failure"] is None
     assert broken["psnr"] is None and "exit code 1" in broken["failure"]
     assert "nothing to compare it with" in first.stdout
     page = (tmp_path / "a.html").read_text()
-    assert "exit code 1" in page and 'data-type="video/mp4"' in page and page.count('data-type="image/webp"') == 2 * 20
+    assert (
+        "exit code 1" in page
+        and 'data-type="video/mp4"' in page
+        and page.count('data-type="image/webp"') == 2 * 20
+    )
     again = compare(*question, f"--out={tmp_path / 'b.html'}", "--path=orbit")
     assert "reused" in again.stderr and numbers["runs"][0]["note"] == "trained for this study"
 
@@ -45,14 +57,39 @@ def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(tmp_path):
         ([], "give configs or runs"),
         (["configs/tiny.py", "--out=x.html", "--scene=data/tabletop"], "only one config"),
         (["configs/tiny.py", "configs/ngp.py", "--out=x.html"], "--scene"),
-        (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--budget=2s", "--jobs=2", "--scene=x"], "--jobs=2"),
+        (
+            [
+                "configs/tiny.py",
+                "configs/ngp.py",
+                "--out=x.html",
+                "--budget=2s",
+                "--jobs=2",
+                "--scene=x",
+            ],
+            "--jobs=2",
+        ),
         (
             ["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--crop=r_1:3,4", "--scene=x"],
             "--crop=r_1:3,4: not VIEW",
         ),
-        (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--columns=psn", "--scene=x"], "no column 'psn'"),
-        (["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--figures=compare.py", "--scene=x"], "a file: give"),
-        (["configs/tiny.py", "configs/nowhere.py", "--out=x.html", "--scene=data/tabletop"], "nowhere.py"),
+        (
+            ["configs/tiny.py", "configs/ngp.py", "--out=x.html", "--columns=psn", "--scene=x"],
+            "no column 'psn'",
+        ),
+        (
+            [
+                "configs/tiny.py",
+                "configs/ngp.py",
+                "--out=x.html",
+                "--figures=compare.py",
+                "--scene=x",
+            ],
+            "a file: give",
+        ),
+        (
+            ["configs/tiny.py", "configs/nowhere.py", "--out=x.html", "--scene=data/tabletop"],
+            "nowhere.py",
+        ),
     ],
 )
 def test_mistakes_get_one_line(arguments, says):

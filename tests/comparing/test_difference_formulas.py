@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from benchmarks.verdicts import along_path, study, table_of
-from nerf.comparing.standard_errors import MAX_VIEWS, Error, noise_variance, seed_error, together, view_error
+from nerf.comparing.standard_errors import (
+    MAX_VIEWS,
+    Error,
+    noise_variance,
+    seed_error,
+    together,
+    view_error,
+)
 from nerf.comparing.statistics import best, compare, compare_columns, compare_over_scenes
 
 
@@ -22,12 +29,16 @@ def seeds_alone(means, views: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("distance", [0.0, 0.4, -0.4, 3.0])
 def test_a_mixture_of_t_distributions_has_their_tails(distance):
     parts = [(0.25, 0.5, 3.0), (0.75, 2.0, 11.0)]
-    wanted = sum(weight * 2 * stats.t.sf(abs(distance) / scale, freedom) for weight, scale, freedom in parts)
+    wanted = sum(
+        weight * 2 * stats.t.sf(abs(distance) / scale, freedom) for weight, scale, freedom in parts
+    )
     assert np.isclose(mixture(*parts).two_sided(distance), wanted, rtol=1e-9)
 
 
 def test_the_half_width_is_the_inverse_of_the_tails():
-    assert np.isclose(mixture((1.0, 0.1, 7.0)).half_width(0.05), 0.1 * stats.t.ppf(0.975, 7), rtol=1e-6)
+    assert np.isclose(
+        mixture((1.0, 0.1, 7.0)).half_width(0.05), 0.1 * stats.t.ppf(0.975, 7), rtol=1e-6
+    )
     wide = mixture((0.25, 0.05, 1.0), (0.75, 2.0, 11.0))
     for alpha in (0.9, 0.05, 1e-4):
         assert np.isclose(wide.two_sided(wide.half_width(alpha)), alpha, rtol=1e-5)
@@ -35,8 +46,13 @@ def test_the_half_width_is_the_inverse_of_the_tails():
 
 def test_a_part_without_an_error_is_certain():
     sure, half = mixture((1.0, 0.0, 5.0)), mixture((0.5, 0.0, 5.0), (0.5, 1.0, 5.0))
-    assert [sure.two_sided(d) for d in (-1.0, 0.0, 1.0)] == [0.0, 1.0, 0.0] and sure.half_width(0.05) == 0.0
-    assert np.isclose(half.two_sided(0.3), 0.5 * mixture((1.0, 1.0, 5.0)).two_sided(0.3)) and half.two_sided(0.0) == 1.0
+    assert [sure.two_sided(d) for d in (-1.0, 0.0, 1.0)] == [0.0, 1.0, 0.0] and sure.half_width(
+        0.05
+    ) == 0.0
+    assert (
+        np.isclose(half.two_sided(0.3), 0.5 * mixture((1.0, 1.0, 5.0)).two_sided(0.3))
+        and half.two_sided(0.0) == 1.0
+    )
 
 
 @pytest.mark.parametrize("views", [2, 5, 20])
@@ -55,7 +71,9 @@ def test_the_views_error_is_the_posterior_of_its_equations(views, noise):
         residual = rest @ inverse @ rest
         prior = 1 / 3 if rho == 0 else (2 / 3) / 24
         determinant = 1 / np.linalg.det(inverse)
-        logs.append(np.log(prior / np.sqrt(determinant * information)) - (views - 1) / 2 * np.log(residual))
+        logs.append(
+            np.log(prior / np.sqrt(determinant * information)) - (views - 1) / 2 * np.log(residual)
+        )
         scales.append(np.sqrt(residual / (views - 1) * (1 - share) * R.sum() / views**2))
     weight = np.exp(np.array(logs) - max(logs))
     error = view_error(x, noise)
@@ -74,16 +92,24 @@ def test_few_views_make_a_wide_interval():
     assert error.freedom[0] == 3.0 and error.half_width(0.05) > 0.95 * wanted
 
 
-@pytest.mark.parametrize(("x", "freedom"), [([], 1.0), ([3.0], 1.0), ([2.0, 2.0], 1.0), ([3e5, 3e5 + 6e-11], 1.0)])
+@pytest.mark.parametrize(
+    ("x", "freedom"), [([], 1.0), ([3.0], 1.0), ([2.0, 2.0], 1.0), ([3e5, 3e5 + 6e-11], 1.0)]
+)
 def test_views_that_say_nothing_have_no_error(x, freedom):
     error = view_error(np.array(x))
-    assert [part.tolist() for part in (error.weight, error.scale, error.freedom)] == [[1.0], [0.0], [freedom]]
+    assert [part.tolist() for part in (error.weight, error.scale, error.freedom)] == [
+        [1.0],
+        [0.0],
+        [freedom],
+    ]
 
 
 def test_differences_of_scores_however_small_have_an_error():
     x = np.array([1.0, 2.0, 4.0, 3.0])
     for unit in (1e-7, 1e5):
-        np.testing.assert_allclose(view_error(unit * x).scale, unit * view_error(x).scale, rtol=1e-6)
+        np.testing.assert_allclose(
+            view_error(unit * x).scale, unit * view_error(x).scale, rtol=1e-6
+        )
 
 
 def test_up_to_a_hundred_views_are_taken_one_by_one_and_more_in_groups():
@@ -102,7 +128,9 @@ def test_the_noise_of_single_runs_is_what_neither_seed_nor_view_explains(seeds, 
             squares += (x[s, v] - x[s].mean() - x[:, v].mean() + x.mean()) ** 2
     wanted = squares / (seeds - 1) / (views - 1) / seeds
     assert wanted > 0 and np.isclose(noise_variance(x), wanted)
-    assert np.isclose(noise_variance(x + 7.0 * np.arange(seeds)[:, None] - 3.0 * np.arange(views)), wanted)
+    assert np.isclose(
+        noise_variance(x + 7.0 * np.arange(seeds)[:, None] - 3.0 * np.arange(views)), wanted
+    )
     assert noise_variance(x[:1]) == noise_variance(x[:, :1]) == 0.0
 
 
@@ -127,14 +155,24 @@ def test_where_views_add_nothing_a_comparison_is_welchs_test():
     wanted = stats.ttest_ind(b, a, equal_var=False)
     assert np.isclose(d.p, wanted.pvalue) and np.isclose(d.mean, 0.7)
     np.testing.assert_allclose([d.low, d.high], wanted.confidence_interval(0.95), rtol=1e-6)
-    assert (d.first, d.second, d.seeds, d.views, d.scenes, d.level) == ("a", "b", (3, 2), 6, 1, 0.95)
+    assert (d.first, d.second, d.seeds, d.views, d.scenes, d.level) == (
+        "a",
+        "b",
+        (3, 2),
+        6,
+        1,
+        0.95,
+    )
 
 
 def test_two_seeds_and_two_views_are_enough_for_a_claim_and_fewer_of_either_are_not():
     a, b = np.array([[20.0, 25.0], [20.001, 25.002]]), np.array([[30.0, 35.001], [30.002, 35.0]])
     (d,) = compare({"a": a, "b": b})
     assert d.claimable and d.real
-    assert not compare({"a": a, "b": b[:1]})[0].claimable and not compare({"a": a[:, :1], "b": b[:, :1]})[0].claimable
+    assert (
+        not compare({"a": a, "b": b[:1]})[0].claimable
+        and not compare({"a": a[:, :1], "b": b[:, :1]})[0].claimable
+    )
 
 
 def test_the_interval_of_single_runs_is_of_their_views_alone():
@@ -161,7 +199,9 @@ def test_the_metric_asked_about_has_nine_tenths_of_the_claims_error_and_the_othe
     table = table_of(np.random.default_rng(0), 0.0, 3, 0.0)
     columns = {name: table[name] for name in ("ssim", "psnr", "lpips", "flip")}
     found = compare_columns(columns, "psnr")
-    assert not any(d.real for column in found.values() for d in column), "the levels are those of the first step"
+    assert not any(d.real for column in found.values() for d in column), (
+        "the levels are those of the first step"
+    )
     other = 0.1 / 3 * 0.05 / 3
     wanted = {"ssim": other, "psnr": 0.9 * 0.05 / 3, "lpips": other, "flip": other}
     for name, column in found.items():
@@ -230,7 +270,9 @@ def test_over_scenes_the_seeds_that_all_scenes_share_add_their_error():
     second = np.mean([one["c1"][:4].mean(1) for one in scenes.values()], 0)
     scale = np.sqrt(np.var(means, ddof=1) / 3 + first.var(ddof=1) / 2 + second.var(ddof=1) / 4)
     assert np.isclose(d.p, 2 * stats.t.sf(abs(np.mean(means)) / scale, 2))
-    np.testing.assert_allclose([d.low, d.high], stats.t.interval(0.95, 2, np.mean(means), scale), rtol=1e-6)
+    np.testing.assert_allclose(
+        [d.low, d.high], stats.t.interval(0.95, 2, np.mean(means), scale), rtol=1e-6
+    )
 
 
 def test_over_scenes_pairs_share_the_error_of_their_claims():

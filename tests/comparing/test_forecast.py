@@ -16,7 +16,13 @@ def clock(monkeypatch):
 
 
 def test_durations_are_rounded_as_one_says_them():
-    assert [duration(x) for x in (0.4, 40.4, 100.0, 3000.0, 4800.0)] == ["0 s", "40 s", "2 min", "50 min", "80 min"]
+    assert [duration(x) for x in (0.4, 40.4, 100.0, 3000.0, 4800.0)] == [
+        "0 s",
+        "40 s",
+        "2 min",
+        "50 min",
+        "80 min",
+    ]
     assert duration(7800.0) == "2 h 10 min"
 
 
@@ -25,7 +31,9 @@ def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START))
     study.begin(0, "fast", 15.0)
     clock.now = 10.0
-    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START) - 10.0), "what has run is off"
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START) - 10.0), (
+        "what has run is off"
+    )
     clock.now = 25.0
     assert study.end(0, finished=True) == 25.0
     assert study.left() == pytest.approx(3 * 25.0), "10 s beside the budget"
@@ -34,7 +42,9 @@ def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     clock.now += 115.0
     assert study.left() == pytest.approx(2 * 25.0), "a run that is late takes no negative time"
     study.end(1, finished=True)
-    assert study.left() == pytest.approx(25.0 + 115.0) and study.after() == "; study: about 2 min left"
+    assert (
+        study.left() == pytest.approx(25.0 + 115.0) and study.after() == "; study: about 2 min left"
+    )
 
 
 def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(clock):
@@ -61,7 +71,11 @@ def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(cl
 
 def test_runs_bounded_by_steps_tell_after_the_first_and_failures_tell_nothing(clock):
     study = Forecast([("a", None), ("b", None), ("b", None)])
-    assert study.left() is None and study.after() == "" and "is known when the first has ended" in study.before()
+    assert (
+        study.left() is None
+        and study.after() == ""
+        and "is known when the first has ended" in study.before()
+    )
     study.begin(0, "a", None)
     clock.now = 3.0
     study.end(0, finished=False)

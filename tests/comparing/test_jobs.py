@@ -38,7 +38,14 @@ def factory(monkeypatch):
 
         digest = Factory.digest(run)
         folder = Path(flags["--workdir"])
-        make_run(folder, run.config, [20.0, 21.0], max_seconds=run.max_seconds, pictures=False, code=Factory.code)
+        make_run(
+            folder,
+            run.config,
+            [20.0, 21.0],
+            max_seconds=run.max_seconds,
+            pictures=False,
+            code=Factory.code,
+        )
         results = json.loads((folder / "results.json").read_text())
         results["protocol"]["scene_digest"] = digest
         (folder / "results.json").write_text(json.dumps(results))
@@ -49,7 +56,12 @@ def factory(monkeypatch):
         train, test = jobs.load_scenes(run.config, None)
         return {"train": train.digest(), "test": test.digest()}
 
-    Factory.made, Factory.fails, Factory.code, Factory.digest = [], set(), dict(CODE), staticmethod(digest)
+    Factory.made, Factory.fails, Factory.code, Factory.digest = (
+        [],
+        set(),
+        dict(CODE),
+        staticmethod(digest),
+    )
     monkeypatch.setattr(jobs, "run_child", child)
     monkeypatch.setattr(jobs, "environment_of_children", lambda: HERE)
     monkeypatch.setattr(jobs, "processor", lambda: HERE["processor"])
@@ -58,9 +70,15 @@ def factory(monkeypatch):
 
 
 def ask(factory, tmp_path, overrides=(), seeds=(0, 1), budget=None, **workshop):
-    entries = [Method("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load", *overrides), seeds)]
+    entries = [
+        Method(
+            "tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load", *overrides), seeds
+        )
+    ]
     factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
-    return find_or_train(factory.wanted, RunStore(None, tmp_path, say=lambda line: None, **workshop))
+    return find_or_train(
+        factory.wanted, RunStore(None, tmp_path, say=lambda line: None, **workshop)
+    )
 
 
 def test_the_same_question_again_trains_nothing(factory, tmp_path):
@@ -83,7 +101,9 @@ def test_another_config_seed_budget_or_code_trains_anew_and_says_why(factory, tm
     assert "trained again" in outcome.note and "nerf/sampling/stratified.py" in outcome.note
     factory.code = dict(CODE)
     (outcome,) = ask(factory, tmp_path, seeds=(0,))
-    assert len(factory.made) == 5 and outcome.note.startswith("reused"), "the old code's run is still there"
+    assert len(factory.made) == 5 and outcome.note.startswith("reused"), (
+        "the old code's run is still there"
+    )
 
 
 def test_what_changes_no_number_is_reused_and_fresh_reuses_nothing(factory, tmp_path):
@@ -129,12 +149,16 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
     assert jobs._unusable(outcome.folder, factory.wanted[0], now) is None
     other = {**now, "code": {**CODE, "nerf/rendering/model.py": "other"}}
     assert "code changed" in jobs._unusable(outcome.folder, factory.wanted[0], other)
-    assert "another scene" in jobs._unusable(outcome.folder, factory.wanted[0], {**now, "scene_digest": {}})
+    assert "another scene" in jobs._unusable(
+        outcome.folder, factory.wanted[0], {**now, "scene_digest": {}}
+    )
 
 
 def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     """The child of a study that was killed still holds its run."""
-    (tmp_path / "child.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "child.py").write_text(
+        "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
     log = tmp_path / "log"
     parent = (
         "import fcntl, pathlib, sys\nfrom nerf.comparing.jobs import run_child\n"
@@ -186,7 +210,9 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
     )
     told = []
     assert run_child([str(script)], tmp_path / "log", lambda: False, tell=told.append) == 0
-    assert told[0] == "starts" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
+    assert (
+        told[0] == "starts" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
+    )
 
 
 def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, monkeypatch):
@@ -195,13 +221,18 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
 
     def ask_aloud(seeds, budget):
         said.clear()
-        entries = [Method("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load",), seeds)]
+        entries = [
+            Method("tiny", "configs/tiny.py", ("scene.name=nerf.scenes.synthetic:load",), seeds)
+        ]
         factory.wanted = wanted_runs(entries, budget, None if budget else STEPS, 2, None)
         return find_or_train(factory.wanted, workshop)
 
     ask_aloud((0, 1, 2), 100.0)
     assert said[0].startswith("3 runs to train: about 7 min, if ") and "the first run" in said[0]
-    assert said[-1].startswith("tiny, seed 2 (3 of 3): 20.50 dB after 10 s of training") and "left" not in said[-1]
+    assert (
+        said[-1].startswith("tiny, seed 2 (3 of 3): 20.50 dB after 10 s of training")
+        and "left" not in said[-1]
+    )
     assert re.search(r"; study: about \d s left$", said[2]), "the first run has told"
     ask_aloud((0, 1, 2), 100.0)
     assert len(said) == 3 and all("reused" in line for line in said), "nothing is to be trained"
@@ -213,5 +244,7 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
 
 def test_the_children_tell_their_device_and_versions():
     found = jobs.environment_of_children()
-    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3])) and found["device"]
+    assert (
+        found["versions"]["python"] == ".".join(map(str, sys.version_info[:3])) and found["device"]
+    )
     assert (ROOT / "train.py").exists() and jobs.ROOT == ROOT

@@ -46,8 +46,16 @@ def groups_of(tmp_path, views=6, labels=("plain", "better"), gain=1.0, seeds=3, 
         runs = []
         for seed in range(seeds):
             rng = np.random.default_rng([c, seed])
-            psnr = 20 + 3 * np.arange(views) + gain * c + rng.normal(0, 0.05, views) + rng.normal(0, 0.02)
-            config = config_of(seed, model={"width": 8 * (c + 1), "name": "nerf.rendering.model:Model"})
+            psnr = (
+                20
+                + 3 * np.arange(views)
+                + gain * c
+                + rng.normal(0, 0.05, views)
+                + rng.normal(0, 0.02)
+            )
+            config = config_of(
+                seed, model={"width": 8 * (c + 1), "name": "nerf.rendering.model:Model"}
+            )
             runs.append(read_result(make_run(tmp_path / f"{c}-{seed}", config, psnr, **how)))
         groups[label] = runs
     return groups
@@ -59,7 +67,10 @@ def judged(groups):
 
 def study_of(groups, failures=None, videos=None):
     runs = [(label, run) for label, results in groups.items() for run in results]
-    outcomes = [RunResult(label, run.config["seed"], run.folder, run, "trained for this study") for label, run in runs]
+    outcomes = [
+        RunResult(label, run.config["seed"], run.folder, run, "trained for this study")
+        for label, run in runs
+    ]
     failures = failures or {}
     for label, why in failures.items():
         outcomes.append(RunResult(label, 0, next(iter(groups.values()))[0].folder, None, "", why))
@@ -72,12 +83,15 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
     (d,) = compare(scores)
     line = words.sentence(d)
     assert re.fullmatch(
-        r"better is better than plain by [\d.]+ dB \(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)", line
+        r"better is better than plain by [\d.]+ dB \(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)",
+        line,
     )
     (back,) = compare(dict(reversed(scores.items())))
     assert words.sentence(back).startswith("better is better than plain by ")
     (none,) = compare({"a": scores["plain"], "b": scores["plain"] + 1e-3})
-    assert words.sentence(none).startswith("not distinguishable: b minus a is +0.00 dB (95% interval -")
+    assert words.sentence(none).startswith(
+        "not distinguishable: b minus a is +0.00 dB (95% interval -"
+    )
     (one,) = compare({"a": scores["plain"][:1], "b": scores["better"][:1]})
     assert "not distinguishable" in words.sentence(one) and "one seed each" in words.sentence(one)
 
@@ -87,8 +101,12 @@ def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
     def lead_of(groups):
         return words.lead(judge(groups, []).answers[0])
 
-    assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith("c is better than every other")
-    assert lead_of(groups_of(tmp_path / "b", labels="abc", gain=0.0)).endswith("not distinguishable")
+    assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith(
+        "c is better than every other"
+    )
+    assert lead_of(groups_of(tmp_path / "b", labels="abc", gain=0.0)).endswith(
+        "not distinguishable"
+    )
     groups = groups_of(tmp_path / "c", labels="abc", gain=1.0)
     groups["twin of c"] = groups["c"]
     assert "not distinguishable from" in lead_of(groups)
@@ -98,7 +116,12 @@ def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
 
 def test_the_table_marks_the_best_only_where_the_difference_is_real(tmp_path):
     rows = make_table(judged(groups_of(tmp_path / "a")), {}).rows
-    marked = {(row.label, c.key) for row in rows for c, cell in zip(COLUMNS, row.cells, strict=True) if cell.best}
+    marked = {
+        (row.label, c.key)
+        for row in rows
+        for c, cell in zip(COLUMNS, row.cells, strict=True)
+        if cell.best
+    }
     assert {("better", "psnr"), ("better", "ssim")} == marked
     rows = make_table(judged(groups_of(tmp_path / "b", gain=0.0)), {}).rows
     assert not [cell for row in rows for cell in row.cells[:2] if cell.best]
@@ -107,7 +130,9 @@ def test_the_table_marks_the_best_only_where_the_difference_is_real(tmp_path):
 def test_counts_and_costs_are_never_the_best(tmp_path):
     groups = groups_of(tmp_path)
     for result in groups["plain"]:
-        result.results.update({"parameters": 1, "seconds_per_frame": 1e-6, "peak_memory": 1, "train_seconds": 0.1})
+        result.results.update(
+            {"parameters": 1, "seconds_per_frame": 1e-6, "peak_memory": 1, "train_seconds": 0.1}
+        )
     table = make_table(judged(groups), {}).only(FACTS)
     assert not [cell for row in table.rows for cell in row.cells if cell.best]
     assert len(table.numbered().columns) == 6
@@ -131,7 +156,9 @@ def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
     assert "psnr" in places and "peak_memory" not in places
     assert "peak memory, MB: not recorded" in table.without_numbers()
     assert len(places) + len(table.without_numbers()) == len(COLUMNS)
-    assert "peak memory" not in as_markdown(table) + as_latex(table) and "peak_memory" in as_csv(table)
+    assert "peak memory" not in as_markdown(table) + as_latex(table) and "peak_memory" in as_csv(
+        table
+    )
     write_page(study_of(groups, {"broken": "out of memory"}), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert page.count("peak memory, MB") == 1 and 'colspan="2"' in page and 'colspan="5"' in page
@@ -145,10 +172,16 @@ def test_the_columns_asked_for_are_in_the_table_and_its_copies_in_that_order(tmp
     assert as_markdown(table).startswith("| config | seeds | parameters | SSIM | PSNR, dB |\n")
     assert as_csv(table).startswith("config,seeds,parameters,ssim,psnr,best_at,failure\n")
     row = next(csv.DictReader(io.StringIO(as_csv(table))))
-    assert float(row["parameters"]) == 600 and 20 < float(row["psnr"]) < 35 and 0.8 < float(row["ssim"]) < 1
+    assert (
+        float(row["parameters"]) == 600
+        and 20 < float(row["psnr"]) < 35
+        and 0.8 < float(row["ssim"]) < 1
+    )
     study = dataclasses.replace(study_of(groups_of(tmp_path / "more")), columns=columns)
     numbers = write_page(study, tmp_path / "page.html")
-    headings = re.findall(r'<button type="button">(.*?)</button></th>', (tmp_path / "page.html").read_text())
+    headings = re.findall(
+        r'<button type="button">(.*?)</button></th>', (tmp_path / "page.html").read_text()
+    )
     assert headings == ["config", "seeds", "SSIM", "PSNR, dB", "config", "seeds", "parameters"]
     assert numbers["table"][0]["train_seconds"] == 10.0, "the numbers for scripts are all there"
     study = dataclasses.replace(study, columns=parse_columns("parameters"))
@@ -173,7 +206,9 @@ def test_the_page_says_with_what_the_runs_were_made_and_warns_of_unlike_machines
     groups["better"][0].results.update({"processor": "64 x Another"})
     groups["better"][0].results["protocol"]["interim"] = "1 scoring on 2 of 6 views"
     lines = dict(page.protocol_lines(groups))
-    assert lines["processor"] == ["2 x Made Up", "64 x Another"] and lines["commit"] == ["0123456789"]
+    assert lines["processor"] == ["2 x Made Up", "64 x Another"] and lines["commit"] == [
+        "0123456789"
+    ]
     assert lines["interim"] == ["1 scoring on 2 of 6 views", "7 scorings on 6 of 6 views"]
     assert "different devices or processors" in page.warnings(study_of(groups))[0]
 
@@ -190,7 +225,9 @@ def test_copies_keep_their_shape_whatever_a_name_says(tmp_path):
     read = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert read[0]["config"] == EVIL and float(read[0]["psnr"]) > 20
     body = as_latex(table).splitlines()
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body if line.endswith("\\\\")} == {width + 1}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body if line.endswith("\\\\")} == {
+        width + 1
+    }
     assert r"\$x\_1\$" in body[4] or any(r"\$x\_1\$" in line for line in body)
 
 
@@ -198,7 +235,9 @@ def test_lossless_pictures_and_depth_give_back_what_they_were(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(lossless(image)))), image)
     depth = np.array([[0.0, 1.0, 2.0, 3.0]], np.float32)
-    shown = np.asarray(Image.open(io.BytesIO(coloured_depth(depth, 1.0, 3.0))).convert("RGB")).sum(-1)[0]
+    shown = np.asarray(Image.open(io.BytesIO(coloured_depth(depth, 1.0, 3.0))).convert("RGB")).sum(
+        -1
+    )[0]
     assert shown[0] == 0 and shown[1] > shown[2] > shown[3] > 0
 
 
@@ -216,7 +255,12 @@ def test_views_come_by_disagreement_and_those_that_do_not_fit_are_the_last(tmp_p
 
 
 def test_ticks_are_round_and_inside():
-    assert ticks(0.0, 60.0) == [0.0, 20.0, 40.0, 60.0] and ticks(13.1, 17.3) == [14.0, 15.0, 16.0, 17.0]
+    assert ticks(0.0, 60.0) == [0.0, 20.0, 40.0, 60.0] and ticks(13.1, 17.3) == [
+        14.0,
+        15.0,
+        16.0,
+        17.0,
+    ]
     assert ticks(0.0, 0.07) == [0.0, 0.02, 0.04, 0.06]
 
 
@@ -240,7 +284,9 @@ def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
     listed = [lines[0]["per_image"]["psnr"][view] for view in (1, 4)]
     lines[0] |= {"views": [1, 4], "psnr": float(np.mean(listed)), "per_image": {"psnr": listed}}
     slow.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    groups = {label: [read_result(run.folder) for run in results] for label, results in groups.items()}
+    groups = {
+        label: [read_result(run.folder) for run in results] for label, results in groups.items()
+    }
     assert shared_views(groups).tolist() == [False, True, False, False, True, False]
     lines = bands(groups, "step")
     for label, results in groups.items():
@@ -256,7 +302,10 @@ def swept(tmp_path, axes, together=False):
     entries = sweep([Method("a", "configs/tiny.py", (), (0, 1))], axes, together)
     groups = {}
     for i, entry in enumerate(entries):
-        runs = [make_run(tmp_path / f"{i}-{s}", config_of(s), [20.0 + i + 0.2 * s**2] * 2) for s in range(3)]
+        runs = [
+            make_run(tmp_path / f"{i}-{s}", config_of(s), [20.0 + i + 0.2 * s**2] * 2)
+            for s in range(3)
+        ]
         groups[entry.label] = [read_result(run) for run in runs]
     points = {entry.label: (entry.base, entry.point) for entry in entries}
     return groups, points
@@ -265,15 +314,23 @@ def swept(tmp_path, axes, together=False):
 def test_a_sweep_has_all_seeds_and_their_medians_at_each_value(tmp_path):
     groups, points = swept(tmp_path, ["model.max_samples_per_ray=32,8,16"])
     (found,) = find_sweeps(groups, points, together=False)
-    assert found.key == "model.max_samples_per_ray" and found.values == ["8", "16", "32"], "in the order of numbers"
+    assert found.key == "model.max_samples_per_ray" and found.values == ["8", "16", "32"], (
+        "in the order of numbers"
+    )
     np.testing.assert_allclose(found.lines["a"]["32"], [20.0, 20.2, 20.8])
     places, medians = found.medians("a")
     np.testing.assert_allclose(medians, [21.2, 22.2, 20.2])
     np.testing.assert_allclose(places, [8.0, 16.0, 32.0])
     svg = sweep_svg(found)
-    assert svg.count("<circle") == 9 and svg.count("<polyline") == 1 and "21.20 dB at 8, 22.20 dB at 16" in svg
+    assert (
+        svg.count("<circle") == 9
+        and svg.count("<polyline") == 1
+        and "21.20 dB at 8, 22.20 dB at 16" in svg
+    )
     heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', svg)]
-    assert heights.index(min(heights)) == 5, "the best seed is highest: the third at the second value"
+    assert heights.index(min(heights)) == 5, (
+        "the best seed is highest: the third at the second value"
+    )
 
 
 def test_values_far_apart_lie_on_a_logarithmic_axis_and_words_one_step_apart():
@@ -286,7 +343,11 @@ def test_values_far_apart_lie_on_a_logarithmic_axis_and_words_one_step_apart():
 def test_a_grid_has_a_plot_for_each_key_and_a_line_for_each_value_of_the_others(tmp_path):
     groups, points = swept(tmp_path / "grid", ["x=1,2", "model.y=p,q"])
     first, second = find_sweeps(groups, points, together=False)
-    assert first.key == "x" and list(first.lines) == ["a y=p", "a y=q"] and list(first.lines["a y=q"]) == ["1", "2"]
+    assert (
+        first.key == "x"
+        and list(first.lines) == ["a y=p", "a y=q"]
+        and list(first.lines["a y=q"]) == ["1", "2"]
+    )
     assert second.key == "model.y" and list(second.lines) == ["a x=1", "a x=2"]
     np.testing.assert_allclose(second.lines["a x=2"]["p"], [22.0, 22.2, 22.8])
     groups, points = swept(tmp_path / "walk", ["x=1,2", "model.y=p,q"], together=True)
@@ -301,7 +362,10 @@ def test_the_page_and_the_figures_have_the_sweep(tmp_path):
     sweeps = find_sweeps(groups, points, together=False)
     study = dataclasses.replace(study_of(groups), sweeps=sweeps, figures=tmp_path / "figures")
     write_page(study, tmp_path / "page.html")
-    assert "Held-out PSNR against x: a: 20.20 dB at 1, 21.20 dB at 2" in (tmp_path / "page.html").read_text()
+    assert (
+        "Held-out PSNR against x: a: 20.20 dB at 1, 21.20 dB at 2"
+        in (tmp_path / "page.html").read_text()
+    )
     assert (tmp_path / "figures" / "sweep_x.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -361,7 +425,9 @@ def test_crops_of_nothing_are_one_line(tmp_path, text, says):
 
 def test_a_crop_outside_of_its_view_is_one_line(tmp_path):
     groups = groups_of(tmp_path, seeds=1, views=4)
-    with pytest.raises(ConfigError, match="--crop=test/r_002:10,0,8: outside of the view, which is 16x16"):
+    with pytest.raises(
+        ConfigError, match="--crop=test/r_002:10,0,8: outside of the view, which is 16x16"
+    ):
         pictures_figure(groups, parse_crops(["test/r_002:10,0,8"], sorted_views(groups)))
 
 
@@ -369,7 +435,9 @@ def test_figures_are_written_as_pdf_svg_and_png_and_twice_the_same(tmp_path):
     study = dataclasses.replace(study_of(groups_of(tmp_path, seeds=2)), figures=tmp_path / "a")
     write_page(study, tmp_path / "page.html")
     names = {
-        f"{name}.{kind}" for name in ("pictures", "curves_seconds", "curves_step") for kind in ("pdf", "svg", "png")
+        f"{name}.{kind}"
+        for name in ("pictures", "curves_seconds", "curves_step")
+        for kind in ("pdf", "svg", "png")
     }
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     starts = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}
@@ -381,7 +449,9 @@ def test_figures_are_written_as_pdf_svg_and_png_and_twice_the_same(tmp_path):
 
 
 def test_names_of_users_cannot_break_the_page(tmp_path):
-    write_page(study_of(groups_of(tmp_path, labels=(EVIL, "b")), {"x": EVIL}), tmp_path / "page.html")
+    write_page(
+        study_of(groups_of(tmp_path, labels=(EVIL, "b")), {"x": EVIL}), tmp_path / "page.html"
+    )
     page = (tmp_path / "page.html").read_text()
     assert "alert(1)" in page and "<script>alert" not in page and "{{ 7" in page
     assert page.count("<script") == page.count("</script>") == 3 + 6 * 5
@@ -407,7 +477,9 @@ def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
 
     check_protocols([])
     outcomes = [RunResult("a", 0, tmp_path, None, "", "no memory")]
-    numbers = write_page(Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html")
+    numbers = write_page(
+        Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html"
+    )
     page = (tmp_path / "page.html").read_text()
     assert numbers["verdict"] is None and "No run ended" in page and page.count("no memory") >= 3
 
@@ -421,7 +493,10 @@ def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
             place.rename(result.folder / "gone")
     groups = {label: [read_result(r.folder) for r in results] for label, results in groups.items()}
     write_page(study_of(groups), tmp_path / "page.html")
-    told = {"eval": "The runs have no pictures", "metrics.jsonl": "The runs were scored at their end only"}
+    told = {
+        "eval": "The runs have no pictures",
+        "metrics.jsonl": "The runs were scored at their end only",
+    }
     assert told[what] in (tmp_path / "page.html").read_text()
 
 
@@ -436,13 +511,17 @@ def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
 
     steady = write_scenes_page(scenes_of([1.0, 1.2, 0.9]), tmp_path / "out.html")
     assert re.fullmatch(
-        r"better is better than plain by 1\.0\d dB \(95% interval .*; 3 scenes, 6 views, 3 seeds\)", steady["verdict"]
+        r"better is better than plain by 1\.0\d dB \(95% interval .*; 3 scenes, 6 views, 3 seeds\)",
+        steady["verdict"],
     )
     assert steady["psnr"]["better"].keys() == {"s0", "s1", "s2"}
     page = (tmp_path / "out.html").read_text()
     assert 'href="out-s1.html"' in page and "better is better than plain" in page
     mixed = write_scenes_page(scenes_of([3.0, -1.0, 0.5]), tmp_path / "mixed.html")
-    assert mixed["verdict"].startswith("Not distinguishable") and "more scenes could tell" in mixed["verdict"]
+    assert (
+        mixed["verdict"].startswith("Not distinguishable")
+        and "more scenes could tell" in mixed["verdict"]
+    )
     each = (tmp_path / "mixed.html").read_text()
     assert "better is better than plain by" in each and "plain is better than better by" in each
 
@@ -450,7 +529,9 @@ def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
 def test_a_config_without_results_on_one_scene_is_left_out_and_said(tmp_path):
     whole = groups_of(tmp_path / "a", labels="abc", pictures=False)
     part = {
-        label: runs for label, runs in groups_of(tmp_path / "b", labels="abc", pictures=False).items() if label != "c"
+        label: runs
+        for label, runs in groups_of(tmp_path / "b", labels="abc", pictures=False).items()
+        if label != "c"
     }
     studies = {"x": study_of(whole), "y": study_of(part)}
     scenes = Scenes("t", "c", studies, {name: tmp_path / f"{name}.html" for name in studies})

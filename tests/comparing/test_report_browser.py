@@ -12,13 +12,23 @@ from nerf.comparing.report.page import write_page
 from nerf.output.video import encode
 from tests.comparing.test_report import groups_of, study_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 CHROMEDRIVER = shutil.which("chromedriver")
-QUIET = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
+QUIET = [
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+]
 QUIET += ["disable-component-update", "disable-sync"]
 
 pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER), reason="no chromium with chromedriver here: apt-get install chromium-driver"
+    not (CHROMIUM and CHROMEDRIVER),
+    reason="no chromium with chromedriver here: apt-get install chromium-driver",
 )
 
 
@@ -40,7 +50,11 @@ def browser(tmp_path_factory):
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    for word in [*QUIET, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1200,900"]:
+    for word in [
+        *QUIET,
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+        "window-size=1200,900",
+    ]:
         options.add_argument(f"--{word}")
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -117,14 +131,21 @@ def test_the_verdict_comes_first_and_pictures_are_not_decoded_before_they_are_se
 
 def test_the_table_sorts_by_mouse_and_keyboard_and_tells_how(reader):
     def column():
-        return reader.js("return [...document.querySelectorAll('#table tbody th')].map((x) => x.textContent.trim())")
+        return reader.js(
+            "return [...document.querySelectorAll('#table tbody th')].map((x) => x.textContent.trim())"
+        )
 
     reader.press("#table th:nth-child(3) button")
     assert column() == ["third", "second", "first", "broken"]
-    assert reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "descending"
+    assert (
+        reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort")
+        == "descending"
+    )
     reader.press("#table th:nth-child(3) button", "\ue007")  # Enter
     assert column() == ["first", "second", "third", "broken"], "what failed stays last"
-    assert reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "ascending"
+    assert (
+        reader.js("return document.querySelector('#table th:nth-child(3)').ariaSort") == "ascending"
+    )
     reader.press("#table th:nth-child(1) button", " ")
     assert column() == ["first", "second", "third", "broken"]
     assert reader.js("return document.querySelectorAll('th[aria-sort=none]').length") > 8
@@ -196,7 +217,10 @@ def test_the_videos_play_together_and_stop_together(reader):
     )
     reader.press("#play")
     assert reader.find("#play").text == "Pause"
-    assert reader.js("return [...document.querySelectorAll('video')].map((v) => v.paused)") == [False] * 3
+    assert (
+        reader.js("return [...document.querySelectorAll('video')].map((v) => v.paused)")
+        == [False] * 3
+    )
     reader.until(f"{times}.every((t) => t > 0.25)")
     reader.press("#play")
     stopped = reader.js(f"return {times}")
@@ -209,7 +233,11 @@ def test_the_videos_play_together_and_stop_together(reader):
 
 
 def test_the_table_is_copied_or_shown_to_be_copied(reader):
-    for kind, part in (("Markdown", "| --- |"), ("LaTeX", "\\begin{tabular}"), ("CSV", "config,seeds,psnr")):
+    for kind, part in (
+        ("Markdown", "| --- |"),
+        ("LaTeX", "\\begin{tabular}"),
+        ("CSV", "config,seeds,psnr"),
+    ):
         reader.press(f"[data-copy={kind}]")
         reader.until("document.getElementById('copied').textContent !== ''")
         assert part in reader.js("return document.getElementById('copy-text').value")
@@ -258,7 +286,9 @@ def test_pictures_fill_the_width_of_a_wide_page(reader, page):
     sized(reader, 1400, page)
     reader.to_pictures()
     box = "document.querySelector(arguments[0]).getBoundingClientRect()"
-    stage, grid, whole = (reader.js(f"return {box}", css) for css in ("#stage", "#grid", "#pictures"))
+    stage, grid, whole = (
+        reader.js(f"return {box}", css) for css in ("#stage", "#grid", "#pictures")
+    )
     assert stage["width"] + grid["width"] > 0.95 * whole["width"] and grid["left"] >= stage["right"]
     reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -266,12 +296,16 @@ def test_pictures_fill_the_width_of_a_wide_page(reader, page):
 def test_what_the_menu_says_of_a_view_is_the_difference_of_what_the_captions_say(reader):
     reader.to_pictures()
     menu = reader.js("return document.getElementById('view').selectedOptions[0].textContent")
-    captions = reader.js("return [...document.querySelectorAll('#grid figcaption')].map((x) => x.textContent)")
+    captions = reader.js(
+        "return [...document.querySelectorAll('#grid figcaption')].map((x) => x.textContent)"
+    )
     apart = float(re.search(r"\(means ([\d.]+) dB apart\)", menu)[1])
     means = [float(re.search(r"mean of 2 seeds ([\d.]+)", caption)[1]) for caption in captions[1:]]
     assert captions[0] == "truth"
     view = int(reader.drawn().split()[0])
-    scores = reader.js("return JSON.parse(document.getElementById('numbers').textContent).per_image.psnr")
+    scores = reader.js(
+        "return JSON.parse(document.getElementById('numbers').textContent).per_image.psnr"
+    )
     for caption, mean, (label, seeds) in zip(captions[1:], means, scores.items(), strict=True):
         first, second = (round(seed[view], 2) for seed in seeds)
         assert caption.startswith(f"{label}, {first:.2f} dB with seed 0 (")
@@ -283,21 +317,29 @@ def test_paper_shows_pictures_whole_tables_and_open_lists_in_dark_ink(reader, cr
     from selenium.webdriver.common.print_page_options import PrintOptions
 
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    reader.browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"media": "print", "features": dark}
+    )
     sized(reader, 700, crowded)
     cut = "[...document.querySelectorAll('.sortable')].filter((t) => t.getBoundingClientRect().right > innerWidth + 1)"
     assert reader.js(f"return {cut}.length") == 0
-    figure = reader.js("const f = document.querySelector('.overview img'); return [f.clientWidth, f.naturalWidth]")
+    figure = reader.js(
+        "const f = document.querySelector('.overview img'); return [f.clientWidth, f.naturalWidth]"
+    )
     assert figure[0] > 300 and figure[1] > 600
     assert reader.js("return getComputedStyle(document.querySelector('.viewer')).display") == "none"
-    assert "rgb(255, 255, 255)" in reader.js("return getComputedStyle(document.body).backgroundColor")
+    assert "rgb(255, 255, 255)" in reader.js(
+        "return getComputedStyle(document.body).backgroundColor"
+    )
     reader.js(
         "window.stillClosed = -1; const lists = () => document.querySelectorAll('details:not([open])').length;"
         "addEventListener('beforeprint', () => { window.stillClosed = lists(); })"
     )
     reader.browser.print_page(PrintOptions())
     assert reader.js("return window.stillClosed") == 0
-    assert reader.js("return document.querySelectorAll('details:not([open])').length") > 0, "as they were"
+    assert reader.js("return document.querySelectorAll('details:not([open])').length") > 0, (
+        "as they were"
+    )
     reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

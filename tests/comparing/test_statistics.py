@@ -26,9 +26,13 @@ def claims(effect, studies=STUDIES, **how):
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize(
-    ("seeds", "configs", "studies"), [(3, 2, STUDIES), (5, 2, STUDIES), (3, 6, 100)], ids=["3", "5", "6 configs"]
+    ("seeds", "configs", "studies"),
+    [(3, 2, STUDIES), (5, 2, STUDIES), (3, 6, 100)],
+    ids=["3", "5", "6 configs"],
 )
-def test_without_a_difference_one_is_claimed_in_at_most_a_twentieth_of_studies(seeds, configs, studies, rho):
+def test_without_a_difference_one_is_claimed_in_at_most_a_twentieth_of_studies(
+    seeds, configs, studies, rho
+):
     wrong, held = claims(0.0, studies, seeds=seeds, configs=configs, correlation=rho)
     assert wrong <= 0.05 and held >= 0.95
 
@@ -77,7 +81,9 @@ def test_the_metric_asked_about_keeps_its_power_beside_other_columns():
     rng = np.random.default_rng(1)
     found = [compare_columns(table_of(rng, 0.5, 2, 0.0), "psnr") for _ in range(STUDIES)]
     assert np.mean([one["psnr"][0].real for one in found]) >= 0.75
-    assert np.mean([one["ssim"][0].real for one in found]) > 0.3, "its claim hands its share to the other columns"
+    assert np.mean([one["ssim"][0].real for one in found]) > 0.3, (
+        "its claim hands its share to the other columns"
+    )
 
 
 def test_correlated_views_count_less_and_independent_ones_fully():
@@ -85,9 +91,13 @@ def test_correlated_views_count_less_and_independent_ones_fully():
     ratio = {}
     for rho in (0.0, 0.6):
         widths = [view_error(along_path(rng, 100, rho)).half_width(0.05) for _ in range(200)]
-        ratio[rho] = np.median(widths) / (1.96 / 10)  # 100 independent views with a standard deviation of 1
+        ratio[rho] = np.median(widths) / (
+            1.96 / 10
+        )  # 100 independent views with a standard deviation of 1
     assert 1.0 <= ratio[0.0] < 1.15
-    assert abs(ratio[0.6] - np.sqrt(1.6 / 0.4)) < 0.5  # the variance of a mean grows by (1 + rho) / (1 - rho)
+    assert (
+        abs(ratio[0.6] - np.sqrt(1.6 / 0.4)) < 0.5
+    )  # the variance of a mean grows by (1 + rho) / (1 - rho)
 
 
 def test_the_views_error_is_students_where_views_are_known_to_be_independent(monkeypatch):
@@ -107,7 +117,9 @@ def test_many_views_are_grouped_without_changing_what_they_say():
 def test_noise_of_single_runs_is_not_counted_twice():
     rng = np.random.default_rng(0)
     noises = [rng.normal(size=100) for _ in range(50)]
-    ratio = [view_error(x, noise=0.5).half_width(0.05) / view_error(x).half_width(0.05) for x in noises]
+    ratio = [
+        view_error(x, noise=0.5).half_width(0.05) / view_error(x).half_width(0.05) for x in noises
+    ]
     assert np.isclose(np.median(ratio), np.sqrt(0.5), atol=0.1)
 
 
@@ -204,7 +216,8 @@ def test_over_scenes_a_seed_that_is_lucky_everywhere_is_no_evidence():
     for _ in range(200):
         lucky = {name: rng.normal(0, 0.5, (3, 1)) for name in "ab"}
         scenes = {
-            f"s{i}": {name: 20 + i + lucky[name] + rng.normal(0, 0.1, (3, 20)) for name in "ab"} for i in range(5)
+            f"s{i}": {name: 20 + i + lucky[name] + rng.normal(0, 0.1, (3, 20)) for name in "ab"}
+            for i in range(5)
         }
         wrong += compare_over_scenes(scenes)[0].real
     assert wrong <= 0.05 * 200

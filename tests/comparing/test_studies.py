@@ -22,7 +22,9 @@ TINY = "configs/tiny.py"
 def test_a_config_its_values_its_name_and_its_seeds():
     assert parse_argument(TINY, (0, 1)) == Method("tiny", TINY, (), (0, 1))
     name = "scene.name=nerf.scenes:load"
-    entry = parse_argument(f"mine={TINY}:batch_size=64,config.background=(1,0,0.5),{name},seeds=3-5", (0,))
+    entry = parse_argument(
+        f"mine={TINY}:batch_size=64,config.background=(1,0,0.5),{name},seeds=3-5", (0,)
+    )
     assert entry == Method("mine", TINY, ("batch_size=64", "background=(1,0,0.5)", name), (3, 4, 5))
     assert parse_argument(f"{TINY}:model.x.width=8,{name}", (0,)).label == "tiny width=8 name=load"
 
@@ -65,7 +67,9 @@ def test_a_grid_is_every_combination_or_a_walk():
     axes = ["config.batch_size=64,128", "background=(1,1,1),(0,0,0)"]
     grid = sweep(entries, axes, together=False)
     assert [entry.overrides for entry in grid] == [
-        ("keep=1", f"batch_size={b}", f"background={c}") for b in (64, 128) for c in ("(1,1,1)", "(0,0,0)")
+        ("keep=1", f"batch_size={b}", f"background={c}")
+        for b in (64, 128)
+        for c in ("(1,1,1)", "(0,0,0)")
     ]
     walk = sweep(entries, axes, together=True)
     assert [entry.label for entry in walk] == [
@@ -101,16 +105,30 @@ def test_values_in_brackets_are_one_value():
 
 
 def test_labels_tell_entries_apart():
-    twice = [Method("a", TINY, (), (0, 1)), Method("a", TINY, (), (3,)), Method("b", TINY, (), (0,))]
-    assert [entry.label for entry in with_unique_labels(twice)] == ["a (seeds 0-1)", "a (seeds 3)", "b"]
+    twice = [
+        Method("a", TINY, (), (0, 1)),
+        Method("a", TINY, (), (3,)),
+        Method("b", TINY, (), (0,)),
+    ]
+    assert [entry.label for entry in with_unique_labels(twice)] == [
+        "a (seeds 0-1)",
+        "a (seeds 3)",
+        "b",
+    ]
     same = [Method("a", TINY, (), (0,)), Method("a", TINY, (), (0,))]
-    assert [entry.label for entry in with_unique_labels(same)] == ["a (seeds 0) #1", "a (seeds 0) #2"]
+    assert [entry.label for entry in with_unique_labels(same)] == [
+        "a (seeds 0) #1",
+        "a (seeds 0) #2",
+    ]
 
 
 def test_a_config_is_read_as_train_reads_it_and_mistakes_are_one_line():
     config = load_config(TINY, ["batch_size=64", "model.stages.fine.field.width=8"])
     assert config["batch_size"] == 64 and config["model"]["stages"]["fine"]["field"]["width"] == 8
-    for overrides, says in ((["batch_sise=64"], "batch_size"), (["batch_size=x"], "not a whole number")):
+    for overrides, says in (
+        (["batch_sise=64"], "batch_size"),
+        (["batch_size=x"], "not a whole number"),
+    ):
         with pytest.raises(ConfigError, match=says) as error:
             load_config(TINY, overrides)
         assert "\n" not in str(error.value)
@@ -125,7 +143,10 @@ def test_wanted_runs_come_seed_by_seed_and_are_bounded_as_asked():
     assert all(r.config["steps"] == 60 and r.config["eval_times"] == 4 for r in runs)
     assert "--config.eval_split=val" in runs[0].flags() and "--config.seed=7" in runs[1].flags()
     timed = wanted_runs(entries, 30.0, None, 4, None)[0]
-    assert timed.flags()[-1] == "--max_seconds=30" and timed.config["steps"] == load_config(TINY, [])["steps"]
+    assert (
+        timed.flags()[-1] == "--max_seconds=30"
+        and timed.config["steps"] == load_config(TINY, [])["steps"]
+    )
     with pytest.raises(ConfigError, match="not divisible by steps_per_call"):
         wanted_runs(entries, None, 61, 4, None)
 
@@ -136,12 +157,26 @@ def test_a_folders_name_is_that_of_config_scene_and_budget_not_of_its_seed():
         return run.folder_name({"train": digest})
 
     assert name((), None, 60).startswith("tiny-") and name((), None, 60).endswith("-seed3")
-    assert len({name((), None, 60), name((), None, 80), name((), 30.0, None), name(("chunk=512",), None, 60)}) == 4
+    assert (
+        len(
+            {
+                name((), None, 60),
+                name((), None, 80),
+                name((), 30.0, None),
+                name(("chunk=512",), None, 60),
+            }
+        )
+        == 4
+    )
     assert name((), None, 60) != name((), None, 60, digest="y")
-    assert name(("keep=5",), None, 60) == name((), None, 60), "what changes no number changes no name"
+    assert name(("keep=5",), None, 60) == name((), None, 60), (
+        "what changes no number changes no name"
+    )
 
 
-@pytest.mark.parametrize("text, seconds", [("60s", 60.0), ("1.5m", 90.0), ("20", 20.0), (".5s", 0.5)])
+@pytest.mark.parametrize(
+    "text, seconds", [("60s", 60.0), ("1.5m", 90.0), ("20", 20.0), (".5s", 0.5)]
+)
 def test_times(text, seconds):
     assert parse_seconds(text) == seconds
 

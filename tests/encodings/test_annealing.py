@@ -74,7 +74,9 @@ def test_an_encoding_of_gaussians_is_still_one():
 
 
 def test_progress_reaches_every_part_that_asks_and_is_state_not_a_parameter():
-    model = nnx.List([Annealed(Fourier(2), RaisedCosine()), nnx.List([Annealed(Fourier(3), FrequencyMask())])])
+    model = nnx.List(
+        [Annealed(Fourier(2), RaisedCosine()), nnx.List([Annealed(Fourier(3), FrequencyMask())])]
+    )
     set_progress(model, jnp.asarray(0.25))
     params, progress, rest = nnx.split(model, nnx.Param, Progress, ...)[1:]
     assert [float(x) for x in jax.tree.leaves(progress)] == [0.25, 0.25]

@@ -21,7 +21,11 @@ UP = jnp.array([0.0, 0.6, -0.8])
 
 def integral(function, start, end):
     x, weights = np.polynomial.legendre.leggauss(12)
-    return 0.5 * (end - start) * (weights * function(0.5 * (start + end) + 0.5 * (end - start) * x)).sum()
+    return (
+        0.5
+        * (end - start)
+        * (weights * function(0.5 * (start + end) + 0.5 * (end - start) * x)).sum()
+    )
 
 
 @pytest.mark.parametrize("start, end", [(0.0, 1.0), (2.0, 2.5), (3.0, 3.001), (0.01, 6.0)])
@@ -68,7 +72,9 @@ def test_the_mean_over_a_gaussian_is_that_of_quadrature():
     mean, variance = rng.uniform(-1, 1, (20, 2)), rng.uniform(0.0, 0.02, (20, 2))
     x, weights = np.polynomial.hermite_e.hermegauss(40)
     columns = []
-    for band, axis, function in [(k, a, f) for k in range(4) for f in (np.sin, np.cos) for a in range(2)]:
+    for band, axis, function in [
+        (k, a, f) for k in range(4) for f in (np.sin, np.cos) for a in range(2)
+    ]:
         places = mean[:, axis, None] + np.sqrt(variance[:, axis, None]) * x
         columns.append((function(2.0**band * np.pi * places) * weights).sum(-1) / weights.sum())
     points = Gaussians(jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
@@ -94,24 +100,36 @@ def test_a_gaussian_without_extent_is_a_point_and_an_endless_one_has_no_waves():
 def camera(size):
     """Of a picture so many pixels wide, with the same field of view."""
     return Cameras(
-        jnp.eye(3, 4), jnp.asarray(intrinsics(size, size, size / 2, size / 2)), jnp.zeros(8), jnp.array([size, size])
+        jnp.eye(3, 4),
+        jnp.asarray(intrinsics(size, size, size / 2, size / 2)),
+        jnp.zeros(8),
+        jnp.array([size, size]),
     )
 
 
 def test_a_coarse_pixels_encoding_is_the_mean_of_the_fine_ones_in_it_where_a_points_is_not():
     """8 x 8 pixels of a picture, and the one that covers them in a picture 8 times smaller."""
-    places = jnp.stack(jnp.meshgrid(*[jnp.arange(120.5, 128.0)] * 2, indexing="ij"), -1).reshape(-1, 2)
-    fine = pixels_to_rays(jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), camera(256)), places)
+    places = jnp.stack(jnp.meshgrid(*[jnp.arange(120.5, 128.0)] * 2, indexing="ij"), -1).reshape(
+        -1, 2
+    )
+    fine = pixels_to_rays(
+        jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), camera(256)), places
+    )
     coarse = pixels_to_rays(camera(32), jnp.array([15.5, 15.5]))
     np.testing.assert_allclose(coarse.radius / fine.radius.mean(), 8.0, rtol=1e-2)
 
     def encode(rays, encoding):
         t = jnp.full(rays.radius.shape, 2.0)
-        return encoding(cone_gaussians(rays.origins, rays.directions, rays.radius, t, t + 1e-3, Box().warp))
+        return encoding(
+            cone_gaussians(rays.origins, rays.directions, rays.radius, t, t + 1e-3, Box().warp)
+        )
 
     waves = Fourier(7, include_input=False)
     expected = encode(fine, Integrated(waves)).mean(0)
-    integrated, plain = encode(coarse, Integrated(waves)), encode(coarse, lambda gaussians: waves(gaussians.mean))
+    integrated, plain = (
+        encode(coarse, Integrated(waves)),
+        encode(coarse, lambda gaussians: waves(gaussians.mean)),
+    )
     errors = [float(jnp.sqrt(jnp.square(found - expected).mean())) for found in (integrated, plain)]
     assert errors[0] < 0.25 * errors[1]
     assert errors[1] > 0.1
@@ -133,19 +151,34 @@ class Footprint:
         return 1e3 * self.size(points)[..., 0]
 
 
-@pytest.mark.parametrize("encoding, sees", [(None, False), (Fourier(2), False), (Integrated(Fourier(2)), True)])
-def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_others(encoding, sees):
+@pytest.mark.parametrize(
+    "encoding, sees", [(None, False), (Fourier(2), False), (Integrated(Fourier(2)), True)]
+)
+def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_others(
+    encoding, sees
+):
     model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",))
-    rays = Rays(jnp.zeros((2, 3)), jnp.stack([UP, UP]), jnp.stack([UP, UP]), radius=jnp.array([0.0, 0.5]))
+    rays = Rays(
+        jnp.zeros((2, 3)), jnp.stack([UP, UP]), jnp.stack([UP, UP]), radius=jnp.array([0.0, 0.5])
+    )
     narrow, wide = model(rays, jnp.zeros((2, 3)))[-1].rgb
     assert (wide > narrow).all() == sees
     assert (narrow > 0).any() == sees
 
 
-@pytest.mark.parametrize("encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)])
-def test_an_occupancy_grid_asks_for_the_density_of_a_place_as_large_as_its_cells(encoding, expected):
+@pytest.mark.parametrize(
+    "encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)]
+)
+def test_an_occupancy_grid_asks_for_the_density_of_a_place_as_large_as_its_cells(
+    encoding, expected
+):
     grid = OccupancyGrid(4, update_every=1)
-    model = Model({"main": Stage(Stratified(8), Footprint(encoding))}, ("main",), occupancy=grid, max_samples_per_ray=8)
+    model = Model(
+        {"main": Stage(Stratified(8), Footprint(encoding))},
+        ("main",),
+        occupancy=grid,
+        max_samples_per_ray=8,
+    )
     refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
     np.testing.assert_allclose(grid.density[...], expected, rtol=1e-5)
 
@@ -155,4 +188,6 @@ def test_the_radius_of_a_ray_gives_its_disc_the_variance_of_a_pixel():
     corner = pixels_to_rays(camera(32), jnp.array([0.0, 0.0]))
     centre = pixels_to_rays(camera(32), jnp.array([16.0, 16.0]))
     np.testing.assert_allclose(centre.radius**2 / 4, 1 / (12 * 32**2), rtol=1e-5)
-    np.testing.assert_allclose(corner.radius / centre.radius, -corner.directions[2], rtol=1e-5)  # is that far off
+    np.testing.assert_allclose(
+        corner.radius / centre.radius, -corner.directions[2], rtol=1e-5
+    )  # is that far off

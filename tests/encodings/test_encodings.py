@@ -41,8 +41,12 @@ def of_every_kind(d):
     return plain + random + annealed + grids + tables + planes
 
 
-ALL = [(2, e) for e in of_every_kind(2)] + [(3, e) for e in (*of_every_kind(3), *map(SphericalHarmonics, range(1, 5)))]
-EACH = pytest.mark.parametrize("d, encoding", ALL, ids=[f"{type(e).__name__}-{d}d-{e.num_features}" for d, e in ALL])
+ALL = [(2, e) for e in of_every_kind(2)] + [
+    (3, e) for e in (*of_every_kind(3), *map(SphericalHarmonics, range(1, 5)))
+]
+EACH = pytest.mark.parametrize(
+    "d, encoding", ALL, ids=[f"{type(e).__name__}-{d}d-{e.num_features}" for d, e in ALL]
+)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -64,21 +68,30 @@ def unit(shape, seed=0):
 def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_under_jit(d, encoding):
     assert isinstance(encoding, Encoding)
     for shape in BATCHES:
-        assert jax.eval_shape(encoding, jnp.zeros((*shape, d))).shape == (*shape, encoding.num_features)
+        assert jax.eval_shape(encoding, jnp.zeros((*shape, d))).shape == (
+            *shape,
+            encoding.num_features,
+        )
     graph, state = nnx.split(encoding) if isinstance(encoding, nnx.Module) else (encoding, None)
 
     @jax.jit
     def ways(state, x):
         encode = graph if state is None else nnx.merge(graph, state)
         one_by_one = [encode(point) for point in x.reshape(-1, d)]
-        return encode(x), jnp.stack(one_by_one), jax.grad(lambda x: jnp.square(1.0 + encode(x)).sum())(x)
+        return (
+            encode(x),
+            jnp.stack(one_by_one),
+            jax.grad(lambda x: jnp.square(1.0 + encode(x)).sum())(x),
+        )
 
     x = np.random.default_rng(0).uniform(-1.0, 1.0, (3, 1, 2, d)).astype(np.float32)
     x[0, 0, 0], x[0, 0, 1], x[1, 0, 0], x[1, 0, 1, 0], x[2, 0, 0] = 0.0, 1.0, -1.0, 1.0, 2.0
     together, apart, slope = ways(state, jnp.asarray(x))
     np.testing.assert_allclose(together.reshape(6, -1), apart, atol=1e-5)
     assert np.isfinite(slope).all(), "at the middle, on the faces and corners of the box, or beyond"
-    assert np.asarray(slope).any() or encoding.num_features == 1  # the harmonic of degree 0 is constant
+    assert (
+        np.asarray(slope).any() or encoding.num_features == 1
+    )  # the harmonic of degree 0 is constant
 
 
 @EACH
@@ -89,7 +102,10 @@ def test_the_bands_of_an_encoding_are_numbers_of_its_features(d, encoding):
 
 
 def test_a_section_is_built_for_the_plane_by_the_context_alone():
-    section = {"name": "nerf.encodings.integrated:Integrated", "waves": {"name": "nerf.encodings.fourier:Fourier"}}
+    section = {
+        "name": "nerf.encodings.integrated:Integrated",
+        "waves": {"name": "nerf.encodings.fourier:Fourier"},
+    }
     section["waves"]["num_freqs"] = 3
     assert build(section, num_dims=2).num_features == 14
     assert build(section).num_features == 21
@@ -124,7 +140,9 @@ def test_gaussian_features_are_the_papers_and_their_kernel_sees_differences_alon
     x, y = np.random.default_rng(0).uniform(-1, 1, (2, 20, 3)).astype(np.float32)
     angles = 2 * np.pi * x @ B.T
     features = [np.asarray(encoding(jnp.asarray(p))) for p in (x, y)]
-    np.testing.assert_allclose(features[0], np.concatenate([np.cos(angles), np.sin(angles)], -1), atol=2e-3)
+    np.testing.assert_allclose(
+        features[0], np.concatenate([np.cos(angles), np.sin(angles)], -1), atol=2e-3
+    )
     kernel = np.cos(2 * np.pi * (x - y) @ B.T).sum(-1)
     np.testing.assert_allclose((features[0] * features[1]).sum(-1), kernel, atol=1.0)
 
@@ -141,7 +159,10 @@ def test_fourier_features_are_the_papers(num_freqs, include_input):
     x = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     columns = [x] if include_input else []
     for k in range(num_freqs):
-        columns += [np.sin(2.0**k * np.pi * x.astype(np.float64)), np.cos(2.0**k * np.pi * x.astype(np.float64))]
+        columns += [
+            np.sin(2.0**k * np.pi * x.astype(np.float64)),
+            np.cos(2.0**k * np.pi * x.astype(np.float64)),
+        ]
     encoding = Fourier(num_freqs, include_input)
     assert encoding.num_features == 6 * num_freqs + 3 * include_input
     np.testing.assert_allclose(encoding(jnp.asarray(x)), np.concatenate(columns, -1), atol=5e-4)
@@ -151,7 +172,9 @@ def test_spherical_harmonics_are_orthonormal_over_the_sphere():
     z, weights = np.polynomial.legendre.leggauss(8)  # exact for polynomials of degree 15 in z
     phi = np.arange(16) * (2 * np.pi / 16)
     flat = np.sqrt(1 - z**2)[:, None]
-    directions = np.stack([flat * np.cos(phi), flat * np.sin(phi), np.broadcast_to(z[:, None], (8, 16))], -1)
+    directions = np.stack(
+        [flat * np.cos(phi), flat * np.sin(phi), np.broadcast_to(z[:, None], (8, 16))], -1
+    )
     values = np.asarray(SphericalHarmonics(4)(jnp.asarray(directions, jnp.float32)), np.float64)
     gram = np.einsum("zpi,zpj,z->ij", values, values, weights) * (2 * np.pi / 16)
     np.testing.assert_allclose(gram, np.eye(16), atol=1e-5)
@@ -169,14 +192,17 @@ def test_spherical_harmonics_obey_the_addition_theorem(seed):
         scale = (2 * degree + 1) / (4 * np.pi)
         expected = scale * np.polynomial.legendre.Legendre.basis(degree)(cosine)
         np.testing.assert_allclose((first[:, band] * second[:, band]).sum(-1), expected, atol=1e-5)
-        np.testing.assert_allclose(jnp.square(first[:, band]).sum(-1), np.full(40, scale), atol=1e-5)
+        np.testing.assert_allclose(
+            jnp.square(first[:, band]).sum(-1), np.full(40, scale), atol=1e-5
+        )
 
 
 def test_fewer_degrees_are_the_first_features_of_more():
     directions = unit((20,))
     for degrees in (1, 2, 3):
         np.testing.assert_array_equal(
-            SphericalHarmonics(degrees)(directions), SphericalHarmonics(4)(directions)[:, : degrees**2]
+            SphericalHarmonics(degrees)(directions),
+            SphericalHarmonics(4)(directions)[:, : degrees**2],
         )
 
 
@@ -222,7 +248,10 @@ def test_a_hashed_level_reads_the_row_of_equation_4(simplex):
     grid = one_level(64, 10, simplex)
     assert grid.table.shape == (2**10, 1)
     vertices = np.random.default_rng(0).integers(0, 65, (500, 3))
-    hashed = [((x * 1) ^ (y * 2654435761) % 2**32 ^ (z * 805459861) % 2**32) % 2**10 for x, y, z in vertices.tolist()]
+    hashed = [
+        ((x * 1) ^ (y * 2654435761) % 2**32 ^ (z * 805459861) % 2**32) % 2**10
+        for x, y, z in vertices.tolist()
+    ]
     np.testing.assert_array_equal(rows_at(grid, vertices), hashed)
 
 
@@ -235,7 +264,9 @@ def test_a_linear_function_is_reproduced_everywhere(simplex):
     table[rows] = np.asarray(to_points(vertices_of(8), 8)) @ slope + offset
     grid.table[...] = jnp.asarray(table)
     points = np.random.default_rng(1).uniform(-1, 1, (500, 3)).astype(np.float32)
-    np.testing.assert_allclose(encode(grid, jnp.asarray(points)), points @ slope + offset, atol=5e-6)
+    np.testing.assert_allclose(
+        encode(grid, jnp.asarray(points)), points @ slope + offset, atol=5e-6
+    )
 
 
 def reference(table, rows, points, resolution, simplex):
@@ -245,7 +276,9 @@ def reference(table, rows, points, resolution, simplex):
         scaled = np.clip(point.astype(np.float64) * 0.5 + 0.5, 0, 1) * resolution
         base = np.minimum(np.floor(scaled), resolution - 1)
         f = scaled - base
-        if simplex:  # walk from the lowest corner to the highest along the axes in order of falling f
+        if (
+            simplex
+        ):  # walk from the lowest corner to the highest along the axes in order of falling f
             order = np.argsort(-f, kind="stable")
             steps = np.concatenate([np.zeros((1, 3)), np.cumsum(np.eye(3)[order], 0)])
             weights = -np.diff([1.0, *f[order], 0.0])
@@ -274,9 +307,15 @@ def test_levels_are_interpolated_independently_and_concatenated(simplex):
     def hashed_rows(v):
         return (v[:, 0] ^ v[:, 1] * 2654435761 ^ v[:, 2] * 805459861) % 2**9
 
-    parts = [(table[:125], dense_rows, 4), (table[125:637], hashed_rows, 16), (table[637:], hashed_rows, 64)]
+    parts = [
+        (table[:125], dense_rows, 4),
+        (table[125:637], hashed_rows, 16),
+        (table[637:], hashed_rows, 64),
+    ]
     expected = [reference(part, rows, points, n, simplex) for part, rows, n in parts]
-    np.testing.assert_allclose(encode(grid, jnp.asarray(points)), np.concatenate(expected, -1), atol=5e-5)
+    np.testing.assert_allclose(
+        encode(grid, jnp.asarray(points)), np.concatenate(expected, -1), atol=5e-5
+    )
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -313,8 +352,12 @@ def test_features_are_continuous_across_faces_of_cells_and_of_simplices(simplex,
     on_simplex_face[np.arange(300), a] = f[np.arange(300), b]
     for face in (on_cell_face, on_simplex_face, np.repeat(f[:, :1], 3, 1), np.ones((300, 3))):
         aside = 1e-5 * rng.normal(size=(300, 3))
-        below, above = (encode(grid, to_points(cells + face + s * aside, resolution)) for s in (-1, 1))
-        np.testing.assert_allclose(below, above, atol=2e-3)  # a jump would be as large as the rows are: 1
+        below, above = (
+            encode(grid, to_points(cells + face + s * aside, resolution)) for s in (-1, 1)
+        )
+        np.testing.assert_allclose(
+            below, above, atol=2e-3
+        )  # a jump would be as large as the rows are: 1
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -326,7 +369,9 @@ def test_equal_fractions_are_interpolated_too(simplex):
     table[rows, 0] = vertices_of(8) @ np.array([1.0, 10.0, 100.0])
     grid.table[...] = jnp.asarray(table)
     f = np.array(list(itertools.product((0.0, 0.25, 0.5, 1.0), repeat=3)))
-    np.testing.assert_allclose(encode(grid, to_points(3 + f, 8))[:, 0], (3 + f) @ [1.0, 10.0, 100.0], rtol=1e-6)
+    np.testing.assert_allclose(
+        encode(grid, to_points(3 + f, 8))[:, 0], (3 + f) @ [1.0, 10.0, 100.0], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -335,9 +380,13 @@ def test_points_on_and_beyond_the_box_read_its_boundary(simplex):
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3)), np.float32)
     inside = np.asarray(encode(grid, jnp.asarray(corners)))
     assert np.isfinite(inside).all()
-    assert len(np.unique(inside[:, :2], axis=0)) == 8  # the coarsest level is dense: each corner has its own row
+    assert (
+        len(np.unique(inside[:, :2], axis=0)) == 8
+    )  # the coarsest level is dense: each corner has its own row
     for factor in (1.0000001, 1.5, 1e9):
-        np.testing.assert_array_equal(encode(grid, jnp.asarray(corners * np.float32(factor))), inside)
+        np.testing.assert_array_equal(
+            encode(grid, jnp.asarray(corners * np.float32(factor))), inside
+        )
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -355,7 +404,11 @@ def test_gradients_are_finite_everywhere_and_zero_for_rows_that_no_point_touches
     assert np.isfinite(of_table).all()
     assert np.isfinite(of_points).all()
     touched = np.abs(of_table).sum(-1) > 0
-    assert len(grid.resolutions) <= touched.sum() <= len(points) * len(grid.resolutions) * (4 if simplex else 8)
+    assert (
+        len(grid.resolutions)
+        <= touched.sum()
+        <= len(points) * len(grid.resolutions) * (4 if simplex else 8)
+    )
 
 
 def test_rows_start_small_and_differ():

@@ -75,14 +75,21 @@ def test_planes_are_multiplied_at_each_scale(d):
     tables, count = fill(encoding), len(PAIRS[d])
     scales = [tables[:count], tables[count:]]
     assert [table.shape[0] for table in tables] == [16] * count + [49] * count
-    blocks = [np.prod([read(t, x, list(p)) for t, p in zip(scale, PAIRS[d], strict=True)], 0) for scale in scales]
+    blocks = [
+        np.prod([read(t, x, list(p)) for t, p in zip(scale, PAIRS[d], strict=True)], 0)
+        for scale in scales
+    ]
     check(encoding, x, np.concatenate(blocks, -1))
 
 
 @DIMS
 def test_three_planes_are_added(d):
     encoding, x = TriPlane(5, 3, num_dims=d, rngs=nnx.Rngs(0)), points_in(d)
-    check(encoding, x, np.sum([read(t, x, list(p)) for t, p in zip(fill(encoding), PAIRS[d], strict=True)], 0))
+    check(
+        encoding,
+        x,
+        np.sum([read(t, x, list(p)) for t, p in zip(fill(encoding), PAIRS[d], strict=True)], 0),
+    )
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -102,6 +109,8 @@ def test_a_hash_grid_in_the_plane_weighs_three_vertices_and_hashes_by_equation_4
     hashed = [(x ^ (y * 2654435761) % 2**32) % 64 for x, y in vertices.tolist()]
     check(encoding, (vertices / 16 - 1).astype(np.float32), np.array(hashed)[:, None])
     low, high = np.array([3.0, 5.0]) / 16 - 1, np.array([4.0, 6.0]) / 16 - 1
-    a, b, c = ((x ^ (y * 2654435761) % 2**32) % 64 for x, y in [(3, 5), (4, 5), (4, 6)])  # x is the greater fraction
+    a, b, c = (
+        (x ^ (y * 2654435761) % 2**32) % 64 for x, y in [(3, 5), (4, 5), (4, 6)]
+    )  # x is the greater fraction
     inside = (low + (high - low) * np.array([0.75, 0.25])).astype(np.float32)
     check(encoding, inside[None], np.array([[0.25 * a + 0.5 * b + 0.25 * c]]))

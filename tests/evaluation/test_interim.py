@@ -7,7 +7,10 @@ import pytest
 
 from nerf.evaluation.interim import FEWEST_VIEWS, FORWARD, SHARE, InterimScoring, spread_order
 
-SIDE, BATCH = 64, 4096  # a view is one batch of rays, so that a step takes 1 / FORWARD times as long as a view
+SIDE, BATCH = (
+    64,
+    4096,
+)  # a view is one batch of rays, so that a step takes 1 / FORWARD times as long as a view
 
 
 def trained(times, views, seconds, per_view, measured=None, steps=1000):
@@ -93,7 +96,9 @@ def test_a_resumed_run_keeps_its_views_and_its_count(tmp_path):
         {"step": 20, "split": "test", "views": [1, 4], "psnr": 3.0},
         {"step": 20, "split": "test", "psnr": 3.0},
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3')
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3'
+    )
     interim = InterimScoring(4, np.full((6, 2), SIDE), BATCH, fraction=0.3)
     interim.resume(tmp_path / "metrics.jsonl", "test")
     assert interim.chosen == [1, 4] and interim.done == 1

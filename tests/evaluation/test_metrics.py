@@ -32,7 +32,9 @@ def test_bytes_are_clipped_and_rounded_to_the_nearest():
 @pytest.mark.parametrize("step", [1, 5, 100, 255])
 def test_psnr_of_a_constant_difference_is_its_closed_form(step):
     truth = np.zeros((4, 5, 3))
-    np.testing.assert_allclose(psnr(truth + step / 255, truth), 20 * math.log10(255 / step), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        psnr(truth + step / 255, truth), 20 * math.log10(255 / step), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_psnr_is_of_the_mean_over_pixels_and_channels_and_symmetric():
@@ -52,7 +54,10 @@ def test_equal_pictures_have_the_greatest_psnr_and_an_ssim_of_one():
 
 def test_what_8_bits_do_not_hold_is_not_scored():
     levels = np.random.default_rng(0).integers(0, 256, (12, 12, 3))
-    truth, off = levels / 255, (levels + np.random.default_rng(1).uniform(-0.4, 0.4, levels.shape)) / 255
+    truth, off = (
+        levels / 255,
+        (levels + np.random.default_rng(1).uniform(-0.4, 0.4, levels.shape)) / 255,
+    )
     assert psnr(off, truth) == 100.0
     np.testing.assert_allclose(ssim(off, truth), 1.0, atol=1e-6)
     white = np.ones((12, 12, 3))
@@ -61,7 +66,10 @@ def test_what_8_bits_do_not_hold_is_not_scored():
 
 def slow_ssim(a, b):
     """Wang et al. 2004, equation 13 with 11x11 Gaussian weights (sigma 1.5), a window at a time, in float64."""
-    a, b = (np.rint(np.clip(x, 0, 1) * 255.0) / 255 for x in (a.astype(np.float64), b.astype(np.float64)))
+    a, b = (
+        np.rint(np.clip(x, 0, 1) * 255.0) / 255
+        for x in (a.astype(np.float64), b.astype(np.float64))
+    )
     bell = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
     weights = np.outer(bell, bell) / bell.sum() ** 2
     c1, c2 = 0.01**2, 0.03**2
@@ -73,7 +81,9 @@ def slow_ssim(a, b):
                 mp, mq = (weights * p).sum(), (weights * q).sum()
                 vp, vq = (weights * (p - mp) ** 2).sum(), (weights * (q - mq) ** 2).sum()
                 cov = (weights * (p - mp) * (q - mq)).sum()
-                values.append((2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
+                values.append(
+                    (2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2))
+                )
     return np.mean(values)
 
 
@@ -100,9 +110,18 @@ def test_flip_is_0_for_equal_pictures_and_grows_with_what_the_eye_sees():
 
 
 SHAPES = {
-    "alex": [(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)],
+    "alex": [
+        (11, 11, 3, 64),
+        (5, 5, 64, 192),
+        (3, 3, 192, 384),
+        (3, 3, 384, 256),
+        (3, 3, 256, 256),
+    ],
     "vgg": [
-        (3, 3, a, b) for a, b in itertools.pairwise((3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512))
+        (3, 3, a, b)
+        for a, b in itertools.pairwise(
+            (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+        )
     ],
 }
 COMPARED = {"alex": (0, 1, 2, 3, 4), "vgg": (1, 3, 6, 9, 12)}
@@ -112,10 +131,15 @@ def random_weights(rng, kind, section):
     weights = {section: {}}
     for i, shape in enumerate(SHAPES[kind]):
         kernel = rng.normal(0, math.prod(shape[:3]) ** -0.5, shape).astype(np.float32)
-        weights[section][f"Conv_{i}"] = {"kernel": kernel, "bias": np.full(shape[3], 0.1, np.float32)}
+        weights[section][f"Conv_{i}"] = {
+            "kernel": kernel,
+            "bias": np.full(shape[3], 0.1, np.float32),
+        }
     for i, layer in enumerate(COMPARED[kind]):
         size = (1, 1, SHAPES[kind][layer][3], 1)
-        weights[f"NetLinLayer_{i}"] = {"Conv_0": {"kernel": rng.uniform(0, 1, size).astype(np.float32)}}
+        weights[f"NetLinLayer_{i}"] = {
+            "Conv_0": {"kernel": rng.uniform(0, 1, size).astype(np.float32)}
+        }
     return weights
 
 
@@ -126,13 +150,19 @@ def install_lpips(tmp_path, monkeypatch, data, name="ALEX"):
     (file.parent.parent / "__init__.py").write_text("raise SystemExit('its code must not run')")
     file.write_bytes(data)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(lpips, name, dataclasses.replace(network, sha256=hashlib.sha256(data).hexdigest()))
+    monkeypatch.setattr(
+        lpips, name, dataclasses.replace(network, sha256=hashlib.sha256(data).hexdigest())
+    )
     importlib.invalidate_caches()
     return getattr(lpips, name)
 
 
-@pytest.mark.parametrize("kind, name, key", [("alex", "ALEX", "lpips"), ("vgg", "VGG", "lpips_vgg")])
-def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(tmp_path, monkeypatch, kind, name, key):
+@pytest.mark.parametrize(
+    "kind, name, key", [("alex", "ALEX", "lpips"), ("vgg", "VGG", "lpips_vgg")]
+)
+def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(
+    tmp_path, monkeypatch, kind, name, key
+):
     weights = random_weights(np.random.default_rng(0), kind, getattr(lpips, name).section)
     network = install_lpips(tmp_path, monkeypatch, pickle.dumps(weights, protocol=3), name)
     measure = metrics.installed()[key]
@@ -154,7 +184,10 @@ def slow_vgg(weights, a, b):
         for i in range(4):
             if i == 2:
                 x = x.reshape(x.shape[0] // 2, 2, x.shape[1] // 2, 2, -1).max((1, 3))
-            kernel, padded = section[f"Conv_{i}"]["kernel"].astype(float), np.pad(x, ((1, 1), (1, 1), (0, 0)))
+            kernel, padded = (
+                section[f"Conv_{i}"]["kernel"].astype(float),
+                np.pad(x, ((1, 1), (1, 1), (0, 0))),
+            )
             out = np.empty((*x.shape[:2], kernel.shape[-1]))
             for y, z in np.ndindex(*x.shape[:2]):
                 out[y, z] = np.einsum("abc,abcd->d", padded[y : y + 3, z : z + 3], kernel)
@@ -180,7 +213,9 @@ def test_lpips_with_vgg_is_the_papers_equation(tmp_path, monkeypatch):
     np.testing.assert_allclose(found, slow_vgg(weights, a, b), rtol=1e-4)
 
 
-def test_metrics_multiply_in_float32_on_every_device_and_leave_the_setting_as_it_was(tmp_path, monkeypatch):
+def test_metrics_multiply_in_float32_on_every_device_and_leave_the_setting_as_it_was(
+    tmp_path, monkeypatch
+):
     seen = []
 
     def watched(value):

@@ -26,7 +26,9 @@ BATCHES = [(), (1,), (3, 1, 2)]
 
 
 def nerf_field(dtype="float32", seed=0):
-    return NeRFField(Fourier(4), Fourier(2), width=16, depth=4, skip=2, dtype=dtype, rngs=nnx.Rngs(seed))
+    return NeRFField(
+        Fourier(4), Fourier(2), width=16, depth=4, skip=2, dtype=dtype, rngs=nnx.Rngs(seed)
+    )
 
 
 def ngp_field(dtype="float32", seed=0):
@@ -54,7 +56,9 @@ def inputs(shape, seed=0):
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(*shape, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return jnp.asarray(rng.uniform(-1, 1, (*shape, 3)), jnp.float32), jnp.asarray(directions, jnp.float32)
+    return jnp.asarray(rng.uniform(-1, 1, (*shape, 3)), jnp.float32), jnp.asarray(
+        directions, jnp.float32
+    )
 
 
 @FIELDS
@@ -154,7 +158,9 @@ def test_a_multilayer_perceptron_is_the_textbooks(skip):
 def test_truncated_exp_is_exp_and_its_own_slope_up_to_where_it_is_held(shape):
     x = jnp.asarray(np.random.default_rng(0).uniform(-20, 15, shape), jnp.float32)
     np.testing.assert_allclose(truncated_exp(x), np.exp(np.asarray(x)), rtol=1e-5)
-    np.testing.assert_allclose(jax.grad(lambda x: truncated_exp(x).sum())(x), np.exp(np.asarray(x)), rtol=1e-5)
+    np.testing.assert_allclose(
+        jax.grad(lambda x: truncated_exp(x).sum())(x), np.exp(np.asarray(x)), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("x", [15.0, 16.0, 100.0, 1e30])

@@ -60,7 +60,10 @@ def test_nested_sections_are_built_first():
 
 
 def test_sections_in_lists_are_built():
-    whole = make({"name": WHOLE, "part": 0, "parts": [{"name": PART, "size": n} for n in (1, 2)] + [7]}, seed=9)
+    whole = make(
+        {"name": WHOLE, "part": 0, "parts": [{"name": PART, "size": n} for n in (1, 2)] + [7]},
+        seed=9,
+    )
     assert [part.size for part in whole.parts[:2]] == [1, 2] and whole.parts[2] == 7
     assert {part.seed for part in whole.parts[:2]} == {9}
 
@@ -128,7 +131,9 @@ def test_outside_the_package_only_with_a_plugin():
     assert make({"name": PART, "size": 3}).size == 3
 
 
-@pytest.mark.parametrize("name", ["os:system", "nerfstudio:x", "nerf_evil.module:x", ".nerf:x", ":x", "builtins:eval"])
+@pytest.mark.parametrize(
+    "name", ["os:system", "nerfstudio:x", "nerf_evil.module:x", ".nerf:x", ":x", "builtins:eval"]
+)
 def test_what_lies_outside_is_never_imported(name):
     before = set(sys.modules)
     assert "outside the package" in refusal(resolve, name)
@@ -136,11 +141,14 @@ def test_what_lies_outside_is_never_imported(name):
 
 
 def test_nested_sections_are_held_to_the_package_too():
-    assert "os:system" in refusal(make, {"name": WHOLE, "part": {"name": "os:system", "command": "true"}})
+    assert "os:system" in refusal(
+        make, {"name": WHOLE, "part": {"name": "os:system", "command": "true"}}
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["nerf.scenes.base:json", "nerf.scenes.base:Path", "nerf.foundation.instantiate:Callable"]
+    "name",
+    ["nerf.scenes.base:json", "nerf.scenes.base:Path", "nerf.foundation.instantiate:Callable"],
 )
 def test_what_a_module_merely_imports_cannot_be_called(name):
     """Else `from subprocess import run` anywhere in nerf would let a stranger's config run commands."""
@@ -156,7 +164,12 @@ def test_a_bad_path_gets_a_hint():
 
 @pytest.mark.parametrize(
     "name",
-    ["nerf..building:build", "nerf.foundation.instantiate.:build", "nerf.foundation.instantiate:", "nerf.a\0b:c"],
+    [
+        "nerf..building:build",
+        "nerf.foundation.instantiate.:build",
+        "nerf.foundation.instantiate:",
+        "nerf.a\0b:c",
+    ],
 )
 def test_a_mangled_path_is_refused(name):
     refusal(resolve, name)
@@ -167,6 +180,8 @@ def test_what_cannot_be_called_is_refused():
 
 
 def test_did_you_mean_offers_the_closest_or_all():
-    assert did_you_mean("lerning_rate", ["learning_rate", "seed"]) == "did you mean 'learning_rate'?"
+    assert (
+        did_you_mean("lerning_rate", ["learning_rate", "seed"]) == "did you mean 'learning_rate'?"
+    )
     assert did_you_mean("zzz", ["b", "a"]) == "known: a, b"
     assert did_you_mean("zzz", []) == "known: none"

@@ -19,12 +19,17 @@ BATCHES = [(), (1,), (3, 1, 2)]
 def rendering(rgb, depth=None):
     rgb = jnp.asarray(rgb, jnp.float32)
     nothing = jnp.zeros(rgb.shape[:-1])
-    return Rendering(rgb, nothing, nothing if depth is None else depth, {}, jnp.ones(rgb.shape[:-1], bool), None)
+    return Rendering(
+        rgb, nothing, nothing if depth is None else depth, {}, jnp.ones(rgb.shape[:-1], bool), None
+    )
 
 
 def test_squared_error_of_worked_numbers():
     target = Target(jnp.array([[0.5, 0.5, 0.5], [1.0, 0.0, 0.0]]))
-    coarse, fine = rendering([[0.6, 0.5, 0.3], [1.0, 0.0, 0.0]]), rendering([[0.5, 0.5, 0.5], [0.0, 0.0, 1.0]])
+    coarse, fine = (
+        rendering([[0.6, 0.5, 0.3], [1.0, 0.0, 0.0]]),
+        rendering([[0.5, 0.5, 0.5], [0.0, 0.0, 1.0]]),
+    )
     # (0.1^2 + 0 + 0.2^2) / 3 + 0 and 0 + (1 + 0 + 1) / 3
     np.testing.assert_allclose(SquaredError()([coarse, fine], target), [0.05 / 3, 2 / 3], rtol=1e-5)
     np.testing.assert_allclose(SquaredError(weight=3.0)([coarse], target), [0.05, 0.0], rtol=1e-5)
@@ -35,7 +40,9 @@ def test_charbonnier_of_worked_numbers():
     # sqrt(0.3^2 + 0.4^2 + 1.2^2) = 1.3, and eps where nothing differs
     stage = rendering([[0.3, 0.4, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(Charbonnier(eps=1.2)([stage], target), [1.3, 1.2], rtol=1e-6)
-    np.testing.assert_allclose(Charbonnier(weight=2.0)([stage, stage], target), [2.000004, 0.004], rtol=1e-5)
+    np.testing.assert_allclose(
+        Charbonnier(weight=2.0)([stage, stage], target), [2.000004, 0.004], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("loss", [SquaredError(0.7), Charbonnier(0.7)])
@@ -72,8 +79,12 @@ def depth_loss(depth, known, **options):
 
 def test_depth_error_of_worked_numbers():
     # sqrt((0.3 / 0.4)^2 + 1) - 1 = 0.25; sqrt((1.2 / 0.5)^2 + 1) - 1 = 1.6
-    np.testing.assert_allclose(depth_loss(jnp.array([1.3]), jnp.array([1.0]), robust=0.4), [0.25], rtol=1e-5)
-    np.testing.assert_allclose(depth_loss(jnp.array([0.8]), jnp.array([2.0]), robust=0.5, weight=2.0), [3.2], rtol=1e-5)
+    np.testing.assert_allclose(
+        depth_loss(jnp.array([1.3]), jnp.array([1.0]), robust=0.4), [0.25], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        depth_loss(jnp.array([0.8]), jnp.array([2.0]), robust=0.5, weight=2.0), [3.2], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", BATCHES)
@@ -86,7 +97,9 @@ def test_depth_teaches_only_where_it_is_known(shape):
     np.testing.assert_array_equal(part, np.where(some > 0, whole, 0.0))
     slope = jax.grad(lambda d: depth_loss(d, some).sum())(depth)
     assert bool(jnp.isfinite(slope).all()) and bool((slope[some == 0] == 0).all())
-    np.testing.assert_array_equal(DepthError()([rendering(jnp.ones((*shape, 3)))], Target(jnp.ones((*shape, 3)))), 0.0)
+    np.testing.assert_array_equal(
+        DepthError()([rendering(jnp.ones((*shape, 3)))], Target(jnp.ones((*shape, 3)))), 0.0
+    )
 
 
 def test_depth_error_forgives_outliers():
@@ -104,7 +117,9 @@ def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
     wanted = 0.3 * (pairs.sum((1, 2)) + (w**2 * length).sum(-1) / 3)
 
     def loss(w, start, end, layout):
-        seen = dataclasses.replace(rendering(np.zeros((5, 3))), intervals=Intervals(w, start, end, layout))
+        seen = dataclasses.replace(
+            rendering(np.zeros((5, 3))), intervals=Intervals(w, start, end, layout)
+        )
         return Distortion(0.3)([seen], Target(jnp.zeros((5, 3))))
 
     given = [jnp.asarray(v, jnp.float32) for v in (w, t[:, :-1], t[:, 1:])]

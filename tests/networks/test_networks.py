@@ -58,7 +58,9 @@ NETWORKS = {
     "coordx sum": lambda d: CoordX(10, 3, split=2, rank=3, product=False, num_dims=d),
     "kilonerf": lambda d: KiloNeRF(Waves(d), resolution=2, width=6, block=4),
     "deep local shapes": lambda d: DeepLocalShapes(ReLU(8, 1), Waves(d), resolution=2, features=3),
-    "local implicit grid": lambda d: LocalImplicitGrid(ReLU(8, 1), Waves(d), resolution=2, features=3),
+    "local implicit grid": lambda d: LocalImplicitGrid(
+        ReLU(8, 1), Waves(d), resolution=2, features=3
+    ),
     "blobs": lambda d: Blobs(5),
     "local blobs": lambda d: LocalBlobs(ReLU(8, 1), Waves(d), count=5, features=3),
 }
@@ -69,10 +71,16 @@ EACH = pytest.mark.parametrize("name", NETWORKS)
 def filled(name, num_dims):
     """A network and random numbers, far from the tame start of some of its parameters."""
     network = NETWORKS[name](num_dims)
-    graph, params, rest = nnx.split(nnx.eval_shape(lambda: network(num_dims, 4, rngs=nnx.Rngs(0))), nnx.Param, ...)
+    graph, params, rest = nnx.split(
+        nnx.eval_shape(lambda: network(num_dims, 4, rngs=nnx.Rngs(0))), nnx.Param, ...
+    )
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape) * x.shape[0] ** -0.5, jnp.float32), params)
-    rest = jax.tree.map(lambda x: jnp.asarray(np.pi * rng.integers(-3, 4, x.shape), jnp.float32), rest)
+    params = jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(size=x.shape) * x.shape[0] ** -0.5, jnp.float32), params
+    )
+    rest = jax.tree.map(
+        lambda x: jnp.asarray(np.pi * rng.integers(-3, 4, x.shape), jnp.float32), rest
+    )
     return graph, params, rest
 
 
@@ -89,7 +97,9 @@ def computed(network, x):
 
 
 def points(count, num_dims, seed=0, reach=1.0):
-    return jnp.asarray(np.random.default_rng(seed).uniform(-reach, reach, (count, num_dims)), jnp.float32)
+    return jnp.asarray(
+        np.random.default_rng(seed).uniform(-reach, reach, (count, num_dims)), jnp.float32
+    )
 
 
 def numbers(parameter):
@@ -131,7 +141,9 @@ def test_a_network_gives_every_point_its_outputs_whatever_the_batch(name):
 def test_gradients_reach_every_parameter_and_are_finite(name):
     graph, params, rest = filled(name, 3)
     x = jnp.concatenate([points(60, 3), jnp.zeros((1, 3)), jnp.ones((1, 3))])
-    found = jax.jit(jax.grad(lambda params: jnp.square(nnx.merge(graph, params, rest)(x)).sum()))(params)
+    found = jax.jit(jax.grad(lambda params: jnp.square(nnx.merge(graph, params, rest)(x)).sum()))(
+        params
+    )
     for gradient in jax.tree.leaves(found):
         gradient = np.asarray(gradient)
         assert np.isfinite(gradient).all() and (gradient != 0).any()
@@ -147,7 +159,9 @@ ACTIVATIONS = {
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_layers_have_the_activation_of_their_paper(name):
     network, x = made(name), points(20, 3)
-    np.testing.assert_allclose(computed(network, x), textbook(network, np.float64(x), ACTIVATIONS[name]), atol=1e-4)
+    np.testing.assert_allclose(
+        computed(network, x), textbook(network, np.float64(x), ACTIVATIONS[name]), atol=1e-4
+    )
 
 
 def test_a_pattern_network_mixes_five_functions_and_sees_the_radius():
@@ -155,12 +169,22 @@ def test_a_pattern_network_mixes_five_functions_and_sees_the_radius():
 
     def mixed(z):
         z = 2.0 * z
-        groups = [(np.sin, 3), (lambda a: np.exp(-(a**2)), 2), (np.tanh, 2), (np.abs, 2), (lambda a: a, 2)]
+        groups = [
+            (np.sin, 3),
+            (lambda a: np.exp(-(a**2)), 2),
+            (np.tanh, 2),
+            (np.abs, 2),
+            (lambda a: a, 2),
+        ]
         edges = np.cumsum([0] + [size for _, size in groups])
-        return np.concatenate([f(z[:, edges[i] : edges[i + 1]]) for i, (f, _) in enumerate(groups)], -1)
+        return np.concatenate(
+            [f(z[:, edges[i] : edges[i + 1]]) for i, (f, _) in enumerate(groups)], -1
+        )
 
     given = np.concatenate([x, np.linalg.norm(x, axis=-1, keepdims=True)], -1)
-    np.testing.assert_allclose(computed(network, x), textbook(network.layers, given, mixed), atol=1e-5)
+    np.testing.assert_allclose(
+        computed(network, x), textbook(network.layers, given, mixed), atol=1e-5
+    )
 
 
 def test_a_pattern_network_of_one_function_is_homogeneous_and_an_unknown_function_is_refused():
@@ -194,7 +218,9 @@ def test_wire_is_the_complex_gabor_wavelet():
         h = gabor(h @ kernel + numbers(layer.real.bias) + 1j * numbers(layer.imaginary.bias))
     last = numbers(network.last.kernel)
     kernel = last[:7] - 1j * last[7:]
-    np.testing.assert_allclose(computed(network, x), (h @ kernel).real + numbers(network.last.bias), atol=1e-5)
+    np.testing.assert_allclose(
+        computed(network, x), (h @ kernel).real + numbers(network.last.bias), atol=1e-5
+    )
 
 
 def test_siren_begins_with_normal_preactivations_and_arcsine_like_outputs_at_every_depth():
@@ -214,13 +240,20 @@ def test_siren_begins_with_normal_preactivations_and_arcsine_like_outputs_at_eve
         assert (h**2).mean() == pytest.approx((1.0 - np.exp(-2.0 * z.var())) / 2.0, rel=0.05)
         assert (h**4).mean() / (h**2).mean() ** 2 == pytest.approx(1.6, abs=0.15)
         deviations.append(h.std())
-    assert np.ptp(deviations) < 0.2 * np.mean(deviations)  # constant to 10 percent either way, over 8 layers
+    assert np.ptp(deviations) < 0.2 * np.mean(
+        deviations
+    )  # constant to 10 percent either way, over 8 layers
 
 
 def test_finer_begins_with_first_biases_as_wide_as_asked_and_the_rest_as_siren():
-    wide, plain = Finer(200, 2, first_bias=5.0)(3, 1, rngs=nnx.Rngs(0)), Siren(200, 2)(3, 1, rngs=nnx.Rngs(0))
+    wide, plain = (
+        Finer(200, 2, first_bias=5.0)(3, 1, rngs=nnx.Rngs(0)),
+        Siren(200, 2)(3, 1, rngs=nnx.Rngs(0)),
+    )
     biases = numbers(wide.layers[0].bias)
-    assert 4.5 < np.abs(biases).max() <= 5.0 and biases.std() == pytest.approx(5.0 / np.sqrt(3.0), rel=0.15)
+    assert 4.5 < np.abs(biases).max() <= 5.0 and biases.std() == pytest.approx(
+        5.0 / np.sqrt(3.0), rel=0.15
+    )
     for i in (1, 2):
         np.testing.assert_array_equal(wide.layers[i].kernel[...], plain.layers[i].kernel[...])
 
@@ -230,7 +263,11 @@ def test_bacon_is_a_product_of_filters_with_an_output_after_each():
     frequencies, phases = numbers(network.frequencies), numbers(network.phases)
     h, expected = 1.0, []
     for i, head in enumerate(network.heads):
-        mixed = 1.0 if i == 0 else h @ numbers(network.mixers[i - 1].kernel) + numbers(network.mixers[i - 1].bias)
+        mixed = (
+            1.0
+            if i == 0
+            else h @ numbers(network.mixers[i - 1].kernel) + numbers(network.mixers[i - 1].bias)
+        )
         h = np.sin(x @ frequencies[i] + phases[i]) * mixed
         expected.append(h @ numbers(head.kernel) + numbers(head.bias))
     np.testing.assert_allclose(computed(network.scales, x), np.cumsum(expected, 0), atol=1e-4)
@@ -242,7 +279,10 @@ def test_bacons_spectrum_ends_at_its_band():
     network = NETWORKS["bacon"](2)(2, 4, rngs=nnx.Rngs(0))
     axis = np.linspace(-1.0, 1.0, 32, endpoint=False)
     x = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1), jnp.float32)
-    beyond = np.abs(np.fft.fftfreq(32) * 32)[:, None, None], np.abs(np.fft.fftfreq(32) * 32)[None, :, None]
+    beyond = (
+        np.abs(np.fft.fftfreq(32) * 32)[:, None, None],
+        np.abs(np.fft.fftfreq(32) * 32)[None, :, None],
+    )
     scales = [np.float64(y) for y in computed(network.scales, x)]
     for i, band in enumerate((1, 3, 6)):
         energies = [np.abs(np.fft.fft2(y - y.mean((0, 1)), axes=(0, 1))) ** 2 for y in scales]
@@ -255,10 +295,17 @@ def test_bacons_spectrum_ends_at_its_band():
 @pytest.mark.parametrize("name", ["coordx product", "coordx sum"])
 def test_coordx_fuses_the_branches_of_the_axes(name):
     network, x = made(name), np.float64(points(20, 3))
-    first = [x[:, k : k + 1] @ numbers(layer.kernel) + numbers(layer.bias) for k, layer in enumerate(network.first)]
-    h = np.stack([textbook(network.shared, relu(y), relu) for y in first])  # (axis, point, R * width)
+    first = [
+        x[:, k : k + 1] @ numbers(layer.kernel) + numbers(layer.bias)
+        for k, layer in enumerate(network.first)
+    ]
+    h = np.stack(
+        [textbook(network.shared, relu(y), relu) for y in first]
+    )  # (axis, point, R * width)
     fused = (h.prod(0) if name == "coordx product" else h.mean(0)).reshape(20, 3, 10).sum(1)
-    np.testing.assert_allclose(computed(network, x), textbook(network.tail, relu(fused), relu), atol=1e-4)
+    np.testing.assert_allclose(
+        computed(network, x), textbook(network.tail, relu(fused), relu), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["coordx product", "coordx sum"])
@@ -270,7 +317,9 @@ def test_coordx_tells_the_axes_apart(name):
 
 @pytest.mark.parametrize("name", ["coordx product", "coordx sum"])
 @pytest.mark.parametrize("num_dims", [2, 3])
-def test_coordx_on_a_lattice_is_coordx_at_its_points_with_a_branch_evaluation_a_place(name, num_dims, monkeypatch):
+def test_coordx_on_a_lattice_is_coordx_at_its_points_with_a_branch_evaluation_a_place(
+    name, num_dims, monkeypatch
+):
     network, sizes = made(name, num_dims), (4, 3, 5)[:num_dims]
     axes = [points(n, 1, seed=n) for n in sizes]
     x = jnp.stack(jnp.meshgrid(*[axis[:, 0] for axis in axes], indexing="ij"), -1)
@@ -295,7 +344,9 @@ def test_kilonerf_asks_the_network_of_the_cell_with_the_place_in_it():
     network, x = made("kilonerf"), np.float64(points(30, 3, reach=1.2))  # some of them outside
     expected = []
     for point in x:
-        cell = np.clip(np.floor(point + 1.0), 0, 1).astype(int)  # two cells of length 1 along each axis
+        cell = np.clip(np.floor(point + 1.0), 0, 1).astype(
+            int
+        )  # two cells of length 1 along each axis
         c = (cell[0] * 2 + cell[1]) * 2 + cell[2]
         h = waves(2.0 * (point + 1.0 - cell) - 1.0)
         for i, (kernels, biases) in enumerate(zip(network.kernels, network.biases, strict=True)):
@@ -315,7 +366,10 @@ def test_blocks_hold_every_sample_apart_and_each_block_samples_of_one_cell(size,
         "none": np.zeros(0, int),
     }[crowd]
     place, owner = blocks_by_cell(jnp.asarray(cells, jnp.int32), 20, size)
-    assert len(set(np.asarray(place).tolist())) == len(cells) and (np.asarray(place) < size * len(owner)).all()
+    assert (
+        len(set(np.asarray(place).tolist())) == len(cells)
+        and (np.asarray(place) < size * len(owner)).all()
+    )
     np.testing.assert_array_equal(np.asarray(owner)[np.asarray(place) // size], cells)
 
 
@@ -324,7 +378,9 @@ def test_deep_local_shapes_decodes_the_code_of_the_cell_with_the_place_in_it():
     cell = np.clip(np.floor(x + 1.0), 0, 1).astype(int)
     codes = numbers(network.table)[(cell[:, 0] * 2 + cell[:, 1]) * 2 + cell[:, 2]]
     given = np.concatenate([waves(2.0 * (x + 1.0 - cell) - 1.0), codes], -1)
-    np.testing.assert_allclose(computed(network, x), textbook(network.decoder, given, relu), atol=1e-5)
+    np.testing.assert_allclose(
+        computed(network, x), textbook(network.decoder, given, relu), atol=1e-5
+    )
 
 
 def test_a_local_implicit_grid_blends_what_the_vertices_around_say():
@@ -356,7 +412,9 @@ def test_a_place_looks_the_same_in_another_cell_with_the_same_codes(name, vertic
     before = computed(network, x)
     table = network.table[...].reshape(vertices, -1, 3)
     network.table[...] = jnp.roll(table, 1, 0).reshape(-1, 3)
-    np.testing.assert_allclose(computed(network, x + jnp.asarray([[1.0, 0.0, 0.0]])), before, atol=1e-5)
+    np.testing.assert_allclose(
+        computed(network, x + jnp.asarray([[1.0, 0.0, 0.0]])), before, atol=1e-5
+    )
 
 
 def gaussians(network, x):
@@ -364,21 +422,27 @@ def gaussians(network, x):
     blobs = network.blobs
     diagonals, shears = np.exp(numbers(blobs.log_sharpness)), np.tril(numbers(blobs.shear), -1)
     frames = [np.diag(diagonal) + shear for diagonal, shear in zip(diagonals, shears, strict=True)]
-    local = [(x - centre) @ frame.T for frame, centre in zip(frames, numbers(blobs.centres), strict=True)]
+    local = [
+        (x - centre) @ frame.T for frame, centre in zip(frames, numbers(blobs.centres), strict=True)
+    ]
     return local, [np.exp(-0.5 * (u**2).sum(-1)) for u in local]
 
 
 def test_blobs_are_a_sum_of_anisotropic_gaussians():
     network, x = made("blobs"), np.float64(points(20, 3))
     _, influence = gaussians(network, x)
-    expected = np.stack(influence, -1) @ numbers(network.outputs.kernel) + numbers(network.outputs.bias)
+    expected = np.stack(influence, -1) @ numbers(network.outputs.kernel) + numbers(
+        network.outputs.bias
+    )
     np.testing.assert_allclose(computed(network, x), expected, atol=1e-5)
 
 
 def test_local_blobs_add_what_their_decoder_says_where_they_have_influence():
     network, x = made("local blobs"), np.float64(points(20, 3))
     local, influence = gaussians(network, x)
-    expected = np.stack(influence, -1) @ numbers(network.outputs.kernel) + numbers(network.outputs.bias)
+    expected = np.stack(influence, -1) @ numbers(network.outputs.kernel) + numbers(
+        network.outputs.bias
+    )
     for u, g, code in zip(local, influence, numbers(network.table), strict=True):
         given = np.concatenate([waves(np.clip(u / 3.0, -1.0, 1.0)), np.tile(code, (20, 1))], -1)
         expected = expected + g[:, None] * textbook(network.decoder, given, relu)
@@ -402,13 +466,19 @@ SEPARABLE = [Identity(), Fourier(3), Fourier(2, include_input=False)]
 MIXED = [SphericalHarmonics(3), SphericalHarmonics(4), HashGrid(1, 3, 6, 2, 8, rngs=nnx.Rngs(0))]
 
 
-@pytest.mark.parametrize("encoding", SEPARABLE + MIXED, ids=lambda encoding: type(encoding).__name__)
+@pytest.mark.parametrize(
+    "encoding", SEPARABLE + MIXED, ids=lambda encoding: type(encoding).__name__
+)
 def test_coordx_takes_encodings_whose_features_have_an_axis_each(encoding):
     assert is_separable(encoding, 3) == (encoding in SEPARABLE)
     if encoding in SEPARABLE:
         x = points(5, 3)
         features, moved = (split_axes(encoding(place), 3) for place in (x, x.at[:, 0].add(0.2)))
-        assert [bool((a == b).all()) for a, b in zip(features, moved, strict=True)] == [False, True, True]
+        assert [bool((a == b).all()) for a, b in zip(features, moved, strict=True)] == [
+            False,
+            True,
+            True,
+        ]
 
 
 REFUSED = [("coordx product", SphericalHarmonics(3)), ("coordx sum", SphericalHarmonics(4))]
@@ -418,7 +488,9 @@ REFUSED += [(name, Fourier(3)) for name in list(NETWORKS)[list(NETWORKS).index("
 @pytest.mark.parametrize("name, encoding", REFUSED)
 def test_an_impossible_pair_is_refused_before_a_parameter_is_drawn(name, encoding):
     network, rngs = NETWORKS[name](3), nnx.Rngs(0)
-    with pytest.raises(ConfigError, match="^[^\n]*does not go with [^\n]*: [^\n]*: choose [^\n]*$") as refusal:
+    with pytest.raises(
+        ConfigError, match="^[^\n]*does not go with [^\n]*: [^\n]*: choose [^\n]*$"
+    ) as refusal:
         connect(encoding, network, 4, 3, rngs=rngs)
     assert all(type(part).__name__ in str(refusal.value) for part in (network, encoding))
     assert rngs.params.count[...] == 0
@@ -426,5 +498,7 @@ def test_an_impossible_pair_is_refused_before_a_parameter_is_drawn(name, encodin
 
 @EACH
 def test_every_network_goes_with_the_points_themselves(name):
-    made = jax.eval_shape(lambda x: connect(Identity(), NETWORKS[name](3), 4, 3, rngs=nnx.Rngs(0))(x), points(2, 3))
+    made = jax.eval_shape(
+        lambda x: connect(Identity(), NETWORKS[name](3), 4, 3, rngs=nnx.Rngs(0))(x), points(2, 3)
+    )
     assert made.shape == (2, 4)

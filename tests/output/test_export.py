@@ -43,15 +43,29 @@ def ball(points, viewdirs):
 
 def run_of(cameras, names, field=ball, transform=MOVED):
     model = Model({"main": Stage(UniformSteps(512), field)}, ("main",))
-    return Trained(ROOT, {"chunk": 512, "background": (1.0, 1.0, 1.0)}, model, 0, transform, cameras, names, stamp="")
+    return Trained(
+        ROOT,
+        {"chunk": 512, "background": (1.0, 1.0, 1.0)},
+        model,
+        0,
+        transform,
+        cameras,
+        names,
+        stamp="",
+    )
 
 
 @pytest.fixture(scope="module")
 def around():
     """A dozen pictures of a closed-form scene, for their cameras, and four more."""
-    scenes = {split: synthetic.load(None, split, size=32, views=views) for split, views in (("train", 12), ("test", 4))}
+    scenes = {
+        split: synthetic.load(None, split, size=32, views=views)
+        for split, views in (("train", 12), ("test", 4))
+    }
     cameras = {split: scene.cameras for split, scene in scenes.items()}
-    return cameras, {split: [f"{split}/{i:02d}.png" for i in range(len(c))] for split, c in cameras.items()}
+    return cameras, {
+        split: [f"{split}/{i:02d}.png" for i in range(len(c))] for split, c in cameras.items()
+    }
 
 
 def test_points_lie_on_the_surface_in_the_files_units_with_its_normals_and_colours(around):
@@ -79,7 +93,9 @@ def test_what_is_in_the_air_is_no_point(around):
         return np.linalg.norm(MOVED.points(points) - CENTRE, axis=-1)
 
     assert np.quantile(of(survey(run_of(*around, foggy), 500).points), 0.99) < RADIUS + 0.06
-    nothing = survey(run_of(*around, lambda p, v: {**ball(p, v), "density": jnp.full(p.shape[:-1], 0.5)}), 100)
+    nothing = survey(
+        run_of(*around, lambda p, v: {**ball(p, v), "density": jnp.full(p.shape[:-1], 0.5)}), 100
+    )
     assert len(nothing.points) == 0
     assert nothing.foggy > 0.9
     assert nothing.empty < 0.1
@@ -89,7 +105,11 @@ def test_a_surveyed_field_is_given_what_the_field_asks_for(around):
     assert not takes_gaussians(Surveyed(ball))
     for name in ("integrated", "positional"):
         config = import_module(f"configs.systems.{name}").get_config().to_dict()
-        field = build_model(config, unbounded=False, cameras=around[0]["train"], plugins=()).stages[0].field
+        field = (
+            build_model(config, unbounded=False, cameras=around[0]["train"], plugins=())
+            .stages[0]
+            .field
+        )
         assert takes_gaussians(Surveyed(field)) == takes_gaussians(field) == (name == "integrated")
 
 
@@ -97,7 +117,9 @@ def test_normals_face_where_they_are_told_to():
     spots = np.random.default_rng(0).uniform(size=(200, 3)) * [1, 1, 0]
     for side in (1.0, -1.0):
         up = np.broadcast_to([0.3, 0.0, side], spots.shape)
-        np.testing.assert_allclose(normals_of(spots, up), np.broadcast_to([0, 0, side], spots.shape), atol=1e-9)
+        np.testing.assert_allclose(
+            normals_of(spots, up), np.broadcast_to([0, 0, side], spots.shape), atol=1e-9
+        )
     assert normals_of(spots[:1], spots[:1] + 1).shape == (1, 3)
     assert normals_of(spots[:0], spots[:0]).shape == (0, 3)
 
@@ -108,16 +130,27 @@ def test_exported_cameras_are_read_back_as_they_were(around, tmp_path):
     bent = np.zeros((12, 8), np.float32)
     bent[::2, :4] = [0.05, -0.01, 0.001, 0.002]
     model = np.where(np.arange(12) % 3 == 0, FISHEYE, cameras["train"].model).astype(np.int32)
-    cameras = {**cameras, "train": dataclasses.replace(cameras["train"], distortion=bent, model=model)}
+    cameras = {
+        **cameras,
+        "train": dataclasses.replace(cameras["train"], distortion=bent, model=model),
+    }
     run = run_of(cameras, names)
     for path in (name for split in names.values() for name in split):
         (tmp_path / "scene" / path).parent.mkdir(exist_ok=True, parents=True)
         iio.imwrite(tmp_path / "scene" / path, np.full((32, 32, 3), 100, np.uint8))
     tmp_path, root = tmp_path / "exported", tmp_path / "scene"
     done = export(run, tmp_path, 500, root)
-    assert [path.name for path in done.written] == ["points.ply", "transforms.json", "test", "train", "sparse"]
+    assert [path.name for path in done.written] == [
+        "points.ply",
+        "transforms.json",
+        "test",
+        "train",
+        "sparse",
+    ]
     assert done.notes[0] == "points: 500"
-    frames, _ = check_frames(read_transforms(tmp_path / "transforms.json"), tmp_path, "transforms.json")
+    frames, _ = check_frames(
+        read_transforms(tmp_path / "transforms.json"), tmp_path, "transforms.json"
+    )
     frames = {frame.name: frame for frame in frames}
     sparse = read_model(tmp_path / "sparse")
     photos = {photo.name: photo for photo in sparse.photos.values()}
@@ -144,11 +177,18 @@ def test_lenses_that_colmap_does_not_have_are_left_to_transforms(around, tmp_pat
     flat = dataclasses.replace(cameras["test"], model=np.full(4, ORTHOGRAPHIC, np.int32))
     round_ = dataclasses.replace(cameras["test"], model=np.full(4, EQUIRECTANGULAR, np.int32))
     names = {**names, "val": [f"val/{i}.png" for i in range(4)]}
-    done = export(run_of({**cameras, "test": flat, "val": round_}, names), tmp_path, 10, tmp_path / "gone")
+    done = export(
+        run_of({**cameras, "test": flat, "val": round_}, names), tmp_path, 10, tmp_path / "gone"
+    )
     assert [path.name for path in done.written] == ["points.ply", "transforms.json"]
     assert any("COLMAP has no such lenses" in note for note in done.notes)
-    frames = {frame["file_path"]: frame for frame in json.loads((tmp_path / "transforms.json").read_text())["frames"]}
-    assert frames["test/00.png"]["fl_x"] == pytest.approx(float(flat.K[0, 0, 0]) / 37)  # pixels per unit of the file
+    frames = {
+        frame["file_path"]: frame
+        for frame in json.loads((tmp_path / "transforms.json").read_text())["frames"]
+    }
+    assert frames["test/00.png"]["fl_x"] == pytest.approx(
+        float(flat.K[0, 0, 0]) / 37
+    )  # pixels per unit of the file
     assert "fl_x" not in frames["val/0.png"]
     assert to_file(flat, MOVED).K[0, 0, 2] == flat.K[0, 0, 2]
 
@@ -164,7 +204,9 @@ def test_images_go_with_the_export_in_full_size_under_their_own_names(around, tm
     run = run_of(cameras, names)
     done = export(run, tmp_path / "out", 50, tmp_path / "scene")
     assert not [note for note in done.notes if note.startswith(("images:", "masks", "depths"))]
-    masked = export(dataclasses.replace(run, maps=("masks",)), tmp_path / "masked", 50, tmp_path / "scene")
+    masked = export(
+        dataclasses.replace(run, maps=("masks",)), tmp_path / "masked", 50, tmp_path / "scene"
+    )
     fix = "to train on the export, copy them and add mask_path to the frames in transforms.json"
     assert f"masks: not exported: {fix}" in masked.notes
     for file in (tmp_path / "scene").rglob("*.png"):
@@ -176,9 +218,13 @@ def test_images_go_with_the_export_in_full_size_under_their_own_names(around, tm
         assert (scene.cameras.size == own.size).all()
         np.testing.assert_allclose(scene.cameras.K, own.K, rtol=1e-6)
         back = scene.transform.poses_back(scene.cameras.c2w.astype(np.float64))
-        np.testing.assert_allclose(back, MOVED.poses_back(own.c2w.astype(np.float64)), atol=1e-5 * 37)
+        np.testing.assert_allclose(
+            back, MOVED.poses_back(own.c2w.astype(np.float64)), atol=1e-5 * 37
+        )
     photos = read_model(tmp_path / "out" / "sparse").photos.values()
-    assert {photo.name for photo in photos} == {f"{name}.png" for own in names.values() for name in own}
+    assert {photo.name for photo in photos} == {
+        f"{name}.png" for own in names.values() for name in own
+    }
 
 
 def test_images_that_are_not_there_are_told_with_the_flag_that_gives_them(around, tmp_path):
@@ -202,7 +248,9 @@ def test_few_points_are_told_with_the_reason(around, tmp_path, monkeypatch):
 
     fog = r"points: 0 of 100: of 1024 rays [01] % met nothing and (99|100) % only fog: train longer than these 0 steps"
     assert re.match(fog, note_of(0.5))
-    assert note_of(0.0).endswith("100 % met nothing and 0 % only fog: little of the pictures shows anything solid")
+    assert note_of(0.0).endswith(
+        "100 % met nothing and 0 % only fog: little of the pictures shows anything solid"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -229,14 +277,21 @@ def twins(tmp_path_factory):
     return folder, there, results
 
 
-def test_a_scene_turned_scaled_and_moved_gives_the_same_psnr_cameras_and_depth_in_its_own_units(twins):
+def test_a_scene_turned_scaled_and_moved_gives_the_same_psnr_cameras_and_depth_in_its_own_units(
+    twins,
+):
     folder, there, results = twins
     assert abs(results["plain"]["psnr"] - results["moved"]["psnr"]) < 0.7
     runs = {name: load_run(folder / f"run_{name}") for name in results}
     cameras = {name: to_file(run.cameras["test"], run.transform) for name, run in runs.items()}
-    np.testing.assert_allclose(cameras["moved"].c2w, there.poses(cameras["plain"].c2w), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        cameras["moved"].c2w, there.poses(cameras["plain"].c2w), rtol=1e-5, atol=1e-4
+    )
     depths = {
-        name: [np.load(file)["array"] for file in sorted((folder / f"run_{name}/eval").glob("*.npz"))] for name in runs
+        name: [
+            np.load(file)["array"] for file in sorted((folder / f"run_{name}/eval").glob("*.npz"))
+        ]
+        for name in runs
     }
     plain, moved = (np.stack(depths[name]) for name in ("plain", "moved"))
     both = (plain > 0) & (moved > 0)

@@ -25,7 +25,9 @@ def ball(radius=0.5, centre=(0.1, -0.2, 0.05)):
     def render_image(camera):
         width, height = (int(n) for n in camera.size)
         y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
-        many = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *np.shape(a))), camera)
+        many = jax.tree.map(
+            lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *np.shape(a))), camera
+        )
         rays = pixels_to_rays(many, jnp.asarray(np.stack([x, y], -1), jnp.float32))
         offset = np.asarray(rays.origins) - centre
         along = (offset * np.asarray(rays.directions)).sum(-1)
@@ -59,7 +61,9 @@ def test_paths_along_the_photos_are_known(name, turns):
 @pytest.mark.parametrize(
     "film",
     [
-        look_at(ring(radius=0.2, height=0.08)[:8, :, 3], (0.1, -0.2, 0.05)),  # within the ball, as the photos look
+        look_at(
+            ring(radius=0.2, height=0.08)[:8, :, 3], (0.1, -0.2, 0.05)
+        ),  # within the ball, as the photos look
         look_at(ring()[:8, :, 3], (9, 9, 9)),  # away from everything
         look_at(ring()[:8, :, 3] * [1, 1, -8], (0.1, -0.2, 0.05)),  # from below
     ],
@@ -73,7 +77,9 @@ def test_films_of_what_no_photo_shows_are_found(film):
 
 def test_the_frames_looked_at_are_spread_over_a_long_film():
     train = cameras_at(ring())
-    numbers, unknown = unknown_frames(paths.make_path("orbit", train, IDENTITY, frames=500), train, ball(), 1.6)
+    numbers, unknown = unknown_frames(
+        paths.make_path("orbit", train, IDENTITY, frames=500), train, ball(), 1.6
+    )
     assert numbers[0] == 0 and numbers[-1] == 499 and len(numbers) == len(unknown) < 50
 
 
@@ -82,7 +88,9 @@ def test_the_frames_looked_at_are_spread_over_a_long_film():
 
 def test_a_crop_keeps_the_part_of_a_ray_within_a_turned_box():
     turn = math.radians(30)
-    turned = np.array([[math.cos(turn), math.sin(turn), 0], [-math.sin(turn), math.cos(turn), 0], [0, 0, 1]])
+    turned = np.array(
+        [[math.cos(turn), math.sin(turn), 0], [-math.sin(turn), math.cos(turn), 0], [0, 0, 1]]
+    )
     half = np.array([0.2, 0.1, 0.3])
     centre = np.array([0.1, 0.0, -0.1])
     rng = np.random.default_rng(0)
@@ -116,8 +124,14 @@ def test_a_crop_keeps_the_part_of_a_ray_within_a_turned_box():
         ({"enlarge": 0.0, "out": "x.png"}, "--enlarge=0"),
         ({"enlarge": -2.0, "out": "x.png"}, "--enlarge=-2"),
         ({"enlarge": 2.0}, "ends in .png"),
-        ({"enlarge": 2.0, "out": "x.png", "path": "orbit"}, "--path: has no effect here, only without --enlarge"),
-        ({"split": "test", "out": "x", "fov": 30.0}, "--fov: has no effect here, only without --split"),
+        (
+            {"enlarge": 2.0, "out": "x.png", "path": "orbit"},
+            "--path: has no effect here, only without --enlarge",
+        ),
+        (
+            {"split": "test", "out": "x", "fov": 30.0},
+            "--fov: has no effect here, only without --split",
+        ),
         ({"split": "test", "export": True, "out": "x"}, "--split and --export"),
         ({"split": "test"}, "makes a folder"),
         ({"export": True, "out": "x", "depth": True}, "--depth: has no effect"),
@@ -162,4 +176,8 @@ def test_flags_that_go_together_pass(given):
 
 
 def test_ranges_are_read():
-    assert parse_range("40-60") == (40, 60) and parse_range("7") == (7, 7) and parse_range(" 0 - 3 ") == (0, 3)
+    assert (
+        parse_range("40-60") == (40, 60)
+        and parse_range("7") == (7, 7)
+        and parse_range(" 0 - 3 ") == (0, 3)
+    )

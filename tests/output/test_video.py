@@ -15,7 +15,15 @@ from nerf.foundation import png
 from nerf.output import video
 from nerf.output.video import VideoError
 
-COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (16, 128, 235)]
+COLOURS = [
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 255, 255),
+    (0, 0, 0),
+    (200, 120, 40),
+    (16, 128, 235),
+]
 
 
 def solid(colours, width=64, height=48):
@@ -24,7 +32,15 @@ def solid(colours, width=64, height=48):
 
 def decode(path):
     """Frames (n, h, w, 3) as ffmpeg converts them by the matrix and range that the file is marked with."""
-    convert = ["-vf", "scale=flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    convert = [
+        "-vf",
+        "scale=flags=accurate_rnd+full_chroma_int",
+        "-pix_fmt",
+        "rgb24",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
     width, height = (int(side) for side in re.search(r" (\d+)x(\d+)[, ]", described(path)).groups())
     return np.frombuffer(ffmpeg("-i", str(path), *convert), np.uint8).reshape(-1, height, width, 3)
 
@@ -44,7 +60,9 @@ def decode_unmarked(path):
 def described(path):
     """ffmpeg's own description of a file."""
     return subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)], capture_output=True, text=True
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)],
+        capture_output=True,
+        text=True,
     ).stderr
 
 
@@ -66,7 +84,9 @@ def test_frames_come_back_in_number_size_rate_and_colour(tmp_path):
     frames = solid(COLOURS)
     video.encode(frames, tmp_path / "v.mp4", fps=12.5)
     decoded = decode(tmp_path / "v.mp4")
-    assert decoded.shape == (len(COLOURS), 48, 64, 3) and " 12.50 fps," in described(tmp_path / "v.mp4")
+    assert decoded.shape == (len(COLOURS), 48, 64, 3) and " 12.50 fps," in described(
+        tmp_path / "v.mp4"
+    )
     np.testing.assert_allclose(decoded.astype(int), np.stack(frames), atol=3)
     assert only(tmp_path, "v.mp4")
 

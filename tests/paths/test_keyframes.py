@@ -14,7 +14,15 @@ from nerf.paths.keyframes import PathError, read_keyframes, save_keyframes
 from nerf.paths.path_options import NAMES
 from nerf.paths.paths import make_path
 from nerf.scenes.base import Similarity
-from tests.paths.test_paths import IDENTITY, a_similarity, look_at, random_views, ring, steps, training
+from tests.paths.test_paths import (
+    IDENTITY,
+    a_similarity,
+    look_at,
+    random_views,
+    ring,
+    steps,
+    training,
+)
 
 
 def write(tmp_path, data):
@@ -24,7 +32,10 @@ def write(tmp_path, data):
 
 
 def keys_of(c2w, **more):
-    return [{"c2w": pose.tolist(), **{k: float(v[i]) for k, v in more.items()}} for i, pose in enumerate(c2w)]
+    return [
+        {"c2w": pose.tolist(), **{k: float(v[i]) for k, v in more.items()}}
+        for i, pose in enumerate(c2w)
+    ]
 
 
 def through(file, transform=IDENTITY, frames=None):
@@ -93,11 +104,19 @@ def test_keyframes_two_millimetres_apart_differ_wherever_the_scene_is(tmp_path, 
     views[:, :, 3] = np.array(place) + 0.002 * np.arange(5)[:, None] * [1.0, 0.0, 0.0]
     keys = read_keyframes(write(tmp_path, {"keyframes": keys_of(views), "seconds": 4}))
     np.testing.assert_array_equal(keys.c2w, views)
-    twice = read_keyframes(write(tmp_path, {"keyframes": keys_of(np.repeat(views, 2, 0)), "seconds": 4}))
+    twice = read_keyframes(
+        write(tmp_path, {"keyframes": keys_of(np.repeat(views, 2, 0)), "seconds": 4})
+    )
     np.testing.assert_array_equal(twice.c2w, views)
-    almost = np.repeat(views, 2, 0) + 1e-9 * np.tile(np.eye(3, 4, 3), (10, 1, 1)) * np.arange(10)[:, None, None]
+    almost = (
+        np.repeat(views, 2, 0)
+        + 1e-9 * np.tile(np.eye(3, 4, 3), (10, 1, 1)) * np.arange(10)[:, None, None]
+    )
     if place[1]:  # these differences are lost in the digits of the coordinates
-        assert len(read_keyframes(write(tmp_path, {"keyframes": keys_of(almost), "seconds": 4})).c2w) == 5
+        assert (
+            len(read_keyframes(write(tmp_path, {"keyframes": keys_of(almost), "seconds": 4})).c2w)
+            == 5
+        )
 
 
 def test_a_turn_on_the_spot_takes_time(tmp_path):
@@ -111,13 +130,20 @@ def test_a_turn_on_the_spot_takes_time(tmp_path):
 
 def test_interpolation_commutes_with_the_similarity(tmp_path):
     transform, file = a_similarity(), write(tmp_path, {"keyframes": keys_of(random_views(6))})
-    np.testing.assert_allclose(through(file, transform)[0], transform.poses(through(file)[0]), atol=1e-5)
+    np.testing.assert_allclose(
+        through(file, transform)[0], transform.poses(through(file)[0]), atol=1e-5
+    )
 
 
 def nerfstudio(c2w, **more):
     matrices = [np.vstack([pose, [0, 0, 0, 1]]).ravel().tolist() for pose in c2w]
     path = [{"camera_to_world": matrix, "fov": 50.0, "aspect": 1.5} for matrix in matrices]
-    data = {"camera_type": "perspective", "render_height": 120, "render_width": 180, "camera_path": path}
+    data = {
+        "camera_type": "perspective",
+        "render_height": 120,
+        "render_width": 180,
+        "camera_path": path,
+    }
     return data | {"fps": 24, "seconds": 4, "keyframes": [], "is_cycle": False} | more
 
 
@@ -179,9 +205,18 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
             "is not from 1 to 100000: give --frames, or change seconds or fps in the file",
         ),
         ({"keyframes": keys_of(ring()), "seconds": 0.001}, "frames: 0 is not from 1"),
-        (nerfstudio(ring(), camera_type="vr180"), "is not supported: export it as one of: perspective, fisheye, equi"),
-        (nerfstudio(ring(), crop={"crop_center": [0, 0], "crop_scale": [1, 1, 1]}), "crop.crop_center: not 3 numbers"),
-        (nerfstudio(ring(), crop={"crop_center": [0, 0, 0], "crop_scale": [1, 0, 1]}), "crop.crop_scale: not above"),
+        (
+            nerfstudio(ring(), camera_type="vr180"),
+            "is not supported: export it as one of: perspective, fisheye, equi",
+        ),
+        (
+            nerfstudio(ring(), crop={"crop_center": [0, 0], "crop_scale": [1, 1, 1]}),
+            "crop.crop_center: not 3 numbers",
+        ),
+        (
+            nerfstudio(ring(), crop={"crop_center": [0, 0, 0], "crop_scale": [1, 0, 1]}),
+            "crop.crop_scale: not above",
+        ),
         ({"path": [{"R": [0, 0, 0, 0], "T": [0, 0, 0]}]}, "R: a quaternion of length zero"),
         ({"path": [{"R": [0, 0, 1], "T": [0, 0, 0]}]}, "R: not 4 numbers"),
         (nerfstudio(ring(), camera_path=[{}, {}]), "camera_to_world: not"),
@@ -226,8 +261,17 @@ def quote(value):
 
 @pytest.mark.parametrize("kind", ["ours", "nerfstudio", "instant-ngp"])
 def test_numbers_in_quotes_are_numbers_in_every_kind_of_file(tmp_path, kind):
-    crop = {"crop_center": [1.0, 2.0, 3.0], "crop_scale": [2.0, 4.0, 6.0], "crop_bg_color": {"r": 255, "g": 0, "b": 0}}
-    ours = {"keyframes": keys_of(ring()[:4], fov=[40.0, 50.0, 60.0, 70.0]), "loop": True, "fps": 10, "seconds": 3}
+    crop = {
+        "crop_center": [1.0, 2.0, 3.0],
+        "crop_scale": [2.0, 4.0, 6.0],
+        "crop_bg_color": {"r": 255, "g": 0, "b": 0},
+    }
+    ours = {
+        "keyframes": keys_of(ring()[:4], fov=[40.0, 50.0, 60.0, 70.0]),
+        "loop": True,
+        "fps": 10,
+        "seconds": 3,
+    }
     contents = {
         "ours": ours,
         "nerfstudio": nerfstudio(ring()[:4], crop=crop),
@@ -248,7 +292,9 @@ def rounded(c2w, digits=3):
 
 
 @pytest.mark.parametrize("kind", ["ours", "nerfstudio"])
-@pytest.mark.parametrize("change, said", [("rounded", "rounded to few digits"), ("scaled", "scale of 1.5")])
+@pytest.mark.parametrize(
+    "change, said", [("rounded", "rounded to few digits"), ("scaled", "scale of 1.5")]
+)
 def test_keyframes_that_are_almost_rigid_become_the_nearest_rotation(tmp_path, kind, change, said):
     views = ring(n=7)
     given = rounded(views, 2) if change == "rounded" else views * [1.5, 1.5, 1.5, 1.0]
@@ -256,7 +302,9 @@ def test_keyframes_that_are_almost_rigid_become_the_nearest_rotation(tmp_path, k
     keys = read_keyframes(file)
     np.testing.assert_allclose(keys.c2w[:, :, :3], views[:, :, :3], atol=0.01)
     eye = np.tile(np.eye(3), (7, 1, 1))
-    np.testing.assert_allclose(keys.c2w[:, :, :3] @ keys.c2w[:, :, :3].transpose(0, 2, 1), eye, atol=1e-12)
+    np.testing.assert_allclose(
+        keys.c2w[:, :, :3] @ keys.c2w[:, :, :3].transpose(0, 2, 1), eye, atol=1e-12
+    )
     np.testing.assert_allclose(keys.c2w[:, :, 3], views[:, :, 3], atol=1e-12)
     assert len(keys.notes) == 1 and keys.notes[0].startswith(f"{file}: ") and said in keys.notes[0]
     assert keys.notes[0].endswith("and 6 more")
@@ -265,36 +313,52 @@ def test_keyframes_that_are_almost_rigid_become_the_nearest_rotation(tmp_path, k
 def test_what_leads_to_the_world_of_nerfstudio_may_be_rounded_too(tmp_path):
     views = random_views(3)
     transform = rounded(np.concatenate([a_similarity().rotation, [[1.0], [2.0], [3.0]]], -1), 2)
-    (tmp_path / "dataparser_transforms.json").write_text(json.dumps(quote({"transform": transform.tolist()})))
+    (tmp_path / "dataparser_transforms.json").write_text(
+        json.dumps(quote({"transform": transform.tolist()}))
+    )
     applied = [[1, 0, 0, 0.1], [0, 0, 1, 0.2], [0, -1, 0, 0.3]]
     scene = tmp_path / "scene"
     scene.mkdir()
     (scene / "transforms.json").write_text(json.dumps({"applied_transform": quote(applied)}))
     keys = read_keyframes(write(tmp_path, nerfstudio(views)), None, scene)
     np.testing.assert_allclose(np.linalg.det(keys.c2w[:, :, :3]), 1.0, atol=1e-9)
-    assert sum("dataparser_transforms.json: rotation is rounded" in note for note in keys.notes) == 1
+    assert (
+        sum("dataparser_transforms.json: rotation is rounded" in note for note in keys.notes) == 1
+    )
     (scene / "transforms.json").write_text(json.dumps({"applied_transform": [[2, 0], [1, 1]]}))
     with pytest.raises(PathError) as caught:
         read_keyframes(write(tmp_path, nerfstudio(views)), None, scene)
-    assert str(caught.value).startswith(f"{scene / 'transforms.json'}: applied_transform: not 3x4 or 4x4 numbers")
+    assert str(caught.value).startswith(
+        f"{scene / 'transforms.json'}: applied_transform: not 3x4 or 4x4 numbers"
+    )
 
 
 def test_one_side_keeps_the_aspect_of_the_file(tmp_path):
     file, train = write(tmp_path, nerfstudio(ring()[:2])), training("orbit")
     for sides, size in (({"width": 90}, (90, 60)), ({"height": 60}, (90, 60)), ({}, (180, 120))):
         np.testing.assert_array_equal(make_path(file, train, IDENTITY, **sides).size, [size] * 2)
-    sizeless = {key: value for key, value in nerfstudio(ring()[:2]).items() if not key.startswith("render_")}
-    np.testing.assert_array_equal(make_path(write(tmp_path, sizeless), train, IDENTITY).size, [(80, 53)] * 2)
+    sizeless = {
+        key: value for key, value in nerfstudio(ring()[:2]).items() if not key.startswith("render_")
+    }
+    np.testing.assert_array_equal(
+        make_path(write(tmp_path, sizeless), train, IDENTITY).size, [(80, 53)] * 2
+    )
 
 
 def test_equirectangular_and_fisheye_paths_have_their_lenses(tmp_path):
     size = {"render_width": 180, "render_height": 90}
     around = make_path(
-        write(tmp_path, nerfstudio(ring()[:2], camera_type="equirectangular", **size)), training("orbit"), IDENTITY
+        write(tmp_path, nerfstudio(ring()[:2], camera_type="equirectangular", **size)),
+        training("orbit"),
+        IDENTITY,
     )
     assert around.lenses == (EQUIRECTANGULAR,)
-    np.testing.assert_allclose(around.K[0], intrinsics(90 / math.pi, 90 / math.pi, 90, 45), rtol=1e-6)
-    fish = make_path(write(tmp_path, nerfstudio(ring()[:2], camera_type="fisheye")), training("orbit"), IDENTITY)
+    np.testing.assert_allclose(
+        around.K[0], intrinsics(90 / math.pi, 90 / math.pi, 90, 45), rtol=1e-6
+    )
+    fish = make_path(
+        write(tmp_path, nerfstudio(ring()[:2], camera_type="fisheye")), training("orbit"), IDENTITY
+    )
     assert fish.lenses == (FISHEYE,)
 
 
@@ -316,11 +380,17 @@ def test_the_world_of_nerfstudio_is_undone(tmp_path, applied, beside):
     dataparser.write_text(json.dumps({"transform": saved.tolist(), "scale": world.scale}))
     keys = read_keyframes(file, None if beside else dataparser, scene)
     np.testing.assert_allclose(keys.c2w, views, atol=1e-9)
-    assert len(keys.notes) == 1 and str(dataparser) in keys.notes[0] and not keys.from_nerfstudio_world
+    assert (
+        len(keys.notes) == 1 and str(dataparser) in keys.notes[0] and not keys.from_nerfstudio_world
+    )
 
 
 def test_a_crop_is_a_box_in_the_world_of_the_file(tmp_path):
-    box = {"crop_center": [1.0, 2.0, 3.0], "crop_scale": [2.0, 4.0, 6.0], "crop_rot": [0.0, 0.0, math.pi / 2]}
+    box = {
+        "crop_center": [1.0, 2.0, 3.0],
+        "crop_scale": [2.0, 4.0, 6.0],
+        "crop_rot": [0.0, 0.0, math.pi / 2],
+    }
     crop = read_keyframes(write(tmp_path, nerfstudio(ring()[:2], crop=box))).crop
     # Turned by 90 degrees about z, the side of 2 lies along y and that of 4 along x.
     corner = crop.to_box.points(np.array([1.0 + 2.0, 2.0 - 1.0, 3.0 + 3.0]))
@@ -333,7 +403,14 @@ def instant_ngp(c2w, **more):
     cycled = c2w[:, [1, 2, 0]] * np.array([1.0, -1.0, -1.0, 1.0])
     quaternions = Rotation.from_matrix(cycled[:, :, :3]).as_quat()
     path = [
-        {"R": q.tolist(), "T": (0.33 * t + 0.5).tolist(), "fov": 40.0, "slice": 0.0, "scale": 1.5, "aperture_size": 0.0}
+        {
+            "R": q.tolist(),
+            "T": (0.33 * t + 0.5).tolist(),
+            "fov": 40.0,
+            "slice": 0.0,
+            "scale": 1.5,
+            "aperture_size": 0.0,
+        }
         for q, t in zip(quaternions, cycled[:, :, 3], strict=True)
     ]
     return {"path": path, "time": 0.0, "loop": False} | more
@@ -353,11 +430,21 @@ def test_keys_of_other_programs_that_are_not_used_are_named_once_each(tmp_path):
     for entry in data["camera_path"]:
         entry["render_time"] = 0.5
     notes = read_keyframes(write(tmp_path, data)).notes
-    assert len(notes) == 2 and "brand_new: unknown key, not used" in notes[0] and "render_time" in notes[1]
+    assert (
+        len(notes) == 2
+        and "brand_new: unknown key, not used" in notes[0]
+        and "render_time" in notes[1]
+    )
     data = instant_ngp(ring()[:3])
     for entry in data["path"]:
         entry["aperture_size"] = 0.1
-    assert sum("aperture_size: not used" in note for note in read_keyframes(write(tmp_path, data)).notes) == 1
+    assert (
+        sum(
+            "aperture_size: not used" in note
+            for note in read_keyframes(write(tmp_path, data)).notes
+        )
+        == 1
+    )
 
 
 def test_a_name_in_capitals_is_a_keyframe_file(tmp_path):

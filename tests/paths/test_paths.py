@@ -79,7 +79,9 @@ def test_poses_are_rigid_and_up_is_up(name, frames):
     c2w = getattr(paths, name)(training(name), frames)
     assert c2w.shape == (frames, 3, 4) and c2w.dtype == np.float64
     R = c2w[:, :, :3]
-    np.testing.assert_allclose(R @ R.swapaxes(-1, -2), np.broadcast_to(np.eye(3), R.shape), atol=1e-6)
+    np.testing.assert_allclose(
+        R @ R.swapaxes(-1, -2), np.broadcast_to(np.eye(3), R.shape), atol=1e-6
+    )
     np.testing.assert_allclose(np.linalg.det(R), 1.0, atol=1e-6)
     assert (R[:, 2, 1] > 0.3).all()  # +z of the world points up in the image
     np.testing.assert_allclose(R[:, 2, 0], 0.0, atol=0.02)  # and the horizon is level
@@ -98,7 +100,10 @@ def test_poses_are_rigid_and_up_is_up(name, frames):
     ],
 )
 def test_paths_move_with_the_training_cameras(name, reordered, atol):
-    about_z, train = a_similarity(only_about_z=True), cameras_at(random_views(40)) if reordered else training(name)
+    about_z, train = (
+        a_similarity(only_about_z=True),
+        cameras_at(random_views(40)) if reordered else training(name),
+    )
     moved = cameras_at(about_z.poses(train.c2w))
     path = getattr(paths, name)
     np.testing.assert_allclose(about_z.poses_back(path(moved, 50)), path(train, 50), atol=atol)
@@ -138,7 +143,9 @@ def test_orbit_takes_elevation_and_radius():
     offsets = c2w[:, :, 3] - focus_point(train.c2w)
     np.testing.assert_allclose(np.linalg.norm(offsets, axis=-1), 5.0)
     np.testing.assert_allclose(offsets[:, 2], 5.0 * math.sin(math.radians(60)))
-    from_above = paths.orbit(train, 12, elevation=90.0)  # is held where azimuth still means something
+    from_above = paths.orbit(
+        train, 12, elevation=90.0
+    )  # is held where azimuth still means something
     assert steps(from_above).min() > 0.01
 
 
@@ -243,7 +250,9 @@ def test_smoothing_halves_a_wave_of_its_period_and_keeps_parabolas(period):
 
 def test_follow_keeps_the_order_of_a_walk():
     every_eighth_held_out = np.arange(120) % 8 != 0
-    rows_of_three = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-4.0], [-1.0, 0.0, 1.0]), -1).reshape(-1, 3)
+    rows_of_three = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-4.0], [-1.0, 0.0, 1.0]), -1).reshape(
+        -1, 3
+    )
     walks = [
         ring(n=100, turns=3.3),
         jittered()[1],
@@ -311,13 +320,20 @@ def test_follow_takes_part_of_very_many_views(monkeypatch):
         (None, None, (80, 60), 70.0),
         (160, None, (160, 120), 140.0),
         (None, 30, (40, 30), 35.0),
-        (160, 60, (160, 60), 70.0),  # twice as wide: the shorter side sees the same, so that the subject stays in view
+        (
+            160,
+            60,
+            (160, 60),
+            70.0,
+        ),  # twice as wide: the shorter side sees the same, so that the subject stays in view
         (60, 160, (60, 160), 70.0),
         (81, 31, (81, 31), 70.0 * 31 / 60),
         (1280, 960, (1280, 960), 1120.0),
     ],
 )
-def test_the_shorter_side_of_the_picture_shows_what_that_of_a_training_view_shows(width, height, size, focal):
+def test_the_shorter_side_of_the_picture_shows_what_that_of_a_training_view_shows(
+    width, height, size, focal
+):
     train = training("orbit")
     cameras = paths.make_path("orbit", train, IDENTITY, frames=3, width=width, height=height)
     np.testing.assert_array_equal(cameras.size, [size] * 3)
@@ -328,7 +344,9 @@ def test_the_shorter_side_of_the_picture_shows_what_that_of_a_training_view_show
 
 
 def test_without_perspective_views_the_picture_is_90_degrees_wide():
-    around = dataclasses.replace(training("orbit"), model=np.full(len(training("orbit")), EQUIRECTANGULAR, np.int32))
+    around = dataclasses.replace(
+        training("orbit"), model=np.full(len(training("orbit")), EQUIRECTANGULAR, np.int32)
+    )
     cameras = paths.make_path("orbit", around, IDENTITY, frames=2, width=80, height=60)
     np.testing.assert_allclose(cameras.K[:, 0, 0], 40.0)
     assert cameras.lenses == (PERSPECTIVE,)
@@ -391,9 +409,16 @@ def test_what_is_proposed_for_captures_without_size_works(capture):
             paths.make_path(name, train, IDENTITY, frames=5, distance=2.0)
         except PathError as error:
             (proposed,) = re.findall(r"use (\w+)", str(error))
-            assert paths.make_path(proposed, train, IDENTITY, frames=5, distance=2.0).c2w.shape == (5, 3, 4)
+            assert paths.make_path(proposed, train, IDENTITY, frames=5, distance=2.0).c2w.shape == (
+                5,
+                3,
+                4,
+            )
     usual = paths.usual_path(train, unbounded=True)
-    assert np.ptp(paths.make_path(usual, train, IDENTITY, frames=5, distance=2.0).c2w, axis=0).max() > 0.1
+    assert (
+        np.ptp(paths.make_path(usual, train, IDENTITY, frames=5, distance=2.0).c2w, axis=0).max()
+        > 0.1
+    )
 
 
 def test_one_view_without_a_depth_needs_a_point_to_circle():
@@ -423,7 +448,9 @@ def test_a_drone_film_circles_above_the_ground_and_looks_down_at_it(name, jitter
     c2w = getattr(paths, name)(cameras_at(drone(jitter, seed)), 24, depth=1.0)
     np.testing.assert_allclose(c2w[:, 2, 3], c2w[0, 2, 3], atol=1e-9)
     assert 0.5 < c2w[0, 2, 3] < 1.3
-    ground = c2w[:, :, 3] + c2w[:, :, 2] * (-c2w[:, 2, 3] / c2w[:, 2, 2])[:, None]  # where the axes meet z = 0
+    ground = (
+        c2w[:, :, 3] + c2w[:, :, 2] * (-c2w[:, 2, 3] / c2w[:, 2, 2])[:, None]
+    )  # where the axes meet z = 0
     np.testing.assert_allclose(ground, 0.0, atol=0.1)
     assert (c2w[:, 2, 2] > 0.5).all()  # looking down by more than 30 degrees
 
@@ -438,7 +465,9 @@ def test_a_drone_film_moves_with_its_cameras(depth):
     about_z = a_similarity(only_about_z=True)
     scaled = None if depth is None else depth * about_z.scale
     moved = paths.orbit(cameras_at(about_z.poses(drone())), 12, depth=scaled)
-    np.testing.assert_allclose(about_z.poses_back(moved), paths.orbit(cameras_at(drone()), 12, depth=depth), atol=1e-6)
+    np.testing.assert_allclose(
+        about_z.poses_back(moved), paths.orbit(cameras_at(drone()), 12, depth=depth), atol=1e-6
+    )
 
 
 # Options in the units of the scene's file.
@@ -447,7 +476,9 @@ def test_a_drone_film_moves_with_its_cameras(depth):
 def test_lengths_and_points_are_those_of_the_file():
     transform, train = a_similarity(), training("orbit")
     focus = np.array([0.3, 0.2, -0.1])
-    c2w = paths.make_path("orbit", train, transform, frames=8, radius=0.05, focus=tuple(focus), elevation=20).c2w
+    c2w = paths.make_path(
+        "orbit", train, transform, frames=8, radius=0.05, focus=tuple(focus), elevation=20
+    ).c2w
     in_file = transform.poses_back(c2w.astype(np.float64))
     np.testing.assert_allclose(np.linalg.norm(in_file[:, :, 3] - focus, axis=-1), 0.05, rtol=1e-3)
     at_focus = np.einsum("nij,ni->nj", in_file[:, :, :3], focus - in_file[:, :, 3])
@@ -491,7 +522,11 @@ def test_a_wrong_option_is_refused_with_an_example_that_works(text):
     with pytest.raises(PathError, match="write for example") as caught:
         paths.make_path(name, training(name), IDENTITY, frames=3, **options)
     name, options = parse_path(str(caught.value).partition("write for example ")[2])
-    assert paths.make_path(name, training(name), IDENTITY, frames=3, **options).c2w.shape == (3, 3, 4)
+    assert paths.make_path(name, training(name), IDENTITY, frames=3, **options).c2w.shape == (
+        3,
+        3,
+        4,
+    )
 
 
 # Photos stored sideways.
@@ -506,7 +541,9 @@ def test_views_stored_sideways_give_the_same_upright_film(turns):
         rolled = views.copy()
         rolled[:, :, :3] = views[:, :, :3] @ about_axis
         path = getattr(paths, name)
-        np.testing.assert_allclose(path(cameras_at(rolled), 30), path(cameras_at(views), 30), atol=1e-6)
+        np.testing.assert_allclose(
+            path(cameras_at(rolled), 30), path(cameras_at(views), 30), atol=1e-6
+        )
 
 
 def test_a_view_straight_down_is_turned_as_its_like():
@@ -518,14 +555,20 @@ def test_a_view_straight_down_is_turned_as_its_like():
     views = np.concatenate([like[:1], ring(n=20), down_there[None]])
     down = views.copy()
     for quarter in range(4):
-        down[-1, :, :3] = views[-1, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi * quarter]).as_matrix()
+        down[-1, :, :3] = (
+            views[-1, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi * quarter]).as_matrix()
+        )
         np.testing.assert_allclose(motion.upright(down), motion.upright(views), atol=1e-9)
-    np.testing.assert_allclose(motion.upright(drone()), drone(), atol=1e-12)  # none has an up: as they are
+    np.testing.assert_allclose(
+        motion.upright(drone()), drone(), atol=1e-12
+    )  # none has an up: as they are
 
 
 def test_the_default_picture_is_upright_and_not_huge():
     sideways = ring()
-    sideways[:, :, :3] = sideways[:, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi]).as_matrix()
+    sideways[:, :, :3] = (
+        sideways[:, :, :3] @ Rotation.from_rotvec([0, 0, 0.5 * math.pi]).as_matrix()
+    )
     assert film_size(cameras_at(ring(), 80, 60)) == (80, 60)
     assert film_size(cameras_at(sideways, 80, 60)) == (60, 80)
     assert film_size(cameras_at(sideways, 80, 60), width=30) == (30, 40)

@@ -21,9 +21,16 @@ def edges_of(rng, shape, n, length):
 
 
 @pytest.mark.parametrize("shape", BATCHES)
-@given(density=st.floats(0, 50), length=st.floats(0.01, 10), n=st.sampled_from([1, 2, 7, 40]), seed=st.integers(0, 99))
+@given(
+    density=st.floats(0, 50),
+    length=st.floats(0.01, 10),
+    n=st.sampled_from([1, 2, 7, 40]),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=25, deadline=None)
-def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(shape, density, length, n, seed):
+def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(
+    shape, density, length, n, seed
+):
     t = edges_of(np.random.default_rng(seed), shape, n, length)
     quantities = {
         "density": jnp.full((*shape, n), density),
@@ -32,10 +39,14 @@ def test_a_homogeneous_slab_absorbs_as_beer_and_lambert_say_for_any_partition(sh
     tau = VolumeDensity()(quantities, jnp.diff(t, axis=-1))
     rendering = composite_jit(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
     opacity = 1 - np.exp(-density * length)
-    rounding = 2e-6 + 1e-7 * density * length  # of the sum of optical depths before an interval, in float32
+    rounding = (
+        2e-6 + 1e-7 * density * length
+    )  # of the sum of optical depths before an interval, in float32
     np.testing.assert_allclose(rendering.opacity, np.full(shape, opacity), atol=rounding)
     expected = opacity * np.array([0.2, 0.5, 0.9]) + (1 - opacity)
-    np.testing.assert_allclose(rendering.rgb, np.broadcast_to(expected, (*shape, 3)), atol=1.5 * rounding)
+    np.testing.assert_allclose(
+        rendering.rgb, np.broadcast_to(expected, (*shape, 3)), atol=1.5 * rounding
+    )
 
 
 def test_weights_are_those_of_the_definition():
@@ -83,7 +94,9 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
     packed = composite({"rgb": rgb, "x": tau}, tau, start, start + 0.1, background, Packed(ray, 5))
     for r in range(5):
         own = np.asarray(ray) == r
-        dense = composite({"rgb": rgb[own], "x": tau[own]}, tau[own], start[own], start[own] + 0.1, background[r])
+        dense = composite(
+            {"rgb": rgb[own], "x": tau[own]}, tau[own], start[own], start[own] + 0.1, background[r]
+        )
         for name in ("rgb", "opacity", "depth"):
             np.testing.assert_allclose(getattr(packed, name)[r], getattr(dense, name), atol=1e-6)
         np.testing.assert_allclose(packed.extras["x"][r], dense.extras["x"], atol=1e-6)
@@ -115,7 +128,9 @@ def test_every_quantity_is_composited_by_its_name():
         "label": jnp.array([[1.0, 0.0], [0.0, 1.0]]),
         "one": jnp.ones(2),
     }
-    rendering = composite(quantities, tau, jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0]), jnp.zeros(3))
+    rendering = composite(
+        quantities, tau, jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0]), jnp.zeros(3)
+    )
     weights = weights_from_tau(tau)
     assert set(rendering.extras) == {"label", "one"}
     np.testing.assert_allclose(rendering.extras["label"], weights)
@@ -126,7 +141,12 @@ def test_depth_is_where_the_wall_is():
     t = jnp.linspace(0.0, 4.0, 41)
     density = jnp.where(t[:-1] >= 2.0, 1e3, 0.0)
     rendering = composite(
-        {"density": density, "rgb": jnp.zeros((40, 3))}, density * jnp.diff(t), t[:-1], t[1:], jnp.zeros(3), Dense()
+        {"density": density, "rgb": jnp.zeros((40, 3))},
+        density * jnp.diff(t),
+        t[:-1],
+        t[1:],
+        jnp.zeros(3),
+        Dense(),
     )
     assert abs(float(rendering.depth) - 2.05) < 1e-3
 

@@ -12,7 +12,14 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.model import Model, Stage, record_sightings, refresh_occupancy, sightings, split_model
+from nerf.rendering.model import (
+    Model,
+    Stage,
+    record_sightings,
+    refresh_occupancy,
+    sightings,
+    split_model,
+)
 from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
@@ -31,7 +38,9 @@ def random_rays(n: int, seed: int = 0, distance: float = 0.0) -> Rays:
     """Return rays towards the origin that begin `distance` before it."""
     directions = np.random.default_rng(seed).normal(size=(n, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    directions, origins = (jnp.asarray(x, jnp.float32) for x in (directions, -distance * directions))
+    directions, origins = (
+        jnp.asarray(x, jnp.float32) for x in (directions, -distance * directions)
+    )
     return Rays(origins, directions, directions)
 
 
@@ -43,7 +52,10 @@ def fog(density):
     """Return a field that is equally dense everywhere in the box, and grey."""
 
     def field(points, viewdirs):
-        return {"density": jnp.full(points.shape[:-1], density), "rgb": jnp.full((*points.shape[:-1], 3), GREY)}
+        return {
+            "density": jnp.full(points.shape[:-1], density),
+            "rgb": jnp.full((*points.shape[:-1], 3), GREY),
+        }
 
     return field
 
@@ -59,10 +71,15 @@ class Fog(nnx.Module):
         return jnp.broadcast_to(self.grow[...], points.shape[:-1])
 
     def __call__(self, points, viewdirs):
-        return {"density": self.density(points), "rgb": jnp.broadcast_to(self.colour[...], points.shape)}
+        return {
+            "density": self.density(points),
+            "rgb": jnp.broadcast_to(self.colour[...], points.shape),
+        }
 
 
-@pytest.mark.parametrize("way", ["every interval", "picture through a grid", "training through a grid"])
+@pytest.mark.parametrize(
+    "way", ["every interval", "picture through a grid", "training through a grid"]
+)
 def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(way):
     """Along rays from the origin the box has |warp(far)| - |warp(near)| of length, and opacity follows from it."""
     space, n, samples = Contracted(), 5, 512
@@ -72,7 +89,9 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
     def render(density, keys):
         grid = None if way == "every interval" else OccupancyGrid(resolution=4)
         stage = {"main": Stage(UniformSteps(samples), fog(density))}
-        return Model(stage, ["main"], space=space, occupancy=grid, max_samples_per_ray=samples)(rays, white, keys)[-1]
+        return Model(stage, ["main"], space=space, occupancy=grid, max_samples_per_ray=samples)(
+            rays, white, keys
+        )[-1]
 
     for density in (0.3, 2.0):
         rendering = render(density, ray_keys(n) if way.startswith("training") else None)
@@ -80,7 +99,9 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
         left = np.exp(-density * length)
         assert bool(rendering.complete.all())
         np.testing.assert_allclose(rendering.opacity, np.full(n, 1.0 - left), atol=0.005)
-        np.testing.assert_allclose(rendering.rgb, np.full((n, 3), (1.0 - left) * GREY + left), atol=0.005)
+        np.testing.assert_allclose(
+            rendering.rgb, np.full((n, 3), (1.0 - left) * GREY + left), atol=0.005
+        )
 
 
 def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
@@ -102,10 +123,15 @@ def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
     m, drawn, padding = 8, 999, 0.5
 
     def wall(points, viewdirs):
-        inside = (points[..., 2] > 0.25) & (points[..., 2] < 0.5)  # the third of eight intervals from above
+        inside = (points[..., 2] > 0.25) & (
+            points[..., 2] < 0.5
+        )  # the third of eight intervals from above
         return {"density": jnp.where(inside, 1e6, 0.0), "rgb": jnp.zeros_like(points)}
 
-    stages = {"coarse": Stage(UniformSteps(m), wall), "fine": Stage(Importance(drawn, padding, union=False))}
+    stages = {
+        "coarse": Stage(UniformSteps(m), wall),
+        "fine": Stage(Importance(drawn, padding, union=False)),
+    }
     down = jnp.array([[0.0, 0.0, -1.0]])
     rays = Rays(jnp.array([[0.1, -0.2, 1.5]]), down, down)
     model = Model(stages, ["coarse", "fine"])
@@ -119,7 +145,9 @@ def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
 
 def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
     """rgb' = opacity exposure(colour) + (1 - opacity) background; views without a photo keep their colours."""
-    gain = np.array([[0.5, 0.1, 0.0, 0.03], [0.0, -0.2, 0.0, 0.0], [0.0, 0.0, 0.3, -0.02]], np.float32)
+    gain = np.array(
+        [[0.5, 0.1, 0.0, 0.03], [0.0, -0.2, 0.0, 0.0], [0.0, 0.0, 0.3, -0.02]], np.float32
+    )
     down = jnp.tile(jnp.array([[0.0, 0.0, -1.0]]), (3, 1))
     rays = Rays(jnp.tile(jnp.array([[0.1, 0.2, 2.0]]), (3, 1)), down, down, jnp.array([0, 1, -1]))
     background = np.random.default_rng(0).uniform(size=(3, 3)).astype(np.float32)
@@ -129,7 +157,9 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
     def render(density):
         exposure = AffineColour(2)
         exposure.exposure[...] = jnp.stack([gain, -gain])
-        return Model({"main": Stage(UniformSteps(16), fog(density))}, ["main"], exposure=exposure)(rays, behind)[-1].rgb
+        return Model({"main": Stage(UniformSteps(16), fog(density))}, ["main"], exposure=exposure)(
+            rays, behind
+        )[-1].rgb
 
     shift = gain[:, :3] @ np.full(3, GREY) + gain[:, 3]
     matter = GREY + np.stack([shift, -shift, 0.0 * shift])
@@ -142,13 +172,20 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
 def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     n, samples = 32, 24
     model = Model(
-        {"main": Stage(UniformSteps(samples), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=10
+        {"main": Stage(UniformSteps(samples), Fog(0.7))},
+        ["main"],
+        occupancy=OccupancyGrid(4),
+        max_samples_per_ray=10,
     )
     rays, background, keys = random_rays(n, distance=3.0), jnp.ones((n, 3)), ray_keys(n)
     target = np.random.default_rng(1).uniform(size=(n, 3)).astype(np.float32)
     graph, params, state = split_model(model)
-    gradients = jax.jit(make_gradients(graph, {"colour": SquaredError()}, data_mesh(jax.devices()[:1])))
-    (grads, loss, error, count), _ = gradients(params, state, rays, Target(jnp.asarray(target)), background, keys)
+    gradients = jax.jit(
+        make_gradients(graph, {"colour": SquaredError()}, data_mesh(jax.devices()[:1]))
+    )
+    (grads, loss, error, count), _ = gradients(
+        params, state, rays, Target(jnp.asarray(target)), background, keys
+    )
 
     whole = np.asarray(jax.jit(lambda keys: model(rays, background, keys)[-1].complete)(keys))
     assert 5 < whole.sum() < n - 5
@@ -173,7 +210,16 @@ class Keys:
     def __init__(self, monkeypatch):
         self.drawn: list[bytes] = []
         self.parents: set[bytes] = set()
-        for name in ("uniform", "normal", "randint", "bits", "permutation", "choice", "bernoulli", "exponential"):
+        for name in (
+            "uniform",
+            "normal",
+            "randint",
+            "bits",
+            "permutation",
+            "choice",
+            "bernoulli",
+            "exponential",
+        ):
             self._spy(monkeypatch, name, self.drawn.append)
         self._spy(monkeypatch, "split", self.parents.add)
 
@@ -182,7 +228,9 @@ class Keys:
         draw = getattr(jax.random, name)
 
         def spied(key, *args, **kwargs):
-            jax.debug.callback(lambda data: note(np.asarray(data).tobytes()), jax.random.key_data(key))
+            jax.debug.callback(
+                lambda data: note(np.asarray(data).tobytes()), jax.random.key_data(key)
+            )
             return draw(key, *args, **kwargs)
 
         monkeypatch.setattr(jax.random, name, spied)
@@ -192,7 +240,9 @@ class Keys:
         jax.effects_barrier()
         assert len(self.drawn) >= at_least
         assert len(set(self.drawn)) == len(self.drawn), "two draws with one key are not independent"
-        assert not set(self.drawn) & self.parents, "nor are a draw and the keys that were split from its own"
+        assert not set(self.drawn) & self.parents, (
+            "nor are a draw and the keys that were split from its own"
+        )
 
 
 def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
@@ -200,20 +250,33 @@ def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     batch, steps = 3, 2
     scene = synthetic.load(None, "train", size=8, views=2)
     model = Model(
-        {"main": Stage(UniformSteps(4), Fog(1.0))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=4
+        {"main": Stage(UniformSteps(4), Fog(1.0))},
+        ["main"],
+        occupancy=OccupancyGrid(4),
+        max_samples_per_ray=4,
     )
     graph, state = init_state(model, adam())
     keys = Keys(monkeypatch)
     mesh = data_mesh(jax.devices()[:1])
-    step = make_train_step(graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh)
+    step = make_train_step(
+        graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh
+    )
     step(state, to_device(scene), jnp.zeros(steps))
     keys.check(at_least=steps * (2 + batch) + 2)
 
 
 def test_no_stage_uses_the_jitter_of_another(monkeypatch):
     n = 3
-    stages = {"coarse": Stage(Stratified(4), fog(1.0)), "fine": Stage(Importance(4)), "last": Stage(Importance(4))}
-    model, rays, ours = Model(stages, ["coarse", "fine", "last"]), random_rays(n, distance=2.0), ray_keys(n)
+    stages = {
+        "coarse": Stage(Stratified(4), fog(1.0)),
+        "fine": Stage(Importance(4)),
+        "last": Stage(Importance(4)),
+    }
+    model, rays, ours = (
+        Model(stages, ["coarse", "fine", "last"]),
+        random_rays(n, distance=2.0),
+        ray_keys(n),
+    )
     keys = Keys(monkeypatch)
     jax.block_until_ready(jax.jit(lambda ours: model(rays, jnp.ones((n, 3)), ours)[-1].rgb)(ours))
     keys.check(at_least=3 * n)
@@ -224,14 +287,18 @@ def test_no_stage_uses_the_jitter_of_another(monkeypatch):
     ("low", "threshold", "kept"),
     [(8.0, 99.0, False), (8.3, 99.0, True), (8.0, 7.9, True), (5.0, 5.1, False), (1.0, 0.9, True)],
 )
-def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the_mean(low, threshold, kept):
+def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the_mean(
+    low, threshold, kept
+):
     """Of the possible cells half have density 10 and half `low`: those live above min(threshold, 0.9 mean)."""
     grid = OccupancyGrid(resolution=4, threshold=threshold, update_every=2)
     cells = np.arange(64)
     grid.restrict((cells < 32).reshape(4, 4, 4))
 
     def density(points):
-        return jnp.where(grid.index(points) < 32, jnp.where(grid.index(points) % 4 < 2, 10.0, low), 0.0)
+        return jnp.where(
+            grid.index(points) < 32, jnp.where(grid.index(points) % 4 < 2, 10.0, low), 0.0
+        )
 
     for part in range(2):
         grid.refresh(density, jnp.int32(part), jax.random.key(part))
@@ -243,14 +310,19 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
     for i in range(80):
-        grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
+        grid.refresh(
+            lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i)
+        )
     assert grid.live[...].all()
 
 
 def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
     n = 8
     model = Model(
-        {"main": Stage(UniformSteps(12), Fog(0.7))}, ["main"], occupancy=OccupancyGrid(4), max_samples_per_ray=40
+        {"main": Stage(UniformSteps(12), Fog(0.7))},
+        ["main"],
+        occupancy=OccupancyGrid(4),
+        max_samples_per_ray=40,
     )
     rays = random_rays(n, distance=3.0)
     graph, params, state = split_model(model)
@@ -260,7 +332,12 @@ def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buff
         rendering = model(rays, jnp.ones((n, 3)), keys)[-1]
         seen = sightings(model, rays, rendering)
         used = rendering.intervals.t_end > rendering.intervals.t_start
-        return record_sightings(graph, params, state, seen), used, seen[0], rendering.intervals.weights
+        return (
+            record_sightings(graph, params, state, seen),
+            used,
+            seen[0],
+            rendering.intervals.weights,
+        )
 
     after, used, cells, weights = jax.device_get(after_a_batch(ray_keys(n)))
     assert 0 < used.sum() < len(used)
@@ -296,7 +373,9 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
         max_samples_per_ray=4,
     )
     refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
-    np.testing.assert_allclose(model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ def exact(camera: Cameras):
     local = np.stack([(x - cx) / fx, -(y - cy) / fy, -np.ones_like(x)], -1)
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     c2w = camera.c2w.astype(np.float64)
-    colour, opacity = synthetic.picture(np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T)
+    colour, opacity = synthetic.picture(
+        np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T
+    )
     return colour + (1 - opacity[..., None]) * np.array(BACKGROUND), opacity
 
 
@@ -52,7 +54,9 @@ def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
     np.testing.assert_allclose(picture["rgb"], colour, atol=0.08)
     assert np.abs(picture["rgb"] - colour).mean() < 0.005
     if size == (23, 17):
-        assert 0.2 < (opacity > 0.5).mean() < 0.8  # there is something to see, and something beside it
+        assert (
+            0.2 < (opacity > 0.5).mean() < 0.8
+        )  # there is something to see, and something beside it
 
 
 @pytest.mark.parametrize("chunk", [1, 64, 153, 4096])
@@ -70,7 +74,9 @@ def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
         there = (jnp.abs(points[..., 2]) < 0.5) & (points[..., 0] > 0)
         return {"density": jnp.where(there, 1e4, 0.0), "rgb": jnp.zeros_like(points)}
 
-    camera = dataclasses.replace(camera_of(8, 6), c2w=np.eye(4, dtype=np.float32)[:3], K=camera_of(8, 6).K)
+    camera = dataclasses.replace(
+        camera_of(8, 6), c2w=np.eye(4, dtype=np.float32)[:3], K=camera_of(8, 6).K
+    )
     camera.c2w[2, 3] = 3.0  # looks down on the plane z = 0.5 from 2.5 above
     picture = make_render_image(model_of(wall), BACKGROUND)(camera)
     x = (np.arange(8) + 0.5 - camera.K[0, 2]) / camera.K[0, 0]
@@ -78,17 +84,23 @@ def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
     slant = np.sqrt(1 + x**2 + y[:, None] ** 2)
     np.testing.assert_allclose(picture["depth"][:, 4:], 2.5 * slant[:, 4:], atol=0.01)
     np.testing.assert_array_equal(picture["depth"][:, :3], 0.0)
-    np.testing.assert_allclose(picture["rgb"][:, :3], np.broadcast_to(np.float32(BACKGROUND), (6, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        picture["rgb"][:, :3], np.broadcast_to(np.float32(BACKGROUND), (6, 3, 3)), atol=1e-6
+    )
 
 
 def test_whatever_else_a_field_predicts_is_part_of_the_picture():
     def field(points, viewdirs):
-        label = jnp.broadcast_to(jnp.array([1.0, 2.0]).reshape(*[1] * (points.ndim - 1), 2), (*points.shape[:-1], 2))
+        label = jnp.broadcast_to(
+            jnp.array([1.0, 2.0]).reshape(*[1] * (points.ndim - 1), 2), (*points.shape[:-1], 2)
+        )
         return {**synthetic.field(points, viewdirs), "label": label}
 
     picture = make_render_image(model_of(field, 64), BACKGROUND, chunk=50)(camera_of(13, 5))
     assert picture["label"].shape == (5, 13, 2)
-    np.testing.assert_allclose(picture["label"], picture["opacity"][..., None] * [1.0, 2.0], atol=1e-5)
+    np.testing.assert_allclose(
+        picture["label"], picture["opacity"][..., None] * [1.0, 2.0], atol=1e-5
+    )
 
 
 def test_cameras_of_different_sizes_share_one_function():
@@ -117,7 +129,9 @@ def test_near_is_bright_far_is_dark_and_nothing_is_black():
 def test_depth_of_an_empty_or_a_flat_picture_has_colours_too():
     empty = colour_depth(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32))
     assert (empty == 0).all()
-    assert np.isfinite(colour_depth(np.full((2, 2), 3.0, np.float32), np.ones((2, 2), np.float32))).all()
+    assert np.isfinite(
+        colour_depth(np.full((2, 2), 3.0, np.float32), np.ones((2, 2), np.float32))
+    ).all()
 
 
 def test_a_stop_takes_effect_in_the_middle_of_a_view():
@@ -142,5 +156,10 @@ def test_scoring_that_is_stopped_has_no_scores(tmp_path):
     def after_the_first_view():
         return len(list(tmp_path.glob("*.png"))) == 1
 
-    assert evaluate(model_of(samples=16), scene, "test", BACKGROUND, 64, tmp_path, after_the_first_view) is None
+    assert (
+        evaluate(
+            model_of(samples=16), scene, "test", BACKGROUND, 64, tmp_path, after_the_first_view
+        )
+        is None
+    )
     assert len(list(tmp_path.glob("*.png"))) == 1

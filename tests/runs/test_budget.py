@@ -8,7 +8,13 @@ from nerf.runs.budget import Budget, change_budget, describe_change
 
 
 def facts_of(step, seconds, steps=100, max_seconds=None, extended=()):
-    return {"step": step, "seconds": seconds, "steps": steps, "max_seconds": max_seconds, "extended": list(extended)}
+    return {
+        "step": step,
+        "seconds": seconds,
+        "steps": steps,
+        "max_seconds": max_seconds,
+        "extended": list(extended),
+    }
 
 
 def test_where_seconds_are_given_steps_count_for_nothing():
@@ -30,9 +36,9 @@ def test_the_same_budget_again_changes_nothing(tmp_path):
     assert change_budget(tmp_path, facts_of(100, 7.0), Budget(100)) == []
     assert change_budget(tmp_path, facts_of(100, 60.1, max_seconds=60.0), Budget(999, 60.0)) == []
     before = {"from": "60 s", "to": "90 s", "step": 100, "seconds": 60.1}
-    assert change_budget(tmp_path, facts_of(150, 70.0, max_seconds=90.0, extended=[before]), Budget(1, 90.0)) == [
-        before
-    ]
+    assert change_budget(
+        tmp_path, facts_of(150, 70.0, max_seconds=90.0, extended=[before]), Budget(1, 90.0)
+    ) == [before]
 
 
 @pytest.mark.parametrize(
@@ -44,14 +50,24 @@ def test_the_same_budget_again_changes_nothing(tmp_path):
         (facts_of(50, 60.0, max_seconds=60.0), Budget(100), ("60 s", "100 steps")),
         (facts_of(50, 10.0, max_seconds=600.0), Budget(100, 60.0), ("600 s", "60 s")),
     ],
-    ids=["more seconds", "more steps", "steps to seconds", "seconds to steps", "less, but more than was trained"],
+    ids=[
+        "more seconds",
+        "more steps",
+        "steps to seconds",
+        "seconds to steps",
+        "less, but more than was trained",
+    ],
 )
-def test_another_budget_that_is_not_used_up_continues_the_run_on_record(tmp_path, facts, budget, change):
+def test_another_budget_that_is_not_used_up_continues_the_run_on_record(
+    tmp_path, facts, budget, change
+):
     (record,) = change_budget(tmp_path, facts, budget)
     assert (record["from"], record["to"]) == change
     assert (record["step"], record["seconds"]) == (facts["step"], facts["seconds"])
     line = describe_change(tmp_path, record, budget)
-    assert "\n" not in line and f"from {change[0]} to {change[1]}" in line and "learning rate" in line
+    assert (
+        "\n" not in line and f"from {change[0]} to {change[1]}" in line and "learning rate" in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,8 +78,16 @@ def test_another_budget_that_is_not_used_up_continues_the_run_on_record(tmp_path
             Budget(100, 30.0),
             "60.0 s of its 60 s, and 30 s .* larger --max_seconds",
         ),
-        (facts_of(100, 60.0), Budget(80), "100 steps of its 100 steps, and 80 steps .* larger --config.steps"),
-        (facts_of(100, 60.0), Budget(100, 60.0), "60.0 s of its 100 steps, and 60 s .* larger --max_seconds"),
+        (
+            facts_of(100, 60.0),
+            Budget(80),
+            "100 steps of its 100 steps, and 80 steps .* larger --config.steps",
+        ),
+        (
+            facts_of(100, 60.0),
+            Budget(100, 60.0),
+            "60.0 s of its 100 steps, and 60 s .* larger --max_seconds",
+        ),
     ],
 )
 def test_a_budget_that_is_used_up_is_refused_with_what_was_trained(tmp_path, facts, budget, says):

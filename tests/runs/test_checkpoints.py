@@ -25,7 +25,10 @@ def tree_of(seed=0):
             "table": jnp.asarray(table),
             "layers": {0: {"kernel": jnp.asarray(rng.normal(size=(3, 5)), jnp.float32)}},
         },
-        "state": [jnp.asarray(rng.uniform(size=64) < 0.5), jnp.asarray(rng.integers(0, 9, (2, 1, 3)), jnp.int32)],
+        "state": [
+            jnp.asarray(rng.uniform(size=64) < 0.5),
+            jnp.asarray(rng.integers(0, 9, (2, 1, 3)), jnp.int32),
+        ],
         "half": jnp.asarray(rng.normal(size=(7,)), jnp.bfloat16),
         "step": jnp.int32(seed),
     }
@@ -73,7 +76,9 @@ def test_what_was_saved_comes_back_bit_for_bit_with_its_facts(saved):
 
 def test_partial_leaves_out_what_is_not_asked_for_and_only_then(saved):
     like = {"params": zeros_like(tree_of())["params"]}
-    assert_same_bits(Checkpoints(saved).restore(like, partial=True)[0], {"params": tree_of()["params"]})
+    assert_same_bits(
+        Checkpoints(saved).restore(like, partial=True)[0], {"params": tree_of()["params"]}
+    )
     assert "only in the checkpoint" in message_of(lambda: Checkpoints(saved).restore(like))
 
 
@@ -92,7 +97,12 @@ class Record:
 def test_names_do_not_depend_on_classes():
     params, step = {"layers": {0: {"kernel": jnp.ones(2)}}}, jnp.int32(1)
     listed = {"layers": [{"kernel": jnp.ones(2)}]}
-    trees = [{"params": params, "step": step}, Pair(params, step), Record(params, step), Record(listed, step)]
+    trees = [
+        {"params": params, "step": step},
+        Pair(params, step),
+        Record(params, step),
+        Record(listed, step),
+    ]
     for tree in trees:
         assert list(flatten(tree)) == ["params/layers/0/kernel", "step"]
     arrays = {name: np.asarray(leaf) for name, leaf in flatten(trees[0]).items()}
@@ -107,8 +117,16 @@ def test_names_do_not_depend_on_classes():
             lambda tree: tree | {"half": jnp.zeros(8, jnp.bfloat16)},
             "bfloat16[7] in the checkpoint, bfloat16[8]",
         ),
-        ("half", lambda tree: tree | {"half": jnp.zeros(7)}, "bfloat16[7] in the checkpoint, float32[7]"),
-        ("half", lambda tree: {k: v for k, v in tree.items() if k != "half"}, "only in the checkpoint"),
+        (
+            "half",
+            lambda tree: tree | {"half": jnp.zeros(7)},
+            "bfloat16[7] in the checkpoint, float32[7]",
+        ),
+        (
+            "half",
+            lambda tree: {k: v for k, v in tree.items() if k != "half"},
+            "only in the checkpoint",
+        ),
         ("new", lambda tree: tree | {"new": jnp.zeros(1)}, "only in the model of the config"),
     ],
 )
@@ -125,7 +143,9 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
 
 
 def test_a_step_that_is_not_there_is_refused(saved):
-    assert "no step 99: there are 3" in message_of(lambda: Checkpoints(saved).restore(tree_of(), 99))
+    assert "no step 99: there are 3" in message_of(
+        lambda: Checkpoints(saved).restore(tree_of(), 99)
+    )
 
 
 def file_of(folder, step):
@@ -137,14 +157,22 @@ def test_every_flipped_bit_is_detected_and_named(saved):
     data = file.read_bytes()
     header = 8 + int.from_bytes(data[:8], "little")
     random = np.random.default_rng(0)
-    positions = [*range(64), *random.integers(64, header, 100), *random.integers(header, len(data), 200), len(data) - 1]
+    positions = [
+        *range(64),
+        *random.integers(64, header, 100),
+        *random.integers(header, len(data), 200),
+        len(data) - 1,
+    ]
     try:
         for position in positions:
             damaged = bytearray(data)
             damaged[position] ^= 1 << int(random.integers(8))
             file.write_bytes(damaged)
             message = message_of(lambda: Checkpoints(saved).restore(zeros_like(tree_of()), 3))
-            assert message.startswith(f"{file}: ") and "damaged on disk" in message, (position, message)
+            assert message.startswith(f"{file}: ") and "damaged on disk" in message, (
+                position,
+                message,
+            )
     finally:
         file.write_bytes(data)
     assert_same_bits(Checkpoints(saved).restore(zeros_like(tree_of()))[0], tree_of())
@@ -168,7 +196,11 @@ def test_the_good_step_before_a_damaged_one_is_used_and_nothing_is_deleted(tmp_p
     reader = Checkpoints(tmp_path, read_only=True)
     assert reader.restore(zeros_like(tree_of()))[1]["step"] == 1
     told = capsys.readouterr().err
-    assert str(file_of(tmp_path, 2)) in told and "step 1 is used instead" in told and told.count("\n") == 1
+    assert (
+        str(file_of(tmp_path, 2)) in told
+        and "step 1 is used instead" in told
+        and told.count("\n") == 1
+    )
     assert reader.steps() == [1, 2], "who only reads changes nothing"
     training = Checkpoints(tmp_path)
     got, facts = training.restore(zeros_like(tree_of()))
@@ -186,7 +218,9 @@ def test_where_no_step_is_good_each_is_listed_and_kept(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         Checkpoints(tmp_path).restore(tree_of())
     lines = str(caught.value).split("\n")
-    assert [str(file_of(tmp_path, step)) in line for step, line in zip((2, 1), lines, strict=True)] == [True, True]
+    assert [
+        str(file_of(tmp_path, step)) in line for step, line in zip((2, 1), lines, strict=True)
+    ] == [True, True]
     assert Checkpoints(tmp_path).steps() == [1, 2]
 
 
@@ -207,7 +241,11 @@ def test_a_header_that_is_signed_and_lies_is_refused_before_memory_is_taken(tmp_
     ]:
         length, text = data[:8], data[8:-12].replace(old, new)
         assert text != data[8:-12]
-        zeros = text[: len(safetensors.OPENING)] + safetensors.NO_DIGEST + text[len(safetensors.OPENING) + 64 :]
+        zeros = (
+            text[: len(safetensors.OPENING)]
+            + safetensors.NO_DIGEST
+            + text[len(safetensors.OPENING) + 64 :]
+        )
         length = len(text).to_bytes(8, "little")
         signature = safetensors._header_digest(length, zeros)
         file.write_bytes(length + zeros.replace(safetensors.NO_DIGEST, signature, 1) + data[-12:])
@@ -230,8 +268,12 @@ def test_a_mutated_file_is_refused_or_the_same(saved, seed):
 
 def test_other_programs_read_the_file(saved):
     numpy = pytest.importorskip("safetensors.numpy")
-    arrays = tree_of() | {"half": tree_of()["half"].astype(jnp.float32)}  # numpy has no bfloat16 of its own
-    write_tensors(saved / "other", {name: np.asarray(leaf) for name, leaf in flatten(arrays).items()}, {})
+    arrays = tree_of() | {
+        "half": tree_of()["half"].astype(jnp.float32)
+    }  # numpy has no bfloat16 of its own
+    write_tensors(
+        saved / "other", {name: np.asarray(leaf) for name, leaf in flatten(arrays).items()}, {}
+    )
     read = numpy.load_file(saved / "other")
     assert read.keys() == flatten(arrays).keys()
     for name, leaf in flatten(arrays).items():
@@ -275,9 +317,16 @@ def test_the_best_remains_beside_the_newest(tmp_path):
 
 
 def test_a_digest_tells_values_shapes_and_types_apart():
-    arrays = [np.zeros(4, np.float32), np.zeros((2, 2), np.float32), np.zeros(4, np.int32), np.ones(4, np.float32)]
+    arrays = [
+        np.zeros(4, np.float32),
+        np.zeros((2, 2), np.float32),
+        np.zeros(4, np.int32),
+        np.ones(4, np.float32),
+    ]
     assert len({digest(array) for array in arrays}) == 4
-    assert digest(np.arange(6).reshape(2, 3).T) == digest(np.ascontiguousarray(np.arange(6).reshape(2, 3).T))
+    assert digest(np.arange(6).reshape(2, 3).T) == digest(
+        np.ascontiguousarray(np.arange(6).reshape(2, 3).T)
+    )
 
 
 def test_the_newest_remain_and_each_can_be_restored(tmp_path):
@@ -285,7 +334,9 @@ def test_the_newest_remain_and_each_can_be_restored(tmp_path):
         save(tmp_path, step, tree_of(step))
     assert sorted(f.name for f in tmp_path.iterdir()) == ["3.safetensors", "4.safetensors"]
     for step in (3, 4):
-        assert_same_bits(Checkpoints(tmp_path).restore(zeros_like(tree_of()), step)[0], tree_of(step))
+        assert_same_bits(
+            Checkpoints(tmp_path).restore(zeros_like(tree_of()), step)[0], tree_of(step)
+        )
 
 
 def test_a_step_that_is_there_is_left_as_it_is(tmp_path):

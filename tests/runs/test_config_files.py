@@ -18,14 +18,18 @@ def value_of(config, key):
     return config
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny.py", "configs/tiny", "configs/tiny.py", f"{ROOT}/configs/tiny"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny.py", "configs/tiny", "configs/tiny.py", f"{ROOT}/configs/tiny"]
+)
 def test_a_config_is_found_by_its_name_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_config(name) == ROOT / "configs" / "tiny.py"
     assert load_config(name)["steps"] == 200
 
 
-def test_a_users_file_comes_before_a_config_of_the_project_and_home_is_expanded(tmp_path, monkeypatch):
+def test_a_users_file_comes_before_a_config_of_the_project_and_home_is_expanded(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "tiny.py").write_text("def get_config():\n    return {'steps': 7}\n")
@@ -56,21 +60,32 @@ def test_the_config_of_a_run_is_a_config(tmp_path):
         ("background", "[1, 0, 0]", [1, 0, 0]),
         ("model.order", "fine,coarse", ["fine", "coarse"]),
         ("model.stages.fine.sampler.num_samples", "32", 32),
-        ("model.early_stop_transmittance", "0.01", 0.01),  # an argument that the config does not list
+        (
+            "model.early_stop_transmittance",
+            "0.01",
+            0.01,
+        ),  # an argument that the config does not list
         ("model.max_samples_per_ray", "8", 8),
         ("losses.colour.name", "nerf.losses:Huber", "nerf.losses:Huber"),
     ],
 )
-def test_a_value_gets_the_type_of_the_one_it_replaces_or_of_the_components_argument(key, text, value):
+def test_a_value_gets_the_type_of_the_one_it_replaces_or_of_the_components_argument(
+    key, text, value
+):
     found = value_of(load_config("tiny", [f"{key}={text}"]), key)
     assert found == value and type(found) is type(value)
 
 
 def test_sections_are_switched_off_with_none_and_on_by_their_name():
-    config = load_config("ngp", ["model.occupancy=None", "model.max_samples_per_ray=None", "losses.distortion=None"])
+    config = load_config(
+        "ngp", ["model.occupancy=None", "model.max_samples_per_ray=None", "losses.distortion=None"]
+    )
     assert config["model"]["occupancy"] is None and config["model"]["max_samples_per_ray"] is None
     assert set(config["losses"]) == {"colour", "depth"}
-    grid = ["model.occupancy.resolution=32", "model.occupancy.name=nerf.sampling.occupancy_grid:OccupancyGrid"]
+    grid = [
+        "model.occupancy.resolution=32",
+        "model.occupancy.name=nerf.sampling.occupancy_grid:OccupancyGrid",
+    ]
     assert load_config("tiny", grid)["model"]["occupancy"] == {
         "name": "nerf.sampling.occupancy_grid:OccupancyGrid",
         "resolution": 32,
@@ -82,7 +97,10 @@ def test_sections_are_switched_off_with_none_and_on_by_their_name():
     [
         ("batch_sise=3", "unknown key 'batch_sise' of ngp: did you mean 'batch_size'?"),
         ("zzz=3", "known: .*batch_size, .*steps"),
-        ("model.stages.main.field.depth=4", "unknown key 'depth' of nerf.fields.ngp:NGPField: known: .*width"),
+        (
+            "model.stages.main.field.depth=4",
+            "unknown key 'depth' of nerf.fields.ngp:NGPField: known: .*width",
+        ),
         ("model.stages.mian.field.width=4", "unknown key 'mian' of ngp: did you mean 'main'?"),
         ("losses.zzz=4", "known: colour, depth, distortion"),
         ("batch_size=2.5", "not a whole number"),
@@ -122,7 +140,11 @@ def test_all_problems_come_at_once():
         ("a.py", "steps = 3\n", "has no get_config"),
         ("a.py", "def get_config():\n    return 3\n", "returns no config but a int"),
         ("a.py", "def get_config():\n    raise KeyError('x')\n", "fails"),
-        ("a.py", "def get_config():\n    return {'steps': object()}\n", "holds more than finite numbers"),
+        (
+            "a.py",
+            "def get_config():\n    return {'steps': object()}\n",
+            "holds more than finite numbers",
+        ),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.json", "[1]", "give the config.json of a run"),
         ("a.json", '{"frames": []}', "give the config.json of a run"),
@@ -160,9 +182,13 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
         "'tset'",
     ):
         assert says in told
-    assert "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht': did you mean 'width'?" in told
     assert (
-        "schedule: nerf.training.optimizers:Cosin: no such attribute: did you mean 'Cosine'?" in told
+        "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht': did you mean 'width'?"
+        in told
+    )
+    assert (
+        "schedule: nerf.training.optimizers:Cosin: no such attribute: did you mean 'Cosine'?"
+        in told
         and "max_seconds" in told
     )
     assert section_problems(load_config("ngp")) == []
@@ -170,7 +196,16 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
 
 def test_words_of_the_command_line_are_rewritten_in_one_place(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    words = ["--config.a.b=1", "-config.c", "2", "--noconfig.d", "--config.e", "--config=~/c.py", "--scene=~/s", "~/x"]
+    words = [
+        "--config.a.b=1",
+        "-config.c",
+        "2",
+        "--noconfig.d",
+        "--config.e",
+        "--config=~/c.py",
+        "--scene=~/s",
+        "~/x",
+    ]
     assert rewrite_words(["train.py", *words, "x=~/a+~/b", "--out=a~b", "--fps=~"]) == [
         "train.py",
         "--config_value=a.b=1",

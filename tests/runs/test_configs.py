@@ -24,7 +24,11 @@ def load(name):
 
 def render(config, space):
     model = build(
-        config["model"], rngs=nnx.Rngs(0), space=build(config["spaces"][space]), num_images=3, positions=np.eye(3)
+        config["model"],
+        rngs=nnx.Rngs(0),
+        space=build(config["spaces"][space]),
+        num_images=3,
+        positions=np.eye(3),
     )
     direction = jnp.array([[0.0, 0.6, -0.8]])
     return model(Rays(jnp.array([[0.0, 0.0, 0.5]]), direction, direction), jnp.ones((1, 3)))[-1]

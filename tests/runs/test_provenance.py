@@ -48,7 +48,9 @@ CPUINFO = "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R)  Gold 6
 
 def test_the_processor_is_named_with_the_cores_that_may_be_used(monkeypatch):
     assert provenance._model_name(CPUINFO) == "Intel(R) Xeon(R) Gold 6126 CPU @ 2.60GHz"
-    assert provenance._model_name("processor\t: 0\nCPU implementer\t: 0x41\n") == "", "ARM has no name there"
+    assert provenance._model_name("processor\t: 0\nCPU implementer\t: 0x41\n") == "", (
+        "ARM has no name there"
+    )
     assert re.fullmatch(r"\d+ x \S.*", processor())
     monkeypatch.setattr(provenance.os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
     assert processor().startswith("3 x ")
@@ -58,7 +60,9 @@ def test_the_processor_is_named_with_the_cores_that_may_be_used(monkeypatch):
 def test_the_commit_is_that_of_this_code_and_says_whether_files_differ(tmp_path, monkeypatch):
     def git(*words):
         identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True
+        )
 
     home = tmp_path / "nerf"
     home.mkdir()

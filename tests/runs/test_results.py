@@ -50,11 +50,15 @@ def test_an_answer_from_scores_on_the_way_rests_on_the_views_that_all_runs_have(
     groups = groups_of(tmp_path, a={"steps": 200}, b={"steps": 100})
     for folder in (run.folder for results in groups.values() for run in results):
         score_less_on_the_way(folder, [1, 2, 5, 7] if folder.name == "a0" else [1, 3, 5, 7])
-    groups = {label: [read_result(run.folder) for run in results] for label, results in groups.items()}
+    groups = {
+        label: [read_result(run.folder) for run in results] for label, results in groups.items()
+    }
     at_steps = answer_of(groups, "step")
     assert at_steps.at == 100 and not at_steps.ends and at_steps.differences[0].views == 3
     np.testing.assert_allclose(at_steps.scores["b"][0], groups["b"][0].scores("psnr")[[1, 5, 7]])
-    np.testing.assert_allclose(at_steps.scores["a"][0], groups["a"][0].scores("psnr")[[1, 5, 7]] - 2.0)
+    np.testing.assert_allclose(
+        at_steps.scores["a"][0], groups["a"][0].scores("psnr")[[1, 5, 7]] - 2.0
+    )
     assert at_steps.differences[0].mean > 1.0
 
 
@@ -71,7 +75,12 @@ def test_a_run_is_the_wanted_one_only_if_config_scene_budget_code_versions_and_d
     assert mismatch(run, config_of(keep=9), None, NOW) == []
     for why, config, seconds, now in [
         ("seed: 0 -> 1", config_of(1), None, NOW),
-        ("model.width: 8 -> 9", config_of(model={"width": 9, "name": "nerf.rendering.model:Model"}), None, NOW),
+        (
+            "model.width: 8 -> 9",
+            config_of(model={"width": 9, "name": "nerf.rendering.model:Model"}),
+            None,
+            NOW,
+        ),
         ("max_seconds: None -> 5.0", config_of(), 5.0, NOW),
         ("another scene", config_of(), None, {**NOW, "scene_digest": {}}),
         (
@@ -80,7 +89,12 @@ def test_a_run_is_the_wanted_one_only_if_config_scene_budget_code_versions_and_d
             None,
             {**NOW, "code": {**CODE, "nerf/rendering/model.py": "x"}},
         ),
-        ("versions.jax: 1 -> 2", config_of(), None, {**NOW, "versions": {"python": "3", "jax": "2"}}),
+        (
+            "versions.jax: 1 -> 2",
+            config_of(),
+            None,
+            {**NOW, "versions": {"python": "3", "jax": "2"}},
+        ),
         ("device: 1 x cpu -> 1 x gpu", config_of(), None, {**NOW, "device": "1 x gpu"}),
     ]:
         (line,) = mismatch(run, config, seconds, now)
@@ -101,30 +115,44 @@ EXTENDED = [{"from": "60 s", "to": "600 s", "step": 50, "seconds": 60.0}]
 
 
 def test_a_run_whose_budget_was_changed_is_never_taken_for_a_straight_one(tmp_path):
-    folders = [make_run(tmp_path / name, config_of(), [20.0, 21.0], pictures=False) for name in "ab"]
+    folders = [
+        make_run(tmp_path / name, config_of(), [20.0, 21.0], pictures=False) for name in "ab"
+    ]
     straight, extended = read_result(folders[0]), changed(folders[1], extended=EXTENDED)
-    assert mismatch(extended, config_of(), None, NOW) == ["its budget was changed while it trained (60 s, then 600 s)"]
+    assert mismatch(extended, config_of(), None, NOW) == [
+        "its budget was changed while it trained (60 s, then 600 s)"
+    ]
     with pytest.raises(ConfigError, match="budgets of one run: one -> 60 s, then 600 s"):
         check_protocols([("A", straight), ("B", extended)])
     check_protocols([("A", extended), ("B", extended)])
 
 
 def test_where_the_clock_bounds_a_run_its_steps_make_no_difference(tmp_path):
-    run = read_result(make_run(tmp_path / "a", config_of(), [20.0], pictures=False, max_seconds=5.0))
+    run = read_result(
+        make_run(tmp_path / "a", config_of(), [20.0], pictures=False, max_seconds=5.0)
+    )
     assert mismatch(run, config_of(steps=7), 5.0, NOW) == []
     assert mismatch(run, config_of(steps=7), None, NOW)[0] == "steps: 100 -> 7"
     elsewhere = {**NOW, "processor": "8 x Another"}
     assert mismatch(run, config_of(), 5.0, elsewhere) == ["processor: 2 x Made Up -> 8 x Another"]
     by_steps = read_result(make_run(tmp_path / "b", config_of(), [20.0], pictures=False))
-    assert mismatch(by_steps, config_of(), None, elsewhere) == [], "as many steps are as many anywhere"
+    assert mismatch(by_steps, config_of(), None, elsewhere) == [], (
+        "as many steps are as many anywhere"
+    )
 
 
 def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_listed(tmp_path):
     good = read_result(make_run(tmp_path / "good", config_of(), [20.0, 21.0], pictures=False))
     unscored = changed(
-        make_run(tmp_path / "unscored", config_of(), [20.0], pictures=False), psnr=None, ssim=None, per_image={}
+        make_run(tmp_path / "unscored", config_of(), [20.0], pictures=False),
+        psnr=None,
+        ssim=None,
+        per_image={},
     )
-    leaky = changed(make_run(tmp_path / "leaky", config_of(), [20.0, 21.0], pictures=False), protocol={"trained_on": 2})
+    leaky = changed(
+        make_run(tmp_path / "leaky", config_of(), [20.0, 21.0], pictures=False),
+        protocol={"trained_on": 2},
+    )
     with pytest.raises(ConfigError, match="not scored.*eval_split=val"):
         check_protocols([("A", good), ("B", unscored)])
     with pytest.raises(ConfigError, match="trained on 2 of its 2 scored views.*eval_split=val"):
@@ -134,9 +162,13 @@ def test_runs_that_were_not_scored_or_scored_on_what_they_know_are_refused_and_l
     assert row["state"] == "finished" and row["psnr"] is None and " - " in as_table([row])
 
 
-@pytest.mark.parametrize("key, value", [("background", [0.0, 0.0, 0.0]), ("size", ["9x9"]), ("split", "val")])
+@pytest.mark.parametrize(
+    "key, value", [("background", [0.0, 0.0, 0.0]), ("size", ["9x9"]), ("split", "val")]
+)
 def test_unlike_protocols_are_refused_with_what_differs(tmp_path, key, value):
-    folders = [make_run(tmp_path / name, config_of(), [20.0, 21.0], pictures=False) for name in "ab"]
+    folders = [
+        make_run(tmp_path / name, config_of(), [20.0, 21.0], pictures=False) for name in "ab"
+    ]
     check_protocols([("A", read_result(folder)) for folder in folders])
     results = json.loads((folders[1] / "results.json").read_text())
     results["protocol"][key] = value
@@ -152,8 +184,17 @@ def groups_of(tmp_path, **kinds):
         base = facts.pop("base", 20.0)
         runs = []
         for seed in range(3):
-            psnr = base + 0.05 * seed + np.arange(8.0) + np.random.default_rng([seed, len(label)]).normal(0, 0.05, 8)
-            runs.append(make_run(tmp_path / f"{label}{seed}", config_of(seed), psnr, pictures=False, **facts))
+            psnr = (
+                base
+                + 0.05 * seed
+                + np.arange(8.0)
+                + np.random.default_rng([seed, len(label)]).normal(0, 0.05, 8)
+            )
+            runs.append(
+                make_run(
+                    tmp_path / f"{label}{seed}", config_of(seed), psnr, pictures=False, **facts
+                )
+            )
         groups[label] = [read_result(run) for run in runs]
     return groups
 
@@ -167,7 +208,12 @@ def test_equal_time_and_equal_steps_may_have_two_winners(tmp_path):
     )
     assert asked_axis(groups) == "seconds"
     time, steps = answer_of(groups, "seconds"), answer_of(groups, "step")
-    assert time.ends and time.at == 10.0 and time.differences[0].real and time.differences[0].mean < -0.3
+    assert (
+        time.ends
+        and time.at == 10.0
+        and time.differences[0].real
+        and time.differences[0].mean < -0.3
+    )
     assert not steps.ends and steps.at == 100 and steps.progress == {"fast": 0.5, "slow": 1.0}
     assert steps.differences[0].real and 1.0 < steps.differences[0].mean < 2.0
 
@@ -182,16 +228,24 @@ def test_a_question_that_the_runs_do_not_tell_is_left_open(tmp_path):
 
 
 def test_runs_that_ended_before_their_budget_did_not_have_equal_time(tmp_path):
-    groups = groups_of(tmp_path, a={"seconds": 10.0, "max_seconds": 10.0}, b={"seconds": 6.0, "max_seconds": 10.0})
+    groups = groups_of(
+        tmp_path, a={"seconds": 10.0, "max_seconds": 10.0}, b={"seconds": 6.0, "max_seconds": 10.0}
+    )
     assert not answer_of(groups, "seconds").ends and answer_of(groups, "seconds").at == 6.0
 
 
 def test_the_list_has_every_run_finished_or_not_or_broken(tmp_path):
     make_run(tmp_path / "x" / "done", config_of(), [20.0, 21.0], pictures=False)
     (make_run(tmp_path / "half", config_of(3), [20.0], pictures=False) / "results.json").unlink()
-    (make_run(tmp_path / "broken", config_of(), [20.0], pictures=False) / "results.json").write_text("{")
+    (
+        make_run(tmp_path / "broken", config_of(), [20.0], pictures=False) / "results.json"
+    ).write_text("{")
     rows = {row["run"]: row for row in map(summary, run_folders(tmp_path))}
-    assert [row["state"].split(":")[0] for row in rows.values()] == ["broken", "unfinished", "finished"]
+    assert [row["state"].split(":")[0] for row in rows.values()] == [
+        "broken",
+        "unfinished",
+        "finished",
+    ]
 
     def listed(*flags):
         command = [sys.executable, "compare.py", "--list", str(tmp_path), *flags]

@@ -37,7 +37,10 @@ from nerf.training.nonfinite import fix_of
             "flag --max_seconds=abc: could not convert string to float: 'abc'",
             "--max_seconds=abc: not a number: --help lists the flags",
         ),
-        ("flag --frames=1: 1 is not integer >= 3", "--frames=1: 1 is not integer >= 3: --help lists the flags"),
+        (
+            "flag --frames=1: 1 is not integer >= 3",
+            "--frames=1: 1 is not integer >= 3: --help lists the flags",
+        ),
     ],
 )
 def test_a_mistake_in_a_flag_is_one_line(said, told):
@@ -45,14 +48,18 @@ def test_a_mistake_in_a_flag_is_one_line(said, told):
 
 
 @pytest.mark.parametrize(
-    "text, hint", [("ngpp", "'ngp'"), ("systems/bacon2", "'systems/bacon'"), ("sirn", "'systems/siren'")]
+    "text, hint",
+    [("ngpp", "'ngp'"), ("systems/bacon2", "'systems/bacon'"), ("sirn", "'systems/siren'")],
 )
 def test_a_config_is_found_by_the_last_part_of_its_name(text, hint):
     assert hint_at_config(text) == f"did you mean {hint}?"
 
 
 def test_a_name_unlike_any_config_does_not_list_all_of_them():
-    assert hint_at_config("qqqqqq") == "give a name in configs/ (nerf, ngp, tiny, systems/...), a file, or a run folder"
+    assert (
+        hint_at_config("qqqqqq")
+        == "give a name in configs/ (nerf, ngp, tiny, systems/...), a file, or a run folder"
+    )
     assert len(config_names()) > 20
 
 
@@ -77,7 +84,8 @@ def test_a_change_that_cannot_be_made_says_what_can(change, line):
 
 def test_a_section_that_may_be_switched_off_says_so():
     with pytest.raises(
-        ConfigError, match="set one of them, as model.occupancy.keep_weight, or switch it off with None"
+        ConfigError,
+        match="set one of them, as model.occupancy.keep_weight, or switch it off with None",
     ):
         load_config("ngp", ["model.occupancy=3"])
 
@@ -88,7 +96,14 @@ def test_a_change_in_an_argument_of_compare_is_named_as_it_was_written():
 
 
 def test_numbers_that_are_too_small_are_named_with_their_own_limit():
-    config = {**load_config("ngp"), "seed": -1, "steps": 0, "batch_size": 10, "log_every": 15, "steps_per_call": 10}
+    config = {
+        **load_config("ngp"),
+        "seed": -1,
+        "steps": 0,
+        "batch_size": 10,
+        "log_every": 15,
+        "steps_per_call": 10,
+    }
     lines = list(config_problems(config, devices=4))
     assert lines == [
         "seed=-1: below 0: choose 0 or more",
@@ -101,7 +116,9 @@ def test_numbers_that_are_too_small_are_named_with_their_own_limit():
 def test_a_plugin_that_lacks_a_package_names_the_package(tmp_path, monkeypatch):
     (tmp_path / "a_plugin.py").write_text("import no_such_package")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="it imports no_such_package, which is not installed: install that"):
+    with pytest.raises(
+        ConfigError, match="it imports no_such_package, which is not installed: install that"
+    ):
         resolve("a_plugin:x", ("a_plugin",))
     with pytest.raises(ConfigError, match="check the import path"):
         resolve("no_plugin.inner:x", ("no_plugin",))
@@ -114,7 +131,8 @@ def divided(parts, inner=None):
 def test_sizes_that_make_no_sense_are_named_with_their_section():
     spec = {"name": "tests.runs.test_run_messages:divided", "parts": 0, "inner": {"size": 3}}
     with pytest.raises(
-        ConfigError, match=r"divided: cannot be built .*ZeroDivisionError.*: change parts=0, inner.size=3$"
+        ConfigError,
+        match=r"divided: cannot be built .*ZeroDivisionError.*: change parts=0, inner.size=3$",
     ):
         build(spec, plugins=("tests",))
 
@@ -128,7 +146,9 @@ def test_a_grid_proposes_a_number_of_parts_that_fits():
 def test_a_grid_without_capacity_is_not_told_to_drop_stages():
     with pytest.raises(ConfigError, match="model.max_samples_per_ray: missing"):
         Model({}, ["main"], occupancy=OccupancyGrid(8))
-    with pytest.raises(ConfigError, match="has 2: switch it off with --config.model.occupancy=None"):
+    with pytest.raises(
+        ConfigError, match="has 2: switch it off with --config.model.occupancy=None"
+    ):
         Model({}, ["coarse", "fine"], occupancy=OccupancyGrid(8))
 
 
@@ -144,9 +164,16 @@ class Sized(jax.stages.Compiled):
         return self.sizes
 
 
-@pytest.mark.parametrize("held, fix", [(1e6, "--config.batch_size"), (4e6, "--config.scene.max_side")])
+@pytest.mark.parametrize(
+    "held, fix", [(1e6, "--config.batch_size"), (4e6, "--config.scene.max_side")]
+)
 def test_a_smaller_batch_is_proposed_only_where_it_helps(held, fix):
-    names = ("argument_size_in_bytes", "output_size_in_bytes", "alias_size_in_bytes", "temp_size_in_bytes")
+    names = (
+        "argument_size_in_bytes",
+        "output_size_in_bytes",
+        "alias_size_in_bytes",
+        "temp_size_in_bytes",
+    )
     sizes = SimpleNamespace(**dict(zip(names, (held, 0, 0, 5e6), strict=True)))
     with pytest.raises(OutOfMemory, match=f"lower {fix}"):
         check_fits(Sized(sizes), 2e6)
@@ -178,7 +205,13 @@ def test_a_source_that_is_not_there_is_told_before_what_is_not_installed(tmp_pat
 @pytest.mark.parametrize("mapper", ["incremental", "global"])
 def test_the_mapper_that_was_used_is_not_proposed(tmp_path, mapper):
     found = Estimate(
-        ["a", "b"], np.zeros((2, 3, 4)), [], [5, 4], dict.fromkeys("ab", 999), dict.fromkeys("ab", 99), tmp_path
+        ["a", "b"],
+        np.zeros((2, 3, 4)),
+        [],
+        [5, 4],
+        dict.fromkeys("ab", 999),
+        dict.fromkeys("ab", 99),
+        tmp_path,
     )
     (line,) = what_to_try(["a", "b"], found, Options(mapper=mapper))
     assert ("--mapper=global" in line) == (mapper == "incremental")

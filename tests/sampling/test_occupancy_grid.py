@@ -22,7 +22,9 @@ pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 
 
 @given(
-    shape=st.sampled_from([(1, 70, 7), (1, 1, 1), (9, 31, 64), (9, 32, 200), (4, 70, 200), (4, 70, 1)]),
+    shape=st.sampled_from(
+        [(1, 70, 7), (1, 1, 1), (9, 31, 64), (9, 32, 200), (4, 70, 200), (4, 70, 1)]
+    ),
     fill=st.sampled_from([0.0, 0.1, 0.7, 1.0]),
     first=st.integers(0, 8),
     seed=st.integers(0, 999),
@@ -35,11 +37,17 @@ def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
     used = np.asarray(live.used)
     assert used.sum() == min(len(expected), capacity)
-    got = list(zip(np.asarray(live.ray)[used].tolist(), np.asarray(live.step)[used].tolist(), strict=True))
+    got = list(
+        zip(np.asarray(live.ray)[used].tolist(), np.asarray(live.step)[used].tolist(), strict=True)
+    )
     assert got == expected[:capacity]
     ends = np.cumsum([0 if r < first else mask[r].sum() for r in range(rays)])
-    np.testing.assert_array_equal(live.complete, [r >= first and ends[r] <= capacity for r in range(rays)])
-    assert (np.diff(np.asarray(live.ray)) >= 0).all()  # also where unused: sums over rays rely on it
+    np.testing.assert_array_equal(
+        live.complete, [r >= first and ends[r] <= capacity for r in range(rays)]
+    )
+    assert (
+        np.diff(np.asarray(live.ray)) >= 0
+    ).all()  # also where unused: sums over rays rely on it
 
 
 def ball(points, viewdirs):
@@ -63,7 +71,9 @@ def models(capacity):
     centres = grid.centres(jnp.arange(32**3))
     grid.restrict((jnp.linalg.norm(centres, axis=-1) < 0.5 + 0.06).reshape(32, 32, 32))
     stage = {"main": Stage(UniformSteps(96), ball)}
-    return Model(stage, ("main",), occupancy=grid, max_samples_per_ray=capacity), Model(stage, ("main",))
+    return Model(stage, ("main",), occupancy=grid, max_samples_per_ray=capacity), Model(
+        stage, ("main",)
+    )
 
 
 @pytest.mark.parametrize("capacity", [1, 4, 96])
@@ -110,7 +120,9 @@ def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
     for i in range(8):
-        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        grid.refresh(
+            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
+        )
     np.testing.assert_array_equal(grid.live[...], np.arange(512) % 2 == 0)
 
 
@@ -118,7 +130,9 @@ def refreshed(grid, times, first=0):
     """Where training looked in any of so many refreshes of a grid that is dense all over."""
     tried = np.zeros(grid.resolution**3, bool)
     for i in range(first, first + times):
-        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        grid.refresh(
+            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
+        )
         tried |= np.asarray(grid.tried[...])
     return tried
 
@@ -131,7 +145,9 @@ def passed(grid, cells, weight: float, rays: int) -> None:
 
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     grid = OccupancyGrid(resolution=16, min_weight=0.01)
-    assert refreshed(grid, 20).all() and not grid.live[...].any(), "trained, and not rendered before a ray passed"
+    assert refreshed(grid, 20).all() and not grid.live[...].any(), (
+        "trained, and not rendered before a ray passed"
+    )
     seen = np.arange(16**3) % 3 == 0
     passed(grid, jnp.arange(16**3), 0.001, 1)
     refreshed(grid, 1, 20)
@@ -148,7 +164,9 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     (found,) = np.flatnonzero(again & ~seen)[:1]
     grid.note(jnp.array([found, found]), jnp.array([0.5, 0.1]))
     refreshed(grid, 1, 62)
-    assert bool(grid.live[...][found]) and bool(grid.tried[...][found]), "and stays where there was something to see"
+    assert bool(grid.live[...][found]) and bool(grid.tried[...][found]), (
+        "and stays where there was something to see"
+    )
 
 
 def test_time_alone_hides_nothing_from_rendering():
@@ -175,7 +193,11 @@ def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
         refreshed(grid, 1, i)
         if rays == 960:
             forgotten = 0.1 * grid.forget ** (960 - 921)
-            assert 0.999 * forgotten < grid.weight[...][1] < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
+            assert (
+                0.999 * forgotten
+                < grid.weight[...][1]
+                < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
+            )
             assert np.asarray(grid.live[...])[:3].tolist() == [True, True, False]
     assert not grid.live[...][3:].any()
 
@@ -183,7 +205,9 @@ def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
 def test_places_without_an_interval_pass_no_cell():
     grid = OccupancyGrid(resolution=4)
     grid.note(jnp.array([64, 64, 5]), jnp.array([0.0, 0.0, 0.3]))
-    assert np.flatnonzero(grid.passes[...]).tolist() == [5] and np.flatnonzero(grid.recent[...]).tolist() == [5]
+    assert np.flatnonzero(grid.passes[...]).tolist() == [5] and np.flatnonzero(
+        grid.recent[...]
+    ).tolist() == [5]
 
 
 def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
@@ -196,12 +220,22 @@ def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_i
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
     for i in range(40):
         passed(grid, jnp.array([3, 4]), 0.06, 2)
-        passed(grid, jnp.array([4, 5]), 0.0, 6)  # after 4 rays a sighting of 0.06 is none of more than 0.05
-        grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(i))
+        passed(
+            grid, jnp.array([4, 5]), 0.0, 6
+        )  # after 4 rays a sighting of 0.06 is none of more than 0.05
+        grid.refresh(
+            lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
+            jnp.int32(0),
+            jax.random.key(i),
+        )
     assert np.flatnonzero(grid.live[...]).tolist() == [3, 4], "0.06 was seen since the last refresh"
     passed(grid, jnp.array([3, 4]), 0.0, 3)
     passed(grid, jnp.array([4]), 0.0, 1)
-    grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(0))
+    grid.refresh(
+        lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
+        jnp.int32(0),
+        jax.random.key(0),
+    )
     assert np.flatnonzero(grid.live[...]).tolist() == [3]
 
 
@@ -213,7 +247,10 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     middle = 0.5 * (rendering.intervals.t_start + rendering.intervals.t_end)
     ray = rendering.intervals.layout.ray
     points = rays.origins[ray] + middle[:, None] * rays.directions[ray]
-    there = np.abs(points - skipping.occupancy.centres(cells)).max(-1) < 1.0 / skipping.occupancy.resolution + 1e-5
+    there = (
+        np.abs(points - skipping.occupancy.centres(cells)).max(-1)
+        < 1.0 / skipping.occupancy.resolution + 1e-5
+    )
     assert there[np.asarray(weights) > 0].all() and (weights > 0.01).sum() > 30
     np.testing.assert_allclose(jax.ops.segment_sum(weights, ray, 64), rendering.opacity, atol=1e-5)
     away = jnp.array([[0.3, 0.0, 0.0]])
@@ -226,9 +263,13 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
 def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
     """Of a dense ball that is seen from all around, the shell is trained in the end, and the core is not."""
     config = ngp.get_config()
-    config.update({"steps": 600, "steps_per_call": 10, "log_every": 600, "save_every": 600, "batch_size": 256})
+    config.update(
+        {"steps": 600, "steps_per_call": 10, "log_every": 600, "save_every": 600, "batch_size": 256}
+    )
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 40, "views": 16}
-    config.model.stages.main.field.encoding.update({"max_resolution": 32, "log2_table_size": 12, "num_levels": 4})
+    config.model.stages.main.field.encoding.update(
+        {"max_resolution": 32, "log2_table_size": 12, "num_levels": 4}
+    )
     train(config.to_dict(), None, tmp_path / "run")
     grid = load_run(tmp_path / "run").model.occupancy
     matter = np.asarray((grid.density[...] > grid.threshold) & grid.possible[...])

@@ -37,7 +37,9 @@ def test_contraction_is_the_papers():
     points = np.random.default_rng(1).normal(size=(100, 3)) * 3
     norm = np.linalg.norm(points, axis=-1, keepdims=True)
     expected = np.where(norm <= 1, points, (2 - 1 / norm) * points / norm) / 2
-    np.testing.assert_allclose(Contracted().warp(jnp.asarray(points, jnp.float32)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        Contracted().warp(jnp.asarray(points, jnp.float32)), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)])
@@ -53,8 +55,12 @@ def test_stretch_is_the_length_that_contraction_takes_away():
     direction = jnp.array([0.6, 0.0, 0.8])
     space = Contracted()
     for r in (0.3, 0.9, 1.5, 4.0, 20.0):
-        slope = jax.jvp(lambda t: space.warp(t * direction), (jnp.float32(r),), (jnp.float32(1.0),))[1]
-        np.testing.assert_allclose(space.stretch(space.warp(r * direction)), 1 / jnp.linalg.norm(slope), rtol=2e-3)
+        slope = jax.jvp(
+            lambda t: space.warp(t * direction), (jnp.float32(r),), (jnp.float32(1.0),)
+        )[1]
+        np.testing.assert_allclose(
+            space.stretch(space.warp(r * direction)), 1 / jnp.linalg.norm(slope), rtol=2e-3
+        )
 
 
 def test_distances_of_the_contracted_space_increase_from_near_to_far_without_a_jump():

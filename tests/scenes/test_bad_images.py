@@ -10,7 +10,12 @@ from PIL import Image
 from tests.scenes.test_scenes import BAD_IMAGES, NAMES, matrix, noise, ring
 from tests.support.children import Child
 
-FLAGS = ["--config=tests/support/one_stage.py", "--config.steps=10", "--config.batch_size=64", "--config.save_every=10"]
+FLAGS = [
+    "--config=tests/support/one_stage.py",
+    "--config.steps=10",
+    "--config.batch_size=64",
+    "--config.save_every=10",
+]
 
 
 def picture(w, h, mode="RGB", **options) -> bytes:
@@ -54,7 +59,9 @@ def root(tmp_path):
 
 
 def test_a_folder_of_every_odd_image_trains(root, tmp_path):
-    child = Child("train.py", [*FLAGS, f"--scene={root}", f"--workdir={tmp_path / 'run'}"], tmp_path / "log")
+    child = Child(
+        "train.py", [*FLAGS, f"--scene={root}", f"--workdir={tmp_path / 'run'}"], tmp_path / "log"
+    )
     assert child.code() == 0, child.said()
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["steps"] == 10 and np.isfinite(results["psnr"])
@@ -74,7 +81,14 @@ def no_compiler() -> None:
 
 def test_all_bad_images_of_a_folder_are_listed_before_anything_is_compiled(root, tmp_path):
     data = json.loads((root / "transforms.json").read_text())
-    lens = {"w": 8, "h": 6, "fl_x": 10.0, "fl_y": 10.0, "cx": 4.0, "cy": 3.0}  # of those that have a size
+    lens = {
+        "w": 8,
+        "h": 6,
+        "fl_x": 10.0,
+        "fl_y": 10.0,
+        "cx": 4.0,
+        "cy": 3.0,
+    }  # of those that have a size
     for i, (make, _) in enumerate(BAD_IMAGES.values()):
         (root / "images" / f"bad {i}.png").write_bytes(make())
         data["frames"].append({**data["frames"][0], "file_path": f"images/bad {i}.png", **lens})
@@ -82,8 +96,13 @@ def test_all_bad_images_of_a_folder_are_listed_before_anything_is_compiled(root,
     arguments = [*FLAGS, f"--scene={root}", f"--workdir={tmp_path / 'run'}"]
     child = Child("train.py", arguments, tmp_path / "log", no_compiler)
     assert child.code() == 1
-    lines = [line for line in child.said().splitlines() if not line.startswith("libpng error")]  # OpenCV's own
+    lines = [
+        line for line in child.said().splitlines() if not line.startswith("libpng error")
+    ]  # OpenCV's own
     assert len(lines) == len(BAD_IMAGES), child.said()
     for i, (_, reason) in enumerate(BAD_IMAGES.values()):
-        assert sum(f"images/bad {i}.png: " in line and reason in line for line in lines) == 1, (reason, lines)
+        assert sum(f"images/bad {i}.png: " in line and reason in line for line in lines) == 1, (
+            reason,
+            lines,
+        )
     assert not (tmp_path / "run" / "config.json").exists()

@@ -34,7 +34,9 @@ PATCHES = np.array(
     np.uint8,
 )
 # Muted enough to lie in the gamut of every space below, so that a round trip can return them.
-MUTED = np.array([[160, 90, 80], [90, 150, 100], [80, 90, 160], [128, 128, 128], [220, 180, 150]], np.uint8)
+MUTED = np.array(
+    [[160, 90, 80], [90, 150, 100], [80, 90, 160], [128, 128, 128], [220, 180, 150]], np.uint8
+)
 PIXELS = PATCHES[None]
 HIGH = 40  # side of a patch in a video
 
@@ -66,7 +68,11 @@ def curve(*values):
     """A `curv` tag: nothing for the identity, a number for an exponent, else a table."""
     if len(values) == 1:
         return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(values[0] * 256))
-    return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + np.rint(np.array(values) * 65535).astype(">u2").tobytes()
+    return (
+        b"curv\0\0\0\0"
+        + struct.pack(">I", len(values))
+        + np.rint(np.array(values) * 65535).astype(">u2").tobytes()
+    )
 
 
 def parametric(kind, *numbers):
@@ -84,7 +90,9 @@ def profile(space, tags, name="made by hand"):
     for key, data in tags.items():
         table += struct.pack(">4sII", key, start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    head = struct.pack(">I4sI4s4s4s", start + len(body), b"none", 0x02100000, b"mntr", space, b"XYZ ")
+    head = struct.pack(
+        ">I4sI4s4s4s", start + len(body), b"none", 0x02100000, b"mntr", space, b"XYZ "
+    )
     head += bytes(12) + b"acsp" + bytes(28) + fixed(*colour.D50)
     return head.ljust(128, b"\0") + table + body
 
@@ -92,7 +100,10 @@ def profile(space, tags, name="made by hand"):
 def rgb_profile(code, tone, name="made by hand"):
     """A profile of the primaries of a code of H.273 and one curve."""
     colorants = np.linalg.inv(colour.matrix_from_pcs()) @ colour.matrix_to_srgb(PRIMARIES[code])
-    tags = {key: b"XYZ \0\0\0\0" + fixed(*colorants[:, i]) for i, key in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+    tags = {
+        key: b"XYZ \0\0\0\0" + fixed(*colorants[:, i])
+        for i, key in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))
+    }
     return profile(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), tone), name)
 
 
@@ -103,7 +114,9 @@ IN_P3 = np.rint(255 * colour.linear_to_srgb(in_primaries(PATCHES, 12))).astype(n
 def save(path, pixels, **options):
     """Save 8-bit pixels so that they come back bit by bit, or nearly so for formats that lose some."""
     blocks = np.repeat(np.repeat(pixels, 16, 0), 16, 1)
-    exact = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(path.suffix, {})
+    exact = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(
+        path.suffix, {}
+    )
     Image.fromarray(blocks).save(path, **exact, **options)
     return path
 
@@ -137,10 +150,14 @@ def iccp(data):
 def test_photos_in_display_p3_become_srgb(tmp_path, suffix, largest):
     error = np.abs(read(save(tmp_path / f"a{suffix}", IN_P3, icc_profile=P3)) - PATCHES)
     assert error.max() <= largest and error.mean() <= 1
-    assert np.abs(IN_P3.astype(int) - PATCHES).max() > 30  # what a reader that ignores the profile is off by
+    assert (
+        np.abs(IN_P3.astype(int) - PATCHES).max() > 30
+    )  # what a reader that ignores the profile is off by
 
 
-@pytest.mark.parametrize("tone", [SRGB_CURVE, curve(2.2), curve(*np.linspace(0, 1, 400) ** 1.8), parametric(0, 1.8)])
+@pytest.mark.parametrize(
+    "tone", [SRGB_CURVE, curve(2.2), curve(*np.linspace(0, 1, 400) ** 1.8), parametric(0, 1.8)]
+)
 @pytest.mark.parametrize("code", [9, 12])
 def test_sixteen_bits_agree_with_little_cms_in_eight(tone, code):
     data = rgb_profile(code, tone)
@@ -150,7 +167,9 @@ def test_sixteen_bits_agree_with_little_cms_in_eight(tone, code):
     assert np.abs(with_cms - by_hand).max() < 1.2 and np.abs(with_cms - by_hand).mean() < 0.3
 
 
-@pytest.mark.parametrize("kind, numbers", [(1, (2.0, 0.8, 0.2)), (2, (2.0, 0.7, 0.2, 0.1)), (0, (2.4,))])
+@pytest.mark.parametrize(
+    "kind, numbers", [(1, (2.0, 0.8, 0.2)), (2, (2.0, 0.7, 0.2, 0.1)), (0, (2.4,))]
+)
 @pytest.mark.parametrize("from_table", [True, False])
 def test_curves_of_icc_are_read_by_their_formulas(kind, numbers, from_table):
     g, a, b, c = (*numbers, 1.0, 0.0, 0.0)[:4] if kind == 0 else (*numbers, 0.0)[:4]
@@ -161,7 +180,10 @@ def test_curves_of_icc_are_read_by_their_formulas(kind, numbers, from_table):
     np.testing.assert_array_equal(icc._icc_curve(curve())(x), x)
 
 
-SRGB_TONES = [SRGB_CURVE, *(curve(*colour.srgb_to_linear(np.linspace(0, 1, n))) for n in (26, 1024))]
+SRGB_TONES = [
+    SRGB_CURVE,
+    *(curve(*colour.srgb_to_linear(np.linspace(0, 1, n))) for n in (26, 1024)),
+]
 
 
 @pytest.mark.parametrize("tone", SRGB_TONES)
@@ -177,7 +199,9 @@ def test_pixels_with_a_profile_of_srgb_are_not_touched(tmp_path, tone):
 
 
 def test_pixels_of_sixteen_bits_with_a_profile_become_srgb(tmp_path):
-    stored = np.rint(65535 * colour.linear_to_srgb(in_primaries(PATCHES, 12))).astype(np.uint16)[None]
+    stored = np.rint(65535 * colour.linear_to_srgb(in_primaries(PATCHES, 12))).astype(np.uint16)[
+        None
+    ]
     (tmp_path / "a.png").write_bytes(png(stored, iccp(P3)))
     got = decode(tmp_path / "a.png")
     assert got.dtype == np.uint16 and np.abs(got[0] / 257 - PATCHES).max() < 0.1
@@ -196,7 +220,9 @@ def test_transparency_stays_as_it_is_and_palettes_and_greys_are_converted(tmp_pa
     light = np.rint(255 * srgb_light([[90, 128, 200, 255]])).astype(np.uint8)
     got = read(save(tmp_path / "g.png", light, icc_profile=grey))
     assert np.abs(got - np.array([90, 128, 200, 255])[:, None]).max() <= 2
-    (tmp_path / "deep.png").write_bytes(png(np.rint(65535 * srgb_light([[90, 128]])).astype(np.uint16), iccp(grey)))
+    (tmp_path / "deep.png").write_bytes(
+        png(np.rint(65535 * srgb_light([[90, 128]])).astype(np.uint16), iccp(grey))
+    )
     assert np.abs(decode(tmp_path / "deep.png")[0] / 257 - [[90] * 3, [128] * 3]).max() < 0.1
     got = read(save(tmp_path / "rgb.png", light, icc_profile=P3))
     np.testing.assert_allclose(got, np.repeat(light.T, 3, 1), atol=1)
@@ -221,7 +247,9 @@ def chromaticities(code):
 LINEAR_16 = np.rint(65535 * srgb_light(PIXELS)).astype(np.uint16)
 HLG_SIGNAL = 12 * 0.264963 * in_primaries(PATCHES, 9)  # diffuse white at 75 %: scene light 0.264963
 HLG_SIGNAL = np.where(
-    HLG_SIGNAL <= 1, np.sqrt(HLG_SIGNAL) / 2, 0.17883277 * np.log(np.maximum(HLG_SIGNAL, 1) - 0.28466892) + 0.55991073
+    HLG_SIGNAL <= 1,
+    np.sqrt(HLG_SIGNAL) / 2,
+    0.17883277 * np.log(np.maximum(HLG_SIGNAL, 1) - 0.28466892) + 0.55991073,
 )
 PQ_POWER = (203 / 10000 * in_primaries(PATCHES, 9)) ** (2610 / 16384)
 PQ_SIGNAL = ((3424 / 4096 + 2413 / 128 * PQ_POWER) / (1 + 2392 / 128 * PQ_POWER)) ** (2523 / 32)
@@ -281,7 +309,9 @@ def test_profiles_that_cannot_be_used_are_named_all_at_once(tmp_path):
         write(tmp_path / name)
     whole = save(tmp_path / "parts.jpg", PIXELS, icc_profile=P3).read_bytes()
     place = whole.index(b"ICC_PROFILE\0") + 12
-    (tmp_path / "parts.jpg").write_bytes(whole[:place] + b"\1\2" + whole[place + 2 :])  # one of two parts
+    (tmp_path / "parts.jpg").write_bytes(
+        whole[:place] + b"\1\2" + whole[place + 2 :]
+    )  # one of two parts
     files = sorted(tmp_path.iterdir())
     with pytest.raises(SceneError) as caught:
         read_images(files, tmp_path)
@@ -302,7 +332,9 @@ def test_masks_are_numbers_and_not_colours(tmp_path):
     np.testing.assert_array_equal(decode_stored(tmp_path / "a.png"), mask)
     masks = read_masks([tmp_path / "a.png", tmp_path / "b.png"], tmp_path, [1, 1], [(4, 1)] * 2)
     np.testing.assert_array_equal(np.stack(masks), [[[False, False, True, True]]] * 2)
-    assert decode(tmp_path / "a.png")[0, 1, 0] > 120  # as a photo, 60 of 255 in linear light is brighter
+    assert (
+        decode(tmp_path / "a.png")[0, 1, 0] > 120
+    )  # as a photo, 60 of 255 in linear light is brighter
 
 
 # HEIC and AVIF.
@@ -339,7 +371,11 @@ def test_heic_has_the_size_of_the_upright_picture(tmp_path):
     exif[0x0112] = 6
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / "a.heic", exif=exif.tobytes())
     header, problem = check_header(tmp_path / "a.heic", "a.heic")
-    assert problem is None and header.size == (64, 96) and decode(tmp_path / "a.heic").shape == (96, 64, 3)
+    assert (
+        problem is None
+        and header.size == (64, 96)
+        and decode(tmp_path / "a.heic").shape == (96, 64, 3)
+    )
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
@@ -378,22 +414,45 @@ def clip(path, signal, space="bt709", full=False, bits=8, tags=True, side=HIGH, 
     planes += [np.repeat(c, side // 2)[None].repeat(side // 2, 0) for c in chroma]
     kind = np.uint8 if bits == 8 else "<u2"
     frame = b"".join(np.rint(np.clip(plane, 0, top)).astype(kind).tobytes() for plane in planes)
-    form = ["-pix_fmt", "yuv420p" if bits == 8 else "yuv420p10le", "-s", f"{side * len(signal)}x{side}"]
+    form = [
+        "-pix_fmt",
+        "yuv420p" if bits == 8 else "yuv420p10le",
+        "-s",
+        f"{side * len(signal)}x{side}",
+    ]
     marks = f"range={'full' if full else 'limited'}"
     marks += f":colorspace={space}" if tags else ""
     marks += "".join(f":{key}={value}" for key, value in dict(extra).items())
     coder = ["-c:v", "libx264", "-crf", "2", "-preset", "ultrafast"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", "-f", "rawvideo", *form, "-r", "10"]
-    subprocess.run([*command, "-i", "-", "-vf", f"setparams={marks}", *coder, str(path)], input=frame * 3, check=True)
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-loglevel",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        *form,
+        "-r",
+        "10",
+    ]
+    subprocess.run(
+        [*command, "-i", "-", "-vf", f"setparams={marks}", *coder, str(path)],
+        input=frame * 3,
+        check=True,
+    )
     return path
 
 
 def extracted(path, side=HIGH):
     """Mean colours of the patches in a frame that `extract_frames` wrote."""
     folder = path.parent / f"{path.stem} images"
-    picture = np.asarray(Image.open(folder / extract_frames(path, folder, 1)[0]).convert("RGB"), float)
+    picture = np.asarray(
+        Image.open(folder / extract_frames(path, folder, 1)[0]).convert("RGB"), float
+    )
     q = side // 4
-    return np.stack([picture[q:-q, i + q : i + side - q].mean((0, 1)) for i in range(0, picture.shape[1], side)])
+    return np.stack(
+        [picture[q:-q, i + q : i + side - q].mean((0, 1)) for i in range(0, picture.shape[1], side)]
+    )
 
 
 SRGB = PATCHES / 255
@@ -430,10 +489,14 @@ def test_primaries_that_a_video_names_are_converted(tmp_path, code, space, prima
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
-@pytest.mark.parametrize("signal, transfer", [(HLG_SIGNAL, "arib-std-b67"), (PQ_SIGNAL, "smpte2084")])
+@pytest.mark.parametrize(
+    "signal, transfer", [(HLG_SIGNAL, "arib-std-b67"), (PQ_SIGNAL, "smpte2084")]
+)
 def test_hdr_videos_keep_the_colours_below_diffuse_white(tmp_path, signal, transfer):
     extra = {"color_primaries": "bt2020", "color_trc": transfer}
-    error = np.abs(extracted(clip(tmp_path / "v.mp4", signal, "bt2020nc", bits=10, extra=extra)) - PATCHES)
+    error = np.abs(
+        extracted(clip(tmp_path / "v.mp4", signal, "bt2020nc", bits=10, extra=extra)) - PATCHES
+    )
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
@@ -446,7 +509,9 @@ def test_highlights_of_hdr_grow_up_to_white_and_keep_their_hue(transfer):
     assert shown[-1, 0] >= 65530 and shown[0, 0] == 0
     white = {16: 0.5807, 18: 0.75}[transfer]  # the signal of diffuse white (BT.2408)
     assert 248 <= shown[np.searchsorted(signal, white), 0] / 257 <= 254
-    orange = to_srgb(np.rint(65535 * np.array([[[0.9, 0.8, 0.6]]])).astype(np.uint16), from_cicp(9, transfer))[0, 0]
+    orange = to_srgb(
+        np.rint(65535 * np.array([[[0.9, 0.8, 0.6]]])).astype(np.uint16), from_cicp(9, transfer)
+    )[0, 0]
     assert orange[0] > orange[1] > orange[2]
 
 
@@ -495,7 +560,15 @@ def test_a_video_that_cannot_be_converted_is_refused_before_it_is_read(tmp_path)
 def test_a_phone_video_that_was_turned_gives_upright_frames(tmp_path):
     path = clip(tmp_path / "v.mp4", SRGB)
     turned = tmp_path / "turned.mp4"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-display_rotation", "90", "-i", str(path)]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-loglevel",
+        "error",
+        "-display_rotation",
+        "90",
+        "-i",
+        str(path),
+    ]
     subprocess.run([*command, "-c", "copy", str(turned)], check=True)
     name = extract_frames(turned, tmp_path / "images", 1)[0]
     picture = np.asarray(Image.open(tmp_path / "images" / name), float)

@@ -17,7 +17,9 @@ from nerf.scenes.hull import contradicting_views, visual_hull
 def points_in_balls(count=4000, seed=0):
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(count, 3))
-    directions *= rng.uniform(size=(count, 1)) ** (1 / 3) / np.linalg.norm(directions, axis=-1, keepdims=True)
+    directions *= rng.uniform(size=(count, 1)) ** (1 / 3) / np.linalg.norm(
+        directions, axis=-1, keepdims=True
+    )
     ball = rng.integers(0, 3, count)
     return synthetic.CENTRES[ball] + 0.97 * synthetic.RADII[ball, None] * directions
 
@@ -27,7 +29,9 @@ def cells_of(points, resolution):
 
 
 def centres_of(resolution):
-    return (np.stack(np.meshgrid(*[np.arange(resolution)] * 3, indexing="ij"), -1) + 0.5) * (2 / resolution) - 1
+    return (np.stack(np.meshgrid(*[np.arange(resolution)] * 3, indexing="ij"), -1) + 0.5) * (
+        2 / resolution
+    ) - 1
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64])
@@ -35,7 +39,10 @@ def test_the_hull_of_the_balls_holds_them_and_little_of_the_empty_space(resoluti
     hull = visual_hull(synthetic.load(None, "train", size=64, views=24), resolution)
     assert hull.shape == (resolution,) * 3
     assert hull[cells_of(points_in_balls(), resolution)].all()
-    offset = np.linalg.norm(centres_of(resolution)[..., None, :] - synthetic.CENTRES, axis=-1) - synthetic.RADII
+    offset = (
+        np.linalg.norm(centres_of(resolution)[..., None, :] - synthetic.CENTRES, axis=-1)
+        - synthetic.RADII
+    )
     far = offset.min(-1) > 0.2 + 2 * np.sqrt(3) / resolution
     assert hull[far].mean() < 0.05
     if resolution == 64:
@@ -52,7 +59,9 @@ def random_cameras(seed, distortion):
     sizes = rng.integers(100, 300, (3, 2))
     K = np.array([[[0.6 * w, 0, 0.45 * w], [0, 0.5 * w, 0.55 * h], [0, 0, 1]] for w, h in sizes])
     bend = distortion * rng.uniform(-1, 1, (3, 8)) * [1.0, 0.3, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0]
-    floats = {name: x.astype(np.float32) for name, x in (("c2w", c2w), ("K", K), ("distortion", bend))}
+    floats = {
+        name: x.astype(np.float32) for name, x in (("c2w", c2w), ("K", K), ("distortion", bend))
+    }
     return Cameras(**floats, size=sizes.astype(np.int32))
 
 
@@ -73,7 +82,9 @@ def see(camera, points):
 
 
 def scene_of(cameras, images):
-    return Scene(images, cameras, [str(i) for i in range(len(images))], Similarity(), unbounded=False)
+    return Scene(
+        images, cameras, [str(i) for i in range(len(images))], Similarity(), unbounded=False
+    )
 
 
 @pytest.mark.parametrize("distortion", [0.0, 0.1, 0.5])
@@ -99,7 +110,9 @@ def test_distortion_is_followed():
     """Matter at the rim of the picture, where the lens moves it by pixels, is found where the lens puts it."""
     scene = synthetic.load(None, "train", size=64, views=8)
     lens = np.array([-0.4, 0.1, 0.01, -0.01, 0, 0, 0, 0], np.float32)
-    scene = dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, distortion=np.tile(lens, (8, 1))))
+    scene = dataclasses.replace(
+        scene, cameras=dataclasses.replace(scene.cameras, distortion=np.tile(lens, (8, 1)))
+    )
     points = np.random.default_rng(0).uniform(-0.04, 0.04, (500, 3)) + [0.6, 0.5, 0.0]
     images = []
     for view in range(8):
@@ -128,7 +141,9 @@ def test_a_view_that_sees_nothing_empties_what_it_covers_and_full_views_carve_no
     assert visual_hull(dataclasses.replace(scene, images=full), 16).all()
     blind = [*full[:3], np.zeros_like(full[0])]
     hull = visual_hull(dataclasses.replace(scene, images=blind), 16)
-    middle = np.linalg.norm(centres_of(16), axis=-1) < 0.5  # a lens of 1.5 widths sees 1 / 3 of its distance, 3
+    middle = (
+        np.linalg.norm(centres_of(16), axis=-1) < 0.5
+    )  # a lens of 1.5 widths sees 1 / 3 of its distance, 3
     assert not hull[middle].any()
 
 
@@ -158,7 +173,9 @@ def test_photos_whose_alpha_is_wrong_are_named_and_carve_nothing_of_what_all_oth
     spoiled = dataclasses.replace(scene, images=images)
     found = contradicting_views(spoiled)
     assert sorted(found) == wrong
-    assert [finding.views for finding in wrong_silhouettes(spoiled)] == [(scene.names[view],) for view in found]
+    assert [finding.views for finding in wrong_silhouettes(spoiled)] == [
+        (scene.names[view],) for view in found
+    ]
     whole, hull = visual_hull(scene, 32), visual_hull(spoiled, 32)
     assert hull[whole].all() and hull.sum() < 1.1 * whole.sum()
 

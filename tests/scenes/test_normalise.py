@@ -28,7 +28,9 @@ def drone(jitter: float, seed: int = 0, height: float = 50.0) -> np.ndarray:
     """A grid of 8 x 5 cameras above the ground z = 0 that look straight down, north up in the pictures."""
     x, y = np.meshgrid(np.arange(8) * 10.0, np.arange(5) * 10.0)
     position = np.stack([x.ravel(), y.ravel(), np.full(40, height)], -1)
-    view = np.concatenate([np.random.default_rng(seed).normal(0, jitter, (40, 2)), -np.ones((40, 1))], -1)
+    view = np.concatenate(
+        [np.random.default_rng(seed).normal(0, jitter, (40, 2)), -np.ones((40, 1))], -1
+    )
     return poses(position, view, np.broadcast_to([0.0, 1.0, 0.0], (40, 3)))
 
 
@@ -42,11 +44,21 @@ def ring(count: int = 24, tilt: float = 0.5) -> np.ndarray:
 def stored(c2w: np.ndarray, orientation: int) -> np.ndarray:
     """The same cameras for pixels that are stored as an EXIF orientation says."""
     quarters = {1: 0, 6: 1, 3: 2, 8: 3}[orientation]
-    turn = np.linalg.matrix_power(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), -quarters)
+    turn = np.linalg.matrix_power(
+        np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), -quarters
+    )
     return np.concatenate([c2w[..., :3] @ turn, c2w[..., 3:]], -1)
 
 
-def write(root, c2w, orientation: int = 1, size=(32, 24), angle: float = 0.9, shift=(0.0, 0.0, 0.0), scale=1.0):
+def write(
+    root,
+    c2w,
+    orientation: int = 1,
+    size=(32, 24),
+    angle: float = 0.9,
+    shift=(0.0, 0.0, 0.0),
+    scale=1.0,
+):
     """A nerfstudio scene of noise at these poses, its photos with an EXIF orientation."""
     (root / "images").mkdir(parents=True)
     rng, frames = np.random.default_rng(0), []
@@ -57,7 +69,12 @@ def write(root, c2w, orientation: int = 1, size=(32, 24), angle: float = 0.9, sh
         pixels.save(root / "images" / f"{i:03d}.jpg", exif=exif)
         moved = matrix.copy()
         moved[:, 3] = scale * matrix[:, 3] + np.array(shift)
-        frames.append({"file_path": f"images/{i:03d}.jpg", "transform_matrix": [*moved.tolist(), [0, 0, 0, 1]]})
+        frames.append(
+            {
+                "file_path": f"images/{i:03d}.jpg",
+                "transform_matrix": [*moved.tolist(), [0, 0, 0, 1]],
+            }
+        )
     (root / "transforms.json").write_text(json.dumps({"camera_angle_x": angle, "frames": frames}))
     return root
 
@@ -77,7 +94,9 @@ def test_jitter_of_parallel_axes_moves_no_focus_and_leaves_the_ground_in_reach(t
 def test_a_slider_with_jitter_has_its_focus_on_the_slider():
     position = np.stack([np.linspace(0, 1, 30), np.zeros(30), np.zeros(30)], -1)
     for seed in range(20):
-        view = np.concatenate([np.random.default_rng(seed).normal(0, 1e-3, (30, 2)), -np.ones((30, 1))], -1)
+        view = np.concatenate(
+            [np.random.default_rng(seed).normal(0, 1e-3, (30, 2)), -np.ones((30, 1))], -1
+        )
         c2w = poses(position, view, np.broadcast_to([0.0, 1.0, 0.0], (30, 3)))
         assert np.linalg.norm(focus_point(c2w) - [0.5, 0, 0]) < 0.05
 
@@ -87,7 +106,9 @@ def test_axes_that_meet_far_away_are_believed(distance):
     rng = np.random.default_rng(1)
     position = np.concatenate([rng.uniform(-1, 1, (20, 2)), np.zeros((20, 1))], -1)
     target = np.array([0.0, 0.0, -distance])
-    view = target - position + distance * rng.normal(0, 0.1 / distance, (20, 3))  # a tenth of the baseline
+    view = (
+        target - position + distance * rng.normal(0, 0.1 / distance, (20, 3))
+    )  # a tenth of the baseline
     c2w = poses(position, view, np.broadcast_to([0.0, 1.0, 0.0], (20, 3)))
     assert axes_meet(c2w)
     np.testing.assert_allclose(focus_point(c2w), target, atol=0.1 * distance)
@@ -134,7 +155,9 @@ def test_up_is_that_of_the_photos_as_they_are_to_be_seen(tmp_path, orientation):
     assert not list(up_findings(scene, lay_out(scene)))
 
 
-@pytest.mark.parametrize(("number", "up"), [(1, "y"), (2, "y"), (3, "-y"), (4, "-y"), (5, "-x"), (6, "-x"), (7, "x")])
+@pytest.mark.parametrize(
+    ("number", "up"), [(1, "y"), (2, "y"), (3, "-y"), (4, "-y"), (5, "-x"), (6, "-x"), (7, "x")]
+)
 def test_each_exif_orientation_has_its_up(number, up):
     """Turned as EXIF says, a picture that is bright at that side is bright at its top."""
     stored_picture = np.zeros((8, 8), np.uint8)
@@ -169,7 +192,9 @@ def test_a_capture_of_a_wall_in_recentred_axes_keeps_its_own_up():
     np.testing.assert_allclose(up_direction(wall, [1] * 40), [0.0, 1.0, 0.0], atol=0.02)
 
 
-@pytest.mark.parametrize("shift", [(651234.5, 4798765.25, 312.0), (-2700123.0, -4292345.0, 3855678.0)])
+@pytest.mark.parametrize(
+    "shift", [(651234.5, 4798765.25, 312.0), (-2700123.0, -4292345.0, 3855678.0)]
+)
 def test_coordinates_of_maps_are_no_single_place(tmp_path, shift):
     scene = scenes.load(write(tmp_path / "far", ring(), shift=shift), "train")
     assert not list(place_findings(scene, lay_out(scene)))
@@ -181,4 +206,6 @@ def test_coordinates_of_maps_are_no_single_place(tmp_path, shift):
 def test_a_scene_of_microns_in_metres_is_no_single_place(tmp_path):
     scene = scenes.load(write(tmp_path, ring(), scale=1e-6), "train")
     assert not list(place_findings(scene, lay_out(scene)))
-    np.testing.assert_allclose(np.linalg.norm(scene.cameras.c2w[:, :, 3], axis=-1).max(), 1.0, rtol=1e-4)
+    np.testing.assert_allclose(
+        np.linalg.norm(scene.cameras.c2w[:, :, 3], axis=-1).max(), 1.0, rtol=1e-4
+    )

@@ -64,7 +64,9 @@ def write_json(path: Path, data) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
 
 
-def write_blender(root: Path, poses=None, size=(6, 6), channels=4, splits=("train", "test")) -> Path:
+def write_blender(
+    root: Path, poses=None, size=(6, 6), channels=4, splits=("train", "test")
+) -> Path:
     for s, split in enumerate(splits):
         frames = []
         for i, pose in enumerate(poses or ring(9)):
@@ -134,7 +136,9 @@ def test_nerfstudio_intrinsics_are_kept(tmp_path):
 
 def test_arrays_are_float32_and_numpy(tmp_path):
     cameras = scenes.load(write_nerfstudio(tmp_path), "train").cameras
-    assert all(isinstance(a, np.ndarray) and a.dtype == np.float32 for a in (cameras.c2w, cameras.K))
+    assert all(
+        isinstance(a, np.ndarray) and a.dtype == np.float32 for a in (cameras.c2w, cameras.K)
+    )
     assert cameras.distortion.dtype == np.float32 and cameras.size.dtype == np.int32
 
 
@@ -147,7 +151,11 @@ def test_every_eighth_view_is_held_out(tmp_path):
 
 def test_named_splits_are_obeyed(tmp_path):
     names = [f"images/{i:03d}.png" for i in range(17)]
-    lists = {"train_filenames": names[:9], "val_filenames": names[9:12], "test_filenames": ["./" + names[12]]}
+    lists = {
+        "train_filenames": names[:9],
+        "val_filenames": names[9:12],
+        "test_filenames": ["./" + names[12]],
+    }
     root = write_nerfstudio(tmp_path, **lists)
     loaded = {split: scenes.load(root, split).names for split in ("train", "val", "test")}
     assert loaded == {"train": names[:9], "val": names[9:12], "test": names[12:13]}
@@ -179,7 +187,9 @@ def test_splits_share_one_transform(tmp_path):
     for write, root in ((write_blender, tmp_path / "b"), (write_nerfstudio, tmp_path / "n")):
         root.mkdir()
         write(root)
-        loaded = [scenes.load(root, split).transform.to_json() for split in ("train", "val", "test")]
+        loaded = [
+            scenes.load(root, split).transform.to_json() for split in ("train", "val", "test")
+        ]
         assert loaded[0] == loaded[1] == loaded[2]
 
 
@@ -200,7 +210,9 @@ def test_a_file_that_speaks_of_another_size_scales_K(tmp_path):
     angle = {"camera_angle_x": 0.7, "w": 80, "h": 60}
     root = write_nerfstudio(tmp_path / "c")
     edit(root, lambda data: [data.pop(key) for key in FOCAL] and data.update(angle))
-    np.testing.assert_allclose(scenes.load(root, "train").cameras.K[0, 0, 0], 4 / math.tan(0.35), rtol=1e-6)
+    np.testing.assert_allclose(
+        scenes.load(root, "train").cameras.K[0, 0, 0], 4 / math.tan(0.35), rtol=1e-6
+    )
 
 
 def test_reduction_scales_the_pixel_of_a_world_point_exactly(tmp_path):
@@ -281,7 +293,14 @@ def test_one_split_has_the_channels_of_the_other(tmp_path):
     assert scenes.load(root, "test").has_alpha
 
 
-NAMES = ["with space.png", "ünï 写真.png", "new\nline.png", "tab\tquote'\".png", "a.b.c.png", "-x.png"]
+NAMES = [
+    "with space.png",
+    "ünï 写真.png",
+    "new\nline.png",
+    "tab\tquote'\".png",
+    "a.b.c.png",
+    "-x.png",
+]
 
 
 def test_any_file_name_loads(tmp_path):
@@ -304,12 +323,16 @@ def test_any_file_name_is_told_in_one_line(tmp_path):
     write_json(tmp_path / "transforms.json", {**FOCAL, "frames": frames})
     lines = refusal(tmp_path)
     assert len(lines) == len(NAMES) + 2
-    assert all(line.isprintable() for line in lines) and any("new\\nline.png" in line for line in lines)
+    assert all(line.isprintable() for line in lines) and any(
+        "new\\nline.png" in line for line in lines
+    )
 
 
 def test_names_are_relative_and_without_detours(tmp_path):
     root = write_nerfstudio(tmp_path)
-    edit(root, lambda d: d["frames"][1].update(file_path=str(tmp_path / "images/../images/001.png")))
+    edit(
+        root, lambda d: d["frames"][1].update(file_path=str(tmp_path / "images/../images/001.png"))
+    )
     assert scenes.load(root, "train").names[0] == "images/001.png"
 
 
@@ -324,7 +347,10 @@ def test_exif_orientation_is_never_applied(tmp_path):
     image = Image.fromarray(noise(8, 6, 3))
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees
-    for name, options in (("000.png", {"format": "PNG"}), ("008.png", {"format": "JPEG", "quality": 95})):
+    for name, options in (
+        ("000.png", {"format": "PNG"}),
+        ("008.png", {"format": "JPEG", "quality": 95}),
+    ):
         (root / "images" / name).write_bytes(encoded(image, exif=exif, **options))
     scene = scenes.load(root, "test")
     assert {image.shape for image in scene.images} == {(6, 8, 3)}
@@ -358,7 +384,9 @@ def test_images_of_every_mode_load(tmp_path, mode):
     size, transparent, problem = check_image(path, "image.png")
     assert (size, transparent, problem) == ((8, 6), channels == 4, None)
     pixels = read_image(path)
-    assert pixels.shape == (6, 8, channels) and pixels.dtype == np.uint8 and pixels[..., :3].std() > 10
+    assert (
+        pixels.shape == (6, 8, channels) and pixels.dtype == np.uint8 and pixels[..., :3].std() > 10
+    )
     if mode.startswith("L"):
         assert np.all(pixels[..., 0] == pixels[..., 1]) and np.all(pixels[..., 0] == pixels[..., 2])
 
@@ -379,15 +407,24 @@ def full_scene(**changes):
     masks = [np.arange(16).reshape(4, 4) % (i + 2) > 0 for i in range(3)]
     depths = [mask.astype(np.float32) for mask in masks]
     points, colours = np.eye(3), np.eye(3, dtype=np.uint8)
-    known = dataclasses.replace(scene, masks=masks, depths=depths, points=points, point_colours=colours)
+    known = dataclasses.replace(
+        scene, masks=masks, depths=depths, points=points, point_colours=colours
+    )
     return dataclasses.replace(known, **changes)
 
 
 def test_everything_that_training_may_use_changes_the_digest():
     scene = full_scene()
     changes: list[dict] = [{name: None} for name in ("masks", "depths", "points", "point_colours")]
-    changes += [{"masks": scene.masks[::-1]}, {"depths": scene.depths[::-1]}, {"points": 2 * scene.points}]
-    changes += [{"point_colours": 2 * scene.point_colours}, {"images": [x.astype(np.uint16) for x in scene.images]}]
+    changes += [
+        {"masks": scene.masks[::-1]},
+        {"depths": scene.depths[::-1]},
+        {"points": 2 * scene.points},
+    ]
+    changes += [
+        {"point_colours": 2 * scene.point_colours},
+        {"images": [x.astype(np.uint16) for x in scene.images]},
+    ]
     fisheye = dataclasses.replace(scene.cameras, model=np.full(3, FISHEYE, np.int32))
     bent = dataclasses.replace(scene.cameras, distortion=scene.cameras.distortion + 1e-3)
     changes += [{"cameras": fisheye}, {"cameras": bent}]
@@ -399,7 +436,11 @@ def test_a_scene_with_parts_that_do_not_fit_is_refused():
     with pytest.raises(ValueError, match="as many images"):
         full_scene(masks=full_scene().masks[:2])
     with pytest.raises(ValueError, match="one type"):
-        full_scene(images=[image.astype(kind) for image, kind in zip(full_scene().images, "BHB", strict=True)])
+        full_scene(
+            images=[
+                image.astype(kind) for image, kind in zip(full_scene().images, "BHB", strict=True)
+            ]
+        )
 
 
 def test_select_keeps_views_together(tmp_path):
@@ -437,7 +478,9 @@ def test_too_many_missing_images_are_refused_by_name(tmp_path):
     for i in range(6):
         (root / f"images/{i:03d}.png").unlink()
     lines = refusal(root)
-    assert lines == [f"images/{i:03d}.png: no such image: add it or remove its entry" for i in range(6)]
+    assert lines == [
+        f"images/{i:03d}.png: no such image: add it or remove its entry" for i in range(6)
+    ]
     assert len(nerfstudio.load(root, "train", max_missing=0.4)) == 9
 
 
@@ -457,7 +500,9 @@ def big_header() -> bytes:
     """A PNG of a few bytes that says it is 60000 x 60000."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -467,7 +512,9 @@ def png16(colour: bool) -> bytes:
     """A 16-bit PNG, grey or RGB (which Pillow cannot write)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     row = b"\0" + bytes(range(8 * (6 if colour else 2)))
     header = struct.pack(">IIBBBBB", 8, 6, 16, 2 if colour else 0, 0, 0, 0)
@@ -488,8 +535,14 @@ BAD_IMAGES = {
     "header only": (lambda: b"\x89PNG\r\n\x1a\n", "not a readable image"),
     "16-bit colour, truncated": (lambda: png16(True)[:-40], "cannot be decoded"),
     "bomb": (big_header, "implausibly many pixels"),
-    "postscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n", "not a readable image"),
-    "tiff": (lambda: encoded(Image.fromarray(noise(8, 6, 3)), format="TIFF"), "not a readable image"),
+    "postscript": (
+        lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n",
+        "not a readable image",
+    ),
+    "tiff": (
+        lambda: encoded(Image.fromarray(noise(8, 6, 3)), format="TIFF"),
+        "not a readable image",
+    ),
 }
 
 
@@ -528,13 +581,18 @@ def mirrored(c2w):
 BAD_FRAMES = {
     "no pose": (lambda f: f.pop("transform_matrix"), "transform_matrix"),
     "pose of text": (lambda f: f.update(transform_matrix="eye"), "transform_matrix"),
-    "short pose": (lambda f: f.update(transform_matrix=f["transform_matrix"][:2]), "transform_matrix"),
+    "short pose": (
+        lambda f: f.update(transform_matrix=f["transform_matrix"][:2]),
+        "transform_matrix",
+    ),
     "text in pose": (lambda f: f["transform_matrix"][0].__setitem__(0, "1"), "transform_matrix"),
     "nan": (lambda f: f["transform_matrix"][0].__setitem__(3, math.nan), "not finite"),
     "infinity": (lambda f: f["transform_matrix"][0].__setitem__(3, math.inf), "transform_matrix"),
     "mirrored": (lambda f: f.update(transform_matrix=mirrored(f["transform_matrix"])), "mirrors"),
     "scaled": (
-        lambda f: f.update(transform_matrix=[[1.05 * r[0], *r[1:]] for r in f["transform_matrix"][:3]]),
+        lambda f: f.update(
+            transform_matrix=[[1.05 * r[0], *r[1:]] for r in f["transform_matrix"][:3]]
+        ),
         "not orthonormal: its columns have lengths 1.05, 1, 1",
     ),
     "transposed": (
@@ -567,7 +625,9 @@ def test_bad_frames_are_refused_with_their_number(tmp_path, fault):
     root = write_nerfstudio(tmp_path)
     change, reason = BAD_FRAMES[fault]
     edit(root, lambda data: change(data["frames"][2]))
-    refused_once(root, "transforms.json: ", "images/005.png" if "twice" in fault else "frames[2]", reason)
+    refused_once(
+        root, "transforms.json: ", "images/005.png" if "twice" in fault else "frames[2]", reason
+    )
 
 
 def test_every_problem_of_every_frame_is_listed(tmp_path):
@@ -584,7 +644,13 @@ def test_every_problem_of_every_frame_is_listed(tmp_path):
     (root / "images/003.png").write_bytes(b"")
     (root / "images/006.png").write_bytes(truncated("PNG"))
     lines = refusal(root)
-    words = ["frames[0].transform_matrix", "frames[0].file_path", "frames[1]", "frames[2]", "frames[4].fl_x"]
+    words = [
+        "frames[0].transform_matrix",
+        "frames[0].file_path",
+        "frames[1]",
+        "frames[2]",
+        "frames[4].fl_x",
+    ]
     for word in [*words, "images/003.png", "images/006.png"]:
         assert sum(word in line for line in lines) == 1, word
 
@@ -617,7 +683,9 @@ def test_a_loop_of_links_is_refused(tmp_path):
     refused_once(root, "001.png")
 
 
-@pytest.mark.parametrize("data", ["", "{", "[]", "null", "5", '{"frames": []}', '{"frames": {}}', '{"a": 1}'])
+@pytest.mark.parametrize(
+    "data", ["", "{", "[]", "null", "5", '{"frames": []}', '{"frames": {}}', '{"a": 1}']
+)
 def test_bad_json_is_refused(tmp_path, data):
     (tmp_path / "transforms.json").write_text(data)
     refused_once(tmp_path, "transforms.json: ")
@@ -630,7 +698,9 @@ def test_duplicate_keys_are_refused(tmp_path):
     refused_once(root, "duplicate key 'fl_x'")
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"frames": 1' + "0" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"a":' * 200_000, '{"frames": 1' + "0" * 5000 + "}"]
+)
 def test_absurd_json_is_refused(tmp_path, text):
     (tmp_path / "transforms.json").write_text(text)
     refused_once(tmp_path, "transforms.json: not valid JSON")
@@ -680,7 +750,9 @@ def test_an_undecodable_image_is_listed_by_read_images(tmp_path):
     assert [problem.file for problem in caught.value.problems] == ["0.png", "1.png", "2.png"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_damaged_images_load_or_are_refused(tmp_path, data):
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP"]))
@@ -699,7 +771,9 @@ def test_damaged_images_load_or_are_refused(tmp_path, data):
         assert len(error.problems) == 1
 
 
-IMAGES = {k: encoded(Image.fromarray(noise(8, 6, 3)), format=k) for k in ("PNG", "JPEG", "WEBP", "BMP")}
+IMAGES = {
+    k: encoded(Image.fromarray(noise(8, 6, 3)), format=k) for k in ("PNG", "JPEG", "WEBP", "BMP")
+}
 
 
 # ---- the one similarity
@@ -721,7 +795,9 @@ def test_similarity_leads_there_and_back(seed, shape):
     transform, rng = random_similarity(seed), np.random.default_rng(seed)
     points = rng.normal(size=(*shape, 3))
     np.testing.assert_allclose(transform.points_back(transform.points(points)), points, atol=1e-12)
-    poses = np.concatenate([np.broadcast_to(random_rotation(5), (*shape, 3, 3)), points[..., None]], -1)
+    poses = np.concatenate(
+        [np.broadcast_to(random_rotation(5), (*shape, 3, 3)), points[..., None]], -1
+    )
     np.testing.assert_allclose(transform.poses_back(transform.poses(poses)), poses, atol=1e-12)
     stored = Similarity.from_json(json.loads(json.dumps(transform.to_json())))
     np.testing.assert_array_equal(stored.points(points), transform.points(points))
@@ -763,10 +839,14 @@ def test_parallel_axes_have_a_finite_focus(tmp_path):
 def relative_poses(c2w: np.ndarray) -> np.ndarray:
     """Poses in the first camera's axes: what no rotation or shift of the world changes."""
     rotation, position = c2w[0, :, :3], c2w[0, :, 3]
-    return np.concatenate([rotation.T @ c2w[:, :, :3], ((c2w[:, :, 3] - position) @ rotation)[..., None]], -1)
+    return np.concatenate(
+        [rotation.T @ c2w[:, :, :3], ((c2w[:, :, 3] - position) @ rotation)[..., None]], -1
+    )
 
 
-@pytest.mark.parametrize("write, channels", [(write_blender, 4), (write_nerfstudio, 3), (write_nerfstudio, 4)])
+@pytest.mark.parametrize(
+    "write, channels", [(write_blender, 4), (write_nerfstudio, 3), (write_nerfstudio, 4)]
+)
 def test_a_moved_scene_has_the_same_normalised_cameras(tmp_path, write, channels):
     """Rotated, scaled by 37 and shifted in its file, a scene is the same up to rotation."""
     move = Similarity(37.0, random_rotation(3), np.array([500.0, -300.0, 40.0]))
@@ -774,7 +854,9 @@ def test_a_moved_scene_has_the_same_normalised_cameras(tmp_path, write, channels
     moved = [move.poses(pose) for pose in poses]
     a = scenes.load(write(tmp_path / "a", poses=poses, channels=channels), "train")
     b = scenes.load(write(tmp_path / "b", poses=moved, channels=channels), "train")
-    np.testing.assert_allclose(relative_poses(a.cameras.c2w), relative_poses(b.cameras.c2w), atol=2e-6)
+    np.testing.assert_allclose(
+        relative_poses(a.cameras.c2w), relative_poses(b.cameras.c2w), atol=2e-6
+    )
     distance = [np.linalg.norm(scene.cameras.position, axis=-1) for scene in (a, b)]
     np.testing.assert_allclose(*distance, rtol=1e-5)
     assert math.isclose(a.transform.scale, 37 * b.transform.scale, rel_tol=1e-6)
@@ -792,7 +874,9 @@ def test_poses_back_are_the_file_s(tmp_path, write):
     poses = [move.poses(pose) for pose in ring(9)]
     scene = scenes.load(write(tmp_path, poses=poses), "train")
     back = scene.transform.poses_back(np.float64(scene.cameras.c2w))
-    file = np.stack(poses)[[int(name[-1]) if write is write_blender else int(name[7:10]) for name in scene.names]]
+    file = np.stack(poses)[
+        [int(name[-1]) if write is write_blender else int(name[7:10]) for name in scene.names]
+    ]
     np.testing.assert_allclose(back[..., :3], file[..., :3], atol=1e-6)
     np.testing.assert_allclose(back[..., 3], file[..., 3], atol=1e-6 * np.abs(file[..., 3]).max())
 
@@ -821,10 +905,16 @@ def folder(request, tmp_path_factory):
         write_blender(root, poses=ring(2), size=(2, 2))
         return root, "transforms_train.json"
     names = ["images/000.png", "images/001.png"]
-    write_nerfstudio(root, poses=ring(2), size=(4, 3), train_filenames=names, test_filenames=names[:1])
+    write_nerfstudio(
+        root, poses=ring(2), size=(4, 3), train_filenames=names, test_filenames=names[:1]
+    )
     save(root / "mask.png", noise(4, 3, 1)[..., 0])
     np.save(root / "depth.npy", np.ones((3, 4)))
-    more = {"mask_path": "mask.png", "depth_file_path": "depth.npy", "camera_model": "OPENCV_FISHEYE"}
+    more = {
+        "mask_path": "mask.png",
+        "depth_file_path": "depth.npy",
+        "camera_model": "OPENCV_FISHEYE",
+    }
     edit(root, lambda data: data["frames"][1].update(more))
     return root, "transforms.json"
 
@@ -865,7 +955,9 @@ def synthetic_rays(scene: Scene, view: int):
     size = int(scene.cameras.size[view, 0])
     y, x = np.mgrid[:size, :size] + 0.5
     pixels = jnp.asarray(np.stack([x, y], -1).reshape(-1, 2), jnp.float32)
-    cameras = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a[view]), (size**2, *a.shape[1:])), scene.cameras)
+    cameras = jax.tree.map(
+        lambda a: jnp.broadcast_to(jnp.asarray(a[view]), (size**2, *a.shape[1:])), scene.cameras
+    )
     return pixels_to_rays(cameras, pixels)
 
 
@@ -893,7 +985,9 @@ def test_the_synthetic_field_integrates_to_the_closed_form():
     weights = np.exp(-(np.cumsum(tau, -1) - tau)) * (1 - np.exp(-tau))
     colour, opacity = synthetic.picture(origins, directions)
     np.testing.assert_allclose(weights.sum(-1), opacity, atol=0.01)
-    np.testing.assert_allclose((weights[..., None] * np.float64(found["rgb"])).sum(1), colour, atol=0.01)
+    np.testing.assert_allclose(
+        (weights[..., None] * np.float64(found["rgb"])).sum(1), colour, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("mirror", [*(1 - 2 * np.eye(3)), [[0, 1, 0], [1, 0, 0], [0, 0, 1]]])

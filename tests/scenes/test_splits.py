@@ -19,7 +19,9 @@ def scene_of(split, **changes):
 
 def without_test(root, split, validation=False):
     if split == "test":
-        raise NoViews([Problem("transforms_test.json", "", "no such file", "use --config.eval_split=val")])
+        raise NoViews(
+            [Problem("transforms_test.json", "", "no such file", "use --config.eval_split=val")]
+        )
     return scene_of("train")
 
 
@@ -36,7 +38,9 @@ def usual(root, split, validation=False):
 @pytest.fixture
 def config(monkeypatch):
     def make(loader, eval_split="test"):
-        monkeypatch.setattr("nerf.scenes.splits.build", lambda section, plugins, **options: loader(**options))
+        monkeypatch.setattr(
+            "nerf.scenes.splits.build", lambda section, plugins, **options: loader(**options)
+        )
         return {"scene": {}, "eval_split": eval_split}
 
     return make
@@ -46,7 +50,11 @@ def test_a_scene_without_test_views_is_trained_on_and_told_how_it_could_be_score
     views = load_views(config(without_test), None)
     assert views.held_out is None and len(views.train) == 4 and views.trained_on == 0
     (line,) = views.notes
-    assert line.startswith("check: ") and "nothing is scored" in line and "--config.eval_split=val" in line
+    assert (
+        line.startswith("check: ")
+        and "nothing is scored" in line
+        and "--config.eval_split=val" in line
+    )
     assert "none held out" in views.describe()
     with pytest.raises(NoViews):
         load_scenes(config(without_test), None)
@@ -55,7 +63,9 @@ def test_a_scene_without_test_views_is_trained_on_and_told_how_it_could_be_score
 def test_none_trains_on_all_views_on_purpose(config):
     views = load_views(config(usual, "none"), None)
     assert views.held_out is None
-    assert sorted(views.train.names) == sorted([f"{split}_{i}" for split in ("train", "test") for i in range(4)])
+    assert sorted(views.train.names) == sorted(
+        [f"{split}_{i}" for split in ("train", "test") for i in range(4)]
+    )
     assert "nothing is scored" in views.notes[0]
     assert len(load_views(config(without_test, "none"), None).train) == 4
 
@@ -66,7 +76,9 @@ def test_views_that_are_trained_on_too_are_counted_and_not_called_held_out(confi
     assert "2 of 4 views of split 'test' are trained on too" in views.notes[0]
     assert "held-out" not in views.describe()
     usually = load_views(config(usual), None)
-    assert usually.trained_on == 0 and usually.notes == [] and "4 held-out ones" in usually.describe()
+    assert (
+        usually.trained_on == 0 and usually.notes == [] and "4 held-out ones" in usually.describe()
+    )
 
 
 def test_copies_are_known_by_pose_and_pixels_whatever_their_names():
@@ -81,10 +93,14 @@ def test_copies_are_known_though_their_poses_were_rounded_and_not_where_places_d
     train = scene_of("train")
 
     def moved(by):
-        cameras = dataclasses.replace(train.cameras, c2w=np.asarray(train.cameras.c2w) + np.float32(by))
+        cameras = dataclasses.replace(
+            train.cameras, c2w=np.asarray(train.cameras.c2w) + np.float32(by)
+        )
         return dataclasses.replace(train, names=["a", "b", "c", "d"], cameras=cameras)
 
-    assert count_trained_on(train, moved(0.0005)) == 4, "matrices with three digits are the same poses"
+    assert count_trained_on(train, moved(0.0005)) == 4, (
+        "matrices with three digits are the same poses"
+    )
     assert count_trained_on(train, moved(0.1)) == 0, "two places may look alike"
 
 
@@ -104,7 +120,9 @@ def test_views_of_two_splits_are_in_the_order_of_their_names_with_all_that_belon
     for i in range(4):
         np.testing.assert_array_equal(both.images[i], whole.images[i])
         np.testing.assert_array_equal(both.cameras.c2w[i], whole.cameras.c2w[i])
-    assert [bool(mask.all()) for mask in both.masks] == [True, False, True, False], "no mask is a mask of all"
+    assert [bool(mask.all()) for mask in both.masks] == [True, False, True, False], (
+        "no mask is a mask of all"
+    )
 
 
 def test_views_of_unlike_kinds_are_not_joined():

@@ -30,7 +30,9 @@ def test_rays_end_on_surfaces_and_never_pass_through_one(seen):
     ends = origins[there] + hits.t[there, None] * directions[there]
     assert np.abs(toybox.distance(ends)).max() < 1e-6
     for part in np.linspace(0.0, 0.999, 200):
-        assert (toybox.distance(origins[there] + part * hits.t[there, None] * directions[there]) > 0.0).all()
+        assert (
+            toybox.distance(origins[there] + part * hits.t[there, None] * directions[there]) > 0.0
+        ).all()
     for t in np.linspace(0.0, 6.0, 300):
         assert (toybox.distance(origins[~there] + t * directions[~there]) > 0.0).all()
 
@@ -40,7 +42,10 @@ def test_every_solid_is_seen_and_named_by_its_own_distance(seen):
     assert set(np.unique(hits.label)) == {0, 1, 2, 3, toybox.NOTHING}
     for i, solid in enumerate(toybox.SOLIDS):
         mine = hits.label == i
-        assert np.abs(solid.distance(origins[mine] + hits.t[mine, None] * directions[mine])).max() < 1e-6
+        assert (
+            np.abs(solid.distance(origins[mine] + hits.t[mine, None] * directions[mine])).max()
+            < 1e-6
+        )
 
 
 def test_normals_face_the_camera_and_are_the_gradient_of_distance(seen):
@@ -50,7 +55,9 @@ def test_normals_face_the_camera_and_are_the_gradient_of_distance(seen):
     assert ((hits.normal[there] * directions[there]).sum(-1) < 1e-6).all()
     ball = hits.label == 0
     outward = origins[ball] + hits.t[ball, None] * directions[ball] - toybox.SOLIDS[0].centre
-    assert np.allclose(hits.normal[ball], outward / np.linalg.norm(outward, axis=-1, keepdims=True), atol=1e-6)
+    assert np.allclose(
+        hits.normal[ball], outward / np.linalg.norm(outward, axis=-1, keepdims=True), atol=1e-6
+    )
     assert not hits.normal[~there].any()
 
 
@@ -58,7 +65,9 @@ def test_normals_face_the_camera_and_are_the_gradient_of_distance(seen):
 def test_distance_to_a_solid_has_slope_one(solid):
     points = np.random.default_rng(0).uniform(-1, 1, (3, 50, 3))
     away = solid.distance(points) > 0.05
-    gradient = (solid.distance(points + 1e-4 * normals(solid.distance, points)) - solid.distance(points)) / 1e-4
+    gradient = (
+        solid.distance(points + 1e-4 * normals(solid.distance, points)) - solid.distance(points)
+    ) / 1e-4
     assert np.allclose(gradient[away], 1.0, atol=1e-2)
 
 
@@ -118,7 +127,9 @@ def test_splits_look_from_different_places_and_options_do_what_they_say():
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + 9.0 * np.eye(14)
     assert apart.min() > 0.2
     turned = toybox.load(None, "test", turned=0.7, **small)
-    assert all(np.array_equal(a, b) for a, b in zip(turned.images, scenes["test"].images, strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(turned.images, scenes["test"].images, strict=True)
+    )
     assert turned.digest() != scenes["test"].digest()
     shiny = toybox.load(None, "test", specular=True, **small)
     brighter = [a.astype(int) - b for a, b in zip(shiny.images, scenes["test"].images, strict=True)]

@@ -17,9 +17,13 @@ _FORKS.set_forkserver_preload(["tests.support.preloaded"])
 class Child:
     """A program of this project, running with the arguments given; what it says goes to the file `log`."""
 
-    def __init__(self, program: str, arguments: list[str], log: Path, setup: Callable[[], None] | None = None):
+    def __init__(
+        self, program: str, arguments: list[str], log: Path, setup: Callable[[], None] | None = None
+    ):
         self.log = log
-        self.process = _FORKS.Process(target=_main, args=(program, [str(a) for a in arguments], str(log), setup))
+        self.process = _FORKS.Process(
+            target=_main, args=(program, [str(a) for a in arguments], str(log), setup)
+        )
         self.process.start()
 
     def said(self) -> str:

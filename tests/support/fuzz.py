@@ -37,7 +37,9 @@ def scene(root: Path, file: str) -> tuple[Path, Reader]:
 def checkpoint(root: Path) -> tuple[Path, Reader]:
     file = root / "1.safetensors"
     write_tensors(
-        file, {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.zeros((), bool)}, {"seconds": 1.0}
+        file,
+        {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.zeros((), bool)},
+        {"seconds": 1.0},
     )
     return file, lambda: read_tensors(file)
 
@@ -64,8 +66,12 @@ def keyframes(root: Path) -> tuple[Path, Reader]:
 
 
 TARGETS: dict[str, Callable[[Path], tuple[Path, Reader]]] = {
-    "blender": lambda root: scene(write_blender(root, poses=ring(2), size=(2, 2)), "transforms_train.json"),
-    "nerfstudio": lambda root: scene(write_nerfstudio(root, poses=ring(9), size=(4, 3)), "transforms.json"),
+    "blender": lambda root: scene(
+        write_blender(root, poses=ring(2), size=(2, 2)), "transforms_train.json"
+    ),
+    "nerfstudio": lambda root: scene(
+        write_nerfstudio(root, poses=ring(9), size=(4, 3)), "transforms.json"
+    ),
     "checkpoint": checkpoint,
     "image": image,
     "keyframes": keyframes,
@@ -84,8 +90,15 @@ def try_bytes(file: Path, read: Reader, data: bytes) -> bool:
 
 def own_functions() -> list[FunctionType]:
     """The functions of this project and of the JSON reader that have been imported."""
-    modules = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in ("nerf", "json")]
-    return [f for m in modules for f in vars(m).values() if isinstance(f, FunctionType) and f.__module__ == m.__name__]
+    modules = [
+        m for name, m in list(sys.modules.items()) if name.partition(".")[0] in ("nerf", "json")
+    ]
+    return [
+        f
+        for m in modules
+        for f in vars(m).values()
+        if isinstance(f, FunctionType) and f.__module__ == m.__name__
+    ]
 
 
 def main() -> None:

@@ -14,31 +14,68 @@ DIGEST = {"train": "a", "test": "b"}
 
 
 def config_of(seed=0, **changes):
-    config = {"seed": seed, "steps": 100, "eval_split": "test", "keep": 2, "log_every": 10, "save_every": 10}
+    config = {
+        "seed": seed,
+        "steps": 100,
+        "eval_split": "test",
+        "keep": 2,
+        "log_every": 10,
+        "save_every": 10,
+    }
     return {**config, "model": {"width": 8, "name": "nerf.rendering.model:Model"}, **changes}
 
 
-def make_run(folder, config, psnr, size=16, max_seconds=None, pictures=True, steps=100, seconds=10.0, **results):
+def make_run(
+    folder,
+    config,
+    psnr,
+    size=16,
+    max_seconds=None,
+    pictures=True,
+    steps=100,
+    seconds=10.0,
+    **results,
+):
     """A finished run whose views have the PSNR given; they were 2 dB lower half way."""
     views = len(psnr)
     names = [f"test/r_{i:03d}" for i in range(views)]
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "100.safetensors").write_bytes(bytes(1000 * config["model"].get("width", 1)))
+    (folder / "checkpoints" / "100.safetensors").write_bytes(
+        bytes(1000 * config["model"].get("width", 1))
+    )
     write(folder / "config.json", config)
     write(folder / "scene.json", {"root": "scenes/made up", "digest": DIGEST, "unbounded": False})
     write(folder / "code.json", CODE)
-    scores = {name: {"psnr": float(p), "ssim": 0.9 + float(p) / 1000} for name, p in zip(names, psnr, strict=True)}
-    protocol = {"split": "test", "views": views, "size": [f"{size}x{size}"], "background": [1.0, 1.0, 1.0]}
+    scores = {
+        name: {"psnr": float(p), "ssim": 0.9 + float(p) / 1000}
+        for name, p in zip(names, psnr, strict=True)
+    }
+    protocol = {
+        "split": "test",
+        "views": views,
+        "size": [f"{size}x{size}"],
+        "background": [1.0, 1.0, 1.0],
+    }
     protocol |= {"mask": "none", "psnr": "how", "ssim": "how", "scene_digest": DIGEST}
-    facts = {"train_seconds": seconds, "max_seconds": max_seconds, "steps": steps, "parameters": 100 * views}
+    facts = {
+        "train_seconds": seconds,
+        "max_seconds": max_seconds,
+        "steps": steps,
+        "parameters": 100 * views,
+    }
     facts |= {"seconds_per_frame": 0.1, "peak_memory": 10**9, "code": CODE, **HERE}
     means = {"psnr": float(np.mean(psnr)), "ssim": 0.9}
-    write(folder / "results.json", {**means, **facts, "per_image": scores, "protocol": protocol, **results})
+    write(
+        folder / "results.json",
+        {**means, **facts, "per_image": scores, "protocol": protocol, **results},
+    )
     lines = []
     for part, less in ((0.5, 2.0), (1.0, 0.0)):
         line = {"step": int(steps * part), "seconds": seconds * part, "split": "test"}
         listed = (np.asarray(psnr, float) - less).tolist()
-        lines.append({**line, "psnr": float(np.mean(listed)), "ssim": 0.9, "per_image": {"psnr": listed}})
+        lines.append(
+            {**line, "psnr": float(np.mean(listed)), "ssim": 0.9, "per_image": {"psnr": listed}}
+        )
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if pictures:
         draw(folder, names, size, config["seed"])
@@ -51,9 +88,13 @@ def draw(folder, names, size, seed):
     for i, name in enumerate(names):
         y, x = np.mgrid[:size, :size] / size
         truth = np.stack([x, y, (i + 1) / len(names) * np.ones_like(x)], -1)
-        noise = np.random.default_rng([seed, i, zlib.crc32(folder.name.encode())]).normal(0, 0.1, truth.shape)
+        noise = np.random.default_rng([seed, i, zlib.crc32(folder.name.encode())]).normal(
+            0, 0.1, truth.shape
+        )
         sheet = np.clip(np.concatenate([truth, truth + noise, np.abs(noise), truth], 1), 0, 1)
-        write_png(folder / "eval" / f"{picture_name(i, name)}.png", np.rint(sheet * 255).astype(np.uint8))
+        write_png(
+            folder / "eval" / f"{picture_name(i, name)}.png", np.rint(sheet * 255).astype(np.uint8)
+        )
         depth = np.where(x > 0.2, 2.0 + y, 0.0).astype(np.float32)
         np.savez_compressed(folder / "eval" / f"{picture_name(i, name)}.npz", array=depth)
 

@@ -40,12 +40,29 @@ from tests.support.equivalent_mutants import EQUIVALENT
 ROOT = Path(__file__).parents[2]
 COUNT = 40  # mutants of each module
 COPIED = ("nerf", "tests", "configs", "benchmarks", "docs", "data", "pyproject.toml")
-PRELOADED = ("jax", "flax.nnx", "optax", "scipy.stats", "hypothesis", "beartype", "pytest", "PIL.Image")
-PATIENCE = (20.0, 1.5)  # seconds that a mutant has, and how many times the seconds that the tests take without one
+PRELOADED = (
+    "jax",
+    "flax.nnx",
+    "optax",
+    "scipy.stats",
+    "hypothesis",
+    "beartype",
+    "pytest",
+    "PIL.Image",
+)
+PATIENCE = (
+    20.0,
+    1.5,
+)  # seconds that a mutant has, and how many times the seconds that the tests take without one
 
 # Tests of each module, quick ones first, and no long simulations.
 QUICK = "formulas or equal_scores or changing_sides or are_said_to_be or best_is or stands_for or one_seed_each"
-STATISTICS = ["tests/comparing/test_difference_formulas.py", "tests/comparing/test_statistics.py", "-k", QUICK]
+STATISTICS = [
+    "tests/comparing/test_difference_formulas.py",
+    "tests/comparing/test_statistics.py",
+    "-k",
+    QUICK,
+]
 LENSES, CAMERAS, GRIDS = (
     "tests/cameras/test_lenses.py",
     "tests/cameras/test_cameras.py",
@@ -87,8 +104,15 @@ TESTS = {
     ],
 }
 
-ARITHMETIC, BITWISE = {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"}, {"BitOr", "BitAnd", "BitXor"}
-WITHOUT = ("RemoveDecorator", "VariableReplacer", "VariableInserter")  # the last two replace by random numbers
+ARITHMETIC, BITWISE = (
+    {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"},
+    {"BitOr", "BitAnd", "BitXor"},
+)
+WITHOUT = (
+    "RemoveDecorator",
+    "VariableReplacer",
+    "VariableInserter",
+)  # the last two replace by random numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +129,9 @@ class Mutant:
         """Return the lines that changed, under the place in the file."""
         before = (ROOT / self.module).read_text(encoding="utf-8").splitlines()
         changed = difflib.unified_diff(before, self.source.splitlines(), lineterm="", n=0)
-        lines = [line for line in changed if line[0] in "+-" and not line.startswith(("+++", "---"))]
+        lines = [
+            line for line in changed if line[0] in "+-" and not line.startswith(("+++", "---"))
+        ]
         return "\n".join([f"{self.module}:{self.line}: {self.operator}", *lines])
 
     def equivalent(self) -> str | None:
@@ -176,17 +202,24 @@ def draw(module: str, count: int, seed: int) -> list[Mutant]:
 
     source = (ROOT / module).read_text(encoding="utf-8")
     chance = random.Random(f"{seed} {module}")
-    left = {place: chance.sample(changes, len(changes)) for place, changes in sorted(_all_changes(source).items())}
+    left = {
+        place: chance.sample(changes, len(changes))
+        for place, changes in sorted(_all_changes(source).items())
+    }
     meanings, drawn = {ast.dump(ast.parse(source))}, []
     while left and len(drawn) < count:
         for place in chance.sample(list(left), len(left)):
             change = left[place].pop()
-            mutated = mutate_code(source, plugins.get_operator(change.operator)(), change.occurrence)
+            mutated = mutate_code(
+                source, plugins.get_operator(change.operator)(), change.occurrence
+            )
             with contextlib.suppress(SyntaxError):
                 meaning = ast.dump(ast.parse(mutated))
                 if meaning not in meanings and len(drawn) < count:
                     meanings.add(meaning)
-                    drawn.append(Mutant(module, change.operator.removeprefix("core/"), *place, mutated))
+                    drawn.append(
+                        Mutant(module, change.operator.removeprefix("core/"), *place, mutated)
+                    )
         left = {place: changes for place, changes in left.items() if changes}
     return sorted(drawn, key=lambda mutant: (mutant.line, mutant.column))
 
@@ -198,7 +231,9 @@ class Copy:
         self.folder = folder
         for name in COPIED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 shutil.copy(ROOT / name, folder / name)
 
@@ -229,10 +264,25 @@ class Copy:
         import pytest
 
         os.chdir(self.folder)
-        sys.path[:] = [str(self.folder), *(path for path in sys.path if path and Path(path) != ROOT)]
-        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:  # of the working tree
+        sys.path[:] = [
+            str(self.folder),
+            *(path for path in sys.path if path and Path(path) != ROOT),
+        ]
+        for name in [
+            name for name in sys.modules if name.partition(".")[0] == "tests"
+        ]:  # of the working tree
             del sys.modules[name]
-        options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=0"]
+        options = [
+            "-x",
+            "-q",
+            "-o",
+            "addopts=",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "not slow",
+            "--hypothesis-seed=0",
+        ]
         code = int(pytest.main([*options, *tests]))
         from nerf.cameras import lenses
 
@@ -268,7 +318,9 @@ def _baseline(module: str, copy: Copy, log: Path) -> float:
         _end(pid)
         raise
     if status:
-        sys.exit(f"{log.read_text()}\ntests.mutants: {module}: its tests fail without a mutant: fix them first")
+        sys.exit(
+            f"{log.read_text()}\ntests.mutants: {module}: its tests fail without a mutant: fix them first"
+        )
     return time.monotonic() - began
 
 
@@ -277,7 +329,9 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
     module = mutants[0].module
     original = (ROOT / module).read_text(encoding="utf-8")
     took = _baseline(module, copies[0], logs / "log")
-    print(f"{module}: {len(mutants)} mutants, {took:.0f} s without one", file=sys.stderr, flush=True)
+    print(
+        f"{module}: {len(mutants)} mutants, {took:.0f} s without one", file=sys.stderr, flush=True
+    )
     limit = PATIENCE[0] + PATIENCE[1] * took
     waiting, free, cumsum = list(mutants), list(copies), {}
     fates: dict[Mutant, str] = {}
@@ -287,7 +341,9 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
                 mutant, copy = waiting.pop(0), free.pop()
                 copy.write(module, mutant.source)
                 log = copy.folder / "log"
-                cumsum[copy.start(TESTS[module], log)] = Run(mutant, copy, log, time.monotonic() + limit)
+                cumsum[copy.start(TESTS[module], log)] = Run(
+                    mutant, copy, log, time.monotonic() + limit
+                )
             time.sleep(0.05)
             for pid, run in list(cumsum.items()):
                 if not (fate := _fate(pid, run)):
@@ -295,7 +351,11 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
                 fates[run.mutant] = fate
                 free.append(cumsum.pop(pid).copy)
                 place = f"{module}:{run.mutant.line}:{run.mutant.column}"
-                print(f"  {fate:<8} {place} {run.mutant.operator} {_killer(run.log)}", file=sys.stderr, flush=True)
+                print(
+                    f"  {fate:<8} {place} {run.mutant.operator} {_killer(run.log)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     finally:
         for pid in cumsum:
             _end(pid)
@@ -318,7 +378,9 @@ def _fate(pid: int, run: Run) -> str | None:
 def _killer(log: Path) -> str:
     """Return the name of the test that failed, from what pytest printed."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))), "")
+    return next(
+        (line.split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))), ""
+    )
 
 
 def _share_compiled(folder: Path) -> None:
@@ -335,9 +397,14 @@ def _share_compiled(folder: Path) -> None:
 
 def main() -> None:
     """Read the command line, test the mutants and print the survivors and the share killed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.mutants", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.mutants", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument(
-        "modules", nargs="*", metavar="MODULE", help="as nerf/losses/photometric.py; default: all of TESTS"
+        "modules",
+        nargs="*",
+        metavar="MODULE",
+        help="as nerf/losses/photometric.py; default: all of TESTS",
     )
     parser.add_argument("--count", type=int, default=COUNT, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=0, help="by which they are drawn")
@@ -348,11 +415,21 @@ def main() -> None:
         sys.exit("tests.support.mutants: needs cosmic-ray: pip install -e .[mutants]")
     modules = flags.modules or list(TESTS)
     if unknown := [module for module in modules if module not in TESTS]:
-        parser.error(f"no tests are listed for {', '.join(unknown)}: choose from {', '.join(TESTS)}")
+        parser.error(
+            f"no tests are listed for {', '.join(unknown)}: choose from {', '.join(TESTS)}"
+        )
     if flags.list:
-        print("\n".join(mutant.diff() for module in modules for mutant in draw(module, flags.count, flags.seed)))
+        print(
+            "\n".join(
+                mutant.diff()
+                for module in modules
+                for mutant in draw(module, flags.count, flags.seed)
+            )
+        )
         return
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing is left behind
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # so that nothing is left behind
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         _share_compiled(folder / "compiled")
@@ -362,7 +439,10 @@ def main() -> None:
             same = [mutant for mutant in drawn if mutant.equivalent()]
             for mutant in same:
                 print(f"equivalent: {mutant.equivalent()}\n{mutant.diff()}")
-            _report(run_mutants([mutant for mutant in drawn if mutant not in same], copies, folder), len(same))
+            _report(
+                run_mutants([mutant for mutant in drawn if mutant not in same], copies, folder),
+                len(same),
+            )
 
 
 def _report(fates: dict[Mutant, str], equivalent: int) -> None:
@@ -374,7 +454,8 @@ def _report(fates: dict[Mutant, str], equivalent: int) -> None:
     killed = len(fates) - len(survivors)
     module = next(iter(fates)).module
     print(
-        f"{module}: {killed} of {len(fates)} killed ({killed / len(fates):.0%}), {late} of them by time\n", flush=True
+        f"{module}: {killed} of {len(fates)} killed ({killed / len(fates):.0%}), {late} of them by time\n",
+        flush=True,
     )
 
 

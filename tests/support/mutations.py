@@ -17,7 +17,23 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-NUMBERS = [0, -1, 1, 2, 1e-300, 5e-324, 1e300, -1e300, 1e11, 10**400, 0.7, 3.2, math.nan, math.inf, -math.inf]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    1e-300,
+    5e-324,
+    1e300,
+    -1e300,
+    1e11,
+    10**400,
+    0.7,
+    3.2,
+    math.nan,
+    math.inf,
+    -math.inf,
+]
 TEXTS = [
     "",
     ".",
@@ -44,10 +60,51 @@ TEXTS = [
 ]
 LEAVES = [*NUMBERS, *TEXTS, None, True, False]
 KEYS = [
-    *("camera_angle_x", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2", "k3", "k4", "k6", "camera_model"),
-    *("is_fisheye", "mask_path", "depth_file_path", "depth_unit_scale_factor", "ply_file_path", "applied_transform"),
-    *("camera_angle_y", "x_fov", "integer_depth_scale", "depth_path", "is_bad", "test_frames", "train_frames", "k5"),
-    *("file_path", "transform_matrix", "train_filenames", "val_filenames", "test_filenames", "frames", "", "é"),
+    *(
+        "camera_angle_x",
+        "fl_x",
+        "fl_y",
+        "cx",
+        "cy",
+        "w",
+        "h",
+        "k1",
+        "k2",
+        "p1",
+        "p2",
+        "k3",
+        "k4",
+        "k6",
+        "camera_model",
+    ),
+    *(
+        "is_fisheye",
+        "mask_path",
+        "depth_file_path",
+        "depth_unit_scale_factor",
+        "ply_file_path",
+        "applied_transform",
+    ),
+    *(
+        "camera_angle_y",
+        "x_fov",
+        "integer_depth_scale",
+        "depth_path",
+        "is_bad",
+        "test_frames",
+        "train_frames",
+        "k5",
+    ),
+    *(
+        "file_path",
+        "transform_matrix",
+        "train_filenames",
+        "val_filenames",
+        "test_filenames",
+        "frames",
+        "",
+        "é",
+    ),
 ]
 
 
@@ -63,7 +120,9 @@ def many_mutations(test, count: int = 800):
             jaxtyping.config.update("jaxtyping_disable", False)
 
     seeds = given(seed=st.integers(0, 2**63))
-    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(seeds(unchecked))
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(
+        seeds(unchecked)
+    )
 
 
 def many_seeds(test, count: int = 1000):
@@ -82,7 +141,9 @@ def many_seeds(test, count: int = 1000):
             jaxtyping.config.update("jaxtyping_disable", False)
 
     wanted = inspect.signature(test)
-    each.__signature__ = wanted.replace(parameters=[p for p in wanted.parameters.values() if p.name != "seed"])
+    each.__signature__ = wanted.replace(
+        parameters=[p for p in wanted.parameters.values() if p.name != "seed"]
+    )
     return each
 
 
@@ -116,7 +177,9 @@ def mutate_bytes(data: bytes, random: Random) -> bytes:
         elif kind == "drop":
             del changed[at : at + length]
         elif kind in ("repeat", "add"):
-            changed[at:at] = changed[at : at + length] if kind == "repeat" else random.randbytes(length)
+            changed[at:at] = (
+                changed[at : at + length] if kind == "repeat" else random.randbytes(length)
+            )
         elif kind == "cut":
             del changed[at:]
     return bytes(changed)
@@ -125,8 +188,12 @@ def mutate_bytes(data: bytes, random: Random) -> bytes:
 def _places(data: Any) -> list[tuple[Any, Any]]:
     """Every container in the JSON with every key or index of it."""
     if isinstance(data, dict | list):
-        items = list(data.items() if isinstance(data, dict) else enumerate(data))  # gone through twice
-        return [(data, key) for key, _ in items] + [place for _, inner in items for place in _places(inner)]
+        items = list(
+            data.items() if isinstance(data, dict) else enumerate(data)
+        )  # gone through twice
+        return [(data, key) for key, _ in items] + [
+            place for _, inner in items for place in _places(inner)
+        ]
     return []
 
 
@@ -136,7 +203,9 @@ def _value(random: Random, depth: int = 0) -> Any:
         return [_value(random, depth + 1) for _ in range(random.randint(0, 4))]
     if kind == 7:
         return {random.choice(KEYS): _value(random, depth + 1) for _ in range(random.randint(0, 3))}
-    return random.choice([random.choice(LEAVES), random.uniform(-10, 10), random.randint(-(2**70), 2**70)])
+    return random.choice(
+        [random.choice(LEAVES), random.uniform(-10, 10), random.randint(-(2**70), 2**70)]
+    )
 
 
 def _change(data: Any, random: Random) -> None:
@@ -163,7 +232,10 @@ def mutate_text(text: str, random: Random) -> str:
     lines = [line.split(" ") for line in text.split("\n")]
     for _ in range(random.choice([1, 1, 1, 2])):
         row = random.randrange(len(lines))
-        words, kind = lines[row], random.choice(["near", "near", "number", "number", "word", "drop", "repeat", "line"])
+        words, kind = (
+            lines[row],
+            random.choice(["near", "near", "number", "number", "word", "drop", "repeat", "line"]),
+        )
         at = random.randrange(len(words))
         if kind in ("near", "number"):
             words[at] = _number(words[at], kind == "near", random)
@@ -177,13 +249,17 @@ def mutate_text(text: str, random: Random) -> str:
             lines[row : row + 1] = [list(words)] * random.choice([0, 2])
         lines = [words or [""] for words in lines] or [[""]]
     changed = "\n".join(" ".join(words) for words in lines).encode(errors="surrogatepass")
-    return (mutate_bytes(changed, random) if random.random() < 0.1 else changed).decode(errors="replace")
+    return (mutate_bytes(changed, random) if random.random() < 0.1 else changed).decode(
+        errors="replace"
+    )
 
 
 def _number(word: str, near: bool, random: Random) -> str:
     """A word of a text as another number, where it is one: one near it or any."""
     try:
-        return repr(float(word) * (1 + random.gauss(0, 1e-4))) if near else str(random.choice(NUMBERS))
+        return (
+            repr(float(word) * (1 + random.gauss(0, 1e-4))) if near else str(random.choice(NUMBERS))
+        )
     except ValueError:
         return word
 
@@ -203,5 +279,7 @@ def mutate_numbers(array: np.ndarray, random: Random) -> np.ndarray:
         if kind == "double":
             return np.concatenate([changed, changed])
         if kind == "type":
-            return changed.astype(random.choice([np.float32, np.float16, np.complex128, bool, ">f8"]))
+            return changed.astype(
+                random.choice([np.float32, np.float16, np.complex128, bool, ">f8"])
+            )
         return {"flat": changed.reshape(-1), "text": changed.astype("S8")}.get(kind, changed)

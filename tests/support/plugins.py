@@ -23,7 +23,9 @@ class Triangle:
 
     def __call__(self, x):
         angles = 2.0 ** jnp.arange(self.num_freqs)[:, None] * x[..., None, :]
-        return (2.0 * jnp.abs(angles - jnp.floor(angles + 0.5))).reshape(*x.shape[:-1], self.num_features)
+        return (2.0 * jnp.abs(angles - jnp.floor(angles + 0.5))).reshape(
+            *x.shape[:-1], self.num_features
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,9 @@ def toybox_with_wrong_poses(root, split, **_):
     if split != "train":
         return scene
     twists = 0.03 * np.random.default_rng(0).normal(size=(len(scene), 6))
-    twists = without_drift(jnp.asarray(twists), jnp.asarray(drift(scene.cameras.position.astype(np.float64))))
+    twists = without_drift(
+        jnp.asarray(twists), jnp.asarray(drift(scene.cameras.position.astype(np.float64)))
+    )
     moved = move_cameras(scene.cameras, np.asarray(twists, np.float32))
     return dataclasses.replace(scene, cameras=moved)
 
@@ -87,7 +91,9 @@ def toybox_with_passers_by(root, split, **_):
     if split != "train":
         return scene
     images = [image.copy() for image in scene.images]
-    for image, (row, column) in zip(images[::2], np.random.default_rng(0).integers(0, 16, (8, 2)), strict=True):
+    for image, (row, column) in zip(
+        images[::2], np.random.default_rng(0).integers(0, 16, (8, 2)), strict=True
+    ):
         image[row : row + 16, column : column + 16] = (110, 110, 120, 255)
     return dataclasses.replace(scene, images=images)
 

@@ -142,7 +142,9 @@ def test_a_changed_value_that_a_picture_cannot_use_is_named():
         f"{field}.view_encoding.num_degrees=2",
     ]
     lines = unused_by_image_task(config, [*used, *unused])
-    assert [line.partition(": ")[0] for line in lines] == [f"--config.{change}" for change in unused]
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"--config.{change}" for change in unused
+    ]
     assert f"uses scene.max_side, {field}.encoding, {field}.network of these" in lines[0]
     plain = config_of("positional")
     assert unused_by_image_task(plain, [f"{field}.width=32"]) == []
@@ -151,14 +153,20 @@ def test_a_changed_value_that_a_picture_cannot_use_is_named():
 def waves(side):
     """A picture that half of its pixels along each axis tell."""
     y, x = np.mgrid[:side, :side] / side * 2.0 - 1.0
-    shifted = np.stack([np.sin(5.0 * x + 2.0 * y), np.sin(4.0 * x - 5.0 * y), np.sin(6.0 * x * y)], -1)
+    shifted = np.stack(
+        [np.sin(5.0 * x + 2.0 * y), np.sin(4.0 * x - 5.0 * y), np.sin(6.0 * x * y)], -1
+    )
     return np.rint(127.5 + 110.0 * shifted).astype(np.uint8)
 
 
 def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     """Held-out PSNR far above the picture's own spread, the same again from the checkpoint; a still at four times."""
     Image.fromarray(waves(64)).save(tmp_path / "picture.png")
-    config = image_task(config_of("siren", steps=200, batch_size=256, steps_per_call=50, log_every=50, save_every=50))
+    config = image_task(
+        config_of(
+            "siren", steps=200, batch_size=256, steps_per_call=50, log_every=50, save_every=50
+        )
+    )
     results = train(config, tmp_path / "picture.png", tmp_path / "run")
     truth = picture.load(tmp_path / "picture.png", "test").images[0] / 255.0
     spread = -10.0 * np.log10(np.square(truth - truth.mean((0, 1))).mean())
@@ -171,7 +179,10 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     large = np.asarray(Image.open(tmp_path / "large.png")) / 255.0
     assert large.shape == (256, 256, 3)
     whole = waves(64) / 255.0
-    assert -10.0 * np.log10(np.square(large.reshape(64, 4, 64, 4, 3).mean((1, 3)) - whole).mean()) > spread + 4.0
+    assert (
+        -10.0 * np.log10(np.square(large.reshape(64, 4, 64, 4, 3).mean((1, 3)) - whole).mean())
+        > spread + 4.0
+    )
 
 
 def test_a_grid_with_a_number_for_each_pixel_is_the_picture_and_a_coarser_one_is_worse():

@@ -29,7 +29,9 @@ def root(tmp_path_factory):
 
 def config(**changes) -> dict:
     one = import_module("configs.tiny").get_config()
-    one.update({"steps": 20, "batch_size": 64, "save_every": 20, "log_every": 10, "chunk": 4096, **changes})
+    one.update(
+        {"steps": 20, "batch_size": 64, "save_every": 20, "log_every": 10, "chunk": 4096, **changes}
+    )
     return json.loads(one.to_json())
 
 
@@ -48,9 +50,15 @@ def test_where_pixels_are_kept_changes_no_bit(root, tmp_path, monkeypatch):
     files = []
     opened = storage.tempfile.TemporaryFile
     monkeypatch.setattr(
-        storage.tempfile, "TemporaryFile", lambda **where: files.append(where["dir"]) or opened(**where)
+        storage.tempfile,
+        "TemporaryFile",
+        lambda **where: files.append(where["dir"]) or opened(**where),
     )
-    limits = {"device": {}, "memory": {"device_memory": DEVICE}, "file": {"device_memory": DEVICE, "host_memory": 1e5}}
+    limits = {
+        "device": {},
+        "memory": {"device_memory": DEVICE},
+        "file": {"device_memory": DEVICE, "host_memory": 1e5},
+    }
     found = {}
     for place, given in limits.items():
         files.clear()
@@ -80,7 +88,11 @@ def test_what_fits_neither_memory_nor_disk_is_refused_with_the_numbers(root, tmp
     with pytest.raises(SceneError) as caught:
         train(config(), root, tmp_path / "run", host_memory=2e6)
     line = str(caught.value)
-    assert "\n" not in line and "take 0.003 GB" in line and "0.002 GB of memory and 0.001 GB of disk" in line, line
+    assert (
+        "\n" not in line
+        and "take 0.003 GB" in line
+        and "0.002 GB of memory and 0.001 GB of disk" in line
+    ), line
     assert "lower --config.scene.max_side" in line
     assert not (tmp_path / "run" / "config.json").exists(), "no run was begun"
 
@@ -100,7 +112,9 @@ def test_free_memory_is_what_the_control_group_leaves(monkeypatch):
         "memory.current": "1000",
         "memory.max": "max\n",
     }
-    monkeypatch.setattr(storage.Path, "read_text", lambda path: there.get(str(path)) or there[path.name])
+    monkeypatch.setattr(
+        storage.Path, "read_text", lambda path: there.get(str(path)) or there[path.name]
+    )
     assert storage.free_memory() == 5000 * 1024
     there["memory.max"] = "3000"
     assert storage.free_memory() == 2000

@@ -42,7 +42,10 @@ def saved(workdir):
 
 
 def test_a_bad_batch_stops_training_at_its_step(tmp_path, bad_batch):
-    with pytest.raises(TrainingError, match=r"^step 20: a ray or a colour of the batch is not finite: .*max_skipped"):
+    with pytest.raises(
+        TrainingError,
+        match=r"^step 20: a ray or a colour of the batch is not finite: .*max_skipped",
+    ):
         train(synthetic(), None, tmp_path)
     assert saved(tmp_path) == [20]
 
@@ -50,9 +53,14 @@ def test_a_bad_batch_stops_training_at_its_step(tmp_path, bad_batch):
 def test_a_bad_batch_may_be_left_out_and_the_steps_are_counted(tmp_path, bad_batch, capsys):
     results = train(synthetic(max_skipped=10), None, tmp_path)
     assert (results["skipped_steps"], results["steps"]) == (10, 40)
-    assert "step 20: a ray or a colour of the batch is not finite: 10 steps skipped, 10 of " in capsys.readouterr().err
+    assert (
+        "step 20: a ray or a colour of the batch is not finite: 10 steps skipped, 10 of "
+        in capsys.readouterr().err
+    )
     assert saved(tmp_path) == [20, 40]
-    logged = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    logged = [
+        json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
     assert 30 not in logged and logged[-1] == 40
     with pytest.raises(TrainingError, match="^step 20"):
         train(synthetic(max_skipped=9), None, tmp_path / "fewer")
@@ -61,7 +69,9 @@ def test_a_bad_batch_may_be_left_out_and_the_steps_are_counted(tmp_path, bad_bat
 def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
     config = synthetic()
     config["losses"]["bad"] = {"name": "tests.support.plugins:BadGradient"}
-    with pytest.raises(TrainingError, match=r"^step 0: the gradient of stages/\d/field/[\w/]+ is not finite: "):
+    with pytest.raises(
+        TrainingError, match=r"^step 0: the gradient of stages/\d/field/[\w/]+ is not finite: "
+    ):
         train(config, None, tmp_path, plugins=("tests",))
     assert saved(tmp_path) == [0]
 
@@ -77,7 +87,8 @@ def with_bad_parameter(config, scene, plugins, mesh):
 def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path):
     trainer = {"name": f"{__name__}:with_bad_parameter"}
     with pytest.raises(
-        TrainingError, match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved"
+        TrainingError,
+        match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved",
     ):
         train(synthetic(trainer=trainer), None, tmp_path, plugins=("tests",))
     assert saved(tmp_path) == []

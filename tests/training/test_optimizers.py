@@ -21,14 +21,21 @@ def papers_adam(gradients, learning_rate, b1=0.9, b2=0.999, eps=1e-8):
 def descend(optimizer, params, gradients):
     state = optimizer.init(params)
     for g in gradients:
-        updates, state = optimizer.update(jax.tree.map(lambda p, g=g: jnp.full_like(p, g), params), state, params)
+        updates, state = optimizer.update(
+            jax.tree.map(lambda p, g=g: jnp.full_like(p, g), params), state, params
+        )
         params = optax.apply_updates(params, updates)
     return params
 
 
 PARAMS = {
     "stages": {
-        0: {"field": {"encoding": {"table": jnp.zeros((4, 2))}, "base": {"layers": {0: {"kernel": jnp.zeros(3)}}}}}
+        0: {
+            "field": {
+                "encoding": {"table": jnp.zeros((4, 2))},
+                "base": {"layers": {0: {"kernel": jnp.zeros(3)}}},
+            }
+        }
     }
 }
 GRADIENTS = np.random.default_rng(0).normal(size=5)
@@ -37,7 +44,9 @@ GRADIENTS = np.random.default_rng(0).normal(size=5)
 def test_without_groups_everything_moves_as_in_the_paper():
     moved = descend(adam(0.01, b1=0.8, b2=0.95, eps=1e-3), PARAMS, GRADIENTS)
     for leaf in jax.tree.leaves(moved):
-        np.testing.assert_allclose(leaf, np.full(leaf.shape, papers_adam(GRADIENTS, 0.01, 0.8, 0.95, 1e-3)), rtol=1e-4)
+        np.testing.assert_allclose(
+            leaf, np.full(leaf.shape, papers_adam(GRADIENTS, 0.01, 0.8, 0.95, 1e-3)), rtol=1e-4
+        )
 
 
 def test_a_group_moves_with_its_own_numbers_and_the_rest_with_the_defaults():
@@ -55,12 +64,16 @@ def test_a_group_is_a_whole_name_on_the_path_not_a_part_of_one():
     assert abs(float(moved["table"][0])) > 50 * abs(float(moved["tables"][0]))
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), Cosine(final=0.3), Exponential(), Exponential(final=0.01)])
+@pytest.mark.parametrize(
+    "schedule", [Cosine(), Cosine(final=0.3), Exponential(), Exponential(final=0.01)]
+)
 def test_a_schedule_falls_from_one_to_its_final_value_and_never_rises(schedule):
     values = np.asarray(jax.jit(jax.vmap(schedule))(jnp.linspace(0.0, 1.0, 101)))
     np.testing.assert_allclose(values[[0, -1]], [1.0, schedule.final], rtol=1e-5)
     assert (np.diff(values) <= 1e-7).all()
-    np.testing.assert_allclose(schedule(jnp.float32(1.7)), schedule.final, rtol=1e-5)  # past the end it stays
+    np.testing.assert_allclose(
+        schedule(jnp.float32(1.7)), schedule.final, rtol=1e-5
+    )  # past the end it stays
 
 
 def test_cosine_is_half_a_period_and_exponential_falls_by_equal_ratios():

@@ -51,11 +51,18 @@ class Pair:
     def __init__(self, folder, arguments, setups=(None, None), own=((), ())):
         self.folder = folder
         self.before = self.logged()
-        together = [f"--coordinator=127.0.0.1:{free_port()}", "--processes=2", f"--heartbeat={HEARTBEAT}"]
+        together = [
+            f"--coordinator=127.0.0.1:{free_port()}",
+            "--processes=2",
+            f"--heartbeat={HEARTBEAT}",
+        ]
         flags = [*arguments, *together, f"--workdir={folder}"]
         self.children = [
             Child(
-                "train.py", [*flags, f"--process={i}", *own[i]], folder.with_suffix(f".log{i}"), partial(alike, setup)
+                "train.py",
+                [*flags, f"--process={i}", *own[i]],
+                folder.with_suffix(f".log{i}"),
+                partial(alike, setup),
             )
             for i, setup in enumerate(setups)
         ]
@@ -63,7 +70,9 @@ class Pair:
     def until_logged(self, step):
         """Wait until the first process has logged the step, which one before it may have too."""
         line = f'"step": {step},'
-        assert self.children[0].until(lambda: line in self.logged() and self.logged() != self.before), self.said()
+        assert self.children[0].until(
+            lambda: line in self.logged() and self.logged() != self.before
+        ), self.said()
 
     def logged(self):
         file = self.folder / "metrics.jsonl"
@@ -103,7 +112,12 @@ def two_devices() -> None:
 
 
 def test_two_processes_end_with_the_bits_of_one_that_has_as_many_devices(config, whole, tmp_path):
-    child = Child("train.py", [*config, f"--workdir={tmp_path / 'one'}"], tmp_path / "log", partial(alike, two_devices))
+    child = Child(
+        "train.py",
+        [*config, f"--workdir={tmp_path / 'one'}"],
+        tmp_path / "log",
+        partial(alike, two_devices),
+    )
     assert child.code() == 0, child.said()
     assert_same_run(tmp_path / "one", whole)
     results = json.loads((whole / "results.json").read_text())
@@ -118,7 +132,9 @@ HARM = {
 }
 
 
-def test_whatever_happens_to_either_the_same_commands_end_with_the_same_bits(config, whole, tmp_path):
+def test_whatever_happens_to_either_the_same_commands_end_with_the_same_bits(
+    config, whole, tmp_path
+):
     folder = tmp_path / "run"
     for what, (number, told) in HARM.items():
         before = newest(folder)
@@ -209,7 +225,11 @@ DIFFERENT = {
     "scene": (other_scene, []),
     "code": (other_code, []),
 }
-OFTEN = [pytest.param("config", marks=pytest.mark.slow), pytest.param("scene", marks=pytest.mark.slow), "code"]
+OFTEN = [
+    pytest.param("config", marks=pytest.mark.slow),
+    pytest.param("scene", marks=pytest.mark.slow),
+    "code",
+]
 
 
 @pytest.mark.parametrize("what", OFTEN)
@@ -218,12 +238,16 @@ def test_processes_that_differ_are_refused_before_anything_is_written(config, tm
     pair = Pair(tmp_path / "run", config, (None, setup), ([], flags))
     first, second = pair.codes()
     assert first == 1 and second != 0
-    assert f"process 1: another {what} than the first process" in pair.children[0].said(), pair.said()
+    assert f"process 1: another {what} than the first process" in pair.children[0].said(), (
+        pair.said()
+    )
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_three_flags_belong_together(tmp_path):
-    child = Child("train.py", ["--coordinator=127.0.0.1:1", f"--workdir={tmp_path / 'run'}"], tmp_path / "log")
+    child = Child(
+        "train.py", ["--coordinator=127.0.0.1:1", f"--workdir={tmp_path / 'run'}"], tmp_path / "log"
+    )
     assert child.code() == 1
     assert child.said() == "--coordinator: needs --processes and --process: give all three\n"
 
@@ -236,7 +260,9 @@ def impatient() -> None:
 @pytest.mark.parametrize("process", [0, 1])
 def test_a_process_that_waits_for_the_others_in_vain_ends(tmp_path, process):
     flags = [f"--coordinator=127.0.0.1:{free_port()}", "--processes=2", f"--process={process}"]
-    child = Child("train.py", [*flags, f"--workdir={tmp_path / 'run'}"], tmp_path / "log", impatient)
+    child = Child(
+        "train.py", [*flags, f"--workdir={tmp_path / 'run'}"], tmp_path / "log", impatient
+    )
     assert child.code() not in (0, None)
     assert not (tmp_path / "run").exists()
 
@@ -259,7 +285,9 @@ def agree(process: int, port: int, folder) -> None:
         mine = (
             ODD
             if process == 0
-            else jax.tree.map(lambda x: type(x)(0) if isinstance(x, int | float) else np.zeros_like(x), ODD)
+            else jax.tree.map(
+                lambda x: type(x)(0) if isinstance(x, int | float) else np.zeros_like(x), ODD
+            )
         )
         got = broadcast_from_first(mine)
         found = {name: [str(type(x)), np.asarray(x).tobytes().hex()] for name, x in got.items()}
@@ -287,7 +315,8 @@ def test_numbers_of_the_first_arrive_bit_for_bit_and_decisions_are_shared(tmp_pa
         assert first[name] == [str(kind), np.asarray(value).tobytes().hex()], name
     assert first["any_process"] == [True, False] and first["own"] == [[0.0, 1.0, 2.0], 1]
     assert (
-        first["refused"] == "process 1: another number than the first process: give all the same flags, scene and code"
+        first["refused"]
+        == "process 1: another number than the first process: give all the same flags, scene and code"
     )
 
 

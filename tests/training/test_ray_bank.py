@@ -25,7 +25,9 @@ def mixed_scene(channels=3, alphas=None):
     for i, (width, height) in enumerate(SIZES):
         y, x = np.mgrid[:height, :width]
         alpha = np.full_like(x, 255) if alphas is None else alphas[i]
-        images.append(np.stack([np.full_like(x, i), x, y, alpha], -1)[..., :channels].astype(np.uint8))
+        images.append(
+            np.stack([np.full_like(x, i), x, y, alpha], -1)[..., :channels].astype(np.uint8)
+        )
     K = np.array([[[w, 0, w / 2], [0, w, h / 2], [0, 0, 1]] for w, h in SIZES], np.float32)
     cameras = dataclasses.replace(scene.cameras, K=K, size=np.array(SIZES, np.int32))
     return dataclasses.replace(scene, images=images, cameras=cameras)
@@ -33,7 +35,9 @@ def mixed_scene(channels=3, alphas=None):
 
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
-    rays, colours, _ = jax.jit(sample_rays, static_argnums=2)(to_device(scene), jax.random.key(0), 300)
+    rays, colours, _ = jax.jit(sample_rays, static_argnums=2)(
+        to_device(scene), jax.random.key(0), 300
+    )
     image, x, y = np.rint(np.asarray(colours) * 255).astype(int).T
     assert set(image) == set(range(len(SIZES)))
     np.testing.assert_array_equal(rays.origins, scene.cameras.position[image])
@@ -65,7 +69,9 @@ def test_picks_depend_on_the_key_alone():
 @pytest.mark.parametrize("margin", [0, 1, 4])
 def test_the_pool_is_what_lies_within_the_margin_of_matter(margin):
     rng = np.random.default_rng(margin)
-    alphas = [np.where(rng.uniform(size=(h, w)) < 0.05, rng.integers(1, 256, (h, w)), 0) for w, h in SIZES]
+    alphas = [
+        np.where(rng.uniform(size=(h, w)) < 0.05, rng.integers(1, 256, (h, w)), 0) for w, h in SIZES
+    ]
     alphas[2][0, 7] = 1  # the faintest alpha counts, and a corner too
     alphas[3][:] = 0
     expected, start = [], 0
@@ -102,7 +108,9 @@ def test_straight_alpha_goes_over_a_background_by_porter_and_duff(shape):
     alpha = rgba[..., 3:]
     expected = alpha * rgba[..., :3] + (1 - alpha) * background
     np.testing.assert_allclose(over(rgba, background), expected, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(over)(jnp.asarray(rgba), jnp.asarray(background)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(over)(jnp.asarray(rgba), jnp.asarray(background)), expected, atol=1e-6
+    )
     np.testing.assert_array_equal(over(rgba[..., :3], background), rgba[..., :3])  # opaque as it is
 
 
@@ -124,18 +132,25 @@ def known_scene(kind=np.uint8):
     images = [(rng.uniform(size=image.shape) * most).astype(kind) for image in scene.images]
     masks = [rng.uniform(size=image.shape[:2]) < 0.5 for image in images]
     masks[3][:] = True
-    depths = [rng.uniform(1, 2, mask.shape).astype(np.float32) * (rng.uniform(size=mask.shape) < 0.7) for mask in masks]
+    depths = [
+        rng.uniform(1, 2, mask.shape).astype(np.float32) * (rng.uniform(size=mask.shape) < 0.7)
+        for mask in masks
+    ]
     return dataclasses.replace(scene, images=images, masks=masks, depths=depths)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
-    rays, colours, depth = jax.jit(sample_rays, static_argnums=2)(to_device(scene), jax.random.key(0), 2000)
+    rays, colours, depth = jax.jit(sample_rays, static_argnums=2)(
+        to_device(scene), jax.random.key(0), 2000
+    )
     own = jax.tree.map(jnp.asarray, scene.cameras[np.asarray(rays.image)])
     places = np.floor(np.asarray(project(own, rays.origins + 2.0 * rays.directions)[0])).astype(int)
     size = 65535.0 if kind == np.uint16 else 255.0 if kind == np.uint8 else 1.0
-    for image, (x, y), rgb, far in zip(np.asarray(rays.image), places, np.asarray(colours), depth, strict=True):
+    for image, (x, y), rgb, far in zip(
+        np.asarray(rays.image), places, np.asarray(colours), depth, strict=True
+    ):
         assert scene.masks[image][y, x]
         np.testing.assert_allclose(rgb, scene.images[image][y, x] / size, atol=1e-7)
         assert far == scene.depths[image][y, x]
@@ -174,11 +189,16 @@ def test_what_is_masked_is_not_scored(tmp_path):
     """Whatever the picture holds outside the mask, the scores are those of a picture that is right there."""
     scene = synthetic.load(None, "test", size=24, views=2)
     masks = [np.add.outer(np.arange(24), np.arange(24)) % 24 < 15 for _ in range(2)]
-    spoilt = [np.where(mask[..., None], image, 77) for image, mask in zip(scene.images, masks, strict=True)]
+    spoilt = [
+        np.where(mask[..., None], image, 77)
+        for image, mask in zip(scene.images, masks, strict=True)
+    ]
     model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
 
     def score(**changes):
-        return evaluate(model, dataclasses.replace(scene, **changes), "test", (1.0, 0.5, 0.0), 1024, tmp_path)
+        return evaluate(
+            model, dataclasses.replace(scene, **changes), "test", (1.0, 0.5, 0.0), 1024, tmp_path
+        )
 
     whole, masked, other = score(), score(masks=masks), score(masks=masks, images=spoilt)
     assert other["mean"] == masked["mean"] != whole["mean"]
@@ -193,7 +213,9 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     mask = np.zeros((16, 16), bool)
     mask[5:9, 4:13] = True
     model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
-    scores = evaluate(model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None)
+    scores = evaluate(
+        model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None
+    )
     from nerf.rendering.images import make_render_image
 
     picture = make_render_image(model, (0.0,) * 3)(scene.cameras[0])["rgb"]

@@ -54,7 +54,9 @@ def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_
     for key in whole:
         np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)
     if name == "annealed":
-        assert whole["state/stages/0/field/encoding/progress"] == 0.75  # when the last of four calls began
+        assert (
+            whole["state/stages/0/field/encoding/progress"] == 0.75
+        )  # when the last of four calls began
 
 
 class StopAfter:
@@ -84,7 +86,9 @@ def annealed() -> dict:
 
 def small_ngp() -> dict:
     config = synthetic(ngp.get_config(), batch_size=256, chunk=256)
-    config["model"]["stages"]["main"]["field"]["encoding"].update({"log2_table_size": 12, "num_levels": 4})
+    config["model"]["stages"]["main"]["field"]["encoding"].update(
+        {"log2_table_size": 12, "num_levels": 4}
+    )
     config["model"]["stages"]["main"]["sampler"]["num_samples"] = 48
     config["model"]["occupancy"]["resolution"] = 32
     return config
@@ -96,7 +100,9 @@ def step_of(config, devices):
     optimizer = build(config["optimizer"])
     graph, state = init_state(model, optimizer)
     losses = build_inside(config["losses"], (), {})
-    step = make_train_step(graph, losses, optimizer, build(config["schedule"]), 64, None, 0, data_mesh(devices))
+    step = make_train_step(
+        graph, losses, optimizer, build(config["schedule"]), 64, None, 0, data_mesh(devices)
+    )
     return step, state, to_device(scene)
 
 
@@ -123,7 +129,11 @@ print(json.dumps(losses))
 
 
 def test_two_devices_see_the_same_losses_as_one_and_train_a_whole_run(tmp_path):
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
     done = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES, str(tmp_path)],
         cwd=ROOT,
@@ -166,9 +176,17 @@ def test_a_step_that_is_not_finite_changes_nothing():
 
 
 @pytest.mark.parametrize("random", [True, False])
-def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_a_hole(tmp_path, random):
+def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_a_hole(
+    tmp_path, random
+):
     config = small_ngp()
-    config.update({"steps": 200, "scene": {"name": "tests.support.plugins:white_room"}, "random_background": random})
+    config.update(
+        {
+            "steps": 200,
+            "scene": {"name": "tests.support.plugins:white_room"},
+            "random_background": random,
+        }
+    )
     train(config, None, tmp_path / "run", plugins=("tests",))
     run = load_run(tmp_path / "run", ("tests",))
     picture = make_render_image(run.model, run.config["background"])(run.cameras["test"][0])
@@ -203,7 +221,9 @@ def test_metrics_have_one_line_a_step_also_where_a_run_lost_its_last_steps(tmp_p
     config = synthetic()
     train(config, None, tmp_path, should_stop=StopAfter(calls=2))
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 30, "split": "train"}\n{"step": 3')  # logged after the checkpoint, the last one torn
+        file.write(
+            '{"step": 30, "split": "train"}\n{"step": 3'
+        )  # logged after the checkpoint, the last one torn
     train(config, None, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
@@ -219,12 +239,16 @@ def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeyp
     train(synthetic(), None, tmp_path)
     run = load_run(tmp_path)
     run.names["train"].append(run.names["test"][0])
-    with pytest.raises(ConfigError, match=f"was trained on 1 of these {len(run.names['test'])} views"):
+    with pytest.raises(
+        ConfigError, match=f"was trained on 1 of these {len(run.names['test'])} views"
+    ):
         reload_split(run, "test", None)
     run.names["train"].pop()
     assert reload_split(run, "test", None).names == run.names["test"]
     monkeypatch.setattr(read, "count_trained_on", lambda train, held_out: len(held_out))
-    with pytest.raises(ConfigError, match="was trained on these views: score them with --split=train"):
+    with pytest.raises(
+        ConfigError, match="was trained on these views: score them with --split=train"
+    ):
         reload_split(run, "test", None)
 
 
@@ -233,9 +257,14 @@ USED = "import json, nerf.training.loop, nerf.runs.provenance as p; print(json.d
 
 def test_the_run_folder_explains_itself(tmp_path):
     results = train(synthetic(eval_times=2), None, tmp_path, tensorboard=True)
-    assert {"config.json", "scene.json", "metrics.jsonl", "results.json", "eval", "checkpoints"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
+    assert {
+        "config.json",
+        "scene.json",
+        "metrics.jsonl",
+        "results.json",
+        "eval",
+        "checkpoints",
+    } <= {path.name for path in tmp_path.iterdir()}
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
     assert {"step", "seconds", "split", "psnr", "ssim"} <= lines[-1].keys()
@@ -243,8 +272,12 @@ def test_the_run_folder_explains_itself(tmp_path):
     assert [line["step"] for line in held_out] == [20, 40], "half way and at the end"
     for line in held_out:
         assert np.isclose(np.mean(line["per_image"]["psnr"]), line["psnr"])
-    assert "views" not in held_out[-1] and 0 < len(held_out[0]["views"]) == len(held_out[0]["per_image"]["psnr"])
-    assert held_out[-1]["per_image"]["psnr"] == [score["psnr"] for score in results["per_image"].values()]
+    assert "views" not in held_out[-1] and 0 < len(held_out[0]["views"]) == len(
+        held_out[0]["per_image"]["psnr"]
+    )
+    assert held_out[-1]["per_image"]["psnr"] == [
+        score["psnr"] for score in results["per_image"].values()
+    ]
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == json.loads(json.dumps(results))
     assert {
@@ -264,12 +297,20 @@ def test_the_run_folder_explains_itself(tmp_path):
     } <= set(stored)
     assert stored["protocol"]["interim"].startswith(f"1 scoring on {len(held_out[0]['views'])} of ")
     assert "float32" in stored["protocol"]["precision"]
-    assert len(list((tmp_path / "eval").glob("*.png"))) == stored["protocol"]["views"] == len(stored["per_image"])
+    assert (
+        len(list((tmp_path / "eval").glob("*.png")))
+        == stored["protocol"]["views"]
+        == len(stored["per_image"])
+    )
     assert list((tmp_path / "tensorboard").iterdir())
     depth = np.load(next(iter(sorted((tmp_path / "eval").glob("*.npz")))))["array"]
     assert depth.shape == (24, 24) and depth.dtype == np.float32
-    assert "nerf/sampling/stratified.py" in stored["code"] and "nerf/paths/paths.py" not in json.loads(
-        subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "nerf/sampling/stratified.py" in stored[
+        "code"
+    ] and "nerf/paths/paths.py" not in json.loads(
+        subprocess.run(
+            [sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
     )
     assert 1e8 < stored["peak_memory"] < 1e11
 
@@ -281,14 +322,21 @@ def test_a_moved_run_renders_what_it_did(tmp_path):
     first = load_run(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
     second = load_run(tmp_path / "b")
-    pictures = [make_render_image(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"] for r in (first, second)]
+    pictures = [
+        make_render_image(r.model, (1.0, 1.0, 1.0), 256)(r.cameras["test"][0])["rgb"]
+        for r in (first, second)
+    ]
     np.testing.assert_array_equal(*pictures)
     assert first.stamp == second.stamp
 
 
 def test_parameters_have_readable_names():
     _, state = init_state(
-        build(synthetic()["model"], rngs=nnx.Rngs(0), space=build({"name": "nerf.sampling.spaces:Box"})),
+        build(
+            synthetic()["model"],
+            rngs=nnx.Rngs(0),
+            space=build({"name": "nerf.sampling.spaces:Box"}),
+        ),
         build({"name": "nerf.training.optimizers:adam"}),
     )
     assert "stages/0/field/trunk/layers/0/kernel" in flatten(state.params)

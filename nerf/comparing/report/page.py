@@ -17,7 +17,14 @@ from nerf.comparing.jobs import RunResult
 from nerf.comparing.report import words
 from nerf.comparing.report.curves import curves, curves_figure, look, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
-from nerf.comparing.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
+from nerf.comparing.report.pictures import (
+    Blob,
+    View,
+    error_colours,
+    fill,
+    sorted_views,
+    video_blobs,
+)
 from nerf.comparing.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.comparing.report.table import (
     COLUMNS,
@@ -76,7 +83,11 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A config by dotted keys."""
     out: dict[str, Any] = {}
     for key, value in config.items():
-        out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        out |= (
+            flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return out
 
 
@@ -96,8 +107,13 @@ def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
     results = [result for group in groups.values() for result in group]
     protocol = results[0].results["protocol"]
     lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
-    others = dict.fromkeys(key for result in results for key in result.results["protocol"] if key not in MUST_AGREE)
-    lines += [(key, _distinct(result.results["protocol"].get(key) for result in results)) for key in others]
+    others = dict.fromkeys(
+        key for result in results for key in result.results["protocol"] if key not in MUST_AGREE
+    )
+    lines += [
+        (key, _distinct(result.results["protocol"].get(key) for result in results))
+        for key in others
+    ]
     lines += [(key, _distinct(result.results.get(key) for result in results)) for key in MADE_WITH]
     return lines
 
@@ -116,7 +132,10 @@ def warnings(study: Study) -> list[str]:
     """What makes some of the numbers less comparable than they look, a line each."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
-    if any(len({json.dumps(result.results.get(key)) for result in results}) > 1 for key in ("device", "processor")):
+    if any(
+        len({json.dumps(result.results.get(key)) for result in results}) > 1
+        for key in ("device", "processor")
+    ):
         lines.append(
             "The runs were made on different devices or processors: their seconds and memory are not comparable."
         )
@@ -127,9 +146,18 @@ def warnings(study: Study) -> list[str]:
         except (OSError, ValueError, KeyError):
             continue
     if jobs > 1:
-        lines.append(f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little.")
-    counts = {label: sum(bool(o.failure) for o in study.outcomes if o.label == label) for label in study.groups}
-    lines += [f"{words.count(n, 'run')} of {label} failed: see the list of runs." for label, n in counts.items() if n]
+        lines.append(
+            f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little."
+        )
+    counts = {
+        label: sum(bool(o.failure) for o in study.outcomes if o.label == label)
+        for label in study.groups
+    }
+    lines += [
+        f"{words.count(n, 'run')} of {label} failed: see the list of runs."
+        for label, n in counts.items()
+        if n
+    ]
     return lines
 
 
@@ -167,12 +195,22 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
             for column in PER_IMAGE
             if study.groups and (scores := scores_of(study.groups, column.key)) is not None
         },
-        "seeds": {label: [r.config["seed"] for r in results] for label, results in study.groups.items()},
+        "seeds": {
+            label: [r.config["seed"] for r in results] for label, results in study.groups.items()
+        },
         "runs": [
-            {"config": o.label, "seed": o.seed, "folder": str(o.folder), "note": o.note, "failure": o.failure or None}
+            {
+                "config": o.label,
+                "seed": o.seed,
+                "folder": str(o.folder),
+                "note": o.note,
+                "failure": o.failure or None,
+            }
             for o in study.outcomes
         ],
-        "protocol": {key: values for key, values in protocol_lines(study.groups)} if study.groups else {},
+        "protocol": {key: values for key, values in protocol_lines(study.groups)}
+        if study.groups
+        else {},
     }
 
 
@@ -188,7 +226,9 @@ def as_script(data: Any) -> Markup:
 
 def breakable(label: str) -> Markup:
     """Text whose lines may end after the signs that join the words of a long name."""
-    return Markup("").join(part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part)
+    return Markup("").join(
+        part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part
+    )
 
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
@@ -217,16 +257,23 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
 
 
 def _told_without_pictures(
-    study: Study, table: Table, answers: Sequence[Comparison], numbers: Mapping[str, Any], views: Sequence[View]
+    study: Study,
+    table: Table,
+    answers: Sequence[Comparison],
+    numbers: Mapping[str, Any],
+    views: Sequence[View],
 ) -> dict[str, Any]:
     """What the template needs but for the pictures."""
     some = bool(study.groups)
     shared = shared_views(study.groups)
     return {
         "labels": list(study.groups),
-        "lead": words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
+        "lead": words.lead(answers[0])
+        if answers
+        else "No run ended, so there is nothing to compare",
         "answers": [
-            (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
+            (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences)))
+            for a in answers
         ],
         "scope": words.scope(study.scene),
         "warnings": warnings(study) if some else [],
@@ -235,7 +282,9 @@ def _told_without_pictures(
         "look": look,
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
         "differing": differing_keys(study.groups) if some else [],
-        "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        "curves": [
+            Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))
+        ],
         "sweeps": [(sweep, Markup(sweep_svg(sweep))) for sweep in study.sweeps],
         "curve_views": len(views) if shared is None else int(shared.sum()),
         "views": views,
@@ -250,7 +299,10 @@ def _told_without_pictures(
 def _halves(table: Table) -> list[tuple[str, Table]]:
     """The table in two that fit on a page: what was measured on pictures, and what it cost; one of them may miss."""
     kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
-    halves = [(t, table.only([c for c in table.columns if c in kind]).numbered()) for t, kind in kinds.items()]
+    halves = [
+        (t, table.only([c for c in table.columns if c in kind]).numbered())
+        for t, kind in kinds.items()
+    ]
     some = [(title, half) for title, half in halves if half.columns]
     return some or [("Runs", table.numbered())]
 
@@ -270,7 +322,11 @@ def style() -> Markup:
 
 
 def _render(
-    study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
+    study: Study,
+    told: Mapping[str, Any],
+    shown: Sequence[View],
+    blobs: Sequence[Blob],
+    videos: Sequence[Blob],
 ) -> str:
     return template("page.html.j2").render(
         study=study,
@@ -281,7 +337,9 @@ def _render(
     )
 
 
-def _for_script(study: Study, shown: Sequence[View], copies: Mapping[str, str], videos) -> dict[str, Any]:
+def _for_script(
+    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
+) -> dict[str, Any]:
     """What the page's script needs."""
     labels = list(study.groups)
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}

@@ -86,7 +86,9 @@ def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> 
     near = 1.0 - np.clip((depth - low) / max(high - low, 1e-9), 0.0, 1.0)
     index = np.where(depth > 0.0, 1 + np.rint(near * (COLOURS - 1)), 0).astype(np.uint8)
     ramp = np.linspace(1.0, 0.0, COLOURS)[None]
-    palette = np.concatenate([np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]])
+    palette = np.concatenate(
+        [np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]]
+    )
     image = Image.fromarray(index, "P")
     image.putpalette(np.rint(palette * 255).astype(np.uint8).tobytes())
     buffer = io.BytesIO()
@@ -117,10 +119,13 @@ def view_blobs(groups: Groups, view: View) -> list[Blob]:
         return []
     names = ["truth", *(f"c{i}" for i in range(len(runs)))]
     blobs = [
-        _blob(f"{view.index}-{name}", "image/webp", lossless(image)) for name, image in zip(names, images, strict=True)
+        _blob(f"{view.index}-{name}", "image/webp", lossless(image))
+        for name, image in zip(names, images, strict=True)
     ]
     depths = [_read_depth(run, view) for run in runs]
-    there = np.concatenate([depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)])
+    there = np.concatenate(
+        [depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)]
+    )
     low, high = (float(x) for x in np.percentile(there, [2, 98])) if there.size else (0.0, 1.0)
     for i, depth in enumerate(depths):
         if depth is not None:

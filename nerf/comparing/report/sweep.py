@@ -12,7 +12,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nerf.comparing.answers import Groups
-from nerf.comparing.report.curves import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, draw_axes, finish, look
+from nerf.comparing.report.curves import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    PALETTE,
+    RIGHT,
+    TOP,
+    WIDTH,
+    draw_axes,
+    finish,
+    look,
+)
 from nerf.comparing.studies import short_name
 
 FAR_APART = 8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
@@ -109,7 +120,9 @@ def sweep_svg(sweep: Sweep) -> str:
     for i, (name, line) in enumerate(sweep.lines.items()):
         colour, dashes = look(i)
         dash = f' stroke-dasharray="{dashes}"' if dashes else ""
-        middle = " ".join(f"{x(p):.1f},{y(v):.1f}" for p, v in zip(*sweep.medians(name), strict=True))
+        middle = " ".join(
+            f"{x(p):.1f},{y(v):.1f}" for p, v in zip(*sweep.medians(name), strict=True)
+        )
         dots = [
             f'<circle cx="{x(place):.1f}" cy="{y(score):.1f}" r="3.5"/>'
             for place, value in zip(places, sweep.values, strict=True)
@@ -124,7 +137,9 @@ def sweep_svg(sweep: Sweep) -> str:
 
 def _in_words(sweep: Sweep, name: str) -> str:
     line = sweep.lines[name]
-    shown = [f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line]
+    shown = [
+        f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line
+    ]
     return ", ".join(shown)
 
 
@@ -139,7 +154,15 @@ def sweep_figure(sweep: Sweep) -> Figure:
         axes.plot(*sweep.medians(name), color=colour, linestyle=style, linewidth=1.2, label=name)
         for place, value in zip(places, sweep.values, strict=True):
             seeds = line.get(value, [])
-            axes.plot([place] * len(seeds), seeds, "o", color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
+            axes.plot(
+                [place] * len(seeds),
+                seeds,
+                "o",
+                color=colour,
+                markersize=3,
+                alpha=0.6,
+                markeredgewidth=0,
+            )
     axes.set_xticks(places, sweep.values)
     finish(axes, sweep.key)
     return figure

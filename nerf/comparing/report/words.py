@@ -3,7 +3,9 @@
 from nerf.comparing.answers import WHOLE, Comparison
 from nerf.comparing.statistics import Difference, best
 
-NAMED = 3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
+NAMED = (
+    3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
+)
 
 
 def count(number: int, what: str) -> str:
@@ -96,7 +98,9 @@ def where(answer: Comparison) -> str:
     name = "time" if answer.axis == "seconds" else "steps"
     if answer.at is None:
         return f"At equal {name}"
-    amount = f"{answer.at:.3g} s of training" if answer.axis == "seconds" else f"{answer.at:,.0f} steps"
+    amount = (
+        f"{answer.at:.3g} s of training" if answer.axis == "seconds" else f"{answer.at:,.0f} steps"
+    )
     return f"At equal {name}, {amount} each"
 
 
@@ -106,9 +110,7 @@ def how(answer: Comparison) -> str:
         return ""
     if answer.ends:
         return "Scores at the end of every run, whose learning rate had then fallen as planned."
-    text = (
-        "Scores at the place the shortest run reached, straight between the scorings before and after it for each view."
-    )
+    text = "Scores at the place the shortest run reached, straight between the scorings before and after it for each view."
     early = {label: part for label, part in answer.progress.items() if part < WHOLE}
     if early:
         parts = ", ".join(f"{label} at {100 * part:.0f}%" for label, part in early.items())

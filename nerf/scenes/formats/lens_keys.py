@@ -20,10 +20,26 @@ from nerf.scenes.tally import Tally
 # nerfstudio's and COLMAP's names of lenses. "ORTHOGRAPHIC" is ours: fl_x and fl_y in pixels per unit of the file.
 LENSES = {
     **dict.fromkeys(
-        ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE"), PERSPECTIVE
+        (
+            "PINHOLE",
+            "SIMPLE_PINHOLE",
+            "SIMPLE_RADIAL",
+            "RADIAL",
+            "OPENCV",
+            "FULL_OPENCV",
+            "PERSPECTIVE",
+        ),
+        PERSPECTIVE,
     ),
     **dict.fromkeys(
-        ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "FISHEYE"), FISHEYE
+        (
+            "OPENCV_FISHEYE",
+            "SIMPLE_RADIAL_FISHEYE",
+            "RADIAL_FISHEYE",
+            "THIN_PRISM_FISHEYE",
+            "FISHEYE",
+        ),
+        FISHEYE,
     ),
     "SIMPLE_FISHEYE": FISHEYE,
     "EQUIRECTANGULAR": EQUIRECTANGULAR,
@@ -42,7 +58,14 @@ DISTORTION = {
     FISHEYE: ("k1", "k2", "k3", "k4", "p1", "p2", "sx1", "sy1"),
 }
 
-FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "x_fov", "y_fov")  # the last two are degrees
+FOCAL = (
+    "fl_x",
+    "fl_y",
+    "camera_angle_x",
+    "camera_angle_y",
+    "x_fov",
+    "y_fov",
+)  # the last two are degrees
 SIZE = ("w", "h")
 CENTRE = ("cx", "cy")
 MODEL = ("camera_model", "is_fisheye")
@@ -55,12 +78,26 @@ OTHER_LENSES = {
     "latlong": "write camera_model EQUIRECTANGULAR for a panorama",
     "equirectangular": "write camera_model EQUIRECTANGULAR for a panorama",
 }
-MAX_SIDE_ERROR = 1e-4  # of a picture's longer side, by which a lens with r^8 may be off: 0.4 pixels of 4000
+MAX_SIDE_ERROR = (
+    1e-4  # of a picture's longer side, by which a lens with r^8 may be off: 0.4 pixels of 4000
+)
 MAX_FOLD_ERROR = 1.0  # pixels, by which it may fold later than what it stands for
 FOLD_SEARCH = 4.0  # times the radius of the fold, up to where it is looked for
-UNITS = {"camera_angle_x": "radians", "camera_angle_y": "radians", "x_fov": "degrees", "y_fov": "degrees"}
-LARGEST_ANGLES = {"camera_angle_x": math.pi, "camera_angle_y": math.pi, "x_fov": 180.0, "y_fov": 180.0}
-OFF_CENTRE = 0.15  # of a side: a centre that is farther from the middle belongs to an image of another size
+UNITS = {
+    "camera_angle_x": "radians",
+    "camera_angle_y": "radians",
+    "x_fov": "degrees",
+    "y_fov": "degrees",
+}
+LARGEST_ANGLES = {
+    "camera_angle_x": math.pi,
+    "camera_angle_y": math.pi,
+    "x_fov": 180.0,
+    "y_fov": 180.0,
+}
+OFF_CENTRE = (
+    0.15  # of a side: a centre that is farther from the middle belongs to an image of another size
+)
 
 
 def number(value: Any) -> float | None:
@@ -93,7 +130,11 @@ def merge(own: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
 def _fits_centre(own: Mapping[str, Any], shared: Mapping[str, Any]) -> bool:
     """Return whether the file's principal point can be that of an image of the frame's own size."""
     for side, centre in zip(SIZE, CENTRE, strict=True):
-        length, whole, place = number(own.get(side)), number(shared.get(side)), number(shared.get(centre))
+        length, whole, place = (
+            number(own.get(side)),
+            number(shared.get(side)),
+            number(shared.get(centre)),
+        )
         if length is None or place is None:
             continue
         if whole is not None and abs(length - whole) > 0.5:
@@ -104,7 +145,11 @@ def _fits_centre(own: Mapping[str, Any], shared: Mapping[str, Any]) -> bool:
 
 
 def read_lens(
-    own: Mapping[str, Any], shared: Mapping[str, Any], size: tuple[int, int], report: Report, tally: Tally
+    own: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    size: tuple[int, int],
+    report: Report,
+    tally: Tally,
 ) -> tuple[int, np.ndarray, np.ndarray, tuple[float, float]] | None:
     """Read the lens of a frame.
 
@@ -122,7 +167,9 @@ def read_lens(
     keys = merge(own, shared)
     model = _model(keys, report)
     given = (
-        None if model is None else _sizes(keys, () if model == EQUIRECTANGULAR else (*SIZE, *FOCAL, *CENTRE), report)
+        None
+        if model is None
+        else _sizes(keys, () if model == EQUIRECTANGULAR else (*SIZE, *FOCAL, *CENTRE), report)
     )
     numbers = None if model is None else _distortion(keys, model, report)
     if model is None or given is None or numbers is None:
@@ -142,10 +189,14 @@ def read_lens(
         if (first in own) != (second in own) and first in shared and second in shared:
             alone, other = (first, second) if first in own else (second, first)
             report(
-                alone, f"the frame has a {alone} and no {other}, the file has both", f"give {other} in the frame too"
+                alone,
+                f"the frame has a {alone} and no {other}, the file has both",
+                f"give {other} in the frame too",
             )
             return None
-    K = np.diag([wide / w, high / h, 1.0]) @ intrinsics(fx, fy, given.get("cx", w / 2), given.get("cy", h / 2))
+    K = np.diag([wide / w, high / h, 1.0]) @ intrinsics(
+        fx, fy, given.get("cx", w / 2), given.get("cy", h / 2)
+    )
     distortion = _meant(keys, model, numbers, K, size, report, tally)
     return None if distortion is None else (model, K, distortion, (w, h))
 
@@ -159,7 +210,11 @@ def _model(keys: Mapping[str, Any], report: Report) -> int | None:
     model = LENSES.get(name.upper() if isinstance(name, str) else "")
     if model is None:
         hint = did_you_mean(name.upper(), LENSES) if isinstance(name, str) else "write OPENCV"
-        report("camera_model", f"{name!r} is not supported", f"{hint}; or undistort the images to PINHOLE")
+        report(
+            "camera_model",
+            f"{name!r} is not supported",
+            f"{hint}; or undistort the images to PINHOLE",
+        )
     return FISHEYE if model == PERSPECTIVE and flag(keys.get("is_fisheye")) else model
 
 
@@ -169,13 +224,19 @@ def _distortion(keys: Mapping[str, Any], model: int, report: Report) -> list[flo
     for name in names:
         value = number(keys.get(name) or 0.0)
         if value is None or not abs(value) < 1e6:
-            report(name, f"distortion is not a number: {keys[name]!r}", f"write {', '.join(names)} of the lens")
+            report(
+                name,
+                f"distortion is not a number: {keys[name]!r}",
+                f"write {', '.join(names)} of the lens",
+            )
             return None
         numbers.append(value)
     return [*numbers, *[0.0] * (COEFFICIENTS - len(names))]
 
 
-def _sizes(keys: Mapping[str, Any], names: Sequence[str], report: Report) -> dict[str, float] | None:
+def _sizes(
+    keys: Mapping[str, Any], names: Sequence[str], report: Report
+) -> dict[str, float] | None:
     """Return those of the numbers that are there; None where one is wrong."""
     given = {}
     for key in (key for key in names if key in keys):
@@ -230,11 +291,16 @@ def _meant(
         fix = f"undistort the images; write camera_model {RATIONAL} if k4 is OpenCV's denominator"
         report("k4", "a polynomial with r^8 that no lens here can represent", fix)
         return None
-    tally.add("k4 is read as nerfstudio's, the factor of r^8", f"camera_model {RATIONAL} would make it OpenCV's")
+    tally.add(
+        "k4 is read as nerfstudio's, the factor of r^8",
+        f"camera_model {RATIONAL} would make it OpenCV's",
+    )
     return np.array([*fitted[:2], *numbers[2:4], *fitted[2:]], np.float64)
 
 
-def _fit_eighth_power(k: tuple[float, float, float, float], K: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+def _fit_eighth_power(
+    k: tuple[float, float, float, float], K: np.ndarray, size: tuple[int, int]
+) -> np.ndarray | None:
     """Fit k1 to k6 of the rational lens to 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8 within the image.
 
     Where the polynomial folds before the corners, it is fitted up to the fold, and the result must fold there too:
@@ -274,8 +340,21 @@ def cameras_to_frames(cameras: Cameras, names: Sequence[str]) -> list[dict[str, 
         distortion = np.asarray(cameras.distortion[i], np.float64).tolist()
         sizes = dict(zip(SIZE, np.asarray(cameras.size[i]).tolist(), strict=True))
         focal = {} if lens == EQUIRECTANGULAR else {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
-        bent = {key: value for key, value in zip(DISTORTION.get(lens, ()), distortion, strict=False) if value}
+        bent = {
+            key: value
+            for key, value in zip(DISTORTION.get(lens, ()), distortion, strict=False)
+            if value
+        }
         model = RATIONAL if lens == PERSPECTIVE and any(distortion[5:]) else WRITTEN[lens]
         matrix = [*np.asarray(cameras.c2w[i], np.float64).tolist(), [0.0, 0.0, 0.0, 1.0]]
-        frames.append({"file_path": name, "camera_model": model, **sizes, **focal, **bent, "transform_matrix": matrix})
+        frames.append(
+            {
+                "file_path": name,
+                "camera_model": model,
+                **sizes,
+                **focal,
+                **bent,
+                "transform_matrix": matrix,
+            }
+        )
     return frames

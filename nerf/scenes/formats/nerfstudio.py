@@ -79,20 +79,26 @@ def load(
     if distances is None and points is not None:
         distances = distances_to_points(frames, points)
     transform = normalise(frames, bounded, level=True, distances=distances)
-    scene = to_scene(splits[split], transform, root, max_side, not bounded, [*notes, *more, *of_points])
+    scene = to_scene(
+        splits[split], transform, root, max_side, not bounded, [*notes, *more, *of_points]
+    )
     if points is None:
         return scene
     return dataclasses.replace(scene, points=transform.points(points), point_colours=colours)
 
 
-def _points(data: dict[str, Any], root: Path) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
+def _points(
+    data: dict[str, Any], root: Path
+) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
     """Return the sparse points that the file names, their colours, and notes; None where it names none."""
     if not data.get(KEY):
         return None, None, []
     problems: list[Problem] = []
     tally = Tally()
     finder = Finder(root, tally)
-    name, path = finder.locate(data[KEY], lambda *what: problems.append(Problem(FILE, *what)), KEY, POINTS)
+    name, path = finder.locate(
+        data[KEY], lambda *what: problems.append(Problem(FILE, *what)), KEY, POINTS
+    )
     if path is None:
         raise SceneError(problems)
     notes = tally.notes(FILE)
@@ -105,10 +111,14 @@ def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[
     """Return notes on photos beside those of the frames, and on masks, that the file does not name."""
     notes = []
     used = attachments(frames)
-    names = {plain(name).rpartition("/")[2] for name in known}  # of frames that are left out for being bad, too
+    names = {
+        plain(name).rpartition("/")[2] for name in known
+    }  # of frames that are left out for being bad, too
     endings = {frame.path.suffix.lower() for frame in frames}
     for folder in dict.fromkeys(frame.path.parent for frame in frames):
-        found = [path for path in photos(folder) if path.suffix.lower() in endings and path not in used]
+        found = [
+            path for path in photos(folder) if path.suffix.lower() in endings and path not in used
+        ]
         poses = {frame.path for frame in frames}
         found = [path for path in found if path in poses or plain(path.name) not in names]
         where = folder.relative_to(root).as_posix()
@@ -116,7 +126,9 @@ def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[
     if not any(frame.mask for frame in frames):
         for name in ("masks", "mask"):
             if photos(root / name):
-                notes.append(f"{FILE}: the masks in {name} are not read: name each in its frame's mask_path")
+                notes.append(
+                    f"{FILE}: the masks in {name} are not read: name each in its frame's mask_path"
+                )
     return notes
 
 
@@ -139,7 +151,9 @@ class _Lists:
             for key in (f"{split}_filenames", f"{split}_frames"):
                 for entry in self._entries(data, key, split):
                     name = entry.get("file_path") if isinstance(entry, dict) else entry
-                    if isinstance(entry, dict) and not (isinstance(name, str) and posixpath.normpath(name) in known):
+                    if isinstance(entry, dict) and not (
+                        isinstance(name, str) and posixpath.normpath(name) in known
+                    ):
                         self.more.setdefault(key, []).append(entry)
                     if isinstance(name, str):
                         self.names[split].append((key, name))
@@ -152,7 +166,16 @@ class _Lists:
         entries = [] if data[key] is None else data[key]
         kinds = (str, dict) if key.endswith("frames") else (str,)
         if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
-            raise SceneError([Problem(FILE, key, "not a list of image names", "write a list of the frames' file_path")])
+            raise SceneError(
+                [
+                    Problem(
+                        FILE,
+                        key,
+                        "not a list of image names",
+                        "write a list of the frames' file_path",
+                    )
+                ]
+            )
         self.given.setdefault(split, key)
         return entries
 
@@ -167,14 +190,23 @@ class _Lists:
         found: dict[str, set[str]] = {split: set() for split in SPLITS}
         for split, names in self.names.items():
             for key, name in names:
-                meant = exact.get(posixpath.normpath(name)) or loose.get(plain(name)) or _ends_alike(name, loose)
+                meant = (
+                    exact.get(posixpath.normpath(name))
+                    or loose.get(plain(name))
+                    or _ends_alike(name, loose)
+                )
                 if not meant:
-                    problems.append(Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it"))
+                    problems.append(
+                        Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it")
+                    )
                 elif len({posixpath.normpath(other) for other in meant}) > 1:
                     shown = ", ".join(meant[:3])
                     problems.append(
                         Problem(
-                            FILE, key, f"{name!r} fits {len(meant)} frames ({shown})", "write the one that is meant"
+                            FILE,
+                            key,
+                            f"{name!r} fits {len(meant)} frames ({shown})",
+                            "write the one that is meant",
                         )
                     )
                 else:
@@ -194,7 +226,11 @@ def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
     wanted = f"/{plain(name)}"
     if wanted == "/":
         return []
-    alike = [names for other, names in known.items() if f"/{other}".endswith(wanted) or wanted.endswith(f"/{other}")]
+    alike = [
+        names
+        for other, names in known.items()
+        if f"/{other}".endswith(wanted) or wanted.endswith(f"/{other}")
+    ]
     return [name for names in alike for name in names]
 
 
@@ -203,16 +239,22 @@ def _no_views(split: str, count: int, lists: _Lists) -> SceneError:
     if split == "train" and lists.given and split not in lists.given and count > 1:
         keys = ", ".join(lists.given.values())
         fix = "list fewer there, or name some in train_filenames"
-        return SceneError([Problem(FILE, keys, "all images are listed, which leaves none to train on", fix)])
+        return SceneError(
+            [Problem(FILE, keys, "all images are listed, which leaves none to train on", fix)]
+        )
     return no_views(split, count, FILE, lists.given.get(split, ""))
 
 
-def _splits(frames: list[Frame], lists: _Lists, every: int) -> tuple[dict[str, list[Frame]], list[str]]:
+def _splits(
+    frames: list[Frame], lists: _Lists, every: int
+) -> tuple[dict[str, list[Frame]], list[str]]:
     """Return the frames of each split, and what is to be noted of them."""
     listed = lists.listed()
     if not lists.given:
         return hold_out(frames, every), []
-    splits = {split: [frame for frame in frames if frame.listed in listed[split]] for split in SPLITS}
+    splits = {
+        split: [frame for frame in frames if frame.listed in listed[split]] for split in SPLITS
+    }
     if "train" not in lists.given:
         others = {frame.name for split in ("val", "test") for frame in splits[split]}
         splits["train"] = [frame for frame in frames if frame.name not in others]
@@ -223,5 +265,7 @@ def _splits(frames: list[Frame], lists: _Lists, every: int) -> tuple[dict[str, l
     splits["val"] = splits["val"] or hold_out(splits["train"], every)["test"]
     named = {frame.name for split in splits.values() for frame in split}
     if left := [frame.name for frame in frames if frame.name not in named]:
-        notes.append(f"{FILE}: {len(left)} frames are in no split, left out: {one_line(', '.join(left[:5]))}")
+        notes.append(
+            f"{FILE}: {len(left)} frames are in no split, left out: {one_line(', '.join(left[:5]))}"
+        )
     return splits, [*notes, *note_trained(splits["test"], splits["train"], FILE)]

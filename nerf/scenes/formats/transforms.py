@@ -23,20 +23,66 @@ MAX_KEY_NOTES = 10  # keys that are not read, each with a line of its own
 MILLIMETRE = 1e-3  # nerfstudio's unit of depth where a file names none
 MOVING_PREFIX = "dynamic_mask_"  # of files beside images in which instant-ngp marks what moves
 MASKS = ("mask_path", "mask", "mask_file_path")
-DEPTHS = ("depth_file_path", "depth_path")  # nerfstudio's, and instant-ngp's with `integer_depth_scale`
-LISTS = tuple(f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("filenames", "frames"))
+DEPTHS = (
+    "depth_file_path",
+    "depth_path",
+)  # nerfstudio's, and instant-ngp's with `integer_depth_scale`
+LISTS = tuple(
+    f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("filenames", "frames")
+)
 READ = {
-    "file": KEYS | {"frames", *LISTS, "ply_file_path", "depth_unit_scale_factor", "integer_depth_scale", "has_mask"},
+    "file": KEYS
+    | {
+        "frames",
+        *LISTS,
+        "ply_file_path",
+        "depth_unit_scale_factor",
+        "integer_depth_scale",
+        "has_mask",
+    },
     "frame": KEYS
-    | {"file_path", "transform_matrix", *MASKS, *DEPTHS, "is_bad", "depth_unit_scale_factor", "integer_depth_scale"},
+    | {
+        "file_path",
+        "transform_matrix",
+        *MASKS,
+        *DEPTHS,
+        "is_bad",
+        "depth_unit_scale_factor",
+        "integer_depth_scale",
+    },
 }
 # Keys without influence on what a scene is here: where other programs put their box, how they turn or scale the world
 # for themselves, what they learn besides, and what a capture wrote down about an image.
 HARMLESS = {
-    *("aabb", "aabb_scale", "render_aabb", "scale", "offset", "up", "from_na", "n_frames", "fix_premult"),
+    *(
+        "aabb",
+        "aabb_scale",
+        "render_aabb",
+        "scale",
+        "offset",
+        "up",
+        "from_na",
+        "n_frames",
+        "fix_premult",
+    ),
     *("applied_scale", "applied_transform", "orientation_override", "auto_scale_poses_override"),
-    *("n_extra_learnable_dims", "enable_depth_loading", "sharpness", "motion_blur_score", "blur_score"),
-    *("rotation", "colmap_im_id", "colmap_image_id", "image_id", "camera_id", "frame_id", "id", "name"),
+    *(
+        "n_extra_learnable_dims",
+        "enable_depth_loading",
+        "sharpness",
+        "motion_blur_score",
+        "blur_score",
+    ),
+    *(
+        "rotation",
+        "colmap_im_id",
+        "colmap_image_id",
+        "image_id",
+        "camera_id",
+        "frame_id",
+        "id",
+        "name",
+    ),
     *("timestamp", "exposure_time", "iso"),
 }
 EFFECTS = {
@@ -58,11 +104,20 @@ def read_transforms(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, SceneError):
             raise
-        raise SceneError([Problem(path.name, "", f"not valid JSON ({error})", "export it again")]) from error
+        raise SceneError(
+            [Problem(path.name, "", f"not valid JSON ({error})", "export it again")]
+        ) from error
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
         raise SceneError(
-            [Problem(path.name, "frames", "no list of frames", "write a list of {file_path, transform_matrix}")]
+            [
+                Problem(
+                    path.name,
+                    "frames",
+                    "no list of frames",
+                    "write a list of {file_path, transform_matrix}",
+                )
+            ]
         )
     return data
 
@@ -106,14 +161,27 @@ def check_frames(
     total = sum(map(len, lists.values()))
     frames, notes = settle(frames, found, total, root, file, max_missing, tally)
     if not frames:
-        raise SceneError([Problem(file, "is_bad", "every frame is marked as bad", "unmark those that are to be used")])
+        raise SceneError(
+            [
+                Problem(
+                    file,
+                    "is_bad",
+                    "every frame is marked as bad",
+                    "unmark those that are to be used",
+                )
+            ]
+        )
     return frames, [*notes, *_unread_keys(data, lists, file)]
 
 
-def _unread_keys(data: Mapping[str, Any], lists: Mapping[str, Sequence[Any]], file: str) -> list[str]:
+def _unread_keys(
+    data: Mapping[str, Any], lists: Mapping[str, Sequence[Any]], file: str
+) -> list[str]:
     """Return a note for each key that is not read, and that may mean something."""
     unread = dict.fromkeys(key for key in data if key not in READ["file"] | HARMLESS)
-    for entry in (entry for entries in lists.values() for entry in entries if isinstance(entry, dict)):
+    for entry in (
+        entry for entries in lists.values() for entry in entries if isinstance(entry, dict)
+    ):
         unread |= dict.fromkeys(key for key in entry if key not in READ["frame"] | HARMLESS)
     lines = []
     for key in (key for key in unread if key not in OTHER_LENSES):
@@ -127,7 +195,15 @@ def _unread_keys(data: Mapping[str, Any], lists: Mapping[str, Sequence[Any]], fi
 class _Entry:
     """One frame of a transforms file; what is wrong with it is added to `found`."""
 
-    def __init__(self, entry: Any, data: Mapping[str, Any], finder: Finder, file: str, key: str, found: list[Problem]):
+    def __init__(
+        self,
+        entry: Any,
+        data: Mapping[str, Any],
+        finder: Finder,
+        file: str,
+        key: str,
+        found: list[Problem],
+    ):
         self.own = entry if isinstance(entry, dict) else None
         self.data, self.finder, self.tally = data, finder, finder.tally
         self.file, self.key, self.found = file, key, found
@@ -145,7 +221,9 @@ class _Entry:
     def frame(self) -> Frame | None:
         """Return the frame if it is complete and not marked as bad."""
         if self.own is None:
-            self.found.append(Problem(self.file, self.key, "not an object", "write {file_path, transform_matrix}"))
+            self.found.append(
+                Problem(self.file, self.key, "not an object", "write {file_path, transform_matrix}")
+            )
             return None
         if flag(self.own.get("is_bad")):
             self.tally.add("is_bad, left out", str(self.own.get("file_path")))
@@ -215,7 +293,9 @@ class _Entry:
         self._check_mask(path, name, size, lambda reason, fix: self.report(key, reason, fix))
         return path
 
-    def _check_mask(self, path: Path, name: str, size: tuple[int, int], report: Callable[[str, str], None]) -> None:
+    def _check_mask(
+        self, path: Path, name: str, size: tuple[int, int], report: Callable[[str, str], None]
+    ) -> None:
         """Report a mask that cannot be read, or that does not fit an image of this size."""
         own, _, wrong = check_image(path, name)
         if wrong:
@@ -228,11 +308,18 @@ class _Entry:
         path = image.with_name(f"{MOVING_PREFIX}{image.stem}.png")
         if not path.is_file():
             return None
-        name, found = self.finder.locate(path.relative_to(self.finder.root).as_posix(), self.report, "file_path", MASK)
+        name, found = self.finder.locate(
+            path.relative_to(self.finder.root).as_posix(), self.report, "file_path", MASK
+        )
         if found is None:
             return None
-        self._check_mask(found, name, size, lambda reason, fix: self.found.append(Problem(name, "", reason, fix)))
-        self.tally.add(f"{MOVING_PREFIX}* files are read: nothing is learned or scored where they are not black", name)
+        self._check_mask(
+            found, name, size, lambda reason, fix: self.found.append(Problem(name, "", reason, fix))
+        )
+        self.tally.add(
+            f"{MOVING_PREFIX}* files are read: nothing is learned or scored where they are not black",
+            name,
+        )
         return found
 
     def _depth(self) -> tuple[Path | None, float]:
@@ -243,7 +330,9 @@ class _Entry:
             if self.says("integer_depth_scale") is not None:
                 unit = self._unit("integer_depth_scale", MILLIMETRE)
             elif self.says("depth_unit_scale_factor") is None:
-                self.tally.add(f"{key} without integer_depth_scale, which says how long one of its units is: left out")
+                self.tally.add(
+                    f"{key} without integer_depth_scale, which says how long one of its units is: left out"
+                )
                 return None, unit
         if path is not None:
             _, wrong = check_numbers(path, name)

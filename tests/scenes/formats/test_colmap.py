@@ -18,14 +18,34 @@ from nerf.scenes.formats.colmap_model import PARAMETERS, Lens, Model, Photo, rea
 from tests.scenes.test_scenes import noise, refusal, refused_once, ring, save
 
 W, H = 16, 12
-SMALL = {"k1": 0.05, "k2": -0.02, "p1": 0.003, "p2": -0.002, "k3": 0.01, "k4": 0.02, "k5": -0.01, "k6": 0.004}
-VALUES = {"f": 14.0, "fx": 14.0, "fy": 15.0, "cx": 8.5, "cy": 5.5, "sx1": 0.001, "sy1": -0.002, **SMALL}
+SMALL = {
+    "k1": 0.05,
+    "k2": -0.02,
+    "p1": 0.003,
+    "p2": -0.002,
+    "k3": 0.01,
+    "k4": 0.02,
+    "k5": -0.01,
+    "k6": 0.004,
+}
+VALUES = {
+    "f": 14.0,
+    "fx": 14.0,
+    "fy": 15.0,
+    "cx": 8.5,
+    "cy": 5.5,
+    "sx1": 0.001,
+    "sy1": -0.002,
+    **SMALL,
+}
 OTHERS = (*colmap_lenses.REFUSED, *colmap_lenses.FITTED, "EQUIRECTANGULAR")
 SUPPORTED = [name for name in PARAMETERS if name not in OTHERS]
 
 
 def lens(kind: str, size=(W, H)) -> Lens:
-    return Lens(kind, size, np.array([VALUES.get(word, 0.1) for word in PARAMETERS[kind][1].split()]))
+    return Lens(
+        kind, size, np.array([VALUES.get(word, 0.1) for word in PARAMETERS[kind][1].split()])
+    )
 
 
 def written(c2w: np.ndarray, name: str, number: int, xy=(), points=()) -> Photo:
@@ -44,8 +64,12 @@ def make_model(kinds=("OPENCV",), count: int = 9, size=(W, H)) -> Model:
     photos = {}
     for i, pose in enumerate(ring(count)):
         seen = ids[rng.random(len(ids)) < 0.7].tolist() + [-1]
-        photos[10 + i] = written(pose, f"{i:03d}.png", 5 + i % len(kinds), rng.random((len(seen), 2)), seen)
-    return Model(lenses, photos, ids, rng.uniform(-0.3, 0.3, (4, 3)), rng.integers(0, 256, (4, 3), np.uint8))
+        photos[10 + i] = written(
+            pose, f"{i:03d}.png", 5 + i % len(kinds), rng.random((len(seen), 2)), seen
+        )
+    return Model(
+        lenses, photos, ids, rng.uniform(-0.3, 0.3, (4, 3)), rng.integers(0, 256, (4, 3), np.uint8)
+    )
 
 
 def write_binary(folder: Path, model: Model) -> None:
@@ -53,8 +77,14 @@ def write_binary(folder: Path, model: Model) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cameras = struct.pack("<Q", len(model.lenses))
     for number, a in model.lenses.items():
-        cameras += struct.pack("<iiQQ", number, PARAMETERS[a.kind][0], *a.size) + a.parameters.astype("<f8").tobytes()
-    images, tracks = struct.pack("<Q", len(model.photos)), {number: [] for number in model.ids.tolist()}
+        cameras += (
+            struct.pack("<iiQQ", number, PARAMETERS[a.kind][0], *a.size)
+            + a.parameters.astype("<f8").tobytes()
+        )
+    images, tracks = (
+        struct.pack("<Q", len(model.photos)),
+        {number: [] for number in model.ids.tolist()},
+    )
     for number, photo in model.photos.items():
         images += struct.pack("<i4d3di", number, *photo.quaternion, *photo.translation, photo.lens)
         images += photo.name.encode() + b"\0" + struct.pack("<Q", len(photo.points))
@@ -72,7 +102,9 @@ def write_binary(folder: Path, model: Model) -> None:
 WRITERS = {"text": write_text, "binary": write_binary}
 
 
-def write_scene(root: Path, model: Model | None = None, where="sparse/0", write=write_text, sizes=None) -> Path:
+def write_scene(
+    root: Path, model: Model | None = None, where="sparse/0", write=write_text, sizes=None
+) -> Path:
     model = model or make_model()
     write(root / where, model)
     for folder, size in (sizes or {"images": (W, H)}).items():
@@ -151,7 +183,9 @@ def test_a_point_is_seen_where_colmap_sees_it(tmp_path, kind):
     assert bool(seen.all())
 
 
-@pytest.mark.parametrize("where", ["sparse/0", "sparse", "sparse/1", "colmap/sparse/0", "dense/sparse", "."])
+@pytest.mark.parametrize(
+    "where", ["sparse/0", "sparse", "sparse/1", "colmap/sparse/0", "dense/sparse", "."]
+)
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_model_is_found_where_colmap_puts_it(tmp_path, where, write):
     root = write_scene(tmp_path, where=where, write=WRITERS[write])
@@ -164,7 +198,9 @@ def test_points_are_in_the_scene_s_world(tmp_path):
     model = make_model()
     scene = scenes.load(write_scene(tmp_path, model), "train")
     assert scene.points.dtype == np.float32
-    np.testing.assert_allclose(scene.transform.points_back(scene.points.astype(float)), model.xyz, atol=1e-6)
+    np.testing.assert_allclose(
+        scene.transform.points_back(scene.points.astype(float)), model.xyz, atol=1e-6
+    )
     np.testing.assert_array_equal(scene.point_colours, model.rgb)
 
 
@@ -184,8 +220,12 @@ def test_x_and_y_follow_the_image_apart(tmp_path):
     """155 pixels halved are 77 or 78: what the axes were scaled by differs, and each follows its own."""
     model = make_model(("PINHOLE",), size=(155, 101))
     scene = scenes.load(write_scene(tmp_path, model, sizes={"images_2": (78, 50)}), "train")
-    np.testing.assert_allclose(scene.cameras.K[0, 0], np.array([14.0, 0, 8.5]) * 78 / 155, rtol=1e-6)
-    np.testing.assert_allclose(scene.cameras.K[0, 1], np.array([0, 15.0, 5.5]) * 50 / 101, rtol=1e-6)
+    np.testing.assert_allclose(
+        scene.cameras.K[0, 0], np.array([14.0, 0, 8.5]) * 78 / 155, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        scene.cameras.K[0, 1], np.array([0, 15.0, 5.5]) * 50 / 101, rtol=1e-6
+    )
 
 
 def test_masks_beside_the_images_are_the_scene_s(tmp_path):
@@ -216,7 +256,10 @@ def test_a_panorama_s_points_are_in_reach(tmp_path):
     rng = np.random.default_rng(0)
     model = make_model()
     outward = [np.concatenate([p[:, :3] * [-1, 1, -1], 1e-3 * p[:, 3:]], -1) for p in ring(9)]
-    photos = {10 + i: written(p, f"{i:03d}.png", 5, rng.random((40, 2)), range(40)) for i, p in enumerate(outward)}
+    photos = {
+        10 + i: written(p, f"{i:03d}.png", 5, rng.random((40, 2)), range(40))
+        for i, p in enumerate(outward)
+    }
     far = rng.normal(size=(40, 3))
     far *= rng.uniform(3, 9, (40, 1)) / np.linalg.norm(far, axis=-1, keepdims=True)
     model = Model(model.lenses, photos, np.arange(40), far, np.zeros((40, 3), np.uint8))
@@ -279,7 +322,11 @@ def pixels_of(lens: Lens, rays) -> tuple[np.ndarray, np.ndarray]:
     n = len(rays)
     sizes, models = np.tile(np.int32(size), (n, 1)), np.full(n, model, np.int32)
     cameras = Cameras(
-        np.tile(np.eye(3, 4), (n, 1, 1)), np.tile(K, (n, 1, 1)), np.tile(distortion, (n, 1)), sizes, models
+        np.tile(np.eye(3, 4), (n, 1, 1)),
+        np.tile(K, (n, 1, 1)),
+        np.tile(distortion, (n, 1)),
+        sizes,
+        models,
     )
     points = jnp.asarray(np.array(rays) * [1, -1, -1], jnp.float32)
     pixels, seen = project(jax.tree.map(jnp.asarray, cameras), points)
@@ -288,7 +335,9 @@ def pixels_of(lens: Lens, rays) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("kind, parameters", RAYS)
 def test_colmap_s_newer_lenses_see_what_pycolmap_sees(kind, parameters):
-    pixels, seen = pixels_of(Lens(kind, (640, 480), np.array(parameters, float)), RAYS[kind, parameters])
+    pixels, seen = pixels_of(
+        Lens(kind, (640, 480), np.array(parameters, float)), RAYS[kind, parameters]
+    )
     np.testing.assert_allclose(pixels, PIXELS, atol=2e-3)
     assert seen.all()
 
@@ -300,7 +349,11 @@ def test_the_focal_length_of_fov_is_that_on_its_axis():
 
 
 def test_colmap_s_panorama_sees_what_pycolmap_sees():
-    rays = [[-0.056631731, -0.956940336, -0.284706939], [0.318189645, -0.555570233, -0.768177757], [-1.0, 0.0, 0.0]]
+    rays = [
+        [-0.056631731, -0.956940336, -0.284706939],
+        [0.318189645, -0.555570233, -0.768177757],
+        [-1.0, 0.0, 0.0],
+    ]
     pixels, _ = pixels_of(Lens("EQUIRECTANGULAR", (640, 320), np.array([640.0, 320.0])), rays)
     np.testing.assert_allclose(pixels, [[20.0, 30.0], [600.0, 100.0], [160.0, 160.0]], atol=1e-3)
 
@@ -317,7 +370,11 @@ def test_a_division_lens_that_sees_more_than_half_the_sphere_becomes_a_fisheye()
 
 @pytest.mark.parametrize(
     "kind, parameters",
-    [("SIMPLE_DIVISION", (20, 320, 240, -5)), ("FOV", (100, 100, 320, 240, 1.5)), ("EUCM", (9, 9, 320, 240, 0.9, 40))],
+    [
+        ("SIMPLE_DIVISION", (20, 320, 240, -5)),
+        ("FOV", (100, 100, 320, 240, 1.5)),
+        ("EUCM", (9, 9, 320, 240, 0.9, 40)),
+    ],
 )
 def test_a_lens_that_cannot_be_represented_is_refused_by_name(kind, parameters):
     with pytest.raises(ValueError, match=f"camera model {kind} is bent too strongly"):
@@ -334,7 +391,9 @@ def half(w=W, h=H, right=True) -> np.ndarray:
 
 
 def some_photos(model: Model, numbers) -> Model:
-    return Model(model.lenses, {n: model.photos[n] for n in numbers}, model.ids, model.xyz, model.rgb)
+    return Model(
+        model.lenses, {n: model.photos[n] for n in numbers}, model.ids, model.xyz, model.rgb
+    )
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -344,7 +403,9 @@ def test_the_model_with_most_images_is_read_and_the_others_are_named(tmp_path, w
     write_scene(tmp_path, some_photos(whole, range(10, 13)), f"{where}/0", WRITERS[write])
     write_scene(tmp_path, some_photos(whole, range(13, 27)), f"{where}/1", WRITERS[write])
     scene = scenes.load(tmp_path, "train")
-    assert len(scene) == 12 and scene.notes[0].startswith(f"{where}/1: the model with most images (14)")
+    assert len(scene) == 12 and scene.notes[0].startswith(
+        f"{where}/1: the model with most images (14)"
+    )
     assert f"{where}/0 (3 images)" in scene.notes[0]
     assert "3 of 17 photos in images have no pose" in scene.notes[1]
 
@@ -356,7 +417,9 @@ def test_of_models_numbered_beyond_nine_the_first_of_equals_is_read(tmp_path):
 
 
 def test_a_distorted_model_goes_with_the_images_of_input(tmp_path):
-    root = write_scene(tmp_path, where="distorted/sparse/0", sizes={"input": (W, H), "images": (W, H)})
+    root = write_scene(
+        tmp_path, where="distorted/sparse/0", sizes={"input": (W, H), "images": (W, H)}
+    )
     assert scenes.load(root, "test").names == ["input/000.png", "input/008.png"]
     write_scene(tmp_path, where="sparse/0")
     assert scenes.load(root, "test").names == ["images/000.png", "images/008.png"]
@@ -390,7 +453,9 @@ def test_one_mask_for_two_photos_is_refused(tmp_path):
     for i in range(5):
         save(root / "masks" / f"{i:04d}.png", half())
     lines = refusal(root)
-    assert len(lines) == 4 and all("2 images" in line and "subfolders of masks" in line for line in lines)
+    assert len(lines) == 4 and all(
+        "2 images" in line and "subfolders of masks" in line for line in lines
+    )
 
 
 def test_masks_of_full_size_go_with_smaller_images(tmp_path):
@@ -430,7 +495,9 @@ def test_an_image_of_one_line_is_refused_with_the_rule(tmp_path):
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("kind", colmap_lenses.REFUSED)
 def test_a_lens_without_a_closed_formula_is_refused_by_name(tmp_path, kind, write):
-    refused_once(write_scene(tmp_path, make_model((kind,)), write=WRITERS[write]), kind, "not supported")
+    refused_once(
+        write_scene(tmp_path, make_model((kind,)), write=WRITERS[write]), kind, "not supported"
+    )
 
 
 def damage(root: Path, part: str, change) -> Path:
@@ -443,13 +510,29 @@ BINARY_FAULTS = {
     "cut short": ("images.bin", lambda data: data[:-9], "ends too early"),
     "cut within a name": ("images.bin", lambda data: data[: 8 + 64 + 3], "too short"),
     "endless": ("points3D.bin", lambda data: b"\xff" * 8 + data[8:], "too short"),
-    "endless features": ("images.bin", lambda data: data[:80] + b"\xff" * 7 + data[87:], "ends too early"),
-    "unknown lens": ("cameras.bin", lambda data: data[:12] + b"\x63" + data[13:], "camera model 99"),
+    "endless features": (
+        "images.bin",
+        lambda data: data[:80] + b"\xff" * 7 + data[87:],
+        "ends too early",
+    ),
+    "unknown lens": (
+        "cameras.bin",
+        lambda data: data[:12] + b"\x63" + data[13:],
+        "camera model 99",
+    ),
     "empty": ("cameras.bin", lambda data: b"", "ends too early"),
     "no image": ("images.bin", lambda data: bytes(8), "no image"),
     "no rotation": ("images.bin", lambda data: data[:12] + bytes(32) + data[44:], "no pose"),
-    "infinite point": ("points3D.bin", lambda data: data[:16] + struct.pack("<d", np.inf) + data[24:], "not finite"),
-    "nan focal": ("cameras.bin", lambda data: data[:32] + struct.pack("<d", np.nan) + data[40:], "not finite"),
+    "infinite point": (
+        "points3D.bin",
+        lambda data: data[:16] + struct.pack("<d", np.inf) + data[24:],
+        "not finite",
+    ),
+    "nan focal": (
+        "cameras.bin",
+        lambda data: data[:32] + struct.pack("<d", np.nan) + data[40:],
+        "not finite",
+    ),
     "other camera": ("cameras.bin", lambda data: data[:8] + b"\x63" + data[9:], "no camera 5"),
     "other shape": ("cameras.bin", lambda data: data[:16] + b"\x63" + data[17:], "99x12"),
 }
@@ -477,7 +560,9 @@ TEXT_FAULTS = {
 @pytest.mark.parametrize("fault", TEXT_FAULTS)
 def test_damaged_text_models_are_refused(tmp_path, fault):
     part, old, new, reason = TEXT_FAULTS[fault]
-    root = damage(write_scene(tmp_path, make_model(count=2)), part, lambda data: data.replace(old, new, 1))
+    root = damage(
+        write_scene(tmp_path, make_model(count=2)), part, lambda data: data.replace(old, new, 1)
+    )
     with pytest.raises(SceneError, match=reason):
         scenes.load(root, "train")
 
@@ -499,7 +584,11 @@ def test_cameras_written_as_a_model_are_read_back(tmp_path):
     cameras, names = mixed_cameras(), [f"{i}.png" for i in range(4)]
     write_text(tmp_path, colmap.to_model(cameras, names))
     model = read_model(tmp_path)
-    assert [lens.kind for lens in model.lenses.values()] == ["PINHOLE", "FULL_OPENCV", *["THIN_PRISM_FISHEYE"] * 2]
+    assert [lens.kind for lens in model.lenses.values()] == [
+        "PINHOLE",
+        "FULL_OPENCV",
+        *["THIN_PRISM_FISHEYE"] * 2,
+    ]
     for i, photo in enumerate(model.photos.values()):
         K, size, kind, distortion = colmap_lenses.camera_of(model.lenses[photo.lens])
         np.testing.assert_allclose(colmap.pose_of(photo), cameras.c2w[i], atol=1e-12)
@@ -510,7 +599,10 @@ def test_cameras_written_as_a_model_are_read_back(tmp_path):
 
 def test_a_panorama_is_written_as_colmap_s_own(tmp_path):
     cameras = mixed_cameras()
-    size, K = np.tile(np.int32([32, 16]), (4, 1)), np.array([[16 / np.pi, 0, 16.0], [0, 16 / np.pi, 8.0], [0, 0, 1]])
+    size, K = (
+        np.tile(np.int32([32, 16]), (4, 1)),
+        np.array([[16 / np.pi, 0, 16.0], [0, 16 / np.pi, 8.0], [0, 0, 1]]),
+    )
     model = np.full(4, EQUIRECTANGULAR, np.int32)
     cameras = Cameras(cameras.c2w, np.tile(K, (4, 1, 1)), np.zeros((4, 8)), size, model)
     write_text(tmp_path, colmap.to_model(cameras, ["a", "b", "c", "d"]))
@@ -523,14 +615,18 @@ def test_a_panorama_is_written_as_colmap_s_own(tmp_path):
 
 def test_a_lens_that_colmap_lacks_is_refused():
     cameras = mixed_cameras()
-    cameras = Cameras(cameras.c2w, cameras.K, cameras.distortion, cameras.size, np.full(4, ORTHOGRAPHIC, np.int32))
+    cameras = Cameras(
+        cameras.c2w, cameras.K, cameras.distortion, cameras.size, np.full(4, ORTHOGRAPHIC, np.int32)
+    )
     with pytest.raises(SceneError, match="no orthographic lens"):
         colmap.to_model(cameras, ["a", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_rotation_has_its_quaternion(seed):
-    x, y, z, w = quaternion = Rotation.random(random_state=seed).as_quat() if seed else np.array([0.6, 0.0, -0.8, 0.0])
+    x, y, z, w = quaternion = (
+        Rotation.random(random_state=seed).as_quat() if seed else np.array([0.6, 0.0, -0.8, 0.0])
+    )
     found = colmap._quaternion(Rotation.from_quat(quaternion).as_matrix())
     np.testing.assert_allclose(abs(found @ [w, x, y, z]), 1.0, atol=1e-12)
 
@@ -557,4 +653,6 @@ def test_a_real_model_s_points_fall_on_their_features(dataset):
     offsets = np.concatenate(errors)
     assert len(errors) == 9 and len(scene.points) == 1457
     assert np.median(np.linalg.norm(offsets, axis=-1)) < 2.0
-    np.testing.assert_allclose(offsets.mean(0), 0, atol=0.05)  # half a pixel at one end would be one here
+    np.testing.assert_allclose(
+        offsets.mean(0), 0, atol=0.05
+    )  # half a pixel at one end would be one here

@@ -42,14 +42,21 @@ def save_masks(folder: Path, count: int, size=(W, H), suffix=".png") -> None:
     """Row `i % (h - 1)` and those above are masked."""
     for i in range(count):
         keep = np.arange(size[1])[:, None] > i % (size[1] - 1)
-        save(folder / f"{i:03d}{suffix}", np.where(keep, 255, 0).astype(np.uint8).repeat(size[0], 1))
+        save(
+            folder / f"{i:03d}{suffix}", np.where(keep, 255, 0).astype(np.uint8).repeat(size[0], 1)
+        )
 
 
-def write_llff(root: Path, poses=None, size=(W, H), folder="images", focal=FOCAL, bounds=(2.0, 9.0)) -> Path:
+def write_llff(
+    root: Path, poses=None, size=(W, H), folder="images", focal=FOCAL, bounds=(2.0, 9.0)
+) -> Path:
     """The file speaks of images of W x H."""
     poses = poses or ring(9)
     save_images(root / folder, len(poses), size)
-    rows = [[np.stack([-p[:, 1], p[:, 0], p[:, 2], p[:, 3], [H, W, focal]], -1).reshape(-1), bounds] for p in poses]
+    rows = [
+        [np.stack([-p[:, 1], p[:, 0], p[:, 2], p[:, 3], [H, W, focal]], -1).reshape(-1), bounds]
+        for p in poses
+    ]
     np.save(root / "poses_bounds.npy", np.array([[*row, *bounds] for row, bounds in rows]))
     return root
 
@@ -60,10 +67,14 @@ def opencv(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([rotation, -rotation @ pose[:, 3:]], -1)
 
 
-K = np.array([[FOCAL, 0.0, 7.0], [0.0, FOCAL + 1, 5.0], [0.0, 0.0, 1.0]])  # of pixels whose centres are whole numbers
+K = np.array(
+    [[FOCAL, 0.0, 7.0], [0.0, FOCAL + 1, 5.0], [0.0, 0.0, 1.0]]
+)  # of pixels whose centres are whole numbers
 
 
-def write_idr(root: Path, poses=None, size=(W, H), masks=True, declared=(W, H), radius=2.0, scale=3.0) -> Path:
+def write_idr(
+    root: Path, poses=None, size=(W, H), masks=True, declared=(W, H), radius=2.0, scale=3.0
+) -> Path:
     """The file speaks of images of W x H and says so, unless `declared` is None."""
     poses = poses or ring(9)
     save_images(root / "image", len(poses), size)
@@ -73,7 +84,9 @@ def write_idr(root: Path, poses=None, size=(W, H), masks=True, declared=(W, H), 
     ball[:3, 3] = [0.1, -0.2, 0.3]
     arrays = {}
     for i, pose in enumerate(poses):
-        arrays[f"world_mat_{i}"] = np.concatenate([scale * K @ opencv(pose), [[0, 0, 0, 1]]]).astype(np.float32)
+        arrays[f"world_mat_{i}"] = np.concatenate(
+            [scale * K @ opencv(pose), [[0, 0, 0, 1]]]
+        ).astype(np.float32)
         arrays[f"scale_mat_{i}"] = ball.astype(np.float32)
         if declared:
             arrays[f"camera_mat_{i}"] = np.diag([2 / declared[0], 2 / declared[1], 1, 1])
@@ -119,7 +132,9 @@ def made(name: str, root: Path, **options) -> Path:
 
 def at_once(cameras, points) -> np.ndarray:
     """Where each camera of a scene sees one point each."""
-    return np.asarray(project(jax.tree.map(jnp.asarray, cameras), jnp.asarray(points, jnp.float32))[0])
+    return np.asarray(
+        project(jax.tree.map(jnp.asarray, cameras), jnp.asarray(points, jnp.float32))[0]
+    )
 
 
 # ---- what is the same for all
@@ -146,7 +161,9 @@ def test_poses_back_are_the_file_s(tmp_path, name):
         scene = scenes.load(root, split)
         back = scene.transform.poses_back(np.float64(scene.cameras.c2w))
         np.testing.assert_allclose(back, np.stack(poses)[views], atol=2e-4)
-        assert [np.abs(a.astype(int) - noise(W, H, 3, seed=i)).max() for a, i in _rgb(scene, views)] == [0] * len(views)
+        assert [
+            np.abs(a.astype(int) - noise(W, H, 3, seed=i)).max() for a, i in _rgb(scene, views)
+        ] == [0] * len(views)
 
 
 def _rgb(scene: Scene, views):
@@ -157,9 +174,14 @@ def _rgb(scene: Scene, views):
 def test_validation_views_leave_train_only_when_asked(tmp_path, name):
     root = made(name, tmp_path, poses=ring(17))
     val, plain, carved = (
-        scenes.load(root, split, validation=v).names for split, v in (("val", True), ("train", False), ("train", True))
+        scenes.load(root, split, validation=v).names
+        for split, v in (("val", True), ("train", False), ("train", True))
     )
-    assert len(plain) == 14 and val == [plain[0], plain[8]] and sorted([*val, *carved]) == sorted(plain)
+    assert (
+        len(plain) == 14
+        and val == [plain[0], plain[8]]
+        and sorted([*val, *carved]) == sorted(plain)
+    )
 
 
 @EACH
@@ -168,7 +190,9 @@ def test_a_reduced_scene_sees_the_same(tmp_path, name):
     full, half = scenes.load(root, "train"), scenes.load(root, "train", max_side=8)
     points = np.random.default_rng(0).uniform(-0.1, 0.1, (len(full), 3))
     assert half.images[0].shape[:2] == (6, 8)
-    np.testing.assert_allclose(at_once(full.cameras, points) / 2, at_once(half.cameras, points), atol=1e-4)
+    np.testing.assert_allclose(
+        at_once(full.cameras, points) / 2, at_once(half.cameras, points), atol=1e-4
+    )
 
 
 @EACH
@@ -182,7 +206,10 @@ def test_no_image_and_no_camera_goes_unnoticed(tmp_path, name):
 
 @EACH
 def test_one_view_leaves_nothing_to_train_on(tmp_path, name):
-    refused_once(made(name, tmp_path, poses=ring(1)), "one image: a scene needs at least two, one of them is held out")
+    refused_once(
+        made(name, tmp_path, poses=ring(1)),
+        "one image: a scene needs at least two, one of them is held out",
+    )
 
 
 # ---- LLFF
@@ -195,7 +222,9 @@ def test_llff_columns_are_down_right_back(tmp_path):
     root = write_llff(tmp_path, poses=shifted)
     scene = scenes.load(root, "train")
     point = scene.transform.points(np.array([1.1, 0.6, -4.9]))
-    np.testing.assert_allclose(at_once(scene.cameras[:1], point[None])[0], [8 + 20 / 5, 6 - 20 * 0.5 / 5], atol=1e-3)
+    np.testing.assert_allclose(
+        at_once(scene.cameras[:1], point[None])[0], [8 + 20 / 5, 6 - 20 * 0.5 / 5], atol=1e-3
+    )
 
 
 def test_llff_intrinsics_follow_the_folder(tmp_path):
@@ -218,7 +247,8 @@ def test_a_mask_follows_the_reduction(tmp_path):
     root = write_llff(tmp_path, size=(20, 15))
     for i in range(9):
         save(
-            root / "masks" / f"{i:03d}.png", np.where(np.arange(15) > 6, 255, 0)[:, None].repeat(20, 1).astype(np.uint8)
+            root / "masks" / f"{i:03d}.png",
+            np.where(np.arange(15) > 6, 255, 0)[:, None].repeat(20, 1).astype(np.uint8),
         )
     scene = scenes.load(root, "train", max_side=5)
     assert scene.images[0].shape[:2] == scene.masks[0].shape == (3, 5)
@@ -283,7 +313,9 @@ def test_an_array_is_as_long_as_its_file_or_refused(tmp_path, data):
             read(tmp_path / file)
 
 
-@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.eye(3, 2)), np.int16([[1, -2]])])
+@pytest.mark.parametrize(
+    "array", [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.eye(3, 2)), np.int16([[1, -2]])]
+)
 def test_arrays_are_read_as_numpy_wrote_them(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     np.savez_compressed(tmp_path / "b.npz", some=array, other=array + 1)
@@ -316,7 +348,9 @@ def test_the_ball_of_scale_mat_is_the_normalised_one(tmp_path):
     scene = scenes.load(write_idr(tmp_path, radius=2.0), "train")
     centre = np.array([0.1, -0.2, 0.3])
     np.testing.assert_allclose(scene.transform.points(centre), 0, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(scene.transform.points(centre + [0, 2.0, 0])), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(scene.transform.points(centre + [0, 2.0, 0])), 1, rtol=1e-6
+    )
     assert not scene.unbounded and len(scene.masks) == len(scene)
 
 
@@ -347,7 +381,9 @@ def test_a_projection_is_taken_apart(seed, scale):
     np.testing.assert_allclose(position, pose[:, 3], atol=1e-8)
 
 
-@pytest.mark.parametrize("P", [np.zeros((3, 4)), np.full((3, 4), np.nan), np.ones((3, 4)), np.eye(3, 4) * 1e300])
+@pytest.mark.parametrize(
+    "P", [np.zeros((3, 4)), np.full((3, 4), np.nan), np.ones((3, 4)), np.eye(3, 4) * 1e300]
+)
 def test_what_is_no_projection_is_not_taken_apart(P):
     parts = idr.decompose(P)
     assert parts is None or np.isfinite(parts[0]).all()
@@ -396,7 +432,9 @@ def test_black_around_an_object_is_transparent(tmp_path):
     expected[17:63, 27:73] = 255
     np.testing.assert_array_equal(scene.images[0][..., 3], expected)
     assert not scene.unbounded and "black" in scene.notes[0]
-    np.testing.assert_array_equal(scenes.load(root, "train", max_side=60).images[0][10:30, 15:35, 3], 255)
+    np.testing.assert_array_equal(
+        scenes.load(root, "train", max_side=60).images[0][10:30, 15:35, 3], 255
+    )
 
 
 def test_a_black_picture_is_refused(tmp_path):
@@ -412,10 +450,14 @@ def test_depth_is_distance_along_the_ray(tmp_path):
     """A wall straight ahead at 2.5 m: every ray of every view ends on it, in the file's units."""
     scene = scenes.load(write_rgbd(tmp_path), "train")
     y, x = np.mgrid[:H, :W] + 0.5
-    camera = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a[0]), (H * W, *a.shape[1:])), scene.cameras)
+    camera = jax.tree.map(
+        lambda a: jnp.broadcast_to(jnp.asarray(a[0]), (H * W, *a.shape[1:])), scene.cameras
+    )
     rays = pixels_to_rays(camera, jnp.asarray(np.stack([x, y], -1).reshape(-1, 2), jnp.float32))
     ends = np.asarray(rays.origins + rays.directions * scene.depths[0].reshape(-1, 1))
-    ahead = (ends - scene.cameras.c2w[0, :, 3]) @ -scene.cameras.c2w[0, :, 2] / scene.transform.scale
+    ahead = (
+        (ends - scene.cameras.c2w[0, :, 3]) @ -scene.cameras.c2w[0, :, 2] / scene.transform.scale
+    )
     np.testing.assert_allclose(ahead, 2.5, rtol=1e-5)
     assert scene.unbounded and scene.depths[0].dtype == np.float32
 
@@ -439,10 +481,16 @@ def test_colours_may_have_a_lens_of_their_own_and_depth_follows_it(tmp_path):
     f, cx, cy = 0.8 * FOCAL, 7.0, 6.0
     np.savetxt(root / "color-intrinsics.txt", [[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
     scene = scenes.load(root, "train")
-    np.testing.assert_allclose(np.asarray(scene.cameras.K[0, :2]), [[f, 0.0, cx], [0.0, f, cy]], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(scene.cameras.K[0, :2]), [[f, 0.0, cx], [0.0, f, cy]], rtol=1e-6
+    )
     x, y = (np.arange(W) + 0.5 - cx) / f, (np.arange(H) + 0.5 - cy) / f  # directions
-    wanted = np.where(x[None] < (10 - 8) / FOCAL, 2.0, 3.0) * np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2)
-    seen_x, seen_y = ((d * FOCAL + c > 0) & (d * FOCAL + c < n) for d, c, n in ((x, 8.0, W), (y, 6.5, H)))
+    wanted = np.where(x[None] < (10 - 8) / FOCAL, 2.0, 3.0) * np.sqrt(
+        1 + x[None] ** 2 + y[:, None] ** 2
+    )
+    seen_x, seen_y = (
+        (d * FOCAL + c > 0) & (d * FOCAL + c < n) for d, c, n in ((x, 8.0, W), (y, 6.5, H))
+    )
     wanted = np.where(seen_y[:, None] & seen_x[None], wanted, 0.0)
     assert 0.5 < (wanted > 0).mean() < 1
     np.testing.assert_allclose(scene.depths[0] / scene.transform.scale, wanted, rtol=1e-5)
@@ -466,7 +514,9 @@ def test_the_lens_of_a_kinect_s_depth_camera_is_not_taken_for_its_colours(tmp_pa
     assert float(scene.cameras.K[0, 0, 0]) == 585.0 and not scene.notes
 
 
-@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:60])])
+@pytest.mark.parametrize(
+    "change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:60])]
+)
 def test_depth_that_cannot_be_read_is_refused(tmp_path, change):
     root = write_rgbd(tmp_path)
     change(root / "frame-000003.depth.png")
@@ -490,12 +540,18 @@ DAMAGED: dict[Path, bytes] = {}
 def undecoded(monkeypatch):
     """Images are there, and are not looked at: what is damaged is the cameras' file, and that in memory."""
     for module in (arrays, colmap_model, middlebury, rgbd):
-        monkeypatch.setattr(module, "read_bytes", lambda path, limit: DAMAGED.get(path) or base.read_bytes(path, limit))
+        monkeypatch.setattr(
+            module,
+            "read_bytes",
+            lambda path, limit: DAMAGED.get(path) or base.read_bytes(path, limit),
+        )
     monkeypatch.setattr(folders, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(idr, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(rgbd, "_check_depth", lambda frame, root: [])
     monkeypatch.setattr(rgbd, "measured_distances", lambda frames, root: np.ones(1))
-    monkeypatch.setattr(frames, "read_depths", lambda paths, *_: [np.ones((3, 4), np.float32) for _ in paths])
+    monkeypatch.setattr(
+        frames, "read_depths", lambda paths, *_: [np.ones((3, 4), np.float32) for _ in paths]
+    )
 
     def images(paths, root, factors=None, alpha=False):
         return [np.full((3, 4, 4 if alpha else 3), 255, np.uint8) for _ in paths]
@@ -528,8 +584,13 @@ def mutated_text(data: bytes, random: Random) -> bytes:
 KINDS = {".bin": mutate_bytes, ".txt": mutated_text, ".npy": mutated_npy, ".npz": mutated_npz}
 SMALL = {
     "colmap text": lambda root: write_colmap(root, make_model(count=2), sizes={"images": (4, 3)}),
-    "colmap binary": lambda root: write_colmap(root, make_model(count=2), write=write_binary, sizes={"images": (4, 3)}),
-    **{name: partial(made, name, poses=ring(2), size=(4, 3)) for name in ("llff", "middlebury", "rgbd")},
+    "colmap binary": lambda root: write_colmap(
+        root, make_model(count=2), write=write_binary, sizes={"images": (4, 3)}
+    ),
+    **{
+        name: partial(made, name, poses=ring(2), size=(4, 3))
+        for name in ("llff", "middlebury", "rgbd")
+    },
     "idr": lambda root: write_idr(root, poses=ring(2), size=(4, 3), masks=False, declared=None),
 }
 
@@ -567,7 +628,9 @@ def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
     """Relative difference of the depth of view i, seen from view j, to that of view j, where it can be compared."""
     h, w = scene.images[i].shape[:2]
     y, x = np.mgrid[:h, :w] + 0.5
-    camera = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a[i]), (h * w, *a.shape[1:])), scene.cameras)
+    camera = jax.tree.map(
+        lambda a: jnp.broadcast_to(jnp.asarray(a[i]), (h * w, *a.shape[1:])), scene.cameras
+    )
     rays = pixels_to_rays(camera, jnp.asarray(np.stack([x, y], -1).reshape(-1, 2), jnp.float32))
     depth = scene.depths[i].reshape(-1)
     ends = np.asarray(rays.origins + rays.directions * depth[:, None])[depth > 0]
@@ -583,7 +646,9 @@ def test_redkitchen_s_depths_agree_between_views(dataset):
     scene = scenes.load(dataset("redkitchen"), "train", max_side=160)
     assert (len(scene), len(scene.depths)) == (55, 55) and scene.unbounded
     differences = [real_pair(scene, i, i + 1) for i in (0, 20, 40)]
-    assert all(len(d) > 5_000 and np.median(d) < 0.02 for d in differences), [np.median(d) for d in differences]
+    assert all(len(d) > 5_000 and np.median(d) < 0.02 for d in differences), [
+        np.median(d) for d in differences
+    ]
 
 
 def test_dtu_s_projections_are_the_file_s(dataset):
@@ -592,7 +657,9 @@ def test_dtu_s_projections_are_the_file_s(dataset):
     assert not scene.unbounded and 0.4 < np.mean([mask.mean() for mask in scene.masks]) < 0.9
     points = np.random.default_rng(0).uniform(-0.3, 0.3, (len(scene), 3))
     found = at_once(scene.cameras, points)
-    for name, pixel, point in zip(scene.names, found, scene.transform.points_back(points), strict=True):
+    for name, pixel, point in zip(
+        scene.names, found, scene.transform.points_back(points), strict=True
+    ):
         x, y, w = arrays[f"world_mat_{int(Path(name).stem)}"][:3] @ [*point, 1]
         np.testing.assert_allclose(pixel, (np.array([x, y]) / w + 0.5) / 4, atol=0.01)
 
@@ -600,10 +667,20 @@ def test_dtu_s_projections_are_the_file_s(dataset):
 def test_dino_s_projections_are_the_file_s(dataset):
     root = dataset("dino")
     scene = scenes.load(root, "train")
-    rows = {line.split()[0]: line.split()[1:] for line in (root / "dinoSR_par.txt").read_text().splitlines()[1:]}
-    corners = scene.transform.points(np.array([[-0.061897, -0.018874, -0.057845], [0.010897, 0.068227, 0.015495]]))
-    assert np.linalg.norm(corners, axis=-1).max() < 1.2 and 0.2 < np.mean([i[..., 3] > 0 for i in scene.images]) < 0.5
-    box = np.array([[-0.061897, -0.018874, -0.057845], [0.010897, 0.068227, 0.015495]])  # of the object, by its README
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in (root / "dinoSR_par.txt").read_text().splitlines()[1:]
+    }
+    corners = scene.transform.points(
+        np.array([[-0.061897, -0.018874, -0.057845], [0.010897, 0.068227, 0.015495]])
+    )
+    assert (
+        np.linalg.norm(corners, axis=-1).max() < 1.2
+        and 0.2 < np.mean([i[..., 3] > 0 for i in scene.images]) < 0.5
+    )
+    box = np.array(
+        [[-0.061897, -0.018874, -0.057845], [0.010897, 0.068227, 0.015495]]
+    )  # of the object, by its README
     points = np.random.default_rng(0).uniform(*box, (len(scene), 3))
     found = at_once(scene.cameras, scene.transform.points(points))
     for name, pixel, point in zip(scene.names, found, points, strict=True):
