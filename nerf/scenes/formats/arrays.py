@@ -12,7 +12,16 @@ from nerf.scenes.base import Problem, SceneError, read_bytes
 
 MAX_BYTES = 100_000_000  # of all arrays of a file; cameras take a few hundred each
 MAX_MEMBERS = 1_000_000
-DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, KeyError, ValueError, OSError)
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    ValueError,
+    OSError,
+)
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -25,11 +34,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path, MAX_BYTES))) as archive:
             members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_BYTES or len(members) > MAX_MEMBERS:
+            if (
+                sum(member.file_size for member in members) > MAX_BYTES
+                or len(members) > MAX_MEMBERS
+            ):
                 fix = "check that it is the right file"
                 raise SceneError([Problem(path.name, "", "implausibly large", fix)])
             return {
-                m.filename.removesuffix(".npy"): _decode(_member(archive, m), path.name, m.filename) for m in members
+                m.filename.removesuffix(".npy"): _decode(_member(archive, m), path.name, m.filename)
+                for m in members
             }
     except SceneError:
         raise
@@ -50,14 +63,27 @@ def _decode(data: bytes, file: str, key: str) -> np.ndarray:
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
         shape, fortran, dtype = header(stream)
     except Exception as error:  # the header is a Python literal: a damaged one raises anything
-        raise SceneError([Problem(file, key, f"not a numpy array ({error})", "export it again")]) from error
+        raise SceneError(
+            [Problem(file, key, f"not a numpy array ({error})", "export it again")]
+        ) from error
     body = data[stream.tell() :]
     if dtype.kind not in "fiu":
-        raise SceneError([Problem(file, key, f"an array of {dtype}, not of numbers", "save arrays of float or int")])
-    if not all(0 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize != len(body):
+        raise SceneError(
+            [
+                Problem(
+                    file, key, f"an array of {dtype}, not of numbers", "save arrays of float or int"
+                )
+            ]
+        )
+    if not all(0 <= n <= MAX_BYTES for n in shape) or math.prod(shape) * dtype.itemsize != len(
+        body
+    ):
         reason = f"damaged: {len(body)} bytes for an array of {shape}"
         raise SceneError([Problem(file, key, reason, "copy or export it again")])
     flat = np.frombuffer(body, dtype).astype(np.float64)

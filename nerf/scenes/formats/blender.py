@@ -31,7 +31,9 @@ def detect(root: Path) -> bool:
     return (root / TRAIN).is_file()
 
 
-def load(root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8) -> Scene:
+def load(
+    root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
+) -> Scene:
     """Load one split.
 
     Args:
@@ -62,23 +64,33 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
         raise no_views(split, len(train.frames), TRAIN)
     bounded = is_bounded(train.frames)
     transform = normalise(train.frames, bounded, level=False)
-    notes = [*own.notes, *notes, *note_trained(splits["test"], splits["train"], "transforms_test.json")]
+    notes = [
+        *own.notes,
+        *notes,
+        *note_trained(splits["test"], splits["train"], "transforms_test.json"),
+    ]
     scene = to_scene(splits[split], transform, root, max_side, not bounded, notes)
     return dataclasses.replace(scene, axes_kept=True)
 
 
-def _splits(train: list[Frame], read: dict[str, _Split], every: int) -> tuple[dict[str, list[Frame]], list[str]]:
+def _splits(
+    train: list[Frame], read: dict[str, _Split], every: int
+) -> tuple[dict[str, list[Frame]], list[str]]:
     """Return all three splits, and notes on those that have no file or no image."""
     val, test = read["val"].frames, read["test"].frames
     notes = []
     if test is None and read["test"].error is None:
         if val is not None:
             test = val
-            notes.append("transforms_test.json does not exist: the views of transforms_val.json are scored for it")
+            notes.append(
+                "transforms_test.json does not exist: the views of transforms_val.json are scored for it"
+            )
         else:
             carved = hold_out(train, every)
             train, test = carved["train"], carved["test"]
-            notes.append(f"transforms_test.json does not exist: every {every}th view of {TRAIN} is held out as 'test'")
+            notes.append(
+                f"transforms_test.json does not exist: every {every}th view of {TRAIN} is held out as 'test'"
+            )
     elif isinstance(read["test"].error, NoViews):
         notes.append(str(read["test"].error))
     return {"train": train, "val": val or hold_out(train, every)["test"], "test": test or []}, notes
@@ -93,8 +105,12 @@ def _read(root: Path, file: str) -> _Split:
     except SceneError as error:
         if sum(problem.reason == MISSING for problem in error.problems) < len(error.problems):
             return _Split(error=error)
-        if file == TRAIN or len(error.problems) < len({str(frame.get("file_path")) for frame in data["frames"]}):
+        if file == TRAIN or len(error.problems) < len(
+            {str(frame.get("file_path")) for frame in data["frames"]}
+        ):
             return _Split(error=error)
-        reason = f"none of its {len(data['frames'])} images exists, so nothing can be scored on them"
+        reason = (
+            f"none of its {len(data['frames'])} images exists, so nothing can be scored on them"
+        )
         fix = "render them, or give --config.eval_split=val, which scores every 8th training view instead"
         return _Split(error=NoViews([Problem(file, "", reason, fix)]))

@@ -93,24 +93,37 @@ def load(
 
 def _folders(root: Path, pattern: str) -> list[Path]:
     """Return the folders that a pattern means, by number where they are numbered."""
-    found = [root / pattern] if "*" not in pattern else [path for path in root.glob(pattern) if path.is_dir()]
+    found = (
+        [root / pattern]
+        if "*" not in pattern
+        else [path for path in root.glob(pattern) if path.is_dir()]
+    )
     return sorted(found, key=lambda path: (not path.name.isdecimal(), path.name.zfill(9), path))
 
 
 def _best_model(root: Path) -> tuple[Path, str, list[str]]:
     """Return the folder of the model with most images, the pattern that led to it, and a note on those beside it."""
-    models = [(folder, pattern) for pattern in PLACES for folder in _folders(root, pattern) if has_model(folder)]
+    models = [
+        (folder, pattern)
+        for pattern in PLACES
+        for folder in _folders(root, pattern)
+        if has_model(folder)
+    ]
     counts = {folder: count_images(folder) for folder, _ in models}
     folder, pattern = max(models, key=lambda model: counts[model[0]])  # the first of equals
     beside = [other for other in counts if other != folder and other.parent == folder.parent]
     if not beside:
         return folder, pattern, []
-    others = ", ".join(f"{other.relative_to(root).as_posix()} ({counts[other]} images)" for other in beside[:5])
+    others = ", ".join(
+        f"{other.relative_to(root).as_posix()} ({counts[other]} images)" for other in beside[:5]
+    )
     shown = f"{folder.relative_to(root).as_posix()}: the model with most images ({counts[folder]}) is read"
     return folder, pattern, [f"{shown}, others in worlds of their own are left out: {others}"]
 
 
-def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> tuple[list[View], Path]:
+def _views(
+    root: Path, model: Model, file: str, pattern: str, max_side: int
+) -> tuple[list[View], Path]:
     """Return every image of the model with its camera, and the folder in which the images are."""
     folder = _image_folder(root, model, pattern, max_side)
     if model.photos and folder is None:
@@ -123,7 +136,9 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
         lens = model.lenses.get(photo.lens)
         key = f"image {number}"
         if lens is None:
-            problems.append(Problem(file, key, f"no camera {photo.lens} in the model", "export the model again"))
+            problems.append(
+                Problem(file, key, f"no camera {photo.lens} in the model", "export the model again")
+            )
             continue
         try:
             camera = camera_of(lens)
@@ -141,7 +156,11 @@ def _views(root: Path, model: Model, file: str, pattern: str, max_side: int) -> 
 
 def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path | None:
     """Return the folder of the model's images, the first that has any of them; None where there is no such folder."""
-    own = [path.relative_to(root).as_posix() for place in PLACES[pattern] for path in _folders(root, place)]
+    own = [
+        path.relative_to(root).as_posix()
+        for place in PLACES[pattern]
+        for path in _folders(root, place)
+    ]
     # The images beside a distorted model that is not in use are those of another, undistorted one.
     names = own if pattern.startswith("distorted") else (*own, *IMAGES)
     finder = Finder(root, Tally())
@@ -186,8 +205,12 @@ def to_model(cameras: Cameras, names: Sequence[str]) -> Model:
         lenses[i + 1] = lens_of(camera, name)
         rotation = (np.asarray(camera.c2w, float)[:, :3] * [1.0, -1.0, -1.0]).T
         translation = -rotation @ np.asarray(camera.c2w, float)[:, 3]
-        photos[i + 1] = Photo(name, i + 1, _quaternion(rotation), translation, np.zeros((0, 2)), np.zeros(0, np.int64))
-    return Model(lenses, photos, np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+        photos[i + 1] = Photo(
+            name, i + 1, _quaternion(rotation), translation, np.zeros((0, 2)), np.zeros(0, np.int64)
+        )
+    return Model(
+        lenses, photos, np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+    )
 
 
 def _quaternion(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:

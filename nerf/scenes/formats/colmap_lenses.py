@@ -50,7 +50,9 @@ def camera_of(lens: Lens) -> tuple[np.ndarray, tuple[float, float], int, np.ndar
             raise LensError(reason, "give panoramas that are twice as wide as high")
         K = intrinsics(size[0] / (2 * math.pi), size[1] / math.pi, size[0] / 2, size[1] / 2)
         return K, size, EQUIRECTANGULAR, np.zeros(8)
-    K = intrinsics(given.get("f", given.get("fx")), given.get("f", given.get("fy")), given["cx"], given["cy"])
+    K = intrinsics(
+        given.get("f", given.get("fx")), given.get("f", given.get("fy")), given["cx"], given["cy"]
+    )
     if lens.kind in FITTED:
         return _fitted(lens.kind, given, K, size)
     model = FISHEYE if "FISHEYE" in lens.kind else PERSPECTIVE
@@ -61,7 +63,9 @@ def _fitted(
     kind: str, given: dict[str, float], K: Float[np.ndarray, "3 3"], size: tuple[float, float]
 ) -> tuple[np.ndarray, tuple[float, float], int, np.ndarray]:
     """Return the lens of ours that is one of `FITTED` up to the farthest corner."""
-    refused = LensError(f"camera model {kind} is bent too strongly to be represented within {size[0]:g}x{size[1]:g}")
+    refused = LensError(
+        f"camera model {kind} is bent too strongly to be represented within {size[0]:g}x{size[1]:g}"
+    )
     focal = float(np.abs(np.diag(K)[:2]).max())
     if not (min(size) >= 1 and np.diag(K)[:2].min() > 1e-3 and np.abs(K).max() < 1e9):
         raise refused
@@ -75,7 +79,9 @@ def _fitted(
     return K, size, fit.model, fit.distortion
 
 
-def _angles(kind: str, given: dict[str, float], r: Float[np.ndarray, " n"]) -> tuple[np.ndarray, float]:
+def _angles(
+    kind: str, given: dict[str, float], r: Float[np.ndarray, " n"]
+) -> tuple[np.ndarray, float]:
     """Return the angle to the axis of what is seen at distances from the principal point, and dr / dtheta on the axis.
 
     Division: tan(theta) = r / (1 + k r^2) (Fitzgibbon 2001). FOV: tan(theta) = tan(omega r) / (2 tan(omega / 2))
@@ -108,7 +114,9 @@ def lens_of(camera: Cameras, name: str) -> Lens:
         return Lens("EQUIRECTANGULAR", size, np.array(size, np.float64))
     kind = {PERSPECTIVE: "FULL_OPENCV", FISHEYE: "THIN_PRISM_FISHEYE"}.get(model)
     if kind is None:
-        raise SceneError([Problem(name, "", "COLMAP has no orthographic lens", "use transforms.json instead")])
+        raise SceneError(
+            [Problem(name, "", "COLMAP has no orthographic lens", "use transforms.json instead")]
+        )
     K, distortion = np.asarray(camera.K, float), np.asarray(camera.distortion, float)
     known = dict(zip(DISTORTION[model], distortion, strict=True))
     known |= {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}

@@ -79,7 +79,10 @@ class Model:
 
 def has_model(folder: Path) -> bool:
     """Whether a folder holds cameras and images of a model, binary or text."""
-    return any(all((folder / f"{part}.{kind}").is_file() for part in ("cameras", "images")) for kind in ("bin", "txt"))
+    return any(
+        all((folder / f"{part}.{kind}").is_file() for part in ("cameras", "images"))
+        for kind in ("bin", "txt")
+    )
 
 
 def count_images(folder: Path) -> int:
@@ -90,7 +93,9 @@ def count_images(folder: Path) -> int:
                 count = int.from_bytes(file.read(8), "little")
             return min(count, (folder / "images.bin").stat().st_size // SMALLEST_IMAGE)
         with (folder / "images.txt").open("rb") as file:
-            return (sum(not line.startswith(b"#") for line in file) + 1) // 2  # each image has two lines
+            return (
+                sum(not line.startswith(b"#") for line in file) + 1
+            ) // 2  # each image has two lines
     except OSError:
         return 0
 
@@ -108,7 +113,9 @@ def read_model(folder: Path) -> Model:
     places = np.array(xyz, np.float64).reshape(-1, 3)
     if not np.all(np.abs(places) < 1e12):
         _refuse(points.name, "", "points that are not finite", "export the model again")
-    return Model(lenses, photos, np.array(ids, np.int64), places, np.array(rgb, np.uint8).reshape(-1, 3))
+    return Model(
+        lenses, photos, np.array(ids, np.int64), places, np.array(rgb, np.uint8).reshape(-1, 3)
+    )
 
 
 def _by_number(found: Iterator[tuple[int, object]], file: str) -> dict:
@@ -128,7 +135,9 @@ def _checked(file: str, number: int, photo: Photo) -> tuple[int, Photo]:
     """The image with its quaternion of length 1."""
     length = float(np.linalg.norm(np.clip(photo.quaternion, -2.0, 2.0)))
     if not abs(length - 1.0) < 1e-2 or not (np.abs(photo.translation) < 1e12).all():
-        _refuse(file, photo.name, "its quaternion and translation are no pose", "export the model again")
+        _refuse(
+            file, photo.name, "its quaternion and translation are no pose", "export the model again"
+        )
     return number, dataclasses.replace(photo, quaternion=photo.quaternion / length)
 
 
@@ -144,14 +153,19 @@ class _Binary:
             if kind not in NAMES:
                 _refuse(self.file, f"camera {number}", f"unknown camera model {kind}", UNDISTORT)
             name = NAMES[kind]
-            yield number, Lens(name, (width, height), self._array("<f8", len(PARAMETERS[name][1].split())))
+            yield (
+                number,
+                Lens(name, (width, height), self._array("<f8", len(PARAMETERS[name][1].split()))),
+            )
 
     def photos(self) -> Iterator[tuple[int, Photo]]:
         for _ in range(self._count(SMALLEST_IMAGE)):
             number, *pose, lens = self._take("<i7di")
             name, (features,) = self._name(), self._take("<Q")
             seen = self._array(np.dtype([("xy", "<f8", 2), ("point", "<i8")]), features)
-            photo = Photo(name, lens, np.array(pose[:4]), np.array(pose[4:]), seen["xy"], seen["point"])
+            photo = Photo(
+                name, lens, np.array(pose[:4]), np.array(pose[4:]), seen["xy"], seen["point"]
+            )
             yield _checked(self.file, number, photo)
 
     def points(self) -> Iterator[tuple[int, tuple, tuple]]:
@@ -164,7 +178,12 @@ class _Binary:
         """How many records follow, if there can be so many of at least `smallest` bytes."""
         (count,) = self._take("<Q")
         if count * smallest > len(self.data) - self.at:
-            _refuse(self.file, "", f"too short for the {count} entries it promises", "copy or export it again")
+            _refuse(
+                self.file,
+                "",
+                f"too short for the {count} entries it promises",
+                "copy or export it again",
+            )
         return count
 
     def _skip(self, size: int) -> int:
@@ -195,7 +214,9 @@ class _Text:
 
     def __init__(self, path: Path):
         self.file = path.name
-        self.lines = enumerate(read_bytes(path, MAX_BYTES).decode("utf-8-sig", "surrogateescape").split("\n"), start=1)
+        self.lines = enumerate(
+            read_bytes(path, MAX_BYTES).decode("utf-8-sig", "surrogateescape").split("\n"), start=1
+        )
 
     def lenses(self) -> Iterator[tuple[int, Lens]]:
         for line, words in self._entries(4):
@@ -204,8 +225,16 @@ class _Text:
                 _refuse(self.file, f"line {line}", f"unknown camera model {words[1]!r}", UNDISTORT)
             names = PARAMETERS[words[1]][1].split()
             if len(words) != 4 + len(names):
-                _refuse(self.file, f"line {line}", f"{words[1]} has {len(names)} parameters", "export it again")
-            yield number, Lens(words[1], (width, height), np.array(self._numbers(line, float, words[4:])))
+                _refuse(
+                    self.file,
+                    f"line {line}",
+                    f"{words[1]} has {len(names)} parameters",
+                    "export it again",
+                )
+            yield (
+                number,
+                Lens(words[1], (width, height), np.array(self._numbers(line, float, words[4:]))),
+            )
 
     def photos(self) -> Iterator[tuple[int, Photo]]:
         for line, words in self._entries(10, 9):
@@ -213,15 +242,28 @@ class _Text:
             pose = np.array(self._numbers(line, float, words[1:8]))
             line, seen = next(self.lines, (line + 1, ""))  # empty where there are no features
             start = seen.split(maxsplit=9)
-            if len(start) == 10 and self._are_numbers(start[:9]) and not self._are_numbers(start[9].split()):
+            if (
+                len(start) == 10
+                and self._are_numbers(start[:9])
+                and not self._are_numbers(start[9].split())
+            ):
                 reason = "a pose where the features of the image before are expected"
-                _refuse(self.file, f"line {line}", reason, "write two lines for each image, the second may be empty")
+                _refuse(
+                    self.file,
+                    f"line {line}",
+                    reason,
+                    "write two lines for each image, the second may be empty",
+                )
             rows = self._numbers(line, float, seen.split())
             if len(rows) % 3:
                 _refuse(self.file, f"line {line}", "not x, y, point in turn", "export it again")
             features = np.array(rows).reshape(-1, 3)
             points = np.array(self._numbers(line, int, seen.split()[2::3]), np.int64)
-            yield _checked(self.file, number, Photo(words[9], lens, pose[:4], pose[4:], features[:, :2], points))
+            yield _checked(
+                self.file,
+                number,
+                Photo(words[9], lens, pose[:4], pose[4:], features[:, :2], points),
+            )
 
     def points(self) -> Iterator[tuple[int, tuple, tuple]]:
         for line, words in self._entries(8, 8):
@@ -236,7 +278,10 @@ class _Text:
             if words and not words[0].startswith("#"):
                 if len(words) < fewest:
                     _refuse(
-                        self.file, f"line {line}", f"{len(words)} words, at least {fewest} expected", "export it again"
+                        self.file,
+                        f"line {line}",
+                        f"{len(words)} words, at least {fewest} expected",
+                        "export it again",
                     )
                 words[-1] = words[-1].rstrip()
                 yield line, words
@@ -255,9 +300,19 @@ class _Text:
                 numbers.append(kind(word))
             except ValueError:
                 expected = "a whole number" if kind is int else "a number"
-                _refuse(self.file, f"line {line}", f"{word!r} is not {expected}", "correct it, or export it again")
+                _refuse(
+                    self.file,
+                    f"line {line}",
+                    f"{word!r} is not {expected}",
+                    "correct it, or export it again",
+                )
             if kind is int and abs(numbers[-1]) >= 2**63:
-                _refuse(self.file, f"line {line}", f"{word} is a number beyond 64 bits", "export it again")
+                _refuse(
+                    self.file,
+                    f"line {line}",
+                    f"{word} is a number beyond 64 bits",
+                    "export it again",
+                )
         return numbers
 
 
@@ -284,7 +339,9 @@ def write_text(folder: Path, model: Model) -> None:
                 tracks[point] += f" {number} {place}"
     points = [
         f"{number} {_words(xyz)} {r} {g} {b} 0{tracks[number]}"
-        for number, xyz, (r, g, b) in zip(model.ids.tolist(), model.xyz, model.rgb.tolist(), strict=True)
+        for number, xyz, (r, g, b) in zip(
+            model.ids.tolist(), model.xyz, model.rgb.tolist(), strict=True
+        )
     ]
     for part, lines in (("cameras", lenses), ("images", photos), ("points3D", points)):
         with replacing(folder / f"{part}.txt") as temporary:

@@ -44,7 +44,9 @@ class View:
     distortion: Float[np.ndarray, "8"] = dataclasses.field(default_factory=lambda: np.zeros(8))
 
 
-def from_opencv(rotation: Float[np.ndarray, "*b 3 3"], translation: Float[np.ndarray, "*b 3"]) -> np.ndarray:
+def from_opencv(
+    rotation: Float[np.ndarray, "*b 3 3"], translation: Float[np.ndarray, "*b 3"]
+) -> np.ndarray:
     """Camera-to-world with OpenGL axes of x_camera = rotation x_world + translation with OpenCV's. -> (*b, 3, 4)."""
     back = np.swapaxes(rotation, -1, -2)
     return np.concatenate([back * [1.0, -1.0, -1.0], -back @ translation[..., None]], -1)
@@ -73,7 +75,9 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in PHOTOS and not path.name.startswith(".")
 
 
-def image_folder(root: Path, max_side: int, first: Callable[[Path], Path | None], name: str = "images") -> Path:
+def image_folder(
+    root: Path, max_side: int, first: Callable[[Path], Path | None], name: str = "images"
+) -> Path:
     """Choose the folder that gives the largest images within `max_side`, and the smaller of equals.
 
     Args:
@@ -136,15 +140,21 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     if problems:
         return None, problems
     turned = orientation(path)
-    return Frame(name, path, size, c2w, K, view.distortion, transparent, view.model, orientation=turned), []
+    return Frame(
+        name, path, size, c2w, K, view.distortion, transparent, view.model, orientation=turned
+    ), []
 
 
-def _report(problems: list[Problem], file: str, key: str, where: str, reason: str, fix: str) -> None:
+def _report(
+    problems: list[Problem], file: str, key: str, where: str, reason: str, fix: str
+) -> None:
     # `where` is a key of transforms.json, which these formats do not have: the reason names what is meant.
     problems.append(Problem(file, key, reason, fix))
 
 
-def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, file: str) -> list[Frame]:
+def choose(
+    frames: Sequence[Frame], split: str, validation: bool, every: int, file: str
+) -> list[Frame]:
     """Choose the frames of a split where the files name none: of the names sorted, every `every`-th is "test".
 
     Args:
@@ -162,7 +172,9 @@ def choose(frames: Sequence[Frame], split: str, validation: bool, every: int, fi
     return splits[split]
 
 
-def note_unposed(frames: Sequence[Frame], photos: Sequence[Path], folder: str, file: str) -> list[str]:
+def note_unposed(
+    frames: Sequence[Frame], photos: Sequence[Path], folder: str, file: str
+) -> list[str]:
     """Return a note if there are photos that are no frame of the scene.
 
     Args:
@@ -175,11 +187,17 @@ def note_unposed(frames: Sequence[Frame], photos: Sequence[Path], folder: str, f
     if not (left := [path for path in photos if path not in known]):
         return []
     shown = ", ".join(one_line(path.name) for path in left[:3]) + (", ..." if len(left) > 3 else "")
-    return [f"{file}: {len(left)} of {len(photos)} photos in {folder} have no pose, left out: {shown}"]
+    return [
+        f"{file}: {len(left)} of {len(photos)} photos in {folder} have no pose, left out: {shown}"
+    ]
 
 
 def with_masks(
-    frames: Sequence[Frame], root: Path, images: str, folders: Sequence[str] = (), partial: bool = False
+    frames: Sequence[Frame],
+    root: Path,
+    images: str,
+    folders: Sequence[str] = (),
+    partial: bool = False,
 ) -> tuple[list[Frame], list[str]]:
     """Give the frames the masks that lie in a folder beside that of the images.
 
@@ -209,17 +227,25 @@ def with_masks(
     if not masks and not problems and len(flat) == len(frames):
         ordered = sorted(frames, key=lambda frame: frame.name)
         masks = {frame.name: path for frame, path in zip(ordered, flat, strict=True)}
-        notes.append(f"{folder}: names are not those of the images: masks are taken in the order of their names")
+        notes.append(
+            f"{folder}: names are not those of the images: masks are taken in the order of their names"
+        )
     missing = [frame for frame in frames if frame.name not in masks]
     if not masks and not problems:
         fix = "name each like its image, with .png after or instead of its extension"
         problems.append(Problem(folder, "", "no mask has the name of an image", fix))
     elif missing and partial:
-        notes.append(f"{folder}: {len(missing)} of {len(frames)} images have no mask: all of their pixels count")
+        notes.append(
+            f"{folder}: {len(missing)} of {len(frames)} images have no mask: all of their pixels count"
+        )
     elif missing and masks:
         fix = "add it, all white where every pixel counts"
-        problems += [Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", fix) for frame in missing]
-    problems += [problem for frame in frames for problem in _check_mask(masks.get(frame.name), frame, root)]
+        problems += [
+            Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", fix) for frame in missing
+        ]
+    problems += [
+        problem for frame in frames for problem in _check_mask(masks.get(frame.name), frame, root)
+    ]
     if problems:
         raise SceneError(problems)
     return [dataclasses.replace(frame, mask=masks.get(frame.name)) for frame in frames], notes
@@ -234,23 +260,33 @@ def _match_masks(
     problems: list[Problem] = []
     for frame in frames:
         inner = (
-            frame.path.relative_to(finder.root / images) if frame.path.is_relative_to(finder.root / images) else None
+            frame.path.relative_to(finder.root / images)
+            if frame.path.is_relative_to(finder.root / images)
+            else None
         )
         name = inner.as_posix() if inner else frame.path.name
         found: list[str] = []
         for place in dict.fromkeys((name, frame.path.name)):
             found = found or finder.find(folder, place, MASK)
-            found = found or finder.find(folder, f"{place.removesuffix(frame.path.suffix)}_mask", MASK)
+            found = found or finder.find(
+                folder, f"{place.removesuffix(frame.path.suffix)}_mask", MASK
+            )
         if len(found) > 1:
             shown = ", ".join(found[:3])
-            problems.append(Problem(frame.name, "", f"{len(found)} masks have its name ({shown})", "keep one"))
+            problems.append(
+                Problem(frame.name, "", f"{len(found)} masks have its name ({shown})", "keep one")
+            )
         elif found:
             masks[frame.name] = finder.root / found[0]
             shared.setdefault(found[0], []).append(frame.name)
     for mask, users in shared.items():
         if len(users) > 1:
             reason = f"the mask has the name of {len(users)} images ({', '.join(users[:3])})"
-            problems.append(Problem(mask, "", reason, f"put masks into subfolders of {folder} as the images are"))
+            problems.append(
+                Problem(
+                    mask, "", reason, f"put masks into subfolders of {folder} as the images are"
+                )
+            )
     return masks, problems
 
 
@@ -260,9 +296,13 @@ def _check_mask(path: Path | None, frame: Frame, root: Path) -> list[Problem]:
         return []
     shown = path.relative_to(root).as_posix()
     if not path.resolve().is_relative_to(root.resolve()):
-        return [Problem(shown, "", "lies outside the scene folder", "move the mask into the folder")]
+        return [
+            Problem(shown, "", "lies outside the scene folder", "move the mask into the folder")
+        ]
     size, _, wrong = check_image(path, shown)
     problems = [wrong] if wrong else []
     if not wrong:
-        check_mask(size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix)))
+        check_mask(
+            size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix))
+        )
     return problems

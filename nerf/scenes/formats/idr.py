@@ -13,7 +13,15 @@ from jaxtyping import Float
 
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, rotation_to_z
 from nerf.scenes.formats.arrays import read_npz
-from nerf.scenes.formats.folders import View, check_views, choose, from_opencv, photos, pinhole, with_masks
+from nerf.scenes.formats.folders import (
+    View,
+    check_views,
+    choose,
+    from_opencv,
+    photos,
+    pinhole,
+    with_masks,
+)
 from nerf.scenes.frames import to_scene
 from nerf.scenes.images import check_image
 from nerf.scenes.normalise import up_direction
@@ -32,7 +40,9 @@ def _file(root: Path) -> str | None:
     return next((name for name in NAMES if name in found), next(iter(found), None))
 
 
-def load(root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8) -> Scene:
+def load(
+    root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
+) -> Scene:
     """One split: of the images' names sorted, every 8th is "test".
 
     With masks the scene is bounded: they are the object's, and the object lies in the unit ball of `scale_mat`, which
@@ -49,7 +59,9 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     file = _file(root) or NAMES[0]
     arrays = read_npz(root / file)
     images = next((found for name in IMAGES if (found := photos(root / name))), [])
-    count = sum(name.startswith("world_mat_") and not name.startswith("world_mat_inv_") for name in arrays)
+    count = sum(
+        name.startswith("world_mat_") and not name.startswith("world_mat_inv_") for name in arrays
+    )
     if not images or len(images) != count:
         folder = images[0].parent.name if images else f"a folder {IMAGES[0]}"
         reason = f"{count} cameras (world_mat_0, ...), and {len(images)} images in {folder}"
@@ -71,13 +83,19 @@ def _views(arrays: dict[str, np.ndarray], images: list[Path], root: Path, file: 
         if P is None or P.ndim != 2 or P.shape[0] < 3 or P.shape[1] != 4:
             problems.append(Problem(file, key, "no 4x4 matrix", "write one for each image"))
         elif (parts := decompose(P[:3])) is None:
-            problems.append(Problem(file, key, "no projection of a pinhole camera without skew", "export it again"))
+            problems.append(
+                Problem(
+                    file, key, "no projection of a pinhole camera without skew", "export it again"
+                )
+            )
         else:
             K, rotation, position = parts
             K[:2, 2] += 0.5
             size = _declared(arrays.get(f"camera_mat_{i}"))
             c2w = from_opencv(rotation, -rotation @ position)
-            views.append(View(key, image.relative_to(root).as_posix(), c2w, K, size or _likely(K, image)))
+            views.append(
+                View(key, image.relative_to(root).as_posix(), c2w, K, size or _likely(K, image))
+            )
     if problems:
         raise SceneError(problems)
     return views
@@ -89,7 +107,11 @@ def decompose(P: Float[np.ndarray, "3 4"]) -> tuple[np.ndarray, np.ndarray, np.n
     None where there is no such thing with numbers that are finite, or with skew. (Hartley, Zisserman, 6.2.4.)
     """
     with np.errstate(all="ignore"):
-        sign = np.sign(np.linalg.det(P[:, :3] / np.abs(P).max())) if np.isfinite(P).all() and P.any() else 0.0
+        sign = (
+            np.sign(np.linalg.det(P[:, :3] / np.abs(P).max()))
+            if np.isfinite(P).all() and P.any()
+            else 0.0
+        )
         if not sign:
             return None
         K, R = scipy.linalg.rq(sign * P[:, :3])
@@ -117,16 +139,33 @@ def _likely(K: Float[np.ndarray, "3 3"], image: Path) -> tuple[float, float]:
 
 
 def _normalised(
-    arrays: dict[str, np.ndarray], c2w: Float[np.ndarray, "n 3 4"], orientations: list[int], file: str
+    arrays: dict[str, np.ndarray],
+    c2w: Float[np.ndarray, "n 3 4"],
+    orientations: list[int],
+    file: str,
 ) -> Similarity:
     """Return the similarity that makes the `scale_mat`s' unit ball that of the normalised world, with +z up."""
-    balls = [array for name, array in arrays.items() if name.startswith("scale_mat_") and "inv" not in name]
+    balls = [
+        array
+        for name, array in arrays.items()
+        if name.startswith("scale_mat_") and "inv" not in name
+    ]
     first = balls[0] if balls else np.zeros(0)
     whole = first.shape == (4, 4) and all(ball.shape == (4, 4) for ball in balls)
     scale = float(first[0, 0]) if whole else 0.0
-    if not (1e-9 < scale < 1e9 and np.allclose(first[:3, :3], scale * np.eye(3), rtol=1e-4, atol=1e-4 * scale)):
-        raise SceneError([Problem(file, "scale_mat_0", "not a scaling and a shift", "export it again")])
-    if not (np.abs(first[:3, 3]).max() < 1e9 and all(np.allclose(ball, first, rtol=1e-4) for ball in balls)):
-        raise SceneError([Problem(file, "scale_mat", "not the same for all images", "normalise all by one")])
+    if not (
+        1e-9 < scale < 1e9
+        and np.allclose(first[:3, :3], scale * np.eye(3), rtol=1e-4, atol=1e-4 * scale)
+    ):
+        raise SceneError(
+            [Problem(file, "scale_mat_0", "not a scaling and a shift", "export it again")]
+        )
+    if not (
+        np.abs(first[:3, 3]).max() < 1e9
+        and all(np.allclose(ball, first, rtol=1e-4) for ball in balls)
+    ):
+        raise SceneError(
+            [Problem(file, "scale_mat", "not the same for all images", "normalise all by one")]
+        )
     rotation = rotation_to_z(up_direction(c2w, orientations))
     return Similarity(1.0 / scale, rotation, -rotation @ first[:3, 3] / scale)

@@ -24,7 +24,9 @@ def detect(root: Path) -> bool:
     return (root / FILE).is_file()
 
 
-def load(root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8) -> Scene:
+def load(
+    root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
+) -> Scene:
     """One split: of the images' names sorted, every 8th is "test". A folder `masks` (or `masks_8`) says what is known.
 
     A scene is bounded where an image has a transparent pixel, or where masks leave only an object: where there are
@@ -60,24 +62,34 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
 def _rows(root: Path) -> Float[np.ndarray, "n 17"]:
     rows = read_npy(root / FILE)
     if rows.ndim != 2 or rows.shape[1] != 17 or not len(rows):
-        raise SceneError([Problem(FILE, "", f"an array of {rows.shape}, not of (n, 17)", "export it again")])
+        raise SceneError(
+            [Problem(FILE, "", f"an array of {rows.shape}, not of (n, 17)", "export it again")]
+        )
     if not (np.abs(rows) < 1e12).all():
         raise SceneError([Problem(FILE, "", "numbers that are not finite", "export it again")])
     near, far = rows[:, 15], rows[:, 16]
     wrong = np.flatnonzero(~((near > 0) & (far >= near)))
     if len(wrong):
         fix = "write the nearest and the farthest depth"
-        raise SceneError([Problem(FILE, f"row {i}", f"bounds {near[i]:g}, {far[i]:g}", fix) for i in wrong])
+        raise SceneError(
+            [Problem(FILE, f"row {i}", f"bounds {near[i]:g}, {far[i]:g}", fix) for i in wrong]
+        )
     return rows
 
 
 def _camera(row: Float[np.ndarray, "17"]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Camera-to-world with OpenGL axes (right, up, back), K and the full image's size."""
     down, right, back, position, (h, w, f) = row[:15].reshape(3, 5).T
-    return np.stack([right, -down, back, position], -1), intrinsics(f, f, w / 2, h / 2), (float(w), float(h))
+    return (
+        np.stack([right, -down, back, position], -1),
+        intrinsics(f, f, w / 2, h / 2),
+        (float(w), float(h)),
+    )
 
 
 def _fits(frames: list[Frame], bounds: Float[np.ndarray, "n 2"]) -> bool:
     """Whether the depth between a view's bounds is at most the diameter of the ball that it sees at their middle."""
-    tangent = np.array([max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2 for frame in frames])
+    tangent = np.array(
+        [max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2 for frame in frames]
+    )
     return bool(np.median((bounds[:, 1] - bounds[:, 0]) / bounds.mean(1) / tangent) <= 2.0)

@@ -16,7 +16,15 @@ from jaxtyping import Bool, Real
 from scipy import ndimage
 
 from nerf.scenes.base import Problem, Scene, SceneError, read_bytes, to_unit
-from nerf.scenes.formats.folders import View, check_views, choose, from_opencv, note_unposed, photos, pinhole
+from nerf.scenes.formats.folders import (
+    View,
+    check_views,
+    choose,
+    from_opencv,
+    note_unposed,
+    photos,
+    pinhole,
+)
 from nerf.scenes.frames import is_bounded, reduction, to_scene
 from nerf.scenes.images import opaque
 from nerf.scenes.normalise import normalise
@@ -30,7 +38,9 @@ def detect(root: Path) -> bool:
     return any(root.glob("*_par.txt"))
 
 
-def load(root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8) -> Scene:
+def load(
+    root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
+) -> Scene:
     """One split, bounded: of the images' names sorted, every 8th is "test".
 
     Args:
@@ -78,9 +88,13 @@ def _views(path: Path) -> list[View]:
             K, R, t = np.split(numbers, [9, 18])
             views.append(_view(key, words[0], K.reshape(3, 3), R.reshape(3, 3), t.reshape(3)))
         except ValueError:
-            problems.append(Problem(path.name, key, "not a name and 21 numbers", "write name, K, R and t"))
+            problems.append(
+                Problem(path.name, key, "not a name and 21 numbers", "write name, K, R and t")
+            )
     if problems or not views:
-        raise SceneError(problems or [Problem(path.name, "", "no image in it", "write name, K, R and t")])
+        raise SceneError(
+            problems or [Problem(path.name, "", "no image in it", "write name, K, R and t")]
+        )
     return views
 
 

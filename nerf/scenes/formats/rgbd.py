@@ -25,7 +25,9 @@ from nerf.scenes.normalise import measured_distances, normalise
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"
-KINECT_DEPTH, KINECT_COLOUR = (intrinsics(f, f, 320.0, 240.0) for f in (585.0, 525.0))  # of 640x480 pixels
+KINECT_DEPTH, KINECT_COLOUR = (
+    intrinsics(f, f, 320.0, 240.0) for f in (585.0, 525.0)
+)  # of 640x480 pixels
 MAX_BYTES = 100_000
 
 
@@ -34,7 +36,9 @@ def detect(root: Path) -> bool:
     return (root / INTRINSICS).is_file() and any(root.glob("*.pose.txt"))
 
 
-def load(root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8) -> Scene:
+def load(
+    root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
+) -> Scene:
     """One split, unbounded, with depth: of the frames' names sorted, every 8th is "test".
 
     Args:
@@ -47,13 +51,16 @@ def load(root: Path, split: str, max_side: int = 1024, validation: bool = False,
     views, K, more = _views(root)
     frames, notes = check_views(views, root, INTRINSICS)
     frames = [
-        dataclasses.replace(frame, depth=_depth_file(frame), depth_unit=MILLIMETRE, depth_K=K) for frame in frames
+        dataclasses.replace(frame, depth=_depth_file(frame), depth_unit=MILLIMETRE, depth_K=K)
+        for frame in frames
     ]
     if problems := [problem for frame in frames for problem in _check_depth(frame, root)]:
         raise SceneError(problems)
     colours = [path for path in photos(root) if path.stem.endswith(".color")]
     more += note_unposed(frames, colours, "the folder", INTRINSICS)
-    transform = normalise(frames, bounded=False, level=True, distances=measured_distances(frames, root))
+    transform = normalise(
+        frames, bounded=False, level=True, distances=measured_distances(frames, root)
+    )
     chosen = choose(frames, split, validation, every, INTRINSICS)
     return to_scene(chosen, transform, root, max_side, unbounded=True, notes=[*notes, *more])
 
@@ -66,7 +73,9 @@ def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]
     K = _matrix(root / COLOUR, 3, problems) if (root / COLOUR).is_file() else depth_K
     if K is depth_K and np.allclose(K, KINECT_DEPTH):
         K = KINECT_COLOUR
-        notes = [f"{INTRINSICS}: is a Kinect's depth camera: colours are read with 525 pixels; {COLOUR} would say more"]
+        notes = [
+            f"{INTRINSICS}: is a Kinect's depth camera: colours are read with 525 pixels; {COLOUR} would say more"
+        ]
     for path in sorted(root.glob("*.pose.txt")):
         pose = _matrix(path, 4, problems)
         stem = path.name.removesuffix(".pose.txt")
@@ -83,7 +92,9 @@ def _matrix(path: Path, size: int, problems: list[Problem]) -> Float[np.ndarray,
     try:
         words = read_bytes(path, MAX_BYTES).decode("utf-8-sig").split()
         matrix = np.array([float(word) for word in words]).reshape(size, size)
-        if not (np.abs(matrix) < 1e12).all() or not np.allclose(matrix[-1], np.eye(size)[-1], atol=1e-3):
+        if not (np.abs(matrix) < 1e12).all() or not np.allclose(
+            matrix[-1], np.eye(size)[-1], atol=1e-3
+        ):
             raise ValueError
         return matrix if size == 4 else pinhole(matrix)
     except SceneError as error:

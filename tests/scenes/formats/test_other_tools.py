@@ -255,7 +255,7 @@ def test_one_note_for_a_key_that_is_not_read_and_none_for_harmless_ones(tmp_path
     edit(root, lambda data: [f.update(time=0.5, flavour=i) for i, f in enumerate(data["frames"])])
     notes = scenes.load(root, "train").notes
     assert len(notes) == 2 and "key 'flavour' is not read" in notes[1]
-    assert notes[0] == "transforms.json: key 'time' is not read: whatever moves is learned as if it stood still"
+    assert notes[0] == "transforms.json: key 'time' is not read: moving objects are learned as if they stood still"
     edit(root, lambda data: data.update({f"x{i}": 0 for i in range(50)}))
     assert len(scenes.load(root, "train").notes) == 11
 
@@ -292,7 +292,7 @@ def test_bad_frames_are_left_out_and_test_frames_are_the_test_views(tmp_path):
     edit(root, change)
     train, test = scenes.load(root, "train"), scenes.load(root, "test")
     assert test.names == ALL[15:] and train.names == [*ALL[:4], *ALL[5:15]]
-    assert train.notes == ["transforms.json: is_bad, left out: images/004.png"]
+    assert train.notes == ["transforms.json: is_bad, skipped: images/004.png"]
 
 
 @pytest.mark.parametrize("entries", [["images/001.png"], [{"file_path": "images/001.png"}]])
