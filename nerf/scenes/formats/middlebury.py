@@ -6,7 +6,7 @@ world-to-camera, OpenCV axes, and the centre of the first pixel at (0, 0); half 
 here.
 
 The objects stand in front of black, and are small compared with their distance. The black
-background means empty space, which alpha expresses better. Therefore a scene is bounded, and images
+background is empty space, which alpha represents here. Therefore a scene is bounded, and images
 without a transparent pixel get the silhouettes that the README of the data describes.
 """
 

@@ -578,7 +578,7 @@ def test_photos_and_masks_that_no_frame_names_are_noted(tmp_path):
     save(root / "images/more.png", noise(8, 6, 3))
     save(root / "masks/001.png", noise(8, 6, 1)[..., 0])
     notes = scenes.load(root, "train").notes
-    assert "1 of 18 photos in images have no pose, left out: more.png" in notes[0]
+    assert "1 of 18 photos in images have no pose, skipped: more.png" in notes[0]
     assert "masks in masks are not read" in notes[1] and len(notes) == 2
 
 
