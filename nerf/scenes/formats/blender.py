@@ -26,7 +26,7 @@ class _Split(NamedTuple):
 
     Attributes:
       frames: None without a file, or after an error.
-      notes: what is to be reported to the user.
+      notes: notes for the user.
       error: the problems of the file; NoViews if it is valid but none of its images exists.
     """
 

@@ -25,11 +25,11 @@ class LensError(ValueError):
     """Error for a COLMAP camera that cannot be represented.
 
     Args:
-      reason: what is wrong; the message.
-      fix: what the user can do.
+      reason: the problem; becomes the message.
+      fix: how the user can fix it.
 
     Attributes:
-      fix: what the user can do.
+      fix: how the user can fix it.
     """
 
     def __init__(self, reason: str, fix: str = UNDISTORT):

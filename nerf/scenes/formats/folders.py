@@ -1,4 +1,4 @@
-"""Share what several formats need: a folder of photos beside a camera file, masks and splits.
+"""Shared code of formats with a folder of photos beside a camera file: views, masks, splits.
 
 Such a file gives a pose and intrinsics for each image, often for images of another size than those
 in the folder. The intrinsics are scaled to the stored image, x and y separately.

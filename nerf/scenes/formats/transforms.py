@@ -199,7 +199,7 @@ class _Entry:
 
         Args:
           where: the key.
-          reason: what is wrong.
+          reason: the problem.
           fix: how to fix it.
         """
         own = where in (self.own or {}) or where in ("file_path", "transform_matrix")
@@ -233,8 +233,8 @@ class _Entry:
         if lens is not None:
             model, K, distortion, declared = lens
             check_camera(K, size, declared, distortion.tolist(), self.report, path, model)
-        # Masks and depth are checked even after a problem, so that all problems are reported at
-        # once.
+        # Masks and depth are checked even if the pose or lens has a problem, so that all problems
+        # are reported at once.
         mask = self._mask(size)
         moving = self._moving(path, size)
         depth, unit = self._depth()

@@ -452,7 +452,7 @@ def test_a_list_whose_name_fits_two_frames_is_refused(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=["000.png"])
     save(root / "more/000.png", noise(8, 6, 3, seed=50))
     edit(root, lambda data: data["frames"].append({**data["frames"][0], "file_path": "more/000.png"}))
-    refused_once(root, "train_filenames", "fits 2 frames")
+    refused_once(root, "train_filenames", "matches 2 frames")
 
 
 # ---- poses that are nearly rigid
