@@ -41,7 +41,7 @@ def load(
     trained on nor scored.
 
     A scene is bounded if an image has a transparent pixel, or if the masks leave only an object.
-    The latter is assumed if there are masks, and the depth range of a typical view fits into the
+    The latter is assumed if there are masks and the depth range of a typical view fits into the
     ball that all cameras see. Space outside the masks is unknown rather than empty, but as nothing
     is learned from it, the object needs no space around it.
 
