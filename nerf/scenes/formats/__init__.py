@@ -1,1 +1,1 @@
-"""Dataset formats, one module each: read a scene folder and return a `Scene`."""
+"""Dataset formats, one module each: detect a scene folder and load it as a `Scene`."""

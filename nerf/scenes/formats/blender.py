@@ -1,7 +1,10 @@
-"""The "synthetic NeRF" format: `transforms_{train,val,test}.json` beside RGBA images (2003.08934).
+"""Load the "synthetic NeRF" format: `transforms_{train,val,test}.json` beside RGBA images.
 
-Where there is no test file, the views of the validation file are "test"; without that too, every 8th training view is
-held out. A test file none of whose images exists, as BlenderNeRF leaves it, is no reason not to train.
+The format is that of the data published with NeRF (2003.08934).
+
+Without a test file, the views of the validation file are "test". Without either, every 8th training
+view is held out. A test file whose images are all missing, as BlenderNeRF leaves it, does not
+prevent training.
 """
 
 import dataclasses
@@ -19,7 +22,13 @@ TRAIN = "transforms_train.json"
 
 
 class _Split(NamedTuple):
-    """One file's frames, None without any; notes; and what is wrong with the file, NoViews if no image exists."""
+    """The content of one split's file.
+
+    Attributes:
+      frames: None without a file, or after an error.
+      notes: notes for the user.
+      error: the problems of the file; NoViews if it is valid but none of its images exists.
+    """
 
     frames: list[Frame] | None = None
     notes: list[str] = []
@@ -27,34 +36,35 @@ class _Split(NamedTuple):
 
 
 def detect(root: Path) -> bool:
-    """Return whether a folder is of this format."""
+    """Return whether the folder contains a `transforms_train.json`."""
     return (root / TRAIN).is_file()
 
 
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """Load one split.
+    """Load one split of a synthetic scene.
 
     Args:
       root: the scene folder.
       split: "train", "val" or "test".
-      max_side: images larger than this are reduced by an integer factor.
-      validation: leave the views of "val" out of "train" where both come from the training file.
-      every: which training views are held out where a split has no file.
+      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
+      validation: exclude the "val" views from "train" if both come from the training file.
+      every: hold out every `every`-th training view if a split has no file.
 
     Returns:
-      The views of the split, in the world that the training file alone determines.
+      The views of the split; the training file alone determines the normalised world.
 
     Raises:
-      NoViews: for "test", where the test file lists images and none of them exists.
-      SceneError: for everything that is wrong with the scene.
+      NoViews: for "test", if the test file lists images and none of them exists.
+      SceneError: with all other problems of the scene.
     """
     train = _read(root, TRAIN)
     if train.error is not None or train.frames is None:
         raise train.error or SceneError([Problem(TRAIN, "", "no such file", "export it again")])
     read = {name: _read(root, f"transforms_{name}.json") for name in ("val", "test")}
     own = read.get(split, train)
+    # Without validation images, "val" is held out from the training views.
     if own.error is not None and not (split == "val" and isinstance(own.error, NoViews)):
         raise own.error
     splits, notes = _splits(train.frames, read, every)
@@ -64,11 +74,8 @@ def load(
         raise no_views(split, len(train.frames), TRAIN)
     bounded = is_bounded(train.frames)
     transform = normalise(train.frames, bounded, level=False)
-    notes = [
-        *own.notes,
-        *notes,
-        *note_trained(splits["test"], splits["train"], "transforms_test.json"),
-    ]
+    test_notes = note_trained(splits["test"], splits["train"], "transforms_test.json")
+    notes = [*own.notes, *notes, *test_notes]
     scene = to_scene(splits[split], transform, root, max_side, not bounded, notes)
     return dataclasses.replace(scene, axes_kept=True)
 
@@ -76,41 +83,39 @@ def load(
 def _splits(
     train: list[Frame], read: dict[str, _Split], every: int
 ) -> tuple[dict[str, list[Frame]], list[str]]:
-    """Return all three splits, and notes on those that have no file or no image."""
+    """Return the frames of all three splits, and notes on splits without a file or images."""
     val, test = read["val"].frames, read["test"].frames
     notes = []
     if test is None and read["test"].error is None:
         if val is not None:
             test = val
-            notes.append(
-                "transforms_test.json does not exist: the views of transforms_val.json are scored for it"
-            )
+            replacement = "the views of transforms_val.json are scored instead"
         else:
-            carved = hold_out(train, every)
-            train, test = carved["train"], carved["test"]
-            notes.append(
-                f"transforms_test.json does not exist: every {every}th view of {TRAIN} is held out as 'test'"
-            )
+            held_out = hold_out(train, every)
+            train, test = held_out["train"], held_out["test"]
+            replacement = f"every {every}th view of {TRAIN} is held out as 'test'"
+        notes.append(f"transforms_test.json does not exist: {replacement}")
     elif isinstance(read["test"].error, NoViews):
         notes.append(str(read["test"].error))
     return {"train": train, "val": val or hold_out(train, every)["test"], "test": test or []}, notes
 
 
 def _read(root: Path, file: str) -> _Split:
+    """Read the file of one split, if it exists."""
     if not (root / file).is_file():
         return _Split()
     try:
         data = read_transforms(root / file)
         return _Split(*check_frames(data, root, file))
     except SceneError as error:
+        # NoViews stands for exactly one situation: a held-out split, all of whose images are
+        # missing.
         if sum(problem.reason == MISSING for problem in error.problems) < len(error.problems):
             return _Split(error=error)
-        if file == TRAIN or len(error.problems) < len(
-            {str(frame.get("file_path")) for frame in data["frames"]}
-        ):
+        listed = {str(frame.get("file_path")) for frame in data["frames"]}
+        if file == TRAIN or len(error.problems) < len(listed):
             return _Split(error=error)
-        reason = (
-            f"none of its {len(data['frames'])} images exists, so nothing can be scored on them"
-        )
-        fix = "render them, or give --config.eval_split=val, which scores every 8th training view instead"
+        reason = f"none of its {len(data['frames'])} images exists, so they cannot be scored"
+        alternative = "--config.eval_split=val, which scores every 8th training view instead"
+        fix = f"render them, or give {alternative}"
         return _Split(error=NoViews([Problem(file, "", reason, fix)]))

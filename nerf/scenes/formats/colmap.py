@@ -1,7 +1,9 @@
-"""COLMAP: a sparse model in `sparse/0`, `sparse`, `colmap/sparse/0`, the folder itself, ... beside `images`.
+"""Load COLMAP scenes: a sparse model beside the folder of its images.
 
-Where COLMAP has left several models, the one with most images is read. The model's points become the scene's, and say
-how near and far matter is. Before 3D Gaussian Splatting's `convert.py` has undistorted the images, its model is in
+The model is in `sparse/0`, `sparse`, `colmap/sparse/0`, the scene folder itself, ...; see
+`MODEL_PATTERNS`. If COLMAP has left several models, the one with the most images is read. The
+model's points become the scene's and determine the range of depth. After only the first half of 3D
+Gaussian Splatting's `convert.py`, before the images are undistorted, the model is in
 `distorted/sparse/0` and the images are in `input`.
 """
 
@@ -32,8 +34,9 @@ from nerf.scenes.lookup import Finder
 from nerf.scenes.normalise import normalise
 from nerf.scenes.tally import Tally
 
-# Where models lie, the likeliest first, and the folders of their images, as far as they are not in IMAGES.
-PLACES = {
+# Folders of models, the most likely first, each with the folders of its images that are not in
+# IMAGE_FOLDERS.
+MODEL_PATTERNS = {
     "sparse/*": (),
     "sparse": (),
     "colmap/sparse/*": ("colmap/images",),
@@ -44,12 +47,14 @@ PLACES = {
     "distorted/sparse/*": ("input",),
     "distorted/sparse": ("input",),
 }
-IMAGES = ("images", "input", "image", "photos", "rgb")
+IMAGE_FOLDERS = ("images", "input", "image", "photos", "rgb")
 
 
 def detect(root: Path) -> bool:
-    """Return whether a folder is of this format."""
-    return any(has_model(folder) for pattern in PLACES for folder in _folders(root, pattern))
+    """Return whether the folder contains a COLMAP model."""
+    return any(
+        has_model(folder) for pattern in MODEL_PATTERNS for folder in _folders(root, pattern)
+    )
 
 
 def load(
@@ -60,16 +65,26 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """Load one split: of the images' names sorted, every 8th is "test". A transparent pixel makes the scene bounded.
+    """Load one split of a COLMAP scene: every `every`-th image by name is "test".
+
+    The scene is bounded if any image has a transparent pixel.
 
     Args:
       root: the scene folder.
       split: "train", "val" or "test".
-      max_side: images larger than this are reduced by an integer factor; of `images`, `images_2`, ... that is read
-        which needs it least.
-      validation: leave the views of "val" out of "train".
-      every: which views are held out.
-      max_missing: the fraction of the model's images that may be missing.
+      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
+        Of `images`, `images_2`, ... the folder whose images are largest after the reduction is
+        read.
+      validation: exclude the "val" views from "train".
+      every: hold out every `every`-th view.
+      max_missing: largest allowed fraction of the model's images that do not exist; they are
+        skipped with a note.
+
+    Returns:
+      The views of the split, with the model's points.
+
+    Raises:
+      SceneError: with all problems of the scene.
     """
     folder, pattern, notes = _best_model(root)
     model = read_model(folder)
@@ -77,6 +92,7 @@ def load(
     views, image_root = _views(root, model, shown, pattern, max_side)
     frames, more = check_views(views, root, shown, max_missing)
     where = image_root.relative_to(root).as_posix()
+    # As in COLMAP, an image without a mask is used completely.
     frames, of_masks = with_masks(frames, root, where, partial=True)
     photos = sorted(path for path in image_root.rglob("*") if is_photo(path))
     notes = [*notes, *more, *of_masks, *note_unposed(frames, photos, where, shown)]
@@ -84,47 +100,46 @@ def load(
     transform = normalise(frames, bounded, level=True, distances=_distances(model))
     chosen = choose(frames, split, validation, every, shown)
     scene = to_scene(chosen, transform, root, max_side, not bounded, notes)
-    return dataclasses.replace(
-        scene,
-        points=transform.points(model.xyz).astype(np.float32),
-        point_colours=model.rgb,
-    )
+    points = transform.points(model.xyz).astype(np.float32)
+    return dataclasses.replace(scene, points=points, point_colours=model.rgb)
 
 
 def _folders(root: Path, pattern: str) -> list[Path]:
-    """Return the folders that a pattern means, by number where they are numbered."""
-    found = (
-        [root / pattern]
-        if "*" not in pattern
-        else [path for path in root.glob(pattern) if path.is_dir()]
-    )
+    """Return the folders that match a pattern, numbered ones first and by number."""
+    if "*" in pattern:
+        found = [path for path in root.glob(pattern) if path.is_dir()]
+    else:
+        found = [root / pattern]
     return sorted(found, key=lambda path: (not path.name.isdecimal(), path.name.zfill(9), path))
 
 
 def _best_model(root: Path) -> tuple[Path, str, list[str]]:
-    """Return the folder of the model with most images, the pattern that led to it, and a note on those beside it."""
+    """Return the folder of the model with the most images, its pattern, and notes."""
     models = [
         (folder, pattern)
-        for pattern in PLACES
+        for pattern in MODEL_PATTERNS
         for folder in _folders(root, pattern)
         if has_model(folder)
     ]
     counts = {folder: count_images(folder) for folder, _ in models}
-    folder, pattern = max(models, key=lambda model: counts[model[0]])  # the first of equals
+    # `max` returns the first of equals, so the order of MODEL_PATTERNS decides between them.
+    folder, pattern = max(models, key=lambda model: counts[model[0]])
     beside = [other for other in counts if other != folder and other.parent == folder.parent]
     if not beside:
         return folder, pattern, []
     others = ", ".join(
         f"{other.relative_to(root).as_posix()} ({counts[other]} images)" for other in beside[:5]
     )
-    shown = f"{folder.relative_to(root).as_posix()}: the model with most images ({counts[folder]}) is read"
-    return folder, pattern, [f"{shown}, others in worlds of their own are left out: {others}"]
+    name = folder.relative_to(root).as_posix()
+    shown = f"{name}: the model with the most images ({counts[folder]}) is read"
+    note = f"{shown}, others are skipped because their coordinates are unrelated: {others}"
+    return folder, pattern, [note]
 
 
 def _views(
     root: Path, model: Model, file: str, pattern: str, max_side: int
 ) -> tuple[list[View], Path]:
-    """Return every image of the model with its camera, and the folder in which the images are."""
+    """Return every image of the model with its camera, and the folder that contains the images."""
     folder = _image_folder(root, model, pattern, max_side)
     if model.photos and folder is None:
         name = next(iter(model.photos.values())).name
@@ -136,9 +151,8 @@ def _views(
         lens = model.lenses.get(photo.lens)
         key = f"image {number}"
         if lens is None:
-            problems.append(
-                Problem(file, key, f"no camera {photo.lens} in the model", "export the model again")
-            )
+            reason = f"no camera {photo.lens} in the model"
+            problems.append(Problem(file, key, reason, "export the model again"))
             continue
         try:
             camera = camera_of(lens)
@@ -150,26 +164,29 @@ def _views(
     if problems or not views:
         fix = "estimate the poses again: COLMAP placed no image in it"
         nothing = Problem(file, "", "no image in the model", fix)
+        # Images that share a camera have the same problem: it is reported once.
         raise SceneError(list(dict.fromkeys(problems)) or [nothing])
     return views, folder
 
 
 def _image_folder(root: Path, model: Model, pattern: str, max_side: int) -> Path | None:
-    """Return the folder of the model's images, the first that has any of them; None where there is no such folder."""
+    """Return the first folder that contains an image of the model; None if there is none."""
     own = [
         path.relative_to(root).as_posix()
-        for place in PLACES[pattern]
+        for place in MODEL_PATTERNS[pattern]
         for path in _folders(root, place)
     ]
-    # The images beside a distorted model that is not in use are those of another, undistorted one.
-    names = own if pattern.startswith("distorted") else (*own, *IMAGES)
+    # A folder `images` beside a distorted model contains the undistorted images, of another model.
+    names = own if pattern.startswith("distorted") else (*own, *IMAGE_FOLDERS)
     finder = Finder(root, Tally())
-    folders = [image_folder(root, max_side, partial(_first, model, finder), name) for name in names]
-    return next((folder for folder in folders if _first(model, finder, folder)), None)
+    folders = [
+        image_folder(root, max_side, partial(_find_any, model, finder), name) for name in names
+    ]
+    return next((folder for folder in folders if _find_any(model, finder, folder)), None)
 
 
-def _first(model: Model, finder: Finder, folder: Path) -> Path | None:
-    """Return an image of the model that is in a folder."""
+def _find_any(model: Model, finder: Finder, folder: Path) -> Path | None:
+    """Return the first image of the model that is in the folder."""
     for photo in model.photos.values():
         if found := finder.find(folder.relative_to(finder.root).as_posix(), photo.name):
             return finder.root / found[0]
@@ -177,7 +194,10 @@ def _first(model: Model, finder: Finder, folder: Path) -> Path | None:
 
 
 def pose_of(photo: Photo) -> Float[np.ndarray, "3 4"]:
-    """Camera-to-world, OpenGL axes. With the unit quaternion w, v: R = (w^2 - v.v) I + 2 v v^T + 2 w [v]."""
+    """Return the camera-to-world matrix of an image, with OpenGL axes.
+
+    The rotation of a unit quaternion (w, v) is R = (w^2 - v.v) I + 2 v v^T + 2 w [v]_x.
+    """
     w, v = photo.quaternion[0], photo.quaternion[1:]
     cross = np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
     rotation = (w * w - v @ v) * np.eye(3) + 2.0 * np.outer(v, v) + 2.0 * w * cross
@@ -185,7 +205,7 @@ def pose_of(photo: Photo) -> Float[np.ndarray, "3 4"]:
 
 
 def _distances(model: Model) -> Float[np.ndarray, " n"]:
-    """From each camera to the points that it sees, in the file's units."""
+    """Return the distance of every observation from camera to point, in units of the file."""
     places = {number: place for place, number in enumerate(model.ids.tolist())}
     distances = [np.zeros(0)]
     for photo in model.photos.values():
@@ -195,28 +215,35 @@ def _distances(model: Model) -> Float[np.ndarray, " n"]:
 
 
 def to_model(cameras: Cameras, names: Sequence[str]) -> Model:
-    """Return a model, without points, of cameras in the world in which it shall be: one lens an image.
+    """Convert cameras to a COLMAP model without points, with one lens per image.
 
-    Raises SceneError for lenses that COLMAP does not have.
+    Args:
+      cameras: n cameras in the world of the model.
+      names: the n image names.
+
+    Raises:
+      SceneError: for a lens that COLMAP does not have.
     """
     lenses, photos = {}, {}
     for i, name in enumerate(names):
         camera = cameras[i]
         lenses[i + 1] = lens_of(camera, name)
+        # Flip y and z to OpenCV's axes, then invert camera-to-world: R = C^T, t = -R position.
         rotation = (np.asarray(camera.c2w, float)[:, :3] * [1.0, -1.0, -1.0]).T
         translation = -rotation @ np.asarray(camera.c2w, float)[:, 3]
-        photos[i + 1] = Photo(
-            name, i + 1, _quaternion(rotation), translation, np.zeros((0, 2)), np.zeros(0, np.int64)
-        )
-    return Model(
-        lenses, photos, np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
-    )
+        quaternion = _quaternion(rotation)
+        no_xy, no_points = np.zeros((0, 2)), np.zeros(0, np.int64)
+        photos[i + 1] = Photo(name, i + 1, quaternion, translation, no_xy, no_points)
+    no_ids, no_xyz, no_rgb = np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+    return Model(lenses, photos, no_ids, no_xyz, no_rgb)
 
 
 def _quaternion(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
-    """w, x, y, z of a rotation: the eigenvector to the largest eigenvalue of a symmetric matrix of its entries.
+    """Return the unit quaternion w, x, y, z of a rotation.
 
-    Bar-Itzhack, "New method for extracting the quaternion from a rotation matrix" (2000), without its cases.
+    It is the eigenvector of the largest eigenvalue of a symmetric matrix of the rotation's entries,
+    which needs no case distinctions (Bar-Itzhack, "New method for extracting the quaternion from a
+    rotation matrix", 2000).
     """
     (a, b, c), (d, e, f), (g, h, i) = rotation
     rows = [[a - e - i, b + d, c + g, h - f], [b + d, e - a - i, f + h, c - g]]

@@ -1,7 +1,7 @@
-"""What formats share whose cameras stand beside a folder of photos: the folder, its images, their masks, the splits.
+"""Shared code of formats with a folder of photos beside a camera file: views, masks, splits.
 
-Such a file knows a pose and intrinsics for each image, often for images of another size than those in the folder: the
-intrinsics follow the image that is read, x and y apart.
+Such a file gives a pose and intrinsics for each image, often for images of another size than those
+in the folder. The intrinsics are scaled to the stored image, x and y separately.
 """
 
 import dataclasses
@@ -24,15 +24,16 @@ from nerf.scenes.tally import Tally
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class View:
-    """What a file says of an image before the image is looked at.
+    """One entry of a camera file, before its image is checked.
 
     Attributes:
-      key: where in the file it says so.
-      name: the image, relative to the scene's folder.
-      c2w: camera-to-world, OpenGL axes, in the file's world.
+      key: where the entry is in the file, for messages.
+      name: the image, relative to the scene folder.
+      c2w: camera-to-world with OpenGL axes, in the file's world.
       K: intrinsics in pixels of an image of `size`.
-      size: width and height; None for the image's own.
-      model: a lens of `nerf.cameras.lenses`, and its `distortion`.
+      size: width and height in pixels; None for those of the stored image.
+      model: a lens of `nerf.cameras.lenses`.
+      distortion: the coefficients of that lens.
     """
 
     key: str
@@ -47,15 +48,24 @@ class View:
 def from_opencv(
     rotation: Float[np.ndarray, "*b 3 3"], translation: Float[np.ndarray, "*b 3"]
 ) -> np.ndarray:
-    """Camera-to-world with OpenGL axes of x_camera = rotation x_world + translation with OpenCV's. -> (*b, 3, 4)."""
+    """Convert world-to-camera with OpenCV axes to camera-to-world with OpenGL axes.
+
+    The input means x_camera = rotation x_world + translation.
+
+    Returns:
+      Camera-to-world matrices (*b, 3, 4).
+    """
     back = np.swapaxes(rotation, -1, -2)
+    # The inverse is x_world = R^T x_camera - R^T t. Negating y and z of the camera gives OpenGL's
+    # axes.
     return np.concatenate([back * [1.0, -1.0, -1.0], -back @ translation[..., None]], -1)
 
 
 def pinhole(K: Float[np.ndarray, "3 3"]) -> np.ndarray:
-    """K of a pinhole camera without skew, up to scale, as [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
+    """Normalise K of a pinhole camera to [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
 
-    Raises ValueError for anything else, numbers that are not finite among it.
+    Raises:
+      ValueError: if K is not finite, has skew, or is not that of a pinhole camera up to scale.
     """
     if not (np.abs(K) < 1e12).all() or not abs(K[2, 2]) > 1e-9:
         raise ValueError("K is not finite")
@@ -71,44 +81,56 @@ def photos(folder: Path) -> list[Path]:
 
 
 def is_photo(path: Path) -> bool:
-    """Return whether a file is called like an image and is not hidden, as what a Mac leaves beside files is."""
+    """Return whether a file has an image's extension and is not hidden.
+
+    macOS leaves hidden files with the same extensions beside images.
+    """
     return path.suffix.lower() in PHOTOS and not path.name.startswith(".")
 
 
 def image_folder(
     root: Path, max_side: int, first: Callable[[Path], Path | None], name: str = "images"
 ) -> Path:
-    """Choose the folder that gives the largest images within `max_side`, and the smaller of equals.
+    """Choose the folder whose images are largest after reduction to `max_side`.
+
+    Among equals the folder with the smallest stored images is chosen.
 
     Args:
-      root: the scene's folder.
-      max_side: larger images are reduced by an integer factor.
-      first: gives an image of a folder, or None where the folder has none of the scene's.
-      name: of the folder of full images; those beside it are called so with `_2`, `_4`, ... after it.
+      root: the scene folder.
+      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
+      first: returns one image of the scene in a folder, or None if the folder contains none.
+      name: folder of the full images; those beside it are named `NAME_2`, `NAME_4`, ...
+
+    Returns:
+      The folder; `root / name` if none contains an image.
     """
     folders = [root / name, *sorted(root.glob(f"{name}_[0-9]*"))]
     best, found = (0, 0), folders[0]
     for folder in folders:
         path = first(folder)
         largest = max(check_image(path, path.name)[0]) if path else 0
-        merit = (largest // max(1, -(-largest // max_side)), -largest)
-        best, found = max((best, found), (merit, folder))
+        factor = max(1, -(-largest // max_side))  # largest / max_side, rounded up
+        best, found = max((best, found), ((largest // factor, -largest), folder))
     return found
 
 
 def check_views(
     views: Sequence[View], root: Path, file: str, max_missing: float = 0.0
 ) -> tuple[list[Frame], list[str]]:
-    """Check all views; raises a SceneError that lists every problem.
+    """Check all views and their images.
 
     Args:
-      views: what a file says of its images.
+      views: the entries of a camera file.
       root: the scene folder.
-      file: the file's name.
-      max_missing: the fraction of the images that may be missing; they are left out with a note.
+      file: name of the camera file, for messages.
+      max_missing: largest allowed fraction of images that do not exist; they are skipped with a
+        note.
 
     Returns:
-      The views' frames in their order, and notes.
+      The frames in the order of the views, and notes.
+
+    Raises:
+      SceneError: with every problem of every view.
     """
     found: list[Problem] = []
     tally = Tally()
@@ -122,6 +144,7 @@ def check_views(
 
 
 def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, list[Problem]]:
+    """Return the frame of a view, or None and its problems."""
     c2w, problems = nearest_pose(view.c2w, file, view.key, finder.tally)
     report = partial(_report, problems, file, view.key)
     if not problems and np.abs(c2w[:, 3]).max() > 1e12:
@@ -135,34 +158,50 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     if not min(declared) >= 1.0:
         report("w", f"images of {declared[0]:g}x{declared[1]:g}", "write the size in pixels")
         return None, problems
+    # K is given for the declared size, and scaled to the stored image.
     K = np.diag([size[0] / declared[0], size[1] / declared[1], 1.0]) @ view.K
     check_camera(K, size, declared, view.distortion.tolist(), report, path, view.model)
     if problems:
         return None, problems
-    turned = orientation(path)
-    return Frame(
-        name, path, size, c2w, K, view.distortion, transparent, view.model, orientation=turned
-    ), []
+    frame = Frame(
+        name,
+        path,
+        size,
+        c2w,
+        K,
+        view.distortion,
+        transparent,
+        view.model,
+        orientation=orientation(path),
+    )
+    return frame, []
 
 
 def _report(
     problems: list[Problem], file: str, key: str, where: str, reason: str, fix: str
 ) -> None:
-    # `where` is a key of transforms.json, which these formats do not have: the reason names what is meant.
+    """Add a problem of a view, under the view's key.
+
+    `where` is a key of transforms.json, which these formats lack, and is dropped: the reason names
+    the quantity.
+    """
     problems.append(Problem(file, key, reason, fix))
 
 
 def choose(
     frames: Sequence[Frame], split: str, validation: bool, every: int, file: str
 ) -> list[Frame]:
-    """Choose the frames of a split where the files name none: of the names sorted, every `every`-th is "test".
+    """Return the frames of a split: every `every`-th by name is "test".
 
     Args:
       frames: all frames of the scene.
-      split: "train", "val" or "test"; "val" is every `every`-th of those that are not "test".
-      validation: leave the frames of "val" out of "train".
-      every: which frames are held out.
-      file: the file that lists them, for the problem of a split without frames.
+      split: "train", "val" or "test"; "val" is every `every`-th frame that is not "test".
+      validation: exclude the "val" frames from "train".
+      every: hold out every `every`-th frame.
+      file: name of the camera file, for the error of an empty split.
+
+    Raises:
+      SceneError: if the split is empty.
     """
     splits = hold_out(sorted(frames, key=lambda frame: frame.name), every)
     if split == "train" and validation:
@@ -175,21 +214,20 @@ def choose(
 def note_unposed(
     frames: Sequence[Frame], photos: Sequence[Path], folder: str, file: str
 ) -> list[str]:
-    """Return a note if there are photos that are no frame of the scene.
+    """Return a note if some photos have no pose.
 
     Args:
-      frames: the frames.
-      photos: all photos that are in the folder.
-      folder: its name.
-      file: the file of the poses.
+      frames: the frames, each of which has a pose.
+      photos: all photos in the folder.
+      folder: name of the folder.
+      file: name of the camera file.
     """
     known = {frame.path for frame in frames}
     if not (left := [path for path in photos if path not in known]):
         return []
     shown = ", ".join(one_line(path.name) for path in left[:3]) + (", ..." if len(left) > 3 else "")
-    return [
-        f"{file}: {len(left)} of {len(photos)} photos in {folder} have no pose, left out: {shown}"
-    ]
+    count = f"{len(left)} of {len(photos)} photos in {folder}"
+    return [f"{file}: {count} have no pose, skipped: {shown}"]
 
 
 def with_masks(
@@ -199,21 +237,24 @@ def with_masks(
     folders: Sequence[str] = (),
     partial: bool = False,
 ) -> tuple[list[Frame], list[str]]:
-    """Give the frames the masks that lie in a folder beside that of the images.
+    """Give the frames the masks of a folder beside their images.
 
-    A mask has the name of its image, or has "_mask" or another extension after it, and lies in the same subfolder; a
-    mask in no subfolder may serve one image only. Where no name fits, but there are as many masks as frames, they are
-    in the same order. Masks are of any size: they are resampled to that of the images.
+    A mask lies in the same subfolder as its image and has the same name, with another extension, a
+    second one, or "_mask". A mask in no subfolder may belong to one image only. If no name matches,
+    but there are as many masks as frames, both are paired in order. Masks of any size are resampled
+    to the images.
 
     Args:
       frames: all frames of the scene.
       root: the scene folder.
-      images: the folder of the images, relative to it.
-      folders: those of masks, the first that has any is read; by default `masks_4` for `images_4`, or else `masks`.
-      partial: whether images without a mask count everywhere, as in COLMAP. Otherwise they are refused.
+      images: folder of the images, relative to it.
+      folders: candidate mask folders; the first with an image is read. By default `masks_4` for
+        `images_4`, then `masks`.
+      partial: whether an image without a mask is used completely, as in COLMAP; otherwise it is
+        refused.
 
     Returns:
-      The frames, as they were where there is no mask at all, and notes.
+      The frames, unchanged if there are no masks, and notes.
     """
     number = images.removeprefix("images") if images.startswith("images_") else ""
     names = folders or (f"masks{number}", "masks", f"mask{number}", "mask")
@@ -227,25 +268,20 @@ def with_masks(
     if not masks and not problems and len(flat) == len(frames):
         ordered = sorted(frames, key=lambda frame: frame.name)
         masks = {frame.name: path for frame, path in zip(ordered, flat, strict=True)}
-        notes.append(
-            f"{folder}: names are not those of the images: masks are taken in the order of their names"
-        )
+        notes.append(f"{folder}: no name matches an image: masks and images are paired in order")
     missing = [frame for frame in frames if frame.name not in masks]
     if not masks and not problems:
         fix = "name each like its image, with .png after or instead of its extension"
         problems.append(Problem(folder, "", "no mask has the name of an image", fix))
     elif missing and partial:
-        notes.append(
-            f"{folder}: {len(missing)} of {len(frames)} images have no mask: all of their pixels count"
-        )
+        count = f"{len(missing)} of {len(frames)} images"
+        notes.append(f"{folder}: {count} have no mask: all of their pixels are used")
     elif missing and masks:
-        fix = "add it, all white where every pixel counts"
-        problems += [
-            Problem(f"{folder}/{frame.path.stem}.png", "", "no such mask", fix) for frame in missing
-        ]
-    problems += [
-        problem for frame in frames for problem in _check_mask(masks.get(frame.name), frame, root)
-    ]
+        fix = "add it, all white if every pixel counts"
+        absent = [f"{folder}/{frame.path.stem}.png" for frame in missing]
+        problems += [Problem(name, "", "no such mask", fix) for name in absent]
+    for frame in frames:
+        problems += _check_mask(masks.get(frame.name), frame, root)
     if problems:
         raise SceneError(problems)
     return [dataclasses.replace(frame, mask=masks.get(frame.name)) for frame in frames], notes
@@ -254,55 +290,48 @@ def with_masks(
 def _match_masks(
     frames: Sequence[Frame], finder: Finder, images: str, folder: str
 ) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the mask of each frame that has one, by its name, and masks that could be those of two."""
+    """Return masks by the name of their frame, and problems of ambiguous names."""
     masks: dict[str, Path] = {}
     shared: dict[str, list[str]] = {}
     problems: list[Problem] = []
     for frame in frames:
-        inner = (
-            frame.path.relative_to(finder.root / images)
-            if frame.path.is_relative_to(finder.root / images)
-            else None
-        )
-        name = inner.as_posix() if inner else frame.path.name
+        # Look for the image's path within its folder first, then for its name alone.
+        image_root = finder.root / images
+        name = frame.path.name
+        if frame.path.is_relative_to(image_root):
+            name = frame.path.relative_to(image_root).as_posix()
         found: list[str] = []
         for place in dict.fromkeys((name, frame.path.name)):
+            suffixed = f"{place.removesuffix(frame.path.suffix)}_mask"
             found = found or finder.find(folder, place, MASK)
-            found = found or finder.find(
-                folder, f"{place.removesuffix(frame.path.suffix)}_mask", MASK
-            )
+            found = found or finder.find(folder, suffixed, MASK)
         if len(found) > 1:
-            shown = ", ".join(found[:3])
-            problems.append(
-                Problem(frame.name, "", f"{len(found)} masks have its name ({shown})", "keep one")
-            )
+            reason = f"{len(found)} masks have its name ({', '.join(found[:3])})"
+            problems.append(Problem(frame.name, "", reason, "keep one"))
         elif found:
             masks[frame.name] = finder.root / found[0]
             shared.setdefault(found[0], []).append(frame.name)
     for mask, users in shared.items():
         if len(users) > 1:
             reason = f"the mask has the name of {len(users)} images ({', '.join(users[:3])})"
-            problems.append(
-                Problem(
-                    mask, "", reason, f"put masks into subfolders of {folder} as the images are"
-                )
-            )
+            fix = f"put masks into subfolders of {folder} as the images are"
+            problems.append(Problem(mask, "", reason, fix))
     return masks, problems
 
 
 def _check_mask(path: Path | None, frame: Frame, root: Path) -> list[Problem]:
-    """Find what is wrong with the mask of a frame: unreadable, or of another shape."""
+    """Return the problems of a frame's mask: unreadable, or not of the image's aspect ratio."""
     if path is None:
         return []
     shown = path.relative_to(root).as_posix()
     if not path.resolve().is_relative_to(root.resolve()):
-        return [
-            Problem(shown, "", "lies outside the scene folder", "move the mask into the folder")
-        ]
+        fix = "move the mask into the folder"
+        return [Problem(shown, "", "lies outside the scene folder", fix)]
     size, _, wrong = check_image(path, shown)
-    problems = [wrong] if wrong else []
-    if not wrong:
-        check_mask(
-            size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix))
-        )
+    if wrong:
+        return [wrong]
+    problems: list[Problem] = []
+    check_mask(
+        size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix))
+    )
     return problems

@@ -1,17 +1,21 @@
-"""The nerfstudio / instant-ngp format: one `transforms.json`.
+"""Load the nerfstudio / instant-ngp format: one `transforms.json`.
 
-What the file says holds for all frames, or for the one that says it: lens (`camera_model`, or `is_fisheye`), its size
-(`w h`), focal length (`fl_x fl_y`, or `camera_angle_x camera_angle_y`), centre (`cx cy`) and distortion (`k1` ... `k6
-p1 p2`), each replaced as a whole, so that cameras may be mixed.
+A key at the top level of the file applies to all frames; a frame may override it. Keys that
+describe one property are overridden together, so a file may mix cameras. The keys of a lens are its
+model (`camera_model`, or `is_fisheye`), image size (`w h`), focal length (`fl_x fl_y`, or
+`camera_angle_x camera_angle_y`), principal point (`cx cy`) and distortion (`k1` ... `k6 p1 p2`).
 
-A frame may have a `mask_path` (black is neither learned from nor scored), instant-ngp's `dynamic_mask_NAME.png` beside
-its image (what is not black moves, and is neither learned from nor scored) and a `depth_file_path` (PNG, EXR or .npy,
-times the file's `depth_unit_scale_factor`, by default 0.001, along the optical axis for perspective lenses, otherwise
-along the ray) or instant-ngp's `depth_path` with `integer_depth_scale`. ScanNet++'s `test_frames` are its test views,
-and frames that are marked `is_bad` are left out.
+A frame may have:
+  - `mask_path`: black pixels are neither trained on nor scored.
+  - instant-ngp's `dynamic_mask_NAME.png` beside its image: pixels that are not black show moving
+    objects and are neither trained on nor scored.
+  - `depth_file_path` (PNG, EXR or .npy, multiplied by the file's `depth_unit_scale_factor`, by
+    default 0.001), or instant-ngp's `depth_path` with `integer_depth_scale`. Depth is measured
+    along the optical axis for perspective lenses and along the ray for all others.
+  - `is_bad`: the frame is skipped.
 
-`ply_file_path` names sparse points. `applied_transform` is in the poses and in the points already, so that the file's
-world, in which everything leaves this program, is the one after it.
+`ply_file_path` names a file of sparse points. ScanNet++'s `test_frames` are the test views. Poses
+and points already include `applied_transform`; all outputs are in that coordinate frame.
 """
 
 import dataclasses
@@ -32,12 +36,13 @@ from nerf.scenes.normalise import distances_to_points, measured_distances, norma
 from nerf.scenes.ply import read_points
 from nerf.scenes.tally import Tally
 
-FILE, KEY = "transforms.json", "ply_file_path"
+FILE = "transforms.json"
+POINTS_KEY = "ply_file_path"
 SPLITS = ("train", "val", "test")
 
 
 def detect(root: Path) -> bool:
-    """Return whether a folder is of this format."""
+    """Return whether the folder contains a `transforms.json`."""
     return (root / FILE).is_file()
 
 
@@ -49,25 +54,33 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """Load one split: by the file's `{train,val,test}_filenames` where it has them, otherwise every 8th view is "test".
+    """Load one split of a nerfstudio scene.
+
+    The file's `{train,val,test}_filenames` define the splits; without them every `every`-th view is
+    "test".
 
     Args:
       root: the scene folder.
       split: "train", "val" or "test".
-      max_side: images larger than this are reduced by an integer factor.
-      validation: leave the views of "val" (every `every`-th view if the file names none) out of "train".
-      every: which views are held out where the file names no split.
-      max_missing: the fraction of listed images that may be missing.
+      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
+      validation: exclude the "val" views from "train". If the file lists none, every `every`-th
+        view is "val".
+      every: hold out every `every`-th view if the file defines no splits.
+      max_missing: largest allowed fraction of listed images that do not exist; they are skipped
+        with a note.
+
+    Returns:
+      The views of the split, with the sparse points of the file if it names any.
 
     Raises:
-      NoViews: for "test", where the file names training views and no others.
-      SceneError: for everything that is wrong with the scene.
+      NoViews: for "test", if the file lists training views and no others.
+      SceneError: with all other problems of the scene.
     """
     data = read_transforms(root / FILE)
-    lists = _Lists(data)
-    frames, notes = check_frames(data, root, FILE, max_missing, lists.more)
+    lists = _SplitLists(data)
+    frames, notes = check_frames(data, root, FILE, max_missing, lists.extra)
     frames = sorted(frames, key=lambda frame: frame.name)
-    notes = [*notes, *_unnamed(frames, lists.known, root)]
+    notes = [*notes, *_note_unnamed(frames, lists.file_paths, root)]
     bounded = is_bounded(frames)
     splits, more = _splits(frames, lists, every)
     if split == "train" and validation:
@@ -75,13 +88,14 @@ def load(
     if not splits[split]:
         raise _no_views(split, len(frames), lists)
     points, colours, of_points = _points(data, root)
+    # Distances from cameras to surfaces come from depth images, otherwise from sparse points.
     distances = measured_distances(frames, root)
     if distances is None and points is not None:
         distances = distances_to_points(frames, points)
+    # All frames determine the transform, so that every split of the scene gets the same one.
     transform = normalise(frames, bounded, level=True, distances=distances)
-    scene = to_scene(
-        splits[split], transform, root, max_side, not bounded, [*notes, *more, *of_points]
-    )
+    notes = [*notes, *more, *of_points]
+    scene = to_scene(splits[split], transform, root, max_side, not bounded, notes)
     if points is None:
         return scene
     return dataclasses.replace(scene, points=transform.points(points), point_colours=colours)
@@ -90,30 +104,31 @@ def load(
 def _points(
     data: dict[str, Any], root: Path
 ) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
-    """Return the sparse points that the file names, their colours, and notes; None where it names none."""
-    if not data.get(KEY):
+    """Return sparse points, their colours and notes; None, None if the file names no points."""
+    if not data.get(POINTS_KEY):
         return None, None, []
     problems: list[Problem] = []
     tally = Tally()
     finder = Finder(root, tally)
     name, path = finder.locate(
-        data[KEY], lambda *what: problems.append(Problem(FILE, *what)), KEY, POINTS
+        data[POINTS_KEY], lambda *what: problems.append(Problem(FILE, *what)), POINTS_KEY, POINTS
     )
     if path is None:
         raise SceneError(problems)
     notes = tally.notes(FILE)
     if not path.is_file():
-        return None, None, [*notes, f"{FILE}: {KEY}: {one_line(name)} does not exist, left out"]
+        notes = [*notes, f"{FILE}: {POINTS_KEY}: {one_line(name)} does not exist, skipped"]
+        return None, None, notes
     return *read_points(path, name), list(notes)
 
 
-def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[str]:
-    """Return notes on photos beside those of the frames, and on masks, that the file does not name."""
+def _note_unnamed(frames: Sequence[Frame], file_paths: Sequence[str], root: Path) -> list[str]:
+    """Return notes on photos and masks in the scene folder that the file does not name."""
     notes = []
     used = attachments(frames)
-    names = {
-        plain(name).rpartition("/")[2] for name in known
-    }  # of frames that are left out for being bad, too
+    # These include the names of frames that are marked as bad, so that their photos are not
+    # reported.
+    names = {plain(name).rpartition("/")[2] for name in file_paths}
     endings = {frame.path.suffix.lower() for frame in frames}
     for folder in dict.fromkeys(frame.path.parent for frame in frames):
         found = [
@@ -132,97 +147,96 @@ def _unnamed(frames: Sequence[Frame], known: Sequence[str], root: Path) -> list[
     return notes
 
 
-class _Lists:
-    """What a file says of its splits, in `{train,val,test}_filenames` or ScanNet++'s `{train,val,test}_frames`.
+class _SplitLists:
+    """The split lists of a file, `{train,val,test}_filenames` or `{train,val,test}_frames`.
+
+    The latter are ScanNet++'s.
 
     Attributes:
-      given: the splits of which the file says something, with the key under which it does.
-      names: by split, what a list calls its images.
-      more: by key, frames that are not among `frames`; they are of the split that their key names.
+      keys: the splits that the file defines, each with the key that defines it.
+      names: by split, the (key, image name) pairs of its lists.
+      extra: by key, frames that are listed there but not in `frames`; they belong to the split of
+        that key.
+      file_paths: the `file_path` of all frames, `extra` included.
     """
 
     def __init__(self, data: Mapping[str, Any]):
-        self.given: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
         self.names: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-        self.more: dict[str, list[Any]] = {}
-        self.known = _names(data["frames"])
-        known = {posixpath.normpath(name) for name in self.known}
+        self.extra: dict[str, list[Any]] = {}
+        self.file_paths = _file_paths(data["frames"])
+        known = {posixpath.normpath(name) for name in self.file_paths}
         for split in SPLITS:
             for key in (f"{split}_filenames", f"{split}_frames"):
                 for entry in self._entries(data, key, split):
                     name = entry.get("file_path") if isinstance(entry, dict) else entry
+                    # A complete frame that `frames` does not contain is a frame of its own.
                     if isinstance(entry, dict) and not (
                         isinstance(name, str) and posixpath.normpath(name) in known
                     ):
-                        self.more.setdefault(key, []).append(entry)
+                        self.extra.setdefault(key, []).append(entry)
                     if isinstance(name, str):
                         self.names[split].append((key, name))
-        self.known += [name for entries in self.more.values() for name in _names(entries)]
+        self.file_paths += [
+            name for entries in self.extra.values() for name in _file_paths(entries)
+        ]
 
     def _entries(self, data: Mapping[str, Any], key: str, split: str) -> list[Any]:
-        """Return one list of the file, and note that the file says something of its split."""
+        """Return the list under `key`, and record that the file defines its split."""
         if key not in data:
             return []
         entries = [] if data[key] is None else data[key]
         kinds = (str, dict) if key.endswith("frames") else (str,)
         if not isinstance(entries, list) or not all(isinstance(entry, kinds) for entry in entries):
-            raise SceneError(
-                [
-                    Problem(
-                        FILE,
-                        key,
-                        "not a list of image names",
-                        "write a list of the frames' file_path",
-                    )
-                ]
-            )
-        self.given.setdefault(split, key)
+            fix = "write a list of the frames' file_path"
+            raise SceneError([Problem(FILE, key, "not a list of image names", fix)])
+        self.keys.setdefault(split, key)
         return entries
 
-    def listed(self) -> dict[str, set[str]]:
-        """Return by split the file_path of its frames; raises a SceneError for every name that is none."""
+    def frames_by_split(self) -> dict[str, set[str]]:
+        """Return the `file_path`s of each split's frames.
+
+        Raises:
+          SceneError: with every listed name that matches no frame, or more than one.
+        """
         problems: list[Problem] = []
         exact: dict[str, list[str]] = {}
         loose: dict[str, list[str]] = {}
-        for name in dict.fromkeys(self.known):
+        for name in dict.fromkeys(self.file_paths):
             exact.setdefault(posixpath.normpath(name), []).append(name)
             loose.setdefault(plain(name), []).append(name)
         found: dict[str, set[str]] = {split: set() for split in SPLITS}
         for split, names in self.names.items():
             for key, name in names:
-                meant = (
+                # An exact match wins over one that ignores case and extension, and that over a
+                # common path end.
+                matches = (
                     exact.get(posixpath.normpath(name))
                     or loose.get(plain(name))
-                    or _ends_alike(name, loose)
+                    or _match_path_end(name, loose)
                 )
-                if not meant:
-                    problems.append(
-                        Problem(FILE, key, f"{name!r} is no frame's file_path", "correct it")
-                    )
-                elif len({posixpath.normpath(other) for other in meant}) > 1:
-                    shown = ", ".join(meant[:3])
-                    problems.append(
-                        Problem(
-                            FILE,
-                            key,
-                            f"{name!r} fits {len(meant)} frames ({shown})",
-                            "write the one that is meant",
-                        )
-                    )
+                if not matches:
+                    reason = f"{name!r} is no frame's file_path"
+                    problems.append(Problem(FILE, key, reason, "correct it"))
+                elif len({posixpath.normpath(other) for other in matches}) > 1:
+                    shown = ", ".join(matches[:3])
+                    reason = f"{name!r} matches {len(matches)} frames ({shown})"
+                    problems.append(Problem(FILE, key, reason, "write the full file_path of one"))
                 else:
-                    found[split].update(meant)
+                    found[split].update(matches)
         if problems:
             raise SceneError(list(dict.fromkeys(problems)))
         return found
 
 
-def _names(entries: Sequence[Any]) -> list[str]:
+def _file_paths(entries: Sequence[Any]) -> list[str]:
+    """Return the `file_path` of every entry that has one."""
     named = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
     return [name for name in named if isinstance(name, str)]
 
 
-def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
-    """Return the frames of which one name is the end of the other's path, as with an absolute path."""
+def _match_path_end(name: str, known: Mapping[str, list[str]]) -> list[str]:
+    """Return the frames whose path ends with `name`, or whose path is the end of `name`."""
     wanted = f"/{plain(name)}"
     if wanted == "/":
         return []
@@ -234,38 +248,37 @@ def _ends_alike(name: str, known: Mapping[str, list[str]]) -> list[str]:
     return [name for names in alike for name in names]
 
 
-def _no_views(split: str, count: int, lists: _Lists) -> SceneError:
-    """Return the error for a split without frames, which names a key that the file has."""
-    if split == "train" and lists.given and split not in lists.given and count > 1:
-        keys = ", ".join(lists.given.values())
+def _no_views(split: str, count: int, lists: _SplitLists) -> SceneError:
+    """Return the error for an empty split, naming the key of the file that defines it."""
+    if split == "train" and lists.keys and split not in lists.keys and count > 1:
+        keys = ", ".join(lists.keys.values())
+        reason = "all images are listed, which leaves none to train on"
         fix = "list fewer there, or name some in train_filenames"
-        return SceneError(
-            [Problem(FILE, keys, "all images are listed, which leaves none to train on", fix)]
-        )
-    return no_views(split, count, FILE, lists.given.get(split, ""))
+        return SceneError([Problem(FILE, keys, reason, fix)])
+    return no_views(split, count, FILE, lists.keys.get(split, ""))
 
 
 def _splits(
-    frames: list[Frame], lists: _Lists, every: int
+    frames: list[Frame], lists: _SplitLists, every: int
 ) -> tuple[dict[str, list[Frame]], list[str]]:
-    """Return the frames of each split, and what is to be noted of them."""
-    listed = lists.listed()
-    if not lists.given:
+    """Return the frames of each split, and notes."""
+    listed = lists.frames_by_split()
+    if not lists.keys:
         return hold_out(frames, every), []
     splits = {
         split: [frame for frame in frames if frame.listed in listed[split]] for split in SPLITS
     }
-    if "train" not in lists.given:
+    # A file that lists only held-out views trains on all others.
+    if "train" not in lists.keys:
         others = {frame.name for split in ("val", "test") for frame in splits[split]}
         splits["train"] = [frame for frame in frames if frame.name not in others]
     notes = []
     if not splits["test"] and splits["val"]:
         splits["test"] = splits["val"]
-        notes.append(f"{FILE}: names no test views: those of the split 'val' are scored as 'test'")
+        notes.append(f"{FILE}: lists no test views: those of the split 'val' are scored as 'test'")
     splits["val"] = splits["val"] or hold_out(splits["train"], every)["test"]
     named = {frame.name for split in splits.values() for frame in split}
     if left := [frame.name for frame in frames if frame.name not in named]:
-        notes.append(
-            f"{FILE}: {len(left)} frames are in no split, left out: {one_line(', '.join(left[:5]))}"
-        )
+        shown = one_line(", ".join(left[:5]))
+        notes.append(f"{FILE}: {len(left)} frames are in no split, skipped: {shown}")
     return splits, [*notes, *note_trained(splits["test"], splits["train"], FILE)]

@@ -1,12 +1,14 @@
-"""RGB-D sequences: `frame-*.color.png` (or .jpg), `frame-*.depth.png`, `frame-*.pose.txt`, `camera-intrinsics.txt`.
+"""Load RGB-D sequences in the format of 7-Scenes (Shotton et al., CVPR 2013).
 
-That is the format of 7-Scenes (Shotton et al., CVPR 2013) and of what was made with it: poses are camera-to-world with
-OpenCV axes, in metres; depth is 16 bits in millimetres along the optical axis, with 0 and 65535 where it is not known.
+The files are `frame-*.color.png` (or .jpg), `frame-*.depth.png`, `frame-*.pose.txt` and
+`camera-intrinsics.txt`. Poses are camera-to-world with OpenCV axes, in metres. Depth is 16-bit, in
+millimetres along the optical axis; 0 and 65535 mean unknown.
 
-`camera-intrinsics.txt` is of the depth camera. Colours may have come through another lens: `color-intrinsics.txt` says
-through which. Without it they share one, except where the numbers are those with which 7-Scenes describes a Kinect's
-depth camera, whose pictures are not registered: then its colours have OpenNI's 525 pixels. Depth is taken to the pixels
-of the colours as if both cameras were in one place (they are 25 mm apart).
+`camera-intrinsics.txt` describes the depth camera. Colour images may have another lens, described
+by `color-intrinsics.txt`. Without that file both share one lens, with one exception: if the numbers
+are those that 7-Scenes gives for a Kinect's depth camera, whose images are not registered, colours
+get OpenNI's focal length of 525 pixels. Depth is mapped to colour pixels as if both cameras were in
+one place (they are 25 mm apart).
 """
 
 import dataclasses
@@ -25,28 +27,34 @@ from nerf.scenes.normalise import measured_distances, normalise
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"
-KINECT_DEPTH, KINECT_COLOUR = (
-    intrinsics(f, f, 320.0, 240.0) for f in (585.0, 525.0)
-)  # of 640x480 pixels
+# K of a Kinect's two cameras, in pixels of 640x480 images.
+KINECT_DEPTH = intrinsics(585.0, 585.0, 320.0, 240.0)
+KINECT_COLOUR = intrinsics(525.0, 525.0, 320.0, 240.0)
 MAX_BYTES = 100_000
 
 
 def detect(root: Path) -> bool:
-    """Whether a folder is of this format."""
+    """Return whether the folder contains intrinsics and a pose."""
     return (root / INTRINSICS).is_file() and any(root.glob("*.pose.txt"))
 
 
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """One split, unbounded, with depth: of the frames' names sorted, every 8th is "test".
+    """Load one split of an unbounded scene with depth: every `every`-th frame by name is "test".
 
     Args:
       root: the scene folder.
       split: "train", "val" or "test".
-      max_side: images larger than this are reduced by an integer factor.
-      validation: leave the views of "val" out of "train".
-      every: which views are held out.
+      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
+      validation: exclude the "val" views from "train".
+      every: hold out every `every`-th view.
+
+    Returns:
+      The views of the split, with depth.
+
+    Raises:
+      SceneError: with all problems of the scene.
     """
     views, K, more = _views(root)
     frames, notes = check_views(views, root, INTRINSICS)
@@ -58,29 +66,33 @@ def load(
         raise SceneError(problems)
     colours = [path for path in photos(root) if path.stem.endswith(".color")]
     more += note_unposed(frames, colours, "the folder", INTRINSICS)
-    transform = normalise(
-        frames, bounded=False, level=True, distances=measured_distances(frames, root)
-    )
+    distances = measured_distances(frames, root)
+    transform = normalise(frames, bounded=False, level=True, distances=distances)
     chosen = choose(frames, split, validation, every, INTRINSICS)
     return to_scene(chosen, transform, root, max_side, unbounded=True, notes=[*notes, *more])
 
 
 def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]:
-    """A view for each pose, K of the depth camera, notes; raises a SceneError of every file of numbers that is none."""
+    """Return a view for each pose, K of the depth camera, and notes.
+
+    Raises:
+      SceneError: with every file that is not a valid matrix.
+    """
     views: list[View] = []
     problems: list[Problem] = []
-    depth_K, notes = _matrix(root / INTRINSICS, 3, problems), []
+    notes: list[str] = []
+    depth_K = _matrix(root / INTRINSICS, 3, problems)
     K = _matrix(root / COLOUR, 3, problems) if (root / COLOUR).is_file() else depth_K
     if K is depth_K and np.allclose(K, KINECT_DEPTH):
         K = KINECT_COLOUR
-        notes = [
-            f"{INTRINSICS}: is a Kinect's depth camera: colours are read with 525 pixels; {COLOUR} would say more"
-        ]
+        effect = "colours are read with a focal length of 525 pixels"
+        notes = [f"{INTRINSICS}: is a Kinect's depth camera: {effect}; {COLOUR} would override it"]
     for path in sorted(root.glob("*.pose.txt")):
         pose = _matrix(path, 4, problems)
         stem = path.name.removesuffix(".pose.txt")
         images = [root / f"{stem}.color{suffix}" for suffix in (".png", ".jpg", ".jpeg")]
         image = next((image for image in images if image.is_file()), images[0])
+        # Negating y and z of the camera turns OpenCV's axes into OpenGL's.
         views.append(View(path.name, image.name, pose[:3] * [1.0, -1.0, -1.0, 1.0], K))
     if problems:
         raise SceneError(problems)
@@ -88,13 +100,16 @@ def _views(root: Path) -> tuple[list[View], Float[np.ndarray, "3 3"], list[str]]
 
 
 def _matrix(path: Path, size: int, problems: list[Problem]) -> Float[np.ndarray, "n n"]:
-    """The square matrix of numbers in a text file; where there is none, a problem more."""
+    """Read a square matrix from a text file.
+
+    An invalid file adds a problem and gives the identity, so that all files are checked before an
+    error is raised.
+    """
     try:
         words = read_bytes(path, MAX_BYTES).decode("utf-8-sig").split()
         matrix = np.array([float(word) for word in words]).reshape(size, size)
-        if not (np.abs(matrix) < 1e12).all() or not np.allclose(
-            matrix[-1], np.eye(size)[-1], atol=1e-3
-        ):
+        finite = (np.abs(matrix) < 1e12).all()
+        if not finite or not np.allclose(matrix[-1], np.eye(size)[-1], atol=1e-3):
             raise ValueError
         return matrix if size == 4 else pinhole(matrix)
     except SceneError as error:
@@ -108,13 +123,15 @@ def _matrix(path: Path, size: int, problems: list[Problem]) -> Float[np.ndarray,
 
 
 def _depth_file(frame: Frame) -> Path:
+    """Return the depth image beside a colour image."""
     return frame.path.with_name(frame.path.name.rsplit(".color", 1)[0] + ".depth.png")
 
 
 def _check_depth(frame: Frame, root: Path) -> list[Problem]:
-    """What is wrong with the depth of a frame, as its header says."""
+    """Return the problems of a frame's depth image, from its header."""
     path = _depth_file(frame)
     if not path.resolve().is_relative_to(root.resolve()):
-        return [Problem(path.name, "", "lies outside the scene folder", "move it into the folder")]
+        fix = "move it into the folder"
+        return [Problem(path.name, "", "lies outside the scene folder", fix)]
     _, wrong = check_numbers(path, path.name)
     return [wrong] if wrong else []

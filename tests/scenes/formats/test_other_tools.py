@@ -329,10 +329,7 @@ def test_one_note_for_a_key_that_is_not_read_and_none_for_harmless_ones(tmp_path
     edit(root, lambda data: [f.update(time=0.5, flavour=i) for i, f in enumerate(data["frames"])])
     notes = scenes.load(root, "train").notes
     assert len(notes) == 2 and "key 'flavour' is not read" in notes[1]
-    assert (
-        notes[0]
-        == "transforms.json: key 'time' is not read: whatever moves is learned as if it stood still"
-    )
+    assert notes[0] == "transforms.json: key 'time' is not read: moving objects are learned as if they stood still"
     edit(root, lambda data: data.update({f"x{i}": 0 for i in range(50)}))
     assert len(scenes.load(root, "train").notes) == 11
 
@@ -369,7 +366,7 @@ def test_bad_frames_are_left_out_and_test_frames_are_the_test_views(tmp_path):
     edit(root, change)
     train, test = scenes.load(root, "train"), scenes.load(root, "test")
     assert test.names == ALL[15:] and train.names == [*ALL[:4], *ALL[5:15]]
-    assert train.notes == ["transforms.json: is_bad, left out: images/004.png"]
+    assert train.notes == ["transforms.json: is_bad, skipped: images/004.png"]
 
 
 @pytest.mark.parametrize("entries", [["images/001.png"], [{"file_path": "images/001.png"}]])
@@ -552,10 +549,8 @@ def test_split_lists_name_frames_as_loosely_as_frames_name_files(tmp_path, name)
 def test_a_list_whose_name_fits_two_frames_is_refused(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=["000.png"])
     save(root / "more/000.png", noise(8, 6, 3, seed=50))
-    edit(
-        root, lambda data: data["frames"].append({**data["frames"][0], "file_path": "more/000.png"})
-    )
-    refused_once(root, "train_filenames", "fits 2 frames")
+    edit(root, lambda data: data["frames"].append({**data["frames"][0], "file_path": "more/000.png"}))
+    refused_once(root, "train_filenames", "matches 2 frames")
 
 
 # ---- poses that are nearly rigid
@@ -713,7 +708,7 @@ def test_photos_and_masks_that_no_frame_names_are_noted(tmp_path):
     save(root / "images/more.png", noise(8, 6, 3))
     save(root / "masks/001.png", noise(8, 6, 1)[..., 0])
     notes = scenes.load(root, "train").notes
-    assert "1 of 18 photos in images have no pose, left out: more.png" in notes[0]
+    assert "1 of 18 photos in images have no pose, skipped: more.png" in notes[0]
     assert "masks in masks are not read" in notes[1] and len(notes) == 2
 
 
