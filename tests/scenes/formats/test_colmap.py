@@ -403,7 +403,9 @@ def test_the_model_with_most_images_is_read_and_the_others_are_named(tmp_path, w
     write_scene(tmp_path, some_photos(whole, range(10, 13)), f"{where}/0", WRITERS[write])
     write_scene(tmp_path, some_photos(whole, range(13, 27)), f"{where}/1", WRITERS[write])
     scene = scenes.load(tmp_path, "train")
-    assert len(scene) == 12 and scene.notes[0].startswith(f"{where}/1: the model with the most images (14)")
+    assert len(scene) == 12 and scene.notes[0].startswith(
+        f"{where}/1: the model with the most images (14)"
+    )
     assert f"{where}/0 (3 images)" in scene.notes[0]
     assert "3 of 17 photos in images have no pose" in scene.notes[1]
 

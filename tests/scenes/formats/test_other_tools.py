@@ -329,7 +329,10 @@ def test_one_note_for_a_key_that_is_not_read_and_none_for_harmless_ones(tmp_path
     edit(root, lambda data: [f.update(time=0.5, flavour=i) for i, f in enumerate(data["frames"])])
     notes = scenes.load(root, "train").notes
     assert len(notes) == 2 and "key 'flavour' is not read" in notes[1]
-    assert notes[0] == "transforms.json: key 'time' is not read: moving objects are learned as if they stood still"
+    assert (
+        notes[0]
+        == "transforms.json: key 'time' is not read: moving objects are learned as if they stood still"
+    )
     edit(root, lambda data: data.update({f"x{i}": 0 for i in range(50)}))
     assert len(scenes.load(root, "train").notes) == 11
 
@@ -549,7 +552,9 @@ def test_split_lists_name_frames_as_loosely_as_frames_name_files(tmp_path, name)
 def test_a_list_whose_name_fits_two_frames_is_refused(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=["000.png"])
     save(root / "more/000.png", noise(8, 6, 3, seed=50))
-    edit(root, lambda data: data["frames"].append({**data["frames"][0], "file_path": "more/000.png"}))
+    edit(
+        root, lambda data: data["frames"].append({**data["frames"][0], "file_path": "more/000.png"})
+    )
     refused_once(root, "train_filenames", "matches 2 frames")
 
 
