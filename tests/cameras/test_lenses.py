@@ -332,9 +332,9 @@ def strong_lenses(count: int):
             (1920, 1080),
             (1920.0, 1080.0),
             k.tolist(),
-            lambda *what: problems.append(what),
+            lambda *what: problems.append(what),  # noqa: B023
             no_file,
-        )  # noqa: B023
+        )
         found += [] if problems else [(focal, k)]
     focals, distortions = zip(*found, strict=True)
     return np.array(focals), np.stack(distortions)
