@@ -14,8 +14,8 @@ LINE_EVERY = 10.0  # seconds between lines if stderr is not a terminal
 class Meter:
     """Show the number of finished units of work on stderr.
 
-    On a terminal this is a bar, elsewhere a line every ten seconds. A line shows the number of finished units, the rate and the time left. Work that ends within ten
-    seconds prints no line.
+    On a terminal this is a bar, elsewhere a line every ten seconds with the number of finished
+    units, the rate and the time left. Work that ends within ten seconds prints no line.
 
     Args:
       what: the name of the work.

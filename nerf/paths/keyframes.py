@@ -5,7 +5,7 @@ Ours: {"keyframes": [{"c2w": 3x4 or 4x4, "fov": vertical degrees, "time": second
 camera-to-world, OpenGL axes, in the units and axes of the scene's file. Without `time` the speed is constant and
 the whole takes `seconds` (default: 2 a keyframe). A single keyframe is a still.
 
-For the other programs' files see `nerf.paths.foreign_paths`.
+For the other programs' files see `nerf.paths.other_tools`.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ import numpy as np
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import write_json
-from nerf.paths.foreign_paths import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.paths.keyframe_reader import Keyframes, PathError, Reader, path_error
 from nerf.paths.motion import Number, distinct, lap_time
+from nerf.paths.other_tools import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.scenes.base import Similarity
 
 FORMATS = {"camera_path": "nerfstudio", "path": "instant-ngp", "keyframes": "ours"}  # by the key of their poses

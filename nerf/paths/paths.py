@@ -19,12 +19,12 @@ from jaxtyping import Float
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.instantiate import build, parameters_of
-from nerf.paths.film_cameras import film_size, to_cameras
 from nerf.paths.keyframe_reader import Keyframes, PathError, path_error
 from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.keyframes import save_keyframes as save_keyframes
 from nerf.paths.motion import Number, Poses, distinct, even_steps, travel, travel_order, upright
 from nerf.paths.path_options import NAMES, check_known, converted, find_wrong_name
+from nerf.paths.video_cameras import film_size, to_cameras
 from nerf.scenes.base import Similarity, axes_meet, check_poses, focus_point
 
 DEFAULT_FPS = 24.0
