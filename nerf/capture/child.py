@@ -73,18 +73,27 @@ class _Progress:
         while True:
             state, table = self.state, self.table
             if state is not None:
-                with contextlib.suppress(sqlite3.Error, OSError):  # there is no database yet, or it is being written
-                    _write(self.file, {**state, "done": _rows(self.database, table)} if table else state)
+                with contextlib.suppress(
+                    sqlite3.Error, OSError
+                ):  # there is no database yet, or it is being written
+                    _write(
+                        self.file,
+                        {**state, "done": _rows(self.database, table)} if table else state,
+                    )
             time.sleep(REPORT_EVERY)
 
 
 def _rows(database: str, table: str) -> int:
-    with contextlib.closing(sqlite3.connect(f"{Path(database).as_uri()}?mode=ro", uri=True, timeout=0.1)) as opened:
+    with contextlib.closing(
+        sqlite3.connect(f"{Path(database).as_uri()}?mode=ro", uri=True, timeout=0.1)
+    ) as opened:
         return opened.execute(f"select count(*) from {table}").fetchone()[0]
 
 
 def _leave_with_parent() -> None:
-    os.read(0, 1)  # returns when the other end is closed; sys.stdin would be locked while this waits
+    os.read(
+        0, 1
+    )  # returns when the other end is closed; sys.stdin would be locked while this waits
     os._exit(1)
 
 
@@ -97,14 +106,18 @@ def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = job["camera_model"]
     extraction = pycolmap.FeatureExtractionOptions()
-    extraction.type = pycolmap.FeatureExtractorType.SIFT  # others load networks, and abort where they cannot
+    extraction.type = (
+        pycolmap.FeatureExtractorType.SIFT
+    )  # others load networks, and abort where they cannot
     extraction.max_image_size = job["max_side"]
     extraction.sift.max_num_features = job["max_features"]
     progress.begin("finding features", "photo", count, "keypoints")
     if not _has_features(job["database"], count):
         for names in job["groups"]:
             single = pycolmap.CameraMode.SINGLE
-            pycolmap.extract_features(job["database"], job["images"], names, single, reader, extraction)
+            pycolmap.extract_features(
+                job["database"], job["images"], names, single, reader, extraction
+            )
     if job["matching"] == "sequential":
         pairing = pycolmap.SequentialPairingOptions()
         pairing.overlap, pairing.loop_detection = OVERLAP, False
@@ -142,7 +155,10 @@ def _map(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> dict[int, A
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed, options.min_model_size = job["seed"], 3
     return pycolmap.incremental_mapping(
-        *places, options, initial_image_pair_callback=progress.count, next_image_callback=progress.count
+        *places,
+        options,
+        initial_image_pair_callback=progress.count,
+        next_image_callback=progress.count,
     )
 
 
@@ -180,4 +196,6 @@ def _statistics(pycolmap: Any, file: str) -> dict[str, dict[str, int]]:
 if __name__ == "__main__":
     main(sys.argv[1])
     sys.stdout.flush()
-    os._exit(0)  # the result is on disk: whatever else the interpreter or a library does at its end can only fail
+    os._exit(
+        0
+    )  # the result is on disk: whatever else the interpreter or a library does at its end can only fail

@@ -34,7 +34,9 @@ CHILD = (sys.executable, "-m", "nerf.capture.child")
 MAX_QUOTED = 300  # characters of the child's log that an error quotes
 REUSED_ANYWAY = ("mapper", "timeout")  # parts of a job on which features and matches do not depend
 
-Report = Callable[[str, str, int, int], None]  # what is being done, the unit of it, units done, units in all
+Report = Callable[
+    [str, str, int, int], None
+]  # what is being done, the unit of it, units done, units in all
 
 
 class CaptureError(UserError):
@@ -93,7 +95,9 @@ class Estimate:
 def require_pycolmap() -> None:
     """Raise CaptureError where it is not installed; it is never imported here."""
     if importlib.util.find_spec("pycolmap") is None:
-        raise CaptureError("pycolmap: not installed, and poses are estimated with it: pip install pycolmap")
+        raise CaptureError(
+            "pycolmap: not installed, and poses are estimated with it: pip install pycolmap"
+        )
 
 
 def estimate(
@@ -118,18 +122,38 @@ def estimate(
       child: the command; the job's file is added.
       report: called several times a second with how far the child is.
     """
-    files = {"database": "database.db", "models": "models", "points": "points.ply", "result": "result.json"}
+    files = {
+        "database": "database.db",
+        "models": "models",
+        "points": "points.ply",
+        "result": "result.json",
+    }
     files["progress"] = "progress.json"
-    job = {**dataclasses.asdict(options), "images": str(images.resolve()), "groups": [list(group) for group in groups]}
+    job = {
+        **dataclasses.asdict(options),
+        "images": str(images.resolve()),
+        "groups": [list(group) for group in groups],
+    }
     job |= {key: str((work / name).resolve()) for key, name in files.items()}
     job["digest"] = _digest(images, [name for group in groups for name in group])
     _clear(work, job)
     write_json(work / "job.json", job)
-    code = _run([*child, str(work / "job.json")], log, options.timeout, should_stop, work / "progress.json", report)
+    code = _run(
+        [*child, str(work / "job.json")],
+        log,
+        options.timeout,
+        should_stop,
+        work / "progress.json",
+        report,
+    )
     if code == "stopped":
         return None
-    if not (work / "result.json").is_file():  # one that is there is complete, however the child ended
-        raise (Unfinished if code == "timeout" else CaptureError)(_what_happened(code, log, options))
+    if not (
+        work / "result.json"
+    ).is_file():  # one that is there is complete, however the child ended
+        raise (Unfinished if code == "timeout" else CaptureError)(
+            _what_happened(code, log, options)
+        )
     return _read(work / "result.json", work / "points.ply")
 
 
@@ -156,16 +180,30 @@ def _clear(work: Path, job: dict[str, Any]) -> None:
 
 
 def _run(
-    command: list[str], log: Path, timeout: float, should_stop: Callable[[], bool], progress: Path, report: Report
+    command: list[str],
+    log: Path,
+    timeout: float,
+    should_stop: Callable[[], bool],
+    progress: Path,
+    report: Report,
 ) -> int | str:
     """The child's exit code, or "timeout" or "stopped"; it and all that it started are gone then."""
     # COLMAP's own account of what it does goes to the log: without it nobody can tell why photos were left out.
     verbose = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "0"}
     root = str(Path(__file__).parent.parent.parent)
-    environment = {**os.environ, **verbose, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        **verbose,
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+    }
     with log.open("wb") as out:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+            env=environment,
+            start_new_session=True,
         )
     end = time.monotonic() + timeout
     try:
@@ -174,7 +212,9 @@ def _run(
                 return "stopped"
             if time.monotonic() > end:
                 return "timeout"
-            with contextlib.suppress(OSError, ValueError, KeyError):  # before the child has said anything
+            with contextlib.suppress(
+                OSError, ValueError, KeyError
+            ):  # before the child has said anything
                 said = json.loads(progress.read_text(encoding="utf-8"))
                 report(said["what"], said["unit"], said["done"], said["total"])
             time.sleep(0.05)
@@ -199,7 +239,11 @@ def _what_happened(code: int | str, log: Path, options: Options) -> str:
     other = "global" if options.mapper == "incremental" else "incremental"
     smaller = f"a smaller --max_side than {options.max_side}"
     if code == "timeout":
-        order = " --matching=sequential if they are in order," if options.matching == "exhaustive" else ""
+        order = (
+            " --matching=sequential if they are in order,"
+            if options.matching == "exhaustive"
+            else ""
+        )
         fix = f"give more seconds (what was found is kept),{order} {smaller}, or fewer photos"
         return f"pose estimation: not done after --timeout={options.timeout:g} seconds, ended: {fix} ({log})"
     if isinstance(code, int) and code < 0:
@@ -212,7 +256,9 @@ def _what_happened(code: int | str, log: Path, options: Options) -> str:
 
 def _last_words(log: Path) -> str:
     """The last line of the log that tells what went wrong: not a stack trace, nor what COLMAP says in passing."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [
+        line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
     said = [line for line in lines if line and not line.startswith(("@", "***", "PC:"))]
     passing = re.compile(r"[IW]\d{8} ")
     chosen = [line for line in said if not passing.match(line)] or said
@@ -224,10 +270,14 @@ def _read(file: Path, points: Path) -> Estimate:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         names = sorted(data["images"])
-        w2c = np.array([data["images"][name]["w2c"] for name in names], np.float64).reshape(-1, 3, 4)
+        w2c = np.array([data["images"][name]["w2c"] for name in names], np.float64).reshape(
+            -1, 3, 4
+        )
         lenses = [data["cameras"][data["images"][name]["camera"]] for name in names]
         sizes = [int(size) for size in data["models"]]
-        return Estimate(names, _to_opengl(w2c), lenses, sizes, data["features"], data["matches"], points)
+        return Estimate(
+            names, _to_opengl(w2c), lenses, sizes, data["features"], data["matches"], points
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise CaptureError(f"{file}: not a result ({error!r}): install pycolmap again") from error
 

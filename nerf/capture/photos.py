@@ -16,7 +16,16 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from nerf.capture.mapping import CHILD, CaptureError, Estimate, Options, Report, Unfinished, estimate, require_pycolmap
+from nerf.capture.mapping import (
+    CHILD,
+    CaptureError,
+    Estimate,
+    Options,
+    Report,
+    Unfinished,
+    estimate,
+    require_pycolmap,
+)
 from nerf.capture.sources import MIN_PHOTOS, VIDEOS, Sources, find_photos
 from nerf.capture.upright import copy_upright, read_exif, upright_name
 from nerf.capture.video import extract_frames
@@ -30,10 +39,18 @@ from nerf.scenes.normalise import MIN_COMMON_UP, up_or_against_view
 from nerf.scenes.ply import read_points, write_points
 
 WORK = ".poses"  # folder of what COLMAP computes, in the scene's; kept for the next attempt where one is stopped
-LENS_TAGS = (271, 272), (37386, 41989)  # EXIF: make and model of the camera; focal length, and as of 35 mm film
+LENS_TAGS = (
+    (271, 272),
+    (37386, 41989),
+)  # EXIF: make and model of the camera; focal length, and as of 35 mm film
 MANY_PAIRS = 20_000  # of photos that take an hour to compare
 MAX_NAMED = 20  # images that a message names
-NAMES = {"f": "fl_x", "fx": "fl_x", "fy": "fl_y", "k": "k1"}  # COLMAP's parameters that nerfstudio calls otherwise
+NAMES = {
+    "f": "fl_x",
+    "fx": "fl_x",
+    "fy": "fl_y",
+    "k": "k1",
+}  # COLMAP's parameters that nerfstudio calls otherwise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +94,13 @@ def make_scene(
         names = gather(source, out / "images", frames, tell, report)
         pairs = len(names) * (len(names) - 1) // 2
         if options.matching == "exhaustive" and pairs > MANY_PAIRS:
-            tell(f"{pairs} pairs of photos to compare: --matching=sequential is faster if photos are in order")
+            tell(
+                f"{pairs} pairs of photos to compare: --matching=sequential is faster if photos are in order"
+            )
         groups = lens_groups(out / "images", names)
-        found = estimate(work, out / "images", groups, options, out / "poses.log", should_stop, child, report)
+        found = estimate(
+            work, out / "images", groups, options, out / "poses.log", should_stop, child, report
+        )
         if found is None:
             return None
         made = _finish(out, names, found, min_registered, options)
@@ -89,8 +110,12 @@ def make_scene(
 
 def refuse_scene(out: Path) -> None:
     """Raise CaptureError where a folder holds a scene of any format."""
-    if found := [name for name, module in all_formats().items() if out.is_dir() and module.detect(out)]:
-        raise CaptureError(f"{out}: holds a scene already ({', '.join(found)}): choose another --out")
+    if found := [
+        name for name, module in all_formats().items() if out.is_dir() and module.detect(out)
+    ]:
+        raise CaptureError(
+            f"{out}: holds a scene already ({', '.join(found)}): choose another --out"
+        )
 
 
 @contextlib.contextmanager
@@ -135,10 +160,14 @@ def gather(
     here = source.resolve() == images.resolve()
     found = find_photos(source, skip=[] if here else _made_by_us(source, images))
     names = {file: upright_name(file.relative_to(source).as_posix()) for file in found.photos}
-    changed = found.turned or any(file.relative_to(source).as_posix() != name for file, name in names.items())
+    changed = found.turned or any(
+        file.relative_to(source).as_posix() != name for file, name in names.items()
+    )
     if here and changed:
         reason = "photos in it must be turned or made JPEG, and originals are kept"
-        raise CaptureError(f"{source}: {reason}: move this folder out of the scene's, or give another --out")
+        raise CaptureError(
+            f"{source}: {reason}: move this folder out of the scene's, or give another --out"
+        )
     for note in (_summary(found), *found.notes):
         tell(note)
     for done, (file, name) in enumerate(names.items()):
@@ -152,7 +181,9 @@ def _refuse_source(source: Path) -> None:
     """Raise CaptureError for what is neither a folder nor a video, by its name."""
     if source.is_file() and source.suffix.lower() not in VIDEOS:
         kinds = ", ".join(VIDEOS)
-        raise CaptureError(f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in")
+        raise CaptureError(
+            f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in"
+        )
     if not source.exists():
         raise CaptureError(f"{source}: no such file or folder: give a folder of photos, or a video")
 
@@ -169,9 +200,13 @@ def _copy(file: Path, target: Path) -> None:
     except OSError as error:
         if isinstance(error, UserError) or error.strerror:
             raise  # of a file that cannot be written or read, which says so itself
-        raise CaptureError(f"{file}: cannot be decoded ({error}): remove it, or export it again as JPEG") from error
+        raise CaptureError(
+            f"{file}: cannot be decoded ({error}): remove it, or export it again as JPEG"
+        ) from error
     except (ValueError, SyntaxError, KeyError, TypeError) as error:  # of damaged pixels or EXIF
-        raise CaptureError(f"{file}: cannot be decoded or turned upright ({error}): export it as JPEG") from error
+        raise CaptureError(
+            f"{file}: cannot be decoded or turned upright ({error}): export it as JPEG"
+        ) from error
 
 
 def _summary(found: Sources) -> str:
@@ -182,7 +217,9 @@ def _summary(found: Sources) -> str:
         shown = ["the folder itself" if name == "." else name for name in folders[:MAX_NAMED]]
         shown += ["..."] if len(folders) > MAX_NAMED else []
         line += f" in {len(folders)} folder{'s' * (len(folders) > 1)} ({', '.join(shown)})"
-    return line + (f", {found.turned} of them turned upright as their EXIF says" if found.turned else "")
+    return line + (
+        f", {found.turned} of them turned upright as their EXIF says" if found.turned else ""
+    )
 
 
 def lens_groups(images: Path, names: Sequence[str]) -> list[list[str]]:
@@ -200,7 +237,9 @@ def lens_groups(images: Path, names: Sequence[str]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _finish(out: Path, names: Sequence[str], found: Estimate, min_registered: float, options: Options) -> Captured:
+def _finish(
+    out: Path, names: Sequence[str], found: Estimate, min_registered: float, options: Options
+) -> Captured:
     """Write the scene of what was found, or say why there is none."""
     others = {name: _why_not(name, found) for name in names if name not in found.names}
     if len(found.names) < max(MIN_PHOTOS, min_registered * len(names)):
@@ -243,7 +282,9 @@ def transforms(found: Estimate) -> dict[str, Any]:
     frames = []
     for name, c2w, lens in zip(found.names, found.c2w, lenses, strict=True):
         matrix = [*c2w.tolist(), [0.0, 0.0, 0.0, 1.0]]
-        frames.append({"file_path": f"images/{name}", **({} if shared else lens), "transform_matrix": matrix})
+        frames.append(
+            {"file_path": f"images/{name}", **({} if shared else lens), "transform_matrix": matrix}
+        )
     points = {"ply_file_path": "sparse_pc.ply"} if found.points.exists() else {}
     return {**shared, **points, "frames": frames}
 
@@ -264,7 +305,9 @@ def _why_not(name: str, found: Estimate) -> str:
 
 def _listing(others: dict[str, str]) -> str:
     shown = [f"{name} ({why})" for name, why in list(others.items())[:MAX_NAMED]]
-    return ", ".join(shown) + (f", and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else "")
+    return ", ".join(shown) + (
+        f", and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+    )
 
 
 def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list[str]:
@@ -275,11 +318,17 @@ def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list
     if len(found.models) > 1:
         sizes = ", ".join(str(size) for size in found.models[:5])
         other = ", or --mapper=global" if options.mapper == "incremental" else ""
-        advice.append(f"the photos fall apart into groups of {sizes}: take photos between these{other}")
+        advice.append(
+            f"the photos fall apart into groups of {sizes}: take photos between these{other}"
+        )
     if len(poor) * 4 > len(names):
-        advice.append("many photos have few features: more light, sharper photos, or something patterned in view")
+        advice.append(
+            "many photos have few features: more light, sharper photos, or something patterned in view"
+        )
     if len(lonely) * 4 > len(names):
-        advice.append("many photos match no other: take them closer together, two thirds of each in the next")
+        advice.append(
+            "many photos match no other: take them closer together, two thirds of each in the next"
+        )
     if options.matching == "sequential":
         advice.append("--matching=exhaustive compares all photos, not only neighbours")
     if not advice or not found.names:

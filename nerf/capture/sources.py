@@ -18,18 +18,46 @@ from nerf.scenes.images import check_image
 
 PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 RAWS = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".gpr", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf"),
+    *(
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dng",
+        ".erf",
+        ".gpr",
+        ".iiq",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+    ),
     *(".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 OTHER_PICTURES = (".exr", ".gif", ".jp2", ".jxl", ".psd", ".tga", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
-CODED = (*HEIF_SUFFIXES, *AVIF_SUFFIXES)  # that become JPEG; read where the packages for them are installed
+CODED = (
+    *HEIF_SUFFIXES,
+    *AVIF_SUFFIXES,
+)  # that become JPEG; read where the packages for them are installed
 PICTURES = (*PHOTOS, *CODED, *RAWS, *OTHER_PICTURES)
 MIN_PHOTOS = 3  # of which poses can be estimated
 MAX_NAMED = 20  # problems that a message lists
 MAX_EXAMPLES = 3  # files that a note names
 # Folders in which other programs put thumbnails, wastepaper, and copies of what lies beside them.
-NOT_PHOTOS = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "thumbnails", "masks", "depth", "depths")
+NOT_PHOTOS = (
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "lost+found",
+    "thumbnails",
+    "masks",
+    "depth",
+    "depths",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +86,9 @@ def find_photos(root: Path, skip: Sequence[Path] = ()) -> Sources:
     """
     files = list(_walk(root, [folder.resolve() for folder in skip]))
     photos, notes = _sort_out(root, files)
-    problems = [problem for file in photos if (problem := _check(file, file.relative_to(root).as_posix()))]
+    problems = [
+        problem for file in photos if (problem := _check(file, file.relative_to(root).as_posix()))
+    ]
     if problems:
         lines = [str(problem) for problem in problems[:MAX_NAMED]]
         more = [f"... and {len(problems) - MAX_NAMED} more"] if len(problems) > MAX_NAMED else []
@@ -71,7 +101,9 @@ def find_photos(root: Path, skip: Sequence[Path] = ()) -> Sources:
     photos = [file for file in photos if file not in panoramas]
     if len(photos) < MIN_PHOTOS:
         raise CaptureError(_too_few(root, photos, files, notes))
-    return Sources(root, photos, sum(turned for stitched, turned in looked_at if not stitched), notes)
+    return Sources(
+        root, photos, sum(turned for stitched, turned in looked_at if not stitched), notes
+    )
 
 
 def _walk(root: Path, skip: Sequence[Path]) -> Iterator[Path]:
@@ -92,26 +124,46 @@ def _walk(root: Path, skip: Sequence[Path]) -> Iterator[Path]:
 def _sort_out(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Photos that can be read, each once, and notes on the other pictures and videos."""
     shown = [file for file in files if not file.name.startswith(".")]
-    hidden = [file for file in files if file.name.startswith(".") and file.suffix.lower() in PICTURES]
-    photos, heif, avif, raws = (_of_types(shown, types) for types in (PHOTOS, HEIF_SUFFIXES, AVIF_SUFFIXES, RAWS))
+    hidden = [
+        file for file in files if file.name.startswith(".") and file.suffix.lower() in PICTURES
+    ]
+    photos, heif, avif, raws = (
+        _of_types(shown, types) for types in (PHOTOS, HEIF_SUFFIXES, AVIF_SUFFIXES, RAWS)
+    )
     known = {_stem(file) for file in photos}
     readable = [*(avif if can_read_avif() else []), *(heif if can_read_heif() else [])]
     taken = {_stem(file): file for file in reversed(readable) if _stem(file) not in known}
     photos = sorted([*photos, *taken.values()])
     known |= taken.keys()
     twins = [file for file in (*raws, *heif, *avif) if _stem(file) in known and file not in photos]
-    raws, heif, avif = ([file for file in files if _stem(file) not in known] for files in (raws, heif, avif))
+    raws, heif, avif = (
+        [file for file in files if _stem(file) not in known] for files in (raws, heif, avif)
+    )
     videos = _of_types(shown, VIDEOS)
     live = [file for file in videos if _stem(file) in known]
     notes = [
         *_note(root, hidden, "hidden files: their names begin with a dot"),
-        *_note(root, twins, "raw, HEIC or AVIF files beside a photo of the same name, which is taken"),
+        *_note(
+            root, twins, "raw, HEIC or AVIF files beside a photo of the same name, which is taken"
+        ),
         *_note(root, raws, "raw files without a JPEG: export them as JPEG to use them"),
-        *_note(root, heif, "HEIC photos: pip install pillow-heif to use them, or export them as JPEG"),
-        *_note(root, avif, "AVIF photos: pip install --upgrade pillow to use them, or export them as JPEG"),
-        *_note(root, _of_types(shown, OTHER_PICTURES), "pictures of other types: export them as JPEG to use them"),
+        *_note(
+            root, heif, "HEIC photos: pip install pillow-heif to use them, or export them as JPEG"
+        ),
+        *_note(
+            root,
+            avif,
+            "AVIF photos: pip install --upgrade pillow to use them, or export them as JPEG",
+        ),
+        *_note(
+            root,
+            _of_types(shown, OTHER_PICTURES),
+            "pictures of other types: export them as JPEG to use them",
+        ),
         *_note(root, live, "videos beside a photo of the same name (Live Photos)"),
-        *_note(root, [file for file in videos if file not in live], "videos: give a video by itself"),
+        *_note(
+            root, [file for file in videos if file not in live], "videos: give a video by itself"
+        ),
     ]
     return photos, notes
 
@@ -130,14 +182,18 @@ def _note(root: Path, files: Sequence[Path], what: str) -> list[str]:
     if not files:
         return []
     names = ", ".join(file.relative_to(root).as_posix() for file in files[:MAX_EXAMPLES])
-    return [f"left out: {len(files)} {what} ({names}{', ...' if len(files) > MAX_EXAMPLES else ''})"]
+    return [
+        f"left out: {len(files)} {what} ({names}{', ...' if len(files) > MAX_EXAMPLES else ''})"
+    ]
 
 
 def _check(file: Path, shown: str) -> Problem | None:
     """Return what is wrong with a photo; None for a sound one."""
     problem = check_image(file, shown)[2]
     if problem is None and is_deep(file) and _look(file)[1]:
-        return Problem(shown, "", "16 bits a channel, and stored on its side", "export it as 8-bit PNG or JPEG")
+        return Problem(
+            shown, "", "16 bits a channel, and stored on its side", "export it as 8-bit PNG or JPEG"
+        )
     return problem
 
 
@@ -161,7 +217,9 @@ def _without_copies(photos: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [file for file in photos if file not in copies], sorted(copies)
 
 
-def _too_few(root: Path, photos: Sequence[Path], files: Sequence[Path], notes: Sequence[str]) -> str:
+def _too_few(
+    root: Path, photos: Sequence[Path], files: Sequence[Path], notes: Sequence[str]
+) -> str:
     """One line for a folder with too few photos: what is in it instead, and what to do."""
     videos = [file for file in _of_types(files, VIDEOS) if not file.name.startswith(".")]
     if not photos and videos:

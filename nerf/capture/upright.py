@@ -14,7 +14,9 @@ from PIL import ExifTags, Image, ImageOps, features
 from nerf.foundation.files import replacing
 from nerf.scenes.decode import AVIF_SUFFIXES, FORMATS, HEIF_SUFFIXES, open_image
 
-JPEG_QUALITY = 97  # with full chroma resolution: encoding again costs less than half a level on average
+JPEG_QUALITY = (
+    97  # with full chroma resolution: encoding again costs less than half a level on average
+)
 PANORAMA_ASPECT = 2.5  # wider pictures were stitched, no single lens takes them
 SAME_TIME = 2.0  # seconds by which file systems round the times of files
 UPRIGHT = 1  # EXIF's value for pixels that are stored as they are to be seen
@@ -58,7 +60,11 @@ def is_panorama(image: Image.Image) -> bool:
 def upright_name(name: str) -> str:
     """Return the name under which a photo is stored: HEIC and AVIF become JPEG, everything else keeps its type."""
     path = Path(name)
-    return path.with_suffix(".jpg").as_posix() if path.suffix.lower() in (*HEIF_SUFFIXES, *AVIF_SUFFIXES) else name
+    return (
+        path.with_suffix(".jpg").as_posix()
+        if path.suffix.lower() in (*HEIF_SUFFIXES, *AVIF_SUFFIXES)
+        else name
+    )
 
 
 def copy_upright(file: Path, target: Path) -> bool:
@@ -96,7 +102,10 @@ def _save_upright(image: Image.Image, target: Path) -> None:
     exif = read_exif(upright)
     exif[ExifTags.Base.Orientation] = UPRIGHT
     details = exif.get_ifd(ExifTags.IFD.Exif)
-    for tag, side in ((ExifTags.Base.ExifImageWidth, upright.width), (ExifTags.Base.ExifImageHeight, upright.height)):
+    for tag, side in (
+        (ExifTags.Base.ExifImageWidth, upright.width),
+        (ExifTags.Base.ExifImageHeight, upright.height),
+    ):
         if tag in details:
             details[tag] = side
     kept = {"exif": exif.tobytes(), "icc_profile": image.info.get("icc_profile")}

@@ -28,7 +28,10 @@ SIDE = 256  # of the small grey pictures that frames are judged by
 MARGIN = 0.2  # of a window, at both ends, from which no frame is taken: neighbours stay apart
 NO_FRAME = "{video}: no frame can be read: is it a video? export it as H.264 MP4"
 TO_SDR = "export it as H.264 MP4 with HDR off (BT.709)"
-HD = 1280, 576  # a video that is wider or higher, and does not name its matrix, has BT.709's: players guess so
+HD = (
+    1280,
+    576,
+)  # a video that is wider or higher, and does not name its matrix, has BT.709's: players guess so
 JPEG_QUALITY = 98  # with colours in full resolution: patches keep their edges
 # ffmpeg's names: matrices as its `scale` filter takes them, and primaries and curves by their numbers in ITU-T H.273.
 MATRICES = {
@@ -107,7 +110,9 @@ def extract_frames(video: Path, images: Path, count: int) -> list[str]:
     if not sharp:
         raise CaptureError(NO_FRAME.format(video=video))
     picked = pick(sharp, count)
-    picked = [picked[i] for i in moving(np.stack([thumbnails[i] for i in picked]).astype(np.float32))]
+    picked = [
+        picked[i] for i in moving(np.stack([thumbnails[i] for i in picked]).astype(np.float32))
+    ]
     return _write_frames(video, images, picked, coding)
 
 
@@ -115,7 +120,9 @@ def _small_frames(video: Path) -> Iterator[np.ndarray]:
     """Every frame as a small grey picture, its sides stretched to be equal."""
     output = ["-vf", f"scale={SIDE}:{SIDE}:flags=area,format=gray", "-f", "rawvideo", "-"]
     command = [_ffmpeg(), *_reading(video), *output]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
         try:
             while len(data := run.stdout.read(SIDE * SIDE)) == SIDE * SIDE:  # type: ignore[union-attr]
                 yield np.frombuffer(data, np.uint8).reshape(SIDE, SIDE)
@@ -163,12 +170,24 @@ def read_coding(video: Path) -> Coding:
 
     Raises: CaptureError, for colours that cannot be converted.
     """
-    command = [_ffmpeg(), *_reading(video, "info"), "-frames:v", "1", "-vf", "showinfo", "-f", "null", "-"]
+    command = [
+        _ffmpeg(),
+        *_reading(video, "info"),
+        "-frames:v",
+        "1",
+        "-vf",
+        "showinfo",
+        "-f",
+        "null",
+        "-",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     try:
         coding = parse_coding(done.stderr)
     except ImageError as error:
-        raise CaptureError(f"{video}: its colours cannot be converted ({error}): {error.fix}") from error
+        raise CaptureError(
+            f"{video}: its colours cannot be converted ({error}): {error.fix}"
+        ) from error
     if coding is None:
         raise CaptureError(NO_FRAME.format(video=video))
     return coding
@@ -220,9 +239,19 @@ def _full_frames(
     # A frame says its range itself; its matrix is given, as versions of ffmpeg guess differently.
     scale = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     scale += f":in_color_matrix={matrix}" if matrix else ""
-    output = ["-vf", f"select={chosen},{scale},format=rgb48be", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    output = [
+        "-vf",
+        f"select={chosen},{scale},format=rgb48be",
+        "-c:v",
+        "ppm",
+        "-f",
+        "image2pipe",
+        "-",
+    ]
     command = [_ffmpeg(), *_reading(video), *output]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as run:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+    ) as run:
         assert run.stdout is not None
         try:
             while run.stdout.readline() == b"P6\n":
@@ -237,7 +266,9 @@ def _full_frames(
 
 def _write_frames(video: Path, images: Path, picked: Sequence[int], coding: Coding) -> list[str]:
     """The frames with these numbers in full size; the folder has all of them, or is not there."""
-    if strange := [file for file in images.glob("*") if not re.fullmatch(r"frame_\d+\.jpg", file.name)]:
+    if strange := [
+        file for file in images.glob("*") if not re.fullmatch(r"frame_\d+\.jpg", file.name)
+    ]:
         raise CaptureError(f"{strange[0]}: in the way of the video's frames: choose another --out")
     temporary = images.with_name(f".{images.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -253,7 +284,9 @@ def _write_frames(video: Path, images: Path, picked: Sequence[int], coding: Codi
                 log.seek(0)
                 said = " ".join(log.read().decode(errors="replace").split())
                 reason = said[-200:] or f"{len(names)} of {len(picked)} came"
-                raise CaptureError(f"{video}: its frames cannot be written ({reason}): export it as H.264 MP4")
+                raise CaptureError(
+                    f"{video}: its frames cannot be written ({reason}): export it as H.264 MP4"
+                )
         shutil.rmtree(images, ignore_errors=True)
         temporary.rename(images)
     finally:

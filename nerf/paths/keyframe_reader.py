@@ -75,7 +75,9 @@ class Keyframes:
     from_nerfstudio_world: bool = False
     notes: tuple[str, ...] = ()
 
-    def path(self, transform: Similarity, frames: int) -> tuple[Poses, Float[np.ndarray, " f"] | None]:
+    def path(
+        self, transform: Similarity, frames: int
+    ) -> tuple[Poses, Float[np.ndarray, " f"] | None]:
         """Interpolate poses in the normalised world, to which `transform` leads, and fields of view in degrees."""
         if len(self.c2w) == 1:
             still_fov = None if self.fov is None else np.repeat(self.fov, frames)
@@ -136,7 +138,9 @@ class Reader:
                 entries[where] = {}
         return entries
 
-    def number(self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = "") -> float | None:
+    def number(
+        self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = ""
+    ) -> float | None:
         """Return data[key], which may be in quotes, in the open interval (low, high); None if missing or wrong."""
         value = data.get(key)
         if value is None:
@@ -144,7 +148,11 @@ class Reader:
         found = number(value)
         if found is not None and low < found < high:
             return found
-        self.report(where + key, f"{json.dumps(value)} is not a number between {low:g} and {high:g}", "correct it")
+        self.report(
+            where + key,
+            f"{json.dumps(value)} is not a number between {low:g} and {high:g}",
+            "correct it",
+        )
         return None
 
     def flag(self, data: Mapping[str, Any], key: str) -> bool:
@@ -152,7 +160,9 @@ class Reader:
         value = data.get(key, False)
         word = value.strip().lower() if isinstance(value, str) else value
         if word not in ("true", "false") and not isinstance(word, bool):
-            self.report(key, f"{json.dumps(value)} is neither true nor false", "write true or false")
+            self.report(
+                key, f"{json.dumps(value)} is neither true nor false", "write true or false"
+            )
         return word in (True, "true")
 
     def column(
@@ -169,7 +179,12 @@ class Reader:
         return None
 
     def vector(
-        self, data: Mapping[str, Any], key: str, length: int, where: str = "", default: tuple[float, ...] | None = None
+        self,
+        data: Mapping[str, Any],
+        key: str,
+        length: int,
+        where: str = "",
+        default: tuple[float, ...] | None = None,
     ) -> Float[np.ndarray, " n"]:
         """Return the numbers of the list data[key], or `default` where it is missing."""
         array = _numbers(data.get(key, default))
@@ -178,9 +193,13 @@ class Reader:
         self.report(where + key, f"not {length} numbers", f"write a list of {length} numbers")
         return np.arange(1.0, length + 1)
 
-    def poses(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Float[np.ndarray, "n 3 4"]:
+    def poses(
+        self, entries: Mapping[str, Mapping[str, Any]], key: str
+    ) -> Float[np.ndarray, "n 3 4"]:
         """Return the camera-to-world matrix of every entry."""
-        return np.stack([self.pose(entry.get(key), where + key) for where, entry in entries.items()])
+        return np.stack(
+            [self.pose(entry.get(key), where + key) for where, entry in entries.items()]
+        )
 
     def pose(self, value: Any, where: str) -> Float[np.ndarray, "3 4"]:
         """Return a rigid matrix given as 3x4, 4x4 or 16 numbers by rows; it may be rounded or scaled."""
@@ -190,7 +209,9 @@ class Reader:
             return np.eye(3, 4)
         matrix = array.reshape(-1, 4)
         if len(matrix) == 4 and not np.allclose(matrix[3], [0, 0, 0, 1], atol=MAX_LAST_ROW_ERROR):
-            self.report(where, "last row is not 0 0 0 1", "write it by rows, the position in column 4")
+            self.report(
+                where, "last row is not 0 0 0 1", "write it by rows, the position in column 4"
+            )
             return matrix[:3]
         pose, problems = nearest_pose(matrix[:3], self.file, where, self._tally)
         self.problems += problems

@@ -24,7 +24,11 @@ from nerf.paths.motion import Number, distinct, lap_time
 from nerf.paths.other_tools import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.scenes.base import Similarity
 
-FORMATS = {"camera_path": "nerfstudio", "path": "instant-ngp", "keyframes": "ours"}  # by the key of their poses
+FORMATS = {
+    "camera_path": "nerfstudio",
+    "path": "instant-ngp",
+    "keyframes": "ours",
+}  # by the key of their poses
 
 
 def is_path_file(name: str | os.PathLike[str]) -> bool:
@@ -54,7 +58,9 @@ def read_keyframes(
     if not isinstance(data.get(key), list):
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
         if "frames" in data:
-            raise path_error(file, "", "a scene's file, not a camera path", "--path=follow goes along its photos")
+            raise path_error(
+                file, "", "a scene's file, not a camera path", "--path=follow goes along its photos"
+            )
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")
@@ -69,7 +75,9 @@ def read_keyframes(
     if len(kept) < 2:  # the same pose again and again is a still
         kept = np.array([0])
         keys = keys if "seconds" in data else dataclasses.replace(keys, frames=1)
-    return dataclasses.replace(keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept])
+    return dataclasses.replace(
+        keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept]
+    )
 
 
 def _content(file: str) -> Mapping[str, Any]:
@@ -86,7 +94,9 @@ def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_
     """Read one of the formats. Problems and notes are collected by the reader."""
     if kind != "nerfstudio":
         if dataparser is not None:
-            reader.report("dataparser", f"goes with nerfstudio's paths, this is {kind}", "leave it out")
+            reader.report(
+                "dataparser", f"goes with nerfstudio's paths, this is {kind}", "leave it out"
+            )
         return _ours(data, reader) if kind == "ours" else read_instant_ngp(data, reader)
     beside = Path(reader.file).with_name(DATAPARSER)
     world = Similarity()
@@ -101,11 +111,17 @@ def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_
     return keys if undoes else dataclasses.replace(keys, from_nerfstudio_world=True)
 
 
-def save_keyframes(file: str | os.PathLike[str], cameras: Cameras, transform: Similarity, fps: Number = 30.0) -> None:
+def save_keyframes(
+    file: str | os.PathLike[str], cameras: Cameras, transform: Similarity, fps: Number = 30.0
+) -> None:
     """Write a path, every frame a keyframe in the scene's file world, to be edited and read again."""
     c2w = transform.poses_back(np.asarray(cameras.c2w, np.float64))
-    fov = 2 * np.degrees(np.arctan(0.5 * cameras.size[:, 1] / np.asarray(cameras.K, np.float64)[:, 1, 1]))
-    entries = [{"c2w": c2w[i].tolist(), "fov": float(fov[i]), "time": i / fps} for i in range(len(c2w))]
+    fov = 2 * np.degrees(
+        np.arctan(0.5 * cameras.size[:, 1] / np.asarray(cameras.K, np.float64)[:, 1, 1])
+    )
+    entries = [
+        {"c2w": c2w[i].tolist(), "fov": float(fov[i]), "time": i / fps} for i in range(len(c2w))
+    ]
     write_json(Path(file), {"keyframes": entries, "loop": False, "fps": fps})
 
 
@@ -116,17 +132,24 @@ def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
         read.known(entry, ("c2w", "fov", "time"), where)
     times = read.column(entries, "time", -1e6, 1e6)
     if times is not None and (np.diff(times) <= 0).any():
-        read.report("time", "does not increase from keyframe to keyframe", "put the keyframes in order")
+        read.report(
+            "time", "does not increase from keyframe to keyframe", "put the keyframes in order"
+        )
     if times is not None and "seconds" in data:
         read.report("seconds", "given as well as the keyframes' time", "leave one of them out")
     loop = read.flag(data, "loop")
-    fps, seconds = read.number(data, "fps", 0.0, 1000.0) or 30.0, read.number(data, "seconds", 0.0, 1e6)
+    fps, seconds = (
+        read.number(data, "fps", 0.0, 1000.0) or 30.0,
+        read.number(data, "seconds", 0.0, 1e6),
+    )
     fov = read.column(entries, "fov", 0.0, 180.0)
     frames = _frames(len(entries), times, loop, fps, seconds)
     return Keyframes(read.poses(entries, "c2w"), frames, fps, fov, times, loop)
 
 
-def _frames(poses: int, times: np.ndarray | None, loop: bool, fps: float, seconds: float | None) -> int:
+def _frames(
+    poses: int, times: np.ndarray | None, loop: bool, fps: float, seconds: float | None
+) -> int:
     """Count the frames of a path in our format."""
     if times is None:
         still = 1 if poses == 1 else round(fps * 2.0 * poses)

@@ -42,7 +42,9 @@ def travel(
     points = smoothed(np.concatenate([c2w[laps % n, :, 3], scaled], -1), smooth)
     if times is None:
         # Centripetal knots: no cusps or loops where keyframes lie unevenly (Yuksel et al., 2011).
-        knots = np.cumsum(np.sqrt(np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=-1)))
+        knots = np.cumsum(
+            np.sqrt(np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=-1))
+        )
     else:
         knots = times[laps % n] + laps // n * lap_time(times)
     curve = CubicSpline(knots, points, bc_type="natural")
@@ -143,7 +145,9 @@ def travel_order(c2w: Float[np.ndarray, "n 3 4"]) -> Int[np.ndarray, " n"]:
     short and alike, in several laps or shaky too; those of views drawn at random are as long as the distance of any
     two, and names sorted as text (1, 10, 11, ..., 2, 20) make a leap at every tenth.
     """
-    features = np.concatenate([c2w[:, :, 3], _reach(c2w) * c2w[:, :, :3].reshape(-1, 9) / math.sqrt(2)], -1)
+    features = np.concatenate(
+        [c2w[:, :, 3], _reach(c2w) * c2w[:, :, :3].reshape(-1, 9) / math.sqrt(2)], -1
+    )
     distance = cdist(features, features)
     as_filed = np.arange(len(c2w))
     steps = np.diagonal(distance, 1)
@@ -156,7 +160,9 @@ def travel_order(c2w: Float[np.ndarray, "n 3 4"]) -> Int[np.ndarray, " n"]:
 def short_tour(distance: Float[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:
     """An open tour: each time the nearest one left, then 2-opt (reverse a stretch where that is shorter)."""
     n = len(distance)
-    d = np.pad(distance, (0, 1))  # node n is at no distance from all: the gap between the ends of the tour
+    d = np.pad(
+        distance, (0, 1)
+    )  # node n is at no distance from all: the gap between the ends of the tour
     order, left = [n, 0], np.arange(1, n)
     while len(left):
         nearest = d[order[-1], left].argmin()
@@ -174,7 +180,9 @@ def short_tour(distance: Float[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:
                 shortened = True
         round_trip = d[tour[1:], np.roll(tour[1:], -1)]
         longest = round_trip.argmax()
-        if round_trip[longest] > round_trip[-1] + 1e-9 * d.max():  # end there, which no reversal finds
+        if (
+            round_trip[longest] > round_trip[-1] + 1e-9 * d.max()
+        ):  # end there, which no reversal finds
             tour[1:] = np.roll(tour[1:], -1 - longest)
             shortened = True
     return tour[1:]

@@ -26,10 +26,19 @@ from nerf.scenes.formats.lens_keys import number
 DATAPARSER = "dataparser_transforms.json"
 LENS_NAMES = {"perspective": PERSPECTIVE, "fisheye": FISHEYE, "equirectangular": EQUIRECTANGULAR}
 # What the viewer keeps for itself: the entries of camera_path already follow from it.
-VIEWER_KEYS = ("keyframes", "seconds", "smoothness_value", "is_cycle", "default_fov", "default_transition_sec")
+VIEWER_KEYS = (
+    "keyframes",
+    "seconds",
+    "smoothness_value",
+    "is_cycle",
+    "default_fov",
+    "default_transition_sec",
+)
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # unless transforms.json says otherwise
 NGP_FPS = 30.0
-NGP_AXES = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])  # x y z of the file -> y z x
+NGP_AXES = np.array(
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+)  # x y z of the file -> y z x
 
 
 # nerfstudio
@@ -44,7 +53,18 @@ def read_nerfstudio(data: Mapping[str, Any], read: Reader, world: Similarity) ->
       world: the scene's file world to nerfstudio's, see `nerfstudio_world`.
     """
     entries = read.entries(data, "camera_path")
-    read.unused(data, ("camera_type", "camera_path", "render_width", "render_height", "fps", "crop", *VIEWER_KEYS))
+    read.unused(
+        data,
+        (
+            "camera_type",
+            "camera_path",
+            "render_width",
+            "render_height",
+            "fps",
+            "crop",
+            *VIEWER_KEYS,
+        ),
+    )
     for where, entry in entries.items():
         read.unused(entry, ("camera_to_world", "fov", "aspect", "render_time"), where)
     if any("render_time" in entry for entry in entries.values()):
@@ -53,7 +73,9 @@ def read_nerfstudio(data: Mapping[str, Any], read: Reader, world: Similarity) ->
     lens = LENS_NAMES.get(kind.lower()) if isinstance(kind, str) else None
     if lens is None:
         known = ", ".join(LENS_NAMES)
-        read.report("camera_type", f"{json.dumps(kind)} is not supported", f"export it as one of: {known}")
+        read.report(
+            "camera_type", f"{json.dumps(kind)} is not supported", f"export it as one of: {known}"
+        )
     fps = read.number(data, "fps", 0.0, 1000.0) or 24.0
     wide, high = (read.number(data, key, 0.0, 1e5) for key in ("render_width", "render_height"))
     aspect = read.column(entries, "aspect", 0.0, 1e4)
@@ -83,14 +105,18 @@ def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
     if (size <= 0).any():
         read.report("crop.crop_scale", "not above zero", "give the box's three sides")
     # Roll, pitch and yaw, in radians, are turns about x, y and z in this order.
-    rotation = Rotation.from_euler("xyz", read.vector(crop, "crop_rot", 3, "crop.", (0.0, 0.0, 0.0))).as_matrix()
+    rotation = Rotation.from_euler(
+        "xyz", read.vector(crop, "crop_rot", 3, "crop.", (0.0, 0.0, 0.0))
+    ).as_matrix()
     colour = crop.get("crop_bg_color", {"r": 0, "g": 0, "b": 0})
     if not isinstance(colour, Mapping):
         read.report("crop.crop_bg_color", "not an object", 'write {"r": 0, "g": 0, "b": 0}')
         colour = {}
     rgb = [read.number(colour, key, -1.0, 256.0, "crop.crop_bg_color.") or 0.0 for key in "rgb"]
     # The box stands in nerfstudio's world: first there, then to the middle and the axes of the box.
-    to_box = Similarity(world.scale, rotation.T @ world.rotation, rotation.T @ (world.shift - centre))
+    to_box = Similarity(
+        world.scale, rotation.T @ world.rotation, rotation.T @ (world.shift - centre)
+    )
     sides = (float(size[0]), float(size[1]), float(size[2]))
     return Crop(to_box, sides, (rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0))
 
@@ -125,13 +151,19 @@ def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        read.report("", error.strerror or str(error), f"give the {DATAPARSER} of nerfstudio's output folder")
+        read.report(
+            "", error.strerror or str(error), f"give the {DATAPARSER} of nerfstudio's output folder"
+        )
         return None
     except (ValueError, RecursionError) as error:
-        read.report("", f"not valid JSON ({error})", "copy it again from nerfstudio's output folder")
+        read.report(
+            "", f"not valid JSON ({error})", "copy it again from nerfstudio's output folder"
+        )
         return None
     if not isinstance(data, dict) or "transform" not in data:
-        read.report("", "no transform in it", f"give the {DATAPARSER} of nerfstudio's output folder")
+        read.report(
+            "", "no transform in it", f"give the {DATAPARSER} of nerfstudio's output folder"
+        )
         return None
     return data
 
@@ -160,7 +192,18 @@ def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
     """
     entries = read.entries(data, "path")
     read.unused(data, ("path", "loop", "time", "duration_seconds", "spline_order"))
-    own = ("R", "T", "fov", "slice", "scale", "aperture_size", "dof", "glow_mode", "glow_y_cutoff", "timestamp")
+    own = (
+        "R",
+        "T",
+        "fov",
+        "slice",
+        "scale",
+        "aperture_size",
+        "dof",
+        "glow_mode",
+        "glow_y_cutoff",
+        "timestamp",
+    )
     for where, entry in entries.items():
         read.unused(entry, own, where)
         for key in ("aperture_size", "dof", "glow_mode"):
@@ -168,13 +211,20 @@ def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
                 read.note(key, "not used: films have no depth of field and no glow")
     if entries:
         scaled = f"scaled by {NGP_SCALE} and moved by {NGP_OFFSET}"
-        read.note("path", f"read as in instant-ngp's world, {scaled} as for a transforms.json that sets neither")
+        read.note(
+            "path",
+            f"read as in instant-ngp's world, {scaled} as for a transforms.json that sets neither",
+        )
     quaternions = np.stack([read.vector(entry, "R", 4, where) for where, entry in entries.items()])
     positions = np.stack([read.vector(entry, "T", 3, where) for where, entry in entries.items()])
     if (short := np.linalg.norm(quaternions, axis=-1) < 1e-6).any():
         read.report("R", "a quaternion of length zero", "write x, y, z, w of a rotation")
         quaternions = np.where(short[:, None], [0.0, 0.0, 0.0, 1.0], quaternions)
-    rotations = Rotation.from_quat(quaternions).as_matrix() * [1.0, -1.0, -1.0]  # OpenCV axes to OpenGL ones
+    rotations = Rotation.from_quat(quaternions).as_matrix() * [
+        1.0,
+        -1.0,
+        -1.0,
+    ]  # OpenCV axes to OpenGL ones
     to_ngp = Similarity(NGP_SCALE, NGP_AXES, np.full(3, NGP_OFFSET))
     c2w = to_ngp.poses_back(np.concatenate([rotations, positions[..., None]], -1))
     # Older files have no duration, newer ones 0 where it was never set.

@@ -53,7 +53,10 @@ def _parse_value(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        numbers = [int(part) if re.fullmatch(r"\s*[-+]?\d+\s*", part) else float(part) for part in text.split(",")]
+        numbers = [
+            int(part) if re.fullmatch(r"\s*[-+]?\d+\s*", part) else float(part)
+            for part in text.split(",")
+        ]
     except ValueError:
         return text
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
@@ -81,7 +84,9 @@ def check_known(name: str, options: Iterable[str], known: Iterable[str]) -> None
     """
     known = set(known)
     if unknown := [key for key in options if key not in known]:
-        raise PathError([Problem(name, key, "no such option", did_you_mean(key, known)) for key in unknown])
+        raise PathError(
+            [Problem(name, key, "no such option", did_you_mean(key, known)) for key in unknown]
+        )
 
 
 def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
@@ -113,7 +118,9 @@ def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
 
 def _wrong(name: str, key: str, value: Any, expected: str) -> PathError:
     shown = ",".join(str(part) for part in value) if isinstance(value, tuple) else value
-    return path_error(name, key, f"{shown} is not {expected}", f"write for example {name}:{key}={EXAMPLES[key]}")
+    return path_error(
+        name, key, f"{shown} is not {expected}", f"write for example {name}:{key}={EXAMPLES[key]}"
+    )
 
 
 def parse_range(text: str) -> tuple[int, int]:
@@ -121,5 +128,7 @@ def parse_range(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if first > last:
-        raise ConfigError(f"--range={text}: not a range of frames, which are counted from 0: write 40-60, or 40")
+        raise ConfigError(
+            f"--range={text}: not a range of frames, which are counted from 0: write 40-60, or 40"
+        )
     return first, last

@@ -33,7 +33,9 @@ MAX_FRAMES = 100_000
 MAX_VIEWS = 500  # `follow` takes every k-th of more: ordering 3000 random views takes a minute
 MIN_SPREAD = 1e-6  # of cameras' positions that differ, in units of the normalised world
 MIN_COMMON_DIRECTION = 0.7  # length of the mean viewing direction of cameras that face one way
-MAX_ORBIT_GAP = 120.0  # degrees of azimuth without a photo: in its middle, an orbit sees what none shows
+MAX_ORBIT_GAP = (
+    120.0  # degrees of azimuth without a photo: in its middle, an orbit sees what none shows
+)
 Z_UP = np.array([0.0, 0.0, 1.0])
 
 
@@ -94,26 +96,45 @@ def make_path(
     if frames is None:
         frames = keys.frames if keys else DEFAULT_FRAMES
     if not 1 <= frames <= MAX_FRAMES:
-        fix = "give --frames, or change seconds or fps in the file" if keys else "give another number of frames"
+        fix = (
+            "give --frames, or change seconds or fps in the file"
+            if keys
+            else "give another number of frames"
+        )
         raise path_error(name, "frames", f"{frames} is not from 1 to {MAX_FRAMES}", fix)
     if keys is None:
-        c2w = _call(name, plugins, options, train=train, frames=frames, transform=transform, depth=distance)
+        c2w = _call(
+            name, plugins, options, train=train, frames=frames, transform=transform, depth=distance
+        )
         return to_cameras(c2w, train, film_size(train, width, height), focal, fov)
     c2w, own_fov = keys.path(transform, frames)
     aspect = keys.size[0] / keys.size[1] if keys.size else keys.aspect
-    size = keys.size if keys.size and width is None and height is None else film_size(train, width, height, aspect)
-    return to_cameras(c2w, train, size, focal, own_fov if focal is None and fov is None else fov, keys.lens)
+    size = (
+        keys.size
+        if keys.size and width is None and height is None
+        else film_size(train, width, height, aspect)
+    )
+    return to_cameras(
+        c2w, train, size, focal, own_fov if focal is None and fov is None else fov, keys.lens
+    )
 
 
 def _file_options(name: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Return the options of a keyframe file, of which there is one."""
     for key in options:
         if key != "dataparser":
-            raise path_error(name, key, "not an option of a keyframe file", "leave it out; the only one is dataparser")
+            raise path_error(
+                name,
+                key,
+                "not an option of a keyframe file",
+                "leave it out; the only one is dataparser",
+            )
     return {key: str(value) for key, value in options.items()}
 
 
-def _call(name: str, plugins: tuple[str, ...], options: Mapping[str, Any], frames: int, **context: Any) -> Poses:
+def _call(
+    name: str, plugins: tuple[str, ...], options: Mapping[str, Any], frames: int, **context: Any
+) -> Poses:
     """Call the path function `name` and check what it returns."""
     if name not in NAMES and (wrong := find_wrong_name(name)) is not None:
         raise wrong
@@ -121,10 +142,16 @@ def _call(name: str, plugins: tuple[str, ...], options: Mapping[str, Any], frame
     if name in NAMES:
         target = f"{__name__}:{name}"
         check_known(name, options, parameters_of(globals()[name]).keys() - {"train", "frames"})
-        options = {key: converted(name, key, value, context["transform"]) for key, value in options.items()}
-    c2w = np.asarray(build({"name": target, **options}, plugins=plugins, frames=frames, **context), np.float64)
+        options = {
+            key: converted(name, key, value, context["transform"]) for key, value in options.items()
+        }
+    c2w = np.asarray(
+        build({"name": target, **options}, plugins=plugins, frames=frames, **context), np.float64
+    )
     if c2w.shape != (frames, 3, 4):
-        raise path_error(name, "", f"returned shape {c2w.shape}", f"return c2w of shape ({frames}, 3, 4)")
+        raise path_error(
+            name, "", f"returned shape {c2w.shape}", f"return c2w of shape ({frames}, 3, 4)"
+        )
     if problems := list(check_poses(c2w, name, [f"frame {i}" for i in range(frames)])):
         raise PathError(problems)
     return c2w
@@ -150,12 +177,18 @@ def subject(c2w: Float[np.ndarray, "n 3 4"], depth: Number | None = None) -> Flo
 def _refuse_one_place(name: str, c2w: Float[np.ndarray, "n 3 4"]) -> None:
     """Raise PathError where all photos were taken from one place, which gives a path no size."""
     if len(distinct(c2w, loop=False)) < 2:
-        raise path_error(name, "", "one view only gives no path", "use orbit, which circles what it shows")
+        raise path_error(
+            name, "", "one view only gives no path", "use orbit, which circles what it shows"
+        )
     if _spread(c2w[:, :, 3]) < MIN_SPREAD:
-        raise path_error(name, "", "the photos were taken from one place, with nothing to circle", "use follow")
+        raise path_error(
+            name, "", "the photos were taken from one place, with nothing to circle", "use follow"
+        )
 
 
-def look_at(positions: Float[np.ndarray, "f 3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Poses:
+def look_at(
+    positions: Float[np.ndarray, "f 3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]
+) -> Poses:
     """Make camera-to-world matrices that look at a point.
 
     Args:
@@ -197,12 +230,20 @@ def orbit(
     radius = float(np.median(distances)) if radius is None else radius
     if radius < MIN_SPREAD:
         fix = "give a point to circle, in the axes of the scene's file: orbit:focus=X,Y,Z"
-        raise path_error("orbit", "focus", "the training cameras do not say how far away they look", fix)
+        raise path_error(
+            "orbit", "focus", "the training cameras do not say how far away they look", fix
+        )
     if elevation is None:
-        elevation = math.degrees(np.median(np.arctan2(offsets[:, 2], np.hypot(offsets[:, 0], offsets[:, 1]))))
+        elevation = math.degrees(
+            np.median(np.arctan2(offsets[:, 2], np.hypot(offsets[:, 0], offsets[:, 1])))
+        )
     tilt = math.radians(min(max(elevation, -89.0), 89.0))
     angle = math.atan2(offsets[0, 1], offsets[0, 0]) + 2 * math.pi * np.arange(frames) / frames
-    circle = [math.cos(tilt) * np.cos(angle), math.cos(tilt) * np.sin(angle), np.full(frames, math.sin(tilt))]
+    circle = [
+        math.cos(tilt) * np.cos(angle),
+        math.cos(tilt) * np.sin(angle),
+        np.full(frames, math.sin(tilt)),
+    ]
     return look_at(focus + radius * np.stack(circle, -1), focus, Z_UP)
 
 
@@ -234,7 +275,9 @@ def ellipse(
     axes[:, 1] *= np.sign(np.linalg.det(axes))
     semi = np.percentile(np.abs(flat @ axes), percentile, axis=0)
     if semi.max() < MIN_SPREAD:
-        raise path_error("ellipse", "", "the training cameras stand above the point they look at", "use orbit")
+        raise path_error(
+            "ellipse", "", "the training cameras stand above the point they look at", "use orbit"
+        )
     # A capture along a line over the focus would turn the camera over at its middle.
     semi = np.maximum(semi, 0.1 * semi.max())
     start = np.arctan2(*(flat[0] @ axes / semi)[::-1])
@@ -271,7 +314,9 @@ def spiral(
     _refuse_one_place("spiral", c2w)
     back, up = c2w[:, :, 2].mean(0), c2w[:, :, 1].mean(0)
     if np.linalg.norm(back) < MIN_COMMON_DIRECTION:
-        raise path_error("spiral", "", "the training cameras do not face one way", "use orbit, ellipse or follow")
+        raise path_error(
+            "spiral", "", "the training cameras do not face one way", "use orbit, ellipse or follow"
+        )
     centre = c2w[:, :, 3].mean(0)
     mean = look_at(centre[None], centre - back, up)[0]
     radii = np.percentile(np.abs((c2w[:, :, 3] - centre) @ mean[:, :3]), percentile, axis=0)
@@ -303,7 +348,9 @@ def follow(train: Cameras, frames: int, smooth: Number | None = None, loop: bool
     c2w = c2w[travel_order(c2w)]
     c2w = c2w[distinct(c2w, loop)]
     if len(c2w) < 2:
-        raise path_error("follow", "", "one view only gives no path", "use orbit, which circles what it shows")
+        raise path_error(
+            "follow", "", "one view only gives no path", "use orbit, which circles what it shows"
+        )
     if smooth is None:
         smooth = min(max(10.0, len(c2w) / 16), len(c2w) / 4)
     return travel(c2w, np.zeros((len(c2w), 0)), frames, loop=loop, smooth=smooth)[0]
