@@ -2,7 +2,7 @@
 
 A point that a video frame shows is known if a training view contains it and sees it from a similar
 side. A frame is unknown if most of its points are unknown, if it shows no surface at all, or if its
-camera is inside matter.
+camera is inside an object.
 """
 
 import dataclasses
@@ -25,7 +25,8 @@ MAX_DISTANCE_VIEWS = 8  # training views from which the usual distance is measur
 CENTRE_FRACTION = 0.5  # fraction of their sides, around the middle, that is measured
 MIN_COSINE = 0.5  # between two directions that see a point from a similar side: 60 degrees
 MIN_KNOWN = 0.5  # fraction of a frame's points that must be known
-TOO_NEAR = 0.1  # fraction of the usual distance; a camera with nearer matter is inside matter
+# Fraction of the usual distance. If most surfaces are nearer, the camera is inside an object.
+MIN_RELATIVE_DISTANCE = 0.1
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -77,7 +78,7 @@ def unknown_frames(
     known = _known(points.reshape(-1, 3), directions.reshape(-1, 3), train).reshape(hits.shape)
     count = there.sum(-1)
     unknown = (known & there).sum(-1) < MIN_KNOWN * count
-    too_near = (hits < TOO_NEAR * distance).sum(-1) > MIN_KNOWN * hits.shape[-1]
+    too_near = (hits < MIN_RELATIVE_DISTANCE * distance).sum(-1) > MIN_KNOWN * hits.shape[-1]
     return numbers, unknown | too_near | (count == 0)
 
 

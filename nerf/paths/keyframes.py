@@ -64,9 +64,8 @@ def read_keyframes(
     if not isinstance(data.get(key), list):
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
         if "frames" in data:
-            raise path_error(
-                file, "", "a scene's file, not a camera path", "--path=follow goes along its photos"
-            )
+            reason = "a scene's file, not a camera path"
+            raise path_error(file, "", reason, "use --path=follow to follow its photos")
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")
@@ -109,7 +108,7 @@ def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_
     """
     if kind != "nerfstudio":
         if dataparser is not None:
-            reason = f"only for nerfstudio's paths, but this path is {kind}"
+            reason = f"only for nerfstudio's paths, but the format of this file is {kind}"
             reader.report("dataparser", reason, "remove it")
         return _ours(data, reader) if kind == "ours" else read_instant_ngp(data, reader)
     beside = Path(reader.file).with_name(DATAPARSER)

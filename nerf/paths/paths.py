@@ -163,9 +163,8 @@ def _call(
         build({"name": target, **options}, plugins=plugins, frames=frames, **context), np.float64
     )
     if c2w.shape != (frames, 3, 4):
-        raise path_error(
-            name, "", f"returned shape {c2w.shape}", f"return c2w of shape ({frames}, 3, 4)"
-        )
+        fix = f"return c2w of shape ({frames}, 3, 4)"
+        raise path_error(name, "", f"returned shape {c2w.shape}", fix)
     if problems := list(check_poses(c2w, name, [f"frame {i}" for i in range(frames)])):
         raise PathError(problems)
     return c2w
@@ -194,13 +193,11 @@ def subject(c2w: Float[np.ndarray, "n 3 4"], depth: Number | None = None) -> Flo
 def _refuse_one_place(name: str, c2w: Float[np.ndarray, "n 3 4"]) -> None:
     """Raise PathError if all photos were taken from one place, which gives no path size."""
     if len(distinct(c2w, loop=False)) < 2:
-        raise path_error(
-            name, "", "one view only gives no path", "use orbit, which circles what it shows"
-        )
+        fix = "use orbit, which circles the point that it looks at"
+        raise path_error(name, "", "a single view gives no path", fix)
     if _spread(c2w[:, :, 3]) < MIN_SPREAD:
-        raise path_error(
-            name, "", "the photos were taken from one place, with nothing to circle", "use follow"
-        )
+        reason = "all photos were taken from one place, so there is nothing to circle"
+        raise path_error(name, "", reason, "use follow")
 
 
 def look_at(
@@ -248,9 +245,8 @@ def orbit(
     radius = float(np.median(distances)) if radius is None else radius
     if radius < MIN_SPREAD:
         fix = "give a point to circle, in the axes of the scene's file: orbit:focus=X,Y,Z"
-        raise path_error(
-            "orbit", "focus", "the training cameras do not say how far away they look", fix
-        )
+        reason = "the distance of the point that the training cameras look at is unknown"
+        raise path_error("orbit", "focus", reason, fix)
     if elevation is None:
         elevation = math.degrees(
             np.median(np.arctan2(offsets[:, 2], np.hypot(offsets[:, 0], offsets[:, 1])))
@@ -297,9 +293,8 @@ def ellipse(
     axes[:, 1] *= np.sign(np.linalg.det(axes))
     semi = np.percentile(np.abs(flat @ axes), percentile, axis=0)
     if semi.max() < MIN_SPREAD:
-        raise path_error(
-            "ellipse", "", "the training cameras stand above the point they look at", "use orbit"
-        )
+        reason = "the training cameras are directly above the point they look at"
+        raise path_error("ellipse", "", reason, "use orbit")
     # If the cameras are on a line over the focus, a flat ellipse would flip the view in the middle.
     semi = np.maximum(semi, 0.1 * semi.max())
     start = np.arctan2(*(flat[0] @ axes / semi)[::-1])
@@ -350,6 +345,7 @@ def spiral(
         focus_depth = float((centre - subject(c2w, depth)) @ mean[:, 2])
         if depth is None or axes_meet(c2w):
             focus_depth = max(focus_depth, 3.0 * float(radii.max()))
+    # x and y of the mean camera circle `turns` times while z swings forward and back once.
     angle = 2 * math.pi * turns * np.arange(frames) / frames
     local = radii * np.stack([np.cos(angle), np.sin(angle), np.sin(angle / turns)], -1)
     return look_at(centre + local @ mean[:, :3].T, centre - focus_depth * mean[:, 2], mean[:, 1])
@@ -370,13 +366,12 @@ def follow(train: Cameras, frames: int, smooth: Number | None = None, loop: bool
       loop: return to the first view.
     """
     c2w = upright(np.asarray(train.c2w, np.float64))
-    c2w = c2w[:: -(-len(c2w) // MAX_VIEWS)]
+    c2w = c2w[:: -(-len(c2w) // MAX_VIEWS)]  # every k-th view, with k rounded up
     c2w = c2w[travel_order(c2w)]
     c2w = c2w[distinct(c2w, loop)]
     if len(c2w) < 2:
-        raise path_error(
-            "follow", "", "one view only gives no path", "use orbit, which circles what it shows"
-        )
+        fix = "use orbit, which circles the point that it looks at"
+        raise path_error("follow", "", "a single view gives no path", fix)
     if smooth is None:
         smooth = min(max(10.0, len(c2w) / 16), len(c2w) / 4)
     return travel(c2w, np.zeros((len(c2w), 0)), frames, loop=loop, smooth=smooth)[0]
