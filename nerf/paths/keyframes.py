@@ -65,7 +65,7 @@ def read_keyframes(
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
         if "frames" in data:
             reason = "a scene's file, not a camera path"
-            raise path_error(file, "", reason, "use --path=follow to follow its photos")
+            raise path_error(file, "", reason, "--path=follow follows its photos")
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")
