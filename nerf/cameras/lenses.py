@@ -1,12 +1,15 @@
-"""What a lens does: directions in camera axes to the plane of its picture, and back.
+"""Lens models: map picture-plane coordinates to directions in camera axes, and back.
 
-Contract. A lens has two functions of `*b` leading axes, and 8 distortion numbers whose meaning is its own:
+A `Lens` has two functions with leading axes `*b`. Each takes eight distortion coefficients, whose
+meaning depends on the lens:
 
-    direction(plane, distortion) -> (*b 3)                 in camera axes (OpenGL); of any length
-    image(local, distortion) -> (*b 2), (*b)               of a point in camera axes, and whether it can be seen there
+    direction(plane, distortion) -> (*b 3)        direction in camera axes (OpenGL), of any length
+    image(local, distortion) -> (*b 2), (*b)      picture of a point in camera axes, and whether
+                                                  the lens can see it
 
-`plane` is (pixel - principal point) / focal length: x right, y down. An orthographic camera looks one way from
-everywhere: its rays begin in the plane itself. All functions are finite with finite gradients everywhere.
+`plane` is (pixel - principal point) / focal length: x right, y down. All rays of an orthographic
+camera are parallel and start in the plane itself. All functions are finite and have finite
+gradients everywhere.
 """
 
 import math
@@ -18,21 +21,37 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 PERSPECTIVE, FISHEYE, EQUIRECTANGULAR, ORTHOGRAPHIC = range(4)
-COEFFICIENTS = 8  # of distortion, whatever the lens
-ITERATIONS = (
-    20  # of the inverse of a distortion; ordinary lenses need four, corners of strong ones all
-)
+COEFFICIENTS = 8  # distortion coefficients of every lens
+# Newton steps that invert a distortion. Ordinary lenses need 4, corners of strongly distorted
+# images need all 20.
+ITERATIONS = 20
 
 
 class Lens(NamedTuple):
-    """The two maps of a lens; see the module."""
+    """The two maps of a lens.
+
+    Attributes:
+      direction: maps (plane, distortion) to a direction in camera axes.
+      image: maps (local, distortion) to plane coordinates and whether the point is visible.
+    """
 
     direction: Callable[[Array, Array], Array]
     image: Callable[[Array, Array], tuple[Array, Array]]
 
 
 def _bend(xy, radial, slope, p1, p2) -> tuple[Array, Array]:
-    """xy radial + tangential terms, and the Jacobian; d radial / dx = slope x, and so for y."""
+    """Apply radial and tangential distortion.
+
+    Args:
+      xy: undistorted coordinates, shape (*b, 2).
+      radial: radial factor at `xy`.
+      slope: its derivative divided by the radius: d radial / dx = slope x, d radial / dy = slope y.
+      p1: first tangential coefficient.
+      p2: second tangential coefficient.
+
+    Returns:
+      The distorted coordinates, shape (*b, 2), and their Jacobian, shape (*b, 2, 2).
+    """
     x, y = xy[..., 0], xy[..., 1]
     r2 = x * x + y * y
     bent = jnp.stack(
@@ -42,6 +61,7 @@ def _bend(xy, radial, slope, p1, p2) -> tuple[Array, Array]:
         ],
         -1,
     )
+    # The Jacobian is symmetric: both mixed derivatives are the same.
     cross = slope * x * y + 2.0 * (p1 * x + p2 * y)
     rows = [
         [radial + slope * x * x + 2.0 * p1 * y + 6.0 * p2 * x, cross],
@@ -53,38 +73,53 @@ def _bend(xy, radial, slope, p1, p2) -> tuple[Array, Array]:
 def distort(
     xy: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
 ) -> tuple[Float[Array, "*b 2"], Float[Array, "*b 2 2"]]:
-    """OpenCV's rational distortion k1 k2 p1 p2 k3 k4 k5 k6 of normalised coordinates, and its Jacobian.
+    """Apply OpenCV's rational distortion to normalised coordinates.
 
     With r2 = x^2 + y^2 (OpenCV camera calibration, "Detailed description"):
       radial = (1 + k1 r2 + k2 r2^2 + k3 r2^3) / (1 + k4 r2 + k5 r2^2 + k6 r2^3)
       x' = x radial + 2 p1 x y + p2 (r2 + 2 x^2)
       y' = y radial + 2 p2 x y + p1 (r2 + 2 y^2)
+
+    Args:
+      xy: coordinates x, y in focal lengths from the principal point.
+      distortion: k1 k2 p1 p2 k3 k4 k5 k6.
+
+    Returns:
+      The distorted coordinates x', y' and their Jacobian.
     """
     k1, k2, p1, p2, k3, k4, k5, k6 = (distortion[..., i] for i in range(COEFFICIENTS))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
-    below = 1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
-    radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / below
-    fall = k4 + r2 * (2.0 * k5 + 3.0 * r2 * k6)
-    slope = 2.0 * (k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3) - radial * fall) / below
+    denominator = 1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / denominator
+    # Quotient rule for d radial / d r2. The factor 2 is d r2 / dx = 2 x without the x.
+    d_denominator = k4 + r2 * (2.0 * k5 + 3.0 * r2 * k6)
+    slope = 2.0 * (k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3) - radial * d_denominator) / denominator
     return _bend(xy, radial, slope, p1, p2)
 
 
 def distort_fisheye(
     xy: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
 ) -> tuple[Float[Array, "*b 2"], Float[Array, "*b 2 2"]]:
-    """COLMAP's THIN_PRISM_FISHEYE distortion k1 k2 k3 k4 p1 p2 sx1 sy1, and its Jacobian.
+    """Apply COLMAP's THIN_PRISM_FISHEYE distortion.
 
-    Of coordinates whose length is the angle theta to the optical axis: with r2 = theta^2 (Kannala & Brandt 2006;
-    COLMAP's `models.h`),
+    With r2 = x^2 + y^2 = theta^2 (Kannala & Brandt 2006; COLMAP's `models.h`):
       x' = x (1 + k1 r2 + k2 r2^2 + k3 r2^3 + k4 r2^4) + 2 p1 x y + p2 (r2 + 2 x^2) + sx1 r2
-    and y' likewise, with p1 and p2 exchanged and sy1. Without p and s that is OpenCV's fisheye lens:
-    theta' = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8).
+    and y' likewise, with p1 and p2 exchanged, and sy1. If p and s are zero this is OpenCV's
+    fisheye lens: theta' = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8).
+
+    Args:
+      xy: coordinates x, y whose length is theta, the angle to the optical axis in radians.
+      distortion: k1 k2 k3 k4 p1 p2 sx1 sy1.
+
+    Returns:
+      The distorted coordinates x', y' and their Jacobian.
     """
     k1, k2, k3, k4, p1, p2 = (distortion[..., i] for i in range(6))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
     radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
     slope = 2.0 * (k1 + r2 * (2.0 * k2 + r2 * (3.0 * k3 + 4.0 * r2 * k4)))
     bent, jacobian = _bend(xy, radial, slope, p1, p2)
+    # The thin prism adds s r2, with the derivative s 2 (x, y).
     prism = distortion[..., 6:]
     return bent + r2[..., None] * prism, jacobian + 2.0 * prism[..., :, None] * xy[..., None, :]
 
@@ -96,31 +131,35 @@ def undistort(
     forward: Callable = distort,
     limit: float = jnp.inf,
 ) -> Float[Array, "*b 2"]:
-    """Invert `forward` by Newton's method with damping.
+    """Invert a distortion by Newton's method with damping.
 
-    It starts on the axis, where no lens folds the picture, and takes only steps that come nearer
-    and do not cross the fold; a step that fails is tried again at half its length. So the result is
-    the inverse on the near side of the fold wherever there is one, and quadratically accurate.
-    Where there is none it lies before the fold, within `limit` of the axis, and means nothing:
-    `nerf.cameras.cameras.seen_pixels` finds such pixels.
+    The iteration starts on the optical axis, where no lens folds the picture. It accepts only steps
+    that reduce the error and do not cross the fold; a rejected step is tried again at half its
+    length. The result is therefore the inverse on the near side of the fold, if that exists, with
+    quadratic convergence. If it does not exist, the result lies before the fold, within `limit` of
+    the axis, and is meaningless: `nerf.cameras.cameras.seen_pixels` finds such pixels.
 
     Args:
       distorted: positions in the picture, in focal lengths from the principal point.
-      distortion: the lens's eight numbers.
-      iterations: how many steps are tried.
-      forward: the distortion, which returns its Jacobian too.
-      limit: largest coordinate of a result.
+      distortion: the lens's eight coefficients.
+      iterations: number of Newton steps tried.
+      forward: the distortion; it returns the distorted coordinates and their Jacobian.
+      limit: largest absolute coordinate of the result.
 
-    Returns: the undistorted positions.
+    Returns:
+      The undistorted positions.
     """
 
     def newton(carry, _):
         xy, value, jacobian, damping = carry
+        # The step solves J step = forward(xy) - distorted by Cramer's rule. The determinant is kept
+        # away from zero, where the lens folds the picture.
         (a, b), (c, d) = (jnp.moveaxis(row, -1, 0) for row in jnp.moveaxis(jacobian, -2, 0))
         ex, ey = jnp.moveaxis(value - distorted, -1, 0)
         determinant = a * d - b * c
         determinant = jnp.where(jnp.abs(determinant) < 1e-6, 1e-6, determinant)
         step = jnp.stack([d * ex - b * ey, a * ey - c * ex], -1) / determinant[..., None]
+        # Accept the damped step if it reduces the error on the near side of the fold.
         tried = jnp.clip(xy - damping[..., None] * step, -limit, limit)
         there, slope = forward(tried, distortion)
         nearer = jnp.square(there - distorted).sum(-1) <= jnp.square(value - distorted).sum(-1)
@@ -135,7 +174,11 @@ def undistort(
 
 
 def _unfolded(xy, bent, jacobian) -> Bool[Array, "*b"]:
-    """Whether a distortion has not yet turned the picture over: what is beyond the fold would be seen twice."""
+    """Return whether positions lie on the near side of the fold of a distortion.
+
+    Beyond the fold the distortion turns the picture over, so directions would be seen twice. On the
+    near side the Jacobian's determinant is positive and no point moves across the axis.
+    """
     determinant = (
         jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0]
     )
@@ -148,6 +191,8 @@ def _perspective_direction(plane, distortion):
 
 
 def _perspective_image(local, distortion):
+    # Pinhole projection (x / depth, y / depth), with y down. Points behind the camera are not
+    # visible; their depth is replaced by 1 so that they stay finite.
     depth = -local[..., 2]
     ahead = depth > 1e-6
     safe = jnp.where(ahead, depth, 1.0)
@@ -159,7 +204,10 @@ def _perspective_image(local, distortion):
 def _length(
     x: Float[Array, "*b"], y: Float[Array, "*b"]
 ) -> tuple[Float[Array, "*b"], Bool[Array, "*b"]]:
-    """sqrt(x^2 + y^2), and where that is too small to be divided by: it is 1 there, so that gradients are finite."""
+    """Compute sqrt(x^2 + y^2), and whether it is too small to divide by.
+
+    Where it is too small the length is replaced by 1, so that its gradient is finite.
+    """
     square = x * x + y * y
     tiny = square < 1e-16
     return jnp.sqrt(jnp.where(tiny, 1.0, square)), tiny
@@ -169,12 +217,14 @@ def _fisheye_direction(plane, distortion):
     x, y = jnp.moveaxis(
         undistort(plane, distortion, forward=distort_fisheye, limit=2.0 * math.pi), -1, 0
     )
+    # The direction is (sin(theta) x / theta, -sin(theta) y / theta, -cos(theta)).
     theta, tiny = _length(x, y)
     sinc = jnp.where(tiny, 1.0, jnp.sin(theta) / theta)
     return jnp.stack([x * sinc, -y * sinc, -jnp.where(tiny, 1.0, jnp.cos(theta))], -1)
 
 
 def _fisheye_image(local, distortion):
+    # Scale (x, y) to the length theta = atan2(rim, -z), then distort.
     x, y, z = jnp.moveaxis(local, -1, 0)
     rim, tiny = _length(x, y)
     ahead = jnp.where(z < 0, -z, 1.0)  # on the axis theta / rim is 1 / depth
@@ -185,13 +235,14 @@ def _fisheye_image(local, distortion):
 
 
 def _equirectangular_direction(plane, distortion):
-    """x is the longitude, right of -z, and -y the latitude, in radians."""
+    # x is the longitude to the right of -z, -y the latitude, both in radians.
     longitude, latitude = plane[..., 0], -plane[..., 1]
     flat = jnp.cos(latitude)
     return jnp.stack([jnp.sin(longitude) * flat, jnp.sin(latitude), -jnp.cos(longitude) * flat], -1)
 
 
 def _equirectangular_image(local, distortion):
+    # At the poles the longitude is undefined and set to 0. The origin has no direction at all.
     x, y, z = jnp.moveaxis(local, -1, 0)
     flat, pole = _length(x, z)
     longitude = jnp.where(pole, 0.0, jnp.arctan2(jnp.where(pole, 0.0, x), jnp.where(pole, 1.0, -z)))
@@ -202,14 +253,16 @@ def _equirectangular_image(local, distortion):
 
 
 def _orthographic_direction(plane, distortion):
-    nothing = jnp.zeros_like(plane[..., 0])
-    return jnp.stack([nothing, nothing, nothing - 1.0], -1)
+    # All rays look along -z; `pixels_to_rays` moves their origins instead.
+    zero = jnp.zeros_like(plane[..., 0])
+    return jnp.stack([zero, zero, zero - 1.0], -1)
 
 
 def _orthographic_image(local, distortion):
     return jnp.stack([local[..., 0], -local[..., 1]], -1), local[..., 2] < -1e-6
 
 
+# Indexed by PERSPECTIVE, FISHEYE, EQUIRECTANGULAR and ORTHOGRAPHIC.
 LENSES = (
     Lens(_perspective_direction, _perspective_image),
     Lens(_fisheye_direction, _fisheye_image),

@@ -1,1 +1,1 @@
-"""From photos or a video to a scene, and what may be wrong with a scene that is there."""
+"""Turn photos or a video into a scene folder, with poses estimated by COLMAP."""

@@ -1,14 +1,19 @@
-"""The process that estimates poses: `python -m nerf.capture.child JOB.json`. The only place that imports pycolmap.
+"""Estimate poses in a separate process: `python -m nerf.capture.child JOB.json`.
 
-pycolmap corrupts memory where it is imported before Pillow, and aborts the whole process on some inputs: nothing else
-of this project may be in its process. It reads a job (see `nerf.capture.mapping.estimate`). While it works, the job's
-`progress` file says how far it is: what is being done, the unit, and how many of how many units are done. At the end it
-writes one JSON file:
+This is the only module that imports pycolmap. pycolmap corrupts memory if it is imported before
+Pillow, and aborts the process on some inputs, so it must not run in the same process as the rest of
+the project.
 
-    models  sizes of all models found, the largest first
-    cameras id -> {"model", "width", "height", "params": {name: value}} of the largest, as COLMAP names them
-    images  name -> {"camera", "w2c"} of its registered images; OpenCV axes, 3x4
-    features, matches  name -> how many features an image has, and how many verified matches in its best pair
+The process reads a job (see `nerf.capture.mapping.estimate`). While it works, the job's `progress`
+file contains the name of the current phase, its unit, and the numbers of finished and all units. At
+the end it writes one JSON file:
+
+    models    sizes of all models found, the largest first
+    cameras   id -> {"model", "width", "height", "params": {name: value}} of the largest model, with
+              COLMAP's names
+    images    name -> {"camera", "w2c"} of its registered images; OpenCV axes, 3x4
+    features  name -> number of features of each image
+    matches   name -> number of verified matches of each image in its best pair
 """
 
 import contextlib
@@ -22,12 +27,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-REPORT_EVERY = 0.5  # seconds
-OVERLAP = 15  # images that follow one with which sequential matching compares it
+REPORT_EVERY = 0.5  # seconds between updates of the progress file
+SEQUENTIAL_OVERLAP = 15  # following images that sequential matching compares each image with
 
 
 def main(file: str) -> None:
-    """Do the job in a file. The process ends with whoever holds the other end of its standard input."""
+    """Run the job in a file.
+
+    The process exits when the other end of its standard input is closed, i.e. with its parent.
+    """
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     job = json.loads(Path(file).read_text(encoding="utf-8"))
     import pycolmap
@@ -45,14 +53,20 @@ def main(file: str) -> None:
 
 
 def _write(file: str, data: Any) -> None:
-    """Write a JSON file that is there complete or not at all."""
+    """Write a JSON file atomically: readers see a complete file or none."""
     temporary = Path(file).with_suffix(".tmp")
     temporary.write_text(json.dumps(data), encoding="utf-8")
     temporary.replace(file)
 
 
 class _Progress:
-    """Keeps a file that says how far the work is; a thread writes it, since pycolmap's functions take minutes."""
+    """Write a file with the progress of the job.
+
+    A thread writes it, because calls of pycolmap take minutes.
+
+    Args:
+      job: the job; its `progress` is the file to write, its `database` is COLMAP's.
+    """
 
     def __init__(self, job: dict[str, Any]):
         self.file, self.database = job["progress"], job["database"]
@@ -61,11 +75,19 @@ class _Progress:
         threading.Thread(target=self._keep_writing, daemon=True).start()
 
     def begin(self, what: str, unit: str, total: int, table: str | None = None) -> None:
-        """Begin something of which the rows of a table of the database are counted, or else calls of `count`."""
+        """Begin a phase.
+
+        Args:
+          what: the name of the phase.
+          unit: the name of one unit, singular.
+          total: number of units.
+          table: table of the database whose rows are the finished units; without it, calls of
+            `count` are counted.
+        """
         self.state, self.table = {"what": what, "unit": unit, "done": 0, "total": total}, table
 
     def count(self) -> None:
-        """Count one more unit of what is being done."""
+        """Count one more finished unit of the current phase."""
         if self.state is not None:
             self.state["done"] = min(self.state["done"] + 1, self.state["total"])
 
@@ -73,9 +95,8 @@ class _Progress:
         while True:
             state, table = self.state, self.table
             if state is not None:
-                with contextlib.suppress(
-                    sqlite3.Error, OSError
-                ):  # there is no database yet, or it is being written
+                # The database may not exist yet, or may be locked.
+                with contextlib.suppress(sqlite3.Error, OSError):
                     _write(
                         self.file,
                         {**state, "done": _rows(self.database, table)} if table else state,
@@ -91,24 +112,28 @@ def _rows(database: str, table: str) -> int:
 
 
 def _leave_with_parent() -> None:
-    os.read(
-        0, 1
-    )  # returns when the other end is closed; sys.stdin would be locked while this waits
+    """Exit when the parent closes its end of standard input."""
+    os.read(0, 1)  # not sys.stdin, which would be locked while this waits
     os._exit(1)
 
 
 def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
-    """Features of all images, a lens for each group of them, and verified matches of their pairs.
+    """Compute features of all images and verified matches of their pairs.
 
-    A database with all features is that of an attempt that was stopped: what is in it is not computed again.
+    Each group of images gets one lens. A database that already has all features is from a stopped
+    attempt; its features and matches are not computed again.
+
+    Args:
+      pycolmap: the module.
+      job: the job.
+      progress: reports the progress.
     """
     count = sum(len(names) for names in job["groups"])
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = job["camera_model"]
     extraction = pycolmap.FeatureExtractionOptions()
-    extraction.type = (
-        pycolmap.FeatureExtractorType.SIFT
-    )  # others load networks, and abort where they cannot
+    # Other feature types load networks, and abort if they cannot.
+    extraction.type = pycolmap.FeatureExtractorType.SIFT
     extraction.max_image_size = job["max_side"]
     extraction.sift.max_num_features = job["max_features"]
     progress.begin("finding features", "photo", count, "keypoints")
@@ -120,7 +145,7 @@ def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
             )
     if job["matching"] == "sequential":
         pairing = pycolmap.SequentialPairingOptions()
-        pairing.overlap, pairing.loop_detection = OVERLAP, False
+        pairing.overlap, pairing.loop_detection = SEQUENTIAL_OVERLAP, False
         progress.begin("matching", "pair", _sequential_pairs(count), "two_view_geometries")
         pycolmap.match_sequential(job["database"], pairing_options=pairing)
     else:
@@ -129,7 +154,7 @@ def _match(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> None:
 
 
 def _has_features(database: str, count: int) -> bool:
-    """Return whether a database has the features of all images; remove one that has only some."""
+    """Return whether a database has the features of all images; remove it if it has not."""
     with contextlib.suppress(sqlite3.Error):
         if _rows(database, "keypoints") == count:
             return True
@@ -139,13 +164,25 @@ def _has_features(database: str, count: int) -> bool:
 
 
 def _sequential_pairs(count: int) -> int:
-    """Count the pairs that sequential matching compares: images next to one another, and 2, 4, 8, ... apart."""
-    apart = {*range(1, OVERLAP), *(2**i for i in range(OVERLAP))}
+    """Return the number of pairs that sequential matching compares.
+
+    These are images up to `SEQUENTIAL_OVERLAP` - 1 apart, and those 2, 4, 8, ... apart.
+    """
+    apart = {*range(1, SEQUENTIAL_OVERLAP), *(2**i for i in range(SEQUENTIAL_OVERLAP))}
     return sum(max(0, count - distance) for distance in apart)
 
 
 def _map(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> dict[int, Any]:
-    """All models that COLMAP puts together of the matches."""
+    """Reconstruct models from the matches.
+
+    Args:
+      pycolmap: the module.
+      job: the job.
+      progress: reports the progress.
+
+    Returns:
+      All models by COLMAP's numbers.
+    """
     progress.begin("placing photos", "photo", sum(len(names) for names in job["groups"]))
     places = job["database"], job["images"], job["models"]
     if job["mapper"] == "global":
@@ -163,7 +200,7 @@ def _map(pycolmap: Any, job: dict[str, Any], progress: _Progress) -> dict[int, A
 
 
 def _describe(models: list[Any]) -> dict[str, Any]:
-    """The sizes of all models, and the cameras and images of the largest."""
+    """Return the sizes of all models, and the cameras and images of the largest."""
     sizes = [model.num_reg_images() for model in models]
     if not models:
         return {"models": sizes, "cameras": {}, "images": {}}
@@ -182,7 +219,10 @@ def _describe(models: list[Any]) -> dict[str, Any]:
 
 
 def _statistics(pycolmap: Any, file: str) -> dict[str, dict[str, int]]:
-    """Why an image may have been left out: its number of features, and of verified matches in its best pair."""
+    """Return each image's number of features, and of verified matches in its best pair.
+
+    They explain why an image may not have been registered.
+    """
     database = pycolmap.Database.open(file)
     names = {image.image_id: image.name for image in database.read_all_images()}
     features = {name: database.num_keypoints_for_image(number) for number, name in names.items()}
@@ -196,6 +236,5 @@ def _statistics(pycolmap: Any, file: str) -> dict[str, dict[str, int]]:
 if __name__ == "__main__":
     main(sys.argv[1])
     sys.stdout.flush()
-    os._exit(
-        0
-    )  # the result is on disk: whatever else the interpreter or a library does at its end can only fail
+    # The result is on disk. Skip the cleanup of interpreter and libraries, which can only fail.
+    os._exit(0)

@@ -1,10 +1,12 @@
-"""Poses from photos, estimated in a child process that may die, hang, or find few of them.
+"""Estimate poses from photos in a child process that may crash, hang, or register few photos.
 
-    estimate(work folder, images, options) -> Estimate    # or CaptureError, one line: what happened, what to try
+    estimate(work, images, groups, options, log) -> Estimate, or None if it was stopped
 
-The child is `nerf.capture.child`. The parent only waits, and reads JSON files that are there complete or not at all:
-the result, and how far the child is. The work folder may be that of an attempt that was stopped: features and matches
-of the same photos are found once.
+A failure raises CaptureError, with one line that says what happened and what to try.
+
+The child is `nerf.capture.child`. The parent only waits and reads two JSON files that the child
+writes atomically: the result and the progress. The work folder may be that of a stopped attempt:
+features and matches of the same photos are reused.
 """
 
 import contextlib
@@ -32,33 +34,33 @@ from nerf.runs.lock import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")
 MAX_QUOTED = 300  # characters of the child's log that an error quotes
-REUSED_ANYWAY = ("mapper", "timeout")  # parts of a job on which features and matches do not depend
+NOT_FOR_MATCHING = ("mapper", "timeout")  # keys of a job that do not affect features and matches
 
-Report = Callable[
-    [str, str, int, int], None
-]  # what is being done, the unit of it, units done, units in all
+# Receives the names of a phase and of its unit, and the numbers of finished units and of all units.
+Report = Callable[[str, str, int, int], None]
 
 
 class CaptureError(UserError):
-    """Photos that did not become a scene: what happened and what to try, in one line."""
+    """No scene could be made; the message says in one line what happened and what to try."""
 
 
 class Unfinished(CaptureError):
-    """Report a failure after which another attempt can use what was computed."""
+    """A failure after which another attempt can reuse the features and matches."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How poses are estimated.
+    """Options of the pose estimation.
 
     Attributes:
-      mapper: "incremental" (sturdy) or "global" (faster for hundreds of images).
-      matching: "exhaustive" compares all pairs of images, "sequential" each with those that follow it.
-      camera_model: COLMAP's name of the lens.
-      max_side: images are reduced to this for finding features.
-      max_features: of an image.
-      timeout: seconds until the child is ended.
-      seed: of everything random in it.
+      mapper: "incremental" (robust) or "global" (faster for hundreds of images).
+      matching: "exhaustive" compares all pairs of images, "sequential" compares each image with the
+        following ones.
+      camera_model: COLMAP's name of the lens model.
+      max_side: longest side in pixels to which images are reduced for the feature extraction.
+      max_features: maximum number of features of an image.
+      timeout: seconds after which the child is killed.
+      seed: random seed.
     """
 
     mapper: str = "incremental"
@@ -72,14 +74,16 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What the child found.
+    """The result of the pose estimation: the largest model.
 
     Attributes:
       names: registered images, sorted.
       c2w: their poses, OpenGL axes, in COLMAP's world.
-      lenses: of each image: "model", "width", "height", and "params" as a dictionary of COLMAP's names.
-      models: sizes of all groups of images that were put together, the largest first; it is the one described here.
-      features, matches: by name, of all images: how many features, how many verified matches in the best pair.
+      lenses: for each registered image "model", "width", "height", and "params", a dictionary with
+        COLMAP's names.
+      models: numbers of images of all models, the largest first.
+      features: number of features of each image, by name; also of images that are not registered.
+      matches: number of verified matches of each image in its best pair, by name.
       points: PLY file of sparse points.
     """
 
@@ -93,10 +97,10 @@ class Estimate:
 
 
 def require_pycolmap() -> None:
-    """Raise CaptureError where it is not installed; it is never imported here."""
+    """Raise CaptureError if pycolmap is not installed; it is not imported in this process."""
     if importlib.util.find_spec("pycolmap") is None:
         raise CaptureError(
-            "pycolmap: not installed, and poses are estimated with it: pip install pycolmap"
+            "pycolmap: not installed, but needed to estimate poses: pip install pycolmap"
         )
 
 
@@ -110,25 +114,31 @@ def estimate(
     child: Sequence[str] = CHILD,
     report: Report = lambda *_: None,
 ) -> Estimate | None:
-    """Estimate the poses of images; None where a stop was asked for. Raises CaptureError.
+    """Estimate the poses of images in a child process.
 
     Args:
-      work: a folder for the child's files, empty or that of an earlier attempt.
+      work: folder for the child's files, empty or that of an earlier attempt.
       images: folder of the images.
-      groups: names of images that were taken through one lens, relative to `images`.
-      options: see there.
-      log: file for what the child says.
-      should_stop: asked several times a second.
-      child: the command; the job's file is added.
-      report: called several times a second with how far the child is.
+      groups: for each lens the names of its images, relative to `images`.
+      options: options of the estimation.
+      log: file for the child's output.
+      should_stop: returns whether to stop; called several times a second.
+      child: command of the child; the name of the job file is appended.
+      report: called several times a second with the progress.
+
+    Returns:
+      The estimate, or None if `should_stop` returned True.
+
+    Raises:
+      CaptureError: the child failed; `Unfinished` if it ran out of time.
     """
     files = {
         "database": "database.db",
         "models": "models",
         "points": "points.ply",
         "result": "result.json",
+        "progress": "progress.json",
     }
-    files["progress"] = "progress.json"
     job = {
         **dataclasses.asdict(options),
         "images": str(images.resolve()),
@@ -138,27 +148,19 @@ def estimate(
     job["digest"] = _digest(images, [name for group in groups for name in group])
     _clear(work, job)
     write_json(work / "job.json", job)
-    code = _run(
-        [*child, str(work / "job.json")],
-        log,
-        options.timeout,
-        should_stop,
-        work / "progress.json",
-        report,
-    )
+    command = [*child, str(work / "job.json")]
+    code = _run(command, log, options.timeout, should_stop, work / "progress.json", report)
     if code == "stopped":
         return None
-    if not (
-        work / "result.json"
-    ).is_file():  # one that is there is complete, however the child ended
-        raise (Unfinished if code == "timeout" else CaptureError)(
-            _what_happened(code, log, options)
-        )
+    # An existing result is complete, even if the child crashed after writing it.
+    if not (work / "result.json").is_file():
+        error = Unfinished if code == "timeout" else CaptureError
+        raise error(_what_happened(code, log, options))
     return _read(work / "result.json", work / "points.ply")
 
 
 def _digest(images: Path, names: Sequence[str]) -> str:
-    """sha256 of the images and their names."""
+    """Return the sha256 of the images and their names."""
     sha = hashlib.sha256()
     for name in names:
         sha.update(f"{name}\n".encode() + hashlib.sha256((images / name).read_bytes()).digest())
@@ -166,12 +168,12 @@ def _digest(images: Path, names: Sequence[str]) -> str:
 
 
 def _clear(work: Path, job: dict[str, Any]) -> None:
-    """Remove what an earlier attempt left, but for the features and matches of the same job."""
+    """Remove the files of an earlier attempt, except features and matches of the same job."""
     try:
         old = json.loads((work / "job.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         old = {}
-    same = all(old.get(key) == job[key] for key in job if key not in REUSED_ANYWAY)
+    same = all(old.get(key) == job[key] for key in job if key not in NOT_FOR_MATCHING)
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -187,8 +189,20 @@ def _run(
     progress: Path,
     report: Report,
 ) -> int | str:
-    """The child's exit code, or "timeout" or "stopped"; it and all that it started are gone then."""
-    # COLMAP's own account of what it does goes to the log: without it nobody can tell why photos were left out.
+    """Run the child until it ends, then kill all processes that it started.
+
+    Args:
+      command: the command.
+      log: file for the child's output.
+      timeout: seconds after which the child is killed.
+      should_stop: returns whether to kill the child now.
+      progress: JSON file that the child writes, see `nerf.capture.child`.
+      report: called with the content of `progress`.
+
+    Returns:
+      The child's exit code, or "timeout" or "stopped".
+    """
+    # COLMAP's messages go to the log: they are the only explanation for photos that it rejects.
     verbose = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "0"}
     root = str(Path(__file__).parent.parent.parent)
     environment = {
@@ -212,9 +226,8 @@ def _run(
                 return "stopped"
             if time.monotonic() > end:
                 return "timeout"
-            with contextlib.suppress(
-                OSError, ValueError, KeyError
-            ):  # before the child has said anything
+            # The file is missing until the child has begun its first phase.
+            with contextlib.suppress(OSError, ValueError, KeyError):
                 said = json.loads(progress.read_text(encoding="utf-8"))
                 report(said["what"], said["unit"], said["done"], said["total"])
             time.sleep(0.05)
@@ -226,7 +239,7 @@ def _run(
 
 
 def _kill(child: subprocess.Popen) -> None:
-    """Kill a process and, where the system has groups of processes (not on Windows), all that it started."""
+    """Kill a process and, on systems with process groups (not Windows), all its descendants."""
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)
@@ -235,55 +248,64 @@ def _kill(child: subprocess.Popen) -> None:
 
 
 def _what_happened(code: int | str, log: Path, options: Options) -> str:
-    """One line for a child that left no result."""
+    """Return the message for a child that left no result.
+
+    Args:
+      code: the child's exit code, or "timeout".
+      log: file with the child's output.
+      options: the options of the estimation.
+    """
     other = "global" if options.mapper == "incremental" else "incremental"
     smaller = f"a smaller --max_side than {options.max_side}"
     if code == "timeout":
-        order = (
-            " --matching=sequential if they are in order,"
-            if options.matching == "exhaustive"
-            else ""
+        order = ""
+        if options.matching == "exhaustive":
+            order = " --matching=sequential if they are in order,"
+        fix = (
+            f"give more seconds (features and matches are kept),{order} {smaller}, or fewer photos"
         )
-        fix = f"give more seconds (what was found is kept),{order} {smaller}, or fewer photos"
-        return f"pose estimation: not done after --timeout={options.timeout:g} seconds, ended: {fix} ({log})"
+        seconds = f"--timeout={options.timeout:g} seconds"
+        return f"pose estimation: not done after {seconds}, ended: {fix} ({log})"
     if isinstance(code, int) and code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
         fix = f"{smaller}, fewer photos, or --mapper={other}"
-        memory = "; the system does this where memory ran out" if name == "SIGKILL" else ""
+        memory = "; the system does this if memory runs out" if name == "SIGKILL" else ""
         return f"pose estimation: its process was killed ({name}{memory}): try {fix} ({log})"
-    return f"pose estimation: its process failed with code {code} ({_last_words(log)}): try --mapper={other} ({log})"
+    reason = f"its process failed with code {code} ({_last_words(log)})"
+    return f"pose estimation: {reason}: try --mapper={other} ({log})"
 
 
 def _last_words(log: Path) -> str:
-    """The last line of the log that tells what went wrong: not a stack trace, nor what COLMAP says in passing."""
+    """Return the last line of the log that describes the failure.
+
+    Lines of stack traces and COLMAP's infos and warnings are skipped.
+    """
     lines = [
         line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
     ]
     said = [line for line in lines if line and not line.startswith(("@", "***", "PC:"))]
     passing = re.compile(r"[IW]\d{8} ")
     chosen = [line for line in said if not passing.match(line)] or said
-    return chosen[-1][:MAX_QUOTED] if chosen else "it said nothing"
+    return chosen[-1][:MAX_QUOTED] if chosen else "no output"
 
 
 def _read(file: Path, points: Path) -> Estimate:
-    """The child's result; CaptureError where it is not one."""
+    """Read the child's result; raise CaptureError if it is not a valid one."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         names = sorted(data["images"])
-        w2c = np.array([data["images"][name]["w2c"] for name in names], np.float64).reshape(
-            -1, 3, 4
-        )
+        matrices = [data["images"][name]["w2c"] for name in names]
+        w2c = np.array(matrices, np.float64).reshape(-1, 3, 4)
         lenses = [data["cameras"][data["images"][name]["camera"]] for name in names]
         sizes = [int(size) for size in data["models"]]
-        return Estimate(
-            names, _to_opengl(w2c), lenses, sizes, data["features"], data["matches"], points
-        )
+        features, matches = data["features"], data["matches"]
+        return Estimate(names, _to_opengl(w2c), lenses, sizes, features, matches, points)
     except (KeyError, TypeError, ValueError) as error:
         raise CaptureError(f"{file}: not a result ({error!r}): install pycolmap again") from error
 
 
 def _to_opengl(w2c: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "n 3 4"]:
-    """Inverse of OpenCV world-to-camera matrices, with y and z of the camera turned round."""
+    """Invert OpenCV world-to-camera matrices and flip the camera's y and z axes."""
     rotation = w2c[:, :, :3].transpose(0, 2, 1)
     position = -rotation @ w2c[:, :, 3:]
     return np.concatenate([rotation * np.array([1.0, -1.0, -1.0]), position], -1)

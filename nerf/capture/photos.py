@@ -1,7 +1,8 @@
-"""A folder of photos, or a video, to a scene's folder: pictures, transforms.json (nerfstudio's format), sparse points.
+"""Turn a folder of photos or a video into a scene folder.
 
-Photos are copied; those stored on their side are turned upright. `transforms.json` is written last and at once, so a
-folder that has it is complete.
+The scene folder contains the images, `transforms.json` (nerfstudio's format) and sparse points.
+Photos are copied; photos that are stored sideways are turned upright. `transforms.json` is written
+last and atomically, so a folder that contains it is complete.
 """
 
 import contextlib
@@ -38,24 +39,27 @@ from nerf.scenes.decode import FORMATS
 from nerf.scenes.normalise import MIN_COMMON_UP, up_or_against_view
 from nerf.scenes.ply import read_points, write_points
 
-WORK = ".poses"  # folder of what COLMAP computes, in the scene's; kept for the next attempt where one is stopped
-LENS_TAGS = (
-    (271, 272),
-    (37386, 41989),
-)  # EXIF: make and model of the camera; focal length, and as of 35 mm film
-MANY_PAIRS = 20_000  # of photos that take an hour to compare
+# Folder in the scene's folder for COLMAP's files; kept for the next attempt if one is stopped.
+WORK = ".poses"
+# EXIF tags: make and model of the camera; focal length, and its equivalent for 35 mm film.
+LENS_TAGS = ((271, 272), (37386, 41989))
+MAX_EXHAUSTIVE_PAIRS = 20_000  # more pairs of photos, which take an hour to compare, give a note
 MAX_NAMED = 20  # images that a message names
-NAMES = {
-    "f": "fl_x",
-    "fx": "fl_x",
-    "fy": "fl_y",
-    "k": "k1",
-}  # COLMAP's parameters that nerfstudio calls otherwise
+MIN_FEATURES = 200  # images with fewer features are blurred, dark or blank
+MIN_MATCHES = 30  # images with fewer matches in their best pair have no neighbour
+# COLMAP's parameters that have other names in nerfstudio's format.
+NERFSTUDIO_NAMES = {"f": "fl_x", "fx": "fl_x", "fy": "fl_y", "k": "k1"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Captured:
-    """A scene that was made: images in it, images that are not (with the reason), and notes for the user."""
+    """A scene that was made.
+
+    Attributes:
+      registered: names of the images in the scene.
+      others: names of the images that are not in it -> the reason.
+      notes: lines for the user.
+    """
 
     registered: Sequence[str]
     others: dict[str, str]
@@ -73,18 +77,24 @@ def make_scene(
     tell: Callable[[str], None] = print,
     report: Report = lambda *_: None,
 ) -> Captured | None:
-    """Make the scene folder `out` of photos or a video; None where a stop was asked for. Raises CaptureError.
+    """Make a scene folder from photos or a video.
 
     Args:
       source: a folder of photos, or a video.
-      out: made where it is not there; must not hold a scene.
-      frames: how many frames to pick from a video.
-      min_registered: the fraction of images that must be registered.
-      options: how poses are estimated.
-      should_stop: asked several times a second.
+      out: the scene folder; created if missing, must not contain a scene.
+      frames: number of frames to extract from a video.
+      min_registered: fraction of images that must be registered.
+      options: options of the pose estimation.
+      should_stop: returns whether to stop; called several times a second.
       child: the command that estimates poses.
       tell: called with each note for the user, as soon as it is known.
-      report: called with how far the work is, see `Report`.
+      report: called with the progress, see `nerf.capture.mapping.Report`.
+
+    Returns:
+      The scene, or None if `should_stop` returned True.
+
+    Raises:
+      CaptureError: no scene could be made.
     """
     refuse_scene(out)
     _refuse_source(source)
@@ -93,10 +103,9 @@ def make_scene(
     with _working_in(out) as work:
         names = gather(source, out / "images", frames, tell, report)
         pairs = len(names) * (len(names) - 1) // 2
-        if options.matching == "exhaustive" and pairs > MANY_PAIRS:
-            tell(
-                f"{pairs} pairs of photos to compare: --matching=sequential is faster if photos are in order"
-            )
+        if options.matching == "exhaustive" and pairs > MAX_EXHAUSTIVE_PAIRS:
+            fix = "--matching=sequential is faster if photos are in order"
+            tell(f"{pairs} pairs of photos to compare: {fix}")
         groups = lens_groups(out / "images", names)
         found = estimate(
             work, out / "images", groups, options, out / "poses.log", should_stop, child, report
@@ -109,18 +118,20 @@ def make_scene(
 
 
 def refuse_scene(out: Path) -> None:
-    """Raise CaptureError where a folder holds a scene of any format."""
-    if found := [
-        name for name, module in all_formats().items() if out.is_dir() and module.detect(out)
-    ]:
+    """Raise CaptureError if a folder contains a scene of any format."""
+    formats = all_formats().items()
+    if found := [name for name, module in formats if out.is_dir() and module.detect(out)]:
         raise CaptureError(
-            f"{out}: holds a scene already ({', '.join(found)}): choose another --out"
+            f"{out}: already contains a scene ({', '.join(found)}): choose another --out"
         )
 
 
 @contextlib.contextmanager
 def _working_in(out: Path) -> Iterator[Path]:
-    """The work folder in a scene's folder, for this process alone; removed where another attempt could not use it."""
+    """Lock and yield the work folder of a scene.
+
+    It is removed after an error, unless the error is `Unfinished` and the next attempt can use it.
+    """
     work = out / WORK
     with run_lock(work):
         remove_leftovers(out)
@@ -131,7 +142,7 @@ def _working_in(out: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             with contextlib.suppress(OSError):
-                out.rmdir()  # unless something is in it
+                out.rmdir()  # fails unless the folder is empty
             raise
 
 
@@ -142,14 +153,16 @@ def gather(
     tell: Callable[[str], None] = print,
     report: Report = lambda *_: None,
 ) -> list[str]:
-    """Copy photos, or the frames picked from a video, into a folder. Raises CaptureError before anything is copied.
+    """Copy photos, or frames of a video, into a folder.
+
+    Problems with the photos are found before anything is copied.
 
     Args:
       source: a folder of photos, searched with its subfolders, or a video.
-      images: the folder; photos in it that were copied before are not copied again.
-      frames: how many frames to pick from a video.
+      images: the folder; photos that were copied to it before are not copied again.
+      frames: number of frames to extract from a video.
       tell: called with each note for the user.
-      report: called with how far the work is.
+      report: called with the progress, see `nerf.capture.mapping.Report`.
 
     Returns:
       Names of the images, relative to the folder, sorted.
@@ -165,9 +178,8 @@ def gather(
     )
     if here and changed:
         reason = "photos in it must be turned or made JPEG, and originals are kept"
-        raise CaptureError(
-            f"{source}: {reason}: move this folder out of the scene's, or give another --out"
-        )
+        fix = "move this folder out of the scene folder, or give another --out"
+        raise CaptureError(f"{source}: {reason}: {fix}")
     for note in (_summary(found), *found.notes):
         tell(note)
     for done, (file, name) in enumerate(names.items()):
@@ -178,54 +190,62 @@ def gather(
 
 
 def _refuse_source(source: Path) -> None:
-    """Raise CaptureError for what is neither a folder nor a video, by its name."""
+    """Raise CaptureError unless the source is a folder or has the name of a video."""
     if source.is_file() and source.suffix.lower() not in VIDEOS:
         kinds = ", ".join(VIDEOS)
-        raise CaptureError(
-            f"{source}: not a video ({kinds}): give a video, or the folder that the photos are in"
-        )
+        fix = "give a video, or the folder that the photos are in"
+        raise CaptureError(f"{source}: not a video ({kinds}): {fix}")
     if not source.exists():
         raise CaptureError(f"{source}: no such file or folder: give a folder of photos, or a video")
 
 
 def _made_by_us(source: Path, images: Path) -> list[Path]:
-    """Folders below the source that this program writes: those of the scene, or all of it."""
+    """Return the folders below the source that this program writes.
+
+    They are the complete scene folder, or folders in it if it is the source itself.
+    """
     out = images.parent
     return [images, out / WORK] if out.resolve() == source.resolve() else [out]
 
 
 def _copy(file: Path, target: Path) -> None:
+    """Copy a photo upright; raise CaptureError if it cannot be decoded."""
     try:
         copy_upright(file, target)
     except OSError as error:
         if isinstance(error, UserError) or error.strerror:
-            raise  # of a file that cannot be written or read, which says so itself
+            raise  # the file cannot be read or written, as the message says already
         raise CaptureError(
             f"{file}: cannot be decoded ({error}): remove it, or export it again as JPEG"
         ) from error
-    except (ValueError, SyntaxError, KeyError, TypeError) as error:  # of damaged pixels or EXIF
+    except (ValueError, SyntaxError, KeyError, TypeError) as error:  # damaged pixels or EXIF
         raise CaptureError(
             f"{file}: cannot be decoded or turned upright ({error}): export it as JPEG"
         ) from error
 
 
 def _summary(found: Sources) -> str:
-    """One line on the photos that are taken."""
+    """Return a line on the photos that are used."""
     folders = sorted({file.parent.relative_to(found.root).as_posix() for file in found.photos})
     line = f"photos: {len(found.photos)}"
     if folders != ["."]:
         shown = ["the folder itself" if name == "." else name for name in folders[:MAX_NAMED]]
         shown += ["..."] if len(folders) > MAX_NAMED else []
         line += f" in {len(folders)} folder{'s' * (len(folders) > 1)} ({', '.join(shown)})"
-    return line + (
-        f", {found.turned} of them turned upright as their EXIF says" if found.turned else ""
-    )
+    if found.turned:
+        line += f", {found.turned} of them turned upright as their EXIF says"
+    return line
 
 
 def lens_groups(images: Path, names: Sequence[str]) -> list[list[str]]:
-    """Group images by lens: equal size and, where their EXIF says so, camera and focal length.
+    """Group images by lens.
 
-    A photo held upright is as high as another is wide, and gets a lens of its own with the same camera.
+    Images of one lens have the same size and, in their EXIF, the same camera and focal length.
+    Portrait and landscape photos of one camera are two groups, because their sizes differ.
+
+    Args:
+      images: the folder of the images.
+      names: their names, relative to the folder.
     """
     groups: dict[tuple, list[str]] = defaultdict(list)
     for name in names:
@@ -240,13 +260,21 @@ def lens_groups(images: Path, names: Sequence[str]) -> list[list[str]]:
 def _finish(
     out: Path, names: Sequence[str], found: Estimate, min_registered: float, options: Options
 ) -> Captured:
-    """Write the scene of what was found, or say why there is none."""
+    """Write the scene, or raise Unfinished if too few images are registered.
+
+    Args:
+      out: the scene folder.
+      names: the names of all images.
+      found: the estimated poses.
+      min_registered: fraction of images that must be registered.
+      options: options of the pose estimation, for advice.
+    """
     others = {name: _why_not(name, found) for name in names if name not in found.names}
     if len(found.names) < max(MIN_PHOTOS, min_registered * len(names)):
         advice = "; ".join(what_to_try(names, found, options))
         raise Unfinished(
-            f"pose estimation: only {len(found.names)} of {len(names)} images registered, too few (--min_registered="
-            f"{min_registered:g}): {advice}\nleft out: {_listing(others)}"
+            f"pose estimation: only {len(found.names)} of {len(names)} images registered, too few "
+            f"(--min_registered={min_registered:g}): {advice}\nnot registered: {_listing(others)}"
         )
     level = level_rotation(found.c2w)
     if found.points.exists():
@@ -255,28 +283,38 @@ def _finish(
     write_json(out / "transforms.json", transforms(dataclasses.replace(found, c2w=c2w)))
     notes = [f"{len(found.names)} of {len(names)} images registered"]
     if others:
-        notes += [f"left out: {_listing(others)}", *what_to_try(names, found, options)]
+        notes += [f"not registered: {_listing(others)}", *what_to_try(names, found, options)]
     return Captured(found.names, others, notes)
 
 
 def level_rotation(c2w: Float[np.ndarray, "n 3 4"]) -> Float[np.ndarray, "3 3"]:
-    """Return the rotation of the world that turns up to +z, given that photos are upright.
+    """Return the rotation of the world that turns "up" to +z.
 
-    Up is the mean of the cameras' up axes. Where these cancel out and all cameras look the same way, as from a drone
-    that turns on its way, they look down. Otherwise nothing says which way is up, and the world stays as it is.
+    The photos are assumed to be upright, so "up" is the mean of the cameras' up axes. If these
+    cancel out and all cameras look the same way, as from a drone that turns on its way, the cameras
+    are assumed to look down. Otherwise "up" is unknown and the rotation is the identity.
     """
     up = up_or_against_view(c2w[:, :, 1].mean(0), -c2w[:, :, 2].mean(0))
     return rotation_to_z(up) if np.linalg.norm(up) >= MIN_COMMON_UP else np.eye(3)
 
 
 def _write_level(points: Path, level: Float[np.ndarray, "3 3"], target: Path) -> None:
-    """Write the sparse points of a PLY file, turned."""
+    """Write the sparse points of a PLY file, rotated by `level`.
+
+    Args:
+      points: the PLY file to read.
+      level: the rotation.
+      target: the PLY file to write.
+    """
     places, colours = read_points(points, points.name)
     write_points(target, places @ level.T, None, colours)
 
 
 def transforms(found: Estimate) -> dict[str, Any]:
-    """Return the scene in nerfstudio's format: what all images share at the top, otherwise in each frame."""
+    """Return the content of transforms.json in nerfstudio's format.
+
+    The lens is stored once if all images share it, otherwise in each frame.
+    """
     lenses = [_lens(lens) for lens in found.lenses]
     shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
     frames = []
@@ -290,45 +328,51 @@ def transforms(found: Estimate) -> dict[str, Any]:
 
 
 def _lens(lens: dict[str, Any]) -> dict[str, Any]:
-    parameters = {NAMES.get(key, key): value for key, value in lens["params"].items()}
+    """Convert a lens from COLMAP's names to nerfstudio's."""
+    parameters = {NERFSTUDIO_NAMES.get(key, key): value for key, value in lens["params"].items()}
     return {"camera_model": lens["model"], "w": lens["width"], "h": lens["height"], **parameters}
 
 
 def _why_not(name: str, found: Estimate) -> str:
+    """Return why an image was not registered."""
     features, matches = found.features.get(name, 0), found.matches.get(name, 0)
-    if features < 200:
+    if features < MIN_FEATURES:
         return f"{features} features: blurred, dark or blank"
-    if matches < 30:
-        return f"{matches} matches with its best partner: no other photo shows the same from nearby"
-    return f"{matches} matches with its best partner, but no place that fits the others"
+    if matches < MIN_MATCHES:
+        return f"{matches} matches in its best pair: no other photo shows the same from nearby"
+    return f"{matches} matches in its best pair, but no pose that fits the others"
 
 
 def _listing(others: dict[str, str]) -> str:
+    """List images that are not registered, with the reasons."""
     shown = [f"{name} ({why})" for name, why in list(others.items())[:MAX_NAMED]]
-    return ", ".join(shown) + (
-        f", and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
-    )
+    more = f", and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+    return ", ".join(shown) + more
 
 
 def what_to_try(names: Sequence[str], found: Estimate, options: Options) -> list[str]:
-    """What may bring more images in, by what was found; the likeliest first."""
-    poor = [name for name in names if found.features.get(name, 0) < 200]
-    lonely = [name for name in names if name not in poor and found.matches.get(name, 0) < 30]
+    """List changes that may register more images, the most likely first.
+
+    Args:
+      names: the names of all images.
+      found: the estimated poses.
+      options: options of the pose estimation.
+    """
+    poor = [name for name in names if found.features.get(name, 0) < MIN_FEATURES]
+    rest = [name for name in names if name not in poor]
+    lonely = [name for name in rest if found.matches.get(name, 0) < MIN_MATCHES]
     advice = []
     if len(found.models) > 1:
         sizes = ", ".join(str(size) for size in found.models[:5])
         other = ", or --mapper=global" if options.mapper == "incremental" else ""
-        advice.append(
-            f"the photos fall apart into groups of {sizes}: take photos between these{other}"
-        )
+        reason = f"the photos fall apart into groups of {sizes}"
+        advice.append(f"{reason}: take photos between these{other}")
     if len(poor) * 4 > len(names):
-        advice.append(
-            "many photos have few features: more light, sharper photos, or something patterned in view"
-        )
+        reason = "many photos have few features"
+        advice.append(f"{reason}: more light, sharper photos, or something patterned in view")
     if len(lonely) * 4 > len(names):
-        advice.append(
-            "many photos match no other: take them closer together, two thirds of each in the next"
-        )
+        reason = "many photos match no other"
+        advice.append(f"{reason}: take them closer together, two thirds of each in the next")
     if options.matching == "sequential":
         advice.append("--matching=exhaustive compares all photos, not only neighbours")
     if not advice or not found.names:

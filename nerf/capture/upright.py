@@ -1,8 +1,8 @@
-"""Copy photos so that their pixels are stored the way they are to be seen.
+"""Copy photos so that their pixels are stored upright.
 
-Phones store a portrait photo lying on its side and note in its EXIF how to turn it. Poses are estimated for stored
-pixels, so a scene made of such photos would lie on its side. `capture.py` makes these files, no poses exist for them
-yet, and so this is the one place of the project that turns pixels.
+Phones store a portrait photo rotated and note the rotation in its EXIF. Poses are estimated for
+stored pixels, so a scene of such photos would lie on its side. No poses exist yet for the images
+that `capture.py` writes; therefore this is the only module of the project that rotates pixels.
 """
 
 import os
@@ -14,12 +14,11 @@ from PIL import ExifTags, Image, ImageOps, features
 from nerf.foundation.files import replacing
 from nerf.scenes.decode import AVIF_SUFFIXES, FORMATS, HEIF_SUFFIXES, open_image
 
-JPEG_QUALITY = (
-    97  # with full chroma resolution: encoding again costs less than half a level on average
-)
-PANORAMA_ASPECT = 2.5  # wider pictures were stitched, no single lens takes them
-SAME_TIME = 2.0  # seconds by which file systems round the times of files
-UPRIGHT = 1  # EXIF's value for pixels that are stored as they are to be seen
+# With full chroma resolution, encoding again changes pixels by less than half a level on average.
+JPEG_QUALITY = 97
+PANORAMA_ASPECT = 2.5  # wider pictures were stitched, so they have no single lens
+MAX_TIME_DIFFERENCE = 2.0  # seconds; file systems round the times of files
+UPRIGHT_ORIENTATION = 1  # EXIF's value for pixels that are stored upright
 
 
 def can_read_heif() -> bool:
@@ -37,7 +36,7 @@ def can_read_avif() -> bool:
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
-    """Return the EXIF of an open image, empty where there is none or where it is damaged."""
+    """Return the EXIF of an open image, empty if it is missing or damaged."""
     try:
         return image.getexif()
     except Exception:  # the parser raises anything on damaged data
@@ -45,12 +44,12 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Return whether the EXIF says that stored pixels must be turned or mirrored to be seen."""
-    return read_exif(image).get(ExifTags.Base.Orientation, UPRIGHT) in range(2, 9)
+    """Return whether the EXIF says that the pixels are stored rotated or mirrored."""
+    return read_exif(image).get(ExifTags.Base.Orientation, UPRIGHT_ORIENTATION) in range(2, 9)
 
 
 def is_panorama(image: Image.Image) -> bool:
-    """Return whether a picture was stitched from several, by its shape or its XMP."""
+    """Return whether a picture was stitched, judging by its aspect ratio and its XMP."""
     long, short = max(image.size), min(image.size)
     xmp = image.info.get("xmp", b"")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
@@ -58,20 +57,25 @@ def is_panorama(image: Image.Image) -> bool:
 
 
 def upright_name(name: str) -> str:
-    """Return the name under which a photo is stored: HEIC and AVIF become JPEG, everything else keeps its type."""
+    """Return the name of a photo's copy: HEIC and AVIF become JPEG, other types stay."""
     path = Path(name)
-    return (
-        path.with_suffix(".jpg").as_posix()
-        if path.suffix.lower() in (*HEIF_SUFFIXES, *AVIF_SUFFIXES)
-        else name
-    )
+    if path.suffix.lower() in (*HEIF_SUFFIXES, *AVIF_SUFFIXES):
+        return path.with_suffix(".jpg").as_posix()
+    return name
 
 
 def copy_upright(file: Path, target: Path) -> bool:
-    """Copy a photo to `target`, turned upright where its EXIF asks for it; return whether it was turned.
+    """Copy a photo and turn it upright if its EXIF says so.
 
-    Other photos are copied byte for byte. A photo that was copied before is not copied again: a copy has the time of
-    its original.
+    Other photos are copied byte for byte, except types that become JPEG. A copy gets the
+    modification time of its original, so a photo that was copied before is not copied again.
+
+    Args:
+      file: the photo.
+      target: the file to write.
+
+    Returns:
+      Whether the photo was turned.
     """
     with open_image(file) as image:
         turned = is_turned(image)
@@ -90,17 +94,20 @@ def copy_upright(file: Path, target: Path) -> bool:
 
 
 def _is_copied(file: Path, target: Path, any_size: bool) -> bool:
+    """Return whether `target` is a copy of `file`, by its time and, unless `any_size`, its size."""
     if not target.is_file():
         return False
     old, new = file.stat(), target.stat()
-    return abs(old.st_mtime - new.st_mtime) < SAME_TIME and (any_size or old.st_size == new.st_size)
+    return abs(old.st_mtime - new.st_mtime) < MAX_TIME_DIFFERENCE and (
+        any_size or old.st_size == new.st_size
+    )
 
 
 def _save_upright(image: Image.Image, target: Path) -> None:
-    """Write the turned pixels; camera and lens in the EXIF and the colour profile are kept."""
+    """Write the image upright, with its colour profile and its EXIF (camera and lens)."""
     upright = ImageOps.exif_transpose(image)
     exif = read_exif(upright)
-    exif[ExifTags.Base.Orientation] = UPRIGHT
+    exif[ExifTags.Base.Orientation] = UPRIGHT_ORIENTATION
     details = exif.get_ifd(ExifTags.IFD.Exif)
     for tag, side in (
         (ExifTags.Base.ExifImageWidth, upright.width),

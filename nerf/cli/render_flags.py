@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
-from nerf.paths.film_cameras import MAX_SIDE
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
+from nerf.paths.video_cameras import MAX_SIDE
 
 MODES = ("split", "enlarge", "export")  # instead of a path
 # What each mode can do with a flag; the others work with all.

@@ -1,1 +1,4 @@
-"""Errors, instantiating configs, pytrees, atomic files, progress: what at least three folders use."""
+"""Errors, building objects from configs, pytrees, atomic files and progress.
+
+This folder contains only code that at least three other folders use.
+"""

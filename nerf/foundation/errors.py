@@ -1,5 +1,8 @@
-"""What all errors that a user can fix have in common."""
+"""Base class of all errors that a user can fix."""
 
 
 class UserError(Exception):
-    """Its message is one line, or one for each problem: what, why, what to do. Commands show it without a traceback."""
+    """An error that a user can fix; commands show its message without a traceback.
+
+    The message has one line for each problem: where, what is wrong, how to fix it.
+    """

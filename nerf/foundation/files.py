@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: a temporary name in the same folder, fsync, rename, fsync of the folder."""
+"""Write files atomically: temporary file in the same folder, fsync, rename, fsync of the folder."""
 
 import contextlib
 import errno
@@ -15,18 +15,25 @@ import numpy as np
 
 from nerf.foundation.errors import UserError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota exceeded, file too large
 
 
 class WriteError(UserError, OSError):
-    """A file that could not be written; nothing of it is left, and what was there before is whole."""
+    """A file could not be written; the earlier file at its path, if any, is intact."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` at the end, and is removed where anything fails.
+    """Yield a temporary path that is renamed to `path` at the end of the block.
 
-    Raises WriteError, one line, where the disk does not take it; `size` is the number of bytes needed, where known.
+    The temporary file lies in the same folder, and is removed if anything fails.
+
+    Args:
+      path: the file to create or replace.
+      size: number of bytes needed, if known, for the error message.
+
+    Raises:
+      WriteError: the file could not be written, e.g. because the disk is full.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -37,7 +44,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, UserError) or error.filename not in (None, temporary, str(temporary)):
-            raise  # of something else that was done meanwhile
+            raise  # the error is about another file that the block used
         raise WriteError(_why(path, error, size)) from error
     finally:
         with contextlib.suppress(OSError):
@@ -45,7 +52,13 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 def _why(path: Path, error: OSError, size: int | None) -> str:
-    """One line on a file that could not be written."""
+    """Return the message for a file that could not be written.
+
+    Args:
+      path: the file.
+      error: the reason.
+      size: number of bytes needed, if known.
+    """
     if error.errno not in NO_SPACE:
         return (
             f"{path}: cannot be written ({error.strerror}): choose a folder that can be written to"
@@ -57,7 +70,10 @@ def _why(path: Path, error: OSError, size: int | None) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system lets a folder be opened (not on Windows)."""
+    """Flush a folder, so that a rename in it survives a power cut.
+
+    Does nothing on systems that cannot open a folder (Windows).
+    """
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -67,9 +83,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, stem: str | None = None) -> None:
-    """Remove what processes that were killed were writing in a folder and below. Only for the folder's one owner.
+    """Remove the temporary files that killed processes left in a folder.
 
-    With `stem`, only what was to become a file of that name, with any ending, in the folder itself.
+    Call this only as the folder's single owner: it also removes files that are being written.
+
+    Args:
+      folder: the folder; its subfolders are searched too if `stem` is None.
+      stem: remove only the temporary files of files with this name, whatever their suffix.
     """
     name = ".*" if stem is None else re.escape(stem)
     for file in folder.rglob(".*.tmp*") if stem is None else folder.glob(".*.tmp*"):
@@ -78,18 +98,18 @@ def remove_leftovers(folder: Path, stem: str | None = None) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """A file with this in it, or the file that was there before."""
+    """Write a file atomically: after a failure the earlier file is intact."""
     with replacing(path, len(data)) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Data as JSON. Raises ValueError for numbers that JSON does not have."""
+    """Write data as JSON; raise ValueError for NaN and infinity, which JSON lacks."""
     write_bytes(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """An array as .npy, or compressed, under the name "array", as .npz."""
+    """Write an array as .npy, or compressed as .npz under the name "array"."""
     buffer = io.BytesIO()
     if path.suffix == ".npz":
         np.savez_compressed(buffer, array=array)

@@ -1,8 +1,8 @@
 """Turn a config section into an object: `build(spec, **context)`.
 
-A section is a mapping with a `name`, the import path of a class or function ("package.module:attribute"),
-and the arguments to call it with. Sections inside a section are built first, so a field receives its
-encoding as an object and never sees a config.
+A section is a mapping with a `name`, the import path of a class or function
+("package.module:attribute"), and the arguments to call it with. Nested sections are built first, so
+a field receives its encoding as an object and never sees a config.
 """
 
 import difflib
@@ -13,28 +13,35 @@ from typing import Any
 
 from nerf.foundation.errors import UserError
 
-# What the library itself passes to components: not meant to be given in a config.
+# Arguments that the library passes to components itself. Hints for config keys do not list them.
 CONTEXT = {"rngs", "space", "num_dims", "num_images", "positions", "root", "split", "validation"}
 CONTEXT |= {"config", "plugins", "mesh"}
 
 
 class ConfigError(UserError, ValueError):
-    """A config that cannot be used; the message is one line that says what to do."""
+    """A config cannot be used; the message is one line and says how to fix it."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The closest known word as a hint, or the list of what is known."""
+    """Return a hint: the closest known word, or the list of all known words."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.65)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """The object at the import path `name`.
+    """Import the class or function at the import path `name`.
 
-    Only paths inside `nerf` and the packages in `plugins` are imported, so a run folder made by a stranger
-    cannot run code; for the same reason what a module of `nerf` merely imported does not count as inside.
-    Raises ConfigError for any other path, for one that does not exist and for what cannot be called.
+    Only paths inside `nerf` and the packages in `plugins` are imported, so that a run folder from a
+    stranger cannot run code. For the same reason objects that a module of `nerf` only imported from
+    elsewhere are refused.
+
+    Args:
+      name: import path, "package.module:attribute".
+      plugins: packages outside `nerf` that may be imported.
+
+    Raises:
+      ConfigError: the path is outside these packages, does not exist or is not callable.
     """
     module_name, separator, attribute = name.partition(":")
     if not separator:
@@ -56,19 +63,29 @@ def resolve(name: str, plugins: tuple[str, ...] = ()) -> Callable[..., Any]:
         raise ConfigError(f"{name}: no such attribute: {did_you_mean(attribute, public)}")
     target = getattr(module, attribute)
     if not callable(target):
-        raise ConfigError(f"{name}: not a class or function: name what is to be called")
+        raise ConfigError(f"{name}: not a class or function: name a class or function")
     home = getattr(target, "__module__", None) or "elsewhere"
     if package == "nerf" and home.partition(".")[0] != "nerf":
         raise ConfigError(
-            f"{name}: only imported there, from {home}: name what nerf itself defines"
+            f"{name}: only imported there, from {home}: name a class or function that nerf defines"
         )
     return target
 
 
 def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: Any) -> Any:
-    """Call `spec["name"]` with its other keys and whatever of `context` it has a parameter for.
+    """Build the object that a section describes.
 
-    Raises ConfigError, naming the section, for an unknown key or a missing one.
+    Args:
+      spec: the section: `name`, an import path, and the arguments for it.
+      plugins: see `resolve`.
+      **context: further arguments; those that the component has no parameter for are ignored.
+
+    Returns:
+      The result of calling the component.
+
+    Raises:
+      ConfigError: a key is unknown or missing, or the component refuses the values; the message
+        names the section.
     """
     if "name" not in spec:
         raise ConfigError(f"section {dict(spec)}: no 'name': give the import path of what to build")
@@ -95,37 +112,50 @@ def build(spec: Mapping[str, Any], *, plugins: tuple[str, ...] = (), **context: 
         raise ConfigError(f"{spec['name']}: missing {', '.join(missing)}: add it to the section")
     try:
         return target(**arguments)
-    except ArithmeticError as error:  # of sizes that make no sense, as a grid of no levels
+    except ArithmeticError as error:  # impossible sizes, e.g. a grid with no levels
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{spec['name']}: cannot be built with these values ({reason}): change {_told(inner)}"
+            f"{spec['name']}: cannot be built with these values ({reason}): "
+            f"change {_format_values(inner)}"
         ) from error
 
 
-def _told(section: Mapping[str, Any]) -> str:
-    """Return the values of a section in words, those of sections inside it as well."""
-    told = []
+def _format_values(section: Mapping[str, Any]) -> str:
+    """Format the values of a section and of its nested sections as "key=value, ..."."""
+    shown = []
     for key, value in section.items():
         if isinstance(value, Mapping):
-            told.append(
-                _told({f"{key}.{name}": inner for name, inner in value.items() if name != "name"})
+            shown.append(
+                _format_values(
+                    {f"{key}.{name}": inner for name, inner in value.items() if name != "name"}
+                )
             )
         else:
-            told.append(f"{key}={value}")
-    return ", ".join(part for part in told if part)
+            shown.append(f"{key}={value}")
+    return ", ".join(part for part in shown if part)
 
 
 def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return what can be passed. A class is asked for its __init__: nnx modules have their metaclass's signature."""
+    """Return the parameters of a function or of a class's constructor."""
+    # `inspect.signature` of an nnx module gives the signature of its metaclass, so ask `__init__`.
     if inspect.isclass(target) and target.__init__ is not object.__init__:
         return dict(list(inspect.signature(target.__init__).parameters.items())[1:])
     return dict(inspect.signature(target).parameters)
 
 
 def section_problems(value: Any, plugins: tuple[str, ...] = (), path: str = "") -> list[str]:
-    """Return a line for each section inside `value` that names nothing, or has a key that its component lacks.
+    """List the sections with a wrong import path or an unknown key.
 
-    Nothing is built, so this is quick; what only the component itself can refuse is not found.
+    Nothing is built, so this is quick. Values that only the component itself can refuse are not
+    checked.
+
+    Args:
+      value: a config, a section or any value inside one.
+      plugins: see `resolve`.
+      path: keys that lead to `value`, separated by dots, for the messages.
+
+    Returns:
+      One line for each problem.
     """
     if not isinstance(value, Mapping):
         return []
@@ -145,7 +175,13 @@ def section_problems(value: Any, plugins: tuple[str, ...] = (), path: str = "") 
 
 
 def build_inside(value: Any, plugins: tuple[str, ...], context: Mapping[str, Any]) -> Any:
-    """Build a section, or every section in a mapping or list of them; anything else stays what it is."""
+    """Build a section, or all sections in a mapping or list; return other values unchanged.
+
+    Args:
+      value: a section, a mapping, a list or tuple, or any other value.
+      plugins: see `resolve`.
+      context: further arguments for the components, see `build`.
+    """
     if isinstance(value, list | tuple):
         return type(value)(build_inside(inner, plugins, context) for inner in value)
     if not isinstance(value, Mapping):

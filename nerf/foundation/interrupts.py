@@ -1,4 +1,4 @@
-"""Ctrl-C inside a library call: a wish to stop between two steps, so that they can be saved, and then an exception."""
+"""Handle Ctrl-C in library calls: stop between two steps, save, then raise KeyboardInterrupt."""
 
 import signal
 import threading
@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt(should_stop: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
-    """Yield a `should_stop` that Ctrl-C makes true as well, and raise KeyboardInterrupt at the end of the block.
+    """Yield a `should_stop` that Ctrl-C also makes true; raise KeyboardInterrupt afterwards.
 
-    An exception in the middle of a jitted call would lose the state that the call was given. Until the function is
-    asked for the first time there is nothing to save, and Ctrl-C raises at once; a second Ctrl-C always does. Programs
-    with a handler of their own, and other threads than the main one, get `should_stop` as it is.
+    An exception in the middle of a jitted call would lose the state that was passed to the call.
+    Therefore Ctrl-C only makes the yielded function return True, and KeyboardInterrupt is raised at
+    the end of the block. Ctrl-C raises at once if the function has not been called yet, since there
+    is nothing to save then; a second Ctrl-C always does. `should_stop` is yielded unchanged if the
+    program has its own handler, and in threads other than the main one.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -43,7 +45,7 @@ def deferred_interrupt(should_stop: Callable[[], bool]) -> Iterator[Callable[[],
 
 @contextmanager
 def rescue(save: Callable[[], None]) -> Iterator[None]:
-    """Call `save` where the block is left by KeyboardInterrupt, which then goes on its way."""
+    """Call `save` if KeyboardInterrupt leaves the block, then raise it again."""
     try:
         yield
     except KeyboardInterrupt:

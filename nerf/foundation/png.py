@@ -1,4 +1,4 @@
-"""Write PNGs completely or not at all, with a stamp of what they show."""
+"""Write PNGs atomically, with a stamp that identifies their content."""
 
 import contextlib
 import os
@@ -15,19 +15,19 @@ from PIL import Image, PngImagePlugin
 from nerf.foundation.files import replacing
 
 STAMP_KEY = "nerf-stamp"
-
-
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def write_png(
     path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w *c"], stamp: str = ""
 ) -> None:
-    """Write an 8-bit picture (grey, RGB or RGBA) as PNG, whole or not at all.
+    """Write an 8-bit image as PNG, complete or not at all.
 
     Args:
-      stamp: what the picture was made from, a hash of checkpoint, path and settings (latin-1, tEXt
-        "nerf-stamp").
+      path: the file to write.
+      image: grey (no channel axis), RGB or RGBA.
+      stamp: identifies the image's inputs, e.g. a hash of checkpoint, path and settings. It is
+        stored in latin-1 as the tEXt chunk "nerf-stamp".
     """
     text = PngImagePlugin.PngInfo()
     text.add_text(STAMP_KEY, stamp)
@@ -36,7 +36,7 @@ def write_png(
 
 
 def read_stamp(path: str | os.PathLike[str]) -> str | None:
-    """The stamp of a PNG; None where there is no such file, no stamp in it, or the file ends before it."""
+    """Return the stamp of a PNG, or None if the file or its stamp is missing or cut off."""
     with contextlib.suppress(OSError, ValueError):
         for kind, data in _chunks(Path(path)):
             keyword, _, text = data.partition(b"\0")
@@ -46,7 +46,10 @@ def read_stamp(path: str | os.PathLike[str]) -> str | None:
 
 
 def is_finished(path: str | os.PathLike[str], stamp: str) -> bool:
-    """Whether `path` is a whole PNG with this stamp: every checksum fits and the end marker is there."""
+    """Return whether `path` is a complete PNG with this stamp.
+
+    A PNG is complete if every checksum is right and the end marker is present.
+    """
     if read_stamp(path) != stamp:
         return False
     try:
@@ -56,7 +59,7 @@ def is_finished(path: str | os.PathLike[str], stamp: str) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of a PNG's chunks. Raises ValueError where the file ends early or is damaged."""
+    """Yield type and content of a PNG's chunks; raise ValueError if it is cut off or damaged."""
     with open(path, "rb") as png:
         if png.read(8) != PNG_SIGNATURE:
             raise ValueError(f"{path}: not a PNG")
@@ -77,5 +80,5 @@ def _exactly(file: IO[bytes], length: int) -> bytes:
 
 
 def to_bytes(image: Float[np.ndarray, "*b"]) -> np.ndarray:
-    """[0, 1] floats, clipped, to uint8."""
+    """Convert floats in [0, 1] to uint8; values outside are clipped."""
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)

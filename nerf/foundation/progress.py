@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Show the progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,20 +8,26 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+LINE_EVERY = 10.0  # seconds between lines if stderr is not a terminal
 
 
 class Meter:
-    """Count finished units of work on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+    """Show the number of finished units of work on stderr.
 
-    A line says what is done, the rate and the time left. Work that ends within ten seconds prints no line.
+    On a terminal this is a bar, elsewhere a line every ten seconds with the number of finished
+    units, the rate and the time left. Work that ends within ten seconds prints no line.
+
+    Args:
+      what: the name of the work.
+      unit: the name of one unit, singular.
+      total: number of units.
+      done: number of units that are finished already, e.g. by an earlier process.
     """
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self.what, self.unit, self.total, self.done = what, unit, total, done
-        self.first: tuple[float, int] | None = (
-            None  # when the first units were done, and how many there were then
-        )
+        # Time and number of finished units at the first call of `add`: the rate counts from there.
+        self.first: tuple[float, int] | None = None
         self.began = self.last_line = time.monotonic()
         self.lines = not sys.stderr.isatty()
         self.bar = tqdm(
@@ -49,7 +55,11 @@ class Meter:
         print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
 
     def _speed(self, now: float) -> str:
-        """Return the rate and the time left; of the first units, which may compile, only what they took."""
+        """Return the rate and the time left.
+
+        The first units may include compilation: they do not count for the rate, and until more are
+        finished only the elapsed time is returned.
+        """
         assert self.first is not None
         counted = self.done - self.first[1]
         if counted <= 0:
@@ -60,7 +70,14 @@ class Meter:
 
 
 def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:
-    """Yield `items` and count them with a `Meter`."""
+    """Yield `items` and count them with a `Meter`.
+
+    Args:
+      items: the items.
+      what: the name of the work.
+      unit: the name of one item, singular.
+      total: number of items.
+    """
     with Meter(what, unit, total) as meter:
         for item in items:
             yield item
@@ -68,7 +85,10 @@ def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:
 
 
 class Phases:
-    """Show the progress of work in phases: a `Meter` for each, and lines also while nothing is finished."""
+    """Show the progress of work in phases, with a `Meter` for each phase.
+
+    Unlike a `Meter` it also prints lines while no unit is finished.
+    """
 
     def __init__(self) -> None:
         self.meter: Meter | None = None
@@ -81,7 +101,14 @@ class Phases:
             self.meter.bar.close()
 
     def report(self, what: str, unit: str, done: int, total: int) -> None:
-        """Report that `done` of `total` units of a phase are finished; called as often as one likes."""
+        """Report that `done` of `total` units of a phase are finished; may be called often.
+
+        Args:
+          what: the name of the phase; a new name starts a new phase.
+          unit: the name of one unit, singular.
+          done: number of finished units.
+          total: number of units of the phase.
+        """
         if self.meter is None or self.meter.what != what:
             self.__exit__()
             self.meter = Meter(what, unit, total)

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that JAX sees as pytrees."""
+"""Frozen dataclasses that are JAX pytrees."""
 
 import dataclasses
 from typing import Any, TypeVar, dataclass_transform
@@ -10,10 +10,12 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def pytree(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen dataclass whose fields are children; fields with metadata {"static": True} are not.
+    """Make `cls` a frozen dataclass and register it as a pytree.
 
-    Unlike jax.tree_util.register_dataclass this does not call __init__ when JAX rebuilds an object, whose leaves may be
-    placeholders then: shapes are checked where people make objects, not where JAX takes them apart.
+    Fields are children, except fields with metadata {"static": True}, which are part of the
+    structure. Unlike jax.tree_util.register_dataclass this does not call __init__ when JAX rebuilds
+    an object, whose leaves may be placeholders then. Shapes are therefore checked when code creates
+    an object, not when JAX flattens and rebuilds it.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]

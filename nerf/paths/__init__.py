@@ -1,1 +1,1 @@
-"""Camera paths for videos: generated, and read from keyframe files of this and other tools."""
+"""Camera paths for videos: generated, or read from keyframe files of this and other tools."""

@@ -1,4 +1,4 @@
-"""What a camera path file gives, and a reader of JSON values that collects problems and notes."""
+"""The content of a keyframe file, and a reader of JSON values that collects problems and notes."""
 
 import dataclasses
 import json
@@ -16,26 +16,34 @@ from nerf.scenes.formats.lens_keys import number
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally
 
-MAX_LAST_ROW_ERROR = 1e-3  # of a 4x4 matrix, as in a scene's files
+MAX_LAST_ROW_ERROR = 1e-3  # of a 4x4 matrix; a scene's files have the same limit
 
 
 class PathError(SceneError):
-    """A camera path that cannot be made; the message lists all problems, one a line."""
+    """A camera path cannot be made; the message lists all problems, one per line."""
 
 
 def path_error(where: str, key: str, reason: str, fix: str) -> PathError:
-    """Make the error of a single problem."""
+    """Make the error for a single problem.
+
+    Args:
+      where: the file, or the name of the path.
+      key: the wrong key or option; empty if the problem concerns the complete file.
+      reason: what is wrong.
+      fix: how to fix it.
+    """
     return PathError([Problem(where, key, reason, fix)])
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A box outside of which a film shows only its background.
+    """A box; outside it a video shows only the background.
 
     Attributes:
-      to_box: the scene's file world to the axes of the box, whose middle is the origin.
+      to_box: the transform from the scene's file world to the axes of the box, whose centre is the
+        origin.
       size: the box's sides after `to_box`.
-      background: sRGB in 0 ... 1.
+      background: sRGB colour in [0, 1].
     """
 
     to_box: Similarity
@@ -45,21 +53,21 @@ class Crop:
 
 @dataclasses.dataclass(frozen=True)
 class Keyframes:
-    """Poses to pass through; a single one is a still.
+    """Poses that a camera path passes through; a single pose is a still image.
 
     Attributes:
-      c2w: in the scene's file world.
-      frames: how many the file asks for.
-      fps: frames a second.
-      fov: vertical, degrees.
-      times: increasing, one a pose; None: constant speed.
-      loop: return to the first pose.
+      c2w: camera-to-world matrices in the scene's file world.
+      frames: the number of frames that the file asks for.
+      fps: frames per second.
+      fov: vertical field of view of each pose, in degrees.
+      times: increasing times of the poses in seconds; None for constant speed.
+      loop: whether the path returns to the first pose.
       size: width and height in pixels.
-      aspect: width / height, where the file has no size.
-      lens: of `nerf.cameras.lenses`.
-      crop: what the film is cut down to.
+      aspect: width / height, if the file has no size.
+      lens: one of the lenses of `nerf.cameras.lenses`.
+      crop: the box that the video is limited to.
       from_nerfstudio_world: whether the poses may still be in nerfstudio's own world.
-      notes: what of the file is not used, or used on an assumption, one line each.
+      notes: one line for each part of the file that is not used or needed an assumption.
     """
 
     c2w: Float[np.ndarray, "n 3 4"]
@@ -78,11 +86,20 @@ class Keyframes:
     def path(
         self, transform: Similarity, frames: int
     ) -> tuple[Poses, Float[np.ndarray, " f"] | None]:
-        """Interpolate poses in the normalised world, to which `transform` leads, and fields of view in degrees."""
+        """Interpolate the poses and fields of view.
+
+        Args:
+          transform: from the scene's file world to the normalised world.
+          frames: the number of poses to return.
+
+        Returns:
+          Poses in the normalised world; and vertical fields of view in degrees, or None if the file
+          has none.
+        """
         if len(self.c2w) == 1:
             still_fov = None if self.fov is None else np.repeat(self.fov, frames)
             return np.repeat(transform.poses(self.c2w), frames, 0), still_fov
-        # The logarithm of the focal length: whatever the spline makes of it is a field of view in (0, 180).
+        # Interpolate -log(focal length): every real number is then a field of view in (0, 180).
         fov = np.zeros((len(self.c2w), 0)) if self.fov is None else self.fov[:, None]
         zoom = np.log(np.tan(np.radians(fov) / 2))
         c2w, zoom = travel(transform.poses(self.c2w), zoom, frames, self.times, self.loop)
@@ -90,7 +107,17 @@ class Keyframes:
 
 
 class Reader:
-    """Values out of a JSON file; what is wrong with them is collected, and replaced by what is usable."""
+    """Read values from a JSON file and collect problems and notes.
+
+    Wrong values are reported and replaced by usable ones, so that all problems of a file are found
+    in one pass.
+
+    Args:
+      file: the file's name, for messages.
+
+    Attributes:
+      problems: the problems found so far.
+    """
 
     def __init__(self, file: str):
         self.file = file
@@ -100,37 +127,45 @@ class Reader:
 
     @property
     def notes(self) -> list[str]:
-        """Return all notes, those that hold for many poses as one line each."""
+        """Return all notes; a note that holds for many poses is one line."""
         return [*self._notes, *self._tally.notes(self.file)]
 
     def report(self, key: str, reason: str, fix: str) -> None:
-        """Collect a problem."""
+        """Collect a problem: the wrong key, the reason, and the fix."""
         self.problems.append(Problem(self.file, key, reason, fix))
 
     def merge(self, other: "Reader") -> None:
-        """Collect what the reader of another file has collected."""
+        """Add the problems and notes of the reader of another file."""
         self.problems += other.problems
         self._notes += other.notes
 
     def note(self, key: str, text: str) -> None:
-        """Collect a note, once."""
+        """Collect a note unless it was collected before."""
         if (line := f"{self.file}: {key}: {text}") not in self._notes:
             self._notes.append(line)
 
     def known(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
-        """Report every key that is not among `keys`."""
+        """Report every key of `data` that is not in `keys`; `where` is a prefix for messages."""
         for key in data:
             if key not in keys:
                 self.report(where + key, "unknown key", did_you_mean(key, keys))
 
     def unused(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
-        """Note every key that is not among `keys`: another program's file may have more than is known here."""
+        """Note every key of `data` that is not in `keys`.
+
+        Unknown keys in another program's file are not an error.
+
+        Args:
+          data: a JSON object.
+          keys: the known keys.
+          where: the object's position in the file, a prefix for messages.
+        """
         for key in data:
             if key not in keys:
                 self.note(where + key, "unknown key, not used")
 
     def entries(self, data: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-        """Return the objects of the list data[key], by where they stand."""
+        """Return the objects of the list data[key] by their positions, e.g. "key[0]."."""
         entries = {f"{key}[{i}].": entry for i, entry in enumerate(data[key])}
         for where, entry in entries.items():
             if not isinstance(entry, dict):
@@ -141,7 +176,15 @@ class Reader:
     def number(
         self, data: Mapping[str, Any], key: str, low: float, high: float, where: str = ""
     ) -> float | None:
-        """Return data[key], which may be in quotes, in the open interval (low, high); None if missing or wrong."""
+        """Return the number data[key], or None if it is missing or wrong.
+
+        Args:
+          data: a JSON object.
+          key: the number's key; the number may be in quotes.
+          low: exclusive lower bound.
+          high: exclusive upper bound.
+          where: the object's position in the file, a prefix for messages.
+        """
         value = data.get(key)
         if value is None:
             return None
@@ -156,7 +199,7 @@ class Reader:
         return None
 
     def flag(self, data: Mapping[str, Any], key: str) -> bool:
-        """Return whether data[key] is true, also in quotes; false where it is missing or wrong."""
+        """Return whether data[key] is true, also in quotes; False if missing or wrong."""
         value = data.get(key, False)
         word = value.strip().lower() if isinstance(value, str) else value
         if word not in ("true", "false") and not isinstance(word, bool):
@@ -168,7 +211,14 @@ class Reader:
     def column(
         self, entries: Mapping[str, Mapping[str, Any]], key: str, low: float, high: float
     ) -> Float[np.ndarray, " n"] | None:
-        """Return a number of every entry, or None."""
+        """Return one number of every entry, or None unless all entries have it.
+
+        Args:
+          entries: see `entries`.
+          key: the number's key.
+          low: exclusive lower bound.
+          high: exclusive upper bound.
+        """
         values = [self.number(entry, key, low, high, where) for where, entry in entries.items()]
         given = [value for value in values if value is not None]
         if len(given) == len(values):
@@ -186,7 +236,15 @@ class Reader:
         where: str = "",
         default: tuple[float, ...] | None = None,
     ) -> Float[np.ndarray, " n"]:
-        """Return the numbers of the list data[key], or `default` where it is missing."""
+        """Return the list of numbers data[key].
+
+        Args:
+          data: a JSON object.
+          key: the list's key.
+          length: the number of entries that the list must have.
+          where: the object's position in the file, a prefix for messages.
+          default: used if the key is missing.
+        """
         array = _numbers(data.get(key, default))
         if array is not None and array.shape == (length,) and np.isfinite(array).all():
             return array
@@ -202,7 +260,10 @@ class Reader:
         )
 
     def pose(self, value: Any, where: str) -> Float[np.ndarray, "3 4"]:
-        """Return a rigid matrix given as 3x4, 4x4 or 16 numbers by rows; it may be rounded or scaled."""
+        """Return the rigid matrix given as 3x4, 4x4 or 16 numbers by rows.
+
+        A matrix that is rounded or scaled is replaced by the nearest rigid one, with a note.
+        """
         array = _numbers(value)
         if array is None or array.shape not in ((3, 4), (4, 4), (16,)):
             self.report(where, "not 3x4 or 4x4 numbers", "write camera-to-world, OpenGL axes")
@@ -219,9 +280,12 @@ class Reader:
 
 
 def _numbers(value: Any) -> Float[np.ndarray, "*s"] | None:
-    """Return nested lists of numbers, which may be in quotes, as an array; None for anything else."""
-    entries = np.array(value, object)  # ragged lists stay lists, which are no numbers
-    # Numbers that are not finite are some here, and named as such later.
+    """Return nested lists of numbers as an array, or None for anything else.
+
+    The numbers may be in quotes.
+    """
+    entries = np.array(value, object)  # entries of ragged lists are lists, so `number` refuses them
+    # Floats that are not finite are accepted here and reported later.
     found = [entry if isinstance(entry, float) else number(entry) for entry in entries.flat]
     if any(entry is None for entry in found):
         return None

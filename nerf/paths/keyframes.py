@@ -1,11 +1,12 @@
-"""Keyframe files: poses that a camera path passes through, in our format, nerfstudio's or instant-ngp's.
+"""Read and write keyframe files: poses that a camera path passes through.
 
-Ours: {"keyframes": [{"c2w": 3x4 or 4x4, "fov": vertical degrees, "time": seconds}, ...], "loop": false, "fps": 30,
-"seconds": 8}. All but `c2w` may be left out; `fov` and `time` stand in every keyframe or in none. Poses are
-camera-to-world, OpenGL axes, in the units and axes of the scene's file. Without `time` the speed is constant and
-the whole takes `seconds` (default: 2 a keyframe). A single keyframe is a still.
+The format of this program: {"keyframes": [{"c2w": 3x4 or 4x4, "fov": vertical degrees, "time":
+seconds}, ...], "loop": false, "fps": 30, "seconds": 8}. Only `c2w` is required; `fov` and `time`
+are given in every keyframe or in none. Poses are camera-to-world, OpenGL axes, in the units and
+axes of the scene's file. Without `time` the speed is constant and the path takes `seconds`
+(default: 2 per keyframe). A single keyframe is a still image.
 
-For the other programs' files see `nerf.paths.foreign_paths`.
+For the formats of nerfstudio and instant-ngp see `nerf.paths.other_tools`.
 """
 
 import dataclasses
@@ -19,9 +20,9 @@ import numpy as np
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import write_json
-from nerf.paths.foreign_paths import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.paths.keyframe_reader import Keyframes, PathError, Reader, path_error
 from nerf.paths.motion import Number, distinct, lap_time
+from nerf.paths.other_tools import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.scenes.base import Similarity
 
 FORMATS = {
@@ -32,7 +33,7 @@ FORMATS = {
 
 
 def is_path_file(name: str | os.PathLike[str]) -> bool:
-    """Check whether a camera path is a keyframe file, by its name."""
+    """Return whether the name of a camera path is that of a keyframe file (*.json)."""
     return os.fspath(name).lower().endswith(".json")
 
 
@@ -41,26 +42,30 @@ def read_keyframes(
     dataparser: str | os.PathLike[str] | None = None,
     scene_root: str | os.PathLike[str] | None = None,
 ) -> Keyframes:
-    """Read the keyframes of a JSON file in any of the formats.
+    """Read a keyframe file of this program, nerfstudio or instant-ngp.
 
     Args:
-      file: its path.
-      dataparser: of nerfstudio's paths, the dataparser_transforms.json of the model; default: the file of that name
-        beside `file`, if there is one.
-      scene_root: folder of the scene, where its `applied_transform` is found, which `dataparser` contains.
+      file: the path of the JSON file.
+      dataparser: for nerfstudio's paths, the dataparser_transforms.json of the model; default: the
+        file of that name next to `file`, if it exists.
+      scene_root: folder of the scene. Its `applied_transform` is part of the transform in
+        `dataparser` and must be removed from it.
 
-    Raises: PathError that lists every problem of the file.
+    Returns:
+      The keyframes, without consecutive poses that are equal unless they have times.
+
+    Raises:
+      PathError: the file has problems; the message lists all of them.
     """
     file = os.fspath(file)
     data = _content(file)
-    # nerfstudio's file may hold keyframes of its own too.
+    # FORMATS is ordered: nerfstudio's file may also contain its own list called "keyframes".
     key = next((key for key in FORMATS if key in data), "")
     if not isinstance(data.get(key), list):
         known = "'keyframes' (ours), 'camera_path' (nerfstudio) or 'path' (instant-ngp)"
         if "frames" in data:
-            raise path_error(
-                file, "", "a scene's file, not a camera path", "--path=follow goes along its photos"
-            )
+            reason = "a scene's file, not a camera path"
+            raise path_error(file, "", reason, "--path=follow follows its photos")
         raise path_error(file, "", "no list of keyframes", f"give {known}")
     if not data[key]:
         raise path_error(file, key, "empty", "give at least one pose")
@@ -71,8 +76,9 @@ def read_keyframes(
     keys = dataclasses.replace(keys, notes=tuple(reader.notes))
     if keys.times is not None or len(keys.c2w) == 1:
         return keys
+    # Equal consecutive poses would give the spline two knots at the same place.
     kept = distinct(keys.c2w, keys.loop)
-    if len(kept) < 2:  # the same pose again and again is a still
+    if len(kept) < 2:  # all poses are equal: a still image
         kept = np.array([0])
         keys = keys if "seconds" in data else dataclasses.replace(keys, frames=1)
     return dataclasses.replace(
@@ -91,30 +97,46 @@ def _content(file: str) -> Mapping[str, Any]:
 
 
 def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_root) -> Keyframes:
-    """Read one of the formats. Problems and notes are collected by the reader."""
+    """Read one of the formats; the reader collects problems and notes.
+
+    Args:
+      kind: a value of `FORMATS`.
+      data: the content of the file.
+      reader: the reader of the file.
+      dataparser: see `read_keyframes`.
+      scene_root: see `read_keyframes`.
+    """
     if kind != "nerfstudio":
         if dataparser is not None:
-            reader.report(
-                "dataparser", f"goes with nerfstudio's paths, this is {kind}", "leave it out"
-            )
+            reason = f"only for nerfstudio's paths, but the format of this file is {kind}"
+            reader.report("dataparser", reason, "remove it")
         return _ours(data, reader) if kind == "ours" else read_instant_ngp(data, reader)
     beside = Path(reader.file).with_name(DATAPARSER)
     world = Similarity()
-    undoes = dataparser is not None or beside.exists()
-    if undoes:
-        undone = beside if dataparser is None else Path(dataparser)
-        about = Reader(str(undone))
-        world = nerfstudio_world(undone, scene_root, about)
+    has_transform = dataparser is not None or beside.exists()
+    if has_transform:
+        transform_file = beside if dataparser is None else Path(dataparser)
+        about = Reader(str(transform_file))
+        world = nerfstudio_world(transform_file, scene_root, about)
         reader.merge(about)
-        reader.note("camera_path", f"taken back to the scene's world by {undone}")
+        reader.note("camera_path", f"poses converted to the scene's world with {transform_file}")
     keys = read_nerfstudio(data, reader, world)
-    return keys if undoes else dataclasses.replace(keys, from_nerfstudio_world=True)
+    return keys if has_transform else dataclasses.replace(keys, from_nerfstudio_world=True)
 
 
 def save_keyframes(
     file: str | os.PathLike[str], cameras: Cameras, transform: Similarity, fps: Number = 30.0
 ) -> None:
-    """Write a path, every frame a keyframe in the scene's file world, to be edited and read again."""
+    """Write a path as a keyframe file that can be edited and read again.
+
+    Every frame becomes a keyframe in the scene's file world.
+
+    Args:
+      file: the file to write.
+      cameras: the cameras of the path, normalised world.
+      transform: from the scene's file world to the normalised world.
+      fps: frames per second.
+    """
     c2w = transform.poses_back(np.asarray(cameras.c2w, np.float64))
     fov = 2 * np.degrees(
         np.arctan(0.5 * cameras.size[:, 1] / np.asarray(cameras.K, np.float64)[:, 1, 1])
@@ -136,7 +158,7 @@ def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
             "time", "does not increase from keyframe to keyframe", "put the keyframes in order"
         )
     if times is not None and "seconds" in data:
-        read.report("seconds", "given as well as the keyframes' time", "leave one of them out")
+        read.report("seconds", "given as well as the keyframes' time", "remove one of them")
     loop = read.flag(data, "loop")
     fps, seconds = (
         read.number(data, "fps", 0.0, 1000.0) or 30.0,
@@ -150,7 +172,15 @@ def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
 def _frames(
     poses: int, times: np.ndarray | None, loop: bool, fps: float, seconds: float | None
 ) -> int:
-    """Count the frames of a path in our format."""
+    """Return the number of frames of a path in our format.
+
+    Args:
+      poses: the number of keyframes.
+      times: their times in seconds, or None.
+      loop: whether the path returns to the first keyframe.
+      fps: frames per second.
+      seconds: the duration if there are no times; default: 2 per keyframe.
+    """
     if times is None:
         still = 1 if poses == 1 else round(fps * 2.0 * poses)
         return still if seconds is None else round(fps * seconds)

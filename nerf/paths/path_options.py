@@ -1,4 +1,4 @@
-"""Options of camera paths as a command line gives them: "orbit:radius=2,focus=0,0,1"."""
+"""Parse the options of camera paths on a command line: "orbit:radius=2,focus=0,0,1"."""
 
 import re
 from collections.abc import Iterable
@@ -11,16 +11,17 @@ from nerf.paths.keyframe_reader import PathError, path_error
 from nerf.scenes.base import Problem, Similarity
 
 NAMES = ("orbit", "ellipse", "spiral", "follow")
-LENGTHS = ("radius", "focus_depth", "depth")  # in the units of the scene's file
-SMALLEST, LARGEST = 1e-12, 1e12
+LENGTHS = ("radius", "focus_depth", "depth")  # options in the units of the scene's file
+MIN_POSITIVE, MAX_NUMBER = 1e-12, 1e12  # limits of numbers that have no other limit
+# Smallest and largest value of each option, and its description for messages.
 RANGES = {
-    "radius": (SMALLEST, LARGEST, "a length above 0"),
-    "depth": (SMALLEST, LARGEST, "a length above 0"),
-    "focus_depth": (SMALLEST, LARGEST, "a length above 0"),
+    "radius": (MIN_POSITIVE, MAX_NUMBER, "a length above 0"),
+    "depth": (MIN_POSITIVE, MAX_NUMBER, "a length above 0"),
+    "focus_depth": (MIN_POSITIVE, MAX_NUMBER, "a length above 0"),
     "elevation": (-90.0, 90.0, "degrees from -90 to 90"),
     "percentile": (0.0, 100.0, "a number from 0 to 100"),
     "turns": (1, 1000, "a whole number from 1 to 1000"),
-    "smooth": (0.0, LARGEST, "a number of views, 0 or more"),
+    "smooth": (0.0, MAX_NUMBER, "a number of views, 0 or more"),
 }
 EXAMPLES = {
     "radius": "2",
@@ -36,14 +37,14 @@ EXAMPLES = {
 
 
 def parse_path(text: str) -> tuple[str, dict[str, Any]]:
-    """Split "orbit:radius=2,focus=0,0,1" into a path's name and its options.
+    """Split "orbit:radius=2,focus=0,0,1" into the name of a path and its options.
 
-    Values are numbers, several numbers with commas, true, false, or text.
+    A value is a number, numbers separated by commas, true, false, or text.
     """
     found = re.fullmatch(r"(.+?):(\s*\w+=.*)", text)
-    name, told = found.groups() if found else (text, "")
+    name, given = found.groups() if found else (text, "")
     options = {}
-    for word in re.split(r",(?=\s*\w+=)", told) if told else []:
+    for word in re.split(r",(?=\s*\w+=)", given) if given else []:
         key, _, value = word.partition("=")
         options[key.strip()] = _parse_value(value.strip())
     return name, options
@@ -63,7 +64,7 @@ def _parse_value(text: str) -> Any:
 
 
 def find_wrong_name(name: str) -> PathError | None:
-    """Return the error for a path's name that cannot be an import path; None for one that can."""
+    """Return the error for an unknown path name, or None if it can be an import path."""
     word = re.split(r"[^\w.]", name)[0]
     if word in NAMES:
         fix = "write them as in orbit:radius=2,elevation=30"
@@ -78,9 +79,9 @@ def check_known(name: str, options: Iterable[str], known: Iterable[str]) -> None
     """Raise PathError for options that a path does not have.
 
     Args:
-      name: the path.
-      options: those that are given.
-      known: those that it has.
+      name: the name of the path.
+      options: the names of the given options.
+      known: the names of the path's options.
     """
     known = set(known)
     if unknown := [key for key in options if key not in known]:
@@ -90,15 +91,19 @@ def check_known(name: str, options: Iterable[str], known: Iterable[str]) -> None
 
 
 def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
-    """Check an option of a path and take it from the file's world to the normalised one.
+    """Check an option of a path and convert it to the normalised world.
 
     Args:
-      name: the path, one of `NAMES`.
-      key: the option.
-      value: what the user gave.
-      transform: the scene's file world to the normalised one.
+      name: the name of the path, one of `NAMES`.
+      key: the name of the option.
+      value: the value, in the units and axes of the scene's file.
+      transform: from the scene's file world to the normalised world.
 
-    Raises: PathError where the value is none that the option can have.
+    Returns:
+      The value for the path function.
+
+    Raises:
+      PathError: the value has the wrong type or is out of range.
     """
     if key == "focus":
         point = np.asarray(value) if isinstance(value, tuple | list | np.ndarray) else np.zeros(0)
@@ -108,7 +113,7 @@ def converted(name: str, key: str, value: Any, transform: Similarity) -> Any:
     if key == "loop" and not isinstance(value, bool):
         raise _wrong(name, key, value, "true or false")
     if key not in RANGES:
-        return value  # `build` says so where there is no such option
+        return value  # `build` reports an option that does not exist
     low, high, expected = RANGES[key]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high or (key == "turns" and value != int(value)):
@@ -124,7 +129,7 @@ def _wrong(name: str, key: str, value: Any, expected: str) -> PathError:
 
 
 def parse_range(text: str) -> tuple[int, int]:
-    """Return the first and the last frame of "40-60" or "40". Raises ConfigError."""
+    """Return the first and last frame of "40-60" or "40"; raise ConfigError for other text."""
     found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if first > last:

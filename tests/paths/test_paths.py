@@ -12,9 +12,9 @@ from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import EQUIRECTANGULAR, PERSPECTIVE
 from nerf.foundation.instantiate import ConfigError
 from nerf.paths import motion, paths
-from nerf.paths.film_cameras import film_size
 from nerf.paths.path_options import NAMES, parse_path
 from nerf.paths.paths import PathError
+from nerf.paths.video_cameras import film_size
 from nerf.scenes.base import Similarity, focus_point
 
 IDENTITY = Similarity()

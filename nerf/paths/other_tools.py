@@ -1,13 +1,15 @@
-"""Camera paths as other programs write them: nerfstudio's viewer and instant-ngp.
+"""Read camera paths of other tools: nerfstudio's viewer and instant-ngp.
 
-nerfstudio: {"camera_type", "render_width", "render_height", "camera_path": [{"camera_to_world": 16 numbers by rows,
-"fov": vertical degrees}, ...], "fps", "crop"}; every entry is one frame. The poses are in nerfstudio's own world, which
-is that of `transforms.json` only for a model trained with `--orientation-method none --center-method none
---auto-scale-poses False`. For any other, `dataparser_transforms.json` of its output folder leads back.
+nerfstudio: {"camera_type", "render_width", "render_height", "camera_path": [{"camera_to_world": 16
+numbers by rows, "fov": vertical degrees}, ...], "fps", "crop"}; every entry is one frame. The poses
+are in nerfstudio's own world. It is the world of `transforms.json` only if the model was trained
+with `--orientation-method none --center-method none --auto-scale-poses False`. For any other model,
+`dataparser_transforms.json` in its output folder gives the transform between the two worlds.
 
-instant-ngp: {"path": [{"R": quaternion x y z w, "T": position, "fov": vertical degrees}, ...], "loop",
-"duration_seconds"}, OpenCV axes, in a world whose axes are y z x of `transforms.json`, scaled by 0.33 and moved by 0.5.
-The camera here passes through the poses; instant-ngp's spline comes only near them.
+instant-ngp: {"path": [{"R": quaternion x y z w, "T": position, "fov": vertical degrees}, ...],
+"loop", "duration_seconds"}, OpenCV axes, in a world whose axes are y z x of `transforms.json`,
+scaled by 0.33 and moved by 0.5. The camera here passes through the poses; instant-ngp's spline only
+passes near them.
 """
 
 import json
@@ -25,7 +27,7 @@ from nerf.scenes.formats.lens_keys import number
 
 DATAPARSER = "dataparser_transforms.json"
 LENS_NAMES = {"perspective": PERSPECTIVE, "fisheye": FISHEYE, "equirectangular": EQUIRECTANGULAR}
-# What the viewer keeps for itself: the entries of camera_path already follow from it.
+# Keys that the viewer stores for its own editor; the entries of camera_path are computed from them.
 VIEWER_KEYS = (
     "keyframes",
     "seconds",
@@ -34,7 +36,7 @@ VIEWER_KEYS = (
     "default_fov",
     "default_transition_sec",
 )
-NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # unless transforms.json says otherwise
+NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # instant-ngp's defaults if transforms.json does not set them
 NGP_FPS = 30.0
 NGP_AXES = np.array(
     [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
@@ -50,7 +52,10 @@ def read_nerfstudio(data: Mapping[str, Any], read: Reader, world: Similarity) ->
     Args:
       data: the content of its file.
       read: collects problems and notes.
-      world: the scene's file world to nerfstudio's, see `nerfstudio_world`.
+      world: the transform from the scene's file world to nerfstudio's, see `nerfstudio_world`.
+
+    Returns:
+      The keyframes, with poses in the scene's file world.
     """
     entries = read.entries(data, "camera_path")
     read.unused(
@@ -94,6 +99,7 @@ def read_nerfstudio(data: Mapping[str, Any], read: Reader, world: Similarity) ->
 
 
 def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
+    """Read the crop box of a camera path; `world` as in `read_nerfstudio`."""
     if crop is None:
         return None
     if not isinstance(crop, Mapping):
@@ -104,7 +110,7 @@ def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
     size = read.vector(crop, "crop_scale", 3, "crop.")
     if (size <= 0).any():
         read.report("crop.crop_scale", "not above zero", "give the box's three sides")
-    # Roll, pitch and yaw, in radians, are turns about x, y and z in this order.
+    # Roll, pitch and yaw, in radians, are rotations about x, y and z, applied in this order.
     rotation = Rotation.from_euler(
         "xyz", read.vector(crop, "crop_rot", 3, "crop.", (0.0, 0.0, 0.0))
     ).as_matrix()
@@ -113,7 +119,7 @@ def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
         read.report("crop.crop_bg_color", "not an object", 'write {"r": 0, "g": 0, "b": 0}')
         colour = {}
     rgb = [read.number(colour, key, -1.0, 256.0, "crop.crop_bg_color.") or 0.0 for key in "rgb"]
-    # The box stands in nerfstudio's world: first there, then to the middle and the axes of the box.
+    # The box is given in nerfstudio's world: map file world -> nerfstudio's world -> box axes.
     to_box = Similarity(
         world.scale, rotation.T @ world.rotation, rotation.T @ (world.shift - centre)
     )
@@ -122,14 +128,19 @@ def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
 
 
 def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) -> Similarity:
-    """Read what took the poses of `transforms.json` to nerfstudio's world: scale * (transform @ pose).
+    """Read the transform from the scene's file world to nerfstudio's world.
 
-    nerfstudio multiplies `transform` by the `applied_transform` of the scene, which our poses already include.
+    nerfstudio computes scale * (transform @ pose) for a pose of `transforms.json`. Its stored
+    `transform` also contains the scene's `applied_transform`. Our poses include that already, so it
+    is divided out.
 
     Args:
       file: dataparser_transforms.json.
-      scene_root: the folder of the scene, for its `applied_transform`; None where it is not known.
+      scene_root: the folder of the scene, which has the `applied_transform`; None if unknown.
       read: collects problems and notes.
+
+    Returns:
+      The transform; the identity if the file cannot be read, which is reported to `read`.
     """
     data = _json_object(file, read)
     if data is None:
@@ -139,6 +150,7 @@ def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) ->
     scene, about_scene = _scene_file(scene_root)
     if "applied_transform" in scene:
         applied = about_scene.pose(scene["applied_transform"], "applied_transform")
+        # transform = matrix @ inverse(applied_transform)
         rotation = matrix[:, :3] @ applied[:, :3].T
         matrix = np.concatenate([rotation, (matrix[:, 3] - rotation @ applied[:, 3])[:, None]], -1)
     scale /= about_scene.number(scene, "applied_scale", 0.0, 1e12) or 1.0
@@ -147,7 +159,7 @@ def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) ->
 
 
 def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
-    """Return the content of nerfstudio's file; None, and a problem, where it is none."""
+    """Return the content of nerfstudio's file; report a problem and return None if it is wrong."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,7 +181,7 @@ def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
 
 
 def _scene_file(root: str | Path | None) -> tuple[Mapping[str, Any], Reader]:
-    """Return the content of the scene's transforms.json, nothing where it cannot be read, and a reader of it."""
+    """Return the content of the scene's transforms.json, empty if unreadable, and its reader."""
     file = Path(root or "", "transforms.json")
     if str(root).lower().endswith(".json"):
         file = Path(str(root))
@@ -208,7 +220,7 @@ def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
         read.unused(entry, own, where)
         for key in ("aperture_size", "dof", "glow_mode"):
             if entry.get(key) and number(entry[key]) != 0.0:
-                read.note(key, "not used: films have no depth of field and no glow")
+                read.note(key, "not used: videos have no depth of field and no glow")
     if entries:
         scaled = f"scaled by {NGP_SCALE} and moved by {NGP_OFFSET}"
         read.note(
@@ -227,7 +239,7 @@ def read_instant_ngp(data: Mapping[str, Any], read: Reader) -> Keyframes:
     ]  # OpenCV axes to OpenGL ones
     to_ngp = Similarity(NGP_SCALE, NGP_AXES, np.full(3, NGP_OFFSET))
     c2w = to_ngp.poses_back(np.concatenate([rotations, positions[..., None]], -1))
-    # Older files have no duration, newer ones 0 where it was never set.
+    # Older files have no duration; newer files have 0 if it was never set.
     seconds = read.number(data, "duration_seconds", -1e-9, 1e6) or 2.0 * len(entries)
     frames = 1 if len(entries) == 1 else max(round(NGP_FPS * seconds), 1)
     fov = read.column(entries, "fov", 0.0, 180.0)

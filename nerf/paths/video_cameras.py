@@ -1,4 +1,4 @@
-"""Poses of a camera path -> cameras: the size of the pictures and the lens they are seen through."""
+"""Turn the poses of a camera path into cameras: choose image size, focal length and lens."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,24 +8,30 @@ from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, PERSPECTIVE
 from nerf.paths.keyframe_reader import path_error
 from nerf.paths.motion import Number, Poses, quarter_turns
 
-MAX_DEFAULT_SIDE = 640  # pixels of a film whose size nobody chose: a first film should not take hours on a processor
-MAX_SIDE = 16_384  # the largest that H.264 has
+# A first video should not take hours on a CPU.
+MAX_DEFAULT_SIDE = 640  # pixels of a video whose size the user did not choose
+MAX_SIDE = 16_384  # the largest side that H.264 allows
 
 
 def film_size(
     train: Cameras, width: int | None = None, height: int | None = None, aspect: float | None = None
 ) -> tuple[int, int]:
-    """Choose the size of a film's pictures.
+    """Choose the image size of a video.
 
-    Without any wish it is the first training view's, upright where most views are stored sideways, and reduced so
-    that no side exceeds `MAX_DEFAULT_SIDE`.
+    By default it is the size of the first training view, turned upright if most views are stored
+    sideways, and reduced so that no side exceeds `MAX_DEFAULT_SIDE`.
 
     Args:
       train: the training cameras.
-      width, height: pixels; one of them alone keeps the aspect.
-      aspect: width / height; default: the first training view's, upright.
+      width: in pixels. If only width or only height is given, the aspect ratio is kept.
+      height: in pixels.
+      aspect: width / height; default: that of the first training view, upright.
 
-    Returns: width and height in pixels.
+    Returns:
+      Width and height in pixels.
+
+    Raises:
+      PathError: a side is below 1 or above `MAX_SIDE`.
     """
     wide, high = (float(side) for side in train.size[0])
     if _stored_sideways(train):
@@ -44,17 +50,13 @@ def film_size(
         size = max(round(wide * shrink), 1), max(round(high * shrink), 1)
     if not 1 <= min(size) <= max(size) <= MAX_SIDE:
         reason = f"pictures of {size[0]}x{size[1]}"
-        raise path_error(
-            "camera path",
-            "",
-            reason,
-            f"choose sides from 1 to {MAX_SIDE} with --width and --height",
-        )
+        fix = f"choose sides from 1 to {MAX_SIDE} with --width and --height"
+        raise path_error("camera path", "", reason, fix)
     return size
 
 
 def _stored_sideways(train: Cameras) -> bool:
-    """Check whether most training views need a quarter turn to be upright."""
+    """Return whether most training views need a quarter turn to be upright."""
     return bool((quarter_turns(np.asarray(train.c2w, np.float64)) % 2 == 1).mean() > 0.5)
 
 
@@ -66,16 +68,24 @@ def to_cameras(
     fov: Float[np.ndarray, " f"] | Number | None = None,
     lens: int = PERSPECTIVE,
 ) -> Cameras:
-    """Make cameras at the poses of a path: square pixels, central principal point, no distortion, float32.
+    """Make cameras at the poses of a path.
+
+    They have square pixels (except equirectangular ones), a central principal point, no distortion
+    and float32 arrays.
 
     Args:
       c2w: the poses.
       train: the training cameras.
       size: width and height in pixels.
-      focal: pixels, or of a fisheye pixels per radian.
-      fov: vertical field of view in degrees, of all or of each; default where neither is given: the median training
-        view's, of the shorter side of the picture; where none has a perspective lens, 90 degrees of the longer side.
-      lens: PERSPECTIVE, FISHEYE or EQUIRECTANGULAR; the last shows all around and has no focal length to choose.
+      focal: focal length in pixels; for a fisheye in pixels per radian.
+      fov: vertical field of view in degrees, one for all poses or one for each. If neither focal
+        nor fov is given, the shorter side sees the same angle as the shorter side of the median
+        training view, or the longer side sees 90 degrees if no view has a perspective lens.
+      lens: PERSPECTIVE, FISHEYE or EQUIRECTANGULAR. The last shows all directions, so it takes
+        neither focal nor fov.
+
+    Raises:
+      PathError: focal or fov is out of range, or does not go with the other arguments.
     """
     width, height = size
     if focal is not None and not (focal > 0 and np.isfinite(focal)):
@@ -87,19 +97,16 @@ def to_cameras(
             "camera path", "", "both a focal length and a field of view", "give one of them"
         )
     if lens == EQUIRECTANGULAR and (focal is not None or fov is not None):
-        raise path_error(
-            "camera path",
-            "fov",
-            "an equirectangular picture shows all around",
-            "give no focal and no fov",
-        )
-    focals = np.full(
-        len(c2w), _usual_focal(train, np.array(size)) if focal is None else float(focal)
-    )
+        reason = "an equirectangular picture shows all around"
+        raise path_error("camera path", "fov", reason, "give no focal and no fov")
+    if focal is None:
+        focal = _usual_focal(train, np.array(size))
+    focals = np.full(len(c2w), float(focal))
     if fov is not None:
         focals = np.broadcast_to(0.5 * height / np.tan(np.radians(fov) / 2), len(c2w))
     fx, fy = focals, focals
     if lens == EQUIRECTANGULAR:
+        # Pixels per radian: the width spans 360 degrees of longitude, the height 180 of latitude.
         fx, fy = (np.full(len(c2w), pixels) for pixels in (width / (2 * np.pi), height / np.pi))
     return Cameras(
         c2w=c2w.astype(np.float32),
@@ -111,9 +118,18 @@ def to_cameras(
 
 
 def _usual_focal(train: Cameras, size: Int[np.ndarray, "2"]) -> float:
-    """Return the focal length at which the shorter side sees what that of the median training view sees.
+    """Return a focal length in pixels with which the video sees as much as the photos.
 
-    A subject that fits into the photos fits into the film then, whatever its aspect.
+    The shorter side of the video sees the same angle as the shorter side of the median training
+    view. A subject that fits into the photos then fits into the video, whatever its aspect ratio.
+
+    Args:
+      train: the training cameras.
+      size: width and height of the video in pixels.
+
+    Returns:
+      The focal length. If no training view has a perspective lens, the longer side sees 90
+      degrees.
     """
     flat = np.asarray(train.model) == PERSPECTIVE
     if not flat.any():
