@@ -14,13 +14,13 @@ from jaxtyping import Float
 from scipy import ndimage
 
 LEVELS = 3  # an octave
-BLUR = 1.6  # of an octave's first level, in its pixels
-STORED = 0.5  # the blur that a picture has already
-CONTRAST = 0.012  # of 1; weaker extrema are noise
-EDGE = 10.0  # largest ratio of principal curvatures
+FIRST_BLUR = 1.6  # of an octave's first level, in its pixels
+CAMERA_BLUR = 0.5  # the blur that a picture has already
+MIN_CONTRAST = 0.012  # of 1; weaker extrema are noise
+MAX_CURVATURE_RATIO = 10.0  # largest ratio of principal curvatures
 BORDER = 4
 PATCH, CELLS, BINS = 16, 4, 8
-SMALL = 300  # pictures with a shorter longest side are doubled first
+MIN_SIDE = 300  # pictures with a shorter longest side are doubled first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,11 @@ class Features:
 
 def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
     """The `most` features with the highest contrast of a grey picture in [0, 1]."""
-    zoom = 2.0 if max(grey.shape) < SMALL else 1.0
+    zoom = 2.0 if max(grey.shape) < MIN_SIDE else 1.0
     image = _double(grey) if zoom == 2.0 else grey
-    level = ndimage.gaussian_filter(image.astype(np.float32), np.sqrt(BLUR**2 - (zoom * STORED) ** 2))
+    level = ndimage.gaussian_filter(
+        image.astype(np.float32), np.sqrt(FIRST_BLUR**2 - (zoom * CAMERA_BLUR) ** 2)
+    )
     octaves, steps = [], [1.0 / zoom]
     while min(level.shape) > 4 * BORDER:
         octaves.append(_octave(level))
@@ -49,9 +51,14 @@ def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
     parts = []
     for levels, some, step in zip(octaves, found, steps[:-1], strict=True):
         some = some[some[:, 3] >= least]
-        sigma = BLUR * 2.0 ** (some[:, 0] / LEVELS)
+        sigma = FIRST_BLUR * 2.0 ** (some[:, 0] / LEVELS)
         parts.append((some[:, [2, 1]] * step + 0.5, sigma * step, *_describe(levels, some, sigma)))
-    none = (np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros((0, CELLS * CELLS * BINS), np.float32))
+    none = (
+        np.zeros((0, 2)),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros((0, CELLS * CELLS * BINS), np.float32),
+    )
     return Features(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))
 
 
@@ -61,8 +68,8 @@ def _double(grey: np.ndarray) -> np.ndarray:
 
 
 def _octave(first: np.ndarray) -> Float[np.ndarray, "l h w"]:
-    """Levels with blur BLUR * 2**(i / LEVELS), the first one given."""
-    sigmas = BLUR * 2.0 ** (np.arange(LEVELS + 3) / LEVELS)
+    """Levels with blur FIRST_BLUR * 2**(i / LEVELS), the first one given."""
+    sigmas = FIRST_BLUR * 2.0 ** (np.arange(LEVELS + 3) / LEVELS)
     levels = [first]
     for low, high in zip(sigmas[:-1], sigmas[1:], strict=True):
         levels.append(ndimage.gaussian_filter(levels[-1], np.sqrt(high**2 - low**2)))
@@ -79,7 +86,9 @@ def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
     dxx, dyy = right + left - 2 * here, below + above - 2 * here
     dxy = (d[s, y + 1, x + 1] + d[s, y - 1, x - 1] - d[s, y + 1, x - 1] - d[s, y - 1, x + 1]) / 4
     determinant = dxx * dyy - dxy**2
-    good = (determinant > 0) & ((dxx + dyy) ** 2 * EDGE < (EDGE + 1) ** 2 * determinant)  # Lowe, section 4.1
+    good = (determinant > 0) & (
+        (dxx + dyy) ** 2 * MAX_CURVATURE_RATIO < (MAX_CURVATURE_RATIO + 1) ** 2 * determinant
+    )  # Lowe, section 4.1
     safe = np.where(good, determinant, 1.0)
     moved = np.stack([y + (dxy * dx - dxx * dy) / safe, x + (dxy * dy - dyy * dx) / safe], -1)
     good &= np.abs(moved - np.stack([y, x], -1)).max(-1, initial=0.0) < 1.0
@@ -87,9 +96,9 @@ def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
 
 
 def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where, away from the rim, |d| is above CONTRAST and d not exceeded by any of the 26 neighbours in its sign."""
+    """Where, away from the rim, |d| is above MIN_CONTRAST and d not exceeded by any of the 26 neighbours in its sign."""
     inner = d[1:-1, BORDER:-BORDER, BORDER:-BORDER]
-    s, y, x = np.nonzero(np.abs(inner) > CONTRAST)
+    s, y, x = np.nonzero(np.abs(inner) > MIN_CONTRAST)
     s, y, x = s + 1, y + BORDER, x + BORDER
     for step in itertools.product((0, -1, 1), repeat=3):
         sign = np.sign(d[s, y, x])
@@ -98,14 +107,18 @@ def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.nd
     return s, y, x
 
 
-def _describe(levels: np.ndarray, found: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _describe(
+    levels: np.ndarray, found: np.ndarray, sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Angles and descriptors of points whose blur is `sigma` pixels of the octave."""
     angles = _orientation(_gradients(_patches(levels, found, np.zeros(len(found)), 0.55 * sigma)))
     along = _gradients(_patches(levels, found, angles, 0.75 * sigma))  # cells are 3 sigma wide
     return angles, _histograms(along)
 
 
-def _patches(levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _patches(
+    levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray
+) -> np.ndarray:
     """(n, PATCH + 2, PATCH + 2) squares around the points, turned by `angles`, samples `step` pixels apart."""
     offset = np.arange(PATCH + 2) - (PATCH + 1) / 2
     v, u = np.meshgrid(offset, offset, indexing="ij")
@@ -144,7 +157,9 @@ def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     weights = size * _bell(PATCH / 6)[None]
     places = np.stack([first, second]) + bins * rows[None, :, None, None]
     shared = np.stack([weights * (1 - share), weights * share])
-    histogram: np.ndarray = np.bincount(places.ravel(), shared.ravel(), len(size) * bins).reshape(len(size), bins)
+    histogram: np.ndarray = np.bincount(places.ravel(), shared.ravel(), len(size) * bins).reshape(
+        len(size), bins
+    )
     for _ in range(2):
         histogram = (np.roll(histogram, 1, -1) + histogram + np.roll(histogram, -1, -1)) / 3
     peak = histogram.argmax(-1)
@@ -163,7 +178,9 @@ def _histograms(gradients: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "
     soft += (second[..., None] == number[None, None, None]) * (weights * share)[..., None]
     centre = (np.arange(CELLS) + 0.5) * PATCH / CELLS - 0.5
     near = np.maximum(1 - np.abs(np.arange(PATCH)[:, None] - centre[None]) / (PATCH / CELLS), 0)
-    cells = np.einsum("nyxb,yi,xj->nijb", soft, near, near, optimize=True).reshape(len(soft), CELLS * CELLS * BINS)
+    cells = np.einsum("nyxb,yi,xj->nijb", soft, near, near, optimize=True).reshape(
+        len(soft), CELLS * CELLS * BINS
+    )
     unit = cells / np.maximum(np.linalg.norm(cells, axis=-1, keepdims=True), 1e-9)
     clipped = np.minimum(unit, 0.2)
     return np.sqrt(clipped / np.maximum(clipped.sum(-1, keepdims=True), 1e-9)).astype(np.float32)

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Int
 
 from nerf.check.features import Features
 
-RATIO = 0.8  # of the distances to the nearest and the second nearest; Lowe 2004, section 7.1
-FEWEST = 12  # matches of a pair that counts
+MAX_RATIO = 0.8  # of the distances to the nearest and the second nearest; Lowe 2004, section 7.1
+MIN_MATCHES_OF_PAIR = 12  # matches of a pair that counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +20,19 @@ class Matches:
     features: Int[np.ndarray, "m 2"]
 
 
-def pairs_of(count: int, all_up_to: int = 120, near: int = 6, anchors: int = 40) -> list[tuple[int, int]]:
+def pairs_of(
+    count: int, all_up_to: int = 120, near: int = 6, anchors: int = 40
+) -> list[tuple[int, int]]:
     """Which pairs of views to compare: all, or of many views those in sequence and each with some anchors."""
     if count <= all_up_to:
         return [(i, j) for i in range(count) for j in range(i + 1, count)]
     chosen = set(np.linspace(0, count - 1, anchors).astype(int).tolist())
-    return [(i, j) for i in range(count) for j in range(i + 1, count) if j - i <= near or i in chosen or j in chosen]
+    return [
+        (i, j)
+        for i in range(count)
+        for j in range(i + 1, count)
+        if j - i <= near or i in chosen or j in chosen
+    ]
 
 
 def match(features: Sequence[Features], pairs: Sequence[tuple[int, int]]) -> Matches:
@@ -33,7 +40,7 @@ def match(features: Sequence[Features], pairs: Sequence[tuple[int, int]]) -> Mat
     views, numbers = [], []
     for i, j in pairs:
         found = _match_two(features[i], features[j])
-        if len(found) >= FEWEST:
+        if len(found) >= MIN_MATCHES_OF_PAIR:
             views.append(np.tile([[i, j]], (len(found), 1)))
             numbers.append(found)
     none = np.zeros((0, 2), int)
@@ -41,7 +48,7 @@ def match(features: Sequence[Features], pairs: Sequence[tuple[int, int]]) -> Mat
 
 
 def _match_two(a: Features, b: Features) -> Int[np.ndarray, "m 2"]:
-    if min(len(a.points), len(b.points)) < FEWEST:
+    if min(len(a.points), len(b.points)) < MIN_MATCHES_OF_PAIR:
         return np.zeros((0, 2), int)
     alike = a.descriptors @ b.descriptors.T
     best, back = alike.argmax(1), alike.argmax(0)
@@ -49,17 +56,23 @@ def _match_two(a: Features, b: Features) -> Int[np.ndarray, "m 2"]:
     first = alike[rows, best]
     alike[rows, best] = -1.0
     second = alike.max(1)
-    clear = 1.0 - first < RATIO**2 * (1.0 - second)  # squared distances of unit vectors: 2 - 2 a.b
+    clear = 1.0 - first < MAX_RATIO**2 * (
+        1.0 - second
+    )  # squared distances of unit vectors: 2 - 2 a.b
     good = clear & (back[best] == rows)
     found = np.stack([rows[good], best[good]], -1)
     return found[_turned_alike(a, b, found)]
 
 
-def _turned_alike(a: Features, b: Features, found: Int[np.ndarray, "m 2"]) -> Bool[np.ndarray, " m"]:
+def _turned_alike(
+    a: Features, b: Features, found: Int[np.ndarray, "m 2"]
+) -> Bool[np.ndarray, " m"]:
     """Which matches agree with most on how much one picture is turned and scaled against the other (section 7.3)."""
     if not len(found):
         return np.zeros(0, bool)
     turn = np.exp(1j * (b.angles[found[:, 1]] - a.angles[found[:, 0]]))
     scale = np.log2(b.scales[found[:, 1]] / a.scales[found[:, 0]])
-    near = (np.real(turn[:, None] * turn[None].conj()) > np.cos(0.5)) & (np.abs(scale[:, None] - scale[None]) < 0.7)
+    near = (np.real(turn[:, None] * turn[None].conj()) > np.cos(0.5)) & (
+        np.abs(scale[:, None] - scale[None]) < 0.7
+    )
     return near[near.sum(1).argmax()]

@@ -31,26 +31,41 @@ def make_figure(scene: Scene, report: Report) -> Figure:
     frusta = _frusta(scene, report) @ level.T
     points = (_some(report.points) - layout.focus) @ level.T
     reach = 1.2 * float(np.abs(frusta).max())
-    bad = {name for finding in report.findings for name in finding.views}
+    bad = {name for diagnostic in report.diagnostics for name in diagnostic.views}
     figure = Figure(figsize=(13, 7.2))
     # Fixed margins: automatic layouts shrink square axes after they have placed titles, and cut these off.
     figure.subplots_adjust(left=0.05, right=0.98, bottom=0.13, top=0.93, wspace=0.12)
     sides = ((0, 1, "from above"), (0, 2, "from the side"))
     for axis, (i, j, title) in zip(figure.subplots(1, 2), sides, strict=True):
         inside = (np.abs(points) < reach).all(-1)
-        axis.plot(points[inside, i], points[inside, j], ".", ms=1.5, color="0.6", label="points of the scene")
+        axis.plot(
+            points[inside, i],
+            points[inside, j],
+            ".",
+            ms=1.5,
+            color="0.6",
+            label="points of the scene",
+        )
         for name, centre, corners in zip(scene.names, place, frusta, strict=True):
             colour = "tab:red" if name in bad else "tab:blue"
             for corner in (*corners, corners[0]):
                 axis.plot([centre[i], corner[i]], [centre[j], corner[j]], color=colour, lw=0.5)
             axis.plot(*np.append(corners, corners[:1], 0)[:, [i, j]].T, color=colour, lw=0.5)
             if name in bad:
-                axis.annotate(Path(name).name, centre[[i, j]], fontsize=7, color=colour, annotation_clip=True)
+                axis.annotate(
+                    Path(name).name, centre[[i, j]], fontsize=7, color=colour, annotation_clip=True
+                )
         axis.plot(0, 0, "+", ms=12, color="tab:green", label="the point that the cameras look at")
         if j == 2 and layout.up.any():
             arrow = {"arrowstyle": "<-", "color": "tab:green"}
             axis.annotate("up", (0, 0), (0, 0.4 * reach), arrowprops=arrow, ha="center")
-        axis.set(title=title, aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), xlabel="units of the file")
+        axis.set(
+            title=title,
+            aspect="equal",
+            xlim=(-reach, reach),
+            ylim=(-reach, reach),
+            xlabel="units of the file",
+        )
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
     return figure
@@ -66,7 +81,11 @@ def _frusta(scene: Scene, report: Report) -> np.ndarray:
     local = np.stack([x, -y, -np.ones_like(x)], -1)
     spread = np.median(np.linalg.norm(c2w[:, :, 3] - np.median(c2w[:, :, 3], 0), axis=-1))
     ahead = 0.15 * max(float(spread), 1e-9)
-    return np.einsum("nij,nkj->nki", c2w[:, :, :3], ahead * local) + c2w[:, None, :, 3] - report.layout.focus
+    return (
+        np.einsum("nij,nkj->nki", c2w[:, :, :3], ahead * local)
+        + c2w[:, None, :, 3]
+        - report.layout.focus
+    )
 
 
 def _some(points: np.ndarray) -> np.ndarray:

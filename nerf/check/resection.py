@@ -7,13 +7,15 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-COARSE = 0.12  # radians by which a start may miss a point that counts for it
-TRIED = 3  # starts that are refined
+START_TOLERANCE = 0.12  # radians by which a start may miss a point that counts for it
+REFINED_STARTS = 3  # starts that are refined
 ROLLS = Rotation.from_rotvec(np.array([[0.0, 0.0, i * np.pi / 2] for i in range(4)])).as_matrix()
 
 
 def misses(
-    c2w: Float[np.ndarray, "*k 3 4"], points: Float[np.ndarray, "m 3"], rays: Float[np.ndarray, "m 3"]
+    c2w: Float[np.ndarray, "*k 3 4"],
+    points: Float[np.ndarray, "m 3"],
+    rays: Float[np.ndarray, "m 3"],
 ) -> Float[np.ndarray, "*k m"]:
     """Angles between rays, unit vectors in a camera's axes, and the directions to the points they should meet."""
     local = (points - c2w[..., None, :, 3]) @ c2w[..., :3]
@@ -32,16 +34,23 @@ def fit_pose(
     Of all starts, each also rolled by quarter turns, those that come nearest are refined with a loss that forgives
     outliers (Cauchy). The search is local: a pose far from all starts is not found.
     """
-    rolled = np.concatenate([starts[:, None, :, :3] @ ROLLS, np.repeat(starts[:, None, :, 3:], 4, 1)], -1)
+    rolled = np.concatenate(
+        [starts[:, None, :, :3] @ ROLLS, np.repeat(starts[:, None, :, 3:], 4, 1)], -1
+    )
     rolled = rolled.reshape(-1, 3, 4)
-    near = (misses(rolled, points, rays) < COARSE).mean(-1)
-    found = [_refine(rolled[i], points, rays, tolerance) for i in np.argsort(-near, kind="stable")[:TRIED]]
+    near = (misses(rolled, points, rays) < START_TOLERANCE).mean(-1)
+    found = [
+        _refine(rolled[i], points, rays, tolerance)
+        for i in np.argsort(-near, kind="stable")[:REFINED_STARTS]
+    ]
     parts = [float((misses(pose, points, rays) < tolerance).mean()) for pose in found]
     best = int(np.argmax(parts))
     return found[best], parts[best]
 
 
-def _refine(start: np.ndarray, points: np.ndarray, rays: np.ndarray, tolerance: float) -> np.ndarray:
+def _refine(
+    start: np.ndarray, points: np.ndarray, rays: np.ndarray, tolerance: float
+) -> np.ndarray:
     size = float(np.median(np.linalg.norm(points - start[:, 3], axis=-1)))
 
     def pose(step: np.ndarray) -> np.ndarray:
@@ -51,11 +60,15 @@ def _refine(start: np.ndarray, points: np.ndarray, rays: np.ndarray, tolerance: 
     def residuals(step: np.ndarray) -> np.ndarray:
         found = pose(step)
         local = (points - found[:, 3]) @ found[:, :3]
-        return (local / np.maximum(np.linalg.norm(local, axis=-1, keepdims=True), 1e-12) - rays).ravel()
+        return (
+            local / np.maximum(np.linalg.norm(local, axis=-1, keepdims=True), 1e-12) - rays
+        ).ravel()
 
     step = np.zeros(6)
     for scale in (16.0, 4.0, 1.0):  # from far away, outliers look like everything else
-        step = least_squares(residuals, step, loss="cauchy", f_scale=scale * tolerance, max_nfev=30).x
+        step = least_squares(
+            residuals, step, loss="cauchy", f_scale=scale * tolerance, max_nfev=30
+        ).x
     return pose(step)
 
 

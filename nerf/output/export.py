@@ -45,16 +45,16 @@ from nerf.scenes.formats.lens_keys import cameras_to_frames
 from nerf.scenes.images import check_image
 from nerf.scenes.ply import write_points
 
-NEIGHBOURS = 16  # with the point itself, that say which way a surface faces
-MOST_SPREAD = 0.05  # of what stops a ray, in half sides of the box
-LEAST_OPACITY = 0.8
-EMPTY_OPACITY = 0.1  # of a ray that met nothing, at most
-FARTHEST = 10.0  # in units of the normalised world: sky is no point
-RAYS = 16_384
+NORMAL_NEIGHBOURS = 16  # with the point itself, that say which way a surface faces
+MAX_SPREAD = 0.05  # of what stops a ray, in half sides of the box
+MIN_OPACITY = 0.8
+MAX_EMPTY_OPACITY = 0.1  # of a ray that met nothing, at most
+MAX_COORDINATE = 10.0  # in units of the normalised world: sky is no point
+MAX_CHUNK = 16_384
 MAX_TRIES = 20  # rays tried for each point asked for, at most
 MIN_TRIES = 100_000  # rays after which a run that gives hardly any point is given up
 MIN_YIELD = 0.001  # points a ray
-SUFFIXES = ("", ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 _MAP_KEYS = {"masks": "mask_path", "depths": "depth_file_path"}
 
 
@@ -112,25 +112,38 @@ def export(run: Trained, out: Path, count: int, root: str | Path | None = None) 
     """
     known = json.loads((run.folder / "scene.json").read_text())["root"] if root is None else root
     if known is not None and out.resolve() == Path(known).resolve():
-        raise UserError(f"--out={out}: the scene's own folder, whose files would be replaced: choose another folder")
+        raise UserError(
+            f"--out={out}: the scene's own folder, whose files would be replaced: choose another folder"
+        )
     out.mkdir(parents=True, exist_ok=True)
     cloud = survey(run, count)
     write_points(out / "points.ply", cloud.points, cloud.normals, cloud.colours)
     cameras = {split: to_file(cameras, run.transform) for split, cameras in run.cameras.items()}
     images = _find_images(run, None if known is None else Path(known))
-    names = {split: [_stored_name(name, images) for name in own] for split, own in run.names.items()}
+    names = {
+        split: [_stored_name(name, images) for name in own] for split, own in run.names.items()
+    }
     cameras = {
-        split: _full_size(some, [images.get(name) for name in run.names[split]]) for split, some in cameras.items()
+        split: _full_size(some, [images.get(name) for name in run.names[split]])
+        for split, some in cameras.items()
     }
     write_json(out / "transforms.json", _transforms(cameras, names))
     written = [out / "points.ply", out / "transforms.json", *_copy_images(images, names, run, out)]
     notes = [_about_points(cloud, count, run.step), *_about_images(run, images, known)]
     try:
-        model = to_model(join_cameras(list(cameras.values())), [name for split in cameras for name in names[split]])
+        model = to_model(
+            join_cameras(list(cameras.values())),
+            [name for split in cameras for name in names[split]],
+        )
     except SceneError:
-        return Exported(written, [*notes, "sparse: left out: COLMAP has no such lenses; transforms.json has them all"])
+        return Exported(
+            written,
+            [*notes, "sparse: left out: COLMAP has no such lenses; transforms.json has them all"],
+        )
     ids = np.arange(1, len(cloud.points) + 1)
-    write_text(out / "sparse", dataclasses.replace(model, ids=ids, xyz=cloud.points, rgb=cloud.colours))
+    write_text(
+        out / "sparse", dataclasses.replace(model, ids=ids, xyz=cloud.points, rgb=cloud.colours)
+    )
     return Exported([*written, out / "sparse"], notes)
 
 
@@ -138,7 +151,7 @@ def _find_images(run: Trained, root: Path | None) -> dict[str, Path]:
     """The views' images in the scene's folder, by name; formats may leave the ending out of a name."""
     found: dict[str, Path] = {}
     for name in sorted({name for names in run.names.values() for name in names}):
-        files = [] if root is None else [root / f"{name}{suffix}" for suffix in SUFFIXES]
+        files = [] if root is None else [root / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
         if there := [file for file in files if file.is_file()]:
             found[name] = there[0]
     return found
@@ -161,7 +174,9 @@ def _full_size(cameras: Cameras, images: Sequence[Path | None]) -> Cameras:
     return dataclasses.replace(cameras, K=K, size=size)
 
 
-def _copy_images(images: dict[str, Path], names: dict[str, list[str]], run: Trained, out: Path) -> list[Path]:
+def _copy_images(
+    images: dict[str, Path], names: dict[str, list[str]], run: Trained, out: Path
+) -> list[Path]:
     """Copy the images into the folder; the folders that they are in."""
     copies: dict[Path, Path] = {}
     for split, stored in names.items():
@@ -180,7 +195,11 @@ def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None
     total = len({name for names in run.names.values() for name in names})
     notes = []
     if missing := total - len(images):
-        where = "are missing, as the run knows no scene folder" if root is None else f"are not in {root}"
+        where = (
+            "are missing, as the run knows no scene folder"
+            if root is None
+            else f"are not in {root}"
+        )
         fix = "give the scene's folder with --scene, otherwise the export cannot be trained on"
         notes.append(f"images: {missing} of {total} {where}: {fix}")
     for name in run.maps if images else ():
@@ -197,7 +216,9 @@ def _about_points(cloud: Cloud, count: int, step: int) -> str:
     why = f"of {cloud.rays} rays {100 * cloud.empty:.0f} % met nothing and {100 * cloud.foggy:.0f} % only fog"
     if cloud.empty > cloud.foggy:
         return f"{line} of {count}: {why}: little of the pictures shows anything solid"
-    return f"{line} of {count}: {why}: train longer than these {step} steps until surfaces are sharp"
+    return (
+        f"{line} of {count}: {why}: train longer than these {step} steps until surfaces are sharp"
+    )
 
 
 def to_file(cameras: Cameras, transform: Similarity) -> Cameras:
@@ -225,13 +246,15 @@ def survey(run: Trained, count: int) -> Cloud:
     model.stages[-1] = Stage(model.stages[-1].sampler, Surveyed(field))
     graph, state = nnx.split(model)
     cameras = jax.tree.map(jnp.asarray, run.cameras["train"])
-    chunk = min(run.config["chunk"], RAYS)
+    chunk = min(run.config["chunk"], MAX_CHUNK)
     found: list[dict[str, np.ndarray]] = []
     kept, tried, fates = 0, 0, np.zeros(2)
     with Phases() as phases:
         while kept < count and tried < MAX_TRIES * count + chunk:
             seen = jax.device_get(_stopped(graph, chunk, state, cameras, jax.random.key(tried)))
-            found.append({name: values[seen["kept"]] for name, values in seen.items() if values.ndim})
+            found.append(
+                {name: values[seen["kept"]] for name, values in seen.items() if values.ndim}
+            )
             fates += [seen["empty"], seen["foggy"]]
             kept, tried = kept + len(found[-1]["kept"]), tried + chunk
             phases.report("points", "point", min(kept, count), count)
@@ -245,14 +268,18 @@ def survey(run: Trained, count: int) -> Cloud:
     return Cloud(points, normals, to_bytes(clouds["rgb"]), tried, empty, foggy)
 
 
-def normals_of(points: Float[np.ndarray, "m 3"], towards: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
+def normals_of(
+    points: Float[np.ndarray, "m 3"], towards: Float[np.ndarray, "m 3"]
+) -> Float[np.ndarray, "m 3"]:
     """Unit normals of the planes that fit each point and its nearest neighbours best, on the side of `towards`."""
     if not len(points):
         return np.zeros((0, 3))
-    _, nearest = cKDTree(points).query(points, k=min(NEIGHBOURS, len(points)), workers=-1)
+    _, nearest = cKDTree(points).query(points, k=min(NORMAL_NEIGHBOURS, len(points)), workers=-1)
     around = points[nearest.reshape(len(points), -1)]
     around = around - around.mean(1, keepdims=True)
-    normals = np.linalg.eigh(np.einsum("mki,mkj->mij", around, around))[1][..., 0]  # of the least eigenvalue
+    normals = np.linalg.eigh(np.einsum("mki,mkj->mij", around, around))[1][
+        ..., 0
+    ]  # of the least eigenvalue
     return np.where((normals * towards).sum(-1, keepdims=True) < 0, -normals, normals)
 
 
@@ -269,8 +296,14 @@ def _stopped(graph: nnx.GraphDef, chunk: int, state, cameras: Cameras, key) -> d
     place = seen.extras["place"] / opacity[:, None]
     spread = jnp.sqrt(jnp.maximum(seen.extras["square"] / opacity - jnp.square(place).sum(-1), 0.0))
     points = rays.origins + seen.depth[:, None] * rays.directions
-    solid = (seen.opacity > LEAST_OPACITY) & (spread < MOST_SPREAD)
-    kept = solid & (jnp.abs(points).max(-1) < FARTHEST)
-    empty = seen.opacity < EMPTY_OPACITY
+    solid = (seen.opacity > MIN_OPACITY) & (spread < MAX_SPREAD)
+    kept = solid & (jnp.abs(points).max(-1) < MAX_COORDINATE)
+    empty = seen.opacity < MAX_EMPTY_OPACITY
     fates = {"empty": empty.mean(), "foggy": jnp.logical_not(solid | empty).mean()}
-    return {"points": points, "origins": rays.origins, "rgb": seen.rgb / opacity[:, None], "kept": kept, **fates}
+    return {
+        "points": points,
+        "origins": rays.origins,
+        "rgb": seen.rgb / opacity[:, None],
+        "kept": kept,
+        **fates,
+    }

@@ -36,7 +36,9 @@ class VideoError(UserError, RuntimeError):
 
 def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
     """A frame's pixels. Raises VideoError where it cannot be read or is not 8-bit RGB."""
-    name, image = ("frame", frame) if isinstance(frame, np.ndarray) else (os.fspath(frame), _read(frame))
+    name, image = (
+        ("frame", frame) if isinstance(frame, np.ndarray) else (os.fspath(frame), _read(frame))
+    )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise VideoError(f"{name}: not an 8-bit RGB picture: write frames without alpha")
     return image
@@ -45,8 +47,14 @@ def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
 def _read(file: str | os.PathLike[str]) -> np.ndarray:
     try:
         return np.asarray(Image.open(file))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for damaged PNGs
-        raise VideoError(f"{os.fspath(file)}: cannot be read ({error}): render this frame again") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:  # Pillow raises SyntaxError for damaged PNGs
+        raise VideoError(
+            f"{os.fspath(file)}: cannot be read ({error}): render this frame again"
+        ) from error
 
 
 # Video.
@@ -68,7 +76,9 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
     except VideoError as error:
         fix = "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg with libx264"
         if (reason := _why_not_writable(trial)) is not None:
-            raise VideoError(f"{path}: cannot write ({reason}): make room in its folder, or choose another") from error
+            raise VideoError(
+                f"{path}: cannot write ({reason}): make room in its folder, or choose another"
+            ) from error
         raise VideoError(f"{path}: cannot encode video ({error}): {fix}") from error
     finally:
         trial.unlink(missing_ok=True)
@@ -83,7 +93,9 @@ def _why_not_writable(trial: Path) -> str | None:
     return None
 
 
-def encode(frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = 18) -> None:
+def encode(
+    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = 18
+) -> None:
     """Encode frames as an mp4, whole or not at all.
 
     Args:
@@ -128,7 +140,9 @@ def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> 
             *_output(wide, high, crf),
             str(path),
         ]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+        )
         try:
             _feed(process, chain([first], frames), first.shape)
         except BaseException:
@@ -156,14 +170,18 @@ def _plain_errors() -> Iterator[None]:
         raise VideoError(str(error).replace("\n", " ")) from error  # imageio_ffmpeg finds no ffmpeg
 
 
-def _feed(process: subprocess.Popen[bytes], frames: Iterator[Frame], shape: tuple[int, ...]) -> None:
+def _feed(
+    process: subprocess.Popen[bytes], frames: Iterator[Frame], shape: tuple[int, ...]
+) -> None:
     """Write frames to ffmpeg; where it ends early, return and let its exit code speak."""
     assert process.stdin is not None
     try:
         for i, frame in enumerate(frames):
             pixels = _pixels(frame)
             if pixels.shape != shape:
-                sizes = f"{pixels.shape[1]}x{pixels.shape[0]}, not {shape[1]}x{shape[0]} as the first"
+                sizes = (
+                    f"{pixels.shape[1]}x{pixels.shape[0]}, not {shape[1]}x{shape[0]} as the first"
+                )
                 raise VideoError(f"frame {i} is {sizes}")
             process.stdin.write(np.ascontiguousarray(pixels).data)
         process.stdin.close()
@@ -186,7 +204,9 @@ def _output(wide: int, high: int, crf: int) -> list[str]:
     # The numbers are sRGB's, so that is the curve they are marked with, in the stream and in the file's `colr`
     # box. Marked as BT.709 they would be shown lighter by QuickTime and Safari, which take a camera's curve of
     # exponent 1.96 for it; players without colour management show them as they are, whatever the mark.
-    filters.append("setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1")
+    filters.append(
+        "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1"
+    )
     video = ["-vf", ",".join(filters), "-c:v", "libx264", "-crf", str(crf)]
     return [*video, "-movflags", "+faststart", "-f", "mp4"]
 

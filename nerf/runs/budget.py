@@ -34,7 +34,11 @@ class Budget:
     def fractions(self, step: int, seconds: float, count: int) -> Float32[np.ndarray, " k"]:
         """Return the fraction of training done at each of the `count` steps that begin at `step`."""
         # How long a step will take is not known: with a clock all steps of a call have the fraction of the first.
-        later = np.arange(count, dtype=np.float32) if self.max_seconds is None else np.zeros(count, np.float32)
+        later = (
+            np.arange(count, dtype=np.float32)
+            if self.max_seconds is None
+            else np.zeros(count, np.float32)
+        )
         return np.float32(self.fraction(step, seconds)) + later / np.float32(self.steps)
 
     def same_as(self, other: "Budget") -> bool:
@@ -72,7 +76,10 @@ def change_budget(folder: Path, facts: Mapping[str, Any], budget: Budget) -> lis
             f"{folder}: has trained for {trained} of its {before}, and {budget} is no more than that: give a larger"
             f" {flag} to continue it, the old budget to score it again, or a new --workdir"
         )
-    return [*changes, {"from": str(before), "to": str(budget), "step": step, "seconds": round(seconds, 3)}]
+    return [
+        *changes,
+        {"from": str(before), "to": str(budget), "step": step, "seconds": round(seconds, 3)},
+    ]
 
 
 def describe_change(folder: Path, change: Mapping[str, Any], budget: Budget) -> str:

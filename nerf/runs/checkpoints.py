@@ -19,7 +19,9 @@ from nerf.runs.safetensors import DamagedFile, digest, read_facts, read_tensors,
 __all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]
 
 SUFFIX = ".safetensors"
-OTHER_MODEL = "config.json or the code changed since it was saved: undo that, or train with a new --workdir"
+OTHER_MODEL = (
+    "config.json or the code changed since it was saved: undo that, or train with a new --workdir"
+)
 RETRY_AFTER = 1.0  # seconds, of a save that failed
 
 
@@ -42,8 +44,12 @@ def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
     for name, leaf in expected.items():
         if flat[name].shape != leaf.shape or flat[name].dtype != leaf.dtype:
             got, wanted = (f"{x.dtype}{list(x.shape)}" for x in (flat[name], leaf))
-            raise CheckpointError(f"{name}: {got} in the checkpoint, {wanted} in the config: {OTHER_MODEL}")
-    return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(flat[name]) for name in expected])
+            raise CheckpointError(
+                f"{name}: {got} in the checkpoint, {wanted} in the config: {OTHER_MODEL}"
+            )
+    return jax.tree.unflatten(
+        jax.tree.structure(like), [jax.numpy.asarray(flat[name]) for name in expected]
+    )
 
 
 class Checkpoints:
@@ -65,7 +71,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps on disk, oldest first."""
-        return sorted(int(file.stem) for file in self.folder.glob(f"*{SUFFIX}") if file.stem.isdecimal())
+        return sorted(
+            int(file.stem) for file in self.folder.glob(f"*{SUFFIX}") if file.stem.isdecimal()
+        )
 
     def newest_facts(self) -> dict[str, Any] | None:
         """The facts of the newest step whose header is sound, its number under "step"; None where there is none."""
@@ -83,7 +91,9 @@ class Checkpoints:
         if step in self.steps():
             return
         leaves = flatten(tree)
-        if not self._copies:  # the same memory for every save: else it splits what a step needs in one piece
+        if (
+            not self._copies
+        ):  # the same memory for every save: else it splits what a step needs in one piece
             self._copies = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
         for name, leaf in leaves.items():
             np.copyto(self._copies[name], leaf)  # the step reuses its buffers
@@ -110,7 +120,9 @@ class Checkpoints:
         except OSError as error:
             last = max(self.steps(), default=None)
             kept = "nothing is saved yet" if last is None else f"step {last} is saved"
-            raise CheckpointError(f"{error}: {kept}; run the same command again to resume") from error
+            raise CheckpointError(
+                f"{error}: {kept}; run the same command again to resume"
+            ) from error
         self._prune()
 
     def _write_once(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
@@ -120,7 +132,11 @@ class Checkpoints:
     def _prune(self) -> None:
         steps = self.steps()
         older = steps[: -self.keep]
-        scores = {step: score for step in steps if (score := self._score(step)) is not None} if older else {}
+        scores = (
+            {step: score for step in steps if (score := self._score(step)) is not None}
+            if older
+            else {}
+        )
         best = max(scores, key=lambda step: (scores[step], step), default=None)
         for step in older:
             if step != best:
@@ -143,7 +159,9 @@ class Checkpoints:
         """
         steps, damaged = self.steps(), []
         if step is not None and step not in steps:
-            raise CheckpointError(f"{self.folder}: no step {step}: there are {', '.join(map(str, steps)) or 'none'}")
+            raise CheckpointError(
+                f"{self.folder}: no step {step}: there are {', '.join(map(str, steps)) or 'none'}"
+            )
         for number in [step] if step is not None else reversed(steps):
             try:
                 arrays, facts = self._read(number, names)
@@ -157,7 +175,10 @@ class Checkpoints:
             return arrays, {**facts, "step": number}
         if damaged:
             raise CheckpointError(
-                "\n".join(f"{line}: restore it from a copy, or train with a new --workdir" for line in damaged)
+                "\n".join(
+                    f"{line}: restore it from a copy, or train with a new --workdir"
+                    for line in damaged
+                )
             )
         raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
 
@@ -168,7 +189,9 @@ class Checkpoints:
             reason = error.strerror or str(error)
             if error.errno == errno.EIO:
                 raise DamagedFile(f"{self.file(step)}: damaged on disk ({reason})") from error
-            raise CheckpointError(f"{self.file(step)}: cannot be read ({reason}): check the disk") from error
+            raise CheckpointError(
+                f"{self.file(step)}: cannot be read ({reason}): check the disk"
+            ) from error
 
     def _set_aside(self, step: int) -> None:
         """Give a damaged file another name, so that it is kept and its step is free."""
@@ -178,7 +201,9 @@ class Checkpoints:
         self.file(step).rename(self.folder / f"{step}.damaged{f'-{taken + 1}' if taken else ''}")
         sync_folder(self.folder)
 
-    def restore(self, like: Any, step: int | None = None, partial: bool = False) -> tuple[Any, dict[str, Any]]:
+    def restore(
+        self, like: Any, step: int | None = None, partial: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
         """What `read` gives, with the arrays in the structure of `like`.
 
         `partial` leaves out arrays that `like` has no place for. Raises CheckpointError also where shapes differ.

@@ -76,5 +76,7 @@ def is_colour(value: Any) -> bool:
     """Report whether a value is three finite numbers in [0, 1]."""
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 3:
         return False
-    numbers = [x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)]
+    numbers = [
+        x for x in value if isinstance(x, int | float | np.number) and not isinstance(x, bool)
+    ]
     return len(numbers) == 3 and all(0.0 <= x <= 1.0 for x in numbers)

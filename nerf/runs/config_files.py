@@ -16,13 +16,21 @@ from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, para
 from nerf.runs.config_checks import KEYS, SECTIONS
 
 ROOT = Path(__file__).parents[2]  # where configs/ is
-COLOURS = {"white": [1.0, 1.0, 1.0], "black": [0.0, 0.0, 0.0], "grey": [0.5, 0.5, 0.5], "gray": [0.5, 0.5, 0.5]}
+COLOURS = {
+    "white": [1.0, 1.0, 1.0],
+    "black": [0.0, 0.0, 0.0],
+    "grey": [0.5, 0.5, 0.5],
+    "gray": [0.5, 0.5, 0.5],
+}
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def config_names() -> list[str]:
     """Return the names of the configs that come with the project, as "ngp" and "systems/siren"."""
-    files = (path.relative_to(ROOT / "configs").with_suffix("") for path in (ROOT / "configs").rglob("*.py"))
+    files = (
+        path.relative_to(ROOT / "configs").with_suffix("")
+        for path in (ROOT / "configs").rglob("*.py")
+    )
     return sorted(path.as_posix() for path in files if path.name not in ("__init__", "base"))
 
 
@@ -39,12 +47,21 @@ def find_config(text: str) -> Path | None:
     """Return the file that a name, a file without its ending or a run folder stands for; None where there is none."""
     path = Path(text).expanduser()
     names = [path, path.with_name(f"{path.name}.py"), path / "config.json"] if path.name else []
-    places = [*names, *(ROOT / name for name in names), *(ROOT / "configs" / name for name in names)]
-    return next((place for place in places if place.suffix in (".py", ".json") and place.is_file()), None)
+    places = [
+        *names,
+        *(ROOT / name for name in names),
+        *(ROOT / "configs" / name for name in names),
+    ]
+    return next(
+        (place for place in places if place.suffix in (".py", ".json") and place.is_file()), None
+    )
 
 
 def load_config(
-    text: str, changes: Sequence[str] = (), plugins: tuple[str, ...] = (), told_as: str = "--config."
+    text: str,
+    changes: Sequence[str] = (),
+    plugins: tuple[str, ...] = (),
+    told_as: str = "--config.",
 ) -> dict[str, Any]:
     """Load a config and change values in it.
 
@@ -67,7 +84,9 @@ def load_config(
     config = _read_json(file) if file.suffix == ".json" else _run_module(file)
     problems = []
     # Names first: they say which other keys a section may have.
-    for change in sorted(changes, key=lambda change: not change.partition("=")[0].endswith(".name")):
+    for change in sorted(
+        changes, key=lambda change: not change.partition("=")[0].endswith(".name")
+    ):
         key, _, value = change.partition("=")
         try:
             _change(config, key.strip(), value, text, plugins)
@@ -80,14 +99,18 @@ def load_config(
     try:
         return json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{file}: holds more than finite numbers, words, lists and sections ({error})") from error
+        raise ConfigError(
+            f"{file}: holds more than finite numbers, words, lists and sections ({error})"
+        ) from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read as JSON ({error}): give the config.json of a run") from error
+        raise ConfigError(
+            f"{file}: cannot be read as JSON ({error}): give the config.json of a run"
+        ) from error
     if not isinstance(config, dict) or "model" not in config:
         raise ConfigError(f"{file}: not a config: give the config.json of a run")
     return config
@@ -101,21 +124,31 @@ def _run_module(file: Path) -> dict[str, Any]:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's module raises
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: cannot be run as Python ({type(error).__name__}: {reason}): fix it") from error
+        raise ConfigError(
+            f"{file}: cannot be run as Python ({type(error).__name__}: {reason}): fix it"
+        ) from error
     if not callable(getattr(module, "get_config", None)):
-        raise ConfigError(f"{file}: has no get_config(): write one that returns the config, as configs/ngp.py does")
+        raise ConfigError(
+            f"{file}: has no get_config(): write one that returns the config, as configs/ngp.py does"
+        )
     try:
         made = module.get_config()
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: get_config() fails ({type(error).__name__}: {reason}): fix it") from error
+        raise ConfigError(
+            f"{file}: get_config() fails ({type(error).__name__}: {reason}): fix it"
+        ) from error
     config = made.to_dict() if hasattr(made, "to_dict") else made
     if not isinstance(config, dict):
-        raise ConfigError(f"{file}: get_config() returns no config but a {type(made).__name__}: return a ConfigDict")
+        raise ConfigError(
+            f"{file}: get_config() returns no config but a {type(made).__name__}: return a ConfigDict"
+        )
     return config
 
 
-def _change(config: dict[str, Any], key: str, text: str, source: str, plugins: tuple[str, ...]) -> None:
+def _change(
+    config: dict[str, Any], key: str, text: str, source: str, plugins: tuple[str, ...]
+) -> None:
     """Set the value at a dotted key. Raises ConfigError, the end of a line that names the key."""
     section, path = config, ""
     *outer, last = key.split(".")
@@ -123,7 +156,9 @@ def _change(config: dict[str, Any], key: str, text: str, source: str, plugins: t
         if section.get(name) is None:
             parameter = _known_parameter(section, name, path, source, plugins)
             if _scalar_type(parameter) is not None:
-                raise ConfigError(f"{path}{name} is a value and has no keys: set {path}{name} itself")
+                raise ConfigError(
+                    f"{path}{name} is a value and has no keys: set {path}{name} itself"
+                )
             section[name] = {}
         if not isinstance(section[name], dict):
             raise ConfigError(f"{path}{name} is a value and has no keys: set {path}{name} itself")
@@ -146,10 +181,14 @@ def _change(config: dict[str, Any], key: str, text: str, source: str, plugins: t
     elif last == "name" and not section:
         section[last] = text.strip()  # of a section that is switched on
     else:
-        section[last] = _parse(text, _scalar_type(_known_parameter(section, last, path, source, plugins)))
+        section[last] = _parse(
+            text, _scalar_type(_known_parameter(section, last, path, source, plugins))
+        )
 
 
-def _find_parameter(section: Mapping[str, Any], name: str, plugins: tuple[str, ...]) -> inspect.Parameter | None:
+def _find_parameter(
+    section: Mapping[str, Any], name: str, plugins: tuple[str, ...]
+) -> inspect.Parameter | None:
     """Return the argument of that name of the component that a section names; None where there is none."""
     if "name" not in section:
         return None
@@ -174,14 +213,18 @@ def _known_parameter(
 
 def _switch_off(section: dict[str, Any], name: str, plugins: tuple[str, ...], top: bool) -> None:
     if top and name in SECTIONS:
-        raise ConfigError(f"cannot be switched off, as every config needs it: name what to build with {name}.name")
+        raise ConfigError(
+            f"cannot be switched off, as every config needs it: name what to build with {name}.name"
+        )
     parameter = _find_parameter(section, name, plugins)
     if parameter is None:
         del section[name]  # one of several, as a loss
     elif parameter.default is None or type(None) in typing.get_args(parameter.annotation):
         section[name] = None
     else:
-        raise ConfigError(f"cannot be switched off, as {section['name']} needs it: set {name}.name to another")
+        raise ConfigError(
+            f"cannot be switched off, as {section['name']} needs it: set {name}.name to another"
+        )
 
 
 def _scalar_type(parameter: inspect.Parameter | None) -> type | None:
@@ -215,9 +258,17 @@ def _parse(text: str, kind: type | None) -> Any:
         return _parse_number(text, whole=kind is int)
     inner = text[1:-1] if text[:1] in "([" and text[-1:] in ")]" and text else text
     try:
-        return list(ast.literal_eval(f"[{inner}]")) if kind in (list, tuple) else ast.literal_eval(text)
+        return (
+            list(ast.literal_eval(f"[{inner}]"))
+            if kind in (list, tuple)
+            else ast.literal_eval(text)
+        )
     except (ValueError, SyntaxError):
-        return [word.strip() for word in inner.split(",") if word.strip()] if kind in (list, tuple) else text
+        return (
+            [word.strip() for word in inner.split(",") if word.strip()]
+            if kind in (list, tuple)
+            else text
+        )
 
 
 def _parse_number(text: str, whole: bool) -> int | float:
@@ -225,7 +276,9 @@ def _parse_number(text: str, whole: bool) -> int | float:
     try:
         number = int(text) if whole and "." not in text and "e" not in text.lower() else float(text)
     except ValueError as error:
-        raise ConfigError(f"not a {'whole ' if whole else ''}number: give one, as {100 if whole else 0.5}") from error
+        raise ConfigError(
+            f"not a {'whole ' if whole else ''}number: give one, as {100 if whole else 0.5}"
+        ) from error
     if not math.isfinite(number):
         raise ConfigError("not a finite number: give one, as 100")
     if whole and number != int(number):

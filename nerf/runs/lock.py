@@ -35,7 +35,9 @@ def run_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / OWNER_FILE, "a+", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}): choose another folder") from error
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}): choose another folder"
+        ) from error
     with file:
         _lock(file, folder)
         file.truncate(0)
@@ -64,4 +66,6 @@ def _lock(file: IO[str], folder: Path) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             data = json.load(file)
             who = f"process {data['pid']} on {data['host']} since {data['since']}"
-        raise InUse(f"{folder}: in use by {who}: wait for it, stop it, or choose another folder") from error
+        raise InUse(
+            f"{folder}: in use by {who}: wait for it, stop it, or choose another folder"
+        ) from error

@@ -38,7 +38,10 @@ def _homes(package: str) -> list[Path]:
         return []
     if spec is None:
         return []
-    return [Path(place) for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])]
+    return [
+        Path(place)
+        for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
+    ]
 
 
 def loaded_files() -> set[str]:
@@ -53,7 +56,10 @@ def loaded_files() -> set[str]:
 
 def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     """The record of a run begun with `old` and gone on with under `new`: files that differ are like no other's."""
-    return {file: old[file] if old.get(file) == new.get(file) else MIXED for file in sorted(old.keys() | new.keys())}
+    return {
+        file: old[file] if old.get(file) == new.get(file) else MIXED
+        for file in sorted(old.keys() | new.keys())
+    }
 
 
 def processor() -> str:
@@ -96,7 +102,10 @@ def _output_of(*command: str) -> str:
 def environment() -> dict[str, Any]:
     """Versions of what matters, and the devices."""
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
         "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
     }
 

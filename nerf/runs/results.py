@@ -19,7 +19,17 @@ from nerf.runs.runs import differences, read_json
 
 NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
 ROUNDING = 1e-3  # of seconds in metrics.jsonl
-MUST_AGREE = ("split", "views", "size", "background", "mask", "psnr", "ssim", "precision", "scene_digest")
+MUST_AGREE = (
+    "split",
+    "views",
+    "size",
+    "background",
+    "mask",
+    "psnr",
+    "ssim",
+    "precision",
+    "scene_digest",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +115,17 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
     return {key: value for key, value in config.items() if key not in neutral}
 
 
-def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]) -> list[str]:
+def mismatch(
+    result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]
+) -> list[str]:
     """Why a finished run is not the one that training `config` would give; empty where it is, exactly.
 
     `now` has the scene's digests, the digests of the sources, the versions, the device and the processor, under the
     names that results.json gives them.
     """
-    why = differences(comparable_config(result.config, max_seconds), comparable_config(config, max_seconds))
+    why = differences(
+        comparable_config(result.config, max_seconds), comparable_config(config, max_seconds)
+    )
     if changes := result.results.get("extended"):
         why.append(f"its budget was changed while it trained ({budgets_in_words(changes)})")
     if result.results.get("max_seconds") != max_seconds:
@@ -121,9 +135,13 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
     code = result.results.get("code") or {}
     changed = [file for file, digest in sorted(code.items()) if now["code"].get(file) != digest]
     if not code or changed:
-        why.append(f"the code changed: {', '.join(changed)}" if code else "its code was not recorded")
+        why.append(
+            f"the code changed: {', '.join(changed)}" if code else "its code was not recorded"
+        )
     # A bound on seconds means another amount of training on another processor.
-    for key in ("versions", "device") if max_seconds is None else ("versions", "device", "processor"):
+    for key in (
+        ("versions", "device") if max_seconds is None else ("versions", "device", "processor")
+    ):
         if result.results.get(key) != now[key]:
             why += differences({key: result.results.get(key)}, {key: now[key]})
     return why
@@ -131,7 +149,11 @@ def mismatch(result: Result, config: Mapping[str, Any], max_seconds: float | Non
 
 def budgets_in_words(changes: Sequence[Mapping[str, Any]]) -> str:
     """Return the budgets that a run had one after another, as "60 s, then 600 s"; "one" where it had only one."""
-    return ", then ".join([changes[0]["from"], *(change["to"] for change in changes)]) if changes else "one"
+    return (
+        ", then ".join([changes[0]["from"], *(change["to"] for change in changes)])
+        if changes
+        else "one"
+    )
 
 
 def why_incomparable(result: Result) -> str | None:
@@ -160,7 +182,9 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
         if lines:
             what = f"unlike protocols, {'; '.join(lines)}"
             which = f"{first_label} ({first.folder}) and {label} ({result.folder})"
-            raise ConfigError(f"{which}: {what}: give compare.py their configs, and it trains them alike")
+            raise ConfigError(
+                f"{which}: {what}: give compare.py their configs, and it trains them alike"
+            )
 
 
 def _protocol(result: Result) -> dict[str, Any]:
@@ -181,7 +205,11 @@ def summary(folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(folder)}
     try:
         config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
-        row |= {"seed": config.get("seed"), "scene": record.get("root"), "split": config.get("eval_split")}
+        row |= {
+            "seed": config.get("seed"),
+            "scene": record.get("root"),
+            "split": config.get("eval_split"),
+        }
         if not (folder / "results.json").exists():
             return {**row, "state": "unfinished"}
         result = read_result(folder)
@@ -198,12 +226,28 @@ def summary(folder: Path) -> dict[str, Any]:
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of `summary` as lines of text."""
     formats = {"psnr": "{:.2f}", "ssim": "{:.4f}", "flip": "{:.4f}", "train_seconds": "{:.1f}"}
-    columns = ["run", "state", "scene", "split", "seed", "psnr", "ssim", "flip", "steps", "train_seconds"]
+    columns = [
+        "run",
+        "state",
+        "scene",
+        "split",
+        "seed",
+        "psnr",
+        "ssim",
+        "flip",
+        "steps",
+        "train_seconds",
+    ]
     shown = [columns]
     for row in rows:
         values = [row.get(key) for key in columns]
         shown.append(
-            ["-" if v is None else formats.get(k, "{}").format(v) for k, v in zip(columns, values, strict=True)]
+            [
+                "-" if v is None else formats.get(k, "{}").format(v)
+                for k, v in zip(columns, values, strict=True)
+            ]
         )
     widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
-    return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in shown)
+    return "\n".join(
+        "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in shown
+    )

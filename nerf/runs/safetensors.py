@@ -42,18 +42,26 @@ def digest(array: np.ndarray) -> str:
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data  # bytes: bfloat16 has no buffer
+    return (
+        np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    )  # bytes: bfloat16 has no buffer
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     """Write arrays and facts (JSON), whole or not at all. Raises WriteError."""
     header: dict[str, Any] = {"__metadata__": {"digest": NO_DIGEST.decode()}}
-    header["__metadata__"]["digests"] = json.dumps({name: digest(array) for name, array in arrays.items()})
+    header["__metadata__"]["digests"] = json.dumps(
+        {name: digest(array) for name, array in arrays.items()}
+    )
     header["__metadata__"]["facts"] = json.dumps(facts, allow_nan=False)
     end = 0
     for name, array in arrays.items():
         begin, end = end, end + array.nbytes
-        header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+        header[name] = {
+            "dtype": NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     length = len(text).to_bytes(8, "little")
@@ -75,7 +83,9 @@ def read_facts(path: Path) -> dict[str, Any]:
         return _read_header(file, path)[1]
 
 
-def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_tensors(
+    path: Path, names: Collection[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of a file (those that have one of the `names`), verified, and its facts as `read_facts` gives them.
 
     Raises DamagedFile where a bit of them is not as it was written, OSError where the file cannot be read.
@@ -96,7 +106,9 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict
     return arrays, facts
 
 
-def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
+def _read_header(
+    file: IO[bytes], path: Path
+) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
     """{name: (dtype, shape, begin)} and the facts; leaves the file where the arrays begin."""
     size = path.stat().st_size
     prefix = file.read(8)
@@ -110,16 +122,30 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, tuple[np.dtype,
         raise DamagedFile(f"{path}: header: damaged on disk")
     try:
         return _parse(json.loads(text), size - 8 - length)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # signed, and yet nonsense
-        raise DamagedFile(f"{path}: header: not that of a checkpoint ({type(error).__name__}: {error})") from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # signed, and yet nonsense
+        raise DamagedFile(
+            f"{path}: header: not that of a checkpoint ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _parse(header: dict[str, Any], size: int) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
+def _parse(
+    header: dict[str, Any], size: int
+) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
     """What a header says, checked against the number of bytes that follow it."""
     metadata = header.pop("__metadata__")
     entries, expected = {}, 0
     for name, entry in header.items():
-        dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+        dtype, shape, (begin, end) = (
+            DTYPES[entry["dtype"]],
+            tuple(entry["shape"]),
+            entry["data_offsets"],
+        )
         if not all(isinstance(n, int) and n >= 0 for n in shape) or begin != expected:
             raise ValueError(name)
         expected = begin + math.prod(shape) * dtype.itemsize

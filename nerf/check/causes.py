@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nerf.check.evidence import Evidence, agreement
-from nerf.check.findings import Finding
+from nerf.check.diagnostics import Diagnostic
+from nerf.check.evidence import RayMatches, agreement
 
-LOOKED_AT = 3000  # matches, about, at most
-CONVINCING = 0.4  # part of the matches that must agree with a diagnosis
-BETTER = 1.3  # and times the part that agrees with the cameras as they are
-FOCALS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times
+MAX_MATCHES = 3000  # matches, about, at most
+MIN_AGREEMENT = 0.4  # part of the matches that must agree with a diagnosis
+MIN_IMPROVEMENT = 1.3  # and times the part that agrees with the cameras as they are
+FOCAL_FACTORS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times
 
 
 @dataclasses.dataclass(frozen=True)
-class Hypothesis:
+class Cause:
     """What may be wrong, what fixes it, and the poses (and focal lengths, by `zoom`) that would be right."""
 
     reason: str
@@ -31,61 +31,73 @@ class Hypothesis:
     zoom: float = 1.0
 
 
-def diagnose(seen: Evidence, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> tuple[float, Finding | None]:
+def diagnose(
+    matches: RayMatches, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]
+) -> tuple[float, Diagnostic | None]:
     """The part of the matches that agree as it is, and what is wrong with all cameras, if one thing explains it.
 
     Args:
-      seen: matches.
+      matches: matches.
       c2w: poses in the file's world.
       names: of the views' images.
     """
-    few = _some(seen)
+    few = _some(matches)
     now = agreement(few, c2w)
-    scores = [(agreement(few, guess.c2w, guess.zoom), guess) for guess in hypotheses(c2w, names)]
+    scores = [
+        (agreement(few, guess.c2w, guess.zoom), guess) for guess in candidate_causes(c2w, names)
+    ]
     score, best = max(scores, key=lambda pair: pair[0])
-    if score < max(CONVINCING, BETTER * now):
+    if score < max(MIN_AGREEMENT, MIN_IMPROVEMENT * now):
         return now, None
     why = f"{100 * now:.0f} % of the matches between pictures agree with the cameras as they are, {100 * score:.0f} %"
-    return now, Finding((), best.reason, f"{why} with this put right", best.fix)
+    return now, Diagnostic((), best.reason, f"{why} with this put right", best.fix)
 
 
-def _some(seen: Evidence) -> Evidence:
+def _some(matches: RayMatches) -> RayMatches:
     """Matches of some features, all of these: only together do they say how far away a feature is."""
-    share = LOOKED_AT / max(len(seen.views), 1)
-    chosen = np.random.default_rng(0).uniform(size=int(seen.features.max(initial=0)) + 1) < share
-    return seen.select(np.flatnonzero(chosen[seen.features[:, 0]]))
+    share = MAX_MATCHES / max(len(matches.views), 1)
+    chosen = np.random.default_rng(0).uniform(size=int(matches.features.max(initial=0)) + 1) < share
+    return matches.select(np.flatnonzero(chosen[matches.features[:, 0]]))
 
 
-def hypotheses(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterator[Hypothesis]:
+def candidate_causes(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterator[Cause]:
     """All that are known, simple ones first."""
     yield from _other_axes(c2w)
     turned = np.concatenate([c2w[..., :3].transpose(0, 2, 1), c2w[..., 3:]], -1)
-    yield Hypothesis("the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned)
+    yield Cause(
+        "the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned
+    )
     for order, fix in _orders(names):
-        yield Hypothesis("the images are in another order than the poses", fix, c2w[order])
-    for zoom in FOCALS:
+        yield Cause("the images are in another order than the poses", fix, c2w[order])
+    for zoom in FOCAL_FACTORS:
         what = "smaller" if zoom > 1 else "larger"
         fix = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
         reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
-        yield Hypothesis(f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom))
+        yield Cause(f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom))
 
 
-def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Hypothesis]:
+def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Cause]:
     """Camera-to-world or its inverse, with each of the 24 ways to name a camera's axes."""
     rotation = c2w[..., :3].transpose(0, 2, 1)
     inverse = np.concatenate([rotation, -rotation @ c2w[..., 3:]], -1)
     invert = "invert every pose matrix"
     for axes in _rotations_of_a_cube():
-        said = ", ".join("-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T)
+        said = ", ".join(
+            "-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T
+        )
         if (axes == np.diag([1, -1, -1])).all():
             kind, fix = "OpenCV's (+y down, +z ahead)", "negate its second and third column"
         else:
             kind, fix = "others than OpenGL's", f"take its first three columns as ({said})"
         same = (axes == np.eye(3)).all()
         if not same:
-            yield Hypothesis(f"the cameras' axes are {kind}", f"in every pose matrix, {fix}", _turn(c2w, axes))
-        reason = "the matrices are world-to-camera" + ("" if same else f", and the cameras' axes are {kind}")
-        yield Hypothesis(reason, invert if same else f"{invert}, then {fix}", _turn(inverse, axes))
+            yield Cause(
+                f"the cameras' axes are {kind}", f"in every pose matrix, {fix}", _turn(c2w, axes)
+            )
+        reason = "the matrices are world-to-camera" + (
+            "" if same else f", and the cameras' axes are {kind}"
+        )
+        yield Cause(reason, invert if same else f"{invert}, then {fix}", _turn(inverse, axes))
 
 
 def _rotations_of_a_cube() -> Iterator[np.ndarray]:
@@ -106,7 +118,10 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
     yield count[::-1], "one of the two lists is reversed: reverse it"
     for shift in (1, -1, 2, -2):
         said = f"{abs(shift)} {'later' if shift > 0 else 'earlier'}"
-        yield np.roll(count, -shift), f"every image's pose is listed {said}: drop what is too much at the list's end"
+        yield (
+            np.roll(count, -shift),
+            f"every image's pose is listed {said}: drop what is too much at the list's end",
+        )
     plain = np.argsort(np.array(names, object), kind="stable")
     natural = np.array(sorted(range(len(names)), key=lambda i: _natural(names[i])))
     back = np.argsort(natural), np.argsort(plain)
@@ -118,4 +133,7 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers inside names by their size."""
-    return [(len(part.lstrip("0")), part) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (len(part.lstrip("0")), part) if part.isdigit() else (0, part)
+        for part in re.split(r"(\d+)", name)
+    ]

@@ -24,7 +24,7 @@ from nerf.runs.runs import Trained, cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 
-LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
+HINT_SECONDS = 600.0  # seconds of rendering from which a hint at what takes less is useful
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RenderOptions:
         return ["rgb", *(["depth"] if self.depth else []), *(["opacity"] if self.opacity else [])]
 
 
-def film(
+def render_video(
     run: Trained,
     cameras: Cameras,
     out: Path,
@@ -71,7 +71,10 @@ def film(
     an encoder that does not work is found only after the last frame here.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    videos = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4") for kind in wanted.kinds}
+    videos = {
+        kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4")
+        for kind in wanted.kinds
+    }
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
     background = run.config["background"]
@@ -83,13 +86,24 @@ def film(
         stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
         if missing:
-            print(_estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]), file=sys.stderr)
+            print(
+                _estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]),
+                file=sys.stderr,
+            )
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, run.transform.scale)
+                _write_frame(
+                    folder,
+                    i,
+                    wanted,
+                    render_image(cameras[i]),
+                    stamps[i],
+                    limits,
+                    run.transform.scale,
+                )
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
@@ -115,7 +129,7 @@ def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
         took.append(time.perf_counter() - began)
     seconds = count * -(-pixels // chunk) * min(took)  # what else the machine does only adds to it
     size = f"{camera.size[0]}x{camera.size[1]}"
-    faster = "; a smaller --width or fewer --frames take less" if seconds > LONG else ""
+    faster = "; a smaller --width or fewer --frames take less" if seconds > HINT_SECONDS else ""
     return f"film: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
 
 
@@ -126,7 +140,7 @@ def in_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
+def render_still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
     """Render one picture to a PNG file.
 
     Args:
@@ -139,7 +153,10 @@ def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> li
     """
     picture = make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
-    files = {kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind in wanted.kinds}
+    files = {
+        kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}")
+        for kind in wanted.kinds
+    }
     raw = out.with_name(f"{out.stem}_depth.npy")
     if wanted.raw_depth:
         write_array(raw, (picture["depth"] / run.transform.scale).astype(np.float32))
@@ -159,7 +176,9 @@ def cropped(run: Trained, crop: Crop) -> Trained:
     model = nnx.merge(*nnx.split(run.model))
     model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
     stamp = hashlib.sha256(repr([run.stamp, crop]).encode()).hexdigest()
-    return dataclasses.replace(run, model=model, config={**run.config, "background": crop.background}, stamp=stamp)
+    return dataclasses.replace(
+        run, model=model, config={**run.config, "background": crop.background}, stamp=stamp
+    )
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
@@ -187,7 +206,9 @@ def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
     return raw and all(is_finished(_frame(folder, kind, i), stamp) for kind in wanted.kinds)
 
 
-def _write_frame(folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float) -> None:
+def _write_frame(
+    folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float
+) -> None:
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
         write_array(path, (picture["depth"] / scale).astype(np.float32))
@@ -204,7 +225,9 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
     return to_bytes(picture["rgb"])
 
 
-def _depth_limits(render_image, cameras: Cameras, views: int = 4, side: int = 64) -> tuple[float, float]:
+def _depth_limits(
+    render_image, cameras: Cameras, views: int = 4, side: int = 64
+) -> tuple[float, float]:
     """One scale of depth for the whole film, from a few small pictures along it."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):

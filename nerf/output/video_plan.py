@@ -16,11 +16,17 @@ from nerf.runs.runs import Trained
 from nerf.scenes.base import Problem
 
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
-FLAGS = ("frames", "width", "height", "focal", "fov")  # of render.py, which are no options of a path
+FLAGS = (
+    "frames",
+    "width",
+    "height",
+    "focal",
+    "fov",
+)  # of render.py, which are no options of a path
 
 
 @dataclasses.dataclass(frozen=True)
-class Trip:
+class VideoPlan:
     """A film to be made.
 
     Attributes:
@@ -46,7 +52,7 @@ def plan(
     shape: Mapping[str, Any] | None = None,
     plugins: tuple[str, ...] = (),
     one_picture: bool = False,
-) -> Trip:
+) -> VideoPlan:
     """Choose and make the path of a film.
 
     Args:
@@ -61,10 +67,14 @@ def plan(
     Raises: PathError, ConfigError.
     """
     if run.model.space.num_dims != 3:
-        raise ConfigError(f"{run.folder}: a picture has no camera paths: use --enlarge=2 --out=picture.png")
+        raise ConfigError(
+            f"{run.folder}: a picture has no camera paths: use --enlarge=2 --out=picture.png"
+        )
     train = run.cameras["train"]
     name, options = (usual_path(train, run.unbounded), {}) if path is None else parse_path(path)
-    notes = [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
+    notes = (
+        [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
+    )
     keys: Keyframes | None = None
     check_options(name, options)
     if is_path_file(name):
@@ -76,35 +86,53 @@ def plan(
     cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
     numbers = _numbers(cameras, only, one_picture)
     if distance is not None:
-        notes += _unknown(cameras[list(numbers)], train, render_image, distance, numbers, name, keys)
+        notes += _unknown(
+            cameras[list(numbers)], train, render_image, distance, numbers, name, keys
+        )
     fps = keys.fps if keys else DEFAULT_FPS
-    return Trip(cameras, numbers, fps, keys.crop if keys else None, notes)
+    return VideoPlan(cameras, numbers, fps, keys.crop if keys else None, notes)
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Raise PathError for options that a path cannot have, whatever it is, each with where it belongs."""
     if is_path_file(name):
-        fixes = {key: ("a keyframe file", "the only one is dataparser") for key in options if key != "dataparser"}
+        fixes = {
+            key: ("a keyframe file", "the only one is dataparser")
+            for key in options
+            if key != "dataparser"
+        }
     else:
         reserved = [key for key in options if key in parameters_of(make_path)]
         fixes = {key: ("a path", "leave it out") for key in reserved}
-        fixes |= {key: ("a path", f"give it as --{key}={options[key]}") for key in reserved if key in FLAGS}
+        fixes |= {
+            key: ("a path", f"give it as --{key}={options[key]}")
+            for key in reserved
+            if key in FLAGS
+        }
     if fixes:
-        raise PathError([Problem(name, key, f"no option of {what}", fix) for key, (what, fix) in fixes.items()])
+        raise PathError(
+            [Problem(name, key, f"no option of {what}", fix) for key, (what, fix) in fixes.items()]
+        )
 
 
 def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[int]:
     """Return the numbers of the frames that are wanted. Raises ConfigError where there are none such."""
     first, last = (0, len(cameras) - 1) if only is None else parse_range(only)
     if last >= len(cameras):
-        raise ConfigError(f"--range={only}: the path has frames 0 to {len(cameras) - 1}: choose among them")
+        raise ConfigError(
+            f"--range={only}: the path has frames 0 to {len(cameras) - 1}: choose among them"
+        )
     if one_picture and first != last:
         count = f"a picture for {last - first + 1} frames"
-        raise ConfigError(f"--out: {count}: choose one with --range={first}, or give a name that ends in .mp4")
+        raise ConfigError(
+            f"--out: {count}: choose one with --range={first}, or give a name that ends in .mp4"
+        )
     return range(first, last + 1)
 
 
-def _unknown(cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None) -> list[str]:
+def _unknown(
+    cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None
+) -> list[str]:
     """Return a line on frames that show what no photo did, if there are any."""
     looked, unknown = unknown_frames(cameras, train, render_image, distance)
     if not unknown.any():
@@ -119,4 +147,6 @@ def _unknown(cameras, train, render_image, distance, numbers, name: str, keys: K
         fix = "--path=follow stays where the photos were taken"
     elif keys.from_nerfstudio_world:
         fix = "is the path in nerfstudio's own world? put the model's dataparser_transforms.json beside it"
-    return [f"warning: path leaves what the photos saw: {share} ({where}) see what no photo shows: {fix}"]
+    return [
+        f"warning: path leaves what the photos saw: {share} ({where}) see what no photo shows: {fix}"
+    ]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NAMED = 5  # views that a line names
+MAX_NAMED_VIEWS = 5  # views that a line names
 
 
-class Finding(NamedTuple):
+class Diagnostic(NamedTuple):
     """Shown as one line. `views` is empty where it is about all of them."""
 
     views: Sequence[str]
@@ -15,7 +15,7 @@ class Finding(NamedTuple):
     fix: str
 
     def __str__(self) -> str:
-        named = ", ".join(self.views[:NAMED])
-        if len(self.views) > NAMED:
-            named += f" and {len(self.views) - NAMED} more"
+        named = ", ".join(self.views[:MAX_NAMED_VIEWS])
+        if len(self.views) > MAX_NAMED_VIEWS:
+            named += f" and {len(self.views) - MAX_NAMED_VIEWS} more"
         return ": ".join(part for part in (named, self.what, self.why, self.fix) if part)
