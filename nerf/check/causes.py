@@ -1,7 +1,7 @@
-"""What may be wrong with all poses, lenses or the order of images at once; the pictures decide which it is.
+"""Find one cause that makes all poses, all lenses or the order of the images wrong.
 
-Each hypothesis turns the cameras of a file into what they would be if it were true. The one that by far the most
-matches agree with is the diagnosis, and its edit is the fix.
+Each candidate cause changes the cameras of the file to the cameras that would be right if it were
+true. The candidate that agrees with by far the most matches is the diagnosis.
 """
 
 import dataclasses
@@ -15,15 +15,22 @@ from jaxtyping import Float
 from nerf.check.diagnostics import Diagnostic
 from nerf.check.evidence import RayMatches, agreement
 
-MAX_MATCHES = 3000  # matches, about, at most
-MIN_AGREEMENT = 0.4  # part of the matches that must agree with a diagnosis
-MIN_IMPROVEMENT = 1.3  # and times the part that agrees with the cameras as they are
-FOCAL_FACTORS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times
+MAX_MATCHES = 3000  # about this many matches are compared with the cameras of each cause
+MIN_AGREEMENT = 0.4  # fraction of the matches that must agree with a diagnosis
+MIN_IMPROVEMENT = 1.3  # a diagnosis must agree with this many times as many matches as the file
+FOCAL_FACTORS = 2.0 ** (np.arange(-12, 13) / 4)  # from an eighth to eight times
 
 
 @dataclasses.dataclass(frozen=True)
 class Cause:
-    """What may be wrong, what fixes it, and the poses (and focal lengths, by `zoom`) that would be right."""
+    """A possible mistake in a file.
+
+    Attributes:
+      reason: what is wrong, for the message.
+      fix: the edit that corrects it.
+      c2w: the correct camera-to-world poses if this is the cause.
+      zoom: factor on the focal lengths that corrects them.
+    """
 
     reason: str
     fix: str
@@ -34,35 +41,43 @@ class Cause:
 def diagnose(
     matches: RayMatches, c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]
 ) -> tuple[float, Diagnostic | None]:
-    """The part of the matches that agree as it is, and what is wrong with all cameras, if one thing explains it.
+    """Find one cause that explains why matches and cameras disagree.
 
     Args:
-      matches: matches.
-      c2w: poses in the file's world.
-      names: of the views' images.
+      matches: the matches between pictures.
+      c2w: camera-to-world poses in the file's world.
+      names: names of the views' images.
+
+    Returns: the fraction of the matches that agree with `c2w`, and the diagnostic, or None if no
+      cause is convincing.
     """
     few = _some(matches)
     now = agreement(few, c2w)
-    scores = [
-        (agreement(few, guess.c2w, guess.zoom), guess) for guess in candidate_causes(c2w, names)
-    ]
+    scores = []
+    for cause in candidate_causes(c2w, names):
+        scores.append((agreement(few, cause.c2w, cause.zoom), cause))
     score, best = max(scores, key=lambda pair: pair[0])
     if score < max(MIN_AGREEMENT, MIN_IMPROVEMENT * now):
         return now, None
-    why = f"{100 * now:.0f} % of the matches between pictures agree with the cameras as they are, {100 * score:.0f} %"
-    return now, Diagnostic((), best.reason, f"{why} with this put right", best.fix)
+    why = f"{100 * now:.0f} % of the matches between pictures agree with the cameras as they are"
+    why += f", {100 * score:.0f} % with this corrected"
+    return now, Diagnostic((), best.reason, why, best.fix)
 
 
 def _some(matches: RayMatches) -> RayMatches:
-    """Matches of some features, all of these: only together do they say how far away a feature is."""
+    """Return about MAX_MATCHES matches: all matches of randomly chosen features.
+
+    Only together do the matches of a feature determine its distance.
+    """
     share = MAX_MATCHES / max(len(matches.views), 1)
     chosen = np.random.default_rng(0).uniform(size=int(matches.features.max(initial=0)) + 1) < share
     return matches.select(np.flatnonzero(chosen[matches.features[:, 0]]))
 
 
 def candidate_causes(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> Iterator[Cause]:
-    """All that are known, simple ones first."""
+    """Yield all known causes, simple ones first."""
     yield from _other_axes(c2w)
+    # A pose with its rotation transposed and its position unchanged.
     turned = np.concatenate([c2w[..., :3].transpose(0, 2, 1), c2w[..., 3:]], -1)
     yield Cause(
         "the rotations are transposed", "transpose the 3x3 part of every pose matrix", turned
@@ -70,15 +85,22 @@ def candidate_causes(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> I
     for order, fix in _orders(names):
         yield Cause("the images are in another order than the poses", fix, c2w[order])
     for zoom in FOCAL_FACTORS:
-        what = "smaller" if zoom > 1 else "larger"
-        fix = f"multiply the focal length by {zoom:.2g}, or give the size of the images that it was measured on"
-        reason = f"the focal length is that of {what} images, about {zoom if zoom > 1 else 1 / zoom:.2g} times"
-        yield Cause(f"{reason} {'too small' if zoom > 1 else 'too large'}", fix, c2w, float(zoom))
+        size = "give the size of the images that it was measured on"
+        fix = f"multiply the focal length by {zoom:.2g}, or {size}"
+        if zoom > 1:
+            reason = f"that of smaller images, about {zoom:.2g} times too small"
+        else:
+            reason = f"that of larger images, about {1 / zoom:.2g} times too large"
+        yield Cause(f"the focal length is {reason}", fix, c2w, float(zoom))
 
 
 def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Cause]:
-    """Camera-to-world or its inverse, with each of the 24 ways to name a camera's axes."""
+    """Yield the causes that the poses use other axes, or are world-to-camera, or both.
+
+    A camera's axes can be named in 24 ways: the rotations of a cube.
+    """
     rotation = c2w[..., :3].transpose(0, 2, 1)
+    # The inverse of [R | t] is [R^T | -R^T t].
     inverse = np.concatenate([rotation, -rotation @ c2w[..., 3:]], -1)
     invert = "invert every pose matrix"
     for axes in _rotations_of_a_cube():
@@ -101,6 +123,7 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Cause]:
 
 
 def _rotations_of_a_cube() -> Iterator[np.ndarray]:
+    """Yield the 24 signed permutation matrices with determinant 1."""
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
             axes = np.eye(3, dtype=int)[:, list(order)] * signs
@@ -109,11 +132,15 @@ def _rotations_of_a_cube() -> Iterator[np.ndarray]:
 
 
 def _turn(c2w: Float[np.ndarray, "n 3 4"], axes: np.ndarray) -> Float[np.ndarray, "n 3 4"]:
+    """Return poses whose camera axes are turned."""
     return np.concatenate([c2w[..., :3] @ axes, c2w[..., 3:]], -1)
 
 
 def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
-    """Ways in which lists of images and poses are mixed up: for each view, whose pose is really its own."""
+    """Yield the ways in which the lists of images and poses may be mixed up.
+
+    Each is, for every view, the number of the pose that really belongs to it, and the fix.
+    """
     count = np.arange(len(names))
     yield count[::-1], "one of the two lists is reversed: reverse it"
     for shift in (1, -1, 2, -2):
@@ -122,6 +149,7 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
             np.roll(count, -shift),
             f"every image's pose is listed {said}: drop what is too much at the list's end",
         )
+    # Files sorted by letters (1, 10, 2) and by numbers (1, 2, 10) may have been paired.
     plain = np.argsort(np.array(names, object), kind="stable")
     natural = np.array(sorted(range(len(names)), key=lambda i: _natural(names[i])))
     back = np.argsort(natural), np.argsort(plain)
@@ -132,7 +160,7 @@ def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers inside names by their size."""
+    """Return a sort key that orders numbers inside names by their size."""
     return [
         (len(part.lstrip("0")), part) if part.isdigit() else (0, part)
         for part in re.split(r"(\d+)", name)

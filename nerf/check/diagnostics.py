@@ -1,13 +1,20 @@
-"""One thing that a look at a scene found: which views, what, why it is believed, and what fixes it."""
+"""A problem that a check of a scene found, with its reason and its fix."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-MAX_NAMED_VIEWS = 5  # views that a line names
+MAX_NAMED_VIEWS = 5  # number of views that a line names; it counts the others
 
 
 class Diagnostic(NamedTuple):
-    """Shown as one line. `views` is empty where it is about all of them."""
+    """A problem, shown as one line.
+
+    Attributes:
+      views: names of the views that it is about; empty if it is about all of them.
+      what: the problem.
+      why: the observation behind it.
+      fix: how to fix it.
+    """
 
     views: Sequence[str]
     what: str
@@ -15,6 +22,7 @@ class Diagnostic(NamedTuple):
     fix: str
 
     def __str__(self) -> str:
+        """Return the line that is shown to the user."""
         named = ", ".join(self.views[:MAX_NAMED_VIEWS])
         if len(self.views) > MAX_NAMED_VIEWS:
             named += f" and {len(self.views) - MAX_NAMED_VIEWS} more"

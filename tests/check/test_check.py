@@ -16,7 +16,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from nerf.check import check, features, looks
-from nerf.check.check import check_scene, contradictions, load_all, quick_check
+from nerf.check.check import check_scene, load_all, quick_check
+from nerf.check.contradictions import contradictions
 from nerf.check.diagnostics import Diagnostic
 from nerf.check.evidence import MAX_ERROR, RayMatches, agreement, as_rays, match_pictures, reprojection_error
 from nerf.check.layout import lay_out, lens_diagnostics, place_diagnostics, up_diagnostics
