@@ -20,7 +20,7 @@ from nerf.check.features import find_features
 from nerf.check.matches import match, pairs_of
 from nerf.scenes.base import Scene, to_unit
 
-# pictures are matched with their longest side reduced to this many pixels at most
+# Pictures are reduced until their longest side has at most this many pixels.
 MATCHING_SIDE = 480
 MAX_ERROR = 2.0  # matches with a smaller reprojection error fit, in pixels of the reduced pictures
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (BT.601)

@@ -11,12 +11,12 @@ from nerf.check.diagnostics import Diagnostic
 from nerf.scenes.base import Scene, focus_point
 from nerf.scenes.normalise import distances_in_view
 
-# of the principal point of an uncropped picture, as a fraction of its side
+# The principal point of an uncropped picture is off by at most this fraction of its side.
 MAX_CENTRE_OFFSET = 0.15
 MAX_PIXEL_ASPECT = 1.1  # of fx to fy, for square pixels
 ANGLES_OF_VIEW = (8.0, 130.0)  # smallest and largest angle of a picture's longer side, in degrees
 MAX_DISTANCE_RATIO = 8.0  # of a camera to the usual distance from the middle of the cameras
-# cosine of the angle between view and vertical; larger ones are within 26 degrees
+# Cosine of the angle between view and vertical; larger ones are within 26 degrees.
 MAX_VERTICAL = 0.9
 MIN_INWARD = 0.6  # cameras look inwards if at least this fraction of them sees the focus
 
@@ -109,8 +109,8 @@ def place_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
     place = layout.c2w[:, :, 3]
     distance = np.linalg.norm(place - np.median(place, axis=0), axis=-1)
     usual = float(np.median(distance))
-    # Poses are stored as float32 of the normalised world, so that the size of the file's coordinates
-    # does not limit their precision.
+    # Poses are stored as float32 of the normalised world: large coordinates of the file cost no
+    # precision.
     rounding = 1e-6 / scene.transform.scale
     if len(place) > 2 and distance.max() < rounding:
         fix = "the position in a pose matrix, its fourth column, must be where the camera stood"

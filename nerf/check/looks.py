@@ -12,7 +12,7 @@ from nerf.scenes.base import Scene
 from nerf.scenes.hull import contradicting_views
 
 THUMBNAIL_SIDE = 24  # cells along each side of the thumbnails in which copies are searched
-# about as many pixels along a side of a cell are averaged; more only cost time
+# About this many pixels along a side of a cell are averaged; more would only cost time.
 MAX_CELL_SAMPLES = 8
 MAX_COPY_ERROR = 0.4 / 255  # root mean square difference of two thumbnails of the same picture
 BLUR_SIDE = 400  # longest side, in pixels, of the pictures in which blur is searched

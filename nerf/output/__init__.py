@@ -1,1 +1,1 @@
-"""What leaves the program: videos, and points with cameras for other programs."""
+"""Export from trained runs: videos, pictures, and points with cameras for other programs."""
