@@ -80,9 +80,9 @@ def change_budget(folder: Path, facts: Mapping[str, Any], budget: Budget) -> lis
         flag = "--config.steps" if budget.max_seconds is None else "--max_seconds"
         trained = f"{step} steps" if budget.max_seconds is None else f"{seconds:.1f} s"
         raise ConfigError(
-            f"{folder}: has trained for {trained} of its {before}, and {budget} is no more than that:"
-            f" give a larger {flag} to continue it, the old budget to score it again, or a new"
-            " --workdir"
+            f"{folder}: has trained for {trained} of its {before}, and {budget} is no more than"
+            f" that: give a larger {flag} to continue it, the old budget to score it again, or a"
+            " new --workdir"
         )
     return [
         *changes,

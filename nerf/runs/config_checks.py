@@ -45,7 +45,8 @@ def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(missing)}: missing: start from configs.base.base(), which has them all"
     for key in SECTIONS:
         if key in config and not isinstance(config[key], Mapping):
-            yield f"{key}={config[key]!r}: not a section: it cannot be switched off, name what to build"
+            fix = "it cannot be switched off, name what to build"
+            yield f"{key}={config[key]!r}: not a section: {fix}"
 
 
 def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
