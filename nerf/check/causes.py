@@ -1,4 +1,4 @@
-"""Find one cause that makes all poses, all lenses or the order of the images wrong.
+"""Find one cause behind wrong poses, lenses or image order.
 
 Each candidate cause changes the cameras of the file to the cameras that would be right if it were
 true. The candidate that agrees with by far the most matches is the diagnosis.
@@ -95,7 +95,7 @@ def candidate_causes(c2w: Float[np.ndarray, "n 3 4"], names: Sequence[str]) -> I
 
 
 def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Cause]:
-    """Yield the causes that the poses use other axes, or are world-to-camera, or both.
+    """Yield the causes of other camera axes and inverted matrices.
 
     A camera's axes can be named in 24 ways: the rotations of a cube.
     """
@@ -104,13 +104,13 @@ def _other_axes(c2w: Float[np.ndarray, "n 3 4"]) -> Iterator[Cause]:
     inverse = np.concatenate([rotation, -rotation @ c2w[..., 3:]], -1)
     invert = "invert every pose matrix"
     for axes in _rotations_of_a_cube():
-        said = ", ".join(
+        columns = ", ".join(
             "-+"[int(row.sum() > 0)] + "xyz"[int(np.abs(row).argmax())] for row in axes.T
         )
         if (axes == np.diag([1, -1, -1])).all():
             kind, fix = "OpenCV's (+y down, +z ahead)", "negate its second and third column"
         else:
-            kind, fix = "others than OpenGL's", f"take its first three columns as ({said})"
+            kind, fix = "others than OpenGL's", f"take its first three columns as ({columns})"
         same = (axes == np.eye(3)).all()
         if not same:
             yield Cause(
@@ -137,17 +137,17 @@ def _turn(c2w: Float[np.ndarray, "n 3 4"], axes: np.ndarray) -> Float[np.ndarray
 
 
 def _orders(names: Sequence[str]) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield the ways in which the lists of images and poses may be mixed up.
+    """Yield possible mix-ups of the lists of images and poses.
 
     Each is, for every view, the number of the pose that really belongs to it, and the fix.
     """
     count = np.arange(len(names))
     yield count[::-1], "one of the two lists is reversed: reverse it"
     for shift in (1, -1, 2, -2):
-        said = f"{abs(shift)} {'later' if shift > 0 else 'earlier'}"
+        offset = f"{abs(shift)} {'later' if shift > 0 else 'earlier'}"
         yield (
             np.roll(count, -shift),
-            f"every image's pose is listed {said}: drop what is too much at the list's end",
+            f"every image's pose is listed {offset}: drop the surplus at the list's end",
         )
     # Files sorted by letters (1, 10, 2) and by numbers (1, 2, 10) may have been paired.
     plain = np.argsort(np.array(names, object), kind="stable")

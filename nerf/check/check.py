@@ -1,4 +1,4 @@
-"""Check a scene before training: which views are wrong, why, and how to fix them.
+"""Check a scene before training and explain how to fix it.
 
 check_scene(scene) -> Report     # seconds: matches the pictures and compares them with the cameras
 quick_check(scene) -> lines      # at the start of every training: only cheap checks
@@ -50,7 +50,7 @@ class Report:
 
 
 def load_all(root: str | Path, max_side: int = 1024) -> Scene:
-    """Load all views of a scene from every split, each once, sorted by name.
+    """Load the views of all splits, each once, sorted by name.
 
     Args:
       root: the scene's folder.
@@ -69,12 +69,12 @@ def load_all(root: str | Path, max_side: int = 1024) -> Scene:
                 problems += error.problems
     if problems:
         raise SceneError(list(dict.fromkeys(problems)))
-    whole = loaded[0]
+    scene = loaded[0]
     for part in loaded[1:]:
         # A view may be listed in several splits.
-        new = [i for i, name in enumerate(part.names) if name not in set(whole.names)]
-        whole = _join(whole, part.select(new)) if new else whole
-    return whole.select(sorted(range(len(whole)), key=lambda i: whole.names[i]))
+        new = [i for i, name in enumerate(part.names) if name not in set(scene.names)]
+        scene = _join(scene, part.select(new)) if new else scene
+    return scene.select(sorted(range(len(scene)), key=lambda i: scene.names[i]))
 
 
 def _join(a: Scene, b: Scene) -> Scene:
@@ -121,7 +121,7 @@ def check_scene(scene: Scene) -> Report:
 
 
 def quick_check(scene: Scene) -> list[str]:
-    """Return at most a few lines about problems, none if nothing is wrong.
+    """Return a few lines about problems, or none.
 
     Matching pictures takes seconds, so it is done only if the cameras do not look at one point.
     """
@@ -158,7 +158,7 @@ def _layout_facts(scene: Scene, layout: Layout) -> Iterator[str]:
 
 
 def _coverage(unit: Float[np.ndarray, "n 3"], up: Float[np.ndarray, "3"]) -> str:
-    """Return a line on the azimuths and elevations from which the cameras look."""
+    """Return a line on the azimuths and elevations of the cameras."""
     # Elevation above the horizontal plane, and azimuth around `up` in it.
     height = np.degrees(np.arcsin(np.clip(unit @ up, -1, 1)))
     side = np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0])
@@ -171,7 +171,7 @@ def _coverage(unit: Float[np.ndarray, "n 3"], up: Float[np.ndarray, "3"]) -> str
 
 
 def _distance_facts(layout: Layout, points: np.ndarray, whose: str) -> Iterator[str]:
-    """Yield a line on the near and far distances of points from the cameras."""
+    """Yield a line on near and far distances from the cameras."""
     distances = layout.distances(points[:: max(1, len(points) // MAX_DISTANCE_POINTS)])
     if len(distances):
         near, middle, far = np.percentile(distances, [1, 50, 95])

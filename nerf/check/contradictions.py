@@ -1,4 +1,4 @@
-"""Find cameras that contradict the pictures: all of them for one reason, or single views.
+"""Find cameras that contradict the pictures.
 
 Uses the matches between pictures and their reprojection errors, see `nerf.check.evidence`.
 """
@@ -67,7 +67,7 @@ def contradictions(
 
 
 def _all_wrong(matches: RayMatches, c2w: np.ndarray) -> Diagnostic:
-    """Return the diagnostic that most views contradict each other, by some pixels or completely."""
+    """Return the diagnostic of poses that are all inaccurate or unrelated."""
     error = reprojection_error(matches, c2w)[0]
     again = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
     if (error < MAX_INACCURACY * MAX_ERROR).mean() > 0.5:
@@ -91,7 +91,7 @@ def _all_wrong(matches: RayMatches, c2w: np.ndarray) -> Diagnostic:
 def _wrong_views(
     matches: RayMatches, c2w: np.ndarray, names: Sequence[str]
 ) -> Iterator[tuple[int, Diagnostic]]:
-    """Yield the views whose picture fits another pose than their own, the worst first."""
+    """Yield the views whose picture fits another pose, the worst first."""
     wrong: list[int] = []
     cleared: list[int] = []
     while True:
@@ -119,7 +119,7 @@ def _wrong_views(
 def _another_pose(
     matches: RayMatches, c2w: np.ndarray, view: int, names: Sequence[str]
 ) -> Diagnostic | None:
-    """Return the diagnostic of a wrong pose if most points of a view fit another one."""
+    """Return the diagnostic of a pose if another one fits better."""
     points, rays, focal = points_of_view(matches, c2w, view)
     if len(points) < MIN_POINTS_OF_VIEW:
         return None

@@ -1,4 +1,4 @@
-"""A problem that a check of a scene found, with its reason and its fix."""
+"""A problem of a scene, with its reason and its fix."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Compare pictures with cameras by matches between the pictures, as pairs of rays.
+"""Compare pictures with cameras by their matches, as pairs of rays.
 
 The two rays of a correct match meet in front of both cameras if poses and lenses are right.
 
@@ -76,7 +76,7 @@ class RayMatches:
 
 
 def grey(image: Real[np.ndarray, "h w c"], factor: int = 1) -> Float[np.ndarray, "h2 w2"]:
-    """Return luma in [0, 1], over grey if transparent, box-filtered down by `factor`."""
+    """Return luma in [0, 1] over grey, box-filtered down by `factor`."""
     h, w = image.shape[0] // factor, image.shape[1] // factor
     pixels = np.asarray(to_unit(image[: h * factor, : w * factor]))
     luma = pixels[..., :3] @ LUMA_WEIGHTS
@@ -151,7 +151,7 @@ def as_rays(scene: Scene, matches: PixelMatches) -> RayMatches:
 def reprojection_error(
     matches: RayMatches, c2w: Float[np.ndarray, "n 3 4"], zoom: float = 1.0
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m 3"]]:
-    """Compute the reprojection error of each match and its point in the world.
+    """Compute the reprojection error and the point of each match.
 
     A feature lies where its ray comes nearest to the rays of its matches. Its distance along the
     ray is the median over its matches, weighted by the sines of the angles between the rays: most
@@ -195,7 +195,7 @@ def reprojection_error(
 def _miss(
     p: np.ndarray, u: np.ndarray, s: np.ndarray, q: np.ndarray, v: np.ndarray
 ) -> Float[np.ndarray, " m"]:
-    """Return the angle between rays (q, v) and the directions to points on rays (p, u).
+    """Return the angles between rays (q, v) and points on rays (p, u).
 
     The points lie at distance s along (p, u), which may be infinite.
     """
@@ -206,7 +206,7 @@ def _miss(
 def _medians(
     values: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], groups: Int[np.ndarray, " m"]
 ) -> Float[np.ndarray, " m"]:
-    """Return for each entry the weighted median of the entries of its group."""
+    """Return the weighted median of the group of each entry."""
     if not len(values):
         return values
     # Sorted by group and value, the median is where a group's cumulative weight passes one half.
@@ -250,7 +250,7 @@ def agreement_by_view(
 
 
 def in_strong_pairs(matches: RayMatches, least: int = 30) -> RayMatches:
-    """Return the matches of pairs of views that have at least `least` matches.
+    """Return the matches of view pairs with at least `least` matches.
 
     False matches, as between similar things, come in small numbers.
     """
@@ -261,7 +261,7 @@ def in_strong_pairs(matches: RayMatches, least: int = 30) -> RayMatches:
 def points_of_view(
     matches: RayMatches, c2w: Float[np.ndarray, "n 3 4"], view: int
 ) -> tuple[Float[np.ndarray, "k 3"], Float[np.ndarray, "k 3"], Float[np.ndarray, " k"]]:
-    """Return the world points that a view shares with others, triangulated without it.
+    """Return the points that a view shares, triangulated without it.
 
     Args:
       matches: the matches of all views.

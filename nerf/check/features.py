@@ -43,7 +43,7 @@ class Features:
 
 
 def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
-    """Return the `most` features with the highest contrast of a picture in [0, 1]."""
+    """Find the `most` features with the highest contrast in a picture."""
     zoom = 2.0 if max(grey.shape) < MIN_SIDE else 1.0
     image = _double(grey) if zoom == 2.0 else grey
     # Add only the blur that the picture does not have yet; variances add.
@@ -116,7 +116,7 @@ def _extrema(levels: Float[np.ndarray, "l h w"]) -> Float[np.ndarray, "n 4"]:
 
 
 def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return level, y and x of the local extrema of d with |d| above MIN_CONTRAST.
+    """Return level, y and x of the local extrema above MIN_CONTRAST.
 
     None of the 26 neighbours exceeds an extremum in its sign. Points at the border are excluded.
     """
@@ -134,7 +134,7 @@ def _peaks(d: Float[np.ndarray, "l h w"]) -> tuple[np.ndarray, np.ndarray, np.nd
 def _describe(
     levels: np.ndarray, found: np.ndarray, sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return angles and descriptors of points with blur `sigma`, in pixels of the octave."""
+    """Return angles and descriptors of points with blur `sigma`."""
     # Orientation from an upright patch, whose Gaussian window is then about 1.5 sigma wide.
     upright = np.zeros(len(found))
     angles = _orientation(_gradients(_patches(levels, found, upright, 0.55 * sigma)))
@@ -146,7 +146,7 @@ def _describe(
 def _patches(
     levels: np.ndarray, found: np.ndarray, angles: np.ndarray, step: np.ndarray
 ) -> np.ndarray:
-    """Sample squares of (PATCH + 2, PATCH + 2) pixels around the points.
+    """Sample squares of PATCH + 2 pixels around the points.
 
     They are turned by `angles`, and their samples are `step` pixels of the octave apart.
     """
@@ -161,7 +161,7 @@ def _patches(
 
 
 def _gradients(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return norm and direction of the gradients inside the border, (n, PATCH, PATCH)."""
+    """Return norm and direction of gradients inside the border."""
     dx = patches[:, 1:-1, 2:] - patches[:, 1:-1, :-2]
     dy = patches[:, 2:, 1:-1] - patches[:, :-2, 1:-1]
     return np.hypot(dx, dy), np.arctan2(dy, dx)
@@ -174,7 +174,7 @@ def _bell(width: float) -> np.ndarray:
 
 
 def _two_bins(direction: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the two circular bins around each direction, and the share of the second."""
+    """Return two bins for each direction, and the second's share."""
     place = direction / (2 * np.pi) * bins
     low = np.floor(place)
     number = low.astype(int)
@@ -206,9 +206,9 @@ def _orientation(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def _histograms(gradients: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "n 128"]:
-    """Return the descriptors: 4 x 4 cells of 8 directions, clipped at 0.2 (Lowe, section 6.1).
+    """Return the descriptors: 4 x 4 cells of 8 directions, clipped at 0.2.
 
-    They are normalised as RootSIFT.
+    See Lowe, section 6.1; they are normalised as RootSIFT.
     """
     size, direction = gradients
     first, second, share = _two_bins(direction, BINS)

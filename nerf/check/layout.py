@@ -23,7 +23,7 @@ MIN_INWARD = 0.6  # cameras look inwards if at least this fraction of them sees 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Positions and view directions of cameras, in the units and axes of the scene's file.
+    """Positions and view directions of cameras, in the file's world.
 
     Attributes:
       c2w: camera-to-world poses, OpenGL axes.
@@ -42,7 +42,7 @@ class Layout:
     up: Float[np.ndarray, "3"]
 
     def distances(self, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " k"]:
-        """Return the distances of points from all cameras that have them in view."""
+        """Return the distances between points and cameras that see them."""
         return distances_in_view(self.c2w, self.reach, points)
 
     @property
@@ -105,7 +105,7 @@ def lens_diagnostics(scene: Scene) -> Iterator[Diagnostic]:
 
 
 def place_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
-    """Yield cameras that stand far from all others, or all in one place."""
+    """Yield cameras far from all others, or all in one place."""
     place = layout.c2w[:, :, 3]
     distance = np.linalg.norm(place - np.median(place, axis=0), axis=-1)
     usual = float(np.median(distance))
@@ -126,7 +126,7 @@ def place_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
 
 
 def up_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
-    """Yield scenes whose up axis is not +z, although their format promises it.
+    """Yield a diagnostic if up is not +z although the format promises it.
 
     Cameras that look straight down or up have up axes that tell nothing about up.
     """
@@ -142,7 +142,7 @@ def up_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
 
 
 def axis_diagnostics(layout: Layout) -> Iterator[Diagnostic]:
-    """Yield a guess if the pictures cannot decide: all cameras look away from one point."""
+    """Yield a guess without pictures if cameras look away from one point."""
     if layout.behind.mean() > 0.9 and not layout.inward:
         share = f"{layout.behind.sum()} of {len(layout.behind)} cameras"
         why = f"the optical axes of {share} meet behind them"
@@ -152,7 +152,7 @@ def axis_diagnostics(layout: Layout) -> Iterator[Diagnostic]:
 
 
 def _named(scene: Scene, chosen: np.ndarray) -> tuple[str, ...]:
-    """Return the names of the chosen views, or nothing if all are chosen."""
+    """Return the names of chosen views; empty if all are chosen."""
     if chosen.all():
         return ()
     return tuple(scene.names[i] for i in np.flatnonzero(chosen).tolist())

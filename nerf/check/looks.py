@@ -87,7 +87,7 @@ def _detail(image: np.ndarray) -> float:
 def exposure_jumps(
     matches: RayMatches, fits: np.ndarray, names: Sequence[str]
 ) -> Iterator[Diagnostic]:
-    """Yield views in which the same points are much brighter or darker than in others.
+    """Yield views much brighter or darker than others at the same points.
 
     The gain of a view solves
     gain_i = median over its matches of (log brightness in i - log brightness in j + gain_j).
@@ -122,5 +122,5 @@ def exposure_jumps(
 
 
 def sharpness(grey: Float[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> float:
-    """Return the variance of the Laplacian, which falls if a picture is blurred."""
+    """Return the variance of the Laplacian, which blur reduces."""
     return float(ndimage.laplace(grey.astype(np.float32)).var())

@@ -48,7 +48,7 @@ def pairs_of(
 
 
 def match(features: Sequence[Features], pairs: Sequence[tuple[int, int]]) -> Matches:
-    """Return mutually nearest descriptors that pass the ratio test, by pairs of views.
+    """Match mutually nearest descriptors that pass the ratio test.
 
     Pairs with fewer than MIN_MATCHES_OF_PAIR matches are dropped.
     """
@@ -83,7 +83,7 @@ def _match_two(a: Features, b: Features) -> Int[np.ndarray, "m 2"]:
 def _turned_alike(
     a: Features, b: Features, found: Int[np.ndarray, "m 2"]
 ) -> Bool[np.ndarray, " m"]:
-    """Return a mask of the matches that agree with most on rotation and scale.
+    """Return a mask of matches that agree on rotation and scale.
 
     A match tells how one picture is turned and scaled relative to the other (Lowe, section 7.3).
     """

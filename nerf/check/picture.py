@@ -1,4 +1,4 @@
-"""Draw the cameras of a scene, the point they look at, up, and points of the scene."""
+"""Draw the cameras and the points of a scene."""
 
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def make_figure(scene: Scene, report: Report) -> Figure:
 
 
 def _frusta(scene: Scene, report: Report) -> np.ndarray:
-    """Return the corners of the cameras' pictures relative to the focus, (n, 4, 3).
+    """Return the picture corners relative to the focus, (n, 4, 3).
 
     They are drawn a short distance in front of the cameras.
     """

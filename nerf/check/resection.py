@@ -18,12 +18,14 @@ def misses(
     points: Float[np.ndarray, "m 3"],
     rays: Float[np.ndarray, "m 3"],
 ) -> Float[np.ndarray, "*k m"]:
-    """Return the angles in radians between rays and the directions to their points.
+    """Return the angles between rays and the directions to their points.
 
     Args:
       c2w: camera-to-world poses.
       points: points in the world.
       rays: unit vectors in the cameras' axes.
+
+    Returns: angles in radians.
     """
     # The arctangent of sine and cosine is accurate for small angles too.
     local = (points - c2w[..., None, :, 3]) @ c2w[..., :3]
@@ -37,7 +39,7 @@ def fit_pose(
     starts: Float[np.ndarray, "k 3 4"],
     tolerance: float,
 ) -> tuple[Float[np.ndarray, "3 4"], float]:
-    """Find the pose that brings most rays within a tolerance of their points.
+    """Find the pose that fits most rays to their points.
 
     Each start is also rolled by quarter turns. The starts with the most points nearby are refined
     with a loss that is robust to outliers (Cauchy). The search is local: a pose that is far from

@@ -1,1 +1,1 @@
-"""Export from trained runs: videos, pictures, and points with cameras for other programs."""
+"""Make videos, pictures, and points with cameras from trained runs."""

@@ -47,7 +47,7 @@ class Exported(NamedTuple):
 
 
 def export(run: Trained, out: Path, count: int, root: str | Path | None = None) -> Exported:
-    """Write points, cameras, images and COLMAP's text files of a run into a folder.
+    """Write points, cameras, images and COLMAP's text files of a run.
 
     The cameras are those of all views of the run. COLMAP's files, in the folder sparse, are skipped
     if COLMAP has no model for one of the lenses.
@@ -108,7 +108,7 @@ def _stored_name(name: str, images: dict[str, Path]) -> str:
 
 
 def _full_size(cameras: Cameras, images: Sequence[Path | None]) -> Cameras:
-    """Return cameras at full image size if the run used images reduced by an integer factor."""
+    """Return cameras at the full size of their images."""
     K, size = np.array(cameras.K, np.float64), np.array(cameras.size)
     for i, path in enumerate(images):
         full = (0, 0) if path is None else check_image(path, path.name)[0]
@@ -123,7 +123,7 @@ def _full_size(cameras: Cameras, images: Sequence[Path | None]) -> Cameras:
 def _copy_images(
     images: dict[str, Path], names: dict[str, list[str]], run: Trained, out: Path
 ) -> list[Path]:
-    """Copy the images into the export, and return the folders that contain them."""
+    """Copy the images into the export and return their folders."""
     copies: dict[Path, Path] = {}
     for split, stored in names.items():
         for name, stored_name in zip(run.names[split], stored, strict=True):
@@ -137,7 +137,7 @@ def _copy_images(
 
 
 def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None) -> list[str]:
-    """Return notes on missing images, and on masks and depths, which are not copied."""
+    """Return notes on missing images, and on maps, which are not copied."""
     total = len({name for names in run.names.values() for name in names})
     notes = []
     if missing := total - len(images):
@@ -156,7 +156,7 @@ def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None
 
 
 def _about_points(cloud: Cloud, count: int, step: int) -> str:
-    """Return a note on the number of points and, if they are few, the reason and the fix."""
+    """Return a note on the number of points, with reason and fix if few."""
     line = f"points: {len(cloud.points)}"
     if len(cloud.points) >= count:
         return line

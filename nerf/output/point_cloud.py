@@ -1,4 +1,4 @@
-"""Sample points on the surfaces that a trained run has learned, with normals and colours.
+"""Sample points on learned surfaces, with normals and colours.
 
 A point is the place at which a ray through a pixel of a training view is stopped. It comes from the
 volume renderer, which composites every quantity of a field. With the weights w_i of a ray's
@@ -64,7 +64,7 @@ class Cloud:
 
 
 class Surveyed(nnx.Module):
-    """A field that also returns its position and the squared norm of it."""
+    """A field that also returns its position and squared norm."""
 
     def __init__(self, field: Callable):
         self.field = field
@@ -115,7 +115,7 @@ def survey(run: Trained, count: int) -> Cloud:
 def normals_of(
     points: Float[np.ndarray, "m 3"], towards: Float[np.ndarray, "m 3"]
 ) -> Float[np.ndarray, "m 3"]:
-    """Return unit normals of the planes that best fit each point and its nearest neighbours.
+    """Fit unit normals to each point and its nearest neighbours.
 
     Args:
       points: positions.

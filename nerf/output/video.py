@@ -60,7 +60,9 @@ def _read(file: str | os.PathLike[str]) -> np.ndarray:
 
 
 def check_encoder(path: str | os.PathLike[str]) -> None:
-    """Encode two tiny frames beside `path` and remove them: call it before hours of rendering.
+    """Check that a video can be written, before hours of rendering.
+
+    Encodes two tiny frames beside `path` and removes them.
 
     Raises:
       VideoError: if the video could not be written, with how to fix it.

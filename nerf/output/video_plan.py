@@ -1,4 +1,4 @@
-"""Choose and make the camera path of a video, with notes for the user before it is rendered."""
+"""Choose and make the camera path of a video."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ def plan(
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raise PathError for options that no path has, each with the place it belongs to."""
+    """Raise PathError for options that no path has."""
     if is_path_file(name):
         what = "a keyframe file"
         fixes = {key: "the only one is dataparser" for key in options if key != "dataparser"}
@@ -130,7 +130,7 @@ def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[
 def _unknown(
     cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None
 ) -> list[str]:
-    """Return a warning on frames that show what no photo shows, if there are any."""
+    """Return a warning on frames that show unseen parts, if any."""
     looked, unknown = unknown_frames(cameras, train, render_image, distance)
     if not unknown.any():
         return []

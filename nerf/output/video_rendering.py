@@ -1,4 +1,4 @@
-"""Render a trained run along a camera path to frames on disk and a video.
+"""Render a trained run to frames, videos and pictures.
 
 Finished frames are reused, and frames of another checkpoint, camera or setting are replaced.
 """
@@ -64,7 +64,7 @@ def render_video(
     processes: int = 1,
     numbers: Sequence[int] | None = None,
 ) -> list[Path] | None:
-    """Render the cameras of a path, and encode `out` and, if wanted, its depth and opacity videos.
+    """Render the cameras of a path and encode the videos.
 
     Frames go to the folder `{out}_frames`; those that are already finished are kept. Call
     `check_encoder` first: otherwise a broken encoder is found only after the last frame.
@@ -127,7 +127,7 @@ def _encode_videos(
 
 
 def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
-    """Return a line on how long `count` frames take, extrapolated from one chunk of rays."""
+    """Estimate the time of `count` frames from one chunk of rays."""
     pixels = int(np.prod(camera.size))
     # A picture of just below one chunk of rays; the first call compiles.
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
@@ -177,12 +177,12 @@ def render_still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions
 
 
 def cropped(run: Trained, crop: Crop) -> Trained:
-    """Return a run that shows only the inside of a box, before the background of the crop."""
+    """Return a run that shows only a box, over its background."""
     # Compose the similarities: normalised world -> file's world -> axes of the box -> [-1, 1]^3.
-    whole = run.transform
-    turned = crop.to_box.scale / whole.scale * crop.to_box.rotation @ whole.rotation.T
+    world = run.transform
+    turned = crop.to_box.scale / world.scale * crop.to_box.rotation @ world.rotation.T
     half = 0.5 * np.asarray(crop.size)
-    shift = (crop.to_box.shift - turned @ whole.shift) / half
+    shift = (crop.to_box.shift - turned @ world.shift) / half
     axes = tuple(tuple(float(x) for x in row) for row in turned / half[:, None])
     model = nnx.merge(*nnx.split(run.model))
     model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
@@ -193,7 +193,7 @@ def cropped(run: Trained, crop: Crop) -> Trained:
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
-    """Return a camera with the same view in `factor` times as many pixels along each side."""
+    """Return a camera with `factor` times as many pixels along each side."""
     return dataclasses.replace(
         camera,
         K=(np.diag([factor, factor, 1.0]) @ camera.K).astype(np.float32),
@@ -213,7 +213,7 @@ def _stamp(run: Trained, camera: Cameras, wanted: RenderOptions, limits, backgro
 
 
 def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
-    """Report whether all files of a frame are complete and up to date."""
+    """Report whether all files of a frame are up to date."""
     # The raw depth has no stamp of its own; it is written before the colours, which have one.
     raw = not wanted.raw_depth or _frame(folder, "depth", i, ".npy").exists()
     return raw and all(is_finished(_frame(folder, kind, i), stamp) for kind in wanted.kinds)
@@ -243,7 +243,7 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
 def _depth_limits(
     render_image, cameras: Cameras, views: int = 4, side: int = 64
 ) -> tuple[float, float]:
-    """Return near and far of the depth colours, from a few small pictures of the path."""
+    """Return near and far from a few small pictures of a path."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):
         factor = side / float(np.max(cameras.size[i]))

@@ -1,4 +1,4 @@
-"""The budget of a run: training steps or seconds, which the learning rate schedule follows."""
+"""The budget of a run, in training steps or seconds."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ class Budget:
         return f"{self.steps} steps" if self.max_seconds is None else f"{self.max_seconds:g} s"
 
     def fraction(self, step: int, seconds: float) -> float:
-        """Return the fraction of the budget that is used, from 0 to 1."""
+        """Return the used fraction of the budget, from 0 to 1."""
         used = step / self.steps if self.max_seconds is None else seconds / self.max_seconds
         return min(1.0, used)
 
     def fractions(self, step: int, seconds: float, count: int) -> Float32[np.ndarray, " k"]:
-        """Return the fraction of training done at each of the next `count` steps.
+        """Return the fraction of training done at the next `count` steps.
 
         Args:
           step: number of the first of these steps.
@@ -55,7 +55,7 @@ class Budget:
 
 
 def change_budget(folder: Path, facts: Mapping[str, Any], budget: Budget) -> list[dict[str, Any]]:
-    """Return the changes of budget of a run that resumes, including a change to `budget`.
+    """Return the budget changes of a resuming run, up to `budget`.
 
     The training that is done counts towards the new budget, in steps or seconds alike.
 
@@ -91,7 +91,7 @@ def change_budget(folder: Path, facts: Mapping[str, Any], budget: Budget) -> lis
 
 
 def describe_change(folder: Path, change: Mapping[str, Any], budget: Budget) -> str:
-    """Return one line on the effect of a new budget on a run.
+    """Return one line on the effect of a new budget.
 
     Args:
       folder: the run folder.

@@ -177,7 +177,7 @@ class Checkpoints:
     def read(
         self, step: int | None = None, names: Collection[str] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Read the arrays of a step by name, verified against their digests, and its facts.
+        """Read the arrays of a step, verified by digests, and its facts.
 
         Without a step, the newest undamaged one is read, and damaged ones are reported on stderr.
 
@@ -222,7 +222,7 @@ class Checkpoints:
             raise CheckpointError(message) from error
 
     def _set_aside(self, step: int) -> None:
-        """Rename a damaged file, so that it is kept and its step can be written again."""
+        """Rename a damaged file, so that its step can be written again."""
         if self.read_only:
             return
         taken = len(list(self.folder.glob(f"{step}.damaged*")))
@@ -232,7 +232,7 @@ class Checkpoints:
     def restore(
         self, like: Any, step: int | None = None, partial: bool = False
     ) -> tuple[Any, dict[str, Any]]:
-        """Read a step as `read` does, with the arrays in the structure of `like`.
+        """Read a step into the structure of `like`.
 
         Args:
           like: a pytree of arrays with the expected structure, shapes and dtypes.

@@ -1,4 +1,4 @@
-"""Check the top-level values of a config, to find every problem before anything is loaded."""
+"""Check the top-level values of a config before anything is loaded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)
 
 
 def config_problems(config: Mapping[str, Any], devices: int = 1) -> list[str]:
-    """Return a line for each top-level key or value of a config that is wrong.
+    """Return a line for each wrong top-level key or value.
 
     Args:
       config: the config.
@@ -38,7 +38,7 @@ def config_problems(config: Mapping[str, Any], devices: int = 1) -> list[str]:
 
 
 def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each unknown key, for all missing ones, and for each wrong section."""
+    """Yield lines for unknown keys, missing keys and wrong sections."""
     for key in config.keys() - set(KEYS):
         yield f"{key}: unknown key: {did_you_mean(key, KEYS)}"
     if missing := [key for key in KEYS if key not in config]:

@@ -1,4 +1,4 @@
-"""Load configs by name or file and change values by dotted keys, as on the command line."""
+"""Load configs by name or file and change values by dotted keys."""
 
 import ast
 import difflib
@@ -26,7 +26,7 @@ TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 def config_names() -> list[str]:
-    """Return the names of the configs of the project, as "ngp" and "systems/siren"."""
+    """Return the names of the project's configs, as "systems/siren"."""
     files = (
         path.relative_to(ROOT / "configs").with_suffix("")
         for path in (ROOT / "configs").rglob("*.py")
@@ -35,7 +35,7 @@ def config_names() -> list[str]:
 
 
 def hint_at_config(text: str) -> str:
-    """Return a similar name for an unknown config, or how to find the existing ones."""
+    """Return a hint for an unknown config: a similar name, or all."""
     by_stem = {name.rpartition("/")[2]: name for name in config_names()}
     if close := difflib.get_close_matches(Path(text).stem, by_stem, n=1, cutoff=0.65):
         return f"did you mean '{by_stem[close[0]]}'?"
@@ -200,7 +200,7 @@ def _find_parameter(
 def _known_parameter(
     section: Mapping[str, Any], name: str, path: str, source: str, plugins: tuple[str, ...]
 ) -> inspect.Parameter | None:
-    """Return the component's parameter for a key that the config does not list.
+    """Return the component's parameter for a key missing from the config.
 
     Raises:
       ConfigError: if there is no such key.
@@ -233,7 +233,7 @@ def _switch_off(section: dict[str, Any], name: str, plugins: tuple[str, ...], to
 
 
 def _scalar_type(parameter: inspect.Parameter | None) -> type | None:
-    """Return bool, int, float, str or list if that is the type of a parameter.
+    """Return the type of a parameter: bool, int, float, str or list.
 
     Returns None if the parameter may have another type.
     """
@@ -292,7 +292,7 @@ def _parse_number(text: str, whole: bool) -> int | float:
 
 
 def _colour(value: Any) -> Any:
-    """Return three numbers for the name of a colour or for one number.
+    """Convert a colour name or one number to three numbers.
 
     Anything else is returned unchanged, for `check_config` to report.
     """

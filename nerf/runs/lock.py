@@ -1,4 +1,4 @@
-"""Lock a folder for one process; the lock ends with the process, however it ends.
+"""Lock a folder for one process, until the process ends.
 
 Imports nothing heavy.
 """
@@ -25,11 +25,11 @@ class InUse(UserError, RuntimeError):
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder, so that no other process works in it; it is created if it is missing.
+    """Hold a folder, so that no other process works in it.
 
-    The file owner.json names the holder; one that a killed process left behind holds nothing.
-    Systems without such locks (Windows) have none. The thread that holds a folder may hold it again
-    inside.
+    A missing folder is created. The file owner.json names the holder; one that a killed process left
+    behind holds nothing. Without such locks in the system (Windows) nothing is locked. The thread
+    that holds a folder may hold it again inside.
 
     Raises:
       InUse: at once, if another process holds the folder.

@@ -23,9 +23,9 @@ MIXED = "changed while the run was made"  # replaces the digest of a file that c
 
 
 def source_digests(plugins: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return a digest of every Python file of `nerf` and of the plugins, by "package/path/file.py".
+    """Return digests of all Python files of `nerf` and the plugins.
 
-    A digest is the first 16 digits of the file's sha256.
+    A digest is the first 16 digits of the sha256; keys are "package/path/file.py".
     """
     digests = {}
     for package in ("nerf", *plugins):
@@ -61,9 +61,9 @@ def loaded_files() -> set[str]:
 
 
 def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Return the record of a run that began with code `old` and resumed with code `new`.
+    """Merge the source digests of a run that resumed with other code.
 
-    Files that differ match no other record.
+    A file that differs between `old` and `new` gets a digest that matches no other record.
     """
     return {
         file: old[file] if old.get(file) == new.get(file) else MIXED
@@ -72,7 +72,7 @@ def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the model of the processor and the number of cores this process may use."""
+    """Return the processor's model and number of usable cores."""
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

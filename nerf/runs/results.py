@@ -1,4 +1,4 @@
-"""Read finished runs: scores of each view, scores during training, and the protocol.
+"""Read finished runs: final scores, scores during training, and protocol.
 
 Nothing here loads a model or uses a device.
 """
@@ -76,7 +76,7 @@ class Result:
         return None if None in values else np.array(values, float)
 
     def at(self, axis: str, where: float) -> Float[np.ndarray, " v"] | None:
-        """Return the PSNR of each view at a step or time, interpolated linearly between scorings.
+        """Interpolate the PSNR of each view linearly at a step or time.
 
         Args:
           axis: "step" or "seconds".
@@ -130,7 +130,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> dict[str, Any]:
-    """Return a config without the keys that do not change the result of a run.
+    """Return a config without keys that cannot change results.
 
     Args:
       config: the config.
@@ -143,7 +143,7 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
 def mismatch(
     result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]
 ) -> list[str]:
-    """Return the reasons why a finished run is not what training `config` now would give.
+    """Return the reasons why training `config` now would differ.
 
     Args:
       result: the finished run.
@@ -152,7 +152,7 @@ def mismatch(
       now: current digests of the scene and the sources, versions, device and processor, under their
         names in results.json.
 
-    Returns: one line for each reason; empty if the run is exactly what training would give.
+    Returns: one line for each reason; empty if training would give exactly this run.
     """
     why = differences(
         comparable_config(result.config, max_seconds), comparable_config(config, max_seconds)
@@ -180,14 +180,14 @@ def mismatch(
 
 
 def budgets_in_words(changes: Sequence[Mapping[str, Any]]) -> str:
-    """Return the successive budgets of a run, as "60 s, then 600 s"; "one" without changes."""
+    """Return successive budgets as "60 s, then 600 s"; "one" without changes."""
     if not changes:
         return "one"
     return ", then ".join([changes[0]["from"], *(change["to"] for change in changes)])
 
 
 def why_incomparable(result: Result) -> str | None:
-    """Return why the scores of a run tell nothing about new views, and the fix; None if they do."""
+    """Return why scores tell nothing about new views; None if they do."""
     folder, protocol = result.folder, result.results["protocol"]
     if result.results.get("psnr") is None:
         fix = "train it with --config.eval_split=val to compare it"
@@ -200,7 +200,7 @@ def why_incomparable(result: Result) -> str | None:
 
 
 def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
-    """Raise ConfigError with the differences if scores of labelled runs are not comparable."""
+    """Raise ConfigError if the scores of labelled runs are not comparable."""
     if not results:
         return
     if reasons := [why for _, result in results if (why := why_incomparable(result))]:
@@ -219,7 +219,7 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
 
 
 def _protocol(result: Result) -> dict[str, Any]:
-    """Return the values that must agree between two runs to compare their scores."""
+    """Return the values that must agree to compare two runs."""
     values = {key: result.results["protocol"].get(key) for key in MUST_AGREE}
     budgets = budgets_in_words(result.results.get("extended") or [])
     return {**values, "budgets of one run": budgets}
@@ -233,7 +233,7 @@ def checkpoint_bytes(folder: Path) -> int | None:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Return one run as a row of numbers; `state` says if it is finished, or what is wrong."""
+    """Return one run as a row of numbers and its `state`."""
     row: dict[str, Any] = {"run": str(folder)}
     try:
         config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")

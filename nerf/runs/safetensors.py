@@ -1,4 +1,4 @@
-"""Read and write named arrays and facts in the safetensors format, with digests.
+"""Read and write arrays in the safetensors format, with digests.
 
 The file is the length of a header in 8 bytes, the header in JSON, then the arrays' bytes without
 gaps (https://github.com/huggingface/safetensors#format), so that other programs read it too. The
@@ -86,7 +86,7 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[s
 
 
 def _header_digest(length: bytes, text: bytes) -> bytes:
-    """Return the digest of a header that has zeros in place of the digest."""
+    """Return the digest of a header with zeros in its place."""
     return hashlib.sha256(length + text).hexdigest().encode()
 
 
@@ -104,7 +104,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 def read_tensors(
     path: Path, names: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read arrays of a file, verified against their digests, and its facts as `read_facts` does.
+    """Read arrays of a file, verified by digests, and its facts.
 
     Args:
       path: the file.
@@ -158,7 +158,7 @@ def _read_header(
 def _parse(
     header: dict[str, Any], size: int
 ) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
-    """Return the contents of a header, checked against the size of the arrays in bytes."""
+    """Parse a header and check it against the size of the arrays."""
     metadata = header.pop("__metadata__")
     entries, expected = {}, 0
     for name, entry in header.items():
