@@ -43,7 +43,7 @@ class Features:
 
 
 def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
-    """Find the `most` features with the highest contrast in a picture."""
+    """Find the `most` features with the highest contrast in a grey picture in [0, 1]."""
     zoom = 2.0 if max(grey.shape) < MIN_SIDE else 1.0
     image = _double(grey) if zoom == 2.0 else grey
     # Add only the blur that the picture does not have yet; variances add.
@@ -63,8 +63,8 @@ def find_features(grey: Float[np.ndarray, "h w"], most: int = 400) -> Features:
     parts = []
     for levels, some, step in zip(octaves, found, steps[:-1], strict=True):
         some = some[some[:, 3] >= least]
-        # Pixels of the octave to pixels of the picture, whose first centre is at 0.5.
         sigma = FIRST_BLUR * 2.0 ** (some[:, 0] / LEVELS)
+        # Convert pixels of the octave to pixels of the picture, whose first centre is at 0.5.
         parts.append((some[:, [2, 1]] * step + 0.5, sigma * step, *_describe(levels, some, sigma)))
     none = (
         np.zeros((0, 2)),

@@ -27,8 +27,8 @@ class InUse(UserError, RuntimeError):
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold a folder, so that no other process works in it.
 
-    A missing folder is created. The file owner.json names the holder; one that a killed process left
-    behind holds nothing. Without such locks in the system (Windows) nothing is locked. The thread
+    A missing folder is created. The file owner.json names the holder; one that a killed process
+    left behind holds nothing. On systems without such locks (Windows) nothing is locked. The thread
     that holds a folder may hold it again inside.
 
     Raises:
