@@ -28,9 +28,9 @@ from nerf.cameras.cameras import Cameras
 from nerf.check.check import quick_check
 from nerf.comparing.report.build import Question, build_report
 from nerf.foundation.errors import UserError
-from nerf.output.films import RenderOptions, cropped, film
-from nerf.output.trips import plan
 from nerf.output.video import check_encoder
+from nerf.output.video_plan import plan
+from nerf.output.video_rendering import RenderOptions, cropped, render_video
 from nerf.rendering.images import make_render_image
 from nerf.runs import config_files
 from nerf.runs.budget import Budget
@@ -199,9 +199,11 @@ def render(
     out = Path(out).expanduser()
     out.parent.mkdir(parents=True, exist_ok=True)
     check_encoder(out)
-    trip = plan(run, path, frames=frames, shape=shape)
-    shown = run if trip.crop is None else cropped(run, trip.crop)
-    film(shown, trip.cameras, out, RenderOptions(fps=trip.fps if fps is None else fps))
+    planned = plan(run, path, frames=frames, shape=shape)
+    shown = run if planned.crop is None else cropped(run, planned.crop)
+    render_video(
+        shown, planned.cameras, out, RenderOptions(fps=planned.fps if fps is None else fps)
+    )
     return out
 
 

@@ -1,1 +1,1 @@
-"""Is this scene right? Find wrong poses, lenses, copies and blur, with the reason and the fix."""
+"""Check a scene for wrong poses, lenses, copies and blur."""

@@ -1,7 +1,7 @@
-"""A look at a scene before training: what is wrong, with which views, and what fixes it.
+"""Check a scene before training and explain how to fix it.
 
-look(scene) -> Report        # seconds: pictures are matched with one another and held against the cameras
-quick_check(scene) -> findings    # at every start of a training: only what costs next to nothing
+check_scene(scene) -> Report     # seconds: matches the pictures and compares them with the cameras
+quick_check(scene) -> lines      # at the start of every training: only cheap checks
 """
 
 import dataclasses
@@ -12,86 +12,73 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.cameras.cameras import join_cameras
-from nerf.check.evidence import (
-    FITS,
-    SIDE,
-    Evidence,
-    agreement,
-    agreement_by_view,
-    as_rays,
-    disagreement,
-    in_strong_pairs,
-    match_pictures,
-    points_of_view,
-)
-from nerf.check.findings import Finding
-from nerf.check.hypotheses import diagnose
+from nerf.check.contradictions import MIN_MATCHES, contradictions
+from nerf.check.diagnostics import Diagnostic
+from nerf.check.evidence import MAX_ERROR, as_rays, match_pictures, reprojection_error
 from nerf.check.layout import (
     Layout,
-    axis_findings,
     lay_out,
-    lens_findings,
-    place_findings,
-    up_findings,
+    lens_diagnostics,
+    place_diagnostics,
+    up_diagnostics,
 )
 from nerf.check.looks import blurred, copies, exposure_jumps, wrong_silhouettes
-from nerf.check.resection import apart, fit_pose, misses
 from nerf.scenes import Problem, Scene, SceneError, load
 from nerf.scenes.base import NoViews
 
-ENOUGH = 100  # matches, without which the pictures decide nothing
-ENOUGH_OF_VIEW = 16  # points that a view must share with others for the same
-DOUBTFUL = 0.6  # times the part that agrees in other views; a view with less is looked at
-SURE = 0.5  # part of its points that must fit another pose before its own is called wrong
-NEARBY = 2.0 ** (np.arange(-8, 9) / 16)  # focal lengths that an inaccurate one may be taken for
-ROUGHLY = 8.0  # times the error of a match that fits: poses are inaccurate rather than wrong
-USUAL = 0.4  # part of the matches that agree with right cameras, at least
-GLANCED_AT = 24  # views that a quick_check matches, where the cameras look odd
-SHOWN = 3  # findings of a quick_check
-SAMPLED = 2000  # points that distances are taken of
+QUICK_CHECK_VIEWS = 24  # views that `quick_check` matches if the cameras look unusual
+MAX_QUICK_LINES = 3  # diagnostics that `quick_check` prints
+MAX_DISTANCE_POINTS = 2000  # points whose distances from the cameras are measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a look found.
+    """The result of a check.
 
     Attributes:
-      findings: what is wrong.
-      facts: what is known now, one line each.
-      layout: how the cameras stand.
-      points: those of the file, or else where matches meet; in the file's world.
+      diagnostics: the problems that were found.
+      facts: what is now known about the scene, one line each.
+      layout: the cameras' positions and view directions.
+      points: the file's points, or if it has none the points where matches meet; in the file's
+        world.
     """
 
-    findings: Sequence[Finding]
+    diagnostics: Sequence[Diagnostic]
     facts: Sequence[str]
     layout: Layout
     points: Float[np.ndarray, "m 3"]
 
 
 def load_all(root: str | Path, max_side: int = 1024) -> Scene:
-    """Load all views of a scene, of every split, each once, sorted by name.
+    """Load the views of all splits, each once, sorted by name.
 
-    Raises SceneError with the problems of all splits; that a scene has no held-out views is none.
+    Args:
+      root: the scene's folder.
+      max_side: longest side of the images in pixels; larger ones are reduced.
+
+    Raises:
+      SceneError: with the problems of all splits; missing held-out views are no problem.
     """
-    parts: list[Scene] = []
+    loaded: list[Scene] = []
     problems: list[Problem] = []
     for split in ("train", "val", "test"):
         try:
-            parts.append(load(root, split, max_side=max_side))
+            loaded.append(load(root, split, max_side=max_side))
         except SceneError as error:
             if split == "train" or not isinstance(error, NoViews):
                 problems += error.problems
     if problems:
         raise SceneError(list(dict.fromkeys(problems)))
-    whole = parts[0]
-    for part in parts[1:]:
-        new = [i for i, name in enumerate(part.names) if name not in set(whole.names)]
-        whole = _join(whole, part.select(new)) if new else whole
-    return whole.select(sorted(range(len(whole)), key=lambda i: whole.names[i]))
+    scene = loaded[0]
+    for part in loaded[1:]:
+        # A view may be listed in several splits.
+        new = [i for i, name in enumerate(part.names) if name not in set(scene.names)]
+        scene = _join(scene, part.select(new)) if new else scene
+    return scene.select(sorted(range(len(scene)), key=lambda i: scene.names[i]))
 
 
 def _join(a: Scene, b: Scene) -> Scene:
-    """The views of both."""
+    """Return a scene with the views of both."""
     cameras = join_cameras([a.cameras, b.cameras])
     images, names = [*a.images, *b.images], [*a.names, *b.names]
     return dataclasses.replace(
@@ -99,166 +86,70 @@ def _join(a: Scene, b: Scene) -> Scene:
     )
 
 
-def look(scene: Scene) -> Report:
-    """Everything that can be found out from cameras and pictures."""
+def check_scene(scene: Scene) -> Report:
+    """Check cameras and pictures of a scene completely."""
     layout = lay_out(scene)
-    seen = as_rays(scene, match_pictures(scene))
-    consistent, agreed = contradictions(scene, layout, seen)
-    error, points = disagreement(seen, layout.c2w)
-    fits = error < FITS
-    found = [*consistent, *lens_findings(scene), *place_findings(scene, layout)]
-    if all(finding.views for finding in consistent):  # else up is what is wrong with all poses
-        found += up_findings(scene, layout)
+    matches = as_rays(scene, match_pictures(scene))
+    consistent, agreed = contradictions(scene, layout, matches)
+    error, points = reprojection_error(matches, layout.c2w)
+    fits = error < MAX_ERROR
+    found = [*consistent, *lens_diagnostics(scene), *place_diagnostics(scene, layout)]
+    # If one cause explains all poses, an up axis that leans is only its consequence.
+    if all(diagnostic.views for diagnostic in consistent):
+        found += up_diagnostics(scene, layout)
     found += [
         *copies(scene),
         *wrong_silhouettes(scene),
         *blurred(scene),
-        *exposure_jumps(seen, fits, scene.names),
+        *exposure_jumps(matches, fits, scene.names),
     ]
-    pairs = len(np.unique(seen.views, axis=0))
+    pairs = len(np.unique(matches.views, axis=0))
     facts = [
         *_layout_facts(scene, layout),
-        f"pictures: {len(seen.views)} matches in {pairs} pairs of views",
+        f"pictures: {len(matches.views)} matches in {pairs} pairs of views",
     ]
-    if len(seen.views) >= ENOUGH:
+    if len(matches.views) >= MIN_MATCHES:
         facts[-1] += f", {100 * agreed:.0f} % agree with the cameras"
     else:
         facts[-1] += ": too few to hold the cameras against them"
+    # Near and far come from the file's points, otherwise from the triangulated matches.
     points, whose = points[fits], "points where matches meet"
     if scene.points is not None and len(scene.points):
-        points, whose = (
-            scene.transform.points_back(scene.points.astype(np.float64)),
-            "points of the file",
-        )
+        points = scene.transform.points_back(scene.points.astype(np.float64))
+        whose = "points of the file"
     return Report(found, [*facts, *_distance_facts(layout, points, whose)], layout, points)
 
 
 def quick_check(scene: Scene) -> list[str]:
-    """Lines to tell at the start of a training: at most a few, none where nothing is wrong.
+    """Return a few lines about problems, or none.
 
-    Pictures are matched, which takes seconds, only where the cameras do not look at one thing.
+    Matching pictures takes seconds, so it is done only if the cameras do not look at one point.
     """
     layout = lay_out(scene)
-    found = [*lens_findings(scene), *place_findings(scene, layout), *copies(scene)]
+    found = [*lens_diagnostics(scene), *place_diagnostics(scene, layout), *copies(scene)]
     found += [*wrong_silhouettes(scene), *blurred(scene)]
-    if not layout.inward and len(scene) > 3:  # so it is in a room too, and nothing is wrong
-        some = scene.select(
-            np.unique(np.linspace(0, len(scene) - 1, GLANCED_AT).astype(int)).tolist()
-        )
-        found = [
-            *contradictions(some, lay_out(some), as_rays(some, match_pictures(some)))[0],
-            *found,
-        ]
-    lines = [f"check: {finding}" for finding in found[:SHOWN]]
-    if len(found) > SHOWN:
-        lines.append(
-            f"check: {len(found) - SHOWN} more findings: python capture.py --check=SCENE lists all"
-        )
+    # Cameras that look outwards are right inside a room, so the pictures must decide.
+    if not layout.inward and len(scene) > 3:
+        spread = np.linspace(0, len(scene) - 1, QUICK_CHECK_VIEWS).astype(int)
+        some = scene.select(np.unique(spread).tolist())
+        matches = as_rays(some, match_pictures(some))
+        found = [*contradictions(some, lay_out(some), matches)[0], *found]
+    lines = [f"check: {diagnostic}" for diagnostic in found[:MAX_QUICK_LINES]]
+    if len(found) > MAX_QUICK_LINES:
+        more = f"{len(found) - MAX_QUICK_LINES} more findings"
+        lines.append(f"check: {more}: python capture.py --check=SCENE lists all")
     return lines
 
 
-def contradictions(scene: Scene, layout: Layout, seen: Evidence) -> tuple[list[Finding], float]:
-    """What the matches between pictures say about the cameras, and the part of them that agrees."""
-    if len(seen.views) < ENOUGH:
-        return list(axis_findings(layout)), 0.0
-    agreed, diagnosis = diagnose(seen, layout.c2w, scene.names)
-    if diagnosis is not None:
-        return [diagnosis], agreed
-    wrong = list(_wrong_views(seen, layout.c2w, scene.names)) if agreed > USUAL / 2 else []
-    rest = in_strong_pairs(seen.select(_without(seen, [view for view, _ in wrong])))
-    if len(rest.views) < ENOUGH or (
-        len(wrong) * 3 < seen.count and agreement(rest, layout.c2w) > USUAL
-    ):
-        return [finding for _, finding in wrong], agreed
-    return [_all_wrong(rest, layout.c2w)], agreed
-
-
-def _all_wrong(seen: Evidence, c2w: np.ndarray) -> Finding:
-    """The finding that most views contradict one another: by some pixels, or without any relation."""
-    error = disagreement(seen, c2w)[0]
-    again = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
-    if (error < ROUGHLY * FITS).mean() > 0.5:
-        why = f"matches between pictures miss by {np.median(error):.1f} pixels of pictures {SIDE} wide (median)"
-        medians = [float(np.median(disagreement(seen, c2w, zoom)[0])) for zoom in NEARBY]
-        best = int(np.argmin(medians))
-        if medians[best] < 0.6 * np.median(error):
-            why += f", by {medians[best]:.1f} with the focal length times {NEARBY[best]:.2f}"
-            return Finding((), "the focal length is inaccurate", why, f"correct it, or {again}")
-        return Finding(
-            (), "poses or lenses are inaccurate", why, f"expect blurred renders, or {again}"
-        )
-    why = f"only {100 * (error < FITS).mean():.0f} % of the matches between pictures agree; no single edit fixes it"
-    return Finding((), "poses and pictures do not belong together", why, again)
-
-
-def _wrong_views(
-    seen: Evidence, c2w: np.ndarray, names: Sequence[str]
-) -> Iterator[tuple[int, Finding]]:
-    """Views whose picture fits another pose than theirs, while the others agree among themselves; the worst first."""
-    wrong: list[int] = []
-    cleared: list[int] = []
-    while True:
-        rest = seen.select(
-            _without(seen, wrong)
-        )  # what a wrong view says is not held against others
-        part, total = agreement_by_view(rest, disagreement(rest, c2w)[0] < FITS)
-        usual = float(np.median(part[total > 0])) if total.any() else 0.0
-        known = [*wrong, *cleared]
-        doubtful = [
-            i for i in np.argsort(part).tolist() if part[i] < DOUBTFUL * usual and i not in known
-        ]
-        if not doubtful:
-            return
-        finding = _another_pose(rest, c2w, doubtful[0], names)
-        if finding is None:
-            cleared.append(doubtful[0])
-        else:
-            wrong.append(doubtful[0])
-            yield doubtful[0], finding
-
-
-def _another_pose(
-    seen: Evidence, c2w: np.ndarray, view: int, names: Sequence[str]
-) -> Finding | None:
-    """The finding that a view's picture was taken from elsewhere, if most of what it shows says so."""
-    points, rays, focal = points_of_view(seen, c2w, view)
-    if len(points) < ENOUGH_OF_VIEW:
-        return None
-    tolerance = FITS / float(np.median(focal))
-    now = float((misses(c2w[view], points, rays) < tolerance).mean())
-    pose, part = fit_pose(points, rays, c2w, tolerance)
-    if part < max(SURE, 2.0 * now):
-        return None
-    distance, angle = apart(c2w[view], pose)
-    elsewhere = f"moved by {distance:.2g} units and turned by {angle:.1f} degrees"
-    why = f"{100 * now:.0f} % of {len(points)} points shared with other views fit; {100 * part:.0f} % would, {elsewhere}"
-    fit = (misses(c2w, points, rays) < tolerance).mean(-1)
-    other = int(fit.argmax())
-    if other != view and fit[other] > 0.8 * part:
-        return Finding(
-            (names[view],),
-            "wrong pose",
-            why,
-            f"that is the pose of {names[other]}: exchange the two",
-        )
-    return Finding(
-        (names[view],), "wrong pose", why, "remove the frame, or estimate its pose again"
-    )
-
-
-def _without(seen: Evidence, views: Sequence[int]) -> np.ndarray:
-    """Which matches are between other views."""
-    return np.logical_not(np.isin(seen.views, views).any(-1))
-
-
 def _layout_facts(scene: Scene, layout: Layout) -> Iterator[str]:
-    """How many cameras, around what, how much they cover, and where up is."""
+    """Yield the number of cameras, their coverage and the direction of up."""
     away = layout.c2w[:, :, 3] - layout.focus
     distance = np.linalg.norm(away, axis=-1)
     if not layout.inward:
         yield f"cameras: {len(scene)}, looking outwards or side by side"
     else:
-        yield f"cameras: {len(scene)}, {distance.min():.3g} to {distance.max():.3g} units from the point they look at"
+        reach = f"{distance.min():.3g} to {distance.max():.3g} units"
+        yield f"cameras: {len(scene)}, {reach} from the point they look at"
         if layout.up.any():
             yield _coverage(away / np.maximum(distance, 1e-12)[:, None], layout.up)
     if layout.up.any():
@@ -267,18 +158,22 @@ def _layout_facts(scene: Scene, layout: Layout) -> Iterator[str]:
 
 
 def _coverage(unit: Float[np.ndarray, "n 3"], up: Float[np.ndarray, "3"]) -> str:
+    """Return a line on the azimuths and elevations of the cameras."""
+    # Elevation above the horizontal plane, and azimuth around `up` in it.
     height = np.degrees(np.arcsin(np.clip(unit @ up, -1, 1)))
     side = np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0])
     side /= np.linalg.norm(side)
     turn = np.sort(np.degrees(np.arctan2(unit @ np.cross(up, side), unit @ side)))
+    # The largest gap between neighbouring azimuths, around the circle.
     gap = float(np.diff(np.append(turn, turn[0] + 360)).max())
     around = f"{360 - gap:.0f} degrees around (largest gap {gap:.0f})"
     return f"coverage: {around}, {height.min():.0f} to {height.max():.0f} degrees up"
 
 
 def _distance_facts(layout: Layout, points: np.ndarray, whose: str) -> Iterator[str]:
-    """Near and far, from points of the scene."""
-    distances = layout.distances(points[:: max(1, len(points) // SAMPLED)])
+    """Yield a line on near and far distances from the cameras."""
+    distances = layout.distances(points[:: max(1, len(points) // MAX_DISTANCE_POINTS)])
     if len(distances):
         near, middle, far = np.percentile(distances, [1, 50, 95])
-        yield f"{whose}: {near:.3g} (near) to {far:.3g} units (far) from the cameras, half nearer than {middle:.3g}"
+        span = f"{near:.3g} (near) to {far:.3g} units (far) from the cameras"
+        yield f"{whose}: {span}, half nearer than {middle:.3g}"

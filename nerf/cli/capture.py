@@ -71,19 +71,23 @@ def _check(root: Path) -> int:
             f"--out={picture}: with --check this is the picture: give a name that ends in .png"
         )
     with stop_on_signal():
-        from nerf.check.check import load_all, look
+        from nerf.check.check import check_scene, load_all
         from nerf.check.picture import draw
 
         scene = load_all(root)
-        report = look(scene)
+        report = check_scene(scene)
         print(
             "\n".join(
-                [*scene.notes, *report.facts, *(f"FOUND {finding}" for finding in report.findings)]
+                [
+                    *scene.notes,
+                    *report.facts,
+                    *(f"FOUND {finding}" for finding in report.diagnostics),
+                ]
             )
         )
         draw(scene, report, picture)
-    print(f"findings: {len(report.findings)}; cameras and points are drawn in {picture}")
-    return 1 if report.findings else 0
+    print(f"findings: {len(report.diagnostics)}; cameras and points are drawn in {picture}")
+    return 1 if report.diagnostics else 0
 
 
 def _make(argv: list[str]) -> int:

@@ -132,10 +132,10 @@ def _check_writable() -> None:
 
 
 def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
-    from nerf.output.films import RenderOptions, cropped, film, still
-    from nerf.output.trips import plan
+    from nerf.output.video_plan import plan
+    from nerf.output.video_rendering import RenderOptions, cropped, render_still, render_video
 
-    trip = plan(
+    planned = plan(
         run,
         _PATH.value,
         frames=_FRAMES.value,
@@ -149,20 +149,29 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
         plugins=plugins,
         one_picture=Path(_OUT.value).suffix.lower() == ".png",
     )
-    for line in trip.notes:
+    for line in planned.notes:
         print(line, file=sys.stderr)
-    run = run if trip.crop is None else cropped(run, trip.crop)
-    fps = trip.fps if _FPS.value is None else _FPS.value
+    run = run if planned.crop is None else cropped(run, planned.crop)
+    fps = planned.fps if _FPS.value is None else _FPS.value
     wanted = RenderOptions(
         depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
     )
     out = Path(_OUT.value)
     if out.suffix.lower() == ".png":
-        written: list[Path] | None = still(run, trip.cameras[trip.numbers[0]], out, wanted)
+        written: list[Path] | None = render_still(
+            run, planned.cameras[planned.numbers[0]], out, wanted
+        )
     else:
         share = {"process": _PROCESS.value, "processes": _PROCESSES.value}
-        written = film(
-            run, trip.cameras, out, wanted, stop, _PROFILE.value, numbers=trip.numbers, **share
+        written = render_video(
+            run,
+            planned.cameras,
+            out,
+            wanted,
+            stop,
+            _PROFILE.value,
+            numbers=planned.numbers,
+            **share,
         )
     if written == []:
         print("rendered its frames: the last of the processes makes the video")
@@ -172,10 +181,10 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
 
 
 def _enlarge(run, factor: float) -> bool:
-    from nerf.output.films import RenderOptions, resized, still
+    from nerf.output.video_rendering import RenderOptions, render_still, resized
 
     camera = resized(run.cameras["train"][0], factor)
-    still(run, camera, Path(_OUT.value), RenderOptions())
+    render_still(run, camera, Path(_OUT.value), RenderOptions())
     print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
     return True
 

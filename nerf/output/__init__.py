@@ -1,1 +1,1 @@
-"""What leaves the program: videos, and points with cameras for other programs."""
+"""Make videos, pictures, and points with cameras from trained runs."""

@@ -1,9 +1,10 @@
-"""Frames to a video, and frames on disk that know what they are a picture of.
+"""Encode frames as a video.
 
-Contract. A file appears under its name whole or not at all: everything is written to a temporary name in the
-same folder, flushed to the disk and renamed. Video is H.264 in mp4, 8-bit yuv420p, BT.709's matrix and
-primaries with sRGB's curve, limited range and marked so, with its index in front (it plays while it loads).
-Frames of odd size get one more row or column, a copy of the last; nothing is ever resized.
+A video appears under its name complete or not at all: it is written to a temporary name in the same
+folder, flushed to the disk and renamed. It is H.264 in mp4: 8-bit yuv420p, limited range, BT.709's
+matrix and primaries with sRGB's transfer curve, and marked as such. Its index comes first, so that
+it plays while it loads. Frames of odd size get one more row or column, a copy of the last one;
+nothing is ever resized.
 """
 
 import contextlib
@@ -28,42 +29,43 @@ Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w 3"]
 
 
 class VideoError(UserError, RuntimeError):
-    """A video that could not be written; one line that says what to do."""
+    """A video cannot be written; the message is one line that says what to do."""
 
 
 # Frames.
 
 
 def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame's pixels. Raises VideoError where it cannot be read or is not 8-bit RGB."""
-    name, image = (
-        ("frame", frame) if isinstance(frame, np.ndarray) else (os.fspath(frame), _read(frame))
-    )
+    """Return the pixels of a frame. Raises VideoError if it is unreadable or not 8-bit RGB."""
+    if isinstance(frame, np.ndarray):
+        name, image = "frame", frame
+    else:
+        name, image = os.fspath(frame), _read(frame)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise VideoError(f"{name}: not an 8-bit RGB picture: write frames without alpha")
     return image
 
 
 def _read(file: str | os.PathLike[str]) -> np.ndarray:
+    """Return the pixels of a file. Raises VideoError."""
     try:
         return np.asarray(Image.open(file))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:  # Pillow raises SyntaxError for damaged PNGs
-        raise VideoError(
-            f"{os.fspath(file)}: cannot be read ({error}): render this frame again"
-        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        # Pillow raises SyntaxError for damaged PNGs.
+        reason = f"cannot be read ({error})"
+        raise VideoError(f"{os.fspath(file)}: {reason}: render this frame again") from error
 
 
 # Video.
 
 
 def check_encoder(path: str | os.PathLike[str]) -> None:
-    """Encode two tiny frames beside `path` and remove them again: call it before hours of rendering.
+    """Check that a video can be written, before hours of rendering.
 
-    Raises: VideoError, with what to do.
+    Encodes two tiny frames beside `path` and removes them.
+
+    Raises:
+      VideoError: if the video could not be written, with how to fix it.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
@@ -96,16 +98,17 @@ def _why_not_writable(trial: Path) -> str | None:
 def encode(
     frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = 18
 ) -> None:
-    """Encode frames as an mp4, whole or not at all.
+    """Encode frames as an mp4, completely or not at all.
 
     Args:
-      frames: PNG files or uint8 arrays (h, w, 3), sRGB, all of one size; read one at a time, never written
-        to.
-      path: "*.mp4"; replaced where it exists.
-      fps: frames a second.
+      frames: PNG files or uint8 arrays (h, w, 3), sRGB, all of one size. They are read one at a
+        time and never written to.
+      path: "*.mp4"; an existing file is replaced.
+      fps: frames per second.
       crf: x264's quality, 0 (lossless) ... 51; 18 is visually lossless.
 
-    Raises: VideoError, with the ffmpeg line that makes the video from the frame files by hand.
+    Raises:
+      VideoError: with the ffmpeg command that encodes the frame files by hand.
     """
     path, iterator = Path(path), iter(frames)
     first = next(iterator, None)
@@ -121,25 +124,14 @@ def encode(
 
 
 def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> None:
-    """Pipe `frames` through ffmpeg into a file. Raises VideoError with the bare reason."""
+    """Pipe `frames` through ffmpeg into a file. Raises VideoError with the reason only."""
     first = _pixels(next(frames))
     high, wide = first.shape[:2]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{wide}x{high}"]
     with _plain_errors(), tempfile.TemporaryFile() as log:
         exe = imageio_ffmpeg.get_ffmpeg_exe()
-        command = [
-            exe,
-            "-loglevel",
-            "error",
-            "-y",
-            *raw,
-            "-framerate",
-            str(fps),
-            "-i",
-            "-",
-            *_output(wide, high, crf),
-            str(path),
-        ]
+        source = [*raw, "-framerate", str(fps), "-i", "-"]
+        command = [exe, "-loglevel", "error", "-y", *source, *_output(wide, high, crf), str(path)]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
         )
@@ -159,7 +151,7 @@ def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> 
 
 @contextlib.contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What goes wrong outside of ffmpeg (no program, no space, no permission) as a VideoError."""
+    """Turn errors outside of ffmpeg (no program, space or permission) into VideoError."""
     try:
         yield
     except OSError as error:
@@ -173,16 +165,15 @@ def _plain_errors() -> Iterator[None]:
 def _feed(
     process: subprocess.Popen[bytes], frames: Iterator[Frame], shape: tuple[int, ...]
 ) -> None:
-    """Write frames to ffmpeg; where it ends early, return and let its exit code speak."""
+    """Write frames to ffmpeg; if it ends early, return and let its exit code report why."""
     assert process.stdin is not None
     try:
         for i, frame in enumerate(frames):
             pixels = _pixels(frame)
             if pixels.shape != shape:
-                sizes = (
-                    f"{pixels.shape[1]}x{pixels.shape[0]}, not {shape[1]}x{shape[0]} as the first"
-                )
-                raise VideoError(f"frame {i} is {sizes}")
+                size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                first = f"{shape[1]}x{shape[0]}"
+                raise VideoError(f"frame {i} is {size}, not {first} as the first")
             process.stdin.write(np.ascontiguousarray(pixels).data)
         process.stdin.close()
     except BrokenPipeError:
@@ -191,19 +182,19 @@ def _feed(
 
 
 def _output(wide: int, high: int, crf: int) -> list[str]:
-    """ffmpeg's filter and output options for frames of this size."""
+    """Return ffmpeg's filter and output options for frames of this size."""
     filters = ["format=gbrp"]
     right, bottom = wide % 2, high % 2
     if right or bottom:
         filters.append(f"pad={wide + right}:{high + bottom}")
         filters.append(f"fillborders=right={right}:bottom={bottom}:mode=smear")
-    # ffmpeg's own choice for RGB is BT.601, which players take for BT.709 in HD: convert and mark explicitly.
-    # Without the flags every colour comes out 0.1 of a level off on average.
+    # By default ffmpeg converts RGB with BT.601's matrix, but players assume BT.709 for HD: convert
+    # and mark explicitly. Without the flags every colour is off by 0.1 of a level on average.
     filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
     filters.append("format=yuv420p")
-    # The numbers are sRGB's, so that is the curve they are marked with, in the stream and in the file's `colr`
-    # box. Marked as BT.709 they would be shown lighter by QuickTime and Safari, which take a camera's curve of
-    # exponent 1.96 for it; players without colour management show them as they are, whatever the mark.
+    # The values are sRGB, so they are marked with sRGB's transfer curve, in the stream and in the
+    # file's `colr` box. QuickTime and Safari would show values marked as BT.709 lighter, because
+    # they use a curve of exponent 1.96 for it. Players without colour management ignore the mark.
     filters.append(
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1"
     )
@@ -212,7 +203,7 @@ def _output(wide: int, high: int, crf: int) -> list[str]:
 
 
 def _by_hand(first: Path, path: Path, fps: int | float, crf: int) -> str:
-    """The command that encodes the frame files beside `first`, to be run by a person."""
+    """Return the ffmpeg command that encodes the frame files beside `first`."""
     with contextlib.suppress(VideoError):
         high, wide = _pixels(first).shape[:2]
         name = first.name.replace("%", "%%")

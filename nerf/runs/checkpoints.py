@@ -1,4 +1,7 @@
-"""Checkpoints: a file of plain arrays for each step, with digests verified on reading (`nerf.runs.safetensors`)."""
+"""Checkpoints: one file of plain arrays for each step, see `nerf.runs.safetensors`.
+
+Digests of the arrays are verified when a checkpoint is read.
+"""
 
 import contextlib
 import errno
@@ -19,30 +22,35 @@ from nerf.runs.safetensors import DamagedFile, digest, read_facts, read_tensors,
 __all__ = ["CheckpointError", "Checkpoints", "digest", "flatten", "unflatten"]
 
 SUFFIX = ".safetensors"
-OTHER_MODEL = (
+OTHER_MODEL = (  # reason and fix for a checkpoint of another model
     "config.json or the code changed since it was saved: undo that, or train with a new --workdir"
 )
-RETRY_AFTER = 1.0  # seconds, of a save that failed
+RETRY_AFTER = 1.0  # seconds before a failed save is tried again
 
 
 class CheckpointError(UserError, RuntimeError):
-    """A checkpoint that cannot be used or written; the message is one line, or one for each step."""
+    """A checkpoint cannot be used or written; the message has one line for each step."""
 
 
 def flatten(tree: Any) -> dict[str, jax.Array]:
-    """A pytree of arrays as {path: array}, independent of the classes it is made of."""
+    """Return a pytree of arrays as {path: array}, independent of its classes."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
-    """Arrays of `flat` in the structure of `like`. Raises CheckpointError where names, shapes or dtypes differ."""
+    """Return the arrays of `flat` in the structure of `like`.
+
+    Raises:
+      CheckpointError: if names, shapes or dtypes differ.
+    """
     expected = flatten(like)
     if missing := sorted(expected.keys() ^ flat.keys()):
         where = "the checkpoint" if missing[0] in flat else "the model of the config"
         raise CheckpointError(f"{missing[0]}: only in {where}: {OTHER_MODEL}")
     for name, leaf in expected.items():
         if flat[name].shape != leaf.shape or flat[name].dtype != leaf.dtype:
+            # Describe an array as float32[3, 4].
             got, wanted = (f"{x.dtype}{list(x.shape)}" for x in (flat[name], leaf))
             raise CheckpointError(
                 f"{name}: {got} in the checkpoint, {wanted} in the config: {OTHER_MODEL}"
@@ -53,10 +61,15 @@ def unflatten(flat: dict[str, np.ndarray], like: Any) -> Any:
 
 
 class Checkpoints:
-    """The checkpoints of a run. The newest `keep` remain, and the one with the highest `score` of those that have one.
+    """The checkpoints of a run.
 
-    A file that is damaged is never deleted: unless `read_only`, it gets another name, so that training can write its
-    step anew.
+    The newest `keep` remain, and the one with the highest `score` among those that have a score. A
+    damaged file is never deleted: it is renamed, so that training can write its step again.
+
+    Args:
+      folder: the folder of the checkpoints.
+      keep: number of checkpoints to keep.
+      read_only: do not rename damaged files.
     """
 
     def __init__(self, folder: Path, keep: int = 2, read_only: bool = False):
@@ -66,37 +79,47 @@ class Checkpoints:
         self._copies: dict[str, np.ndarray] = {}
 
     def file(self, step: int) -> Path:
-        """Where a step is, or would be."""
+        """Return the file of a step, which may not exist yet."""
         return self.folder / f"{step}{SUFFIX}"
 
     def steps(self) -> list[int]:
-        """The steps on disk, oldest first."""
+        """Return the steps on disk, oldest first."""
         return sorted(
             int(file.stem) for file in self.folder.glob(f"*{SUFFIX}") if file.stem.isdecimal()
         )
 
     def newest_facts(self) -> dict[str, Any] | None:
-        """The facts of the newest step whose header is sound, its number under "step"; None where there is none."""
+        """Return the facts of the newest step with an undamaged header; None if there is none.
+
+        The number of the step is under "step".
+        """
         for step in reversed(self.steps()):
             with contextlib.suppress(DamagedFile, OSError):
                 return {**read_facts(self.file(step)), "step": step}
         return None
 
     def save(self, step: int, tree: Any, **facts: Any) -> None:
-        """Write a step in the background, with `facts` (JSON) in it. A step that exists is left as it is.
+        """Write a step in the background; a step that exists is not written again.
 
-        Its failure, after one retry, is raised by `check`, `wait` or the next save as a CheckpointError.
+        A failure, after one retry, is raised as a CheckpointError by `check`, `wait` or the next
+        save.
+
+        Args:
+          step: number of the step.
+          tree: a pytree of arrays.
+          facts: JSON values that are stored with them.
         """
         self.wait()
         if step in self.steps():
             return
         leaves = flatten(tree)
-        if (
-            not self._copies
-        ):  # the same memory for every save: else it splits what a step needs in one piece
+        # Every save uses the same memory; new allocations would fragment the memory that a training
+        # step needs in one piece.
+        if not self._copies:
             self._copies = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
+        # The values are copied before the next training step reuses their buffers.
         for name, leaf in leaves.items():
-            np.copyto(self._copies[name], leaf)  # the step reuses its buffers
+            np.copyto(self._copies[name], leaf)
         self._pending = self._writer.submit(self._write, step, self._copies, facts)
 
     def check(self) -> None:
@@ -105,12 +128,13 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Return when everything is on disk, or raise."""
+        """Wait until everything is on disk, or raise."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def _write(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Write a step, with one retry, and delete old steps."""
         try:
             try:
                 self._write_once(step, arrays, facts)
@@ -120,29 +144,30 @@ class Checkpoints:
         except OSError as error:
             last = max(self.steps(), default=None)
             kept = "nothing is saved yet" if last is None else f"step {last} is saved"
-            raise CheckpointError(
-                f"{error}: {kept}; run the same command again to resume"
-            ) from error
+            fix = "run the same command again to resume"
+            raise CheckpointError(f"{error}: {kept}; {fix}") from error
         self._prune()
 
     def _write_once(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Write a step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_tensors(self.file(step), arrays, facts)
 
     def _prune(self) -> None:
+        """Delete old steps, except the one with the highest score."""
         steps = self.steps()
         older = steps[: -self.keep]
-        scores = (
-            {step: score for step in steps if (score := self._score(step)) is not None}
-            if older
-            else {}
-        )
+        scores = {}
+        for step in steps if older else ():
+            if (score := self._score(step)) is not None:
+                scores[step] = score
         best = max(scores, key=lambda step: (scores[step], step), default=None)
         for step in older:
             if step != best:
                 self.file(step).unlink(missing_ok=True)
 
     def _score(self, step: int) -> float | None:
+        """Return the score of a step; None if it has none or is damaged."""
         try:
             return read_facts(self.file(step)).get("score")
         except (DamagedFile, OSError):
@@ -152,16 +177,21 @@ class Checkpoints:
     def read(
         self, step: int | None = None, names: Collection[str] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The arrays of a step (those of the `names`) by name, verified against their digests, and its facts.
+        """Read the arrays of a step, verified by digests, and its facts.
 
-        Without a step: of the newest that is whole; those that are not are told on stderr, a line each. Raises
-        CheckpointError where there is none, or where the one asked for is damaged.
+        Without a step, the newest undamaged one is read, and damaged ones are reported on stderr.
+
+        Args:
+          step: number of the step; None: the newest.
+          names: names of the arrays to read; None: all.
+
+        Raises:
+          CheckpointError: if there is no checkpoint, or the requested one is damaged.
         """
         steps, damaged = self.steps(), []
         if step is not None and step not in steps:
-            raise CheckpointError(
-                f"{self.folder}: no step {step}: there are {', '.join(map(str, steps)) or 'none'}"
-            )
+            there = ", ".join(map(str, steps)) or "none"
+            raise CheckpointError(f"{self.folder}: no step {step}: there are {there}")
         for number in [step] if step is not None else reversed(steps):
             try:
                 arrays, facts = self._read(number, names)
@@ -170,31 +200,29 @@ class Checkpoints:
                 continue
             for line in damaged:
                 print(f"{line}: step {number} is used instead", file=sys.stderr)
-            for bad in (other for other in steps if other > number) if step is None else ():
-                self._set_aside(bad)
+            # All newer steps are damaged if the newest was asked for.
+            if step is None:
+                for bad in [other for other in steps if other > number]:
+                    self._set_aside(bad)
             return arrays, {**facts, "step": number}
         if damaged:
-            raise CheckpointError(
-                "\n".join(
-                    f"{line}: restore it from a copy, or train with a new --workdir"
-                    for line in damaged
-                )
-            )
+            fix = "restore it from a copy, or train with a new --workdir"
+            raise CheckpointError("\n".join(f"{line}: {fix}" for line in damaged))
         raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
 
     def _read(self, step: int, names: Collection[str] | None):
+        """Read one step. Raises DamagedFile or CheckpointError."""
         try:
             return read_tensors(self.file(step), names)
         except OSError as error:
             reason = error.strerror or str(error)
             if error.errno == errno.EIO:
                 raise DamagedFile(f"{self.file(step)}: damaged on disk ({reason})") from error
-            raise CheckpointError(
-                f"{self.file(step)}: cannot be read ({reason}): check the disk"
-            ) from error
+            message = f"{self.file(step)}: cannot be read ({reason}): check the disk"
+            raise CheckpointError(message) from error
 
     def _set_aside(self, step: int) -> None:
-        """Give a damaged file another name, so that it is kept and its step is free."""
+        """Rename a damaged file, so that its step can be written again."""
         if self.read_only:
             return
         taken = len(list(self.folder.glob(f"{step}.damaged*")))
@@ -204,9 +232,15 @@ class Checkpoints:
     def restore(
         self, like: Any, step: int | None = None, partial: bool = False
     ) -> tuple[Any, dict[str, Any]]:
-        """What `read` gives, with the arrays in the structure of `like`.
+        """Read a step into the structure of `like`.
 
-        `partial` leaves out arrays that `like` has no place for. Raises CheckpointError also where shapes differ.
+        Args:
+          like: a pytree of arrays with the expected structure, shapes and dtypes.
+          step: number of the step; None: the newest.
+          partial: ignore arrays that `like` does not contain.
+
+        Raises:
+          CheckpointError: also if names, shapes or dtypes differ.
         """
         arrays, facts = self.read(step, flatten(like).keys() if partial else None)
         return unflatten(arrays, like), facts

@@ -1,4 +1,4 @@
-"""Check the values at the top of a config, so that every problem is found before anything is loaded."""
+"""Check the top-level values of a config before anything is loaded."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,52 +24,67 @@ COUNTS = (
     "eval_times",
     "chunk",
 )
-KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)  # of every config
+# Top-level keys of every config.
+KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)
 
 
 def config_problems(config: Mapping[str, Any], devices: int = 1) -> list[str]:
-    """Return a line for each key and value at the top of a config that cannot be used, or do not fit together."""
+    """Return a line for each wrong top-level key or value.
+
+    Args:
+      config: the config.
+      devices: number of devices that share a batch.
+    """
     return [*_key_problems(config), *_value_problems(config, devices)]
 
 
 def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each key at the top of a config that nobody reads, and one for those that are missing."""
+    """Yield lines for unknown keys, missing keys and wrong sections."""
     for key in config.keys() - set(KEYS):
         yield f"{key}: unknown key: {did_you_mean(key, KEYS)}"
     if missing := [key for key in KEYS if key not in config]:
         yield f"{', '.join(missing)}: missing: start from nerf.runs.defaults.base(), which has them all"
     for key in SECTIONS:
         if key in config and not isinstance(config[key], Mapping):
-            yield f"{key}={config[key]!r}: not a section: it cannot be switched off, name what to build"
+            fix = "it cannot be switched off, name what to build"
+            yield f"{key}={config[key]!r}: not a section: {fix}"
 
 
 def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
-    """Yield a line for each value at the top of a config that cannot be used; missing keys are passed over."""
-    whole = [key for key in COUNTS if key in config and not _is_whole(config[key])]
-    for key in whole:
-        yield f"{key}={config[key]!r}: not a whole number: choose one, as {4096 if key == 'batch_size' else 100}"
-    numbers = {key: config[key] for key in COUNTS if key in config and key not in whole}
+    """Yield a line for each wrong value; missing keys are skipped."""
+    not_whole = [key for key in COUNTS if key in config and not _is_whole(config[key])]
+    for key in not_whole:
+        example = 4096 if key == "batch_size" else 100
+        yield f"{key}={config[key]!r}: not a whole number: choose one, as {example}"
+    # The checks below need integers.
+    numbers = {key: config[key] for key in COUNTS if key in config and key not in not_whole}
     for least in (0, 1):
         keys = [key for key in numbers if (key in MAY_BE_ZERO) == (least == 0)]
         if small := [f"{key}={numbers[key]}" for key in keys if numbers[key] < least]:
             yield f"{', '.join(small)}: below {least}: choose {least} or more"
     if numbers.get("batch_size", devices) % devices:
         size = config["batch_size"]
-        yield f"batch_size={size}: not divisible by {devices} devices: choose {-(-size // devices) * devices}"
+        next_size = -(-size // devices) * devices
+        yield f"batch_size={size}: not divisible by {devices} devices: choose {next_size}"
+    # One jitted call takes `steps_per_call` steps, so everything happens between calls.
     call = numbers.get("steps_per_call", 1)
     multiples = ("steps", "log_every", "save_every", "eval_every")
     if call > 0 and (keys := [key for key in multiples if numbers.get(key, call) % call]):
-        told = ", ".join(f"{key}={numbers[key]}" for key in keys)
-        yield f"{told}: not divisible by steps_per_call={call}: choose multiples of it"
+        wrong = ", ".join(f"{key}={numbers[key]}" for key in keys)
+        yield f"{wrong}: not divisible by steps_per_call={call}: choose multiples of it"
     if config.get("eval_split", "test") not in EVAL_SPLITS:
-        yield f"eval_split={config['eval_split']!r}: choose 'test', 'val' or 'none' (train on all views)"
+        split = config["eval_split"]
+        yield f"eval_split={split!r}: choose 'test', 'val' or 'none' (train on all views)"
     if not is_colour(config.get("background", (1.0, 1.0, 1.0))):
-        yield f"background={config['background']!r}: not three numbers from 0 to 1: black is 0,0,0 and white 1,1,1"
+        colour, fix = config["background"], "black is 0,0,0 and white 1,1,1"
+        yield f"background={colour!r}: not three numbers from 0 to 1: {fix}"
     if not isinstance(config.get("random_background", False), bool):
-        yield f"random_background={config['random_background']!r}: neither true nor false: choose one"
+        value = config["random_background"]
+        yield f"random_background={value!r}: neither true nor false: choose one"
 
 
 def _is_whole(value: Any) -> bool:
+    """Report whether a value is an integer."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 

@@ -1,4 +1,7 @@
-"""One folder, one owner: a lock that ends with its process, however that ends. Nothing heavy is imported."""
+"""Lock a folder for one process, until the process ends.
+
+Imports nothing heavy.
+"""
 
 import contextlib
 import json
@@ -13,19 +16,23 @@ from typing import IO
 from nerf.foundation.errors import UserError
 
 OWNER_FILE = "owner.json"
-_HELD: dict[Path, int] = {}  # folders that this process holds, and the thread that does
+_HELD: dict[Path, int] = {}  # folders that this process holds, and the thread that holds each
 
 
 class InUse(UserError, RuntimeError):
-    """Another process works in the folder; the message is one line that names it."""
+    """Another process uses the folder; the message is one line that names it."""
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder, made where there is none, so that no other process works in it. Raises InUse at once.
+    """Hold a folder, so that no other process works in it.
 
-    The file owner.json says who holds it. What a process that was killed left there holds nothing. Where the system has
-    no such locks (Windows) there is none. The thread that holds a folder may hold it once more inside.
+    A missing folder is created. The file owner.json names the holder; one that a killed process
+    left behind holds nothing. On systems without such locks (Windows) nothing is locked. The thread
+    that holds a folder may hold it again inside.
+
+    Raises:
+      InUse: at once, if another process holds the folder.
     """
     key = folder.absolute()
     if _HELD.get(key) == threading.get_ident():
@@ -35,9 +42,8 @@ def run_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / OWNER_FILE, "a+", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}): choose another folder"
-        ) from error
+        message = f"{folder}: cannot be written ({error.strerror}): choose another folder"
+        raise UserError(message) from error
     with file:
         _lock(file, folder)
         file.truncate(0)
@@ -54,6 +60,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def _lock(file: IO[str], folder: Path) -> None:
+    """Lock an open file. Raises InUse."""
     try:
         import fcntl
     except ImportError:
@@ -66,6 +73,5 @@ def _lock(file: IO[str], folder: Path) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             data = json.load(file)
             who = f"process {data['pid']} on {data['host']} since {data['since']}"
-        raise InUse(
-            f"{folder}: in use by {who}: wait for it, stop it, or choose another folder"
-        ) from error
+        fix = "wait for it, stop it, or choose another folder"
+        raise InUse(f"{folder}: in use by {who}: {fix}") from error

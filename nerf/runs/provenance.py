@@ -1,4 +1,7 @@
-"""What made a run: the code, the packages and the device, so that one like it is known again; and its peak memory."""
+"""Record the code, packages, device and peak memory of a run.
+
+The record decides later whether another run would give the same result.
+"""
 
 import contextlib
 import hashlib
@@ -15,12 +18,15 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
-MIXED = "changed while the run was made"  # in place of a digest
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")  # packages whose versions may change results
+MIXED = "changed while the run was made"  # replaces the digest of a file that changed
 
 
 def source_digests(plugins: tuple[str, ...] = ()) -> dict[str, str]:
-    """sha256 (its first 16 digits) of every Python file of `nerf` and of the plugins, by "package/path/file.py"."""
+    """Return digests of all Python files of `nerf` and the plugins.
+
+    A digest is the first 16 digits of the sha256; keys are "package/path/file.py".
+    """
     digests = {}
     for package in ("nerf", *plugins):
         for home in _homes(package):
@@ -31,7 +37,7 @@ def source_digests(plugins: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def _homes(package: str) -> list[Path]:
-    """The folders of a package, or the file of a module that is none."""
+    """Return the folders of a package, or the file of a module."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -45,7 +51,7 @@ def _homes(package: str) -> list[Path]:
 
 
 def loaded_files() -> set[str]:
-    """The files of packages that this process has imported, named as `source_digests` names them."""
+    """Return the imported files of packages, named as in `source_digests`."""
     files = set()
     for name, module in list(sys.modules.items()):
         if file := getattr(module, "__file__", None):
@@ -55,7 +61,10 @@ def loaded_files() -> set[str]:
 
 
 def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """The record of a run begun with `old` and gone on with under `new`: files that differ are like no other's."""
+    """Merge the source digests of a run that resumed with other code.
+
+    A file that differs between `old` and `new` gets a digest that matches no other record.
+    """
     return {
         file: old[file] if old.get(file) == new.get(file) else MIXED
         for file in sorted(old.keys() | new.keys())
@@ -63,7 +72,7 @@ def mixed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the model of the processor and how many of its cores this process may use."""
+    """Return the processor's model and number of usable cores."""
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -75,23 +84,26 @@ def processor() -> str:
 
 
 def _model_name(text: str) -> str:
-    """Return what /proc/cpuinfo calls the processor; "" where it does not, as on ARM."""
+    """Return the processor's name in /proc/cpuinfo; "" if it has none, as on ARM."""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return " ".join(found[1].split()) if found else ""
 
 
 def commit() -> str | None:
-    """Return the commit of this code, with "and changes" where files differ from it; None outside of a repository."""
+    """Return the commit of this code; None outside of a repository.
+
+    " and changes" is appended if files in this module's folder differ from the commit.
+    """
     home = Path(__file__).parent
     if not _output_of("git", "-C", str(home), "ls-files", Path(__file__).name):
-        return None  # installed inside of somebody's repository
+        return None  # the package is installed inside another repository
     number = _output_of("git", "-C", str(home), "rev-parse", "--short=10", "HEAD")
     changed = _output_of("git", "-C", str(home), "status", "--porcelain", "--", ".")
     return f"{number} and changes" if number and changed else number or None
 
 
 def _output_of(*command: str) -> str:
-    """Return what a program prints; "" where there is none or it fails."""
+    """Return the output of a program; "" if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -100,18 +112,22 @@ def _output_of(*command: str) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what matters, and the devices."""
+    """Return the versions of the main packages, and the devices."""
+    devices = jax.devices()
     return {
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
         },
-        "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "device": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
     }
 
 
 def peak_memory() -> int | None:
-    """The most bytes held so far: on a GPU or TPU by its first device, else by this process; None if not known."""
+    """Return the peak memory in bytes; None if it is unknown.
+
+    It is that of the first device on a GPU or TPU, otherwise that of this process.
+    """
     stats = jax.devices()[0].memory_stats() or {}
     if jax.default_backend() != "cpu" and "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])
@@ -119,5 +135,6 @@ def peak_memory() -> int | None:
         import resource  # not on Windows
     except ImportError:
         return None
+    # The unit is bytes on macOS and KiB on other systems.
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024

@@ -1,6 +1,6 @@
-"""Finished runs read back as numbers: scores of each view, what they were at a step or a second, and their protocol.
+"""Read finished runs: final scores, scores during training, and protocol.
 
-Nothing here loads a model or touches a device.
+Nothing here loads a model or uses a device.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.record import read_json
 from nerf.runs.resume import differences
 
-NEUTRAL = ("log_every", "save_every", "keep")  # keys of a config that change no number of a run
-ROUNDING = 1e-3  # of seconds in metrics.jsonl
-MUST_AGREE = (
+NEUTRAL = ("log_every", "save_every", "keep")  # config keys that do not change the result of a run
+ROUNDING = 1e-3  # seconds in metrics.jsonl are rounded to this
+MUST_AGREE = (  # keys of the protocol that must agree between runs to compare their scores
     "split",
     "views",
     "size",
@@ -35,11 +35,13 @@ MUST_AGREE = (
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Held-out PSNR at a moment of training.
+    """Held-out PSNR at one time of training.
 
     Attributes:
-      psnr: mean over the views that were scored then.
-      per_image: of each view, NaN for one that was not scored then; None where only means were kept.
+      step: number of training steps.
+      seconds: seconds of training.
+      psnr: mean over the views that were scored.
+      per_image: PSNR of each view, NaN if it was not scored; None if only means were stored.
     """
 
     step: int
@@ -50,7 +52,14 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, config, what results.json holds, and its held-out scores on the way."""
+    """A finished run.
+
+    Attributes:
+      folder: the run folder.
+      config: its config.
+      results: the contents of results.json.
+      curve: held-out scores during training, by step.
+    """
 
     folder: Path
     config: dict[str, Any]
@@ -59,30 +68,40 @@ class Result:
 
     @property
     def names(self) -> list[str]:
-        """The held-out views."""
+        """Return the names of the held-out views."""
         return list(self.results["per_image"])
 
     def scores(self, metric: str) -> Float[np.ndarray, " v"] | None:
-        """A number for each view; None where any view has none."""
+        """Return a metric of each view; None if any view has none."""
         values = [score.get(metric) for score in self.results["per_image"].values()]
         return None if None in values else np.array(values, float)
 
     def at(self, axis: str, where: float) -> Float[np.ndarray, " v"] | None:
-        """PSNR of each view at a "step" or after "seconds", straight between the scorings before and after.
+        """Interpolate the PSNR of each view linearly at a step or time.
 
-        NaN for a view that not every scoring had; None outside of the scorings, or where only means were kept.
+        Args:
+          axis: "step" or "seconds".
+          where: the step, or seconds of training.
+
+        Returns: NaN for a view that some scoring skipped; None outside of the scorings, or if only
+          means were stored.
         """
         points = [point for point in self.curve if point.per_image is not None]
         places = [float(getattr(point, axis)) for point in points]
         if not points or not places[0] <= where <= places[-1] + ROUNDING:
             return None
         values = np.stack([np.asarray(point.per_image) for point in points])
+        # Interpolating around a missing score would mix scores of different times.
         values[:, ~np.isfinite(values).all(0)] = np.nan
         return np.stack([np.interp(where, places, column) for column in values.T])
 
 
 def read_result(folder: Path) -> Result:
-    """Raises CheckpointError, one line, where `folder` is not that of a finished run."""
+    """Read a finished run.
+
+    Raises:
+      CheckpointError: one line, if `folder` is not that of a finished run.
+    """
     config, results = read_json(folder / "config.json"), read_json(folder / "results.json")
     points = {}
     file = folder / "metrics.jsonl"
@@ -90,11 +109,12 @@ def read_result(folder: Path) -> Result:
         try:
             entry = json.loads(line)
         except ValueError:
-            continue  # torn by a power cut
+            continue  # an incomplete line, left by a power cut
         if entry.get("split") == config["eval_split"] and entry.get("psnr") is not None:
             listed = entry.get("per_image", {}).get("psnr")
             per_image = None
             if listed is not None:
+                # A scoring on the way may be of some views only.
                 per_image = np.full(len(results["per_image"]), np.nan)
                 per_image[entry.get("views", slice(None))] = listed
             points[entry["step"]] = Point(entry["step"], entry["seconds"], entry["psnr"], per_image)
@@ -102,16 +122,21 @@ def read_result(folder: Path) -> Result:
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Every run folder under `root`, itself included, finished or not, in order of their names."""
+    """Yield every run folder under `root`, itself included, sorted by name."""
     for place, folders, files in os.walk(root):
         if "config.json" in files and "scene.json" in files:
-            folders.clear()
+            folders.clear()  # do not search inside a run folder
             yield Path(place)
         folders.sort()
 
 
 def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> dict[str, Any]:
-    """A config without what changes no number of a run that is bounded by `max_seconds`, or by steps where None."""
+    """Return a config without keys that cannot change results.
+
+    Args:
+      config: the config.
+      max_seconds: the bound of the run in seconds; None if steps bound it.
+    """
     neutral = NEUTRAL if max_seconds is None else (*NEUTRAL, "steps")
     return {key: value for key, value in config.items() if key not in neutral}
 
@@ -119,10 +144,16 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
 def mismatch(
     result: Result, config: Mapping[str, Any], max_seconds: float | None, now: Mapping[str, Any]
 ) -> list[str]:
-    """Why a finished run is not the one that training `config` would give; empty where it is, exactly.
+    """Return the reasons why training `config` now would differ.
 
-    `now` has the scene's digests, the digests of the sources, the versions, the device and the processor, under the
-    names that results.json gives them.
+    Args:
+      result: the finished run.
+      config: the config to train.
+      max_seconds: the bound of training in seconds; None if steps bound it.
+      now: current digests of the scene and the sources, versions, device and processor, under their
+        names in results.json.
+
+    Returns: one line for each reason; empty if training would give exactly this run.
     """
     why = differences(
         comparable_config(result.config, max_seconds), comparable_config(config, max_seconds)
@@ -139,37 +170,38 @@ def mismatch(
         why.append(
             f"the code changed: {', '.join(changed)}" if code else "its code was not recorded"
         )
-    # A bound on seconds means another amount of training on another processor.
-    for key in (
-        ("versions", "device") if max_seconds is None else ("versions", "device", "processor")
-    ):
+    keys = ["versions", "device"]
+    # On another processor, the same number of seconds is another amount of training.
+    if max_seconds is not None:
+        keys.append("processor")
+    for key in keys:
         if result.results.get(key) != now[key]:
             why += differences({key: result.results.get(key)}, {key: now[key]})
     return why
 
 
 def budgets_in_words(changes: Sequence[Mapping[str, Any]]) -> str:
-    """Return the budgets that a run had one after another, as "60 s, then 600 s"; "one" where it had only one."""
-    return (
-        ", then ".join([changes[0]["from"], *(change["to"] for change in changes)])
-        if changes
-        else "one"
-    )
+    """Return successive budgets as "60 s, then 600 s"; "one" without changes."""
+    if not changes:
+        return "one"
+    return ", then ".join([changes[0]["from"], *(change["to"] for change in changes)])
 
 
 def why_incomparable(result: Result) -> str | None:
-    """Return why the scores of a run say nothing about new views, with what to do; None where they do."""
+    """Return why scores tell nothing about new views; None if they do."""
     folder, protocol = result.folder, result.results["protocol"]
     if result.results.get("psnr") is None:
-        return f"{folder}: was not scored, as no view was held out: train it with --config.eval_split=val to compare it"
+        fix = "train it with --config.eval_split=val to compare it"
+        return f"{folder}: was not scored, as no view was held out: {fix}"
     if known := protocol.get("trained_on"):
         which = f"{known} of its {protocol['views']} scored views"
-        return f"{folder}: was trained on {which}: hold out others, or train it with --config.eval_split=val"
+        fix = "hold out others, or train it with --config.eval_split=val"
+        return f"{folder}: was trained on {which}: {fix}"
     return None
 
 
 def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
-    """Raise ConfigError, naming what differs, where scores of labelled runs may not be held against each other."""
+    """Raise ConfigError if the scores of labelled runs are not comparable."""
     if not results:
         return
     if reasons := [why for _, result in results if (why := why_incomparable(result))]:
@@ -183,26 +215,26 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
         if lines:
             what = f"unlike protocols, {'; '.join(lines)}"
             which = f"{first_label} ({first.folder}) and {label} ({result.folder})"
-            raise ConfigError(
-                f"{which}: {what}: give compare.py their configs, and it trains them alike"
-            )
+            fix = "give compare.py their configs, and it trains them alike"
+            raise ConfigError(f"{which}: {what}: {fix}")
 
 
 def _protocol(result: Result) -> dict[str, Any]:
-    """Return what must agree between two runs whose scores are held against each other."""
-    told = {key: result.results["protocol"].get(key) for key in MUST_AGREE}
-    return {**told, "budgets of one run": budgets_in_words(result.results.get("extended") or [])}
+    """Return the values that must agree to compare two runs."""
+    values = {key: result.results["protocol"].get(key) for key in MUST_AGREE}
+    budgets = budgets_in_words(result.results.get("extended") or [])
+    return {**values, "budgets of one run": budgets}
 
 
 def checkpoint_bytes(folder: Path) -> int | None:
-    """Bytes of a run's newest checkpoint; None where there is none."""
+    """Return the size of a run's newest checkpoint in bytes; None if there is none."""
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     steps = checkpoints.steps()
     return checkpoints.file(steps[-1]).stat().st_size if steps else None
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """One run as a row of numbers, finished or not; `state` says which, or what is wrong with it."""
+    """Return one run as a row of numbers and its `state`."""
     row: dict[str, Any] = {"run": str(folder)}
     try:
         config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
@@ -225,30 +257,20 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of `summary` as lines of text."""
+    """Format rows of `summary` as lines of text."""
     formats = {"psnr": "{:.2f}", "ssim": "{:.4f}", "flip": "{:.4f}", "train_seconds": "{:.1f}"}
-    columns = [
-        "run",
-        "state",
-        "scene",
-        "split",
-        "seed",
-        "psnr",
-        "ssim",
-        "flip",
-        "steps",
-        "train_seconds",
-    ]
+    columns = ["run", "state", "scene", "split", "seed"]
+    columns += ["psnr", "ssim", "flip", "steps", "train_seconds"]
     shown = [columns]
     for row in rows:
-        values = [row.get(key) for key in columns]
-        shown.append(
-            [
-                "-" if v is None else formats.get(k, "{}").format(v)
-                for k, v in zip(columns, values, strict=True)
-            ]
-        )
+        cells = []
+        for key in columns:
+            value = row.get(key)
+            cells.append("-" if value is None else formats.get(key, "{}").format(value))
+        shown.append(cells)
     widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
-    return "\n".join(
-        "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in shown
-    )
+    lines = []
+    for line in shown:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)

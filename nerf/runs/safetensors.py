@@ -1,9 +1,9 @@
-"""Named arrays and a few facts in one file that can be trusted or is refused: the safetensors format, with digests.
+"""Read and write arrays in the safetensors format, with digests.
 
-The file is the length of a header in 8 bytes, the header in JSON, then the arrays' bytes without gaps
-(https://github.com/huggingface/safetensors#format), so other programs read it too. Among the header's "__metadata__"
-are a sha256 of every array and one of the header itself. There is nothing in it that could run, and every size is
-checked against the size of the file before memory is taken.
+The file is the length of a header in 8 bytes, the header in JSON, then the arrays' bytes without
+gaps (https://github.com/huggingface/safetensors#format), so that other programs read it too. The
+header's "__metadata__" has a sha256 of every array and one of the header itself. Nothing in a file
+can be executed, and every size is checked against the size of the file before memory is allocated.
 """
 
 import hashlib
@@ -26,34 +26,45 @@ DTYPES = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
-MAX_HEADER = 100_000_000
+MAX_HEADER = 100_000_000  # bytes, the limit of the format
+# Every header begins with its digest.
 OPENING, NO_DIGEST = b'{"__metadata__":{"digest":"', b"0" * 64
 
 
 class DamagedFile(UserError):
-    """A file whose bytes are not those that were written; the message is one line."""
+    """The bytes of a file are not those that were written; the message is one line."""
 
 
 def digest(array: np.ndarray) -> str:
-    """sha256 of an array's dtype, shape and bytes."""
+    """Return the sha256 of an array's dtype, shape and bytes."""
     sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
     sha.update(_bytes(array))
     return sha.hexdigest()
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    return (
-        np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-    )  # bytes: bfloat16 has no buffer
+    """Return the bytes of an array."""
+    # A view as bytes, because bfloat16 does not support the buffer protocol.
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Write arrays and facts (JSON), whole or not at all. Raises WriteError."""
+    """Write arrays and facts to a file, completely or not at all.
+
+    Args:
+      path: the file.
+      arrays: arrays by name.
+      facts: JSON values.
+
+    Raises:
+      WriteError: if the disk does not take it.
+    """
     header: dict[str, Any] = {"__metadata__": {"digest": NO_DIGEST.decode()}}
     header["__metadata__"]["digests"] = json.dumps(
         {name: digest(array) for name, array in arrays.items()}
     )
     header["__metadata__"]["facts"] = json.dumps(facts, allow_nan=False)
+    # The arrays follow each other without gaps.
     end = 0
     for name, array in arrays.items():
         begin, end = end, end + array.nbytes
@@ -63,8 +74,10 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[s
             "data_offsets": [begin, end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
+    # Pad the header with spaces, so that the arrays begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     length = len(text).to_bytes(8, "little")
+    # The digest covers the header with zeros in its own place, which it then replaces.
     signed = text.replace(NO_DIGEST, _header_digest(length, text), 1)
     with replacing(path, size=8 + len(text) + end) as temporary, open(temporary, "wb") as file:
         file.write(length + signed)
@@ -73,12 +86,17 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[s
 
 
 def _header_digest(length: bytes, text: bytes) -> bytes:
-    """Of a header in which the place of the digest itself holds zeros."""
+    """Return the digest of a header with zeros in its place."""
     return hashlib.sha256(length + text).hexdigest().encode()
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a file, and "digests", those of its arrays by name. Raises DamagedFile, OSError."""
+    """Return the facts of a file; the digests of its arrays by name are under "digests".
+
+    Raises:
+      DamagedFile: if the header is damaged.
+      OSError: if the file cannot be read.
+    """
     with open(path, "rb") as file:
         return _read_header(file, path)[1]
 
@@ -86,9 +104,15 @@ def read_facts(path: Path) -> dict[str, Any]:
 def read_tensors(
     path: Path, names: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays of a file (those that have one of the `names`), verified, and its facts as `read_facts` gives them.
+    """Read arrays of a file, verified by digests, and its facts.
 
-    Raises DamagedFile where a bit of them is not as it was written, OSError where the file cannot be read.
+    Args:
+      path: the file.
+      names: names of the arrays to read; None: all.
+
+    Raises:
+      DamagedFile: if any bit of them or of the header has changed.
+      OSError: if the file cannot be read.
     """
     arrays = {}
     with open(path, "rb") as file:
@@ -109,7 +133,10 @@ def read_tensors(
 def _read_header(
     file: IO[bytes], path: Path
 ) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
-    """{name: (dtype, shape, begin)} and the facts; leaves the file where the arrays begin."""
+    """Return {name: (dtype, shape, begin)} and the facts.
+
+    Leaves the file position at the beginning of the arrays.
+    """
     size = path.stat().st_size
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
@@ -122,22 +149,16 @@ def _read_header(
         raise DamagedFile(f"{path}: header: damaged on disk")
     try:
         return _parse(json.loads(text), size - 8 - length)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # signed, and yet nonsense
-        raise DamagedFile(
-            f"{path}: header: not that of a checkpoint ({type(error).__name__}: {error})"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # The digest of a header can fit although somebody else wrote it.
+        reason = f"not that of a checkpoint ({type(error).__name__}: {error})"
+        raise DamagedFile(f"{path}: header: {reason}") from error
 
 
 def _parse(
     header: dict[str, Any], size: int
 ) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], dict]:
-    """What a header says, checked against the number of bytes that follow it."""
+    """Parse a header and check it against the size of the arrays."""
     metadata = header.pop("__metadata__")
     entries, expected = {}, 0
     for name, entry in header.items():

@@ -313,7 +313,9 @@ def test_a_scene_that_is_there_is_not_touched(shots, tmp_path):
         make(shots, tmp_path, fake(tmp_path, found=5))
     assert (tmp_path / "scene" / "transforms.json").read_bytes() == before
     (tmp_path / "scene" / "transforms.json").rename(tmp_path / "scene" / "transforms_train.json")
-    with pytest.raises(CaptureError, match="already contains a scene .blender.: choose another --out"):
+    with pytest.raises(
+        CaptureError, match="already contains a scene .blender.: choose another --out"
+    ):
         make(shots, tmp_path, fake(tmp_path))
 
 
@@ -360,7 +362,9 @@ def test_the_sharpest_frame_of_each_window_is_picked_and_they_stay_apart():
     for count in (1, 3, 7, 50, 200, 300):
         gaps = np.diff(video.pick(list(sharp), count))
         assert len(gaps) == min(count, 200) - 1
-        assert (gaps >= np.floor(2 * video.WINDOW_MARGIN * 200 / min(count, 200))).all() and (gaps >= 1).all()
+        assert (gaps >= np.floor(2 * video.WINDOW_MARGIN * 200 / min(count, 200))).all() and (
+            gaps >= 1
+        ).all()
 
 
 def test_a_camera_that_stands_still_gives_no_new_frames():

@@ -117,7 +117,10 @@ def test_copies_and_panoramas_are_left_out(folder):
 def test_too_few_photos_say_what_is_there_instead(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "IMG_1.dng").write_bytes(b"raw")
-    with pytest.raises(CaptureError, match="0 photos in it: give 3 or more .*; skipped: 1 raw files .*export them as"):
+    with pytest.raises(
+        CaptureError,
+        match="0 photos in it: give 3 or more .*; skipped: 1 raw files .*export them as",
+    ):
         take(tmp_path / "photos")
     (tmp_path / "photos" / "walk.MP4").write_bytes(b"film")
     with pytest.raises(
@@ -261,7 +264,10 @@ def test_avif_becomes_jpeg_upright(folder, orientation):
     shutil.copy(folder / "IMG_7.avif", folder / "IMG_0.avif")  # beside a JPEG
     names, notes = take(folder)
     assert names == [*FOUR, "IMG_7.jpg"]
-    assert "1 raw, HEIC or AVIF files beside a photo of the same name, which is used (IMG_0.avif)" in notes
+    assert (
+        "1 raw, HEIC or AVIF files beside a photo of the same name, which is used (IMG_0.avif)"
+        in notes
+    )
     with Image.open(folder.parent / "scene" / "images" / "IMG_7.jpg", formats=("JPEG",)) as image:
         assert image.size == (64, 48) and image.getexif()[ExifTags.Base.Orientation] == 1
         assert np.abs(np.asarray(image).astype(int) - shown).mean() < 3

@@ -16,10 +16,18 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from nerf.check import check, features, looks
-from nerf.check.check import contradictions, load_all, look, quick_check
-from nerf.check.evidence import FITS, Evidence, agreement, as_rays, disagreement, match_pictures
-from nerf.check.findings import Finding
-from nerf.check.layout import lay_out, lens_findings, place_findings, up_findings
+from nerf.check.check import check_scene, load_all, quick_check
+from nerf.check.contradictions import contradictions
+from nerf.check.diagnostics import Diagnostic
+from nerf.check.evidence import (
+    MAX_ERROR,
+    RayMatches,
+    agreement,
+    as_rays,
+    match_pictures,
+    reprojection_error,
+)
+from nerf.check.layout import lay_out, lens_diagnostics, place_diagnostics, up_diagnostics
 from nerf.check.picture import make_figure
 from nerf.scenes import SceneError
 from tests.conftest import ROOT
@@ -85,7 +93,7 @@ def nearest(scene, view, count):
 
 
 def found(scene, seen):
-    return [str(finding) for finding in contradictions(scene, lay_out(scene), seen)[0]]
+    return [str(diagnostic) for diagnostic in contradictions(scene, lay_out(scene), seen)[0]]
 
 
 def test_a_broken_list_of_test_views_is_reported_and_a_missing_one_is_not(tmp_path):
@@ -109,9 +117,13 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     layout = lay_out(intact)
     assert layout.inward and layout.up[2] > 0.9
     assert found(intact, seen) == []
-    cheap = [*lens_findings(intact), *place_findings(intact, layout), *up_findings(intact, layout)]
+    cheap = [
+        *lens_diagnostics(intact),
+        *place_diagnostics(intact, layout),
+        *up_diagnostics(intact, layout),
+    ]
     assert [*cheap, *looks.copies(intact), *looks.blurred(intact)] == []
-    fits = disagreement(seen, layout.c2w)[0] < FITS
+    fits = reprojection_error(seen, layout.c2w)[0] < MAX_ERROR
     assert list(looks.exposure_jumps(seen, fits, intact.names)) == []
     assert fits.mean() > 0.6 and quick_check(intact) == []
 
@@ -220,7 +232,7 @@ def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, 
     ],
 )
 def test_a_lens_that_suits_no_picture_of_this_size_is_told_from_its_numbers(tmp_path, keys, says):
-    (only,) = map(str, lens_findings(load_all(write_copy(tmp_path, **keys))))
+    (only,) = map(str, lens_diagnostics(load_all(write_copy(tmp_path, **keys))))
     assert says in only
 
 
@@ -229,7 +241,7 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
         frames[7]["transform_matrix"][:3, 3] *= 30
 
     scene = load_all(write_copy(tmp_path / "far", far))
-    (only,) = place_findings(scene, lay_out(scene))
+    (only,) = place_diagnostics(scene, lay_out(scene))
     assert only.views == (scene.names[7],)
 
     def same(frames):
@@ -237,12 +249,12 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
             frame["transform_matrix"][:3, 3] = 1.0
 
     scene = load_all(write_copy(tmp_path / "same", same))
-    assert "in one place" in str(*place_findings(scene, lay_out(scene)))
+    assert "in one place" in str(*place_diagnostics(scene, lay_out(scene)))
     sideways = each(
         lambda m: np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ m
     )
     scene = load_all(write_copy(tmp_path / "up", sideways))
-    (only,) = map(str, up_findings(scene, lay_out(scene)))
+    (only,) = map(str, up_diagnostics(scene, lay_out(scene)))
     assert "lean to +x of the file" in only and "turn all poses" in only
 
 
@@ -263,7 +275,7 @@ def test_a_jump_of_exposure_is_told_with_its_size(intact):
     images[0][..., :3] = np.rint(images[0][..., :3] * 0.6)
     scene = dataclasses.replace(near, images=images)
     seen = as_rays(scene, match_pictures(scene))
-    fits = disagreement(seen, lay_out(scene).c2w)[0] < FITS
+    fits = reprojection_error(seen, lay_out(scene).c2w)[0] < MAX_ERROR
     (only,) = looks.exposure_jumps(seen, fits, scene.names)
     assert only.views == (scene.names[0],) and "darker" in only.why
     assert abs(float(only.why.split(" times")[0].split()[-1]) - 1 / 0.6) < 0.15
@@ -273,12 +285,12 @@ def test_nothing_is_said_of_pictures_that_show_nothing(intact):
     """Without matches only what poses say by themselves is told: that all look away from one point."""
     few = intact.select(range(6))
     scene = dataclasses.replace(few, images=[np.full_like(image, 128) for image in few.images])
-    report = look(scene)
-    assert report.findings == [] and "too few to hold the cameras against" in report.facts[-1]
+    report = check_scene(scene)
+    assert report.diagnostics == [] and "too few to hold the cameras against" in report.facts[-1]
     flipped = scene.cameras.c2w.copy()
     flipped[:, :, 1:3] *= -1
     scene = dataclasses.replace(scene, cameras=dataclasses.replace(scene.cameras, c2w=flipped))
-    assert "meet behind them" in "".join(map(str, look(scene).findings))
+    assert "meet behind them" in "".join(map(str, check_scene(scene).diagnostics))
 
 
 def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
@@ -293,7 +305,7 @@ def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
 
 def test_a_glance_stays_short(intact):
     lines = quick_check(dataclasses.replace(intact, images=[intact.images[0]] * len(intact)))
-    assert len(lines) == check.SHOWN + 1 and "--check" in lines[-1]
+    assert len(lines) == check.MAX_QUICK_LINES + 1 and "--check" in lines[-1]
 
 
 def test_features_are_found_again_in_a_turned_scaled_and_brighter_picture():
@@ -340,10 +352,10 @@ def test_rays_to_known_points_agree_with_the_right_cameras_only(intact):
     )
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     numbers = 100 * views + which[:, None]
-    seen = Evidence(
+    seen = RayMatches(
         views, numbers, rays, np.ones(views.shape), np.full(len(views), 277.0), len(c2w)
     )
-    error, met = disagreement(seen, c2w)
+    error, met = reprojection_error(seen, c2w)
     assert error.max() < 1e-3 and np.abs(met - points[which]).max() < 1e-5
     assert agreement(seen, c2w[::-1]) < 0.1 and agreement(seen, c2w, 3.0) < 0.4
     backwards = np.concatenate([c2w[..., :1], -c2w[..., 1:3], c2w[..., 3:]], -1)
@@ -353,8 +365,8 @@ def test_rays_to_known_points_agree_with_the_right_cameras_only(intact):
 @pytest.mark.parametrize("name", ["fox", "lego_200", "chair_200", "dino", "fern"])
 @pytest.mark.slow
 def test_real_scenes_give_no_finding(dataset, name):
-    report = look(load_all(dataset(name), max_side=640))
-    assert report.findings == []
+    report = check_scene(load_all(dataset(name), max_side=640))
+    assert report.diagnostics == []
 
 
 @pytest.mark.slow
@@ -362,14 +374,14 @@ def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp
     """The 585 pixels are the depth camera's; by the pictures, the colour camera has an eighth less."""
     root = Path(shutil.copytree(dataset("redkitchen"), tmp_path / "kitchen"))
     shutil.copy(root / "camera-intrinsics.txt", root / "color-intrinsics.txt")
-    (only,) = map(str, look(load_all(root, max_side=640)).findings)
+    (only,) = map(str, check_scene(load_all(root, max_side=640)).diagnostics)
     assert "the focal length is inaccurate" in only
     assert 0.85 < float(only.split("with the focal length times ")[1].split(":")[0]) < 0.95
 
 
 def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):
     report = check.Report(
-        [Finding(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3))
+        [Diagnostic(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3))
     )
     figure = make_figure(intact, report)
     FigureCanvasAgg(figure).draw()

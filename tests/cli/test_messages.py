@@ -13,7 +13,7 @@ from nerf import scenes
 from nerf.cli.render_flags import check_flags
 from nerf.foundation.instantiate import ConfigError
 from nerf.output import video
-from nerf.output.trips import check_options
+from nerf.output.video_plan import check_options
 from nerf.paths.keyframes import read_keyframes
 from nerf.paths.path_options import parse_path
 from nerf.paths.paths import PathError, make_path

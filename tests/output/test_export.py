@@ -15,8 +15,9 @@ from configs import ngp
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC
 from nerf.encodings.cones import takes_gaussians
 from nerf.foundation.errors import UserError
-from nerf.output import export as export_module
-from nerf.output.export import Surveyed, export, normals_of, survey, to_file
+from nerf.output import point_cloud
+from nerf.output.export import export, to_file
+from nerf.output.point_cloud import Surveyed, normals_of, survey
 from nerf.rendering.model import Model, Stage
 from nerf.runs.models import build_model
 from nerf.runs.read import Trained, load_run
@@ -238,7 +239,7 @@ def test_images_that_are_not_there_are_told_with_the_flag_that_gives_them(around
 
 
 def test_few_points_are_told_with_the_reason(around, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, "MIN_TRIES", 1000)
+    monkeypatch.setattr(point_cloud, "MIN_TRIES", 1000)
 
     def note_of(density):
         def field(points, viewdirs):

@@ -173,7 +173,7 @@ def test_photos_whose_alpha_is_wrong_are_named_and_carve_nothing_of_what_all_oth
     spoiled = dataclasses.replace(scene, images=images)
     found = contradicting_views(spoiled)
     assert sorted(found) == wrong
-    assert [finding.views for finding in wrong_silhouettes(spoiled)] == [
+    assert [diagnostic.views for diagnostic in wrong_silhouettes(spoiled)] == [
         (scene.names[view],) for view in found
     ]
     whole, hull = visual_hull(scene, 32), visual_hull(spoiled, 32)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nerf import scenes
-from nerf.check.layout import lay_out, place_findings, up_findings
+from nerf.check.layout import lay_out, place_diagnostics, up_diagnostics
 from nerf.scenes.base import axes_meet, focus_point
 from nerf.scenes.normalise import up_direction
 from nerf.scenes.ply import write_points
@@ -152,7 +152,7 @@ def test_up_is_that_of_the_photos_as_they_are_to_be_seen(tmp_path, orientation):
     scene = scenes.load(root, "train")
     np.testing.assert_allclose(scene.transform.rotation @ UP, UP, atol=1e-6)
     assert any("EXIF" in note for note in scene.notes) == (orientation != 1)
-    assert not list(up_findings(scene, lay_out(scene)))
+    assert not list(up_diagnostics(scene, lay_out(scene)))
 
 
 @pytest.mark.parametrize(
@@ -197,15 +197,15 @@ def test_a_capture_of_a_wall_in_recentred_axes_keeps_its_own_up():
 )
 def test_coordinates_of_maps_are_no_single_place(tmp_path, shift):
     scene = scenes.load(write(tmp_path / "far", ring(), shift=shift), "train")
-    assert not list(place_findings(scene, lay_out(scene)))
+    assert not list(place_diagnostics(scene, lay_out(scene)))
     np.testing.assert_allclose(scene.transform.points(np.array(shift)), 0.0, atol=1e-3)
     one_place = scenes.load(write(tmp_path / "one", ring(), shift=shift, scale=0.0), "train")
-    assert "in one place" in str(*place_findings(one_place, lay_out(one_place)))
+    assert "in one place" in str(*place_diagnostics(one_place, lay_out(one_place)))
 
 
 def test_a_scene_of_microns_in_metres_is_no_single_place(tmp_path):
     scene = scenes.load(write(tmp_path, ring(), scale=1e-6), "train")
-    assert not list(place_findings(scene, lay_out(scene)))
+    assert not list(place_diagnostics(scene, lay_out(scene)))
     np.testing.assert_allclose(
         np.linalg.norm(scene.cameras.c2w[:, :, 3], axis=-1).max(), 1.0, rtol=1e-4
     )

@@ -13,7 +13,7 @@ from nerf.cameras.cameras import pixels_to_rays
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.opaque import Opaque
-from nerf.output.films import RenderOptions, resized, still
+from nerf.output.video_rendering import RenderOptions, render_still, resized
 from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
@@ -175,7 +175,9 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     scene = reload_split(run, "test", None)
     again = evaluate(run.model, scene, "test", config["background"], config["chunk"], None)
     assert again["mean"]["psnr"] == results["psnr"]
-    still(run, resized(run.cameras["train"][0], 4.0), tmp_path / "large.png", RenderOptions())
+    render_still(
+        run, resized(run.cameras["train"][0], 4.0), tmp_path / "large.png", RenderOptions()
+    )
     large = np.asarray(Image.open(tmp_path / "large.png")) / 255.0
     assert large.shape == (256, 256, 3)
     whole = waves(64) / 255.0

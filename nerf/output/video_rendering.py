@@ -1,4 +1,7 @@
-"""A trained run and a camera path -> frames on disk -> video. Finished frames are kept, stale ones are not."""
+"""Render a trained run to frames, videos and pictures.
+
+Finished frames are reused, and frames of another checkpoint, camera or setting are replaced.
+"""
 
 import dataclasses
 import hashlib
@@ -25,18 +28,19 @@ from nerf.runs.record import cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 
-LONG = 600.0  # seconds of rendering from which a hint at what takes less is useful
+HINT_SECONDS = 600.0  # estimated rendering time from which flags that reduce it are suggested
 
 
 @dataclasses.dataclass(frozen=True)
 class RenderOptions:
-    """What to make besides the colour video.
+    """What to render besides the colours.
 
     Attributes:
       depth: depth as colours, frames and a video.
-      raw_depth: depth as float32 .npy files, along the ray, in the units of the scene's file; 0 where nothing is.
+      raw_depth: depth along the ray as float32 .npy files, in units of the scene's file; 0 where no
+        ray hits anything.
       opacity: opacity as grey, frames and a video.
-      fps: frames a second.
+      fps: frames per second of the videos.
     """
 
     depth: bool = False
@@ -46,11 +50,11 @@ class RenderOptions:
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of pictures, which are also the kinds of videos."""
+        """Return the kinds of pictures, which are also the kinds of videos."""
         return ["rgb", *(["depth"] if self.depth else []), *(["opacity"] if self.opacity else [])]
 
 
-def film(
+def render_video(
     run: Trained,
     cameras: Cameras,
     out: Path,
@@ -61,25 +65,29 @@ def film(
     processes: int = 1,
     numbers: Sequence[int] | None = None,
 ) -> list[Path] | None:
-    """Render the cameras of a path and encode the videos: `out`, and out_depth.mp4, out_opacity.mp4 where wanted.
+    """Render the cameras of a path and encode the videos.
 
-    Frames go to the folder `{out}_frames`. A frame that is already there and was made from the same checkpoint, camera
-    and settings is kept. `profile` is a folder for a trace of a few frames. Process p of n renders frames p, p + n, ...
-    and encodes if it then finds all there; they may be on several machines of one kind that share a file system.
-    `numbers` are the frames that are wanted, by default all.
+    Frames go to the folder `{out}_frames`; those that are already finished are kept. Call
+    `check_encoder` first: otherwise a broken encoder is found only after the last frame.
 
-    Returns the videos; none where other processes are not done; None where it was stopped. Call `check_encoder` first:
-    an encoder that does not work is found only after the last frame here.
+    Args:
+      run: the trained run.
+      cameras: the cameras of all frames of the path.
+      out: the video; the others are {out}_depth.mp4 and {out}_opacity.mp4.
+      wanted: what to render.
+      should_stop: asked while rendering; True stops.
+      profile: folder for a profiler trace of a few frames.
+      process: number p of this process, which renders every n-th of the frames from the p-th on.
+      processes: number n of processes, on machines of one kind that share a file system.
+      numbers: numbers of the frames to render; None: all.
+
+    Returns: the videos; empty if other processes have not finished; None if stopped.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    videos = {
-        kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4")
-        for kind in wanted.kinds
-    }
     folder = out.with_name(f"{out.stem}_frames")
     folder.mkdir(exist_ok=True)
-    background = run.config["background"]
-    render_image = make_render_image(run.model, background, run.config["chunk"], should_stop)
+    background, chunk = run.config["background"], run.config["chunk"]
+    render_image = make_render_image(run.model, background, chunk, should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
     mine = numbers[process::processes]
     try:
@@ -87,70 +95,73 @@ def film(
         stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
         if missing:
-            print(
-                _estimate(render_image, cameras[missing[0]], len(missing), run.config["chunk"]),
-                file=sys.stderr,
-            )
+            estimate = _estimate(render_image, cameras[missing[0]], len(missing), chunk)
+            print(estimate, file=sys.stderr)
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                _write_frame(
-                    folder,
-                    i,
-                    wanted,
-                    render_image(cameras[i]),
-                    stamps[i],
-                    limits,
-                    run.transform.scale,
-                )
+                picture, scale = render_image(cameras[i]), run.transform.scale
+                _write_frame(folder, i, wanted, picture, stamps[i], limits, scale)
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
-    for kind, video in videos.items():
+    return _encode_videos(folder, numbers, out, wanted, alone=processes == 1)
+
+
+def _encode_videos(
+    folder: Path, numbers: Sequence[int], out: Path, wanted: RenderOptions, alone: bool
+) -> list[Path]:
+    """Encode a video of each kind of frames; if `alone`, remove what killed processes left."""
+    videos = []
+    for kind in wanted.kinds:
+        video = out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4")
         encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps)
-        if processes == 1:
+        if alone:
             remove_leftovers(video.parent, video.stem)
-    if processes == 1:
+        videos.append(video)
+    if alone:
         remove_leftovers(folder)
-    return list(videos.values())
+    return videos
 
 
 def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
-    """Say how long `count` frames like that of a camera will take, by the time that one chunk of rays takes."""
+    """Estimate the time of `count` frames from one chunk of rays."""
     pixels = int(np.prod(camera.size))
+    # A picture of just below one chunk of rays; the first call compiles.
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
-    render_image(small)  # compiles
+    render_image(small)
     took = []
     for _ in range(3):
         began = time.perf_counter()
         render_image(small)
         took.append(time.perf_counter() - began)
-    seconds = count * -(-pixels // chunk) * min(took)  # what else the machine does only adds to it
+    # The minimum, because other work on the machine can only add time.
+    seconds = count * -(-pixels // chunk) * min(took)
     size = f"{camera.size[0]}x{camera.size[1]}"
-    faster = "; a smaller --width or fewer --frames take less" if seconds > LONG else ""
-    return f"film: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+    faster = "; a smaller --width or fewer --frames take less" if seconds > HINT_SECONDS else ""
+    return f"video: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
 
 
 def in_time(seconds: float) -> str:
-    """Say a duration in the unit that suits it."""
+    """Return a duration in a suitable unit."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
+def render_still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
     """Render one picture to a PNG file.
 
     Args:
       run: the trained run.
-      camera: without leading axes.
-      out: the file; depth and opacity go to files beside it.
-      wanted: what to render besides the colours.
+      camera: one camera, without leading axes.
+      out: the PNG; depth and opacity go to files beside it.
+      wanted: what to render.
 
-    Returns: the files.
+    Returns: the files that were written.
     """
     picture = make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -167,12 +178,12 @@ def still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> li
 
 
 def cropped(run: Trained, crop: Crop) -> Trained:
-    """Return a run that shows only what is in a box, before the colour of the crop."""
-    # A point of the normalised world goes to the file's, to the axes of the box, and to [-1, 1]^3.
-    whole = run.transform
-    turned = crop.to_box.scale / whole.scale * crop.to_box.rotation @ whole.rotation.T
+    """Return a run that shows only a box, over its background."""
+    # Compose the similarities: normalised world -> file's world -> axes of the box -> [-1, 1]^3.
+    world = run.transform
+    turned = crop.to_box.scale / world.scale * crop.to_box.rotation @ world.rotation.T
     half = 0.5 * np.asarray(crop.size)
-    shift = (crop.to_box.shift - turned @ whole.shift) / half
+    shift = (crop.to_box.shift - turned @ world.shift) / half
     axes = tuple(tuple(float(x) for x in row) for row in turned / half[:, None])
     model = nnx.merge(*nnx.split(run.model))
     model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
@@ -183,7 +194,7 @@ def cropped(run: Trained, crop: Crop) -> Trained:
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
-    """A camera that sees the same in `factor` times as many pixels along each side."""
+    """Return a camera with `factor` times as many pixels along each side."""
     return dataclasses.replace(
         camera,
         K=(np.diag([factor, factor, 1.0]) @ camera.K).astype(np.float32),
@@ -192,17 +203,19 @@ def resized(camera: Cameras, factor: float) -> Cameras:
 
 
 def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
+    """Return the file of a frame."""
     return folder / f"{kind}_{i:05d}{suffix}"
 
 
 def _stamp(run: Trained, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
-    """What a frame is a picture of."""
+    """Return a digest of everything that a frame depends on."""
     made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
 def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
-    # The raw depth carries no stamp: it is written before the colours, which do.
+    """Report whether all files of a frame are up to date."""
+    # The raw depth has no stamp of its own; it is written before the colours, which have one.
     raw = not wanted.raw_depth or _frame(folder, "depth", i, ".npy").exists()
     return raw and all(is_finished(_frame(folder, kind, i), stamp) for kind in wanted.kinds)
 
@@ -210,10 +223,12 @@ def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
 def _write_frame(
     folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float
 ) -> None:
+    """Write all files of a frame."""
     if wanted.raw_depth:
         path = _frame(folder, "depth", i, ".npy")
         write_array(path, (picture["depth"] / scale).astype(np.float32))
-    for kind in reversed(wanted.kinds):  # the colours last: where they are, the frame is complete
+    # The colours are written last, so that a frame with colours is complete.
+    for kind in reversed(wanted.kinds):
         write_png(_frame(folder, kind, i), _pixels(picture, kind, limits), stamp)
 
 
@@ -229,7 +244,7 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
 def _depth_limits(
     render_image, cameras: Cameras, views: int = 4, side: int = 64
 ) -> tuple[float, float]:
-    """One scale of depth for the whole film, from a few small pictures along it."""
+    """Return near and far from a few small pictures of a path."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):
         factor = side / float(np.max(cameras.size[i]))

@@ -1,4 +1,4 @@
-"""What render.py films: a path chosen and made for a trained run, and what its user should know before it begins."""
+"""Choose and make the camera path of a video."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from nerf.rendering.images import make_render_image
 from nerf.runs.read import Trained
 from nerf.scenes.base import Problem
 
+# The reason for a path that the program chose, for its note.
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
-FLAGS = (
+FLAGS = (  # flags of render.py that users may mistake for options of a path
     "frames",
     "width",
     "height",
@@ -26,14 +27,14 @@ FLAGS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Trip:
-    """A film to be made.
+class VideoPlan:
+    """A video to be rendered.
 
     Attributes:
-      cameras: of all frames of the path.
-      numbers: of the frames that are wanted.
-      fps: frames a second.
-      crop: what the film is cut down to.
+      cameras: the cameras of all frames of the path.
+      numbers: numbers of the frames to render.
+      fps: frames per second.
+      crop: the box to show, or None for the complete scene.
       notes: lines for the user.
     """
 
@@ -52,19 +53,21 @@ def plan(
     shape: Mapping[str, Any] | None = None,
     plugins: tuple[str, ...] = (),
     one_picture: bool = False,
-) -> Trip:
-    """Choose and make the path of a film.
+) -> VideoPlan:
+    """Choose and make the camera path of a video.
 
     Args:
       run: the trained run.
-      path: what --path says; None chooses by the capture.
-      frames: of the path; default: as `make_path`.
-      only: what --range says.
+      path: the value of --path; None chooses a path that suits the capture.
+      frames: number of frames of the path; default: as `make_path`.
+      only: the value of --range.
       shape: width, height, focal and fov of the pictures.
-      plugins: packages that a path of one's own may be in.
-      one_picture: whether only a single frame can be written.
+      plugins: packages outside `nerf` that may contain the path.
+      one_picture: whether the output is a single picture.
 
-    Raises: PathError, ConfigError.
+    Raises:
+      PathError: for a wrong path file or a wrong option of a path.
+      ConfigError: for a range outside of the path, or a run on a picture.
     """
     if run.model.space.num_dims != 3:
         raise ConfigError(
@@ -72,51 +75,45 @@ def plan(
         )
     train = run.cameras["train"]
     name, options = (usual_path(train, run.unbounded), {}) if path is None else parse_path(path)
-    notes = (
-        [] if path is not None else [f"path: {name}, {REASONS[name]} (--path=... chooses another)"]
-    )
+    notes = []
+    if path is None:
+        notes.append(f"path: {name}, {REASONS[name]} (--path=... chooses another)")
     keys: Keyframes | None = None
     check_options(name, options)
     if is_path_file(name):
         keys = read_keyframes(name, options.get("dataparser"), run.root)
         notes += keys.notes
+    # The distance to the scene is measured in renders of the training views.
     render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
     distance = usual_distance(train, render_image)
     given = {**(shape or {}), "plugins": plugins, "distance": distance, "keys": keys}
     cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
     numbers = _numbers(cameras, only, one_picture)
     if distance is not None:
-        notes += _unknown(
-            cameras[list(numbers)], train, render_image, distance, numbers, name, keys
-        )
+        chosen = cameras[list(numbers)]
+        notes += _unknown(chosen, train, render_image, distance, numbers, name, keys)
     fps = keys.fps if keys else DEFAULT_FPS
-    return Trip(cameras, numbers, fps, keys.crop if keys else None, notes)
+    return VideoPlan(cameras, numbers, fps, keys.crop if keys else None, notes)
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raise PathError for options that a path cannot have, whatever it is, each with where it belongs."""
+    """Raise PathError for options that no path has."""
     if is_path_file(name):
-        fixes = {
-            key: ("a keyframe file", "the only one is dataparser")
-            for key in options
-            if key != "dataparser"
-        }
+        what = "a keyframe file"
+        fixes = {key: "the only one is dataparser" for key in options if key != "dataparser"}
     else:
+        # Arguments of `make_path` itself are set by flags or by the program, never by the path.
+        what = "a path"
         reserved = [key for key in options if key in parameters_of(make_path)]
-        fixes = {key: ("a path", "leave it out") for key in reserved}
-        fixes |= {
-            key: ("a path", f"give it as --{key}={options[key]}")
-            for key in reserved
-            if key in FLAGS
-        }
+        fixes = dict.fromkeys(reserved, "leave it out")
+        fixes |= {key: f"give it as --{key}={options[key]}" for key in reserved if key in FLAGS}
     if fixes:
-        raise PathError(
-            [Problem(name, key, f"no option of {what}", fix) for key, (what, fix) in fixes.items()]
-        )
+        reason = f"no option of {what}"
+        raise PathError([Problem(name, key, reason, fix) for key, fix in fixes.items()])
 
 
 def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[int]:
-    """Return the numbers of the frames that are wanted. Raises ConfigError where there are none such."""
+    """Return the numbers of the frames to render. Raises ConfigError if there are none."""
     first, last = (0, len(cameras) - 1) if only is None else parse_range(only)
     if last >= len(cameras):
         raise ConfigError(
@@ -133,7 +130,7 @@ def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[
 def _unknown(
     cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None
 ) -> list[str]:
-    """Return a line on frames that show what no photo did, if there are any."""
+    """Return a warning on frames that show unseen parts, if any."""
     looked, unknown = unknown_frames(cameras, train, render_image, distance)
     if not unknown.any():
         return []
@@ -146,7 +143,7 @@ def _unknown(
     elif keys is None:
         fix = "--path=follow stays where the photos were taken"
     elif keys.from_nerfstudio_world:
-        fix = "is the path in nerfstudio's own world? put the model's dataparser_transforms.json beside it"
-    return [
-        f"warning: path leaves what the photos saw: {share} ({where}) see what no photo shows: {fix}"
-    ]
+        beside = "put the model's dataparser_transforms.json beside it"
+        fix = f"is the path in nerfstudio's own world? {beside}"
+    what = f"{share} ({where}) see what no photo shows"
+    return [f"warning: path leaves what the photos saw: {what}: {fix}"]
