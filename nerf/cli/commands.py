@@ -23,7 +23,7 @@ from absl import app, flags, logging
 
 from nerf.foundation.errors import UserError
 
-VALUES = "config_value"
+CONFIG_VALUE_FLAG = "config_value"
 OS_FIXES = {
     errno.ENOENT: "check the path",
     errno.EACCES: "change its permissions, or choose another",
@@ -34,7 +34,7 @@ OS_FIXES = {
     errno.ENOTDIR: "a file is where the path has a folder: check the path",
     errno.EISDIR: "a folder is where a file is needed: check the path",
 }
-SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
+FIRST_SIGNAL_EXIT_CODE = 128  # exit codes from here on say that a signal asked for the end
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
@@ -42,7 +42,9 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' l
 def define_config() -> tuple[flags.FlagHolder[str], flags.FlagHolder[list[str]]]:
     """Define --config, and the flag that collects every --config.KEY=VALUE as KEY=VALUE."""
     what = "A config: its name in configs/, a file, or a run folder. --config.KEY=VALUE changes a value of it."
-    values = flags.DEFINE_multi_string(VALUES, [], "What --config.KEY=VALUE becomes: KEY=VALUE.")
+    values = flags.DEFINE_multi_string(
+        CONFIG_VALUE_FLAG, [], "What --config.KEY=VALUE becomes: KEY=VALUE."
+    )
     return flags.DEFINE_string("config", "ngp", what), values
 
 
@@ -66,7 +68,9 @@ def describe_flag_error(text: str) -> str:
     line = " ".join(text.split())
     if found := re.search(r"[Ff]lag --(\w+) must have a value other than None", line):
         return f"--{found[1]}: not given: this program needs it, and --help says what it is"
-    line = re.sub(r"(could not convert string to float|invalid literal for int).*", "not a number", line)
+    line = re.sub(
+        r"(could not convert string to float|invalid literal for int).*", "not a number", line
+    )
     line = re.sub(r"^flag (--\w+)", r"\1", line)
     return line if "Did you mean" in line else f"{line}: --help lists the flags"
 
@@ -86,7 +90,7 @@ def rewrite_words(argv: Sequence[str]) -> list[str]:
         if value is None:
             next_is_value = bool(words) and not no and not words[0].startswith("--")
             value = f"={words.pop(0)}" if next_is_value else f"={'false' if no else 'true'}"
-        out.append(f"--{VALUES}={key}{value}")
+        out.append(f"--{CONFIG_VALUE_FLAG}={key}{value}")
     return out
 
 
@@ -102,7 +106,7 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
         keep_compiled_programs()
         try:
             code = main(argv)
-            return code if code < SIGNALLED else _leave(code)
+            return code if code < FIRST_SIGNAL_EXIT_CODE else _leave(code)
         except Stopped as stopped:
             print("stopped", file=sys.stderr)
             return stopped.exit_code
@@ -162,7 +166,9 @@ class _Stream:
 
 def open_streams() -> None:
     """Make stdout and stderr usable whatever the program was started with: closed, broken or unable to show a name."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would pass for stdout
+    while (
+        handle := os.open(os.devnull, os.O_RDWR)
+    ) <= 2:  # else the next file that is opened would pass for stdout
         pass
     os.close(handle)
     for name in ("stdout", "stderr"):
@@ -227,7 +233,9 @@ def stop_on_signal():
     told, sys.unraisablehook = sys.unraisablehook, ignored
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
-    receive, send = socket.socketpair()  # a pipe cannot be non-blocking on Windows before Python 3.12
+    receive, send = (
+        socket.socketpair()
+    )  # a pipe cannot be non-blocking on Windows before Python 3.12
     send.setblocking(False)
     signal.set_wakeup_fd(send.fileno())
     threading.Thread(target=_watch, args=(receive, stop), daemon=True).start()
@@ -263,7 +271,9 @@ def keep_compiled_programs() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # compiling again is all that it costs
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # read when JAX is imported, and by child processes
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+        folder
+    )  # read when JAX is imported, and by child processes
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
 
@@ -274,7 +284,11 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine() + platform.processor()
-    return "".join(dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features"))))
+    return "".join(
+        dict.fromkeys(
+            line for line in lines if line.startswith(("flags", "model name", "Features"))
+        )
+    )
 
 
 def keep_freed_memory() -> None:

@@ -46,17 +46,23 @@ def check_flags(given: Mapping[str, Any]) -> None:
     """
     modes = [mode for mode in MODES if given.get(mode) is not None and given[mode] is not False]
     if len(modes) > 1:
-        raise ConfigError(f"--{modes[0]} and --{modes[1]}: each makes something else: give one of them")
+        raise ConfigError(
+            f"--{modes[0]} and --{modes[1]}: each makes something else: give one of them"
+        )
     mode = modes[0] if modes else "path"
     out = Path(given["out"])
     lines = [*_misplaced(given, mode, out), *_wrong_numbers(given), *_wrong_name(out, mode)]
     if mode == "split" and given["split"] not in SPLITS:
         lines.append(f"--split={given['split']}: no such split: give train, val or test")
     if given.get("focal") is not None and given.get("fov") is not None:
-        lines.append("--focal and --fov: both say how much of the scene is in the picture: give one of them")
+        lines.append(
+            "--focal and --fov: both say how much of the scene is in the picture: give one of them"
+        )
     if given.get("process", 0) >= given.get("processes", 1):
         reason = f"of {given.get('processes', 1)} processes, which are counted from 0"
-        lines.append(f"--process={given['process']}: {reason}: give --processes, or a smaller number")
+        lines.append(
+            f"--process={given['process']}: {reason}: give --processes, or a smaller number"
+        )
     if given.get("range") is not None:
         try:
             parse_range(given["range"])

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from nerf.evaluation.interim import SHARE
 
-START = 20.0  # seconds assumed for starting, compiling and the last scoring, until a run has shown them
+ASSUMED_OVERHEAD = (
+    20.0  # seconds assumed for starting, compiling and the last scoring, until a run has shown them
+)
 
 
 def duration(seconds: float) -> str:
@@ -38,9 +40,13 @@ class Forecast:
     ):
         self.waiting, self.jobs, self.count = list(wanted), jobs, len(wanted)
         self.budgets = dict(wanted)
-        self.walls: dict[str, list[float]] = {label: list(walls) for label, walls in (known or {}).items() if walls}
+        self.walls: dict[str, list[float]] = {
+            label: list(walls) for label, walls in (known or {}).items() if walls
+        }
         self.running: dict[int, tuple[str, float]] = {}
-        self.told: dict[int, float] = {}  # when the work at hand of a run will be done, as it says itself
+        self.told: dict[
+            int, float
+        ] = {}  # when the work at hand of a run will be done, as it says itself
         self.lock = threading.Lock()  # several runs may be trained at a time
 
     def run_seconds(self, label: str) -> float | None:
@@ -48,16 +54,22 @@ class Forecast:
         if label in self.walls:
             return sum(self.walls[label]) / len(self.walls[label])
         assumed = self._assumed(label)
-        told = [self.told[i] - began for i, (other, began) in self.running.items() if other == label and i in self.told]
+        told = [
+            self.told[i] - began
+            for i, (other, began) in self.running.items()
+            if other == label and i in self.told
+        ]
         return max([assumed, *told]) if assumed is not None else max(told, default=None)
 
     def _assumed(self, label: str) -> float | None:
-        ended = [(wall, self.budgets.get(other)) for other, walls in self.walls.items() for wall in walls]
+        ended = [
+            (wall, self.budgets.get(other)) for other, walls in self.walls.items() for wall in walls
+        ]
         budget = self.budgets[label]
         if budget is None:
             return sum(wall for wall, _ in ended) / len(ended) if ended else None
         beside = [wall - other for wall, other in ended if other is not None]
-        return budget + (sum(beside) / len(beside) if beside else SHARE * budget + START)
+        return budget + (sum(beside) / len(beside) if beside else SHARE * budget + ASSUMED_OVERHEAD)
 
     def begin(self, number: int, label: str, budget: float | None) -> None:
         """Count a run as begun."""
@@ -87,11 +99,17 @@ class Forecast:
         with self.lock:
             now = time.monotonic()
             waiting = [self.run_seconds(label) for label, _ in self.waiting]
-            running = [(self.run_seconds(self.running[i][0]), self.running[i][1], i) for i in self.running]
+            running = [
+                (self.run_seconds(self.running[i][0]), self.running[i][1], i) for i in self.running
+            ]
             told = {i: until - now for i, until in self.told.items()}
         if None in waiting or any(seconds is None for seconds, _, _ in running):
             return None
-        rest = [max(0.0, s - (now - began), told.get(i, 0.0)) for s, began, i in running if s is not None]
+        rest = [
+            max(0.0, s - (now - began), told.get(i, 0.0))
+            for s, began, i in running
+            if s is not None
+        ]
         work = sum(seconds for seconds in waiting if seconds is not None) + sum(rest)
         return max([work / self.jobs, *rest])
 
@@ -104,7 +122,7 @@ class Forecast:
         if all(label in self.walls for label, _ in self.waiting):
             return f"{runs}: about {duration(seconds)}, as earlier runs of these configs took"
         return (
-            f"{runs}: about {duration(seconds)}, if starting and scoring take {START:.0f} s and a quarter of the"
+            f"{runs}: about {duration(seconds)}, if starting and scoring take {ASSUMED_OVERHEAD:.0f} s and a quarter of the"
             " budget; the first run of each config will tell"
         )
 

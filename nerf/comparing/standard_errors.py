@@ -37,11 +37,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
-INDEPENDENT = 1 / 3  # prior probability that neighbouring views are independent
+INDEPENDENT_PRIOR = 1 / 3  # prior probability that neighbouring views are independent
 MAX_CORRELATION = 0.95
-CORRELATIONS = 24  # values of rho between 0 and the largest
+NUM_CORRELATIONS = 24  # values of rho between 0 and the largest
 MAX_NOISE_SHARE = 0.9  # of what differs between views, that single runs' noise may explain
-MAX_VIEWS = 100  # more views are averaged in groups of neighbours, which changes nothing but the cost
+MAX_VIEWS = (
+    100  # more views are averaged in groups of neighbours, which changes nothing but the cost
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Error:
     def two_sided(self, distance: float) -> float:
         """Return the probability of an error of at least `distance` to either side."""
         scale = np.where(self.scale > 0.0, self.scale, 1.0)
-        tails = 2.0 * special.stdtr(np.maximum(self.freedom, 1e-6), -abs(distance) / scale)  # Student's t
+        tails = 2.0 * special.stdtr(
+            np.maximum(self.freedom, 1e-6), -abs(distance) / scale
+        )  # Student's t
         certain = np.full(len(tails), float(distance == 0.0))
         return float((self.weight * np.where(self.scale > 0.0, tails, certain)).sum())
 
@@ -72,7 +76,11 @@ class Error:
             return 0.0
         while self.two_sided(reach) > alpha:
             reach *= 2.0
-        return float(optimize.brentq(lambda distance: self.two_sided(distance) - alpha, 0.0, reach, rtol=1e-9))
+        return float(
+            optimize.brentq(
+                lambda distance: self.two_sided(distance) - alpha, 0.0, reach, rtol=1e-9
+            )
+        )
 
 
 def seed_error(variances: tuple[float, float], counts: tuple[int, int]) -> tuple[float, float]:
@@ -81,16 +89,20 @@ def seed_error(variances: tuple[float, float], counts: tuple[int, int]) -> tuple
     total = sum(parts)
     if total == 0.0:
         return 0.0, float(min(counts) - 1)
-    return float(np.sqrt(total)), total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    return float(np.sqrt(total)), total**2 / sum(
+        part**2 / (n - 1) for part, n in zip(parts, counts, strict=True)
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def _correlations(views: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return, along all values of rho, the log prior, the eigenvalues and eigenvectors of R, and 1' R 1."""
     apart = np.abs(np.subtract.outer(np.arange(views), np.arange(views)))
-    between = (np.arange(CORRELATIONS) + 0.5) / CORRELATIONS * MAX_CORRELATION
+    between = (np.arange(NUM_CORRELATIONS) + 0.5) / NUM_CORRELATIONS * MAX_CORRELATION
     matrices = np.stack([rho**apart for rho in (0.0, *between)])
-    prior = np.log([INDEPENDENT, *[(1.0 - INDEPENDENT) / CORRELATIONS] * CORRELATIONS])
+    prior = np.log(
+        [INDEPENDENT_PRIOR, *[(1.0 - INDEPENDENT_PRIOR) / NUM_CORRELATIONS] * NUM_CORRELATIONS]
+    )
     eigenvalues, vectors = np.linalg.eigh(matrices)
     return prior, np.maximum(eigenvalues, 1e-12), vectors, matrices.sum((1, 2))
 
@@ -106,7 +118,9 @@ def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error
     """
     if len(difference) > MAX_VIEWS:
         groups = np.array_split(difference, MAX_VIEWS)
-        return view_error(np.array([group.mean() for group in groups]), noise / (len(difference) / MAX_VIEWS))
+        return view_error(
+            np.array([group.mean() for group in groups]), noise / (len(difference) / MAX_VIEWS)
+        )
     views = len(difference)
     variance = float(difference.var(ddof=1)) if views > 1 else 0.0
     if variance <= 1e-24 * max(1.0, float(np.square(difference).max(initial=0.0))):
@@ -117,7 +131,9 @@ def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error
     ones, values = vectors.sum(1), difference @ vectors
     information = (ones**2 / spectrum).sum(1)
     residual = (values**2 / spectrum).sum(1) - (values * ones / spectrum).sum(1) ** 2 / information
-    fit = prior - 0.5 * (np.log(spectrum).sum(1) + np.log(information) + (views - 1) * np.log(residual))
+    fit = prior - 0.5 * (
+        np.log(spectrum).sum(1) + np.log(information) + (views - 1) * np.log(residual)
+    )
     weight = np.exp(fit - fit.max())
     scale = np.sqrt(residual / (views - 1) * (1.0 - share) * total) / views
     return Error(weight / weight.sum(), scale, np.full(len(scale), views - 1.0))

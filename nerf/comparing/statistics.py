@@ -103,7 +103,9 @@ def _pair(scores: Scores, first: str, second: str) -> _Pair:
     return _Pair(first, second, mean, counts, variances, views, error, claimable, len(difference))
 
 
-def _levels(ps: Sequence[float], weights: Sequence[float], alpha: float) -> tuple[list[float], list[bool]]:
+def _levels(
+    ps: Sequence[float], weights: Sequence[float], alpha: float
+) -> tuple[list[float], list[bool]]:
     """Return by Holm's weighted procedure the share of `alpha` of each hypothesis, and whether it is rejected."""
     share, rejected = [alpha] * len(ps), [False] * len(ps)
     open_ = [i for i in range(len(ps)) if weights[i] > 0.0]
@@ -119,7 +121,9 @@ def _levels(ps: Sequence[float], weights: Sequence[float], alpha: float) -> tupl
     return share, rejected
 
 
-def compare_columns(columns: Mapping[str, Scores], main: str, alpha: float = ALPHA) -> dict[str, list[Difference]]:
+def compare_columns(
+    columns: Mapping[str, Scores], main: str, alpha: float = ALPHA
+) -> dict[str, list[Difference]]:
     """Compare every pair of configs in every column, with one correction for all claims.
 
     Args:
@@ -135,9 +139,14 @@ def compare_columns(columns: Mapping[str, Scores], main: str, alpha: float = ALP
         for name, scores in columns.items()
         for first, second in combinations(scores, 2)
     ]
-    asked = {name: sum(pair.claimable for column, pair in pairs if column == name) for name in columns}
+    asked = {
+        name: sum(pair.claimable for column, pair in pairs if column == name) for name in columns
+    }
     others = sum(1 for name, count in asked.items() if count and name != main)
-    shares = {name: MAIN_WEIGHT if name == main else (1.0 - MAIN_WEIGHT) / max(others, 1) for name in columns}
+    shares = {
+        name: MAIN_WEIGHT if name == main else (1.0 - MAIN_WEIGHT) / max(others, 1)
+        for name in columns
+    }
     weights = [shares[column] / asked[column] if pair.claimable else 0.0 for column, pair in pairs]
     ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for _, pair in pairs]
     levels, rejected = _levels(ps, weights, alpha)
@@ -174,7 +183,11 @@ def _seeds_needed(pair: _Pair, share: float) -> int | None:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if pair.with_seeds(middle).two_sided(pair.mean) <= share else (middle, high)
+        low, high = (
+            (low, middle)
+            if pair.with_seeds(middle).two_sided(pair.mean) <= share
+            else (middle, high)
+        )
     return high
 
 
@@ -196,7 +209,9 @@ def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> l
 
     Returns: every pair, in the order of the first scene's configs; views and seeds are the smallest of any scene.
     """
-    pairs = [_pair_over_scenes(scenes, *both) for both in combinations(next(iter(scenes.values())), 2)]
+    pairs = [
+        _pair_over_scenes(scenes, *both) for both in combinations(next(iter(scenes.values())), 2)
+    ]
     ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for pair in pairs]
     shares, rejected = _levels(ps, [float(pair.claimable) for pair in pairs], alpha)
     judged = [_difference(*one) for one in zip(pairs, ps, shares, rejected, strict=True)]
@@ -208,7 +223,9 @@ def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> 
     means = np.array([scores[second].mean() - scores[first].mean() for scores in scenes.values()])
     count = len(means)
     spread = float(means.std(ddof=1)) if count > 1 else 0.0
-    between = Error(np.ones(1), np.full(1, spread / np.sqrt(count)), np.full(1, max(count - 1.0, 1.0)))
+    between = Error(
+        np.ones(1), np.full(1, spread / np.sqrt(count)), np.full(1, max(count - 1.0, 1.0))
+    )
     counts, variances = [], []
     for name in (first, second):
         fewest = min(len(scores[name]) for scores in scenes.values())
@@ -222,7 +239,9 @@ def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> 
         error = together(spreads, seeds, between)
         error = Error(error.weight, error.scale, np.minimum(error.freedom, between.freedom))
     views = min(scores[first].shape[1] for scores in scenes.values())
-    return _Pair(first, second, float(means.mean()), seeds, spreads, between, error, claimable, views)
+    return _Pair(
+        first, second, float(means.mean()), seeds, spreads, between, error, claimable, views
+    )
 
 
 def best(scores: Scores, differences: Sequence[Difference], higher_is_better: bool) -> str | None:

@@ -61,14 +61,22 @@ class RunRequest:
         config = comparable_config(self.config, self.max_seconds)
         del config["seed"]
         told = json.dumps([config, self.max_seconds, dict(scene_digest)], sort_keys=True)
-        stem = Path(self.file).parent.name if Path(self.file).name == "config.json" else Path(self.file).stem
+        stem = (
+            Path(self.file).parent.name
+            if Path(self.file).name == "config.json"
+            else Path(self.file).stem
+        )
         return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-seed{self.config['seed']}"
 
 
 def parse_seconds(text: str) -> float:
     """ "90", "90s" or "1.5m" as seconds."""
     number, unit = text.strip().rstrip("sm"), text.strip().lstrip("0123456789.")
-    if unit not in ("", "s", "m") or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", number) or float(number) <= 0:
+    if (
+        unit not in ("", "s", "m")
+        or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", number)
+        or float(number) <= 0
+    ):
         raise ConfigError(f"--budget={text}: not a time: write it as 60s or 2m")
     return float(number) * (60.0 if unit == "m" else 1.0)
 
@@ -76,7 +84,9 @@ def parse_seconds(text: str) -> float:
 def parse_seeds(text: str) -> tuple[int, ...]:
     """ "3" is 0, 1, 2; "3-5" is 3, 4, 5."""
     if not (found := re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())):
-        raise ConfigError(f"seeds={text}: neither a number of seeds, as 3, nor a range of them, as 3-5: write one")
+        raise ConfigError(
+            f"seeds={text}: neither a number of seeds, as 3, nor a range of them, as 3-5: write one"
+        )
     first, last = found.groups()
     seeds = tuple(range(int(first))) if last is None else tuple(range(int(first), int(last) + 1))
     if not seeds:
@@ -106,7 +116,9 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
     words = [word.removeprefix("config.") for word in re.split(r",(?=\s*[\w.]+=)", told) if word]
     for word in words:
         if not re.fullmatch(r"\s*[\w.]+=.+", word):
-            raise ConfigError(f"{text}: '{word}' is not key=value: write {file}:batch_size=1024,steps=500")
+            raise ConfigError(
+                f"{text}: '{word}' is not key=value: write {file}:batch_size=1024,steps=500"
+            )
     own = [parse_seeds(word.partition("=")[2]) for word in words if word.startswith("seeds=")]
     if any(word.startswith("seed=") for word in words):
         raise ConfigError(f"{text}: 'seed' is set for each run: write seeds=3-5")
@@ -126,8 +138,12 @@ def _finished(folder: Path) -> list[Result]:
     """The finished run in `folder`, or those in it. Raises ConfigError where there is none."""
     if not folder.is_dir():
         known = ", ".join(name for name in config_names() if "/" not in name)
-        raise ConfigError(f"{folder}: neither a config nor a folder: give a config ({known}, ...) or a finished run")
-    found = [read_result(place) for place in run_folders(folder) if (place / "results.json").exists()]
+        raise ConfigError(
+            f"{folder}: neither a config nor a folder: give a config ({known}, ...) or a finished run"
+        )
+    found = [
+        read_result(place) for place in run_folders(folder) if (place / "results.json").exists()
+    ]
     if not found:
         raise ConfigError(f"{folder}: no finished run in it: train it to its end first")
     return found
@@ -139,13 +155,22 @@ def _check_one_config(text: str, runs: Sequence[Result]) -> None:
         clocks = {each.results.get("max_seconds") for each in (runs[0], run)}
         if len(clocks) > 1:
             told = " and ".join("no clock" if clock is None else f"{clock:g} s" for clock in clocks)
-            raise ConfigError(f"{text}: runs of different budgets, {told}: give them as separate arguments")
+            raise ConfigError(
+                f"{text}: runs of different budgets, {told}: give them as separate arguments"
+            )
         (clock,) = clocks
-        ours, theirs = comparable_config(runs[0].config, clock), comparable_config(run.config, clock)
+        ours, theirs = (
+            comparable_config(runs[0].config, clock),
+            comparable_config(run.config, clock),
+        )
         if lines := [line for line in differences(ours, theirs) if not line.startswith("seed:")]:
-            raise ConfigError(f"{text}: runs of different configs, {lines[0]}: give them as separate arguments")
+            raise ConfigError(
+                f"{text}: runs of different configs, {lines[0]}: give them as separate arguments"
+            )
     if len({run.config["seed"] for run in runs}) < len(runs):
-        raise ConfigError(f"{text}: a seed twice: runs of one seed are not independent, give each seed once")
+        raise ConfigError(
+            f"{text}: a seed twice: runs of one seed are not independent, give each seed once"
+        )
 
 
 def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
@@ -154,12 +179,18 @@ def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> lis
     for axis in axes:
         key, _, listed = axis.partition("=")
         if not listed:
-            raise ConfigError(f"--sweep={axis}: not KEY=VALUE,VALUE: write --sweep=batch_size=1024,2048")
+            raise ConfigError(
+                f"--sweep={axis}: not KEY=VALUE,VALUE: write --sweep=batch_size=1024,2048"
+            )
         names.append(key.strip().removeprefix("config."))
         values.append(split_values(listed))
     if together and len({len(column) for column in values}) > 1:
-        counts = ", ".join(f"{name} {len(column)}" for name, column in zip(names, values, strict=True))
-        raise ConfigError(f"--sweep: {counts} values cannot be walked in step: give equally many, or --grid=product")
+        counts = ", ".join(
+            f"{name} {len(column)}" for name, column in zip(names, values, strict=True)
+        )
+        raise ConfigError(
+            f"--sweep: {counts} values cannot be walked in step: give equally many, or --grid=product"
+        )
     points = list(zip(*values, strict=True)) if together else list(itertools.product(*values))
     out = []
     for entry in entries:
@@ -169,7 +200,11 @@ def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> lis
             words = tuple(f"{name}={value}" for name, value in zip(names, point, strict=True))
             label = " ".join([entry.label, *(short_name(word) for word in words)])
             at, overrides = tuple(zip(names, point, strict=True)), entry.overrides + words
-            out.append(dataclasses.replace(entry, label=label, overrides=overrides, base=entry.label, point=at))
+            out.append(
+                dataclasses.replace(
+                    entry, label=label, overrides=overrides, base=entry.label, point=at
+                )
+            )
     return out
 
 
@@ -178,7 +213,9 @@ def with_unique_labels(entries: Sequence[Method]) -> list[Method]:
     labels = [entry.label for entry in entries]
     if len(set(labels)) < len(labels):
         labels = [
-            f"{entry.label} (seeds {_range(entry)})" if labels.count(entry.label) > 1 else entry.label
+            f"{entry.label} (seeds {_range(entry)})"
+            if labels.count(entry.label) > 1
+            else entry.label
             for entry in entries
         ]
     out = []

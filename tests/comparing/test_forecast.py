@@ -2,7 +2,7 @@
 
 import pytest
 
-from nerf.comparing.forecast import START, Forecast, duration
+from nerf.comparing.forecast import ASSUMED_OVERHEAD, Forecast, duration
 from nerf.evaluation.interim import SHARE
 
 
@@ -22,10 +22,10 @@ def test_durations_are_rounded_as_one_says_them():
 
 def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     study = Forecast([("fast", 15.0), ("slow", 15.0)] * 2)
-    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START))
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + ASSUMED_OVERHEAD))
     study.begin(0, "fast", 15.0)
     clock.now = 10.0
-    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START) - 10.0), "what has run is off"
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + ASSUMED_OVERHEAD) - 10.0), "what has run is off"
     clock.now = 25.0
     assert study.end(0, finished=True) == 25.0
     assert study.left() == pytest.approx(3 * 25.0), "10 s beside the budget"

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from nerf.comparing.answers import asked_axis, judge
+from nerf.comparing.comparison import asked_axis, judge
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
-from nerf.comparing.jobs import load_comparable
+from nerf.comparing.study_scenes import load_comparable
 from nerf.scenes import Problem, SceneError, synthetic
 from nerf.scenes.base import NoViews
 from nerf.scenes.splits import count_trained_on, join, load_scenes, load_views

@@ -7,13 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nerf.comparing.answers import Groups
-from nerf.comparing.jobs import ROOT, Interrupted, RunResult, RunStore, find_or_train, run_child, scene_digests
+from nerf.comparing.comparison import Groups
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
 from nerf.comparing.report.table import COLUMNS, parse_columns
+from nerf.comparing.run_store import (
+    ROOT,
+    Interrupted,
+    RunResult,
+    RunStore,
+    find_or_train,
+    run_child,
+)
 from nerf.comparing.studies import (
     Method,
     RunRequest,
@@ -24,6 +31,7 @@ from nerf.comparing.studies import (
     wanted_runs,
     with_unique_labels,
 )
+from nerf.comparing.study_scenes import scene_digests
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.results import Result, check_protocols
 from nerf.runs.runs import read_json
@@ -62,24 +70,34 @@ class Question:
 def check(question: Question) -> None:
     """Raise ConfigError where flags do not go together."""
     if question.budget and question.steps:
-        raise ConfigError("--budget and --steps: both bound the runs: give one; the page answers for both")
+        raise ConfigError(
+            "--budget and --steps: both bound the runs: give one; the page answers for both"
+        )
     if question.steps is not None and question.steps < 1:
         raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
     if question.jobs < 1:
         raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
     if question.jobs > 1 and question.budget:
-        raise ConfigError(f"--jobs={question.jobs}: runs would take each other's seconds: use --steps, or --jobs=1")
+        raise ConfigError(
+            f"--jobs={question.jobs}: runs would take each other's seconds: use --steps, or --jobs=1"
+        )
     if question.frames < 0 or question.eval_times < 0:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
     if question.out.suffix not in (".html", ".htm"):
-        raise ConfigError(f"--out={question.out}: not an .html: give the page a name that ends in .html")
+        raise ConfigError(
+            f"--out={question.out}: not an .html: give the page a name that ends in .html"
+        )
     if question.figures is not None and question.figures.exists() and not question.figures.is_dir():
-        raise ConfigError(f"--figures={question.figures}: a file: give a folder, which is made where there is none")
+        raise ConfigError(
+            f"--figures={question.figures}: a file: give a folder, which is made where there is none"
+        )
     for text in question.crops:
         split_crop(text)
 
 
-def build_report(question: Question, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def build_report(
+    question: Question, should_stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """Comparison a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
     check(question)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
@@ -87,13 +105,17 @@ def build_report(question: Question, should_stop: Callable[[], bool] = lambda: F
         entries = sweep(entries, question.sweep, question.together)
     entries = with_unique_labels(entries)
     if len(entries) < 2:
-        raise ConfigError(f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE")
+        raise ConfigError(
+            f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
+        )
     if not question.scenes and any(entry.file for entry in entries):
         raise ConfigError("--scene: no folder given: configs are trained on one")
     if len(question.scenes) > 1:
         return _report_over_scenes(question, entries, should_stop)
     scene = question.scenes[0] if question.scenes else None
-    return write_page(_study(question, entries, scene, should_stop), question.out, question.megabytes)
+    return write_page(
+        _study(question, entries, scene, should_stop), question.out, question.megabytes
+    )
 
 
 def _report_over_scenes(
@@ -101,7 +123,9 @@ def _report_over_scenes(
 ) -> dict[str, Any]:
     """Write a page for each scene beside the page over all of them."""
     if finished := [entry.label for entry in entries if entry.runs]:
-        raise ConfigError(f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene")
+        raise ConfigError(
+            f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene"
+        )
     paths = [Path(scene).expanduser().resolve() for scene in question.scenes]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise ConfigError(f"--scene={twice[0]}: given twice: give each scene once")
@@ -139,7 +163,9 @@ def _check_scenes(question: Question, entries: Sequence[Method]) -> None:
 def _wanted(question: Question, entries: Sequence[Method]) -> list[RunRequest]:
     """Return the runs that a question needs on each scene."""
     budget = parse_seconds(question.budget) if question.budget else None
-    return wanted_runs(entries, budget, question.steps, question.eval_times, question.split, question.plugins)
+    return wanted_runs(
+        entries, budget, question.steps, question.eval_times, question.split, question.plugins
+    )
 
 
 def _title(entries: Sequence[Method], place: str) -> str:
@@ -149,18 +175,29 @@ def _title(entries: Sequence[Method], place: str) -> str:
     return f"{' and '.join(entry.label for entry in entries)}, on {place}"
 
 
-def _study(question: Question, entries: Sequence[Method], scene: str | None, should_stop: Callable[[], bool]) -> Study:
+def _study(
+    question: Question,
+    entries: Sequence[Method],
+    scene: str | None,
+    should_stop: Callable[[], bool],
+) -> Study:
     """Find or train the runs of a question on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
-    workshop = RunStore(scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop)
-    trained = find_or_train(_wanted(question, entries), workshop)
+    store = RunStore(
+        scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop
+    )
+    trained = find_or_train(_wanted(question, entries), store)
     groups, outcomes = _gather(entries, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
     failures = {
-        o.label: f"seed {o.seed}: {o.failure}" for o in reversed(outcomes) if o.failure and o.label not in groups
+        o.label: f"seed {o.seed}: {o.failure}"
+        for o in reversed(outcomes)
+        if o.failure and o.label not in groups
     }
-    videos = _films(groups, question, workshop)
-    scene = scene or next((read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None)
+    videos = _films(groups, question, store)
+    scene = scene or next(
+        (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
+    )
     name = Path(scene).expanduser().resolve().name if scene else "a scene"
     points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
     return Study(
@@ -178,26 +215,31 @@ def _study(question: Question, entries: Sequence[Method], scene: str | None, sho
     )
 
 
-def _gather(entries: Sequence[Method], trained: Sequence[RunResult]) -> tuple[dict[str, list[Result]], list[RunResult]]:
+def _gather(
+    entries: Sequence[Method], trained: Sequence[RunResult]
+) -> tuple[dict[str, list[Result]], list[RunResult]]:
     """Finished runs of each entry by label, in the order asked for, and all outcomes in that order."""
     groups: dict[str, list[Result]] = {}
     outcomes: list[RunResult] = []
     for entry in entries:
         given = [
-            RunResult(entry.label, run.config["seed"], run.folder, run, "given as a finished run") for run in entry.runs
+            RunResult(entry.label, run.config["seed"], run.folder, run, "given as a finished run")
+            for run in entry.runs
         ]
-        mine = sorted([*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed)
+        mine = sorted(
+            [*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed
+        )
         outcomes += mine
         if results := [o.result for o in mine if o.result is not None]:
             groups[entry.label] = results
     return groups, outcomes
 
 
-def _tell(workshop: RunStore, title: str, line: str) -> None:
-    workshop.say(f"{title}: {line}")
+def _tell(store: RunStore, title: str, line: str) -> None:
+    store.say(f"{title}: {line}")
 
 
-def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[str, Path | None]:
+def _films(groups: Groups, question: Question, store: RunStore) -> Mapping[str, Path | None]:
     """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
     videos: dict[str, Path | None] = {}
     for label, results in groups.items() if question.frames else ():
@@ -208,14 +250,24 @@ def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[st
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
         if question.path:  # otherwise render.py chooses, by the scene, which all have in common
             flags.append(f"--path={question.path}")
-        command = [str(ROOT / "render.py"), f"--run={folder}", *flags, *(f"--plugin={p}" for p in question.plugins)]
+        command = [
+            str(ROOT / "render.py"),
+            f"--run={folder}",
+            *flags,
+            *(f"--plugin={p}" for p in question.plugins),
+        ]
         title = f"fly-through of {label}"
-        workshop.say(f"{title}: {out}")
-        tell = partial(_tell, workshop, title)
-        code = run_child(command, out.with_suffix(".log"), workshop.should_stop, tell=tell)
-        if workshop.should_stop():
-            raise Interrupted("stopped: run the same command again to render the frames that are missing")
+        store.say(f"{title}: {out}")
+        tell = partial(_tell, store, title)
+        code = run_child(command, out.with_suffix(".log"), store.should_stop, tell=tell)
+        if store.should_stop():
+            raise Interrupted(
+                "stopped: run the same command again to render the frames that are missing"
+            )
         if code:
-            print(f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}", file=sys.stderr)
+            print(
+                f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}",
+                file=sys.stderr,
+            )
         videos[label] = out if code == 0 else None
     return videos

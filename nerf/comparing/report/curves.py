@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Groups
+from nerf.comparing.comparison import Groups
 from nerf.runs.results import Point, Result
 
 WIDTH, HEIGHT = 640, 360
@@ -24,14 +24,19 @@ AXES = {"seconds": "seconds of training", "step": "steps"}
 DASHES = ("", "7 4", "2 3", "9 3 2 3")  # colours alone would not tell lines apart for everybody
 
 
-def look(i: int) -> tuple[str, str]:
+def line_style(i: int) -> tuple[str, str]:
     """Class and dashes of the i-th config's line; the first 16 differ."""
     return f"s{i % len(PALETTE)}", DASHES[i // 4 % len(DASHES)]
 
 
 def shared_views(groups: Groups) -> Bool[np.ndarray, " v"] | None:
     """Return which views every scoring of every run has; None where a scoring kept only its mean."""
-    points = [point.per_image for results in groups.values() for result in results for point in result.curve]
+    points = [
+        point.per_image
+        for results in groups.values()
+        for result in results
+        for point in result.curve
+    ]
     lists = [values for values in points if values is not None]
     if not lists or len(lists) < len(points):
         return None
@@ -50,7 +55,10 @@ def band(
       axis: "seconds" or "step".
       views: over which means are taken; None: over what each scoring was of.
     """
-    lines = [([float(getattr(p, axis)) for p in r.curve], [_mean(p, views) for p in r.curve]) for r in results]
+    lines = [
+        ([float(getattr(p, axis)) for p in r.curve], [_mean(p, views) for p in r.curve])
+        for r in results
+    ]
     if not lines or any(len(places) < 2 for places, _ in lines):
         return None
     start, end = max(places[0] for places, _ in lines), min(places[-1] for places, _ in lines)
@@ -62,15 +70,25 @@ def band(
 
 
 def _mean(point: Point, views: Bool[np.ndarray, " v"] | None) -> float:
-    return point.psnr if views is None or point.per_image is None else float(point.per_image[views].mean())
+    return (
+        point.psnr
+        if views is None or point.per_image is None
+        else float(point.per_image[views].mean())
+    )
 
 
-def bands(groups: Groups, axis: str) -> dict[str, tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]]]:
+def bands(
+    groups: Groups, axis: str
+) -> dict[str, tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]]]:
     """Return `band` of each config that has one, over the views that all scorings share."""
     views = shared_views(groups)
     if views is not None and not views.any():
         return {}
-    return {label: found for label, results in groups.items() if (found := band(results, axis, views)) is not None}
+    return {
+        label: found
+        for label, results in groups.items()
+        if (found := band(results, axis, views)) is not None
+    }
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -79,7 +97,10 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     rough = span / wanted
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
-    return [float(round(i * step, 10)) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [
+        float(round(i * step, 10))
+        for i in range(math.ceil(low / step), math.floor(high / step) + 1)
+    ]
 
 
 def curves(groups: Groups, axis: str) -> str:
@@ -100,16 +121,22 @@ def curves(groups: Groups, axis: str) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     name = AXES[axis]
-    parts = draw_axes(y, low, high, name, [(x(value), f"{value:,g}") for value in ticks(0.0, right)])
+    parts = draw_axes(
+        y, low, high, name, [(x(value), f"{value:,g}") for value in ticks(0.0, right)]
+    )
     for i, label in enumerate(groups):
         if label in lines:
             parts += _line(x, y, *lines[label], i, label)
-    told = "; ".join(f"{label} ends at {values[1][-1]:.2f} dB" for label, (_, values) in lines.items())
+    told = "; ".join(
+        f"{label} ends at {values[1][-1]:.2f} dB" for label, (_, values) in lines.items()
+    )
     title = escape(f"Held-out PSNR against {name}: {told}")
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
 
-def draw_axes(y: Callable, low: float, high: float, name: str, marks: Sequence[tuple[float, str]]) -> list[str]:
+def draw_axes(
+    y: Callable, low: float, high: float, name: str, marks: Sequence[tuple[float, str]]
+) -> list[str]:
     """Return the grid and the names of two axes.
 
     Args:
@@ -120,16 +147,29 @@ def draw_axes(y: Callable, low: float, high: float, name: str, marks: Sequence[t
     """
     parts = []
     for value in ticks(low, high):
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        )
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
+        )
     for place, text in marks:
-        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>')
+        parts.append(
+            f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>'
+        )
     bottom = HEIGHT - BOTTOM
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>')
-    parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>')
+    parts.append(
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>'
+    )
+    parts.append(
+        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>'
+    )
     middle = (TOP + bottom) / 2
     turned = f'transform="rotate(-90 16 {middle:.0f})"'
-    return [*parts, f'<text x="16" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>']
+    return [
+        *parts,
+        f'<text x="16" y="{middle:.0f}" text-anchor="middle" {turned}>held-out PSNR, dB</text>',
+    ]
 
 
 def _line(x, y, grid, values, i: int, label: str) -> list[str]:
@@ -138,7 +178,7 @@ def _line(x, y, grid, values, i: int, label: str) -> list[str]:
 
     upper = path(values[2])
     lower = " ".join(reversed(path(values[0]).split(" ")))
-    colour, dashes = look(i)
+    colour, dashes = line_style(i)
     dash = f' stroke-dasharray="{dashes}"' if dashes else ""
     return [
         f'<g class="series {colour}"><title>{escape(label)}</title>',
@@ -157,7 +197,7 @@ def curves_figure(groups: Groups, axis: str) -> Figure | None:
     for i, label in enumerate(groups):
         if label in lines:
             grid, (low, mean, high) = lines[label]
-            colour, dashes = PALETTE[i % len(PALETTE)], look(i)[1]
+            colour, dashes = PALETTE[i % len(PALETTE)], line_style(i)[1]
             style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
             axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(grid, mean, color=colour, linestyle=style, linewidth=1.2, label=label)

@@ -19,19 +19,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from nerf.comparing.answers import Groups
+from nerf.comparing.comparison import Groups
 from nerf.comparing.report.pictures import View, read_sheets
 from nerf.foundation.files import write_bytes
 from nerf.foundation.instantiate import ConfigError
 
-VIEWS = 3  # of a figure, where nobody chose
-PER_BAND = 5  # configs beside the truth; more continue below
-CROP = 5  # the shorter side of a picture is this many sides of a crop
-INCHES = 7.0  # width of a page of text
-LARGEST = 1.45  # inches of a picture's width: three views of two rows fit on a page
+DEFAULT_VIEWS = 3  # of a figure, where nobody chose
+CONFIGS_PER_BAND = 5  # configs beside the truth; more continue below
+CROPS_PER_SIDE = 5  # the shorter side of a picture is this many sides of a crop
+PAGE_INCHES = 7.0  # width of a page of text
+MAX_PICTURE_INCHES = 1.45  # inches of a picture's width: three views of two rows fit on a page
 DPI = 170
-FRAME = "#e0301e"
-FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "nerf", "font.size": 8}
+FRAME_COLOUR = "#e0301e"
+FONTS: dict[Any, Any] = {
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "nerf",
+    "font.size": 8,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +52,9 @@ def split_crop(text: str) -> tuple[str, tuple[int, int, int] | None]:
     name, colon, square = text.rpartition(":") if re.search(r":[\d, ]*$", text) else (text, "", "")
     numbers = [int(number) for number in re.findall(r"\d+", square)]
     if not name or (colon and len(numbers) != 3):
-        raise ConfigError(f"--crop={text}: not VIEW or VIEW:X,Y,SIDE: write r_019:120,80,40, in pixels")
+        raise ConfigError(
+            f"--crop={text}: not VIEW or VIEW:X,Y,SIDE: write r_019:120,80,40, in pixels"
+        )
     if not colon:
         return name, None
     left, top, side = numbers
@@ -68,10 +75,10 @@ def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
         name, box = split_crop(text)
         named = [view for view in views if view.name == name or Path(view.name).name == name]
         if not named:
-            some = ", ".join(view.name for view in views[:VIEWS])
+            some = ", ".join(view.name for view in views[:DEFAULT_VIEWS])
             raise ConfigError(f"--crop={text}: no held-out view '{name}': there are {some}, ...")
         crops.append(Crop(named[0], box))
-    return crops or [Crop(view) for view in views[:VIEWS]]
+    return crops or [Crop(view) for view in views[:DEFAULT_VIEWS]]
 
 
 def differing_place(
@@ -103,11 +110,16 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
     if not rows:
         return None
     labels = list(groups)
-    bands = [range(i, min(i + PER_BAND, len(labels))) for i in range(0, len(labels), PER_BAND)]
+    bands = [
+        range(i, min(i + CONFIGS_PER_BAND, len(labels)))
+        for i in range(0, len(labels), CONFIGS_PER_BAND)
+    ]
     columns = 1 + max(len(band) for band in bands)
-    width = min(INCHES / columns, LARGEST)
+    width = min(PAGE_INCHES / columns, MAX_PICTURE_INCHES)
     shapes = [sheets[0].shape for _, sheets, _ in rows]
-    heights = [height for shape in shapes for height in (width * shape[0] / shape[1] + 0.16, width)] * len(bands)
+    heights = [
+        height for shape in shapes for height in (width * shape[0] / shape[1] + 0.16, width)
+    ] * len(bands)
     title = 0.14 * max(len(_wrapped(label, columns).splitlines()) for label in labels) + 0.1
     heights[:: 2 * len(rows)] = [height + title for height in heights[:: 2 * len(rows)]]
     figure = Figure((width * columns, sum(heights)))
@@ -116,19 +128,34 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
         band, (view, sheets, box) = bands[number // (2 * len(rows))], rows[number // 2 % len(rows)]
         first, enlarged = number % (2 * len(rows)) == 0, number % 2 == 1
         share = height / sum(heights)
-        used = (width if enlarged else width * sheets[0].shape[0] / sheets[0].shape[1]) / sum(heights)
+        used = (width if enlarged else width * sheets[0].shape[0] / sheets[0].shape[1]) / sum(
+            heights
+        )
         bottom = top - share + (0.0 if enlarged else 0.16 / sum(heights))
         for column, source in enumerate([None, *band]):
-            place = (column / columns + 0.005, bottom, 1.0 / columns - 0.01, used * (1.0 - 0.01 * columns))
+            place = (
+                column / columns + 0.005,
+                bottom,
+                1.0 / columns - 0.01,
+                used * (1.0 - 0.01 * columns),
+            )
             axes = figure.add_axes(place)
             axes.set_axis_off()
             image = sheets[0] if source is None else sheets[1 + source]
             _draw(axes, image, box, enlarged)
             if not enlarged:
-                score = Path(view.name).name if source is None else _score(groups, labels[source], view)
-                axes.text(0.5, -0.02, score, ha="center", va="top", transform=axes.transAxes, fontsize=7)
+                score = (
+                    Path(view.name).name if source is None else _score(groups, labels[source], view)
+                )
+                axes.text(
+                    0.5, -0.02, score, ha="center", va="top", transform=axes.transAxes, fontsize=7
+                )
             if first:
-                axes.set_title("truth" if source is None else _wrapped(labels[source], columns), fontsize=8, pad=3)
+                axes.set_title(
+                    "truth" if source is None else _wrapped(labels[source], columns),
+                    fontsize=8,
+                    pad=3,
+                )
         top -= share
     return figure
 
@@ -146,23 +173,41 @@ def _inside(crop: Crop, sheets: Sequence[UInt8[np.ndarray, "h w 3"]]) -> tuple[i
     """Return the square of a crop, found where none was chosen."""
     height, width = sheets[0].shape[:2]
     if crop.box is None:
-        side = max(min(height, width) // CROP, 1)
+        side = max(min(height, width) // CROPS_PER_SIDE, 1)
         return (*differing_place(sheets[0], sheets[1:], side), side)
     left, top, side = crop.box
     if left + side > width or top + side > height:
         asked = f"--crop={crop.view.name}:{left},{top},{side}"
-        raise ConfigError(f"{asked}: outside of the view, which is {width}x{height}: choose a smaller square")
+        raise ConfigError(
+            f"{asked}: outside of the view, which is {width}x{height}: choose a smaller square"
+        )
     return crop.box
 
 
-def _draw(axes: Any, image: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int], enlarged: bool) -> None:
+def _draw(
+    axes: Any, image: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int], enlarged: bool
+) -> None:
     left, top, side = box
     shown = image[top : top + side, left : left + side] if enlarged else image
     axes.imshow(shown, interpolation="none", aspect="auto")
     if enlarged:
-        axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, color=FRAME, linewidth=1.5, transform=axes.transAxes))
+        axes.add_patch(
+            Rectangle(
+                (0, 0),
+                1,
+                1,
+                fill=False,
+                color=FRAME_COLOUR,
+                linewidth=1.5,
+                transform=axes.transAxes,
+            )
+        )
     else:
-        axes.add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=FRAME, linewidth=0.8))
+        axes.add_patch(
+            Rectangle(
+                (left - 0.5, top - 0.5), side, side, fill=False, color=FRAME_COLOUR, linewidth=0.8
+            )
+        )
 
 
 def saved(figure: Figure, kind: str) -> bytes:
@@ -177,7 +222,9 @@ def saved(figure: Figure, kind: str) -> bytes:
 def as_webp(figure: Figure) -> str:
     """Return a figure as base64 of a WebP."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(saved(figure, "png"))).convert("RGB").save(buffer, "WEBP", quality=88, method=4)
+    Image.open(io.BytesIO(saved(figure, "png"))).convert("RGB").save(
+        buffer, "WEBP", quality=88, method=4
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 

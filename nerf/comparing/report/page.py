@@ -2,22 +2,27 @@
 
 import dataclasses
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Comparison, Groups, judge, scores_of
-from nerf.comparing.jobs import RunResult
+from nerf.comparing.comparison import Comparison, Groups, judge, scores_of
 from nerf.comparing.report import words
-from nerf.comparing.report.curves import curves, curves_figure, look, shared_views
+from nerf.comparing.report.curves import curves, curves_figure, line_style, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
-from nerf.comparing.report.pictures import Blob, View, error_colours, fill, sorted_views, video_blobs
+from nerf.comparing.report.pictures import (
+    Blob,
+    View,
+    error_colours,
+    fill,
+    sorted_views,
+    video_blobs,
+)
+from nerf.comparing.report.protocol import differing_keys, protocol_lines
 from nerf.comparing.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.comparing.report.table import (
     COLUMNS,
@@ -30,15 +35,13 @@ from nerf.comparing.report.table import (
     as_markdown,
     make_table,
 )
+from nerf.comparing.report.templates import HERE, as_script, style, template
+from nerf.comparing.run_store import RunResult
 from nerf.comparing.statistics import Difference
 from nerf.foundation.files import write_bytes
-from nerf.runs.results import MUST_AGREE, NEUTRAL
 
-HERE = Path(__file__).parent
-FIGURE_SHARE = 0.3  # of what pictures get: a figure that needs more is not in the page
+MAX_FIGURE_FRACTION = 0.3  # of what pictures get: a figure that needs more is not in the page
 MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
-MADE_WITH = ("versions", "device", "processor", "commit")  # of results.json
-HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,51 +75,14 @@ class Study:
     figures: Path | None = None
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config by dotted keys."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return out
-
-
-def differing_keys(groups: Groups) -> list[tuple[str, list[str]]]:
-    """Keys in which the configs differ, with the value of each; "absent" where a config has no such key."""
-    configs = [flat(results[0].config) for results in groups.values()]
-    out = []
-    for key in sorted(set().union(*configs)):
-        values = ["absent" if key not in config else json.dumps(config[key]) for config in configs]
-        if len(set(values)) > 1 and key not in HIDDEN_KEYS:
-            out.append((key, [value.strip('"') for value in values]))
-    return out
-
-
-def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
-    """What all numbers share, and what of it differs between devices or versions, as (name, values)."""
-    results = [result for group in groups.values() for result in group]
-    protocol = results[0].results["protocol"]
-    lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
-    others = dict.fromkeys(key for result in results for key in result.results["protocol"] if key not in MUST_AGREE)
-    lines += [(key, _distinct(result.results["protocol"].get(key) for result in results)) for key in others]
-    lines += [(key, _distinct(result.results.get(key) for result in results)) for key in MADE_WITH]
-    return lines
-
-
-def _distinct(values: Iterable[Any]) -> list[str]:
-    return sorted({_text(value) for value in values if value is not None}) or ["not recorded"]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)[:16]}" for key, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def warnings(study: Study) -> list[str]:
     """What makes some of the numbers less comparable than they look, a line each."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
-    if any(len({json.dumps(result.results.get(key)) for result in results}) > 1 for key in ("device", "processor")):
+    if any(
+        len({json.dumps(result.results.get(key)) for result in results}) > 1
+        for key in ("device", "processor")
+    ):
         lines.append(
             "The runs were made on different devices or processors: their seconds and memory are not comparable."
         )
@@ -127,9 +93,18 @@ def warnings(study: Study) -> list[str]:
         except (OSError, ValueError, KeyError):
             continue
     if jobs > 1:
-        lines.append(f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little.")
-    counts = {label: sum(bool(o.failure) for o in study.outcomes if o.label == label) for label in study.groups}
-    lines += [f"{words.count(n, 'run')} of {label} failed: see the list of runs." for label, n in counts.items() if n]
+        lines.append(
+            f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little."
+        )
+    counts = {
+        label: sum(bool(o.failure) for o in study.outcomes if o.label == label)
+        for label in study.groups
+    }
+    lines += [
+        f"{words.pluralize(n, 'run')} of {label} failed: see the list of runs."
+        for label, n in counts.items()
+        if n
+    ]
     return lines
 
 
@@ -138,8 +113,8 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
     return {
         "title": study.title,
         "command": study.command,
-        "verdict": words.lead(answers[0]) if answers else None,
-        "scope": words.scope(study.scene),
+        "verdict": words.headline(answers[0]) if answers else None,
+        "scope": words.scope_note(study.scene),
         "answers": [
             {
                 "axis": a.axis,
@@ -167,28 +142,27 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
             for column in PER_IMAGE
             if study.groups and (scores := scores_of(study.groups, column.key)) is not None
         },
-        "seeds": {label: [r.config["seed"] for r in results] for label, results in study.groups.items()},
+        "seeds": {
+            label: [r.config["seed"] for r in results] for label, results in study.groups.items()
+        },
         "runs": [
-            {"config": o.label, "seed": o.seed, "folder": str(o.folder), "note": o.note, "failure": o.failure or None}
+            {
+                "config": o.label,
+                "seed": o.seed,
+                "folder": str(o.folder),
+                "note": o.note,
+                "failure": o.failure or None,
+            }
             for o in study.outcomes
         ],
-        "protocol": {key: values for key, values in protocol_lines(study.groups)} if study.groups else {},
+        "protocol": {key: values for key, values in protocol_lines(study.groups)}
+        if study.groups
+        else {},
     }
 
 
 def _difference(d: Difference) -> dict[str, Any]:
-    return {**dataclasses.asdict(d), "words": words.sentence(d)}
-
-
-def as_script(data: Any) -> Markup:
-    """JSON that may stand inside a script element whatever it says."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
-def breakable(label: str) -> Markup:
-    """Text whose lines may end after the signs that join the words of a long name."""
-    return Markup("").join(part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part)
+    return {**dataclasses.asdict(d), "words": words.describe_difference(d)}
 
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
@@ -203,7 +177,7 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     figure = pictures_figure(study.groups, parse_crops(study.crops, views)) if labels else None
     room = int(megabytes * 1e6) - len(_render(study, told, views, [], videos))
     overview = "" if figure is None else as_webp(figure)
-    told["overview"] = overview if len(overview) < FIGURE_SHARE * room else ""
+    told["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
     blobs, shown = fill(study.groups, views, room - len(told["overview"])) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, _render(study, told, shown, blobs, videos).encode())
@@ -217,25 +191,39 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
 
 
 def _told_without_pictures(
-    study: Study, table: Table, answers: Sequence[Comparison], numbers: Mapping[str, Any], views: Sequence[View]
+    study: Study,
+    table: Table,
+    answers: Sequence[Comparison],
+    numbers: Mapping[str, Any],
+    views: Sequence[View],
 ) -> dict[str, Any]:
     """What the template needs but for the pictures."""
     some = bool(study.groups)
     shared = shared_views(study.groups)
     return {
         "labels": list(study.groups),
-        "lead": words.lead(answers[0]) if answers else "No run ended, so there is nothing to compare",
+        "lead": words.headline(answers[0])
+        if answers
+        else "No run ended, so there is nothing to compare",
         "answers": [
-            (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences))) for a in answers
+            (
+                words.comparison_title(a),
+                words.headline(a),
+                words.comparison_method(a),
+                list(map(words.describe_difference, a.differences)),
+            )
+            for a in answers
         ],
-        "scope": words.scope(study.scene),
+        "scope": words.scope_note(study.scene),
         "warnings": warnings(study) if some else [],
         "tables": _halves(table),
         "without_numbers": table.without_numbers(),
-        "look": look,
+        "line_style": line_style,
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
         "differing": differing_keys(study.groups) if some else [],
-        "curves": [Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))],
+        "curves": [
+            Markup(svg) for axis in ("seconds", "step") if (svg := curves(study.groups, axis))
+        ],
         "sweeps": [(sweep, Markup(sweep_svg(sweep))) for sweep in study.sweeps],
         "curve_views": len(views) if shared is None else int(shared.sum()),
         "views": views,
@@ -250,27 +238,20 @@ def _told_without_pictures(
 def _halves(table: Table) -> list[tuple[str, Table]]:
     """The table in two that fit on a page: what was measured on pictures, and what it cost; one of them may miss."""
     kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
-    halves = [(t, table.only([c for c in table.columns if c in kind]).numbered()) for t, kind in kinds.items()]
+    halves = [
+        (t, table.only([c for c in table.columns if c in kind]).numbered())
+        for t, kind in kinds.items()
+    ]
     some = [(title, half) for title, half in halves if half.columns]
     return some or [("Runs", table.numbered())]
 
 
-def template(name: str) -> Template:
-    """Return a page's template, in which every name is escaped and must be given."""
-    loader = FileSystemLoader(HERE)
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, **options)  # type: ignore[arg-type]
-    environment.filters["breakable"] = breakable
-    return environment.get_template(name)
-
-
-def style() -> Markup:
-    """Return the pages' style sheet."""
-    return Markup((HERE / "style.css").read_text(encoding="utf-8"))
-
-
 def _render(
-    study: Study, told: Mapping[str, Any], shown: Sequence[View], blobs: Sequence[Blob], videos: Sequence[Blob]
+    study: Study,
+    told: Mapping[str, Any],
+    shown: Sequence[View],
+    blobs: Sequence[Blob],
+    videos: Sequence[Blob],
 ) -> str:
     return template("page.html.j2").render(
         study=study,
@@ -281,7 +262,9 @@ def _render(
     )
 
 
-def _for_script(study: Study, shown: Sequence[View], copies: Mapping[str, str], videos) -> dict[str, Any]:
+def _for_script(
+    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
+) -> dict[str, Any]:
     """What the page's script needs."""
     labels = list(study.groups)
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}

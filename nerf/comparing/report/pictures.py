@@ -16,13 +16,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from nerf.comparing.answers import Groups, scores_of
+from nerf.comparing.comparison import Groups, scores_of
 from nerf.evaluation.evaluate import picture_name
 from nerf.rendering.images import colour_depth
 from nerf.runs.results import Result
 
-TAG = 400  # characters, at most, that the page needs around a file and to tell of a view
-COLOURS = 255  # of depth; number 0 is black, for "nothing there"
+BLOB_OVERHEAD = 400  # characters, at most, that the page needs around a file and to tell of a view
+DEPTH_COLOURS = 255  # of depth; number 0 is black, for "nothing there"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +84,11 @@ def lossless(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
 def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> bytes:
     """PNG of palette colours: near is bright, far is dark, black where nothing is (0)."""
     near = 1.0 - np.clip((depth - low) / max(high - low, 1e-9), 0.0, 1.0)
-    index = np.where(depth > 0.0, 1 + np.rint(near * (COLOURS - 1)), 0).astype(np.uint8)
-    ramp = np.linspace(1.0, 0.0, COLOURS)[None]
-    palette = np.concatenate([np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]])
+    index = np.where(depth > 0.0, 1 + np.rint(near * (DEPTH_COLOURS - 1)), 0).astype(np.uint8)
+    ramp = np.linspace(1.0, 0.0, DEPTH_COLOURS)[None]
+    palette = np.concatenate(
+        [np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]]
+    )
     image = Image.fromarray(index, "P")
     image.putpalette(np.rint(palette * 255).astype(np.uint8).tobytes())
     buffer = io.BytesIO()
@@ -117,10 +119,13 @@ def view_blobs(groups: Groups, view: View) -> list[Blob]:
         return []
     names = ["truth", *(f"c{i}" for i in range(len(runs)))]
     blobs = [
-        _blob(f"{view.index}-{name}", "image/webp", lossless(image)) for name, image in zip(names, images, strict=True)
+        _blob(f"{view.index}-{name}", "image/webp", lossless(image))
+        for name, image in zip(names, images, strict=True)
     ]
     depths = [_read_depth(run, view) for run in runs]
-    there = np.concatenate([depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)])
+    there = np.concatenate(
+        [depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)]
+    )
     low, high = (float(x) for x in np.percentile(there, [2, 98])) if there.size else (0.0, 1.0)
     for i, depth in enumerate(depths):
         if depth is not None:
@@ -138,7 +143,7 @@ def fill(groups: Groups, views: Sequence[View], budget: int) -> tuple[list[Blob]
     shown: list[View] = []
     for view in views:
         more = view_blobs(groups, view)
-        budget -= sum(len(blob.base64) + TAG for blob in more)
+        budget -= sum(len(blob.base64) + BLOB_OVERHEAD for blob in more)
         if budget < 0:
             break
         if more:

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nerf.comparing.answers import Comparison, judge
+from nerf.comparing.comparison import Comparison, judge
 from nerf.comparing.report import words
-from nerf.comparing.report.page import Study, style, template
+from nerf.comparing.report.page import Study
+from nerf.comparing.report.templates import style, template
 from nerf.comparing.statistics import compare_over_scenes
 from nerf.foundation.files import write_bytes
 
@@ -35,7 +36,11 @@ class Scenes:
     def answers(self) -> dict[str, Comparison]:
         """Return for each scene the answer that was planned for, of the configs that have results on every scene."""
         shared = [set(study.groups) for study in self.studies.values()]
-        labels = [label for label in next(iter(self.studies.values())).groups if all(label in have for have in shared)]
+        labels = [
+            label
+            for label in next(iter(self.studies.values())).groups
+            if all(label in have for have in shared)
+        ]
         out = {}
         for name, study in self.studies.items():
             judged = judge({label: study.groups[label] for label in labels}, ["psnr"])
@@ -47,7 +52,10 @@ class Scenes:
 def over_scenes(answers: Mapping[str, Comparison]) -> Comparison:
     """Return the answer over scenes: the means of each scene are its scores."""
     first = next(iter(answers.values()))
-    scores = {label: np.array([[a.scores[label].mean() for a in answers.values()]]) for label in first.scores}
+    scores = {
+        label: np.array([[a.scores[label].mean() for a in answers.values()]])
+        for label in first.scores
+    }
     differences = compare_over_scenes({name: a.scores for name, a in answers.items()})
     ends = all(answer.ends for answer in answers.values())
     return Comparison(first.axis, first.at, ends, dict.fromkeys(scores, 1.0), scores, differences)
@@ -55,10 +63,16 @@ def over_scenes(answers: Mapping[str, Comparison]) -> Comparison:
 
 def left_out(scenes: Scenes, answers: Mapping[str, Comparison]) -> list[str]:
     """Return a line for each scene and config that the answer over scenes is without."""
-    lines = [f"{name}: no answer on this scene, so it does not count" for name in scenes.studies if name not in answers]
+    lines = [
+        f"{name}: no answer on this scene, so it does not count"
+        for name in scenes.studies
+        if name not in answers
+    ]
     kept = set(next(iter(answers.values())).scores) if answers else set()
     lost = {label for study in scenes.studies.values() for label in study.groups} - kept
-    return lines + [f"{label}: has no result on some scene, so it is left out" for label in sorted(lost)]
+    return lines + [
+        f"{label}: has no result on some scene, so it is left out" for label in sorted(lost)
+    ]
 
 
 def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
@@ -68,7 +82,11 @@ def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
     """
     answers = scenes.answers()
     whole = over_scenes(answers) if answers else None
-    lead = words.lead(whole) if whole else "No scene has results of all configs, so there is nothing to compare"
+    lead = (
+        words.headline(whole)
+        if whole
+        else "No scene has results of all configs, so there is nothing to compare"
+    )
     rows = []
     for label in whole.scores if whole else ():
         seeds = [answer.scores[label].mean(1) for answer in answers.values()]
@@ -79,11 +97,11 @@ def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
         "lead": lead,
         "warnings": left_out(scenes, answers),
         "count": len(answers),
-        "pairs": [words.sentence(d) for d in whole.differences] if whole else [],
+        "pairs": [words.describe_difference(d) for d in whole.differences] if whole else [],
         "names": list(answers),
         "rows": rows,
         "each": [
-            (name, quote(os.path.relpath(scenes.pages[name], out.parent)), words.lead(answer))
+            (name, quote(os.path.relpath(scenes.pages[name], out.parent)), words.headline(answer))
             for name, answer in answers.items()
         ],
         "style": style(),
@@ -94,8 +112,14 @@ def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
         "title": scenes.title,
         "command": scenes.command,
         "verdict": lead,
-        "over_scenes": [{**dataclasses.asdict(d), "words": words.sentence(d)} for d in whole.differences]
+        "over_scenes": [
+            {**dataclasses.asdict(d), "words": words.describe_difference(d)}
+            for d in whole.differences
+        ]
         if whole
         else [],
-        "psnr": {label: dict(zip(answers, [mean for mean, _, _ in cells], strict=True)) for label, cells in rows},
+        "psnr": {
+            label: dict(zip(answers, [mean for mean, _, _ in cells], strict=True))
+            for label, cells in rows
+        },
     }

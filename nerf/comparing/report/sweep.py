@@ -11,12 +11,25 @@ from html import escape
 import numpy as np
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Groups
-from nerf.comparing.report.curves import BOTTOM, HEIGHT, LEFT, PALETTE, RIGHT, TOP, WIDTH, draw_axes, finish, look
+from nerf.comparing.comparison import Groups
+from nerf.comparing.report.curves import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    PALETTE,
+    RIGHT,
+    TOP,
+    WIDTH,
+    draw_axes,
+    finish,
+    line_style,
+)
 from nerf.comparing.studies import short_name
 
-FAR_APART = 8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
-EDGE = 0.06  # of the axis, on either side of the first and the last value
+LOG_AXIS_RATIO = (
+    8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
+)
+EDGE_FRACTION = 0.06  # of the axis, on either side of the first and the last value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Sweep:
             numbers = [float(value) for value in self.values]
         except ValueError:
             return [float(i) for i in range(len(self.values))], False
-        log = min(numbers) > 0.0 and max(numbers) / min(numbers) >= FAR_APART
+        log = min(numbers) > 0.0 and max(numbers) / min(numbers) >= LOG_AXIS_RATIO
         return ([math.log10(number) for number in numbers] if log else numbers), log
 
     def medians(self, name: str) -> tuple[list[float], list[float]]:
@@ -98,7 +111,7 @@ def sweep_svg(sweep: Sweep) -> str:
     first, span = min(places), max(max(places) - min(places), 1e-9)
 
     def x(place: float) -> float:
-        inside = EDGE + (1.0 - 2.0 * EDGE) * (place - first) / span
+        inside = EDGE_FRACTION + (1.0 - 2.0 * EDGE_FRACTION) * (place - first) / span
         return LEFT + (WIDTH - LEFT - RIGHT) * inside
 
     def y(value: float) -> float:
@@ -107,9 +120,11 @@ def sweep_svg(sweep: Sweep) -> str:
     marks = [(x(place), value) for place, value in zip(places, sweep.values, strict=True)]
     parts = draw_axes(y, low, high, sweep.key, marks)
     for i, (name, line) in enumerate(sweep.lines.items()):
-        colour, dashes = look(i)
+        colour, dashes = line_style(i)
         dash = f' stroke-dasharray="{dashes}"' if dashes else ""
-        middle = " ".join(f"{x(p):.1f},{y(v):.1f}" for p, v in zip(*sweep.medians(name), strict=True))
+        middle = " ".join(
+            f"{x(p):.1f},{y(v):.1f}" for p, v in zip(*sweep.medians(name), strict=True)
+        )
         dots = [
             f'<circle cx="{x(place):.1f}" cy="{y(score):.1f}" r="3.5"/>'
             for place, value in zip(places, sweep.values, strict=True)
@@ -124,7 +139,9 @@ def sweep_svg(sweep: Sweep) -> str:
 
 def _in_words(sweep: Sweep, name: str) -> str:
     line = sweep.lines[name]
-    shown = [f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line]
+    shown = [
+        f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line
+    ]
     return ", ".join(shown)
 
 
@@ -134,12 +151,20 @@ def sweep_figure(sweep: Sweep) -> Figure:
     figure = Figure((3.4, 2.3 + 0.13 * len(sweep.lines)), layout="constrained")
     axes = figure.subplots()
     for i, (name, line) in enumerate(sweep.lines.items()):
-        colour, dashes = PALETTE[i % len(PALETTE)], look(i)[1]
+        colour, dashes = PALETTE[i % len(PALETTE)], line_style(i)[1]
         style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
         axes.plot(*sweep.medians(name), color=colour, linestyle=style, linewidth=1.2, label=name)
         for place, value in zip(places, sweep.values, strict=True):
             seeds = line.get(value, [])
-            axes.plot([place] * len(seeds), seeds, "o", color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
+            axes.plot(
+                [place] * len(seeds),
+                seeds,
+                "o",
+                color=colour,
+                markersize=3,
+                alpha=0.6,
+                markeredgewidth=0,
+            )
     axes.set_xticks(places, sweep.values)
     finish(axes, sweep.key)
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nerf.comparing.answers import Groups, Judgement, scores_of
+from nerf.comparing.comparison import Groups, Judgement, scores_of
 from nerf.comparing.statistics import best
 from nerf.evaluation import lpips, metrics
 from nerf.foundation.instantiate import ConfigError, did_you_mean
@@ -41,8 +41,20 @@ PER_IMAGE = (
     Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
     Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
-    Column("lpips", "LPIPS, AlexNet", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
-    Column("lpips_vgg", "LPIPS, VGG", False, "{:.4f}", f"not installed: pip install {lpips.REQUIREMENT}"),
+    Column(
+        "lpips",
+        "LPIPS, AlexNet",
+        False,
+        "{:.4f}",
+        f"not installed: pip install {lpips.REQUIREMENT}",
+    ),
+    Column(
+        "lpips_vgg",
+        "LPIPS, VGG",
+        False,
+        "{:.4f}",
+        f"not installed: pip install {lpips.REQUIREMENT}",
+    ),
 )
 FACTS = (
     Column("train_seconds", "training, s", False, "{:.1f}"),
@@ -85,7 +97,10 @@ class Table:
     def only(self, columns: Sequence[Column]) -> "Table":
         """Return the table with these columns of it alone, in this order."""
         places = [self.columns.index(column) for column in columns if column in self.columns]
-        rows = [dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells)) for row in self.rows]
+        rows = [
+            dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells))
+            for row in self.rows
+        ]
         return Table(tuple(self.columns[i] for i in places), tuple(rows))
 
     def numbered(self) -> "Table":
@@ -111,7 +126,9 @@ def parse_columns(text: str) -> tuple[Column, ...]:
     keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
     for key in keys:
         if key not in known:
-            raise ConfigError(f"--columns={text}: no column '{key}': {did_you_mean(key, list(known))}")
+            raise ConfigError(
+                f"--columns={text}: no column '{key}': {did_you_mean(key, list(known))}"
+            )
     if not keys:
         raise ConfigError(f"--columns={text}: no column: choose some of {', '.join(known)}")
     return tuple(known[key] for key in keys)
@@ -128,12 +145,19 @@ def fact(result: Result, key: str) -> float | None:
 def make_table(judged: Judgement, failures: Mapping[str, str]) -> Table:
     """A row for each config that was judged, and one for each of `failures`, those of which no run ended."""
     groups = judged.groups
-    columns = [*(_scored(judged, column) for column in PER_IMAGE), *(_facts(groups, column) for column in FACTS)]
+    columns = [
+        *(_scored(judged, column) for column in PER_IMAGE),
+        *(_facts(groups, column) for column in FACTS),
+    ]
     rows = [
-        Row(label, len(results), tuple(column[label] for column in columns), failures.get(label, ""))
+        Row(
+            label, len(results), tuple(column[label] for column in columns), failures.get(label, "")
+        )
         for label, results in groups.items()
     ]
-    rows += [Row(label, 0, (), failure) for label, failure in failures.items() if label not in groups]
+    rows += [
+        Row(label, 0, (), failure) for label, failure in failures.items() if label not in groups
+    ]
     return Table(COLUMNS, tuple(rows))
 
 
@@ -142,7 +166,11 @@ def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
     groups = judged.groups
     scores = scores_of(groups, column.key)
     if scores is None:
-        missing = SCORED_WITHOUT if column.key in metrics.installed() and column.key != "ssim" else column.missing
+        missing = (
+            SCORED_WITHOUT
+            if column.key in metrics.installed() and column.key != "ssim"
+            else column.missing
+        )
         return {label: Cell(missing) for label in groups}
     leader = None
     if len(scores) > 1 and column.higher is not None:
@@ -156,12 +184,16 @@ def _facts(groups: Groups, column: Column) -> dict[str, Cell]:
     for label, results in groups.items():
         numbers = [number for result in results if (number := fact(result, column.key)) is not None]
         complete = len(numbers) == len(results)
-        out[label] = _cell(column, np.array(numbers, float), False) if complete else Cell(column.missing)
+        out[label] = (
+            _cell(column, np.array(numbers, float), False) if complete else Cell(column.missing)
+        )
     return out
 
 
 def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
-    mean, low, high = (column.show.format(column.scale * x) for x in (seeds.mean(), seeds.min(), seeds.max()))
+    mean, low, high = (
+        column.show.format(column.scale * x) for x in (seeds.mean(), seeds.min(), seeds.max())
+    )
     return Cell(mean, f"{low} to {high}" if low != high else "", float(seeds.mean()), is_best)
 
 
@@ -170,7 +202,10 @@ def _lines(table: Table) -> list[list[str]]:
     titles = [column.title for column in table.columns]
     lines = [["config", "seeds", *titles]]
     for row in table.rows:
-        cells = [f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}" for c in row.cells]
+        cells = [
+            f"{c.text}{'*' if c.best else ''}{f' ({c.spread})' if c.spread else ''}"
+            for c in row.cells
+        ]
         cells = cells or [f"failed: {row.failure}", *[""] * (len(titles) - 1)]
         lines.append([row.label, str(row.seeds), *cells])
     return lines
@@ -178,7 +213,10 @@ def _lines(table: Table) -> list[list[str]]:
 
 def as_markdown(table: Table) -> str:
     """A pipe table."""
-    lines = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in _lines(table.numbered())]
+    lines = [
+        [cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line]
+        for line in _lines(table.numbered())
+    ]
     rule = "|" + "|".join(" --- " for _ in lines[0]) + "|"
     shown = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
@@ -194,7 +232,9 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 def as_latex(table: Table) -> str:
     """A tabular; what is best is bold."""
     table = table.numbered()
-    head, *lines = [["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(table)]
+    head, *lines = [
+        ["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(table)
+    ]
     for line, row in zip(lines, table.rows, strict=True):
         for i, cell in enumerate(row.cells):
             if cell.best:
@@ -209,9 +249,15 @@ def as_csv(table: Table) -> str:
     """Comma-separated, with numbers unrounded and the best named in a column of its own."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["config", "seeds", *(column.key for column in table.columns), "best_at", "failure"])
+    writer.writerow(
+        ["config", "seeds", *(column.key for column in table.columns), "best_at", "failure"]
+    )
     for row in table.rows:
-        values = ["" if cell.value is None else repr(cell.value) for cell in row.cells] or [""] * len(table.columns)
-        at = " ".join(column.key for column, cell in zip(table.columns, row.cells, strict=False) if cell.best)
+        values = ["" if cell.value is None else repr(cell.value) for cell in row.cells] or [
+            ""
+        ] * len(table.columns)
+        at = " ".join(
+            column.key for column, cell in zip(table.columns, row.cells, strict=False) if cell.best
+        )
         writer.writerow([row.label, row.seeds, *values, at, row.failure])
     return buffer.getvalue()

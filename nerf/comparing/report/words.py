@@ -1,14 +1,16 @@
 """The verdict in words."""
 
-from nerf.comparing.answers import WHOLE, Comparison
+from nerf.comparing.comparison import FULL_PROGRESS, Comparison
 from nerf.comparing.statistics import Difference, best
 
-NAMED = 3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
+MAX_NAMED_RIVALS = (
+    3  # rivals that a headline names; of more it tells the number, and the list of pairs the names
+)
 
 
-def count(number: int, what: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """ "1 seed", "3 seeds"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _level(d: Difference) -> str:
@@ -18,40 +20,44 @@ def _level(d: Difference) -> str:
 
 def _seeds(d: Difference) -> str:
     if d.seeds[0] == d.seeds[1]:
-        return count(d.seeds[0], "seed")
+        return pluralize(d.seeds[0], "seed")
     return f"{d.seeds[1]} and {d.seeds[0]} seeds"
 
 
-def sentence(d: Difference) -> str:
+def describe_difference(d: Difference) -> str:
     """Return one pair in words: who is better by how much, or that nobody is, and what the statement rests on."""
     if d.real:
         winner, loser, sign = (d.second, d.first, 1.0) if d.mean > 0 else (d.first, d.second, -1.0)
         low, high = sorted((sign * d.low, sign * d.high))
-        rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {_counts(d)}"
+        rests = f"{_level(d)} interval {low:.2f} to {high:.2f}; {_sample_sizes(d)}"
         return f"{winner} is better than {loser} by {abs(d.mean):.2f} dB ({rests})"
     apart = f"not distinguishable: {d.second} minus {d.first} is {d.mean:+.2f} dB"
     rests = f"{_level(d)} interval {d.low:+.2f} to {d.high:+.2f}"
     if min(d.seeds) == 1:
-        single = "one seed each does" if d.seeds == (1, 1) else f"the one seed of {_single(d)} does"
+        single = (
+            "one seed each does"
+            if d.seeds == (1, 1)
+            else f"the one seed of {_single_seed_config(d)} does"
+        )
         alone = f"for these very runs alone; {single} not say what other seeds would give, so use --seeds=3"
-        return f"{apart} ({rests} over {count(d.views, 'view')}, {alone})"
+        return f"{apart} ({rests} over {pluralize(d.views, 'view')}, {alone})"
     if d.scenes == 1 and d.views == 1:
         return f"{apart}, on one view, which does not stand for others"
-    return f"{apart} ({rests}; {_counts(d)}; {_what_would_help(d)})"
+    return f"{apart} ({rests}; {_sample_sizes(d)}; {_suggestion(d)})"
 
 
-def _counts(d: Difference) -> str:
+def _sample_sizes(d: Difference) -> str:
     """Return what a statement rests on: "20 views, 3 seeds"."""
     scenes = f"{d.scenes} scenes, " if d.scenes > 1 else ""
-    return f"{scenes}{count(d.views, 'view')}, {_seeds(d)}"
+    return f"{scenes}{pluralize(d.views, 'view')}, {_seeds(d)}"
 
 
-def _single(d: Difference) -> str:
+def _single_seed_config(d: Difference) -> str:
     """Return the config that has one seed where the other has more."""
     return d.first if d.seeds[0] == 1 else d.second
 
 
-def _what_would_help(d: Difference) -> str:
+def _suggestion(d: Difference) -> str:
     """Return what would make a claim of a difference of this size possible."""
     if d.scenes > 1:
         return "more scenes could tell"
@@ -60,7 +66,7 @@ def _what_would_help(d: Difference) -> str:
     return f"about {d.needed} seeds each would tell a difference of this size"
 
 
-def lead(answer: Comparison) -> str:
+def headline(answer: Comparison) -> str:
     """The one sentence that comes first."""
     if answer.at is None:
         return answer.missing.capitalize()
@@ -68,7 +74,7 @@ def lead(answer: Comparison) -> str:
         (label,) = answer.scores
         return f"Only {label} has results, so there is nothing to compare it with"
     if len(answer.differences) == 1:
-        line = sentence(answer.differences[0])
+        line = describe_difference(answer.differences[0])
         return line[0].upper() + line[1:] if not answer.differences[0].real else line
     leader = best(answer.scores, answer.differences, higher_is_better=True)
     if leader:
@@ -81,35 +87,35 @@ def lead(answer: Comparison) -> str:
     if not claimed:
         return f"The {len(answer.scores)} configs are not distinguishable"
     others = ", ".join(d.second if d.first == ahead else d.first for d in rivals)
-    if len(rivals) > NAMED:
+    if len(rivals) > MAX_NAMED_RIVALS:
         others = f"{len(rivals)} of the {len(answer.scores) - 1} others"
     return f"{ahead} has the highest mean, but is not distinguishable from {others}"
 
 
-def scope(scene: str) -> str:
+def scope_note(scene: str) -> str:
     """Return how far a verdict on a single scene reaches."""
     return f"One scene was asked, {scene}: whether this holds on others, a study with several --scene tells."
 
 
-def where(answer: Comparison) -> str:
+def comparison_title(answer: Comparison) -> str:
     """The heading of an answer: "At equal time, 60 s of training each"."""
     name = "time" if answer.axis == "seconds" else "steps"
     if answer.at is None:
         return f"At equal {name}"
-    amount = f"{answer.at:.3g} s of training" if answer.axis == "seconds" else f"{answer.at:,.0f} steps"
+    amount = (
+        f"{answer.at:.3g} s of training" if answer.axis == "seconds" else f"{answer.at:,.0f} steps"
+    )
     return f"At equal {name}, {amount} each"
 
 
-def how(answer: Comparison) -> str:
+def comparison_method(answer: Comparison) -> str:
     """How the answer was found, with what weakens it."""
     if answer.at is None:
         return ""
     if answer.ends:
         return "Scores at the end of every run, whose learning rate had then fallen as planned."
-    text = (
-        "Scores at the place the shortest run reached, straight between the scorings before and after it for each view."
-    )
-    early = {label: part for label, part in answer.progress.items() if part < WHOLE}
+    text = "Scores at the place the shortest run reached, straight between the scorings before and after it for each view."
+    early = {label: part for label, part in answer.progress.items() if part < FULL_PROGRESS}
     if early:
         parts = ", ".join(f"{label} at {100 * part:.0f}%" for label, part in early.items())
         strict = "--steps=N" if answer.axis == "step" else "--budget=SECONDS"

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from nerf.comparing.statistics import Difference, compare_columns
 from nerf.runs.results import Result
 
-WHOLE = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
+FULL_PROGRESS = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
 
 END = "at the end"  # name of the scores of finished runs
 
@@ -81,7 +81,9 @@ def judge(groups: Groups, metrics: Sequence[str]) -> Judgement:
     if not groups:
         return Judgement(groups, [], {})
     asked = asked_axis(groups)
-    answers = [_unjudged(groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")]
+    answers = [
+        _unjudged(groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")
+    ]
     columns = {_name(answer): answer.scores for answer in answers if answer.at is not None}
     at_end = END if END in columns else "psnr"
     for metric in metrics:
@@ -89,8 +91,12 @@ def judge(groups: Groups, metrics: Sequence[str]) -> Judgement:
         if scores is not None and (metric != "psnr" or at_end == "psnr"):
             columns[metric] = scores
     found = compare_columns(columns, next(iter(columns))) if columns else {}
-    judged = [dataclasses.replace(answer, differences=found.get(_name(answer), [])) for answer in answers]
-    return Judgement(groups, judged, {m: found.get(at_end if m == "psnr" else m, []) for m in metrics})
+    judged = [
+        dataclasses.replace(answer, differences=found.get(_name(answer), [])) for answer in answers
+    ]
+    return Judgement(
+        groups, judged, {m: found.get(at_end if m == "psnr" else m, []) for m in metrics}
+    )
 
 
 def _name(answer: Comparison) -> str:
