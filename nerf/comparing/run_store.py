@@ -1,7 +1,9 @@
-"""Runs found again, exactly, or trained in child processes: each in its own folder, under a lock that dies with it.
+"""Find the runs of a study among finished ones, or train them in child processes.
 
-A run folder is never trained over: where the run in it is of other code, versions or device, the next free name is
-used, and the reason is told. What was interrupted goes on where it stopped; what failed is told, and the rest goes on.
+Each run has its own folder and a lock that ends with the processes holding it. A run folder is
+never overwritten: if it contains a run of other code, versions or device, the next free name is
+used and the reason is reported. An interrupted run is resumed. A failed run is reported, and the
+other runs continue.
 """
 
 import contextlib
@@ -12,27 +14,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from nerf.comparing.child_processes import ROOT, last_line, run_child
 from nerf.comparing.forecast import Forecast
+from nerf.comparing.reusable_runs import earlier_seconds, find_run, readable_runs, why_unusable
 from nerf.comparing.studies import RunRequest
 from nerf.comparing.study_scenes import scene_digests, scene_key
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
-from nerf.runs.budget import Budget
-from nerf.runs.checkpoints import CheckpointError, Checkpoints
 from nerf.runs.provenance import processor, source_digests
-from nerf.runs.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs.runs import differences, read_json
-
-MAX_SHOWN_REASONS = 3
+from nerf.runs.results import Result, read_result
 
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What became of a wanted run: its result, or why there is none; `note` says whether it was trained, and why."""
+    """The result of a requested run.
+
+    Attributes:
+      label: the label of its method.
+      seed: its seed.
+      folder: its run folder.
+      result: what it recorded; None if it failed or was stopped.
+      note: whether it was trained or reused, and why.
+      failure: why there is no result; "" if there is one.
+    """
 
     label: str
     seed: int
@@ -44,16 +52,16 @@ class RunResult:
 
 @dataclasses.dataclass(frozen=True)
 class RunStore:
-    """Where and how runs are made.
+    """Folders of runs and the settings for training new ones.
 
     Attributes:
-      scene: the scene's folder.
-      runs: searched for runs to reuse; new ones go to its folder "compare".
+      scene: folder of the scene; None: as each config says.
+      runs: folder searched for runs to reuse; new runs go into its subfolder "compare".
       plugins: packages outside `nerf` that configs may name.
-      jobs: how many are trained at a time.
-      fresh: train all anew.
-      should_stop: asked again and again; True stops the children, which save.
-      say: told what happens, a line at a time.
+      jobs: number of runs trained at a time.
+      fresh: train all runs again, even if they exist.
+      should_stop: polled repeatedly; True stops the child processes, which save their state.
+      say: receives log lines.
     """
 
     scene: str | None
@@ -66,12 +74,18 @@ class RunStore:
 
 
 class Interrupted(RuntimeError):
-    """The study was asked to stop; the message is one line."""
+    """Raised when a study was asked to stop; the message is one line."""
 
 
 def environment_of_children() -> dict[str, Any]:
-    """Versions and device as a child sees them: this process must not take the device from its children."""
-    code = "import json; from nerf.runs.provenance import environment; print(json.dumps(environment()))"
+    """Return versions and device as a child process sees them.
+
+    A child process asks JAX, since this process must not occupy the device that its children need.
+    """
+    code = (
+        "import json; from nerf.runs.provenance import environment; "
+        "print(json.dumps(environment()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise ConfigError(
@@ -81,7 +95,10 @@ def environment_of_children() -> dict[str, Any]:
 
 
 def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
-    """An outcome for each wanted run, in their order. Raises Interrupted where it was asked to stop."""
+    """Return a result for each requested run, in the order of the requests.
+
+    Raises Interrupted if the study was asked to stop.
+    """
     if not wanted:
         return []
     now = {
@@ -89,89 +106,53 @@ def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResu
         "processor": processor(),
         "code": source_digests(store.plugins),
     }
-    known = [] if store.fresh else list(_readable(store.runs))
-    digests = scene_digests(
-        wanted, store.scene, store.plugins
-    )  # finds problems before the first training
-    places = [{**now, "scene_digest": digests[scene_key(run)]} for run in wanted]
-    found = [_find(run, here, known) for run, here in zip(wanted, places, strict=True)]
+    known = [] if store.fresh else list(readable_runs(store.runs))
+    # Loading every scene here reports its problems before the first run is trained.
+    digests = scene_digests(wanted, store.scene, store.plugins)
+    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in wanted]
+    found = [find_run(run, here, known) for run, here in zip(wanted, conditions, strict=True)]
     missing = [run for run, result in zip(wanted, found, strict=True) if result is None]
     forecast = Forecast(
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
-        {run.label: _earlier_seconds(run, known, now) for run in missing},
+        {run.label: earlier_seconds(run, known, now) for run in missing},
     )
     if missing:
         store.say(forecast.before())
 
-    def one(i: int) -> RunResult:
+    def find_or_train_one(i: int) -> RunResult:
         run, seed = wanted[i], wanted[i].config["seed"]
         title = f"{run.label}, seed {seed} ({i + 1} of {len(wanted)})"
         if (result := found[i]) is not None:
             store.say(f"{title}: reused from {result.folder}")
-            return RunResult(
-                run.label,
-                seed,
-                result.folder,
-                result,
-                "reused: the same config, scene, seed and code",
-            )
+            note = "reused: the same config, scene, seed and code"
+            return RunResult(run.label, seed, result.folder, result, note)
         forecast.begin(i, run.label, run.max_seconds)
 
-        def tell(line: str) -> None:
+        def report(line: str) -> None:
             forecast.hear(i, line)
             store.say(f"{title}: {line}{forecast.after()}")
 
-        outcome = _train_one(run, title, places[i], store, tell)
+        outcome = _train_one(run, title, conditions[i], store, report)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
-            told = {
+            record = {
                 "label": run.label,
                 "flags": run.flags(),
                 "jobs": store.jobs,
                 "seconds": round(seconds, 1),
             }
-            write_json(outcome.folder / "study.json", told)
+            write_json(outcome.folder / "study.json", record)
             numbers = outcome.result.results
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
-            store.say(f"{title}: {score}, {seconds:.0f} s in all{forecast.after()}")
+            store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
         return outcome
 
     with ThreadPoolExecutor(store.jobs) as pool:
-        outcomes = list(pool.map(one, range(len(wanted))))
+        outcomes = list(pool.map(find_or_train_one, range(len(wanted))))
     if store.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
-
-
-def _readable(root: Path) -> Iterator[Result]:
-    for folder in run_folders(root):
-        with contextlib.suppress(CheckpointError, KeyError, AttributeError):
-            yield read_result(folder)
-
-
-def _find(run: RunRequest, now: Mapping[str, Any], known: Sequence[Result]) -> Result | None:
-    """Return a finished run that is exactly the one wanted."""
-    return next(
-        (result for result in known if not mismatch(result, run.config, run.max_seconds, now)), None
-    )
-
-
-def _earlier_seconds(
-    run: RunRequest, known: Sequence[Result], now: Mapping[str, Any]
-) -> list[float]:
-    """Return how long runs that differ in seed or code alone took on this device, from start to results."""
-    seconds = []
-    for result in known:
-        config = {**run.config, "seed": result.config.get("seed")}
-        here = {**now, "scene_digest": result.results["protocol"].get("scene_digest")}
-        here["code"] = result.results.get("code") or {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if not mismatch(result, config, run.max_seconds, here):
-                seconds.append(
-                    float(json.loads((result.folder / "study.json").read_text())["seconds"])
-                )
-    return seconds
 
 
 def _train_one(
@@ -179,9 +160,9 @@ def _train_one(
     title: str,
     now: Mapping[str, Any],
     store: RunStore,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> RunResult:
-    """Train a run in the first folder of its name that is free or waits to be resumed."""
+    """Train a run in the first folder of its name that is unused or resumable."""
     seed = run.config["seed"]
     home = store.runs / "compare"
     home.mkdir(parents=True, exist_ok=True)
@@ -191,55 +172,20 @@ def _train_one(
             return RunResult(run.label, seed, home, None, "", "stopped")
         name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
         folder = home / name
-        with locked(
-            home / f".{name}.lock", lambda n=name: store.say(f"{title}: waits for {n}"), store
-        ) as lock:  # type: ignore[misc]
-            why = _unusable(folder, run, now)
+        waits = partial(store.say, f"{title}: waiting for {name}")
+        with locked(home / f".{name}.lock", waits, store) as lock:
+            why = why_unusable(folder, run, now)
             if why is None and (folder / "results.json").exists() and not store.fresh:
-                note = "reused: made meanwhile by another study"
+                note = "reused: another study trained it in the meantime"
                 return RunResult(run.label, seed, folder, read_result(folder), note)
+            # The folder contains another run: try the next free name.
             if why is not None or (store.fresh and (folder / "results.json").exists()):
                 reasons += [why] if why else []
                 continue
             note = f"trained again: {reasons[-1]}" if reasons else "trained for this study"
             store.say(f"{title}: {note}: {folder}")
-            return _train(run, title, folder, note, store, lock, tell)
-    raise ConfigError(f"{home}: a thousand runs of one name: move some of them away")
-
-
-def _unusable(folder: Path, run: RunRequest, now: Mapping[str, Any]) -> str | None:
-    """Why the folder is taken by another run than the one wanted; None where it is free, to be gone on with, or it."""
-    if not (folder / "config.json").exists():
-        return None
-    try:
-        if (folder / "results.json").exists():
-            why = mismatch(read_result(folder), run.config, run.max_seconds, now)
-        else:
-            old = read_json(folder / "config.json")
-            ours, theirs = (
-                comparable_config(old, run.max_seconds),
-                comparable_config(run.config, run.max_seconds),
-            )
-            why = differences(ours, theirs)
-            facts = Checkpoints(folder / "checkpoints", read_only=True).newest_facts()
-            budget = Budget(run.config["steps"], run.max_seconds)
-            if facts and (
-                facts["extended"]
-                or not Budget(facts["steps"], facts["max_seconds"]).same_as(budget)
-            ):
-                why.append("its budget was changed while it trained")
-            if read_json(folder / "scene.json")["digest"] != now["scene_digest"]:
-                why.append("another scene, or its files changed")
-            if read_json(folder / "code.json") != now["code"]:
-                why.append("the code changed while it was not finished")
-    except (CheckpointError, KeyError, AttributeError) as error:
-        return f"{folder.name} cannot be read ({error})"
-    more = f" and {len(why) - MAX_SHOWN_REASONS} more" if len(why) > MAX_SHOWN_REASONS else ""
-    return (
-        f"{folder.name} is of another kind ({'; '.join(why[:MAX_SHOWN_REASONS])}{more})"
-        if why
-        else None
-    )
+            return _train(run, title, folder, note, store, lock, report)
+    raise ConfigError(f"{home}: 1000 runs with the same name: move some of them away")
 
 
 def _train(
@@ -249,9 +195,12 @@ def _train(
     note: str,
     store: RunStore,
     lock: IO | None,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> RunResult:
-    """Train in a child process, its output kept in FOLDER.log; a failure is the last line of what it said."""
+    """Train a run in a child process, with its output in FOLDER.log.
+
+    If the process fails, the failure is the last line of its output.
+    """
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={store.scene}"] if store.scene else []
     plugins = [f"--plugin={name}" for name in store.plugins]
@@ -262,23 +211,30 @@ def _train(
         *plugins,
         f"--workdir={folder.absolute()}",
     ]
-    code = run_child(command, log, store.should_stop, lock, tell)
+    code = run_child(command, log, store.should_stop, lock, report)
     if code == 0:
         return RunResult(run.label, seed, folder, read_result(folder), note)
-    failure = (
-        "stopped"
-        if store.should_stop()
-        else f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
-    )
+    if store.should_stop():
+        failure = "stopped"
+    else:
+        failure = f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
     store.say(f"{title}: failed: {failure} (see {log})")
     return RunResult(run.label, seed, folder, None, note, failure)
 
 
 @contextlib.contextmanager
 def locked(path: Path, waits: Callable[[], None], store: RunStore) -> Iterator[IO | None]:
-    """Hold `path` locked; the lock ends with the last process that holds it open, however that ends.
+    """Hold an exclusive lock on the file `path` while the context is open.
 
-    Waits where another has it, after saying so once. Where the system has no such locks (Windows) there is none.
+    If another process holds the lock, call `waits` once and wait. The lock lasts until the last
+    process that holds the open file ends. Without such locks (on Windows) the context is None.
+
+    Args:
+      path: the lock file.
+      waits: called once if the lock is held elsewhere.
+      store: its `should_stop` ends the wait.
+
+    Raises: Interrupted if asked to stop while waiting.
     """
     try:
         import fcntl
@@ -286,15 +242,15 @@ def locked(path: Path, waits: Callable[[], None], store: RunStore) -> Iterator[I
         yield None
         return
     with open(path, "w", encoding="utf-8") as file:
-        told = False
+        announced = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not announced:
                     waits()
-                told = True
+                announced = True
                 if store.should_stop():
                     raise Interrupted("stopped while another study trained the run") from None
                 time.sleep(0.5)

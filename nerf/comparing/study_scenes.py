@@ -1,4 +1,4 @@
-"""Load the scene of a study as its runs do."""
+"""Load the scene of a study and digest the splits that its runs use."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,17 @@ from nerf.scenes.splits import count_trained_on, load_scenes
 def scene_digests(
     wanted: Sequence[RunRequest], scene: str | None, plugins: tuple[str, ...] = ()
 ) -> dict[str, dict[str, str]]:
-    """Load a scene as each run would, and return the digests of its splits by `scene_key`. Raises SceneError."""
+    """Load a scene as each run would, and return the digests of its splits.
+
+    Args:
+      wanted: the runs.
+      scene: folder of the scene; None: as each config says.
+      plugins: packages outside `nerf` that configs may name.
+
+    Returns: for each `scene_key`, the digest of each split by the split's name.
+
+    Raises: SceneError if the scene cannot be loaded or has no valid held-out views.
+    """
     digests: dict[str, dict[str, str]] = {}
     for run in wanted:
         key = scene_key(run)
@@ -26,20 +36,36 @@ def scene_digests(
 def load_comparable(
     config: Mapping[str, Any], scene: str | None, plugins: tuple[str, ...] = ()
 ) -> tuple[Scene, Scene]:
-    """Load the views of a study. Raises SceneError where none are held out, or those that are were trained on."""
+    """Load the training views and the held-out views of a study.
+
+    Args:
+      config: a run's config, which names the scene and the evaluated split.
+      scene: folder of the scene; None: as the config says.
+      plugins: packages outside `nerf` that the config may name.
+
+    Returns: the training scene and the held-out scene.
+
+    Raises: SceneError if no view is held out, or if held-out views are also training views.
+    """
     split = config["eval_split"]
     try:
         train, held_out = load_scenes(config, scene, plugins)
     except NoViews as error:
         other = "test" if split == "val" else "val"
-        reason = f"no view to compare by in split '{split}' ({'; '.join(str(error).splitlines())})"
+        reason = f"no held-out view in split '{split}' ({'; '.join(str(error).splitlines())})"
         raise SceneError([Problem(str(scene), "", reason, f"use --split={other}")]) from error
     if known := count_trained_on(train, held_out):
-        reason = f"{known} of {len(held_out)} views of split '{split}' are trained on too, so their scores say nothing"
-        fix = "list other images there" + (", or use --split=val" if split == "test" else "")
+        reason = (
+            f"{known} of {len(held_out)} views of split '{split}' are also training views, "
+            "so their scores say nothing about new views"
+        )
+        fix = "list other images in that split"
+        if split == "test":
+            fix += ", or use --split=val"
         raise SceneError([Problem(str(scene), "", reason, fix)])
     return train, held_out
 
 
 def scene_key(run: RunRequest) -> str:
+    """Return a key that is equal for runs that load the same scene and split."""
     return json.dumps([run.config["scene"], run.config["eval_split"]], sort_keys=True)

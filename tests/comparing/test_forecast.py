@@ -46,7 +46,7 @@ def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(cl
     assert study.left() == pytest.approx((1840 - 100) + 1840), "the second takes as long"
     study.hear(0, "train 99%, step 10, 1 s left, train PSNR 3.0")
     assert study.left() == pytest.approx(101.0 - 100.0 + 101.0)
-    study.hear(0, "starts")
+    study.hear(0, "starting")
     study.end(0, finished=True)
     assert study.left() == pytest.approx(100.0)
     study.begin(1, "slow", 15.0)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from nerf.comparing import run_store, study_scenes
+from nerf.comparing import reusable_runs, run_store, study_scenes
 from nerf.comparing.run_store import Interrupted, RunStore, find_or_train, locked, run_child
 from nerf.comparing.studies import Method, wanted_runs
 from tests.conftest import ROOT
@@ -27,7 +27,7 @@ def factory(monkeypatch):
     class Factory:
         made, fails, code = [], set(), dict(CODE)
 
-    def child(command, log, should_stop, lock=None, tell=None):
+    def child(command, log, should_stop, lock=None, on_progress=None):
         flags = dict(word.split("=", 1) for word in command if word.startswith("--"))
         seed = int(flags["--config.seed"])
         log.write_text("some output\nconfig: a reason\n")
@@ -126,10 +126,10 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
     (outcome.folder / "scene.json").write_text(json.dumps(record))
     unfinished.rename(tmp_path / "kept.json")
     now = {**HERE, "code": dict(CODE), "scene_digest": record["digest"]}
-    assert run_store._unusable(outcome.folder, factory.wanted[0], now) is None
+    assert reusable_runs.why_unusable(outcome.folder, factory.wanted[0], now) is None
     other = {**now, "code": {**CODE, "nerf/rendering/model.py": "other"}}
-    assert "code changed" in run_store._unusable(outcome.folder, factory.wanted[0], other)
-    assert "another scene" in run_store._unusable(outcome.folder, factory.wanted[0], {**now, "scene_digest": {}})
+    assert "code changed" in reusable_runs.why_unusable(outcome.folder, factory.wanted[0], other)
+    assert "another scene" in reusable_runs.why_unusable(outcome.folder, factory.wanted[0], {**now, "scene_digest": {}})
 
 
 def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
@@ -185,8 +185,8 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
         "print('train 45%, step 90, 9 s left', flush=True)\nprint('a note', flush=True)\ntime.sleep(1.5)\n"
     )
     told = []
-    assert run_child([str(script)], tmp_path / "log", lambda: False, tell=told.append) == 0
-    assert told[0] == "starts" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
+    assert run_child([str(script)], tmp_path / "log", lambda: False, on_progress=told.append) == 0
+    assert told[0] == "starting" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
 
 
 def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, monkeypatch):

@@ -259,7 +259,7 @@ def _films(groups: Groups, question: Question, store: RunStore) -> Mapping[str, 
         title = f"fly-through of {label}"
         store.say(f"{title}: {out}")
         tell = partial(_tell, store, title)
-        code = run_child(command, out.with_suffix(".log"), store.should_stop, tell=tell)
+        code = run_child(command, out.with_suffix(".log"), store.should_stop, on_progress=tell)
         if store.should_stop():
             raise Interrupted(
                 "stopped: run the same command again to render the frames that are missing"
