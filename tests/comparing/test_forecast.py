@@ -61,7 +61,7 @@ def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(cl
 
 def test_runs_bounded_by_steps_tell_after_the_first_and_failures_tell_nothing(clock):
     study = Forecast([("a", None), ("b", None), ("b", None)])
-    assert study.left() is None and study.after() == "" and "is known when the first has ended" in study.before()
+    assert study.left() is None and study.after() == "" and "is estimated once the first run has ended" in study.before()
     study.begin(0, "a", None)
     clock.now = 3.0
     study.end(0, finished=False)

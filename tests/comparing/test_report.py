@@ -93,7 +93,7 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
 def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
 
     def lead_of(groups):
-        return words.headline(judge(groups, []).answers[0])
+        return words.headline(judge(groups, []).comparisons[0])
 
     assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith("c is better than every other")
     assert lead_of(groups_of(tmp_path / "b", labels="abc", gain=0.0)).endswith("not distinguishable")

@@ -208,7 +208,7 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
     ask_aloud((3, 4), 100.0)
     assert said[0] == "2 runs to train: about 0 s, as earlier runs of these configs took"
     ask_aloud((0,), None)
-    assert said[0] == "1 run to train: how long that takes is known when the first has ended"
+    assert said[0] == "1 run to train: the time is estimated once the first run has ended"
 
 
 def test_the_children_tell_their_device_and_versions():

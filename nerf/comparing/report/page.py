@@ -168,7 +168,7 @@ def _difference(d: Difference) -> dict[str, Any]:
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
     """Write the page, whole or not at all, and return `plain` of the study."""
     judged = judge(study.groups, [column.key for column in PER_IMAGE])
-    table, answers = make_table(judged, study.failures), judged.answers
+    table, answers = make_table(judged, study.failures), judged.comparisons
     numbers = plain(study, table, answers)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []

@@ -44,8 +44,8 @@ class Scenes:
         out = {}
         for name, study in self.studies.items():
             judged = judge({label: study.groups[label] for label in labels}, ["psnr"])
-            if judged.answers and judged.answers[0].at is not None:
-                out[name] = judged.answers[0]
+            if judged.comparisons and judged.comparisons[0].at is not None:
+                out[name] = judged.comparisons[0]
         return out
 
 
