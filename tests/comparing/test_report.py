@@ -417,7 +417,7 @@ def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
     outcomes = [RunResult("a", 0, tmp_path, None, "", "no memory")]
     numbers = write_page(Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert numbers["verdict"] is None and "No run ended" in page and page.count("no memory") >= 3
+    assert numbers["verdict"] is None and "No run finished" in page and page.count("no memory") >= 3
 
 
 @pytest.mark.parametrize("what", ["eval", "metrics.jsonl"])
@@ -429,7 +429,7 @@ def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
             place.rename(result.folder / "gone")
     groups = {label: [read_result(r.folder) for r in results] for label, results in groups.items()}
     write_page(study_of(groups), tmp_path / "page.html")
-    told = {"eval": "The runs have no pictures", "metrics.jsonl": "The runs were scored at their end only"}
+    told = {"eval": "The runs have no pictures", "metrics.jsonl": "The runs were only evaluated at the end of training"}
     assert told[what] in (tmp_path / "page.html").read_text()
 
 
@@ -450,7 +450,7 @@ def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
     page = (tmp_path / "out.html").read_text()
     assert 'href="out-s1.html"' in page and "better is better than plain" in page
     mixed = write_scenes_page(scenes_of([3.0, -1.0, 0.5]), tmp_path / "mixed.html")
-    assert mixed["verdict"].startswith("Not distinguishable") and "more scenes could tell" in mixed["verdict"]
+    assert mixed["verdict"].startswith("Not distinguishable") and "more scenes might resolve it" in mixed["verdict"]
     each = (tmp_path / "mixed.html").read_text()
     assert "better is better than plain by" in each and "plain is better than better by" in each
 
@@ -464,14 +464,14 @@ def test_a_config_without_results_on_one_scene_is_left_out_and_said(tmp_path):
     scenes = Scenes("t", "c", studies, {name: tmp_path / f"{name}.html" for name in studies})
     found = write_scenes_page(scenes, tmp_path / "out.html")
     assert found["psnr"].keys() == {"a", "b"}
-    assert "c: has no result on some scene" in (tmp_path / "out.html").read_text()
+    assert "c: no result on at least one scene" in (tmp_path / "out.html").read_text()
 
 
 def test_a_page_says_that_one_scene_was_asked(tmp_path):
     study = dataclasses.replace(study_of(groups_of(tmp_path / "a")), scene="fox")
     numbers = write_page(study, tmp_path / "page.html")
     assert (
-        numbers["scope"].startswith("One scene was asked, fox:")
+        numbers["scope"].startswith("This result is for one scene, fox.")
         and numbers["scope"] in (tmp_path / "page.html").read_text()
     )
 
@@ -481,8 +481,8 @@ def test_a_pair_that_is_not_distinguishable_says_what_would_help(tmp_path):
     seeds = np.array([[-0.3], [0.0], [0.3]])
     views = rng.normal(0, 0.01, (3, 30))
     (d,) = compare({"a": 20 + seeds + views, "b": 20.3 + seeds[::-1] + views[::-1]})
-    assert f"about {d.needed} seeds each would tell" in words.describe_difference(d)
+    assert f"about {d.needed} seeds each would resolve" in words.describe_difference(d)
     (d,) = compare({"a": np.zeros((3, 4)), "b": np.array([[2.0, -2.0, 2.0, -1.0]] * 3)})
-    assert "it takes more held-out views or scenes" in words.describe_difference(d)
+    assert "use more held-out views or scenes" in words.describe_difference(d)
     (d,) = compare({"a": np.zeros((3, 4)), "b": np.ones((1, 4))})
-    assert "the one seed of b does not say" in words.describe_difference(d)
+    assert "the single seed of b says nothing" in words.describe_difference(d)

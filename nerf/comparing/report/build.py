@@ -1,4 +1,4 @@
-"""A question -> runs found or trained -> videos -> the page."""
+"""Answer the question of compare.py: find or train runs, render videos and write the page."""
 
 import dataclasses
 import sys
@@ -37,12 +37,12 @@ from nerf.runs.results import Result, check_protocols
 from nerf.runs.runs import read_json
 from nerf.scenes import SceneError
 
-FPS = 12
+FPS = 12  # of the fly-throughs
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What compare.py was asked; its flags explain each."""
+    """The arguments and flags of compare.py; `compare.py --help` describes each."""
 
     arguments: Sequence[str]
     command: str
@@ -68,10 +68,11 @@ class Question:
 
 
 def check(question: Question) -> None:
-    """Raise ConfigError where flags do not go together."""
+    """Raise ConfigError if flags contradict each other or are out of range."""
     if question.budget and question.steps:
         raise ConfigError(
-            "--budget and --steps: both bound the runs: give one; the page answers for both"
+            "--budget and --steps: both set the length of the runs: give one; "
+            "the page compares at equal time and at equal steps"
         )
     if question.steps is not None and question.steps < 1:
         raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
@@ -79,17 +80,19 @@ def check(question: Question) -> None:
         raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
     if question.jobs > 1 and question.budget:
         raise ConfigError(
-            f"--jobs={question.jobs}: runs would take each other's seconds: use --steps, or --jobs=1"
+            f"--jobs={question.jobs}: runs at the same time slow each other down: "
+            "use --steps, or --jobs=1"
         )
     if question.frames < 0 or question.eval_times < 0:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
     if question.out.suffix not in (".html", ".htm"):
         raise ConfigError(
-            f"--out={question.out}: not an .html: give the page a name that ends in .html"
+            f"--out={question.out}: not an .html file: give the page a name that ends in .html"
         )
     if question.figures is not None and question.figures.exists() and not question.figures.is_dir():
         raise ConfigError(
-            f"--figures={question.figures}: a file: give a folder, which is made where there is none"
+            f"--figures={question.figures}: a file: give a folder; "
+            "it is created if it does not exist"
         )
     for text in question.crops:
         split_crop(text)
@@ -98,7 +101,11 @@ def check(question: Question) -> None:
 def build_report(
     question: Question, should_stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Comparison a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
+    """Compare the configs of a question, write the page and return its numbers.
+
+    Raises: ConfigError for wrong arguments, SceneError for problems of a scene, and Interrupted if
+    asked to stop.
+    """
     check(question)
     entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
@@ -109,7 +116,7 @@ def build_report(
             f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
         )
     if not question.scenes and any(entry.file for entry in entries):
-        raise ConfigError("--scene: no folder given: configs are trained on one")
+        raise ConfigError("--scene: not given: name the scene folder to train the configs on")
     if len(question.scenes) > 1:
         return _report_over_scenes(question, entries, should_stop)
     scene = question.scenes[0] if question.scenes else None
@@ -121,7 +128,7 @@ def build_report(
 def _report_over_scenes(
     question: Question, entries: Sequence[Method], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Write a page for each scene beside the page over all of them."""
+    """Write a page for each scene and the page over all of them beside these."""
     if finished := [entry.label for entry in entries if entry.runs]:
         raise ConfigError(
             f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene"
@@ -129,6 +136,7 @@ def _report_over_scenes(
     paths = [Path(scene).expanduser().resolve() for scene in question.scenes]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise ConfigError(f"--scene={twice[0]}: given twice: give each scene once")
+    # Scenes whose folders have the same name also get the name of the parent folder.
     names = [path.name for path in paths]
     names = [
         name if names.count(name) == 1 else f"{path.parent.name}-{name}"
@@ -149,7 +157,7 @@ def _report_over_scenes(
 
 
 def _check_scenes(question: Question, entries: Sequence[Method]) -> None:
-    """Raise SceneError with the problems of all scenes before anything is trained on the first."""
+    """Raise SceneError with the problems of all scenes."""
     wanted, problems = _wanted(question, entries), []
     for scene in question.scenes:
         try:
@@ -169,7 +177,7 @@ def _wanted(question: Question, entries: Sequence[Method]) -> list[RunRequest]:
 
 
 def _title(entries: Sequence[Method], place: str) -> str:
-    """Return what a page is about: "a and b, on fox"."""
+    """Return the title of a page: "a and b, on fox"."""
     if len(entries) > 3:
         return f"{len(entries)} configs on {place}"
     return f"{' and '.join(entry.label for entry in entries)}, on {place}"
@@ -194,7 +202,7 @@ def _study(
         for o in reversed(outcomes)
         if o.failure and o.label not in groups
     }
-    videos = _films(groups, question, store)
+    videos = _render_videos(groups, question, store)
     scene = scene or next(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
@@ -218,7 +226,10 @@ def _study(
 def _gather(
     entries: Sequence[Method], trained: Sequence[RunResult]
 ) -> tuple[dict[str, list[Result]], list[RunResult]]:
-    """Finished runs of each entry by label, in the order asked for, and all outcomes in that order."""
+    """Merge given and trained runs by method, in the order of the arguments.
+
+    Returns: the finished runs of each label, and all run results.
+    """
     groups: dict[str, list[Result]] = {}
     outcomes: list[RunResult] = []
     for entry in entries:
@@ -236,11 +247,17 @@ def _gather(
 
 
 def _tell(store: RunStore, title: str, line: str) -> None:
+    """Log a line under a title."""
     store.say(f"{title}: {line}")
 
 
-def _films(groups: Groups, question: Question, store: RunStore) -> Mapping[str, Path | None]:
-    """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
+def _render_videos(
+    groups: Groups, question: Question, store: RunStore
+) -> Mapping[str, Path | None]:
+    """Render a fly-through of each config's first run along the same camera path.
+
+    Returns: the video of each label; None if it could not be rendered.
+    """
     videos: dict[str, Path | None] = {}
     for label, results in groups.items() if question.frames else ():
         folder = results[0].folder
@@ -248,7 +265,7 @@ def _films(groups: Groups, question: Question, store: RunStore) -> Mapping[str, 
         out = folder / "compare" / f"{name}_{question.frames}.mp4"
         out.parent.mkdir(exist_ok=True)
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
-        if question.path:  # otherwise render.py chooses, by the scene, which all have in common
+        if question.path:  # otherwise render.py chooses by the scene, the same for all configs
             flags.append(f"--path={question.path}")
         command = [
             str(ROOT / "render.py"),
@@ -261,9 +278,7 @@ def _films(groups: Groups, question: Question, store: RunStore) -> Mapping[str, 
         tell = partial(_tell, store, title)
         code = run_child(command, out.with_suffix(".log"), store.should_stop, on_progress=tell)
         if store.should_stop():
-            raise Interrupted(
-                "stopped: run the same command again to render the frames that are missing"
-            )
+            raise Interrupted("stopped: run the same command again to render the missing frames")
         if code:
             print(
                 f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}",

@@ -1,4 +1,4 @@
-"""A comparison -> one HTML page, and the same numbers as plain data."""
+"""Write the report of a study as one HTML page, and return its numbers as plain data."""
 
 import dataclasses
 import json
@@ -40,26 +40,26 @@ from nerf.comparing.run_store import RunResult
 from nerf.comparing.statistics import Difference
 from nerf.foundation.files import write_bytes
 
-MAX_FIGURE_FRACTION = 0.3  # of what pictures get: a figure that needs more is not in the page
-MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
+MAX_FIGURE_FRACTION = 0.3  # of the space for pictures; a larger figure is not in the page
+MEGABYTES = 24.0  # size of a page; pictures get the space that numbers and videos leave
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """All that a page tells.
+    """The contents of a page.
 
     Attributes:
-      title: what it is about.
-      command: how it was asked for.
+      title: the title of the page.
+      command: the command line that asked for it.
       groups: finished runs of each config.
-      outcomes: what became of each run that was wanted, in the order they were asked for.
-      failures: why configs, or some of their seeds, have no result.
-      videos: a fly-through of each config that has one.
-      scene: its name.
-      sweeps: of what a key does.
-      columns: of the table, in order.
-      crops: views of the figure, as `nerf.comparing.report.figure.parse_crops` reads them.
-      figures: a folder for figures as files; None writes none.
+      outcomes: the result of each requested run, in the order of the requests.
+      failures: the reason for each config without a result.
+      videos: the fly-through of each config; None if it failed.
+      scene: name of the scene.
+      sweeps: the sweeps to plot.
+      columns: columns of the table, in order.
+      crops: views and crops of the figure, in the form that `figure.parse_crops` reads.
+      figures: folder for figures as files; None writes none.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Study:
 
 
 def warnings(study: Study) -> list[str]:
-    """What makes some of the numbers less comparable than they look, a line each."""
+    """Return a line for each reason why numbers of the runs are not comparable."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
     if any(
@@ -84,7 +84,8 @@ def warnings(study: Study) -> list[str]:
         for key in ("device", "processor")
     ):
         lines.append(
-            "The runs were made on different devices or processors: their seconds and memory are not comparable."
+            "The runs were made on different devices or processors: "
+            "their seconds and memory are not comparable."
         )
     jobs = 1
     for result in results:
@@ -94,7 +95,8 @@ def warnings(study: Study) -> list[str]:
             continue
     if jobs > 1:
         lines.append(
-            f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little."
+            f"Some runs were trained {jobs} at a time and slowed each other down: "
+            "their seconds are not comparable."
         )
     counts = {
         label: sum(bool(o.failure) for o in study.outcomes if o.label == label)
@@ -108,12 +110,21 @@ def warnings(study: Study) -> list[str]:
     return lines
 
 
-def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str, Any]:
-    """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
+def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the numbers of a study as plain data for scripts.
+
+    Args:
+      study: the study.
+      table: its complete table.
+      comparisons: its comparisons, the planned one first.
+
+    Returns: JSON-serialisable data: verdict, comparisons, table, scores of every seed and view,
+    runs and protocol.
+    """
     return {
         "title": study.title,
         "command": study.command,
-        "verdict": words.headline(answers[0]) if answers else None,
+        "verdict": words.headline(comparisons[0]) if comparisons else None,
         "scope": words.scope_note(study.scene),
         "answers": [
             {
@@ -124,7 +135,7 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
                 "differences": [_difference(d) for d in a.differences],
                 "missing": a.missing,
             }
-            for a in answers
+            for a in comparisons
         ],
         "table": [
             {
@@ -162,25 +173,39 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
 
 
 def _difference(d: Difference) -> dict[str, Any]:
+    """Return a difference as plain data, with its description."""
     return {**dataclasses.asdict(d), "words": words.describe_difference(d)}
 
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
-    """Write the page, whole or not at all, and return `plain` of the study."""
+    """Write the page of a study atomically, and its figures if asked for.
+
+    Args:
+      study: the contents.
+      out: the HTML file.
+      megabytes: maximum size of the page in MB; views that do not fit are shown as numbers only.
+
+    Returns: the numbers of the study, as `plain` returns them.
+    """
     judged = judge(study.groups, [column.key for column in PER_IMAGE])
-    table, answers = make_table(judged, study.failures), judged.comparisons
-    numbers = plain(study, table, answers)
+    table = make_table(judged, study.failures)
+    comparisons = judged.comparisons
+    numbers = plain(study, table, comparisons)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []
     videos = video_blobs(study.videos, labels)
-    told = _told_without_pictures(study, table.only(study.columns), answers, numbers, views)
+    context = _context_without_pictures(
+        study, table.only(study.columns), comparisons, numbers, views
+    )
     figure = pictures_figure(study.groups, parse_crops(study.crops, views)) if labels else None
-    room = int(megabytes * 1e6) - len(_render(study, told, views, [], videos))
+    # Render without pictures first, to find the space that is left for them.
+    room = int(megabytes * 1e6) - len(_render(study, context, views, [], videos))
     overview = "" if figure is None else as_webp(figure)
-    told["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
-    blobs, shown = fill(study.groups, views, room - len(told["overview"])) if labels else ([], [])
+    context["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
+    room -= len(context["overview"])
+    blobs, shown = fill(study.groups, views, room) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, _render(study, told, shown, blobs, videos).encode())
+    write_bytes(out, _render(study, context, shown, blobs, videos).encode())
     if study.figures is not None:
         drawn: dict[str, Figure | None] = {
             f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")
@@ -190,33 +215,34 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     return numbers
 
 
-def _told_without_pictures(
+def _context_without_pictures(
     study: Study,
     table: Table,
-    answers: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
     numbers: Mapping[str, Any],
     views: Sequence[View],
 ) -> dict[str, Any]:
-    """What the template needs but for the pictures."""
+    """Return the variables of the template, except for the pictures."""
     some = bool(study.groups)
     shared = shared_views(study.groups)
+    lead = "No run finished, so there is nothing to compare"
+    if comparisons:
+        lead = words.headline(comparisons[0])
     return {
         "labels": list(study.groups),
-        "lead": words.headline(answers[0])
-        if answers
-        else "No run ended, so there is nothing to compare",
-        "answers": [
+        "lead": lead,
+        "comparisons": [
             (
                 words.comparison_title(a),
                 words.headline(a),
                 words.comparison_method(a),
                 list(map(words.describe_difference, a.differences)),
             )
-            for a in answers
+            for a in comparisons
         ],
         "scope": words.scope_note(study.scene),
         "warnings": warnings(study) if some else [],
-        "tables": _halves(table),
+        "tables": _split_table(table),
         "without_numbers": table.without_numbers(),
         "line_style": line_style,
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
@@ -235,37 +261,41 @@ def _told_without_pictures(
     }
 
 
-def _halves(table: Table) -> list[tuple[str, Table]]:
-    """The table in two that fit on a page: what was measured on pictures, and what it cost; one of them may miss."""
+def _split_table(table: Table) -> list[tuple[str, Table]]:
+    """Split the table into the two that fit on a page: quality and cost.
+
+    Columns without a number are dropped, and so is a table without columns.
+    """
     kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
     halves = [
         (t, table.only([c for c in table.columns if c in kind]).numbered())
         for t, kind in kinds.items()
     ]
-    some = [(title, half) for title, half in halves if half.columns]
-    return some or [("Runs", table.numbered())]
+    filled = [(title, half) for title, half in halves if half.columns]
+    return filled or [("Runs", table.numbered())]
 
 
 def _render(
     study: Study,
-    told: Mapping[str, Any],
+    context: Mapping[str, Any],
     shown: Sequence[View],
     blobs: Sequence[Blob],
     videos: Sequence[Blob],
 ) -> str:
+    """Render the page with these views, pictures and videos."""
     return template("page.html.j2").render(
         study=study,
-        left_out=len(told["views"]) - len(shown),
+        omitted=len(context["views"]) - len(shown),
         blobs=[*blobs, *videos],
-        data=as_script(_for_script(study, shown, told["copies"], videos)),
-        **told,
+        data=as_script(_for_script(study, shown, context["copies"], videos)),
+        **context,
     )
 
 
 def _for_script(
     study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
 ) -> dict[str, Any]:
-    """What the page's script needs."""
+    """Return the data that the script of the page needs."""
     labels = list(study.groups)
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
     return {

@@ -7,24 +7,26 @@ from typing import Any
 from nerf.comparing.comparison import Groups
 from nerf.runs.results import MUST_AGREE, NEUTRAL
 
-MADE_WITH = ("versions", "device", "processor", "commit")  # of results.json
-HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
+MADE_WITH = ("versions", "device", "processor", "commit")  # keys of results.json
+HIDDEN_KEYS = ("seed", *NEUTRAL)  # config keys that are not part of the comparison
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config by dotted keys."""
+    """Return a config as a flat mapping from dotted keys to values."""
     out: dict[str, Any] = {}
     for key, value in config.items():
-        out |= (
-            flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
     return out
 
 
 def differing_keys(groups: Groups) -> list[tuple[str, list[str]]]:
-    """Keys in which the configs differ, with the value of each; "absent" where a config has no such key."""
+    """Return the keys in which the configs differ, with the value of each config.
+
+    The value is "absent" if a config does not have the key.
+    """
     configs = [flat(results[0].config) for results in groups.values()]
     out = []
     for key in sorted(set().union(*configs)):
@@ -35,7 +37,10 @@ def differing_keys(groups: Groups) -> list[tuple[str, list[str]]]:
 
 
 def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
-    """What all numbers share, and what of it differs between devices or versions, as (name, values)."""
+    """Return the evaluation protocol and the environment of the runs as (name, values).
+
+    Entries that may differ between runs list every distinct value.
+    """
     results = [result for group in groups.values() for result in group]
     protocol = results[0].results["protocol"]
     lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
@@ -51,10 +56,12 @@ def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:
+    """Return the distinct values as sorted texts; "not recorded" if there is none."""
     return sorted({_text(value) for value in values if value is not None}) or ["not recorded"]
 
 
 def _text(value: Any) -> str:
+    """Format a value for the page; values in a mapping, such as digests, are shortened."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_text(inner)[:16]}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Load the templates of the report's pages and make values safe to put into them."""
+"""Load the templates of the report's pages, and escape values for them."""
 
 import json
 import re
@@ -8,24 +8,24 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent  # the folder of the templates, the style sheet and the script
 
 
 def as_script(data: Any) -> Markup:
-    """JSON that may stand inside a script element whatever it says."""
+    """Return data as JSON that is safe inside a script element."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def breakable(label: str) -> Markup:
-    """Text whose lines may end after the signs that join the words of a long name."""
+    """Return a label that may wrap after punctuation."""
     return Markup("").join(
         part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part
     )
 
 
 def template(name: str) -> Template:
-    """Return a page's template, in which every name is escaped and must be given."""
+    """Return a page template that escapes every value and rejects undefined names."""
     loader = FileSystemLoader(HERE)
     options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, **options)  # type: ignore[arg-type]
@@ -34,5 +34,5 @@ def template(name: str) -> Template:
 
 
 def style() -> Markup:
-    """Return the pages' style sheet."""
+    """Return the style sheet of the pages."""
     return Markup((HERE / "style.css").read_text(encoding="utf-8"))
