@@ -1,4 +1,4 @@
-"""Held-out PSNR against a swept key: a dot for each seed, a line through the medians for each config.
+"""Plot held-out PSNR against a swept key: a dot for each seed, a line through the medians.
 
 Scores are those at the end of each run.
 """
@@ -20,26 +20,27 @@ from nerf.comparing.report.curves import (
     RIGHT,
     TOP,
     WIDTH,
+    as_svg,
     draw_axes,
     finish,
     line_style,
 )
 from nerf.comparing.studies import short_name
 
-LOG_AXIS_RATIO = (
-    8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
-)
-EDGE_FRACTION = 0.06  # of the axis, on either side of the first and the last value
+# The axis is logarithmic if the ratio of the largest value to the smallest is at least this.
+LOG_AXIS_RATIO = 8.0
+EDGE_FRACTION = 0.06  # fraction of the axis left free on either side
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What a swept key does.
+    """Scores of the values of a swept key.
 
     Attributes:
       key: the dotted key.
-      values: of it, in order.
-      lines: by name, PSNR of each seed at each value; a value without results is missing.
+      values: its values, in order.
+      lines: for each line of the plot, the PSNR of each seed at each value; values without results
+        are missing.
     """
 
     key: str
@@ -47,7 +48,10 @@ class Sweep:
     lines: dict[str, dict[str, list[float]]]
 
     def places(self) -> tuple[list[float], bool]:
-        """Return where each value lies on an axis, and whether that is logarithmic; words are one step apart."""
+        """Return the position of each value on the axis, and whether the axis is logarithmic.
+
+        Values that are not numbers have a distance of 1.
+        """
         try:
             numbers = [float(value) for value in self.values]
         except ValueError:
@@ -56,7 +60,7 @@ class Sweep:
         return ([math.log10(number) for number in numbers] if log else numbers), log
 
     def medians(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the places of a line's values and the medians there."""
+        """Return the positions of a line's values and the median PSNR at each."""
         points = [
             (place, float(np.median(self.lines[name][value])))
             for place, value in zip(self.places()[0], self.values, strict=True)
@@ -68,12 +72,12 @@ class Sweep:
 def find_sweeps(
     groups: Groups, points: Mapping[str, tuple[str, Sequence[tuple[str, str]]]], together: bool
 ) -> list[Sweep]:
-    """Return a sweep for each key, with a line for each config and each combination of the other keys.
+    """Return a sweep for each key, with a line for each combination of config and other keys.
 
     Args:
       groups: finished runs of each config.
-      points: by label, the config that was swept and the value of each key.
-      together: whether the keys were walked in step: then the first stands for all.
+      points: for each label, the label of the swept config and the value of each key.
+      together: whether the keys were stepped through together; then only the first key is plotted.
     """
     keys = list(dict.fromkeys(key for _, point in points.values() for key, _ in point))
     out = []
@@ -96,6 +100,7 @@ def find_sweeps(
 
 
 def _ordered(values: list[str]) -> list[str]:
+    """Sort values that are all numbers; leave others in their order."""
     try:
         return sorted(values, key=float)
     except ValueError:
@@ -103,7 +108,7 @@ def _ordered(values: list[str]) -> list[str]:
 
 
 def sweep_svg(sweep: Sweep) -> str:
-    """Draw a sweep for the page."""
+    """Return the plot of a sweep as SVG."""
     places, _ = sweep.places()
     scores = [score for line in sweep.lines.values() for seeds in line.values() for score in seeds]
     margin = 0.05 * max(max(scores) - min(scores), 0.1)
@@ -132,12 +137,13 @@ def sweep_svg(sweep: Sweep) -> str:
         ]
         parts.append(f'<g class="series {colour}"><title>{escape(name)}</title>')
         parts.append(f'<polyline points="{middle}"{dash}/>{"".join(dots)}</g>')
-    told = "; ".join(f"{name}: {_in_words(sweep, name)}" for name in sweep.lines)
-    title = escape(f"Held-out PSNR against {sweep.key}: {told}")
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+    described = "; ".join(f"{name}: {_in_words(sweep, name)}" for name in sweep.lines)
+    title = escape(f"Held-out PSNR against {sweep.key}: {described}")
+    return as_svg(parts, title)
 
 
 def _in_words(sweep: Sweep, name: str) -> str:
+    """Describe a line of the plot for screen readers."""
     line = sweep.lines[name]
     shown = [
         f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line
