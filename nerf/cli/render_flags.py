@@ -57,7 +57,7 @@ def check_flags(given: Mapping[str, Any]) -> None:
     if given.get("focal") is not None and given.get("fov") is not None:
         lines.append("--focal and --fov: both set the field of view: give one of them")
     if given.get("process", 0) >= given.get("processes", 1):
-        reason = f"the {given.get('processes', 1)} processes are numbered from 0"
+        reason = f"of {given.get('processes', 1)} processes, which are numbered from 0"
         lines.append(
             f"--process={given['process']}: {reason}: give --processes, or a smaller number"
         )
