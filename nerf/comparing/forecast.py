@@ -29,19 +29,19 @@ class Forecast:
     runs is assumed to take its budget plus the mean overhead of the other configs.
 
     Args:
-      wanted: label and budget in seconds of each run to train; None for runs bounded by steps.
+      requests: label and budget in seconds of each run to train; None for runs bounded by steps.
       jobs: number of runs trained at a time.
       known: wall times in seconds of earlier runs, by label.
     """
 
     def __init__(
         self,
-        wanted: Sequence[tuple[str, float | None]],
+        requests: Sequence[tuple[str, float | None]],
         jobs: int = 1,
         known: Mapping[str, Sequence[float]] | None = None,
     ):
-        self.waiting, self.jobs, self.count = list(wanted), jobs, len(wanted)
-        self.budgets = dict(wanted)
+        self.waiting, self.jobs, self.count = list(requests), jobs, len(requests)
+        self.budgets = dict(requests)
         self.walls: dict[str, list[float]] = {
             label: list(walls) for label, walls in (known or {}).items() if walls
         }

@@ -94,12 +94,12 @@ def environment_of_children() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
+def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
     """Return a result for each requested run, in the order of the requests.
 
     Raises Interrupted if the study was asked to stop.
     """
-    if not wanted:
+    if not requests:
         return []
     now = {
         **environment_of_children(),
@@ -108,10 +108,10 @@ def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResu
     }
     known = [] if store.fresh else list(readable_runs(store.runs))
     # Loading every scene here reports its problems before the first run is trained.
-    digests = scene_digests(wanted, store.scene, store.plugins)
-    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in wanted]
-    found = [find_run(run, here, known) for run, here in zip(wanted, conditions, strict=True)]
-    missing = [run for run, result in zip(wanted, found, strict=True) if result is None]
+    digests = scene_digests(requests, store.scene, store.plugins)
+    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+    found = [find_run(run, here, known) for run, here in zip(requests, conditions, strict=True)]
+    missing = [run for run, result in zip(requests, found, strict=True) if result is None]
     forecast = Forecast(
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
@@ -121,8 +121,8 @@ def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResu
         store.say(forecast.before())
 
     def find_or_train_one(i: int) -> RunResult:
-        run, seed = wanted[i], wanted[i].config["seed"]
-        title = f"{run.label}, seed {seed} ({i + 1} of {len(wanted)})"
+        run, seed = requests[i], requests[i].config["seed"]
+        title = f"{run.label}, seed {seed} ({i + 1} of {len(requests)})"
         if (result := found[i]) is not None:
             store.say(f"{title}: reused from {result.folder}")
             note = "reused: the same config, scene, seed and code"
@@ -149,7 +149,7 @@ def find_or_train(wanted: Sequence[RunRequest], store: RunStore) -> list[RunResu
         return outcome
 
     with ThreadPoolExecutor(store.jobs) as pool:
-        outcomes = list(pool.map(find_or_train_one, range(len(wanted))))
+        outcomes = list(pool.map(find_or_train_one, range(len(requests))))
     if store.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes

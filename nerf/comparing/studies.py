@@ -198,11 +198,11 @@ def _check_one_config(text: str, runs: Sequence[Result]) -> None:
         )
 
 
-def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
+def sweep(methods: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
     """Return every method at every point of a sweep.
 
     Args:
-      entries: the methods to sweep; all must be configs.
+      methods: the methods to sweep; all must be configs.
       axes: "key=value,value" for each swept key.
       together: step through all axes at once (zip) instead of taking their product.
 
@@ -230,51 +230,51 @@ def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> lis
         )
     points = list(zip(*values, strict=True)) if together else list(itertools.product(*values))
     out = []
-    for entry in entries:
-        if entry.runs:
-            raise ConfigError(f"{entry.label}: a finished run cannot be swept: give its config")
+    for method in methods:
+        if method.runs:
+            raise ConfigError(f"{method.label}: a finished run cannot be swept: give its config")
         for point in points:
             words = tuple(f"{name}={value}" for name, value in zip(names, point, strict=True))
-            label = " ".join([entry.label, *(short_name(word) for word in words)])
+            label = " ".join([method.label, *(short_name(word) for word in words)])
             swept = dataclasses.replace(
-                entry,
+                method,
                 label=label,
-                overrides=entry.overrides + words,
-                base=entry.label,
+                overrides=method.overrides + words,
+                base=method.label,
                 point=tuple(zip(names, point, strict=True)),
             )
             out.append(swept)
     return out
 
 
-def with_unique_labels(entries: Sequence[Method]) -> list[Method]:
+def with_unique_labels(methods: Sequence[Method]) -> list[Method]:
     """Return the methods with unique labels.
 
     Equal labels get the range of their seeds as a suffix, and a number if they are still equal.
     """
-    labels = [entry.label for entry in entries]
+    labels = [method.label for method in methods]
     if len(set(labels)) < len(labels):
         labels = [
-            f"{entry.label} (seeds {_range(entry)})"
-            if labels.count(entry.label) > 1
-            else entry.label
-            for entry in entries
+            f"{method.label} (seeds {_range(method)})"
+            if labels.count(method.label) > 1
+            else method.label
+            for method in methods
         ]
     out = []
     for i, label in enumerate(labels):
         number = f" #{labels[: i + 1].count(label)}" if labels.count(label) > 1 else ""
-        out.append(dataclasses.replace(entries[i], label=label + number))
+        out.append(dataclasses.replace(methods[i], label=label + number))
     return out
 
 
-def _range(entry: Method) -> str:
+def _range(method: Method) -> str:
     """Return the seeds of a method as text, first-last."""
-    seeds = sorted(entry.seeds or [run.config["seed"] for run in entry.runs])
+    seeds = sorted(method.seeds or [run.config["seed"] for run in method.runs])
     return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
 
 
 def wanted_runs(
-    entries: Sequence[Method],
+    methods: Sequence[Method],
     max_seconds: float | None,
     steps: int | None,
     eval_times: int,
@@ -286,7 +286,7 @@ def wanted_runs(
     Runs come seed by seed, so that an interrupted study has about equally many of each config.
 
     Args:
-      entries: configs and finished runs; finished runs need no further run.
+      methods: configs and finished runs; finished runs need no further run.
       max_seconds: budget of training time for each run in seconds; None: the steps are the bound.
       steps: training steps of each run; None: as the config says. Not used with `max_seconds`.
       eval_times: number of evaluations during the training of a run.
@@ -297,14 +297,17 @@ def wanted_runs(
 
     Raises: ConfigError if a config or an override is invalid.
     """
-    out: list[list[RunRequest]] = []
-    for entry in entries:
-        out.append([])
+    by_method: list[list[RunRequest]] = []
+    for method in methods:
+        by_method.append([])
         bound = [f"steps={steps}"] if steps and not max_seconds else []
         more = [*bound, f"eval_times={eval_times}", *([f"eval_split={split}"] if split else [])]
-        for seed in entry.seeds if entry.file else ():
-            overrides = (*entry.overrides, *more, f"seed={seed}")
-            config = load_config(entry.file, overrides, plugins, told_as=f"{entry.file}:")
+        for seed in method.seeds if method.file else ():
+            overrides = (*method.overrides, *more, f"seed={seed}")
+            config = load_config(method.file, overrides, plugins, told_as=f"{method.file}:")
             check_config(config, 1, max_seconds, plugins)
-            out[-1].append(RunRequest(entry.label, entry.file, overrides, config, max_seconds))
-    return [run for column in itertools.zip_longest(*out) for run in column if run is not None]
+            request = RunRequest(method.label, method.file, overrides, config, max_seconds)
+            by_method[-1].append(request)
+    # Interleave: the first seed of every method, then the second seed of every method, ...
+    columns = itertools.zip_longest(*by_method)
+    return [run for column in columns for run in column if run is not None]

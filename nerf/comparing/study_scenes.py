@@ -11,12 +11,12 @@ from nerf.scenes.splits import count_trained_on, load_scenes
 
 
 def scene_digests(
-    wanted: Sequence[RunRequest], scene: str | None, plugins: tuple[str, ...] = ()
+    requests: Sequence[RunRequest], scene: str | None, plugins: tuple[str, ...] = ()
 ) -> dict[str, dict[str, str]]:
     """Load a scene as each run would, and return the digests of its splits.
 
     Args:
-      wanted: the runs.
+      requests: the requested runs.
       scene: folder of the scene; None: as each config says.
       plugins: packages outside `nerf` that configs may name.
 
@@ -25,7 +25,7 @@ def scene_digests(
     Raises: SceneError if the scene cannot be loaded or has no valid held-out views.
     """
     digests: dict[str, dict[str, str]] = {}
-    for run in wanted:
+    for run in requests:
         key = scene_key(run)
         if key not in digests:
             train, held_out = load_comparable(run.config, scene, plugins)

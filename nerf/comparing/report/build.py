@@ -107,29 +107,29 @@ def build_report(
     asked to stop.
     """
     check(question)
-    entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
+    methods = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
-        entries = sweep(entries, question.sweep, question.together)
-    entries = with_unique_labels(entries)
-    if len(entries) < 2:
+        methods = sweep(methods, question.sweep, question.together)
+    methods = with_unique_labels(methods)
+    if len(methods) < 2:
         raise ConfigError(
-            f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
+            f"{methods[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
         )
-    if not question.scenes and any(entry.file for entry in entries):
+    if not question.scenes and any(method.file for method in methods):
         raise ConfigError("--scene: not given: name the scene folder to train the configs on")
     if len(question.scenes) > 1:
-        return _report_over_scenes(question, entries, should_stop)
+        return _report_over_scenes(question, methods, should_stop)
     scene = question.scenes[0] if question.scenes else None
     return write_page(
-        _study(question, entries, scene, should_stop), question.out, question.megabytes
+        _study(question, methods, scene, should_stop), question.out, question.megabytes
     )
 
 
 def _report_over_scenes(
-    question: Question, entries: Sequence[Method], should_stop: Callable[[], bool]
+    question: Question, methods: Sequence[Method], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Write a page for each scene and the page over all of them beside these."""
-    if finished := [entry.label for entry in entries if entry.runs]:
+    if finished := [method.label for method in methods if method.runs]:
         raise ConfigError(
             f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene"
         )
@@ -149,43 +149,43 @@ def _report_over_scenes(
         print(f"scene {i} of {len(names)}: {scene}", file=sys.stderr, flush=True)
         figures = None if question.figures is None else question.figures / name
         own = dataclasses.replace(question, figures=figures)
-        studies[name] = _study(own, entries, scene, should_stop)
+        studies[name] = _study(own, methods, scene, should_stop)
         pages[name] = question.out.with_name(f"{question.out.stem}-{name}{question.out.suffix}")
         numbers[name] = write_page(studies[name], pages[name], question.megabytes)
-    scenes = Scenes(_title(entries, f"{len(names)} scenes"), question.command, studies, pages)
+    scenes = Scenes(_title(methods, f"{len(names)} scenes"), question.command, studies, pages)
     return {**write_scenes_page(scenes, question.out), "scenes": numbers}
 
 
-def _check_scenes(question: Question, entries: Sequence[Method]) -> None:
+def _check_scenes(question: Question, methods: Sequence[Method]) -> None:
     """Raise SceneError with the problems of all scenes."""
-    wanted, problems = _wanted(question, entries), []
+    requests, problems = _requests(question, methods), []
     for scene in question.scenes:
         try:
-            scene_digests(wanted, scene, question.plugins)
+            scene_digests(requests, scene, question.plugins)
         except SceneError as error:
             problems += error.problems
     if problems:
         raise SceneError(problems)
 
 
-def _wanted(question: Question, entries: Sequence[Method]) -> list[RunRequest]:
+def _requests(question: Question, methods: Sequence[Method]) -> list[RunRequest]:
     """Return the runs that a question needs on each scene."""
     budget = parse_seconds(question.budget) if question.budget else None
     return wanted_runs(
-        entries, budget, question.steps, question.eval_times, question.split, question.plugins
+        methods, budget, question.steps, question.eval_times, question.split, question.plugins
     )
 
 
-def _title(entries: Sequence[Method], place: str) -> str:
+def _title(methods: Sequence[Method], place: str) -> str:
     """Return the title of a page: "a and b, on fox"."""
-    if len(entries) > 3:
-        return f"{len(entries)} configs on {place}"
-    return f"{' and '.join(entry.label for entry in entries)}, on {place}"
+    if len(methods) > 3:
+        return f"{len(methods)} configs on {place}"
+    return f"{' and '.join(method.label for method in methods)}, on {place}"
 
 
 def _study(
     question: Question,
-    entries: Sequence[Method],
+    methods: Sequence[Method],
     scene: str | None,
     should_stop: Callable[[], bool],
 ) -> Study:
@@ -194,8 +194,8 @@ def _study(
     store = RunStore(
         scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop
     )
-    trained = find_or_train(_wanted(question, entries), store)
-    groups, outcomes = _gather(entries, trained)
+    trained = find_or_train(_requests(question, methods), store)
+    groups, outcomes = _gather(methods, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
     failures = {
         o.label: f"seed {o.seed}: {o.failure}"
@@ -207,9 +207,9 @@ def _study(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
     name = Path(scene).expanduser().resolve().name if scene else "a scene"
-    points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
+    points = {method.label: (method.base, method.point) for method in methods if method.point}
     return Study(
-        _title(entries, name),
+        _title(methods, name),
         question.command,
         groups,
         outcomes,
@@ -224,7 +224,7 @@ def _study(
 
 
 def _gather(
-    entries: Sequence[Method], trained: Sequence[RunResult]
+    methods: Sequence[Method], trained: Sequence[RunResult]
 ) -> tuple[dict[str, list[Result]], list[RunResult]]:
     """Merge given and trained runs by method, in the order of the arguments.
 
@@ -232,17 +232,17 @@ def _gather(
     """
     groups: dict[str, list[Result]] = {}
     outcomes: list[RunResult] = []
-    for entry in entries:
+    for method in methods:
         given = [
-            RunResult(entry.label, run.config["seed"], run.folder, run, "given as a finished run")
-            for run in entry.runs
+            RunResult(method.label, run.config["seed"], run.folder, run, "given as a finished run")
+            for run in method.runs
         ]
         mine = sorted(
-            [*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed
+            [*given, *(o for o in trained if o.label == method.label)], key=lambda o: o.seed
         )
         outcomes += mine
         if results := [o.result for o in mine if o.result is not None]:
-            groups[entry.label] = results
+            groups[method.label] = results
     return groups, outcomes
 
 

@@ -97,11 +97,11 @@ def bands(
     }
 
 
-def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Return round numbers between two limits, about `wanted` of them."""
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round numbers between two limits, about `count` of them."""
     span = max(high - low, 1e-9)
     # Round the step up to 1, 2, 5 or 10 times a power of ten.
-    rough = span / wanted
+    rough = span / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     return [
