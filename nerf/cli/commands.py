@@ -184,7 +184,10 @@ class _Stream:
 
 
 def open_streams() -> None:
-    """Make stdout and stderr usable even if they are closed, broken or cannot encode a name."""
+    """Make stdout and stderr usable even if closed or broken.
+
+    Characters that they cannot encode are escaped.
+    """
     # Occupy the descriptors 0 to 2; otherwise the next opened file would become stdout.
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -241,9 +244,9 @@ class Stop:
 
 @contextmanager
 def stop_on_signal():
-    """Turn SIGTERM and SIGINT into a stop request while the context is open (see `Stop`).
+    """Turn SIGTERM and SIGINT into a stop request inside the context.
 
-    A second signal ends the program at once.
+    See `Stop`. A second signal ends the program at once.
     """
     stop = Stop()
 
@@ -281,7 +284,7 @@ def stop_on_signal():
 
 
 def _watch(receive: socket.socket, stop: Stop) -> None:
-    """Wait for the first signal, or until the other end of the connection is closed."""
+    """Wait for the first signal, or until the connection is closed."""
     with receive:
         while number := receive.recv(1):
             if number[0] in (signal.SIGTERM, signal.SIGINT):

@@ -46,10 +46,11 @@ def _processor() -> str:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep large freed blocks instead of returning them to the kernel; on Linux only.
+    """Make glibc keep large freed blocks instead of returning them to the kernel.
 
     XLA on a CPU allocates its temporaries again in every step, and getting fresh zeroed pages for
-    them costs as much as the arithmetic (see docs/performance.md).
+    them costs as much as the arithmetic (see docs/performance.md). Other systems than Linux are not
+    affected.
     """
     if sys.platform != "linux":
         return

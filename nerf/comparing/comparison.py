@@ -50,7 +50,10 @@ class Comparison:
 
 
 def scores_of(groups: Groups, metric: str) -> dict[str, Float[np.ndarray, "_ v"]] | None:
-    """Return a metric of each config, (seeds, views), or None if a run lacks it."""
+    """Return a metric of each config, (seeds, views).
+
+    Returns: None if a run lacks the metric.
+    """
     out = {}
     for label, results in groups.items():
         rows = [result.scores(metric) for result in results]
@@ -132,7 +135,10 @@ def _unjudged(groups: Groups, axis: str) -> Comparison:
 
 
 def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:
-    """Return the interpolated scores at a point of the axis, or None if a run lacks them."""
+    """Return the interpolated scores at a point of the axis.
+
+    Returns: None if a run has no scores around that point.
+    """
     out = {}
     for label, results in groups.items():
         rows = [result.at(axis, at) for result in results]
@@ -145,7 +151,7 @@ def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarr
 
 
 def _progress(groups: Groups, axis: str, at: float) -> dict[str, float]:
-    """Return the mean fraction of the schedule that each config had completed at a point."""
+    """Return the mean fraction of its schedule that each config had completed."""
     key = "train_seconds" if axis == "seconds" else "steps"
     return {
         label: float(np.mean([min(1.0, at / result.results[key]) for result in results]))

@@ -51,9 +51,9 @@ class Forecast:
         self.lock = threading.Lock()  # guards all of these: several runs may be trained at a time
 
     def run_seconds(self, label: str) -> float | None:
-        """Return the expected wall time of a run in seconds, from its start to its results.
+        """Return the expected wall time of a run in seconds.
 
-        Returns: None if there is no basis for an estimate.
+        Returns: the time from its start to its results; None if there is no basis for an estimate.
         """
         if label in self.walls:
             return sum(self.walls[label]) / len(self.walls[label])
@@ -66,7 +66,7 @@ class Forecast:
         return max([assumed, *reported]) if assumed is not None else max(reported, default=None)
 
     def _assumed(self, label: str) -> float | None:
-        """Return the wall time of a run in seconds if none of its config has finished."""
+        """Return the wall time in seconds assumed for a config without finished runs."""
         ended = [
             (wall, self.budgets.get(other)) for other, walls in self.walls.items() for wall in walls
         ]
@@ -131,7 +131,7 @@ class Forecast:
         return max([work / self.jobs, *rest])
 
     def before(self) -> str:
-        """Return a line for the start of a study: number of runs and expected time."""
+        """Return a line with the number of runs and the expected time."""
         runs = f"{self.count} run{'' if self.count == 1 else 's'} to train"
         seconds = self.left()
         if seconds is None:

@@ -38,7 +38,9 @@ def find_run(run: RunRequest, now: Mapping[str, Any], known: Sequence[Result]) -
 def earlier_seconds(
     run: RunRequest, known: Sequence[Result], now: Mapping[str, Any]
 ) -> list[float]:
-    """Return the wall times in seconds of runs that differ only in seed, scene files or code.
+    """Return the wall times of earlier runs that took a comparable time.
+
+    These are runs that differ only in seed, scene files or code.
 
     Args:
       run: the requested run.

@@ -162,7 +162,7 @@ def _train_one(
     store: RunStore,
     report: Callable[[str], None],
 ) -> RunResult:
-    """Train a run in the first folder of its name that is unused or resumable."""
+    """Train a run in the first unused or resumable folder of its name."""
     seed = run.config["seed"]
     home = store.runs / "compare"
     home.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,9 @@ MAX_VIEWS = 100  # more views are averaged in groups of neighbours, which only b
 
 @dataclasses.dataclass(frozen=True)
 class Error:
-    """The error of a mean difference: a mixture of k scaled t distributions centred at 0.
+    """Distribution of the error of a mean difference.
+
+    It is a mixture of k scaled t distributions centred at 0.
 
     Attributes:
       weight: of each component; they sum to 1.
@@ -84,9 +86,11 @@ class Error:
 
 
 def seed_error(variances: tuple[float, float], counts: tuple[int, int]) -> tuple[float, float]:
-    """Return the standard error of a difference of two means, and its degrees of freedom.
+    """Return Welch's standard error of a difference of two means.
 
-    This is Welch's test, SE^2 = v_1 / n_1 + v_2 / n_2, for means over seeds.
+    Its square is v_1 / n_1 + v_2 / n_2, for n seeds with variance v of each config.
+
+    Returns: the standard error and its degrees of freedom.
     """
     parts = [variance / n for variance, n in zip(variances, counts, strict=True)]
     total = sum(parts)
@@ -99,7 +103,7 @@ def seed_error(variances: tuple[float, float], counts: tuple[int, int]) -> tuple
 
 @functools.lru_cache(maxsize=8)
 def _correlations(views: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the tables of all values of rho that depend only on the number of views.
+    """Return the quantities for all values of rho that depend only on V.
 
     Returns: the log prior (r), eigenvalues (r, V) and eigenvectors (r, V, V) of R, and 1' R 1 (r).
     """
@@ -115,7 +119,7 @@ def _correlations(views: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error:
-    """Estimate the error of the mean over these views as an estimate for all views of this kind.
+    """Estimate the error of a mean difference that is due to the choice of views.
 
     Args:
       difference: difference of two configs at each view, (V), in the order of the path.
@@ -153,7 +157,7 @@ def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error
 
 
 def noise_variance(score: Float[np.ndarray, "n v"]) -> float:
-    """Return the variance at one view, due to the noise of single runs, of the mean over seeds.
+    """Return the variance of a view's mean over seeds due to the noise of single runs.
 
     The noise is the residual of the scores after removing the means of seeds and views.
     """

@@ -198,7 +198,7 @@ def _difference(pair: _Pair, p: float, share: float, real: bool) -> Difference:
 
 
 def _seeds_needed(pair: _Pair, share: float) -> int | None:
-    """Return the smallest number of seeds per config that would be enough to claim a difference.
+    """Return the smallest number of seeds per config that supports a claim.
 
     Returns: None if `MAX_SEEDS` seeds are not enough.
     """
@@ -222,7 +222,7 @@ def compare(scores: Scores, alpha: float = ALPHA) -> list[Difference]:
 
 
 def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> list[Difference]:
-    """Compare every pair of configs over scenes: is one better on scenes of this kind?
+    """Compare every pair of configs over scenes, as on new scenes of this kind.
 
     The mean difference of each scene is one observation; the effects of seeds and views are part
     of the spread over scenes. All scenes are trained with the same seeds, however, and a seed may
@@ -278,12 +278,14 @@ def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> 
 
 
 def best(scores: Scores, differences: Sequence[Difference], higher_is_better: bool) -> str | None:
-    """Return the config that is better than every other one, or None if no such claim holds.
+    """Return the config that is significantly better than every other one.
 
     Args:
       scores: (seeds, views) of each config.
       differences: the pairs of these configs after the correction.
       higher_is_better: the direction of the metric.
+
+    Returns: its label; None if there is no such config.
     """
     sign = 1.0 if higher_is_better else -1.0
     leader = max(scores, key=lambda name: sign * scores[name].mean())

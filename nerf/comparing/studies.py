@@ -87,7 +87,10 @@ class RunRequest:
 
 
 def parse_seconds(text: str) -> float:
-    """Parse "90", "90s" or "1.5m" as seconds. Raises ConfigError."""
+    """Parse "90", "90s" or "1.5m" as seconds.
+
+    Raises: ConfigError if the text is not a positive time.
+    """
     number, unit = text.strip().rstrip("sm"), text.strip().lstrip("0123456789.")
     if (
         unit not in ("", "s", "m")
@@ -99,7 +102,10 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Parse "3" as seeds 0, 1, 2 and "3-5" as seeds 3, 4, 5. Raises ConfigError."""
+    """Parse "3" as seeds 0 to 2 and "3-5" as seeds 3 to 5.
+
+    Raises: ConfigError if the text is neither.
+    """
     if not (found := re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())):
         raise ConfigError(
             f"seeds={text}: not a number of seeds (3) or a range of seeds (3-5): write one of these"
@@ -117,9 +123,13 @@ def split_values(text: str) -> list[str]:
 
 
 def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
-    """Parse one argument of compare.py; the module docstring lists the forms. Raises ConfigError.
+    """Parse one argument of compare.py; the module docstring lists the forms.
 
-    The message of the error is one line. `seeds` are used if the argument names none.
+    Args:
+      text: the argument.
+      seeds: the seeds of a config whose argument names none.
+
+    Raises: ConfigError with a one-line message.
     """
     name, rest = "", text
     if not Path(text).expanduser().exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
@@ -152,7 +162,10 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
 
 
 def short_name(word: str) -> str:
-    """Return the last part of a key with its value; import paths keep only the object's name."""
+    """Return the last part of a key with its value.
+
+    Of an import path only the object's name is kept.
+    """
     key, _, value = word.partition("=")
     return f"{key.rpartition('.')[2]}={value.rpartition(':')[2]}"
 

@@ -67,5 +67,5 @@ def load_comparable(
 
 
 def scene_key(run: RunRequest) -> str:
-    """Return a key that is equal for runs that load the same scene and split."""
+    """Return a key that identifies the scene and split of a run."""
     return json.dumps([run.config["scene"], run.config["eval_split"]], sort_keys=True)

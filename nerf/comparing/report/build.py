@@ -128,7 +128,7 @@ def build_report(
 def _report_over_scenes(
     question: Question, methods: Sequence[Method], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Write a page for each scene and the page over all of them beside these."""
+    """Write a page for each scene, and the page over all of them."""
     if finished := [method.label for method in methods if method.runs]:
         raise ConfigError(
             f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene"
@@ -189,7 +189,7 @@ def _study(
     scene: str | None,
     should_stop: Callable[[], bool],
 ) -> Study:
-    """Find or train the runs of a question on one scene, and render their fly-throughs."""
+    """Find or train the runs on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
     store = RunStore(
         scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop

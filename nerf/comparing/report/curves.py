@@ -86,7 +86,7 @@ def _mean(point: Point, views: Bool[np.ndarray, " v"] | None) -> float:
 def bands(
     groups: Groups, axis: str
 ) -> dict[str, tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]]]:
-    """Return the `band` of each config that has one, over the views that all share."""
+    """Return the `band` of each config over the views that all share."""
     views = shared_views(groups)
     if views is not None and not views.any():
         return {}
@@ -98,7 +98,13 @@ def bands(
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers between two limits, about `count` of them."""
+    """Return round numbers between two limits.
+
+    Args:
+      low: lower limit.
+      high: upper limit.
+      count: approximate number of ticks.
+    """
     span = max(high - low, 1e-9)
     # Round the step up to 1, 2, 5 or 10 times a power of ten.
     rough = span / count

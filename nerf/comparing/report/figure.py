@@ -92,9 +92,9 @@ def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
 def differing_place(
     truth: UInt8[np.ndarray, "h w 3"], renders: Sequence[UInt8[np.ndarray, "h w 3"]], side: int
 ) -> tuple[int, int]:
-    """Return left and top of the square in which the errors of the renders differ most.
+    """Return left and top of the square in which the renders differ most.
 
-    With one render it is the square with the largest error.
+    The errors of the renders are compared. With one render it is the square with the largest error.
 
     Args:
       truth: the held-out image, (h, w, 3).
@@ -166,7 +166,7 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
 
 
 def _add_caption(axes: Any, groups: Groups, view: View, label: str | None) -> None:
-    """Write the name of a view below its truth, or the PSNR below the render of a config."""
+    """Write a view's name below its truth, or the PSNR below a render."""
     text = Path(view.name).name if label is None else _score(groups, label, view)
     axes.text(0.5, -0.02, text, ha="center", va="top", transform=axes.transAxes, fontsize=7)
 
@@ -244,7 +244,7 @@ def as_webp(figure: Figure) -> str:
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure | None]) -> list[Path]:
-    """Write each figure as PDF, SVG and PNG under its name, and return the files."""
+    """Write each figure as PDF, SVG and PNG, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, figure in figures.items():

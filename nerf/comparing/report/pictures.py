@@ -70,7 +70,7 @@ def sorted_views(groups: Groups) -> list[View]:
 
 
 def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Read a view's picture from a run folder; None if it is missing or unreadable."""
+    """Read a view's picture from a run folder; None if it cannot be read."""
     file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.png"
     try:
         with Image.open(file) as image:
@@ -80,7 +80,7 @@ def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
 
 
 def _read_depth(run: Result, view: View) -> Float[np.ndarray, "h w"] | None:
-    """Read a view's depth from a run folder; None if it is missing or unreadable."""
+    """Read a view's depth from a run folder; None if it cannot be read."""
     file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.npz"
     try:
         with np.load(file) as data:
@@ -119,7 +119,10 @@ def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> 
 
 
 def read_sheets(runs: Sequence[Result], view: View) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Return the truth of a view and each run's render; [] if pictures are missing."""
+    """Read the truth of a view and each run's render.
+
+    Returns: [] if pictures are missing.
+    """
     sheets = [_read_picture(run, view) for run in runs]
     first = sheets[0]
     if first is None:
@@ -188,7 +191,7 @@ def fill(groups: Groups, views: Sequence[View], budget: int) -> tuple[list[Blob]
 
 
 def video_blobs(videos: Mapping[str, Path | None], labels: Sequence[str]) -> list[Blob]:
-    """Return the videos of the configs that have one, with the keys "f0", "f1", ..."""
+    """Return the videos that exist, with the keys "f0", "f1", ..."""
     blobs = []
     for i, label in enumerate(labels):
         if (file := videos.get(label)) is not None:

@@ -61,7 +61,7 @@ def _distinct(values: Iterable[Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Format a value for the page; values in a mapping, such as digests, are shortened."""
+    """Format a value for the page; values in a mapping are shortened."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_text(inner)[:16]}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

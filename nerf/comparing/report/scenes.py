@@ -53,7 +53,7 @@ class Scenes:
 
 
 def over_scenes(comparisons: Mapping[str, Comparison]) -> Comparison:
-    """Return the comparison over scenes, with the mean score of each scene as one score."""
+    """Return the comparison over scenes; each scene's mean score counts once."""
     first = next(iter(comparisons.values()))
     scores = {
         label: np.array([[one.scores[label].mean() for one in comparisons.values()]])

@@ -48,9 +48,11 @@ class Sweep:
     lines: dict[str, dict[str, list[float]]]
 
     def places(self) -> tuple[list[float], bool]:
-        """Return the position of each value on the axis, and whether the axis is logarithmic.
+        """Return the position of each value on the axis.
 
         Values that are not numbers have a distance of 1.
+
+        Returns: the positions, and whether the axis is logarithmic.
         """
         try:
             numbers = [float(value) for value in self.values]
@@ -72,7 +74,9 @@ class Sweep:
 def find_sweeps(
     groups: Groups, points: Mapping[str, tuple[str, Sequence[tuple[str, str]]]], together: bool
 ) -> list[Sweep]:
-    """Return a sweep for each key, with a line for each combination of config and other keys.
+    """Return a sweep for each swept key.
+
+    It has a line for each combination of config and values of the other keys.
 
     Args:
       groups: finished runs of each config.

@@ -183,7 +183,10 @@ def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
 
 
 def _facts(groups: Groups, column: Column) -> dict[str, Cell]:
-    """Return the cells of a cost or count; none is marked as best, since it is not quality."""
+    """Return the cells of a cost or count.
+
+    None is marked as best, since it is not quality.
+    """
     out = {}
     for label, results in groups.items():
         numbers = [number for result in results if (number := fact(result, column.key)) is not None]
@@ -203,7 +206,10 @@ def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
 
 
 def _lines(table: Table) -> list[list[str]]:
-    """Return the table as text: mean, a star if best, and the range over seeds in brackets."""
+    """Return the table as text.
+
+    A cell has the mean, a star if it is best, and the range over seeds in brackets.
+    """
     titles = [column.title for column in table.columns]
     lines = [["config", "seeds", *titles]]
     for row in table.rows:
