@@ -87,10 +87,7 @@ class RunRequest:
 
 
 def parse_seconds(text: str) -> float:
-    """Parse "90", "90s" or "1.5m" as seconds.
-
-    Raises: ConfigError if the text is not a positive time.
-    """
+    """Parse "90", "90s" or "1.5m" as seconds. Raises ConfigError."""
     number, unit = text.strip().rstrip("sm"), text.strip().lstrip("0123456789.")
     if (
         unit not in ("", "s", "m")
@@ -102,10 +99,7 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Parse "3" as seeds 0 to 2 and "3-5" as seeds 3 to 5.
-
-    Raises: ConfigError if the text is neither.
-    """
+    """Parse "3" as seeds 0 to 2 and "3-5" as seeds 3 to 5. Raises ConfigError."""
     if not (found := re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())):
         raise ConfigError(
             f"seeds={text}: not a number of seeds (3) or a range of seeds (3-5): write one of these"
@@ -162,10 +156,7 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
 
 
 def short_name(word: str) -> str:
-    """Return the last part of a key with its value.
-
-    Of an import path only the object's name is kept.
-    """
+    """Shorten a setting: "model.field=package.module:Class" becomes "field=Class"."""
     key, _, value = word.partition("=")
     return f"{key.rpartition('.')[2]}={value.rpartition(':')[2]}"
 
