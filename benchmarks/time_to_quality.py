@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import write_out
-from nerf.comparing.jobs import RunResult, RunStore, find_or_train
+from nerf.comparing.run_store import RunResult, RunStore, find_or_train
 from nerf.comparing.studies import Method, parse_seeds, wanted_runs
 from nerf.runs.results import Result
 

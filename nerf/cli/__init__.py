@@ -1,1 +1,1 @@
-"""The command line: flags, messages and exit codes."""
+"""Command line: flags, messages and exit codes."""

@@ -1,13 +1,11 @@
-"""What the command-line programs share: one-line errors, signals, streams, freed memory and compiled programs.
+"""Shared setup of the command-line programs: flags, one-line errors, signals, streams and caches.
 
-Nothing heavy is imported here, so that a program can look around before it spends seconds on importing JAX.
+Nothing heavy is imported here, so that a program can check its arguments before it spends seconds
+on importing JAX.
 """
 
-import ctypes
 import errno
-import hashlib
 import os
-import platform
 import re
 import signal
 import socket
@@ -16,39 +14,47 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn, TextIO
 
 from absl import app, flags, logging
 
+from nerf.cli.process_settings import keep_compiled_programs, keep_freed_memory
 from nerf.foundation.errors import UserError
 
-VALUES = "config_value"
-OS_FIXES = {
+CONFIG_VALUE_FLAG = "config_value"  # collects every --config.KEY=VALUE
+OS_FIXES = {  # how to fix an OSError
     errno.ENOENT: "check the path",
     errno.EACCES: "change its permissions, or choose another",
     errno.EPERM: "change its permissions, or choose another",
     errno.EROFS: "choose a folder that can be written to",
-    errno.ENOSPC: "make room on its disk",
-    errno.EDQUOT: "make room on its disk",
-    errno.ENOTDIR: "a file is where the path has a folder: check the path",
-    errno.EISDIR: "a folder is where a file is needed: check the path",
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space on its disk",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: check the path",
+    errno.EISDIR: "a folder, but a file is needed: check the path",
 }
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
-SIGNALLED = 128  # exit codes from here on say that a signal asked for the end
+FIRST_SIGNAL_EXIT_CODE = 128  # exit codes from here on mean that a signal stopped the program
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log.")
 
 
 def define_config() -> tuple[flags.FlagHolder[str], flags.FlagHolder[list[str]]]:
-    """Define --config, and the flag that collects every --config.KEY=VALUE as KEY=VALUE."""
-    what = "A config: its name in configs/, a file, or a run folder. --config.KEY=VALUE changes a value of it."
-    values = flags.DEFINE_multi_string(VALUES, [], "What --config.KEY=VALUE becomes: KEY=VALUE.")
-    return flags.DEFINE_string("config", "ngp", what), values
+    """Define --config, and the flag that collects each --config.KEY=VALUE as KEY=VALUE."""
+    usage = (
+        "A config: its name in configs/, a file, or a run folder. "
+        "--config.KEY=VALUE changes a value of it."
+    )
+    values = flags.DEFINE_multi_string(
+        CONFIG_VALUE_FLAG, [], "Internal: KEY=VALUE of each --config.KEY=VALUE."
+    )
+    return flags.DEFINE_string("config", "ngp", usage), values
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Parse the flags, run `main` and exit; errors that a user can fix are lines on stderr and exit code 1."""
+    """Parse the flags, run `main` and exit.
+
+    Errors that a user can fix are printed as lines on stderr, with exit code 1.
+    """
     open_streams()
     if HELP & {word.split("=")[0] for word in sys.argv[1:]}:
         module = sys.modules[main.__module__]
@@ -58,7 +64,10 @@ def run(main: Callable[[list[str]], int]) -> None:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parse the flags and return the other words; a mistake in them is one line on stderr and exit code 1."""
+    """Parse the flags and return the positional arguments.
+
+    A mistake in the flags is printed as one line on stderr, with exit code 1.
+    """
     try:
         return flags.FLAGS(rewrite_words(argv))
     except flags.Error as error:
@@ -67,10 +76,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def describe_flag_error(text: str) -> str:
-    """Return one line on a mistake that absl found in the flags."""
+    """Return a one-line message for an error that absl found in the flags."""
     line = " ".join(text.split())
     if found := re.search(r"[Ff]lag --(\w+) must have a value other than None", line):
-        return f"--{found[1]}: not given: this program needs it, and --help says what it is"
+        return f"--{found[1]}: not given: this program requires it; --help describes it"
     line = re.sub(
         r"(could not convert string to float|invalid literal for int).*", "not a number", line
     )
@@ -79,7 +88,11 @@ def describe_flag_error(text: str) -> str:
 
 
 def rewrite_words(argv: Sequence[str]) -> list[str]:
-    """Return a command line with ~ at the start of paths expanded, and --config.KEY=VALUE as one flag for all keys."""
+    """Rewrite a command line before absl parses it.
+
+    A ~ at the start of a path is expanded, and --config.KEY=VALUE becomes a value of one flag that
+    collects all keys.
+    """
     words = [argv[0], *(expand_home(word) for word in argv[1:])]
     out: list[str] = []
     while words:
@@ -93,23 +106,28 @@ def rewrite_words(argv: Sequence[str]) -> list[str]:
         if value is None:
             next_is_value = bool(words) and not no and not words[0].startswith("--")
             value = f"={words.pop(0)}" if next_is_value else f"={'false' if no else 'true'}"
-        out.append(f"--{VALUES}={key}{value}")
+        out.append(f"--{CONFIG_VALUE_FLAG}={key}{value}")
     return out
 
 
 def expand_home(word: str) -> str:
-    """Return a word of a command line with ~ or ~user expanded where a path begins: the shell leaves --flag=~ alone."""
+    """Return an argument with ~ or ~user expanded at the start of a path.
+
+    The shell does not expand a ~ inside an argument such as --flag=~/a.
+    """
     return re.sub(r"(^|=|\+)(~[\w.-]*)(?=[/\\]|$)", lambda m: m[1] + os.path.expanduser(m[2]), word)
 
 
 def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Wrap `main` so that its errors and stops become messages and exit codes."""
+
     def run_main(argv: list[str]) -> int:
         logging.set_verbosity(logging.INFO if _DEBUG.value else logging.ERROR)
         keep_freed_memory()
         keep_compiled_programs()
         try:
             code = main(argv)
-            return code if code < SIGNALLED else _leave(code)
+            return code if code < FIRST_SIGNAL_EXIT_CODE else _leave(code)
         except Stopped as stopped:
             print("stopped", file=sys.stderr)
             return stopped.exit_code
@@ -123,29 +141,32 @@ def _with_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]
 
 
 def _leave(code: int) -> NoReturn:
-    """End a program that was asked to stop, without waiting for what the device still computes."""
+    """Exit immediately, without waiting for computations that still run on the device."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _message_of(error: Exception) -> str | None:
-    """What a user is told of an error; None for one that only a developer can fix."""
+    """Return the message for a user error, or None for a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         fix = OS_FIXES.get(error.errno or 0, "--debug shows where")
         return f"{error.filename or 'system'}: {error.strerror}: {fix}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:100]:
-        fix = "use smaller pictures or fewer of them, or a machine with more memory"
-        if "config" in flags.FLAGS:  # of train.py: others have no such flags
+        fix = "use smaller or fewer pictures, or a machine with more memory"
+        if "config" in flags.FLAGS:  # only train.py has these flags
             fix = "lower --config.batch_size, --config.chunk or --config.scene.max_side"
         return f"out of memory ({' '.join(str(error).split())[:200]}): {fix}"
     return None
 
 
 class _Stream:
-    """A text stream that goes on where nobody reads it any more: a closed pipe or terminal must not end a training."""
+    """A text stream that ignores a closed pipe or terminal.
+
+    Otherwise a training would end when nobody reads its output any more.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -168,10 +189,12 @@ class _Stream:
 
 
 def open_streams() -> None:
-    """Make stdout and stderr usable whatever the program was started with: closed, broken or unable to show a name."""
-    while (
-        handle := os.open(os.devnull, os.O_RDWR)
-    ) <= 2:  # else the next file that is opened would pass for stdout
+    """Make stdout and stderr usable even if closed or broken.
+
+    Characters that they cannot encode are escaped.
+    """
+    # Occupy the descriptors 0 to 2; otherwise the next opened file would become stdout.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
     for name in ("stdout", "stderr"):
@@ -181,20 +204,22 @@ def open_streams() -> None:
 
 
 class Stopped(BaseException):
-    """The program was asked to stop while it had nothing to save."""
+    """Raised when the program is asked to stop while it has nothing to save."""
 
     def __init__(self, number: int):
         self.exit_code = 128 + number
 
 
 class Stop:
-    """Whether, and by which signal, the program was asked to stop.
+    """A stop request by a signal.
 
-    Before it is first asked itself (by calling it), the program has nothing to save, and a signal ends it at once. From
-    then on the program is expected to ask again and again, and to finish what it is at.
+    Calling it returns whether a stop was requested. Before the first call the program has nothing
+    to save, and a signal ends it at once. From then on the program is expected to call it
+    repeatedly and to complete its current work before it exits.
     """
 
-    GRACE = 2.0  # seconds until a program with nothing to save ends, also where it is busy outside of Python
+    # Seconds until a program with nothing to save is ended, even if it is busy outside Python.
+    GRACE = 2.0
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -206,11 +231,17 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """Of a program that stopped; as by SIGTERM where it was another process of several that got the signal."""
+        """The exit code of a stopped program.
+
+        It is that of SIGTERM if another of several processes received the signal.
+        """
         return 128 + (self.signal or signal.SIGTERM)
 
     def end_soon(self, number: int) -> None:
-        """End the process unless it does so itself; called in a thread, as soon as the signal comes."""
+        """End the process after a grace period unless it stops by itself.
+
+        It is called in a thread, as soon as the signal arrives.
+        """
         time.sleep(self.GRACE)
         if not self.asked:
             os._exit(128 + number)
@@ -218,7 +249,10 @@ class Stop:
 
 @contextmanager
 def stop_on_signal():
-    """Within it, SIGTERM and SIGINT ask for a stop (see `Stop`); a second one ends the program at once."""
+    """Turn SIGTERM and SIGINT into a stop request inside the context.
+
+    See `Stop`. A second signal ends the program at once.
+    """
     stop = Stop()
 
     def ask(number: int, _frame) -> None:
@@ -228,24 +262,26 @@ def stop_on_signal():
         if not stop.asked:
             raise Stopped(number)
 
-    def ignored(what) -> None:
-        if not isinstance(what.exc_value, Stopped):
-            told(what)
+    def report_unless_stopped(unraisable) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            old_hook(unraisable)
 
-    # Where Python swallows what a handler raises, in __del__ and callbacks of C, it tells so; `end_soon` ends it then.
-    told, sys.unraisablehook = sys.unraisablehook, ignored
+    # In __del__ and C callbacks Python only reports an exception of a handler through this hook.
+    # Do not report `Stopped`: `end_soon` ends the process then.
+    old_hook = sys.unraisablehook
+    sys.unraisablehook = report_unless_stopped
     old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    # Python runs a handler when the main thread comes back to it, which a compiler may put off for a minute.
-    receive, send = (
-        socket.socketpair()
-    )  # a pipe cannot be non-blocking on Windows before Python 3.12
+    # Python runs a handler only when the main thread returns to it, which a compilation may delay
+    # by a minute. A thread that waits for the wake-up byte sees the signal at once.
+    # On Windows before Python 3.12 a pipe cannot be non-blocking, so use a socket pair.
+    receive, send = socket.socketpair()
     send.setblocking(False)
     signal.set_wakeup_fd(send.fileno())
     threading.Thread(target=_watch, args=(receive, stop), daemon=True).start()
     try:
         yield stop
     finally:
-        sys.unraisablehook = told
+        sys.unraisablehook = old_hook
         signal.set_wakeup_fd(-1)
         send.close()
         for number, handler in old.items():
@@ -253,58 +289,8 @@ def stop_on_signal():
 
 
 def _watch(receive: socket.socket, stop: Stop) -> None:
-    """Wait for the first signal; return when the other end of the connection is closed."""
+    """Wait for the first signal, or until the connection is closed."""
     with receive:
         while number := receive.recv(1):
             if number[0] in (signal.SIGTERM, signal.SIGINT):
                 stop.end_soon(number[0])
-
-
-def keep_compiled_programs() -> None:
-    """Let JAX find what it compiled in earlier processes: in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/nerf.
-
-    Each kind of processor has a folder of its own, since a home may be shared by machines that differ. Programs that
-    compile in under 0.05 s are not kept, and the least used go when the folder holds more than a gigabyte.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return  # and JAX's own settings with it
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "nerf" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # compiling again is all that it costs
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
-        folder
-    )  # read when JAX is imported, and by child processes
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
-
-
-def _processor() -> str:
-    """What a compiled program may depend on: the kind of processor and its instructions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine() + platform.processor()
-    return "".join(
-        dict.fromkeys(
-            line for line in lines if line.startswith(("flags", "model name", "Features"))
-        )
-    )
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks instead of returning them to the kernel; elsewhere do nothing.
-
-    XLA on a CPU allocates its temporaries anew in every step: getting fresh zeroed pages for them costs as much as the
-    arithmetic (see docs/performance.md).
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # of malloc.h
-        mallopt(mmap_threshold, 1 << 30)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(arena_max, 1)

@@ -83,8 +83,8 @@ def main(argv: list[str]) -> int:
         raise ConfigError(
             "compare.py A B --scene=S --out=REPORT.html: give configs or runs, and --out"
         )
-    from nerf.comparing.jobs import Interrupted
     from nerf.comparing.report.build import Question, build_report
+    from nerf.comparing.run_store import Interrupted
 
     question = Question(
         arguments=argv[1:],

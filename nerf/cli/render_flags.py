@@ -1,4 +1,4 @@
-"""Which flags of render.py go together, checked before anything long."""
+"""Check which flags of render.py go together, before any long computation."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,8 @@ from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
 
-MODES = ("split", "enlarge", "export")  # instead of a path
-# What each mode can do with a flag; the others work with all.
+MODES = ("split", "enlarge", "export")  # alternatives to a camera path
+# The modes in which a flag has an effect; flags that are not listed work in all modes.
 ONLY = {
     "path": ("path",),
     "frames": ("path",),
@@ -30,7 +30,7 @@ ONLY = {
     "scene": ("split", "export"),
     "points": ("export",),
 }
-ONLY_FILMS = ("fps", "profile", "process", "processes")
+ONLY_VIDEOS = ("fps", "profile", "process", "processes")
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
 MAX_ENLARGE = 64.0
@@ -40,14 +40,14 @@ def check_flags(given: Mapping[str, Any]) -> None:
     """Check the flags that a user gave to render.py.
 
     Args:
-      given: values by name, of these flags only.
+      given: values by flag name, only of the flags that were given and of "out".
 
-    Raises: ConfigError, one line for each thing that is wrong.
+    Raises: ConfigError with one line for each mistake.
     """
     modes = [mode for mode in MODES if given.get(mode) is not None and given[mode] is not False]
     if len(modes) > 1:
         raise ConfigError(
-            f"--{modes[0]} and --{modes[1]}: each makes something else: give one of them"
+            f"--{modes[0]} and --{modes[1]}: each makes a different output: give one of them"
         )
     mode = modes[0] if modes else "path"
     out = Path(given["out"])
@@ -55,11 +55,9 @@ def check_flags(given: Mapping[str, Any]) -> None:
     if mode == "split" and given["split"] not in SPLITS:
         lines.append(f"--split={given['split']}: no such split: give train, val or test")
     if given.get("focal") is not None and given.get("fov") is not None:
-        lines.append(
-            "--focal and --fov: both say how much of the scene is in the picture: give one of them"
-        )
+        lines.append("--focal and --fov: both set the field of view: give one of them")
     if given.get("process", 0) >= given.get("processes", 1):
-        reason = f"of {given.get('processes', 1)} processes, which are counted from 0"
+        reason = f"of {given.get('processes', 1)} processes, which are numbered from 0"
         lines.append(
             f"--process={given['process']}: {reason}: give --processes, or a smaller number"
         )
@@ -73,20 +71,21 @@ def check_flags(given: Mapping[str, Any]) -> None:
 
 
 def _misplaced(given: Mapping[str, Any], mode: str, out: Path) -> Iterator[str]:
-    """Return a line for each flag that has no effect on what is made."""
-    for name, of in ONLY.items():
+    """Yield a line for each flag that has no effect in this mode."""
+    for name, modes in ONLY.items():
         if given.get(name) is None or given[name] is False:
             continue
-        if mode not in of:
-            others = " or ".join(f"--{other}" for other in of)
-            where = f"only without --{mode}" if of == ("path",) else f"only with {others}"
-            yield f"--{name}: has no effect here, {where}: leave it out"
-        elif name in ONLY_FILMS and out.suffix.lower() == ".png":
-            yield f"--{name}: has no effect on a picture: leave it out, or give --out a name that ends in .mp4"
+        if mode not in modes:
+            others = " or ".join(f"--{other}" for other in modes)
+            where = f"only without --{mode}" if modes == ("path",) else f"only with {others}"
+            yield f"--{name}: has no effect here, {where}: remove it"
+        elif name in ONLY_VIDEOS and out.suffix.lower() == ".png":
+            fix = "remove it, or give --out a name that ends in .mp4"
+            yield f"--{name}: has no effect on a picture: {fix}"
 
 
 def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
-    """Return a line for each number that is outside of what is possible."""
+    """Yield a line for each number that is out of range."""
     limits = {
         "fps": (*FPS_LIMITS, "frames a second"),
         "frames": (1, MAX_FRAMES, "frames"),
@@ -99,11 +98,11 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
     for name, (low, high, unit) in limits.items():
         value = given.get(name)
         if value is not None and not (math.isfinite(value) and low <= value <= high):
-            yield f"--{name}={value:g}: not possible: give {low:g} to {high:g} {unit}"
+            yield f"--{name}={value:g}: out of range: give {low:g} to {high:g} {unit}"
 
 
 def _wrong_name(out: Path, mode: str) -> Iterator[str]:
-    """Return a line if the name of what is written does not fit."""
+    """Yield a line if the name of the output does not fit the mode."""
     suffix = out.suffix.lower()
     if mode == "path" and suffix not in (".mp4", ".png"):
         yield f"--out={out}: neither a video nor a picture: give a name that ends in .mp4 or .png"

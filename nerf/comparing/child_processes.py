@@ -1,4 +1,7 @@
-"""Programs of this project as child processes: their output kept, their progress passed on, a stop handed down."""
+"""Run this project's programs as child processes.
+
+The output of a child goes to a log file, its progress lines are passed on, and a stop is forwarded.
+"""
 
 import re
 import subprocess
@@ -10,7 +13,7 @@ from typing import IO
 from nerf.foundation.progress import LINE_EVERY
 from nerf.foundation.resources import child_environment, nerf_command
 
-PROGRESS = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # lines of `nerf.foundation.progress`
+PROGRESS_LINE = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # as written by `nerf.foundation.progress`
 
 
 def run_child(
@@ -18,21 +21,24 @@ def run_child(
     log: Path,
     should_stop: Callable[[], bool],
     lock: IO | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Run a program of this project and return its exit code. A stop is passed on as SIGTERM.
+    """Run a program of this project and return its exit code.
 
-    The child holds the lock too, so the lock lasts as long as it does, also where this process is killed. It has its
-    own session: Ctrl-C reaches it once, through here.
+    A stop is forwarded as SIGTERM. The child inherits the lock, so the lock lasts as long as the
+    child runs, even if this process is killed. The child has its own session, so that Ctrl-C
+    reaches it only once, through this process.
 
     Args:
-      command: a command of `nerf` and its arguments.
-      log: where its output goes.
-      should_stop: asked again and again.
-      lock: an open file that the child holds too.
-      tell: called every ten seconds with what the child says of its progress.
+      command: a script and its arguments.
+      log: the file that receives the child's stdout and stderr.
+      should_stop: polled five times a second; True sends SIGTERM to the child once.
+      lock: an open, locked file that the child inherits; None for no lock.
+      on_progress: called every ten seconds with the child's last progress line.
+
+    Returns: the exit code of the child.
     """
-    passed = (lock.fileno(),) if lock is not None else ()
+    inherited = (lock.fileno(),) if lock is not None else ()
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
             nerf_command(*command),
@@ -40,29 +46,30 @@ def run_child(
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            pass_fds=passed,
+            pass_fds=inherited,
             start_new_session=True,
         )
-        asked, told = False, time.monotonic()
+        stopping = False
+        last_report = time.monotonic()
         while True:
             try:
                 return child.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
-                if time.monotonic() - told >= LINE_EVERY and not asked:
-                    told = time.monotonic()
-                    tell(_progress(log.read_text(errors="replace")))
-                if should_stop() and not asked:
-                    asked = True
+                if time.monotonic() - last_report >= LINE_EVERY and not stopping:
+                    last_report = time.monotonic()
+                    on_progress(_progress(log.read_text(errors="replace")))
+                if should_stop() and not stopping:
+                    stopping = True
                     child.terminate()
 
 
 def _progress(text: str) -> str:
-    """Return the last line about progress of a program's output."""
-    lines = [line for line in text.splitlines() if PROGRESS.match(line)]
-    return lines[-1] if lines else "starts"
+    """Return the last progress line of a program's output, or "starting"."""
+    lines = [line for line in text.splitlines() if PROGRESS_LINE.match(line)]
+    return lines[-1] if lines else "starting"
 
 
 def last_line(text: str) -> str:
-    """Return the last line of a program's output that says something."""
+    """Return the last line of a program's output that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    return lines[-1][:300] if lines else "no output"

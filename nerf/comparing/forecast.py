@@ -1,4 +1,7 @@
-"""Estimate how long a study takes and what is left of it: assumed at first, then measured by the runs that ended."""
+"""Estimate how long a study takes and how much time is left.
+
+The estimate starts from assumptions and is replaced by measurements as runs end.
+"""
 
 import re
 import threading
@@ -7,13 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from nerf.evaluation.interim import SHARE
 
-START = (
-    20.0  # seconds assumed for starting, compiling and the last scoring, until a run has shown them
-)
+# Seconds assumed for start, compilation and final evaluation until they have been measured.
+ASSUMED_OVERHEAD = 20.0
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words, rounded: "40 s", "6 min", "1 h 20 min"."""
+    """Format a time in seconds, rounded: "40 s", "6 min", "1 h 20 min"."""
     if seconds < 90:
         return f"{max(seconds, 0.0):.0f} s"
     minutes = round(seconds / 60)
@@ -21,92 +23,107 @@ def duration(seconds: float) -> str:
 
 
 class Forecast:
-    """Estimate how long the runs of a study take.
+    """Estimate of how long the runs of a study take.
 
-    Runs of one config take as long as those of it that have ended; another config takes its budget and what the others
-    took beside theirs.
+    Runs of a config are assumed to take as long as its finished runs did. A config without finished
+    runs is assumed to take its budget plus the mean overhead of the other configs.
 
     Args:
-      wanted: label and budget in seconds (None: bounded by steps) of each run that is to be trained.
-      jobs: how many are trained at a time.
-      known: seconds that earlier runs took, by label.
+      requests: label and budget in seconds of each run to train; None for runs bounded by steps.
+      jobs: number of runs trained at a time.
+      known: wall times in seconds of earlier runs, by label.
     """
 
     def __init__(
         self,
-        wanted: Sequence[tuple[str, float | None]],
+        requests: Sequence[tuple[str, float | None]],
         jobs: int = 1,
         known: Mapping[str, Sequence[float]] | None = None,
     ):
-        self.waiting, self.jobs, self.count = list(wanted), jobs, len(wanted)
-        self.budgets = dict(wanted)
+        self.waiting, self.jobs, self.count = list(requests), jobs, len(requests)
+        self.budgets = dict(requests)
         self.walls: dict[str, list[float]] = {
             label: list(walls) for label, walls in (known or {}).items() if walls
         }
         self.running: dict[int, tuple[str, float]] = {}
-        self.told: dict[
-            int, float
-        ] = {}  # when the work at hand of a run will be done, as it says itself
-        self.lock = threading.Lock()  # several runs may be trained at a time
+        # The time at which each run expects to complete its current phase, from its own log.
+        self.expected: dict[int, float] = {}
+        self.lock = threading.Lock()  # guards all of these: several runs may be trained at a time
 
     def run_seconds(self, label: str) -> float | None:
-        """Return how long a run takes, from its start to its results; None where nothing tells."""
+        """Return the expected wall time of a run in seconds.
+
+        Returns: the time from its start to its results; None if there is no basis for an estimate.
+        """
         if label in self.walls:
             return sum(self.walls[label]) / len(self.walls[label])
         assumed = self._assumed(label)
-        told = [
-            self.told[i] - began
+        reported = [
+            self.expected[i] - began
             for i, (other, began) in self.running.items()
-            if other == label and i in self.told
+            if other == label and i in self.expected
         ]
-        return max([assumed, *told]) if assumed is not None else max(told, default=None)
+        return max([assumed, *reported]) if assumed is not None else max(reported, default=None)
 
     def _assumed(self, label: str) -> float | None:
+        """Return the wall time in seconds assumed for a config without finished runs."""
         ended = [
             (wall, self.budgets.get(other)) for other, walls in self.walls.items() for wall in walls
         ]
         budget = self.budgets[label]
         if budget is None:
             return sum(wall for wall, _ in ended) / len(ended) if ended else None
-        beside = [wall - other for wall, other in ended if other is not None]
-        return budget + (sum(beside) / len(beside) if beside else SHARE * budget + START)
+        overheads = [wall - other for wall, other in ended if other is not None]
+        if overheads:
+            return budget + sum(overheads) / len(overheads)
+        return budget + (SHARE * budget + ASSUMED_OVERHEAD)
 
     def begin(self, number: int, label: str, budget: float | None) -> None:
-        """Count a run as begun."""
+        """Record that a run has started.
+
+        Args:
+          number: identifies the run in later calls.
+          label: its config.
+          budget: its budget in seconds; None if it is bounded by steps.
+        """
         with self.lock:
             if (label, budget) in self.waiting:
                 self.waiting.remove((label, budget))
             self.running[number] = label, time.monotonic()
 
     def hear(self, number: int, line: str) -> None:
-        """Take note of "90 s left" in what a run says of its training or its scoring."""
+        """Record the remaining time, "90 s left", in a progress line of a run."""
         if found := re.search(r"(\d+) s left", line):
             with self.lock:
-                self.told[number] = time.monotonic() + float(found[1])
+                self.expected[number] = time.monotonic() + float(found[1])
 
     def end(self, number: int, finished: bool) -> float:
-        """Count a run as ended, and return its seconds. One that did not finish tells nothing of others."""
+        """Record that a run has ended, and return its wall time in seconds.
+
+        Only the times of finished runs are used for later estimates.
+        """
         with self.lock:
             label, began = self.running.pop(number)
-            self.told.pop(number, None)
+            self.expected.pop(number, None)
             wall = time.monotonic() - began
             if finished:
                 self.walls.setdefault(label, []).append(wall)
             return wall
 
     def left(self) -> float | None:
-        """Return the seconds until the last run ends; None where nothing tells."""
+        """Return the seconds until the last run ends; None if there is no estimate."""
         with self.lock:
             now = time.monotonic()
             waiting = [self.run_seconds(label) for label, _ in self.waiting]
             running = [
                 (self.run_seconds(self.running[i][0]), self.running[i][1], i) for i in self.running
             ]
-            told = {i: until - now for i, until in self.told.items()}
+            expected = {i: until - now for i, until in self.expected.items()}
         if None in waiting or any(seconds is None for seconds, _, _ in running):
             return None
+        # A run takes at least until it completes its current phase.
         rest = [
-            max(0.0, s - (now - began), told.get(i, 0.0))
+            max(0.0, s - (now - began), expected.get(i, 0.0))
             for s, began, i in running
             if s is not None
         ]
@@ -114,24 +131,29 @@ class Forecast:
         return max([work / self.jobs, *rest])
 
     def before(self) -> str:
-        """Return a line for the beginning of a study."""
+        """Return a line with the number of runs and the expected time."""
         runs = f"{self.count} run{'' if self.count == 1 else 's'} to train"
         seconds = self.left()
         if seconds is None:
-            return f"{runs}: how long that takes is known when the first has ended"
+            return f"{runs}: the time is estimated once the first run has ended"
         if all(label in self.walls for label, _ in self.waiting):
             return f"{runs}: about {duration(seconds)}, as earlier runs of these configs took"
         return (
-            f"{runs}: about {duration(seconds)}, if starting and scoring take {START:.0f} s and a quarter of the"
-            " budget; the first run of each config will tell"
+            f"{runs}: about {duration(seconds)}, if starting and scoring take "
+            f"{ASSUMED_OVERHEAD:.0f} s and a quarter of the budget; "
+            "the first run of each config replaces this estimate"
         )
 
     def after(self) -> str:
-        """Return what is left, for the end of a line; "" where nothing is or nothing tells."""
+        """Return the time left as a suffix for a line.
+
+        Returns: "" if no run is left or there is no estimate.
+        """
         seconds = self.left()
         if seconds is None or not (self.waiting or self.running):
             return ""
         labels = {label for label, _ in [*self.waiting, *self.running.values()]}
-        # A slow config may take many times its budget to score its views, which only a run of it shows.
+        # A slow config may need many times its budget to evaluate its views, so without a finished
+        # run the estimate is only a lower bound.
         how = "about" if labels <= self.walls.keys() else "at least"
         return f"; study: {how} {duration(seconds)} left"

@@ -1,13 +1,14 @@
-"""Decide whether one config is better than another: paired differences of held-out views, over seeds and scenes.
+"""Decide whether one config is better than another from paired differences of held-out views.
 
-The error of a difference comes from `standard_errors`. With one seed on either side nothing is known about other
-seeds, and nothing is claimed.
+The error of a difference comes from `standard_errors`. With one seed on either side nothing is
+known about other seeds, and nothing is claimed.
 
-All claims of a study together are wrong in at most 5 % of the studies in which nothing differs: Holm's procedure (1979)
-with weights, of which the metric that the study is about has nine tenths. The tests simulate this with studies whose
-truth is known.
+All claims of a study together are wrong in at most 5 % of the studies in which nothing differs.
+This is Holm's procedure (1979) with weights; the main metric of the study has nine tenths of the
+weight. The tests simulate it on studies whose truth is known.
 
-Reference: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics 1979).
+Reference: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of
+Statistics 1979).
 """
 
 import dataclasses
@@ -20,8 +21,8 @@ from jaxtyping import Float
 from nerf.comparing.standard_errors import Error, noise_variance, together, view_error
 
 ALPHA = 0.05
-MAIN_WEIGHT = 0.9  # of the metric that a study is about; the other columns share the rest
-MAX_SEEDS = 50  # more are not proposed
+MAIN_WEIGHT = 0.9  # weight of the study's main metric; the other metrics share the rest
+MAX_SEEDS = 50  # largest number of seeds that is suggested
 
 Scores = Mapping[str, Float[np.ndarray, "_ v"]]
 
@@ -31,17 +32,19 @@ class Difference:
     """Scores of `second` minus scores of `first`.
 
     Attributes:
-      mean: the difference of the means.
-      low, high: its interval; where `claimable` is false, over the views alone, for these very runs.
-      level: of that interval: 0.95, or what the correction for several claims asks.
-      p: probability of a difference this far from 0 by chance, two-sided, not corrected; 1 where nothing is known.
+      first, second: labels of the configs.
+      mean: difference of the means, in the units of the scores.
+      low, high: confidence interval of `mean`. If `claimable` is false, it covers only the choice
+        of views, for exactly these runs.
+      level: confidence level of the interval: 0.95, or higher after the correction.
+      p: two-sided p-value of a zero difference, not corrected; 1 if `claimable` is false.
       real: whether a difference is claimed.
-      views: how many it rests on.
-      seeds: how many of the first and of the second.
-      claimable: whether enough seeds and views are there to claim anything.
-      needed: seeds of each config with which this difference could be claimed, if it stayed as it is; None where it is
-        claimed already, or where no number of seeds up to 50 is enough.
-      scenes: how many scenes it is the mean of.
+      views: number of views.
+      seeds: number of seeds of the first and of the second config.
+      claimable: whether there are enough seeds and views to claim anything.
+      needed: number of seeds per config that would be enough to claim this difference if its size
+        and spread stayed the same; None if it is already claimed or if 50 seeds are not enough.
+      scenes: number of scenes that the difference is averaged over.
     """
 
     first: str
@@ -61,13 +64,18 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """Two configs before any correction.
+    """The difference of two configs before any correction.
 
     Attributes:
-      mean: of second minus first.
-      variances: of the seeds' means, of the first and of the second; not used where `claimable` is false.
-      views: the error that the choice of views gives.
-      error: what decides: seeds and views together, or views alone where `claimable` is false.
+      first, second: labels of the configs.
+      mean: mean score of the second minus mean score of the first.
+      counts: number of seeds of each.
+      variances: variance of the seeds' means of each; unused if `claimable` is false.
+      views: the error due to the choice of views.
+      error: the error used for the test: seeds and views together, or views alone if `claimable` is
+        false.
+      claimable: whether there are enough seeds and views to claim anything.
+      view_count: number of views.
     """
 
     first: str
@@ -81,7 +89,7 @@ class _Pair:
     view_count: int
 
     def with_seeds(self, seeds: int) -> Error:
-        """Return the error with another number of seeds of each, where they spread as these do."""
+        """Return the error for another number of seeds per config with the same spread."""
         return together(self.variances, (seeds, seeds), self.views)
 
 
@@ -93,6 +101,7 @@ def _seed_variance(score: Float[np.ndarray, "n v"]) -> float:
 def _pair(scores: Scores, first: str, second: str) -> _Pair:
     """Return the difference of two configs and its error."""
     a, b = scores[first], scores[second]
+    # Pair the configs by view, so that the effect of a view that both share cancels.
     difference = b.mean(0) - a.mean(0)
     counts = (len(a), len(b))
     claimable = min(counts) > 1 and len(difference) > 1
@@ -106,13 +115,24 @@ def _pair(scores: Scores, first: str, second: str) -> _Pair:
 def _levels(
     ps: Sequence[float], weights: Sequence[float], alpha: float
 ) -> tuple[list[float], list[bool]]:
-    """Return by Holm's weighted procedure the share of `alpha` of each hypothesis, and whether it is rejected."""
+    """Apply Holm's weighted procedure.
+
+    Args:
+      ps: p-value of each hypothesis.
+      weights: weight of each hypothesis; hypotheses with weight 0 are never rejected.
+      alpha: familywise error rate.
+
+    Returns: for each hypothesis the significance level at which it was tested last, and whether it
+    is rejected.
+    """
     share, rejected = [alpha] * len(ps), [False] * len(ps)
     open_ = [i for i in range(len(ps)) if weights[i] > 0.0]
     while open_:
+        # The remaining hypotheses share alpha in proportion to their weights.
         total = sum(weights[i] for i in open_)
         for i in open_:
             share[i] = alpha * weights[i] / total
+        # Test the most significant one; if it is not rejected, none of the others is either.
         least = min(open_, key=lambda i: ps[i] / weights[i])
         if ps[least] > share[least]:
             break
@@ -124,30 +144,31 @@ def _levels(
 def compare_columns(
     columns: Mapping[str, Scores], main: str, alpha: float = ALPHA
 ) -> dict[str, list[Difference]]:
-    """Compare every pair of configs in every column, with one correction for all claims.
+    """Compare every pair of configs in every metric, with one correction for all claims.
 
     Args:
-      columns: for each metric the scores (seeds, views) of each config, with views alike and in the order of the path.
-      main: the column that the study is about: its pairs share nine tenths of `alpha`.
-      alpha: probability of any wrong claim where nothing differs.
+      columns: for each metric the scores of each config, (seeds, views), with the same views in the
+        order of the path.
+      main: the main metric of the study; its pairs share nine tenths of `alpha`.
+      alpha: probability of any wrong claim if nothing differs.
 
-    Returns: for each column every pair, in the order given. The interval of a pair has the level at which its claim
-    stood or fell, so it contains 0 exactly where nothing is claimed.
+    Returns: for each metric every pair, in the given order. The interval of a pair has the level at
+    which its claim was tested last, so it contains 0 exactly if nothing is claimed.
     """
     pairs = [
         (name, _pair(scores, first, second))
         for name, scores in columns.items()
         for first, second in combinations(scores, 2)
     ]
-    asked = {
+    tested = {
         name: sum(pair.claimable for column, pair in pairs if column == name) for name in columns
     }
-    others = sum(1 for name, count in asked.items() if count and name != main)
+    others = sum(1 for name, count in tested.items() if count and name != main)
     shares = {
         name: MAIN_WEIGHT if name == main else (1.0 - MAIN_WEIGHT) / max(others, 1)
         for name in columns
     }
-    weights = [shares[column] / asked[column] if pair.claimable else 0.0 for column, pair in pairs]
+    weights = [shares[column] / tested[column] if pair.claimable else 0.0 for column, pair in pairs]
     ps = [pair.error.two_sided(pair.mean) if pair.claimable else 1.0 for _, pair in pairs]
     levels, rejected = _levels(ps, weights, alpha)
     out: dict[str, list[Difference]] = {name: [] for name in columns}
@@ -157,7 +178,7 @@ def compare_columns(
 
 
 def _difference(pair: _Pair, p: float, share: float, real: bool) -> Difference:
-    """Return a pair with its interval, after the correction."""
+    """Return a pair with its corrected interval."""
     half = pair.error.half_width(share)
     needed = None if real or not pair.claimable else _seeds_needed(pair, share)
     return Difference(
@@ -177,37 +198,44 @@ def _difference(pair: _Pair, p: float, share: float, real: bool) -> Difference:
 
 
 def _seeds_needed(pair: _Pair, share: float) -> int | None:
-    """Return the smallest number of seeds of each that would claim this difference; None up to `MAX_SEEDS`."""
-    low, high = max(pair.counts), MAX_SEEDS
+    """Return the smallest number of seeds per config that supports a claim.
+
+    Returns: None if `MAX_SEEDS` seeds are not enough.
+    """
+    low = max(pair.counts)
+    high = MAX_SEEDS
     if pair.with_seeds(high).two_sided(pair.mean) > share:
         return None
+    # Bisect: `low` seeds are not enough, `high` seeds are.
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (low, middle)
-            if pair.with_seeds(middle).two_sided(pair.mean) <= share
-            else (middle, high)
-        )
+        if pair.with_seeds(middle).two_sided(pair.mean) <= share:
+            high = middle
+        else:
+            low = middle
     return high
 
 
 def compare(scores: Scores, alpha: float = ALPHA) -> list[Difference]:
-    """Compare every pair of configs in one column of scores (seeds, views); see `compare_columns`."""
+    """Compare every pair of configs in one metric; see `compare_columns`."""
     return compare_columns({"": scores}, "", alpha)[""]
 
 
 def compare_over_scenes(scenes: Mapping[str, Scores], alpha: float = ALPHA) -> list[Difference]:
-    """Compare every pair of configs over scenes, which are the outermost level: is it better on scenes of this kind?
+    """Compare every pair of configs over scenes, as on new scenes of this kind.
 
-    The mean difference of each scene is one observation: what seeds and views add is part of how much the scenes
-    differ. A seed may be lucky on every scene, however, and all scenes are trained with the same ones, so the error of
-    the seeds' means over scenes is added. Two scenes at least are needed, and two seeds of each config in each.
+    The mean difference of each scene is one observation; the effects of seeds and views are part
+    of the spread over scenes. All scenes are trained with the same seeds, however, and a seed may
+    be lucky on every scene, so the error of the seeds' means over scenes is added. At least two
+    scenes are needed, and two seeds of each config on each scene.
 
     Args:
-      scenes: for each scene the scores (seeds, views) of each config, with the same configs and seeds in each.
-      alpha: probability of any wrong claim where nothing differs.
+      scenes: for each scene the scores of each config, (seeds, views), with the same configs and
+        seeds.
+      alpha: probability of any wrong claim if nothing differs.
 
-    Returns: every pair, in the order of the first scene's configs; views and seeds are the smallest of any scene.
+    Returns: every pair, in the order of the first scene's configs. `views` and `seeds` of a pair
+    are the minimum over the scenes.
     """
     pairs = [
         _pair_over_scenes(scenes, *both) for both in combinations(next(iter(scenes.values())), 2)
@@ -223,19 +251,24 @@ def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> 
     means = np.array([scores[second].mean() - scores[first].mean() for scores in scenes.values()])
     count = len(means)
     spread = float(means.std(ddof=1)) if count > 1 else 0.0
+    # The spread between scenes as a t distribution.
     between = Error(
         np.ones(1), np.full(1, spread / np.sqrt(count)), np.full(1, max(count - 1.0, 1.0))
     )
     counts, variances = [], []
     for name in (first, second):
+        # Average each seed over the scenes: this part of its effect does not cancel over scenes.
         fewest = min(len(scores[name]) for scores in scenes.values())
         by_seed = np.stack([scores[name][:fewest].mean(1) for scores in scenes.values()], 1)
         counts.append(fewest)
         variances.append(_seed_variance(by_seed))
     claimable = count > 1 and min(counts) > 1
-    seeds, spreads = (counts[0], counts[1]), (variances[0], variances[1])
+    seeds = (counts[0], counts[1])
+    spreads = (variances[0], variances[1])
     error = between
-    if claimable:  # few scenes: the fewest degrees of freedom are taken, since an estimate of them is itself unsure
+    if claimable:
+        # With few scenes, Satterthwaite's estimate of the degrees of freedom is itself uncertain,
+        # so use at most those of the scenes.
         error = together(spreads, seeds, between)
         error = Error(error.weight, error.scale, np.minimum(error.freedom, between.freedom))
     views = min(scores[first].shape[1] for scores in scenes.values())
@@ -245,7 +278,15 @@ def _pair_over_scenes(scenes: Mapping[str, Scores], first: str, second: str) -> 
 
 
 def best(scores: Scores, differences: Sequence[Difference], higher_is_better: bool) -> str | None:
-    """Return the config that is better than every other one by a real difference; None where there is none."""
+    """Return the config that is significantly better than every other one.
+
+    Args:
+      scores: (seeds, views) of each config.
+      differences: the pairs of these configs after the correction.
+      higher_is_better: the direction of the metric.
+
+    Returns: its label; None if there is no such config.
+    """
     sign = 1.0 if higher_is_better else -1.0
     leader = max(scores, key=lambda name: sign * scores[name].mean())
     mine = [d for d in differences if leader in (d.first, d.second)]

@@ -1,13 +1,14 @@
-"""What a comparison is of: arguments -> entries (a config or finished runs, under a label) -> the runs it needs.
+"""Parse the arguments of a comparison into methods, and list the runs that they need.
 
-An argument is one of
+A method is a config or a set of finished runs, under one label. An argument is one of
 
-    configs/ngp.py                                    a config
-    configs/ngp.py:batch_size=1024,steps=500          the same with other values, by their dotted keys
-    small=configs/ngp.py:batch_size=1024              under a name of your own
-    configs/ngp.py:seeds=3-5                          with its own seeds; --seeds is for those that say nothing
-    runs/mine                                         a finished run, or a folder of runs that differ in the seed only
-    mine=runs/a+runs/b                                several of them
+    configs/ngp.py                              a config
+    configs/ngp.py:batch_size=1024,steps=500    the same with other values, by dotted key
+    small=configs/ngp.py:batch_size=1024        with a label of your own
+    configs/ngp.py:seeds=3-5                    with its own seeds instead of those of --seeds
+    runs/mine                                   a finished run, or a folder of runs that differ
+                                                only in the seed
+    mine=runs/a+runs/b                          several finished runs
 """
 
 import dataclasses
@@ -28,9 +29,16 @@ from nerf.runs.resume import differences
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One side of a comparison: `file` with `overrides`, to be trained for each of `seeds`; or finished `runs`.
+    """One side of a comparison: a config to train, or finished runs.
 
-    Where it is of a sweep, `base` is the label of what was swept, and `point` the value of each swept key.
+    Attributes:
+      label: the name in the report.
+      file: the config; "" for finished runs.
+      overrides: "key=value" changes of the config.
+      seeds: the seeds to train the config with.
+      runs: finished runs; empty for a config.
+      base: for a point of a sweep, the label of the swept method; otherwise "".
+      point: for a point of a sweep, (key, value) of each swept key.
     """
 
     label: str
@@ -44,7 +52,15 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class RunRequest:
-    """A run that a study needs: what to train, and the config that comes of it."""
+    """A run that a study needs.
+
+    Attributes:
+      label: the label of its method.
+      file: the config file.
+      overrides: "key=value" changes of it, including the seed.
+      config: the config with the overrides applied.
+      max_seconds: the budget of training time in seconds; None if the number of steps is the bound.
+    """
 
     label: str
     file: str
@@ -53,25 +69,26 @@ class RunRequest:
     max_seconds: float | None
 
     def flags(self) -> list[str]:
-        """The flags of train.py that train it."""
+        """Return the flags of train.py for this run."""
         words = [f"--config={self.file}", *(f"--config.{word}" for word in self.overrides)]
         return words + ([f"--max_seconds={self.max_seconds:g}"] if self.max_seconds else [])
 
     def folder_name(self, scene_digest: Mapping[str, str]) -> str:
-        """A name that is the same for the same config, budget and scene."""
+        """Return a folder name that is unique for config, budget, scene and seed."""
         config = comparable_config(self.config, self.max_seconds)
         del config["seed"]
-        told = json.dumps([config, self.max_seconds, dict(scene_digest)], sort_keys=True)
+        identity = json.dumps([config, self.max_seconds, dict(scene_digest)], sort_keys=True)
         stem = (
             Path(self.file).parent.name
             if Path(self.file).name == "config.json"
             else Path(self.file).stem
         )
-        return f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-seed{self.config['seed']}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        return f"{stem}-{digest}-seed{self.config['seed']}"
 
 
 def parse_seconds(text: str) -> float:
-    """ "90", "90s" or "1.5m" as seconds."""
+    """Parse "90", "90s" or "1.5m" as seconds. Raises ConfigError."""
     number, unit = text.strip().rstrip("sm"), text.strip().lstrip("0123456789.")
     if (
         unit not in ("", "s", "m")
@@ -83,30 +100,38 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """ "3" is 0, 1, 2; "3-5" is 3, 4, 5."""
+    """Parse "3" as seeds 0 to 2 and "3-5" as seeds 3 to 5. Raises ConfigError."""
     if not (found := re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())):
         raise ConfigError(
-            f"seeds={text}: neither a number of seeds, as 3, nor a range of them, as 3-5: write one"
+            f"seeds={text}: not a number of seeds (3) or a range of seeds (3-5): write one of these"
         )
     first, last = found.groups()
     seeds = tuple(range(int(first))) if last is None else tuple(range(int(first), int(last) + 1))
     if not seeds:
-        raise ConfigError(f"seeds={text}: no seeds: ask for one or more, as 3, or a range, as 3-5")
+        raise ConfigError(f"seeds={text}: no seeds: give at least one, for example 3 or 3-5")
     return seeds
 
 
 def split_values(text: str) -> list[str]:
-    """ "4,8,(1,2)" as its values: commas inside brackets belong to a value."""
+    """Split "4,8,(1,2)" into its values; a comma inside brackets does not split."""
     return [value.strip() for value in re.split(r",(?![^(\[]*[)\]])", text) if value.strip()]
 
 
 def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
-    """One argument of compare.py; see the module. Raises ConfigError, one line."""
+    """Parse one argument of compare.py; the module docstring lists the forms.
+
+    Args:
+      text: the argument.
+      seeds: the seeds of a config whose argument names none.
+
+    Raises: ConfigError with a one-line message.
+    """
     name, rest = "", text
     if not Path(text).expanduser().exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
         name, rest = found.groups()
-    drive = rest[:2] if re.match(r"[A-Za-z]:[\\/]", rest) else ""  # C:\runs has a colon of its own
-    file, _, told = rest[len(drive) :].partition(":")
+    # The colon of a Windows drive, as in C:\runs, does not separate a file from its settings.
+    drive = rest[:2] if re.match(r"[A-Za-z]:[\\/]", rest) else ""
+    file, _, settings = rest[len(drive) :].partition(":")
     file = drive + file
     if Path(file).expanduser().is_dir() or find_config(file) is None:
         if Path(file).suffix in (".py", ".json"):
@@ -114,7 +139,9 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
         runs = tuple(run for part in rest.split("+") for run in _finished(Path(part).expanduser()))
         _check_one_config(rest, runs)
         return Method(name or Path(rest.split("+")[0]).name or rest, runs=runs)
-    words = [word.removeprefix("config.") for word in re.split(r",(?=\s*[\w.]+=)", told) if word]
+    # A comma separates settings only if "key=" follows; other commas belong to a value.
+    words = re.split(r",(?=\s*[\w.]+=)", settings)
+    words = [word.removeprefix("config.") for word in words if word]
     for word in words:
         if not re.fullmatch(r"\s*[\w.]+=.+", word):
             raise ConfigError(
@@ -130,52 +157,65 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
 
 
 def short_name(word: str) -> str:
-    """The end of a key, with its value; of an import path only what it names."""
+    """Shorten a setting: "model.field=package.module:Class" becomes "field=Class"."""
     key, _, value = word.partition("=")
     return f"{key.rpartition('.')[2]}={value.rpartition(':')[2]}"
 
 
 def _finished(folder: Path) -> list[Result]:
-    """The finished run in `folder`, or those in it. Raises ConfigError where there is none."""
+    """Return the finished run in `folder`, or all finished runs below it.
+
+    Raises: ConfigError if there is none.
+    """
     if not folder.is_dir():
         known = ", ".join(name for name in config_names() if "/" not in name)
         raise ConfigError(
-            f"{folder}: neither a config nor a folder: give a config ({known}, ...) or a finished run"
+            f"{folder}: neither a config nor a folder: "
+            f"give a config ({known}, ...) or a finished run"
         )
     found = [
         read_result(place) for place in run_folders(folder) if (place / "results.json").exists()
     ]
     if not found:
-        raise ConfigError(f"{folder}: no finished run in it: train it to its end first")
+        raise ConfigError(f"{folder}: no finished run in this folder: complete its training first")
     return found
 
 
 def _check_one_config(text: str, runs: Sequence[Result]) -> None:
-    """Runs under one label are one config with several seeds."""
+    """Raise ConfigError unless the runs differ only in their seeds."""
     for run in runs[1:]:
         clocks = {each.results.get("max_seconds") for each in (runs[0], run)}
         if len(clocks) > 1:
-            told = " and ".join("no clock" if clock is None else f"{clock:g} s" for clock in clocks)
+            budgets = " and ".join("steps" if clock is None else f"{clock:g} s" for clock in clocks)
             raise ConfigError(
-                f"{text}: runs of different budgets, {told}: give them as separate arguments"
+                f"{text}: runs of different budgets, {budgets}: give them as separate arguments"
             )
         (clock,) = clocks
-        ours, theirs = (
-            comparable_config(runs[0].config, clock),
-            comparable_config(run.config, clock),
-        )
+        ours = comparable_config(runs[0].config, clock)
+        theirs = comparable_config(run.config, clock)
         if lines := [line for line in differences(ours, theirs) if not line.startswith("seed:")]:
             raise ConfigError(
                 f"{text}: runs of different configs, {lines[0]}: give them as separate arguments"
             )
     if len({run.config["seed"] for run in runs}) < len(runs):
         raise ConfigError(
-            f"{text}: a seed twice: runs of one seed are not independent, give each seed once"
+            f"{text}: duplicate seed: its runs are not independent: give each seed once"
         )
 
 
-def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
-    """Every entry at every point of the grid of `axes`, "key=value,value"; `together` walks the axes in step."""
+def sweep(methods: Sequence[Method], axes: Sequence[str], together: bool) -> list[Method]:
+    """Return every method at every point of a sweep.
+
+    Args:
+      methods: the methods to sweep; all must be configs.
+      axes: "key=value,value" for each swept key.
+      together: step through all axes at once (zip) instead of taking their product.
+
+    Returns: one method for each input method and point, in this order.
+
+    Raises: ConfigError if an axis is malformed, axes stepped through together differ in length, or
+    a method consists of finished runs.
+    """
     names, values = [], []
     for axis in axes:
         key, _, listed = axis.partition("=")
@@ -190,73 +230,89 @@ def sweep(entries: Sequence[Method], axes: Sequence[str], together: bool) -> lis
             f"{name} {len(column)}" for name, column in zip(names, values, strict=True)
         )
         raise ConfigError(
-            f"--sweep: {counts} values cannot be walked in step: give equally many, or --grid=product"
+            f"--sweep: different numbers of values ({counts}): give the same number for each key, "
+            "or --grid=product"
         )
     points = list(zip(*values, strict=True)) if together else list(itertools.product(*values))
     out = []
-    for entry in entries:
-        if entry.runs:
-            raise ConfigError(f"{entry.label}: a finished run cannot be swept: give its config")
+    for method in methods:
+        if method.runs:
+            raise ConfigError(f"{method.label}: a finished run cannot be swept: give its config")
         for point in points:
             words = tuple(f"{name}={value}" for name, value in zip(names, point, strict=True))
-            label = " ".join([entry.label, *(short_name(word) for word in words)])
-            at, overrides = tuple(zip(names, point, strict=True)), entry.overrides + words
-            out.append(
-                dataclasses.replace(
-                    entry, label=label, overrides=overrides, base=entry.label, point=at
-                )
+            label = " ".join([method.label, *(short_name(word) for word in words)])
+            swept = dataclasses.replace(
+                method,
+                label=label,
+                overrides=method.overrides + words,
+                base=method.label,
+                point=tuple(zip(names, point, strict=True)),
             )
+            out.append(swept)
     return out
 
 
-def with_unique_labels(entries: Sequence[Method]) -> list[Method]:
-    """Entries whose labels tell them apart: by their seeds where only these differ, else by a number."""
-    labels = [entry.label for entry in entries]
+def with_unique_labels(methods: Sequence[Method]) -> list[Method]:
+    """Return the methods with unique labels.
+
+    Equal labels get the range of their seeds as a suffix, and a number if they are still equal.
+    """
+    labels = [method.label for method in methods]
     if len(set(labels)) < len(labels):
         labels = [
-            f"{entry.label} (seeds {_range(entry)})"
-            if labels.count(entry.label) > 1
-            else entry.label
-            for entry in entries
+            f"{method.label} (seeds {_range(method)})"
+            if labels.count(method.label) > 1
+            else method.label
+            for method in methods
         ]
     out = []
     for i, label in enumerate(labels):
         number = f" #{labels[: i + 1].count(label)}" if labels.count(label) > 1 else ""
-        out.append(dataclasses.replace(entries[i], label=label + number))
+        out.append(dataclasses.replace(methods[i], label=label + number))
     return out
 
 
-def _range(entry: Method) -> str:
-    seeds = sorted(entry.seeds or [run.config["seed"] for run in entry.runs])
+def _range(method: Method) -> str:
+    """Return the seeds of a method as text, first-last."""
+    seeds = sorted(method.seeds or [run.config["seed"] for run in method.runs])
     return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
 
 
 def wanted_runs(
-    entries: Sequence[Method],
+    methods: Sequence[Method],
     max_seconds: float | None,
     steps: int | None,
     eval_times: int,
     split: str | None,
     plugins: tuple[str, ...] = (),
 ) -> list[RunRequest]:
-    """List the runs to find or train, seed by seed, so that a study that is cut short has as many of each config.
+    """List the runs to find or train.
+
+    Runs come seed by seed, so that an interrupted study has about equally many of each config.
 
     Args:
-      entries: configs and finished runs.
-      max_seconds: of training for each run; None: steps bound it.
-      steps: for each run; None: what its config says.
-      eval_times: how often a run is scored while it trains.
-      split: which views are scored; None: what its config says.
+      methods: configs and finished runs; finished runs need no further run.
+      max_seconds: budget of training time for each run in seconds; None: the steps are the bound.
+      steps: training steps of each run; None: as the config says. Not used with `max_seconds`.
+      eval_times: number of evaluations during the training of a run.
+      split: the evaluated split; None: as the config says.
       plugins: packages outside `nerf` that configs may name.
+
+    Returns: the requests, in training order.
+
+    Raises: ConfigError if a config or an override is invalid.
     """
-    out: list[list[RunRequest]] = []
-    for entry in entries:
-        out.append([])
+    by_method: list[list[RunRequest]] = []
+    for method in methods:
+        by_method.append([])
         bound = [f"steps={steps}"] if steps and not max_seconds else []
         more = [*bound, f"eval_times={eval_times}", *([f"eval_split={split}"] if split else [])]
-        for seed in entry.seeds if entry.file else ():
-            overrides = (*entry.overrides, *more, f"seed={seed}")
-            config = load_config(entry.file, overrides, plugins, told_as=f"{entry.file}:")
+        for seed in method.seeds if method.file else ():
+            overrides = (*method.overrides, *more, f"seed={seed}")
+            config = load_config(method.file, overrides, plugins, told_as=f"{method.file}:")
             check_config(config, 1, max_seconds, plugins)
-            out[-1].append(RunRequest(entry.label, entry.file, overrides, config, max_seconds))
-    return [run for column in itertools.zip_longest(*out) for run in column if run is not None]
+            request = RunRequest(method.label, method.file, overrides, config, max_seconds)
+            by_method[-1].append(request)
+    # Interleave: the first seed of every method, then the second seed of every method, ...
+    columns = itertools.zip_longest(*by_method)
+    return [run for column in columns for run in column if run is not None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nerf.comparing.forecast import START, Forecast, duration
+from nerf.comparing.forecast import ASSUMED_OVERHEAD, Forecast, duration
 from nerf.evaluation.interim import SHARE
 
 
@@ -28,10 +28,10 @@ def test_durations_are_rounded_as_one_says_them():
 
 def test_before_any_run_has_ended_the_budget_tells_and_then_the_runs_do(clock):
     study = Forecast([("fast", 15.0), ("slow", 15.0)] * 2)
-    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START))
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + ASSUMED_OVERHEAD))
     study.begin(0, "fast", 15.0)
     clock.now = 10.0
-    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + START) - 10.0), (
+    assert study.left() == pytest.approx(4 * (15 * (1 + SHARE) + ASSUMED_OVERHEAD) - 10.0), (
         "what has run is off"
     )
     clock.now = 25.0
@@ -56,7 +56,7 @@ def test_what_a_run_says_of_itself_counts_where_it_is_slower_than_was_assumed(cl
     assert study.left() == pytest.approx((1840 - 100) + 1840), "the second takes as long"
     study.hear(0, "train 99%, step 10, 1 s left, train PSNR 3.0")
     assert study.left() == pytest.approx(101.0 - 100.0 + 101.0)
-    study.hear(0, "starts")
+    study.hear(0, "starting")
     study.end(0, finished=True)
     assert study.left() == pytest.approx(100.0)
     study.begin(1, "slow", 15.0)
@@ -74,7 +74,7 @@ def test_runs_bounded_by_steps_tell_after_the_first_and_failures_tell_nothing(cl
     assert (
         study.left() is None
         and study.after() == ""
-        and "is known when the first has ended" in study.before()
+        and "is estimated once the first run has ended" in study.before()
     )
     study.begin(0, "a", None)
     clock.now = 3.0

@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.comparing.answers import judge
-from nerf.comparing.jobs import RunResult
+from nerf.comparing.comparison import judge
 from nerf.comparing.report import page, words
-from nerf.comparing.report.curves import PALETTE, band, bands, curves, look, shared_views, ticks
+from nerf.comparing.report.curves import (
+    PALETTE,
+    band,
+    bands,
+    curves,
+    line_style,
+    shared_views,
+    ticks,
+)
 from nerf.comparing.report.figure import differing_place, parse_crops, pictures_figure
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.pictures import coloured_depth, fill, lossless, read_sheets, sorted_views
@@ -31,6 +38,7 @@ from nerf.comparing.report.table import (
     make_table,
     parse_columns,
 )
+from nerf.comparing.run_store import RunResult
 from nerf.comparing.statistics import compare
 from nerf.comparing.studies import Method, sweep
 from nerf.foundation.instantiate import ConfigError
@@ -81,25 +89,27 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
     groups = groups_of(tmp_path)
     scores = {k: np.stack([r.scores("psnr") for r in v]) for k, v in groups.items()}
     (d,) = compare(scores)
-    line = words.sentence(d)
+    line = words.describe_difference(d)
     assert re.fullmatch(
         r"better is better than plain by [\d.]+ dB \(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)",
         line,
     )
     (back,) = compare(dict(reversed(scores.items())))
-    assert words.sentence(back).startswith("better is better than plain by ")
+    assert words.describe_difference(back).startswith("better is better than plain by ")
     (none,) = compare({"a": scores["plain"], "b": scores["plain"] + 1e-3})
-    assert words.sentence(none).startswith(
+    assert words.describe_difference(none).startswith(
         "not distinguishable: b minus a is +0.00 dB (95% interval -"
     )
     (one,) = compare({"a": scores["plain"][:1], "b": scores["better"][:1]})
-    assert "not distinguishable" in words.sentence(one) and "one seed each" in words.sentence(one)
+    assert "not distinguishable" in words.describe_difference(
+        one
+    ) and "one seed each" in words.describe_difference(one)
 
 
 def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
 
     def lead_of(groups):
-        return words.lead(judge(groups, []).answers[0])
+        return words.headline(judge(groups, []).comparisons[0])
 
     assert lead_of(groups_of(tmp_path / "a", labels="abc")).startswith(
         "c is better than every other"
@@ -214,7 +224,7 @@ def test_the_page_says_with_what_the_runs_were_made_and_warns_of_unlike_machines
 
 
 def test_sixteen_configs_have_lines_of_their_own():
-    assert len({look(i) for i in range(16)}) == 16
+    assert len({line_style(i) for i in range(16)}) == 16
 
 
 def test_copies_keep_their_shape_whatever_a_name_says(tmp_path):
@@ -481,7 +491,7 @@ def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
         Study("t", "c", {}, outcomes, {"a": "seed 0: no memory"}, {}), tmp_path / "page.html"
     )
     page = (tmp_path / "page.html").read_text()
-    assert numbers["verdict"] is None and "No run ended" in page and page.count("no memory") >= 3
+    assert numbers["verdict"] is None and "No run finished" in page and page.count("no memory") >= 3
 
 
 @pytest.mark.parametrize("what", ["eval", "metrics.jsonl"])
@@ -495,7 +505,7 @@ def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
     write_page(study_of(groups), tmp_path / "page.html")
     told = {
         "eval": "The runs have no pictures",
-        "metrics.jsonl": "The runs were scored at their end only",
+        "metrics.jsonl": "The runs were only evaluated at the end of training",
     }
     assert told[what] in (tmp_path / "page.html").read_text()
 
@@ -520,7 +530,7 @@ def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
     mixed = write_scenes_page(scenes_of([3.0, -1.0, 0.5]), tmp_path / "mixed.html")
     assert (
         mixed["verdict"].startswith("Not distinguishable")
-        and "more scenes could tell" in mixed["verdict"]
+        and "more scenes might resolve it" in mixed["verdict"]
     )
     each = (tmp_path / "mixed.html").read_text()
     assert "better is better than plain by" in each and "plain is better than better by" in each
@@ -537,14 +547,14 @@ def test_a_config_without_results_on_one_scene_is_left_out_and_said(tmp_path):
     scenes = Scenes("t", "c", studies, {name: tmp_path / f"{name}.html" for name in studies})
     found = write_scenes_page(scenes, tmp_path / "out.html")
     assert found["psnr"].keys() == {"a", "b"}
-    assert "c: has no result on some scene" in (tmp_path / "out.html").read_text()
+    assert "c: no result on at least one scene" in (tmp_path / "out.html").read_text()
 
 
 def test_a_page_says_that_one_scene_was_asked(tmp_path):
     study = dataclasses.replace(study_of(groups_of(tmp_path / "a")), scene="fox")
     numbers = write_page(study, tmp_path / "page.html")
     assert (
-        numbers["scope"].startswith("One scene was asked, fox:")
+        numbers["scope"].startswith("This result is for one scene, fox.")
         and numbers["scope"] in (tmp_path / "page.html").read_text()
     )
 
@@ -554,8 +564,8 @@ def test_a_pair_that_is_not_distinguishable_says_what_would_help(tmp_path):
     seeds = np.array([[-0.3], [0.0], [0.3]])
     views = rng.normal(0, 0.01, (3, 30))
     (d,) = compare({"a": 20 + seeds + views, "b": 20.3 + seeds[::-1] + views[::-1]})
-    assert f"about {d.needed} seeds each would tell" in words.sentence(d)
+    assert f"about {d.needed} seeds each would resolve" in words.describe_difference(d)
     (d,) = compare({"a": np.zeros((3, 4)), "b": np.array([[2.0, -2.0, 2.0, -1.0]] * 3)})
-    assert "it takes more held-out views or scenes" in words.sentence(d)
+    assert "use more held-out views or scenes" in words.describe_difference(d)
     (d,) = compare({"a": np.zeros((3, 4)), "b": np.ones((1, 4))})
-    assert "the one seed of b does not say" in words.sentence(d)
+    assert "the single seed of b says nothing" in words.describe_difference(d)

@@ -101,7 +101,7 @@ def test_correlated_views_count_less_and_independent_ones_fully():
 
 
 def test_the_views_error_is_students_where_views_are_known_to_be_independent(monkeypatch):
-    monkeypatch.setattr(standard_errors, "INDEPENDENT", 1.0 - 1e-12)
+    monkeypatch.setattr(standard_errors, "INDEPENDENT_PRIOR", 1.0 - 1e-12)
     monkeypatch.setattr(standard_errors, "_correlations", standard_errors._correlations.__wrapped__)
     x = np.random.default_rng(0).normal(size=12)
     wanted = stats.t.ppf(0.975, 11) * x.std(ddof=1) / np.sqrt(12)

@@ -34,7 +34,7 @@ def test_a_config_its_values_its_name_and_its_seeds():
     [
         (f"{TINY}:batch_size", "not key=value"),
         (f"{TINY}:seed=3", "seeds=3-5"),
-        (f"{TINY}:seeds=x", "neither a number"),
+        (f"{TINY}:seeds=x", "not a number of seeds"),
         ("nowhere/at/all", "neither a config"),
         ("configs/nowhere.py", "no such config: give a name .*ngp"),
     ],
@@ -55,7 +55,7 @@ def test_finished_runs_are_one_entry_if_only_the_seed_differs(tmp_path):
     assert both.label == "mine" and len(both.runs) == 2
     with pytest.raises(ConfigError, match="different configs, steps: 100 -> 200"):
         parse_argument(f"{tmp_path}/a+{tmp_path}/b", ())
-    with pytest.raises(ConfigError, match="a seed twice"):
+    with pytest.raises(ConfigError, match="duplicate seed"):
         parse_argument(f"{tmp_path}/a+{tmp_path}/a/s1", ())
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="no finished run"):
@@ -76,7 +76,7 @@ def test_a_grid_is_every_combination_or_a_walk():
         "tiny batch_size=64 background=(1,1,1)",
         "tiny batch_size=128 background=(0,0,0)",
     ]
-    with pytest.raises(ConfigError, match="equally many"):
+    with pytest.raises(ConfigError, match="same number"):
         sweep(entries, ["batch_size=1,2", "keep=1,2,3"], together=True)
     with pytest.raises(ConfigError, match="KEY=VALUE"):
         sweep(entries, ["batch_size"], together=True)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from nerf.comparing.answers import asked_axis, judge
+from nerf.comparing.comparison import asked_axis, judge
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.results import as_table, check_protocols, mismatch, read_result, run_folders, summary
 from tests.conftest import ROOT
@@ -17,7 +17,7 @@ NOW = {**HERE, "code": {**CODE, "nerf/unused.py": "9"}, "scene_digest": DIGEST}
 
 
 def answer_of(groups, axis):
-    return next(answer for answer in judge(groups, ["psnr"]).answers if answer.axis == axis)
+    return next(answer for answer in judge(groups, ["psnr"]).comparisons if answer.axis == axis)
 
 
 def test_scores_between_two_scorings_lie_on_the_line_and_none_are_made_up_outside(tmp_path):

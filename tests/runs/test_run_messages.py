@@ -27,7 +27,7 @@ from nerf.training.nonfinite import fix_of
     [
         (
             "flag --workdir=None: Flag --workdir must have a value other than None.",
-            "--workdir: not given: this program needs it, and --help says what it is",
+            "--workdir: not given: this program requires it; --help describes it",
         ),
         (
             "Unknown command line flag 'scne'. Did you mean: scene ?",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
-from nerf.comparing.jobs import load_comparable
+from nerf.comparing.study_scenes import load_comparable
 from nerf.scenes import Problem, SceneError, synthetic
 from nerf.scenes.base import NoViews
 from nerf.scenes.splits import count_trained_on, join, load_scenes, load_views
@@ -107,7 +107,7 @@ def test_copies_are_known_though_their_poses_were_rounded_and_not_where_places_d
 def test_a_study_refuses_what_says_nothing_about_new_views(config):
     with pytest.raises(SceneError, match="2 of 4 views.*--split=val"):
         load_comparable(config(copied), "scene")
-    with pytest.raises(SceneError, match="no view to compare by.*use --split=val$"):
+    with pytest.raises(SceneError, match="no held-out view.*use --split=val$"):
         load_comparable(config(without_test), "scene")
     assert len(load_comparable(config(usual), "scene")[1]) == 4
 

@@ -36,9 +36,9 @@ EQUIVALENT = {
     },
     "nerf/comparing/statistics.py": {
         "sign=2.0ifhigher_is_betterelse-1.0": "only the order of the products counts",
-        "shares={name:MAIN_WEIGHTifname==mainelse(1.0%MAIN_WEIGHT)/max(others,1)fornameincolumns}": "1 % 0.9 is 0.1",
-        "weights=[shares[column]/asked[column]ifpair.claimableelse-1.0forcolumn,pairinpairs]": "as 0: not positive",
-        "error=Error(np.ones(1),np.full(1,spread/np.sqrt(len(means))),np.full(1,max(len(means)-1.0,0.0)))": (
+        "name:MAIN_WEIGHTifname==mainelse(1.0%MAIN_WEIGHT)/max(others,1)": "1 % 0.9 is 0.1",
+        "weights=[shares[column]/tested[column]ifpair.claimableelse-1.0forcolumn,pairinpairs]": "as 0: not positive",
+        "np.ones(1),np.full(1,spread/np.sqrt(count)),np.full(1,max(count-1.0,0.0))": (
             "differs for one scene, which has a spread of 0 and claims nothing"
         ),
     },

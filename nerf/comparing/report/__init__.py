@@ -1,4 +1,5 @@
-"""The report of a comparison: one HTML page with its numbers, pictures and videos inside, readable without a network.
+"""Report of a comparison: one HTML page with its numbers, pictures and videos inside.
 
-`page.html.j2`, `style.css` and `script.js` are the page; the modules here fill it.
+The page needs no network. `page.html.j2`, `style.css` and `script.js` are the page; the modules
+here fill it.
 """

@@ -1,4 +1,4 @@
-"""A question -> runs found or trained -> videos -> the page."""
+"""Answer the question of compare.py: find or train runs, render videos and write the page."""
 
 import dataclasses
 import sys
@@ -7,20 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nerf.comparing.answers import Groups
-from nerf.comparing.jobs import (
-    Interrupted,
-    RunResult,
-    RunStore,
-    find_or_train,
-    run_child,
-    scene_digests,
-)
+from nerf.comparing.comparison import Groups
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
 from nerf.comparing.report.table import COLUMNS, parse_columns
+from nerf.comparing.run_store import (
+    Interrupted,
+    RunResult,
+    RunStore,
+    find_or_train,
+    run_child,
+)
 from nerf.comparing.studies import (
     Method,
     RunRequest,
@@ -31,17 +30,18 @@ from nerf.comparing.studies import (
     wanted_runs,
     with_unique_labels,
 )
+from nerf.comparing.study_scenes import scene_digests
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.record import read_json
 from nerf.runs.results import Result, check_protocols
 from nerf.scenes import SceneError
 
-FPS = 12
+FPS = 12  # of the fly-throughs
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What compare.py was asked; its flags explain each."""
+    """The arguments and flags of compare.py; `compare.py --help` describes each."""
 
     arguments: Sequence[str]
     command: str
@@ -67,10 +67,11 @@ class Question:
 
 
 def check(question: Question) -> None:
-    """Raise ConfigError where flags do not go together."""
+    """Raise ConfigError if flags contradict each other or are out of range."""
     if question.budget and question.steps:
         raise ConfigError(
-            "--budget and --steps: both bound the runs: give one; the page answers for both"
+            "--budget and --steps: both set the length of the runs: give one; "
+            "the page compares at equal time and at equal steps"
         )
     if question.steps is not None and question.steps < 1:
         raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
@@ -78,17 +79,19 @@ def check(question: Question) -> None:
         raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
     if question.jobs > 1 and question.budget:
         raise ConfigError(
-            f"--jobs={question.jobs}: runs would take each other's seconds: use --steps, or --jobs=1"
+            f"--jobs={question.jobs}: runs at the same time slow each other down: "
+            "use --steps, or --jobs=1"
         )
     if question.frames < 0 or question.eval_times < 0:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
     if question.out.suffix not in (".html", ".htm"):
         raise ConfigError(
-            f"--out={question.out}: not an .html: give the page a name that ends in .html"
+            f"--out={question.out}: not an .html file: give the page a name that ends in .html"
         )
     if question.figures is not None and question.figures.exists() and not question.figures.is_dir():
         raise ConfigError(
-            f"--figures={question.figures}: a file: give a folder, which is made where there is none"
+            f"--figures={question.figures}: a file: give a folder; "
+            "it is created if it does not exist"
         )
     for text in question.crops:
         split_crop(text)
@@ -97,37 +100,42 @@ def check(question: Question) -> None:
 def build_report(
     question: Question, should_stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Comparison a question with a page; its numbers are returned. Raises Interrupted where it was asked to stop."""
+    """Compare the configs of a question, write the page and return its numbers.
+
+    Raises: ConfigError for wrong arguments, SceneError for problems of a scene, and Interrupted if
+    asked to stop.
+    """
     check(question)
-    entries = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
+    methods = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]
     if question.sweep:
-        entries = sweep(entries, question.sweep, question.together)
-    entries = with_unique_labels(entries)
-    if len(entries) < 2:
+        methods = sweep(methods, question.sweep, question.together)
+    methods = with_unique_labels(methods)
+    if len(methods) < 2:
         raise ConfigError(
-            f"{entries[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
+            f"{methods[0].label}: only one config: give two, or --sweep=KEY=VALUE,VALUE"
         )
-    if not question.scenes and any(entry.file for entry in entries):
-        raise ConfigError("--scene: no folder given: configs are trained on one")
+    if not question.scenes and any(method.file for method in methods):
+        raise ConfigError("--scene: not given: name the scene folder to train the configs on")
     if len(question.scenes) > 1:
-        return _report_over_scenes(question, entries, should_stop)
+        return _report_over_scenes(question, methods, should_stop)
     scene = question.scenes[0] if question.scenes else None
     return write_page(
-        _study(question, entries, scene, should_stop), question.out, question.megabytes
+        _study(question, methods, scene, should_stop), question.out, question.megabytes
     )
 
 
 def _report_over_scenes(
-    question: Question, entries: Sequence[Method], should_stop: Callable[[], bool]
+    question: Question, methods: Sequence[Method], should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Write a page for each scene beside the page over all of them."""
-    if finished := [entry.label for entry in entries if entry.runs]:
+    """Write a page for each scene, and the page over all of them."""
+    if finished := [method.label for method in methods if method.runs]:
         raise ConfigError(
             f"{finished[0]}: a finished run is of one scene: give its config, or a single --scene"
         )
     paths = [Path(scene).expanduser().resolve() for scene in question.scenes]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise ConfigError(f"--scene={twice[0]}: given twice: give each scene once")
+    # Scenes whose folders have the same name also get the name of the parent folder.
     names = [path.name for path in paths]
     names = [
         name if names.count(name) == 1 else f"{path.parent.name}-{name}"
@@ -140,67 +148,67 @@ def _report_over_scenes(
         print(f"scene {i} of {len(names)}: {scene}", file=sys.stderr, flush=True)
         figures = None if question.figures is None else question.figures / name
         own = dataclasses.replace(question, figures=figures)
-        studies[name] = _study(own, entries, scene, should_stop)
+        studies[name] = _study(own, methods, scene, should_stop)
         pages[name] = question.out.with_name(f"{question.out.stem}-{name}{question.out.suffix}")
         numbers[name] = write_page(studies[name], pages[name], question.megabytes)
-    scenes = Scenes(_title(entries, f"{len(names)} scenes"), question.command, studies, pages)
+    scenes = Scenes(_title(methods, f"{len(names)} scenes"), question.command, studies, pages)
     return {**write_scenes_page(scenes, question.out), "scenes": numbers}
 
 
-def _check_scenes(question: Question, entries: Sequence[Method]) -> None:
-    """Raise SceneError with the problems of all scenes before anything is trained on the first."""
-    wanted, problems = _wanted(question, entries), []
+def _check_scenes(question: Question, methods: Sequence[Method]) -> None:
+    """Raise SceneError with the problems of all scenes."""
+    requests, problems = _requests(question, methods), []
     for scene in question.scenes:
         try:
-            scene_digests(wanted, scene, question.plugins)
+            scene_digests(requests, scene, question.plugins)
         except SceneError as error:
             problems += error.problems
     if problems:
         raise SceneError(problems)
 
 
-def _wanted(question: Question, entries: Sequence[Method]) -> list[RunRequest]:
+def _requests(question: Question, methods: Sequence[Method]) -> list[RunRequest]:
     """Return the runs that a question needs on each scene."""
     budget = parse_seconds(question.budget) if question.budget else None
     return wanted_runs(
-        entries, budget, question.steps, question.eval_times, question.split, question.plugins
+        methods, budget, question.steps, question.eval_times, question.split, question.plugins
     )
 
 
-def _title(entries: Sequence[Method], place: str) -> str:
-    """Return what a page is about: "a and b, on fox"."""
-    if len(entries) > 3:
-        return f"{len(entries)} configs on {place}"
-    return f"{' and '.join(entry.label for entry in entries)}, on {place}"
+def _title(methods: Sequence[Method], place: str) -> str:
+    """Return the title of a page: "a and b, on fox"."""
+    if len(methods) > 3:
+        return f"{len(methods)} configs on {place}"
+    return f"{' and '.join(method.label for method in methods)}, on {place}"
 
 
 def _study(
     question: Question,
-    entries: Sequence[Method],
+    methods: Sequence[Method],
     scene: str | None,
     should_stop: Callable[[], bool],
 ) -> Study:
-    """Find or train the runs of a question on one scene, and render their fly-throughs."""
+    """Find or train the runs on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
-    workshop = RunStore(
+    store = RunStore(
         scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop
     )
-    trained = find_or_train(_wanted(question, entries), workshop)
-    groups, outcomes = _gather(entries, trained)
+    trained = find_or_train(_requests(question, methods), store)
+    groups, outcomes = _gather(methods, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
     failures = {
         o.label: f"seed {o.seed}: {o.failure}"
         for o in reversed(outcomes)
         if o.failure and o.label not in groups
     }
-    videos = _films(groups, question, workshop)
+    videos = _render_videos(groups, question, store)
     scene = scene or next(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
     name = Path(scene).expanduser().resolve().name if scene else "a scene"
-    points = {entry.label: (entry.base, entry.point) for entry in entries if entry.point}
+    points = {method.label: (method.base, method.point) for method in methods if method.point}
     return Study(
-        _title(entries, name),
+        _title(methods, name),
         question.command,
         groups,
         outcomes,
@@ -215,31 +223,40 @@ def _study(
 
 
 def _gather(
-    entries: Sequence[Method], trained: Sequence[RunResult]
+    methods: Sequence[Method], trained: Sequence[RunResult]
 ) -> tuple[dict[str, list[Result]], list[RunResult]]:
-    """Finished runs of each entry by label, in the order asked for, and all outcomes in that order."""
+    """Merge given and trained runs by method, in the order of the arguments.
+
+    Returns: the finished runs of each label, and all run results.
+    """
     groups: dict[str, list[Result]] = {}
     outcomes: list[RunResult] = []
-    for entry in entries:
+    for method in methods:
         given = [
-            RunResult(entry.label, run.config["seed"], run.folder, run, "given as a finished run")
-            for run in entry.runs
+            RunResult(method.label, run.config["seed"], run.folder, run, "given as a finished run")
+            for run in method.runs
         ]
         mine = sorted(
-            [*given, *(o for o in trained if o.label == entry.label)], key=lambda o: o.seed
+            [*given, *(o for o in trained if o.label == method.label)], key=lambda o: o.seed
         )
         outcomes += mine
         if results := [o.result for o in mine if o.result is not None]:
-            groups[entry.label] = results
+            groups[method.label] = results
     return groups, outcomes
 
 
-def _tell(workshop: RunStore, title: str, line: str) -> None:
-    workshop.say(f"{title}: {line}")
+def _tell(store: RunStore, title: str, line: str) -> None:
+    """Log a line under a title."""
+    store.say(f"{title}: {line}")
 
 
-def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[str, Path | None]:
-    """A fly-through of each config's first run, on one path; None for one that could not be rendered."""
+def _render_videos(
+    groups: Groups, question: Question, store: RunStore
+) -> Mapping[str, Path | None]:
+    """Render a fly-through of each config's first run along the same camera path.
+
+    Returns: the video of each label; None if it could not be rendered.
+    """
     videos: dict[str, Path | None] = {}
     for label, results in groups.items() if question.frames else ():
         folder = results[0].folder
@@ -247,7 +264,7 @@ def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[st
         out = folder / "compare" / f"{name}_{question.frames}.mp4"
         out.parent.mkdir(exist_ok=True)
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
-        if question.path:  # otherwise render.py chooses, by the scene, which all have in common
+        if question.path:  # otherwise render.py chooses by the scene, the same for all configs
             flags.append(f"--path={question.path}")
         command = [
             "render",
@@ -256,13 +273,11 @@ def _films(groups: Groups, question: Question, workshop: RunStore) -> Mapping[st
             *(f"--plugin={p}" for p in question.plugins),
         ]
         title = f"fly-through of {label}"
-        workshop.say(f"{title}: {out}")
-        tell = partial(_tell, workshop, title)
-        code = run_child(command, out.with_suffix(".log"), workshop.should_stop, tell=tell)
-        if workshop.should_stop():
-            raise Interrupted(
-                "stopped: run the same command again to render the frames that are missing"
-            )
+        store.say(f"{title}: {out}")
+        tell = partial(_tell, store, title)
+        code = run_child(command, out.with_suffix(".log"), store.should_stop, on_progress=tell)
+        if store.should_stop():
+            raise Interrupted("stopped: run the same command again to render the missing frames")
         if code:
             print(
                 f"{label}: no fly-through, exit code {code}: see {out.with_suffix('.log')}",

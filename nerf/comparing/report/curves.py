@@ -1,6 +1,7 @@
-"""Held-out quality against seconds and against steps: a line for each config, a band over its seeds.
+"""Plot held-out PSNR against seconds and steps: a line for each config, a band over its seeds.
 
-Slow configs are scored on fewer views while they train. All lines are then means over the views that every scoring has.
+Slow configs are evaluated on fewer views while they train. All lines are then means over the views
+that every evaluation has.
 """
 
 import math
@@ -12,25 +13,28 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Groups
+from nerf.comparing.comparison import Groups
 from nerf.runs.results import Point, Result
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 56
-GRID = 64  # places of a line
-# The same as in the style sheet: .s0 to .s7.
+GRID = 64  # points of a line
+# The same colours as .s0 to .s7 in the style sheet.
 PALETTE = ("#0b5cad", "#b34700", "#0b7a53", "#8a2f86", "#8f6b00", "#c2185b", "#00798c", "#5a5f66")
 AXES = {"seconds": "seconds of training", "step": "steps"}
-DASHES = ("", "7 4", "2 3", "9 3 2 3")  # colours alone would not tell lines apart for everybody
+DASHES = ("", "7 4", "2 3", "9 3 2 3")  # not everybody can distinguish the lines by colour
 
 
-def look(i: int) -> tuple[str, str]:
-    """Class and dashes of the i-th config's line; the first 16 differ."""
+def line_style(i: int) -> tuple[str, str]:
+    """Return CSS class and dashes of the i-th config's line; the first 16 differ."""
     return f"s{i % len(PALETTE)}", DASHES[i // 4 % len(DASHES)]
 
 
 def shared_views(groups: Groups) -> Bool[np.ndarray, " v"] | None:
-    """Return which views every scoring of every run has; None where a scoring kept only its mean."""
+    """Return the mask of views that every evaluation of every run has.
+
+    Returns: None if an evaluation recorded only its mean.
+    """
     points = [
         point.per_image
         for results in groups.values()
@@ -46,14 +50,17 @@ def shared_views(groups: Groups) -> Bool[np.ndarray, " v"] | None:
 def band(
     results: Sequence[Result], axis: str, views: Bool[np.ndarray, " v"] | None = None
 ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]] | None:
-    """Return places along an axis, and lowest, mean and highest PSNR there; None without two scorings of each run.
+    """Return the range of PSNR over seeds along an axis.
 
-    Between its scorings a run's line is straight. The places are those that every seed reached.
+    Between evaluations a run's line is linear. The grid covers the range that every seed reached.
 
     Args:
       results: the runs of one config.
       axis: "seconds" or "step".
-      views: over which means are taken; None: over what each scoring was of.
+      views: mask of the views to average over; None: all views of each evaluation.
+
+    Returns: grid positions (g), and the lowest, mean and highest PSNR there (3, g); None if a run
+    has fewer than two evaluations or the ranges do not overlap.
     """
     lines = [
         ([float(getattr(p, axis)) for p in r.curve], [_mean(p, views) for p in r.curve])
@@ -70,17 +77,16 @@ def band(
 
 
 def _mean(point: Point, views: Bool[np.ndarray, " v"] | None) -> float:
-    return (
-        point.psnr
-        if views is None or point.per_image is None
-        else float(point.per_image[views].mean())
-    )
+    """Return the mean PSNR of an evaluation over some views."""
+    if views is None or point.per_image is None:
+        return point.psnr
+    return float(point.per_image[views].mean())
 
 
 def bands(
     groups: Groups, axis: str
 ) -> dict[str, tuple[Float[np.ndarray, " g"], Float[np.ndarray, "3 g"]]]:
-    """Return `band` of each config that has one, over the views that all scorings share."""
+    """Return the `band` of each config over the views that all share."""
     views = shared_views(groups)
     if views is not None and not views.any():
         return {}
@@ -91,10 +97,17 @@ def bands(
     }
 
 
-def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round numbers between two."""
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round numbers between two limits.
+
+    Args:
+      low: lower limit.
+      high: upper limit.
+      count: approximate number of ticks.
+    """
     span = max(high - low, 1e-9)
-    rough = span / wanted
+    # Round the step up to 1, 2, 5 or 10 times a power of ten.
+    rough = span / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     return [
@@ -104,7 +117,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def curves(groups: Groups, axis: str) -> str:
-    """The SVG, or "" where runs were scored at their end only."""
+    """Return the plot as SVG; "" if no config has two evaluations."""
     lines = bands(groups, axis)
     if not lines:
         return ""
@@ -127,42 +140,52 @@ def curves(groups: Groups, axis: str) -> str:
     for i, label in enumerate(groups):
         if label in lines:
             parts += _line(x, y, *lines[label], i, label)
-    told = "; ".join(
+    ends = "; ".join(
         f"{label} ends at {values[1][-1]:.2f} dB" for label, (_, values) in lines.items()
     )
-    title = escape(f"Held-out PSNR against {name}: {told}")
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+    title = escape(f"Held-out PSNR against {name}: {ends}")
+    return as_svg(parts, title)
+
+
+def as_svg(parts: Sequence[str], title: str) -> str:
+    """Return a plot from its SVG elements; `title` describes it to screen readers."""
+    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+    return f"{head}{''.join(parts)}</svg>"
 
 
 def draw_axes(
     y: Callable, low: float, high: float, name: str, marks: Sequence[tuple[float, str]]
 ) -> list[str]:
-    """Return the grid and the names of two axes.
+    """Return the SVG elements of the grid, the axes and their labels.
 
     Args:
-      y: from PSNR to a place.
-      low, high: limits of PSNR.
-      name: of the horizontal axis.
-      marks: place and text of each mark on it.
+      y: maps PSNR to a vertical coordinate.
+      low: lowest PSNR, in dB.
+      high: highest PSNR, in dB.
+      name: label of the horizontal axis.
+      marks: horizontal coordinate and text of each tick.
     """
     parts = []
     for value in ticks(low, high):
         parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
+            f'y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         )
         parts.append(
             f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
     for place, text in marks:
         parts.append(
-            f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>'
+            f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 20}" '
+            f'text-anchor="middle">{escape(text)}</text>'
         )
     bottom = HEIGHT - BOTTOM
     parts.append(
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>'
     )
     parts.append(
-        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>'
+        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" '
+        f'text-anchor="middle">{escape(name)}</text>'
     )
     middle = (TOP + bottom) / 2
     turned = f'transform="rotate(-90 16 {middle:.0f})"'
@@ -173,12 +196,14 @@ def draw_axes(
 
 
 def _line(x, y, grid, values, i: int, label: str) -> list[str]:
+    """Return the SVG elements of one config's line and band."""
+
     def path(numbers) -> str:
         return " ".join(f"{x(g):.1f},{y(v):.1f}" for g, v in zip(grid, numbers, strict=True))
 
     upper = path(values[2])
     lower = " ".join(reversed(path(values[0]).split(" ")))
-    colour, dashes = look(i)
+    colour, dashes = line_style(i)
     dash = f' stroke-dasharray="{dashes}"' if dashes else ""
     return [
         f'<g class="series {colour}"><title>{escape(label)}</title>',
@@ -188,7 +213,7 @@ def _line(x, y, grid, values, i: int, label: str) -> list[str]:
 
 
 def curves_figure(groups: Groups, axis: str) -> Figure | None:
-    """Draw the same for a paper; None where runs were scored at their end only."""
+    """Draw the plot for a paper; None if no config has two evaluations."""
     lines = bands(groups, axis)
     if not lines:
         return None
@@ -197,7 +222,7 @@ def curves_figure(groups: Groups, axis: str) -> Figure | None:
     for i, label in enumerate(groups):
         if label in lines:
             grid, (low, mean, high) = lines[label]
-            colour, dashes = PALETTE[i % len(PALETTE)], look(i)[1]
+            colour, dashes = PALETTE[i % len(PALETTE)], line_style(i)[1]
             style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
             axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(grid, mean, color=colour, linestyle=style, linewidth=1.2, label=label)
@@ -206,7 +231,7 @@ def curves_figure(groups: Groups, axis: str) -> Figure | None:
 
 
 def finish(axes: Any, name: str) -> None:
-    """Give axes of a paper's figure their names, a grid and a legend; `name` is that of the horizontal one."""
+    """Set labels, grid and legend of a paper's plot; `name` labels the horizontal axis."""
     axes.set_xlabel(name, fontsize=8)
     axes.set_ylabel("held-out PSNR, dB", fontsize=8)
     axes.tick_params(labelsize=7)

@@ -1,6 +1,6 @@
-"""Figures for a paper: held-out views of all configs with enlarged crops, and curves, as PDF, SVG and PNG.
+"""Draw figures for a paper: held-out views with enlarged crops, as PDF, SVG and PNG.
 
-Pictures are those of each config's first run, and every pixel of them is kept.
+Pictures are those of each config's first run, at full resolution.
 """
 
 import base64
@@ -19,18 +19,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from nerf.comparing.answers import Groups
+from nerf.comparing.comparison import Groups
 from nerf.comparing.report.pictures import View, read_sheets
 from nerf.foundation.files import write_bytes
 from nerf.foundation.instantiate import ConfigError
 
-VIEWS = 3  # of a figure, where nobody chose
-PER_BAND = 5  # configs beside the truth; more continue below
-CROP = 5  # the shorter side of a picture is this many sides of a crop
-INCHES = 7.0  # width of a page of text
-LARGEST = 1.45  # inches of a picture's width: three views of two rows fit on a page
+DEFAULT_VIEWS = 3  # number of views in a figure without --crop
+CONFIGS_PER_BAND = 5  # configs beside the truth; more configs continue below
+CROPS_PER_SIDE = 5  # the shorter side of a picture in sides of a crop
+PAGE_INCHES = 7.0  # text width of a page
+MAX_PICTURE_INCHES = 1.45  # width of a picture, so that three views in two rows fit on a page
+CAPTION = 0.16  # height of the text below a picture, in inches
 DPI = 170
-FRAME = "#e0301e"
+FRAME_COLOUR = "#e0301e"
 FONTS: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
@@ -41,14 +42,19 @@ FONTS: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A square of a view that is enlarged: its left, top and side in pixels; None for where configs differ most."""
+    """An enlarged square of a view.
+
+    Attributes:
+      view: the view.
+      box: left, top and side of the square in pixels; None: where the configs differ most.
+    """
 
     view: View
     box: tuple[int, int, int] | None = None
 
 
 def split_crop(text: str) -> tuple[str, tuple[int, int, int] | None]:
-    """Return the name of a view and the square in "VIEW" or "VIEW:X,Y,SIDE". Raises ConfigError for anything else."""
+    """Parse "VIEW" or "VIEW:X,Y,SIDE" as a view name and a square. Raises ConfigError."""
     name, colon, square = text.rpartition(":") if re.search(r":[\d, ]*$", text) else (text, "", "")
     numbers = [int(number) for number in re.findall(r"\d+", square)]
     if not name or (colon and len(numbers) != 3):
@@ -64,33 +70,41 @@ def split_crop(text: str) -> tuple[str, tuple[int, int, int] | None]:
 
 
 def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
-    """Return the crops that "VIEW" or "VIEW:X,Y,SIDE" ask for. Raises ConfigError for views that are not there.
+    """Return the crops that "VIEW" or "VIEW:X,Y,SIDE" ask for.
 
     Args:
-      texts: as given to --crop. A view is named by its name or the end of it.
-      views: those of the study; the first are taken where nothing is asked for.
+      texts: the values of --crop. A view is given by its name or the last part of it.
+      views: the held-out views of the study; the first ones are used if `texts` is empty.
+
+    Raises: ConfigError for unknown views or malformed squares.
     """
     crops = []
     for text in texts:
         name, box = split_crop(text)
         named = [view for view in views if view.name == name or Path(view.name).name == name]
         if not named:
-            some = ", ".join(view.name for view in views[:VIEWS])
+            some = ", ".join(view.name for view in views[:DEFAULT_VIEWS])
             raise ConfigError(f"--crop={text}: no held-out view '{name}': there are {some}, ...")
         crops.append(Crop(named[0], box))
-    return crops or [Crop(view) for view in views[:VIEWS]]
+    return crops or [Crop(view) for view in views[:DEFAULT_VIEWS]]
 
 
 def differing_place(
     truth: UInt8[np.ndarray, "h w 3"], renders: Sequence[UInt8[np.ndarray, "h w 3"]], side: int
 ) -> tuple[int, int]:
-    """Return left and top of the square in which the errors of the renders are furthest apart.
+    """Return left and top of the square in which the renders differ most.
 
-    With one render it is the square in which its error is largest.
+    The errors of the renders are compared. With one render it is the square with the largest error.
+
+    Args:
+      truth: the held-out image, (h, w, 3).
+      renders: the render of each config, (h, w, 3).
+      side: side of the square in pixels.
     """
+    # Mean absolute error of each render over the channels, and its range over the renders.
     errors = np.stack([np.abs(image.astype(np.float64) - truth).mean(-1) for image in renders])
     apart = errors.max(0) - errors.min(0) if len(renders) > 1 else errors[0]
-    # Sums over all squares at once: differences of a table of sums over rectangles.
+    # Sum over all squares at once with a summed-area table.
     sums = np.pad(apart.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     squares = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = np.unravel_index(squares.argmax(), squares.shape)
@@ -98,9 +112,11 @@ def differing_place(
 
 
 def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
-    """Draw each view, truth and all configs, with its crop below; None where the runs no longer have the pictures.
+    """Draw each view for truth and all configs, with its crop below.
 
-    Raises ConfigError where a crop lies outside of its view.
+    Returns: None if the runs no longer have the pictures.
+
+    Raises: ConfigError if a crop lies outside its view.
     """
     rows = []
     for crop in crops:
@@ -110,67 +126,67 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
     if not rows:
         return None
     labels = list(groups)
-    bands = [range(i, min(i + PER_BAND, len(labels))) for i in range(0, len(labels), PER_BAND)]
+    bands = [
+        range(i, min(i + CONFIGS_PER_BAND, len(labels)))
+        for i in range(0, len(labels), CONFIGS_PER_BAND)
+    ]
     columns = 1 + max(len(band) for band in bands)
-    width = min(INCHES / columns, LARGEST)
+    width = min(PAGE_INCHES / columns, MAX_PICTURE_INCHES)
+    # In each band a view has two rows: its pictures with a caption, and its crops.
     shapes = [sheets[0].shape for _, sheets, _ in rows]
     heights = [
-        height for shape in shapes for height in (width * shape[0] / shape[1] + 0.16, width)
+        height for shape in shapes for height in (width * shape[0] / shape[1] + CAPTION, width)
     ] * len(bands)
+    per_band = 2 * len(rows)
+    # The first row of each band also has the titles of the columns.
     title = 0.14 * max(len(_wrapped(label, columns).splitlines()) for label in labels) + 0.1
-    heights[:: 2 * len(rows)] = [height + title for height in heights[:: 2 * len(rows)]]
-    figure = Figure((width * columns, sum(heights)))
+    heights[::per_band] = [height + title for height in heights[::per_band]]
+    total = sum(heights)
+    figure = Figure((width * columns, total))
     top = 1.0
     for number, height in enumerate(heights):
-        band, (view, sheets, box) = bands[number // (2 * len(rows))], rows[number // 2 % len(rows)]
-        first, enlarged = number % (2 * len(rows)) == 0, number % 2 == 1
-        share = height / sum(heights)
-        used = (width if enlarged else width * sheets[0].shape[0] / sheets[0].shape[1]) / sum(
-            heights
-        )
-        bottom = top - share + (0.0 if enlarged else 0.16 / sum(heights))
+        band = bands[number // per_band]
+        view, sheets, box = rows[number // 2 % len(rows)]
+        enlarged = number % 2 == 1
+        share = height / total
+        shape = sheets[0].shape
+        used = (width if enlarged else width * shape[0] / shape[1]) / total
+        bottom = top - share + (0.0 if enlarged else CAPTION / total)
         for column, source in enumerate([None, *band]):
-            place = (
-                column / columns + 0.005,
-                bottom,
-                1.0 / columns - 0.01,
-                used * (1.0 - 0.01 * columns),
-            )
-            axes = figure.add_axes(place)
-            axes.set_axis_off()
-            image = sheets[0] if source is None else sheets[1 + source]
-            _draw(axes, image, box, enlarged)
+            left, across = column / columns + 0.005, 1.0 / columns - 0.01
+            axes = figure.add_axes((left, bottom, across, used * (1.0 - 0.01 * columns)))
+            _draw(axes, sheets[0 if source is None else 1 + source], box, enlarged)
             if not enlarged:
-                score = (
-                    Path(view.name).name if source is None else _score(groups, labels[source], view)
-                )
-                axes.text(
-                    0.5, -0.02, score, ha="center", va="top", transform=axes.transAxes, fontsize=7
-                )
-            if first:
-                axes.set_title(
-                    "truth" if source is None else _wrapped(labels[source], columns),
-                    fontsize=8,
-                    pad=3,
-                )
+                _add_caption(axes, groups, view, None if source is None else labels[source])
+            if number % per_band == 0:
+                name = "truth" if source is None else _wrapped(labels[source], columns)
+                axes.set_title(name, fontsize=8, pad=3)
         top -= share
     return figure
 
 
+def _add_caption(axes: Any, groups: Groups, view: View, label: str | None) -> None:
+    """Write a view's name below its truth, or the PSNR below a render."""
+    text = Path(view.name).name if label is None else _score(groups, label, view)
+    axes.text(0.5, -0.02, text, ha="center", va="top", transform=axes.transAxes, fontsize=7)
+
+
 def _wrapped(label: str, columns: int) -> str:
+    """Return a label wrapped to the width of a column."""
     return "\n".join(textwrap.wrap(label, 20 if columns < 6 else 16)) or label
 
 
 def _score(groups: Groups, label: str, view: View) -> str:
+    """Return the PSNR of a config's first run on a view as text."""
     scores = groups[label][0].scores("psnr")
     return "" if scores is None else f"{scores[view.index]:.2f} dB"
 
 
 def _inside(crop: Crop, sheets: Sequence[UInt8[np.ndarray, "h w 3"]]) -> tuple[int, int, int]:
-    """Return the square of a crop, found where none was chosen."""
+    """Return the square of a crop; by default, where the configs differ most."""
     height, width = sheets[0].shape[:2]
     if crop.box is None:
-        side = max(min(height, width) // CROP, 1)
+        side = max(min(height, width) // CROPS_PER_SIDE, 1)
         return (*differing_place(sheets[0], sheets[1:], side), side)
     left, top, side = crop.box
     if left + side > width or top + side > height:
@@ -184,23 +200,33 @@ def _inside(crop: Crop, sheets: Sequence[UInt8[np.ndarray, "h w 3"]]) -> tuple[i
 def _draw(
     axes: Any, image: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int], enlarged: bool
 ) -> None:
+    """Draw an image with the frame of its crop, or the enlarged crop."""
+    axes.set_axis_off()
     left, top, side = box
     shown = image[top : top + side, left : left + side] if enlarged else image
     axes.imshow(shown, interpolation="none", aspect="auto")
     if enlarged:
         axes.add_patch(
             Rectangle(
-                (0, 0), 1, 1, fill=False, color=FRAME, linewidth=1.5, transform=axes.transAxes
+                (0, 0),
+                1,
+                1,
+                fill=False,
+                color=FRAME_COLOUR,
+                linewidth=1.5,
+                transform=axes.transAxes,
             )
         )
     else:
         axes.add_patch(
-            Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=FRAME, linewidth=0.8)
+            Rectangle(
+                (left - 0.5, top - 0.5), side, side, fill=False, color=FRAME_COLOUR, linewidth=0.8
+            )
         )
 
 
 def saved(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a file, "pdf", "svg" or "png", the same bytes each time."""
+    """Return a figure as a "pdf", "svg" or "png" file, reproducible byte for byte."""
     buffer = io.BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
     with rc_context(FONTS):
@@ -209,7 +235,7 @@ def saved(figure: Figure, kind: str) -> bytes:
 
 
 def as_webp(figure: Figure) -> str:
-    """Return a figure as base64 of a WebP."""
+    """Return a figure as a base64-encoded WebP."""
     buffer = io.BytesIO()
     Image.open(io.BytesIO(saved(figure, "png"))).convert("RGB").save(
         buffer, "WEBP", quality=88, method=4
@@ -218,7 +244,7 @@ def as_webp(figure: Figure) -> str:
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure | None]) -> list[Path]:
-    """Write each figure by its name as PDF, SVG and PNG, and return the files."""
+    """Write each figure as PDF, SVG and PNG, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, figure in figures.items():

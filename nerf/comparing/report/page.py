@@ -1,21 +1,18 @@
-"""A comparison -> one HTML page, and the same numbers as plain data."""
+"""Write the report of a study as one HTML page, and return its numbers as plain data."""
 
 import dataclasses
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Comparison, Groups, judge, scores_of
-from nerf.comparing.jobs import RunResult
+from nerf.comparing.comparison import Comparison, Groups, judge, scores_of
 from nerf.comparing.report import words
-from nerf.comparing.report.curves import curves, curves_figure, look, shared_views
+from nerf.comparing.report.curves import curves, curves_figure, line_style, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
 from nerf.comparing.report.pictures import (
     Blob,
@@ -25,6 +22,7 @@ from nerf.comparing.report.pictures import (
     sorted_views,
     video_blobs,
 )
+from nerf.comparing.report.protocol import differing_keys, protocol_lines
 from nerf.comparing.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.comparing.report.table import (
     COLUMNS,
@@ -37,33 +35,31 @@ from nerf.comparing.report.table import (
     as_markdown,
     make_table,
 )
+from nerf.comparing.report.templates import HERE, as_script, style, template
+from nerf.comparing.run_store import RunResult
 from nerf.comparing.statistics import Difference
 from nerf.foundation.files import write_bytes
-from nerf.runs.results import MUST_AGREE, NEUTRAL
 
-HERE = Path(__file__).parent
-FIGURE_SHARE = 0.3  # of what pictures get: a figure that needs more is not in the page
-MEGABYTES = 24.0  # a page's size, of which pictures get what numbers and videos leave
-MADE_WITH = ("versions", "device", "processor", "commit")  # of results.json
-HIDDEN_KEYS = ("seed", *NEUTRAL)  # of a config: say nothing about what is compared
+MAX_FIGURE_FRACTION = 0.3  # of the space for pictures; a larger figure is not in the page
+MEGABYTES = 24.0  # size of a page; pictures get the space that numbers and videos leave
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """All that a page tells.
+    """The contents of a page.
 
     Attributes:
-      title: what it is about.
-      command: how it was asked for.
+      title: the title of the page.
+      command: the command line that asked for it.
       groups: finished runs of each config.
-      outcomes: what became of each run that was wanted, in the order they were asked for.
-      failures: why configs, or some of their seeds, have no result.
-      videos: a fly-through of each config that has one.
-      scene: its name.
-      sweeps: of what a key does.
-      columns: of the table, in order.
-      crops: views of the figure, as `nerf.comparing.report.figure.parse_crops` reads them.
-      figures: a folder for figures as files; None writes none.
+      outcomes: the result of each requested run, in the order of the requests.
+      failures: the reason for each config without a result.
+      videos: the fly-through of each config; None if it failed.
+      scene: name of the scene.
+      sweeps: the sweeps to plot.
+      columns: columns of the table, in order.
+      crops: views and crops of the figure, in the form that `figure.parse_crops` reads.
+      figures: folder for figures as files; None writes none.
     """
 
     title: str
@@ -79,57 +75,8 @@ class Study:
     figures: Path | None = None
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config by dotted keys."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        out |= (
-            flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
-    return out
-
-
-def differing_keys(groups: Groups) -> list[tuple[str, list[str]]]:
-    """Keys in which the configs differ, with the value of each; "absent" where a config has no such key."""
-    configs = [flat(results[0].config) for results in groups.values()]
-    out = []
-    for key in sorted(set().union(*configs)):
-        values = ["absent" if key not in config else json.dumps(config[key]) for config in configs]
-        if len(set(values)) > 1 and key not in HIDDEN_KEYS:
-            out.append((key, [value.strip('"') for value in values]))
-    return out
-
-
-def protocol_lines(groups: Groups) -> list[tuple[str, list[str]]]:
-    """What all numbers share, and what of it differs between devices or versions, as (name, values)."""
-    results = [result for group in groups.values() for result in group]
-    protocol = results[0].results["protocol"]
-    lines = [(key, [_text(protocol.get(key))]) for key in MUST_AGREE]
-    others = dict.fromkeys(
-        key for result in results for key in result.results["protocol"] if key not in MUST_AGREE
-    )
-    lines += [
-        (key, _distinct(result.results["protocol"].get(key) for result in results))
-        for key in others
-    ]
-    lines += [(key, _distinct(result.results.get(key) for result in results)) for key in MADE_WITH]
-    return lines
-
-
-def _distinct(values: Iterable[Any]) -> list[str]:
-    return sorted({_text(value) for value in values if value is not None}) or ["not recorded"]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)[:16]}" for key, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def warnings(study: Study) -> list[str]:
-    """What makes some of the numbers less comparable than they look, a line each."""
+    """Return a line for each reason why numbers of the runs are not comparable."""
     results = [result for group in study.groups.values() for result in group]
     lines = []
     if any(
@@ -137,7 +84,8 @@ def warnings(study: Study) -> list[str]:
         for key in ("device", "processor")
     ):
         lines.append(
-            "The runs were made on different devices or processors: their seconds and memory are not comparable."
+            "The runs were made on different devices or processors: "
+            "their seconds and memory are not comparable."
         )
     jobs = 1
     for result in results:
@@ -147,27 +95,37 @@ def warnings(study: Study) -> list[str]:
             continue
     if jobs > 1:
         lines.append(
-            f"Some runs were trained {jobs} at a time: they took each other's time, so seconds say little."
+            f"Some runs were trained {jobs} at a time and slowed each other down: "
+            "their seconds are not comparable."
         )
     counts = {
         label: sum(bool(o.failure) for o in study.outcomes if o.label == label)
         for label in study.groups
     }
     lines += [
-        f"{words.count(n, 'run')} of {label} failed: see the list of runs."
+        f"{words.pluralize(n, 'run')} of {label} failed: see the list of runs."
         for label, n in counts.items()
         if n
     ]
     return lines
 
 
-def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str, Any]:
-    """The numbers of a study for scripts: verdicts, table, scores of every seed and view, and the runs."""
+def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the numbers of a study as plain data for scripts.
+
+    Args:
+      study: the study.
+      table: its complete table.
+      comparisons: its comparisons, the planned one first.
+
+    Returns: JSON-serialisable data: verdict, comparisons, table, scores of every seed and view,
+    runs and protocol.
+    """
     return {
         "title": study.title,
         "command": study.command,
-        "verdict": words.lead(answers[0]) if answers else None,
-        "scope": words.scope(study.scene),
+        "verdict": words.headline(comparisons[0]) if comparisons else None,
+        "scope": words.scope_note(study.scene),
         "answers": [
             {
                 "axis": a.axis,
@@ -177,7 +135,7 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
                 "differences": [_difference(d) for d in a.differences],
                 "missing": a.missing,
             }
-            for a in answers
+            for a in comparisons
         ],
         "table": [
             {
@@ -215,38 +173,39 @@ def plain(study: Study, table: Table, answers: Sequence[Comparison]) -> dict[str
 
 
 def _difference(d: Difference) -> dict[str, Any]:
-    return {**dataclasses.asdict(d), "words": words.sentence(d)}
-
-
-def as_script(data: Any) -> Markup:
-    """JSON that may stand inside a script element whatever it says."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
-def breakable(label: str) -> Markup:
-    """Text whose lines may end after the signs that join the words of a long name."""
-    return Markup("").join(
-        part + Markup("<wbr>") * (part in "._=/-") for part in re.split(r"([._=/-])", label) if part
-    )
+    """Return a difference as plain data, with its description."""
+    return {**dataclasses.asdict(d), "words": words.describe_difference(d)}
 
 
 def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[str, Any]:
-    """Write the page, whole or not at all, and return `plain` of the study."""
+    """Write the page of a study atomically, and its figures if asked for.
+
+    Args:
+      study: the contents.
+      out: the HTML file.
+      megabytes: maximum size of the page in MB; views that do not fit are shown as numbers only.
+
+    Returns: the numbers of the study, as `plain` returns them.
+    """
     judged = judge(study.groups, [column.key for column in PER_IMAGE])
-    table, answers = make_table(judged, study.failures), judged.answers
-    numbers = plain(study, table, answers)
+    table = make_table(judged, study.failures)
+    comparisons = judged.comparisons
+    numbers = plain(study, table, comparisons)
     labels = list(study.groups)
     views = sorted_views(study.groups) if labels else []
     videos = video_blobs(study.videos, labels)
-    told = _told_without_pictures(study, table.only(study.columns), answers, numbers, views)
+    context = _context_without_pictures(
+        study, table.only(study.columns), comparisons, numbers, views
+    )
     figure = pictures_figure(study.groups, parse_crops(study.crops, views)) if labels else None
-    room = int(megabytes * 1e6) - len(_render(study, told, views, [], videos))
+    # Render without pictures first, to find the space that is left for them.
+    room = int(megabytes * 1e6) - len(_render(study, context, views, [], videos))
     overview = "" if figure is None else as_webp(figure)
-    told["overview"] = overview if len(overview) < FIGURE_SHARE * room else ""
-    blobs, shown = fill(study.groups, views, room - len(told["overview"])) if labels else ([], [])
+    context["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
+    room -= len(context["overview"])
+    blobs, shown = fill(study.groups, views, room) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, _render(study, told, shown, blobs, videos).encode())
+    write_bytes(out, _render(study, context, shown, blobs, videos).encode())
     if study.figures is not None:
         drawn: dict[str, Figure | None] = {
             f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")
@@ -256,30 +215,36 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     return numbers
 
 
-def _told_without_pictures(
+def _context_without_pictures(
     study: Study,
     table: Table,
-    answers: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
     numbers: Mapping[str, Any],
     views: Sequence[View],
 ) -> dict[str, Any]:
-    """What the template needs but for the pictures."""
+    """Return the variables of the template, except for the pictures."""
     some = bool(study.groups)
     shared = shared_views(study.groups)
+    lead = "No run finished, so there is nothing to compare"
+    if comparisons:
+        lead = words.headline(comparisons[0])
     return {
         "labels": list(study.groups),
-        "lead": words.lead(answers[0])
-        if answers
-        else "No run ended, so there is nothing to compare",
-        "answers": [
-            (words.where(a), words.lead(a), words.how(a), list(map(words.sentence, a.differences)))
-            for a in answers
+        "lead": lead,
+        "comparisons": [
+            (
+                words.comparison_title(a),
+                words.headline(a),
+                words.comparison_method(a),
+                list(map(words.describe_difference, a.differences)),
+            )
+            for a in comparisons
         ],
-        "scope": words.scope(study.scene),
+        "scope": words.scope_note(study.scene),
         "warnings": warnings(study) if some else [],
-        "tables": _halves(table),
+        "tables": _split_table(table),
         "without_numbers": table.without_numbers(),
-        "look": look,
+        "line_style": line_style,
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
         "differing": differing_keys(study.groups) if some else [],
         "curves": [
@@ -296,51 +261,41 @@ def _told_without_pictures(
     }
 
 
-def _halves(table: Table) -> list[tuple[str, Table]]:
-    """The table in two that fit on a page: what was measured on pictures, and what it cost; one of them may miss."""
+def _split_table(table: Table) -> list[tuple[str, Table]]:
+    """Split the table into the two that fit on a page: quality and cost.
+
+    Columns without a number are dropped, and so is a table without columns.
+    """
     kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
     halves = [
         (t, table.only([c for c in table.columns if c in kind]).numbered())
         for t, kind in kinds.items()
     ]
-    some = [(title, half) for title, half in halves if half.columns]
-    return some or [("Runs", table.numbered())]
-
-
-def template(name: str) -> Template:
-    """Return a page's template, in which every name is escaped and must be given."""
-    loader = FileSystemLoader(HERE)
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, **options)  # type: ignore[arg-type]
-    environment.filters["breakable"] = breakable
-    return environment.get_template(name)
-
-
-def style() -> Markup:
-    """Return the pages' style sheet."""
-    return Markup((HERE / "style.css").read_text(encoding="utf-8"))
+    filled = [(title, half) for title, half in halves if half.columns]
+    return filled or [("Runs", table.numbered())]
 
 
 def _render(
     study: Study,
-    told: Mapping[str, Any],
+    context: Mapping[str, Any],
     shown: Sequence[View],
     blobs: Sequence[Blob],
     videos: Sequence[Blob],
 ) -> str:
+    """Render the page with these views, pictures and videos."""
     return template("page.html.j2").render(
         study=study,
-        left_out=len(told["views"]) - len(shown),
+        omitted=len(context["views"]) - len(shown),
         blobs=[*blobs, *videos],
-        data=as_script(_for_script(study, shown, told["copies"], videos)),
-        **told,
+        data=as_script(_for_script(study, shown, context["copies"], videos)),
+        **context,
     )
 
 
 def _for_script(
     study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
 ) -> dict[str, Any]:
-    """What the page's script needs."""
+    """Return the data that the script of the page needs."""
     labels = list(study.groups)
     first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
     return {

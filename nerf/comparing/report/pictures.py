@@ -1,8 +1,8 @@
-"""The pictures of a report: truth, renders and depth of each held-out view, and videos, as text inside the page.
+"""Encode the pictures of a report: truth, render and depth of each held-out view, and videos.
 
-Truth and renders are WebP without loss, so an error that the page shows is the error that was scored. Depth is coloured
-on one scale for all configs of a view. Where all of it would be too large, the views that the configs agree on most are
-left out, and the page says how many.
+Truth and renders are lossless WebP, so the error that the page shows is the error that was scored.
+Depth is coloured on one scale for all configs of a view. If the pictures would exceed the size of
+the page, the views on which the configs differ least are omitted, and the page says how many.
 """
 
 import base64
@@ -16,18 +16,25 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from nerf.comparing.answers import Groups, scores_of
+from nerf.comparing.comparison import Groups, scores_of
 from nerf.evaluation.evaluate import picture_name
 from nerf.rendering.images import colour_depth
 from nerf.runs.results import Result
 
-TAG = 400  # characters, at most, that the page needs around a file and to tell of a view
-COLOURS = 255  # of depth; number 0 is black, for "nothing there"
+BLOB_OVERHEAD = 400  # maximum number of characters that the page adds to an embedded file
+DEPTH_COLOURS = 255  # palette entries from 1 on; entry 0 is black and means no surface
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A held-out view: PSNR of each config, a mean over its seeds, and by how much two of them differ at most."""
+    """A held-out view.
+
+    Attributes:
+      index: position in the list of held-out views.
+      name: name of the image.
+      psnr: PSNR in dB of each config, averaged over its seeds.
+      apart: largest difference of these between two configs, in dB.
+    """
 
     index: int
     name: str
@@ -37,7 +44,13 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Blob:
-    """A file inside the page."""
+    """A file embedded in the page.
+
+    Attributes:
+      key: identifies it in the page.
+      type: MIME type.
+      base64: the content.
+    """
 
     key: str
     type: str
@@ -45,7 +58,7 @@ class Blob:
 
 
 def sorted_views(groups: Groups) -> list[View]:
-    """The held-out views, the one on which the configs differ most first."""
+    """Return the held-out views, sorted by how much the configs differ, largest first."""
     scores = scores_of(groups, "psnr") or {}
     names = next(iter(groups.values()))[0].names
     means = {label: score.mean(0) for label, score in scores.items()}
@@ -57,6 +70,7 @@ def sorted_views(groups: Groups) -> list[View]:
 
 
 def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Read a view's picture from a run folder; None if it cannot be read."""
     file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.png"
     try:
         with Image.open(file) as image:
@@ -66,6 +80,7 @@ def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
 
 
 def _read_depth(run: Result, view: View) -> Float[np.ndarray, "h w"] | None:
+    """Read a view's depth from a run folder; None if it cannot be read."""
     file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.npz"
     try:
         with np.load(file) as data:
@@ -75,17 +90,24 @@ def _read_depth(run: Result, view: View) -> Float[np.ndarray, "h w"] | None:
 
 
 def lossless(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """WebP that gives back every pixel as it is."""
+    """Encode an image as lossless WebP."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", lossless=True, quality=70, method=4)
     return buffer.getvalue()
 
 
 def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> bytes:
-    """PNG of palette colours: near is bright, far is dark, black where nothing is (0)."""
+    """Encode a depth map as a palette PNG.
+
+    Args:
+      depth: depth along each ray, (h, w); 0 means no surface and is drawn black.
+      low: depth of the brightest colour; smaller depths are clipped.
+      high: depth of the darkest colour; larger depths are clipped.
+    """
+    # Quantise nearness to the palette; entry 0 marks pixels without a surface.
     near = 1.0 - np.clip((depth - low) / max(high - low, 1e-9), 0.0, 1.0)
-    index = np.where(depth > 0.0, 1 + np.rint(near * (COLOURS - 1)), 0).astype(np.uint8)
-    ramp = np.linspace(1.0, 0.0, COLOURS)[None]
+    index = np.where(depth > 0.0, 1 + np.rint(near * (DEPTH_COLOURS - 1)), 0).astype(np.uint8)
+    ramp = np.linspace(1.0, 0.0, DEPTH_COLOURS)[None]
     palette = np.concatenate(
         [np.zeros((1, 3)), colour_depth(ramp, np.ones_like(ramp), (0.0, 1.0))[0]]
     )
@@ -97,12 +119,15 @@ def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> 
 
 
 def read_sheets(runs: Sequence[Result], view: View) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Return the truth of a view and the render of each run; [] where a run no longer has its pictures."""
+    """Read the truth of a view and each run's render.
+
+    Returns: [] if pictures are missing.
+    """
     sheets = [_read_picture(run, view) for run in runs]
     first = sheets[0]
     if first is None:
         return []
-    wide = first.shape[1] // 4  # truth | render | error | depth
+    wide = first.shape[1] // 4  # a picture shows truth | render | error | depth side by side
     images = [np.ascontiguousarray(first[:, :wide])]
     for sheet in sheets:
         if sheet is None or sheet.shape != first.shape:
@@ -112,7 +137,10 @@ def read_sheets(runs: Sequence[Result], view: View) -> list[UInt8[np.ndarray, "h
 
 
 def view_blobs(groups: Groups, view: View) -> list[Blob]:
-    """Truth, render and depth of a view, of each config's first run; [] where a run no longer has its pictures."""
+    """Encode truth, render and depth of a view for each config's first run.
+
+    Returns: the files; [] if pictures are missing.
+    """
     runs = [results[0] for results in groups.values()]
     images = read_sheets(runs, view)
     if not images:
@@ -123,6 +151,7 @@ def view_blobs(groups: Groups, view: View) -> list[Blob]:
         for name, image in zip(names, images, strict=True)
     ]
     depths = [_read_depth(run, view) for run in runs]
+    # One colour scale for all configs, robust to outliers: percentiles 2 and 98 of all depths.
     there = np.concatenate(
         [depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)]
     )
@@ -134,16 +163,25 @@ def view_blobs(groups: Groups, view: View) -> list[Blob]:
 
 
 def _blob(key: str, kind: str, data: bytes) -> Blob:
+    """Return a file embedded as base64."""
     return Blob(key, kind, base64.b64encode(data).decode())
 
 
 def fill(groups: Groups, views: Sequence[View], budget: int) -> tuple[list[Blob], list[View]]:
-    """Blobs of as many views as `budget` characters hold, from the first on; and the views they are of."""
+    """Encode as many views as fit into a budget, from the first view on.
+
+    Args:
+      groups: finished runs of each config.
+      views: the views, most important first.
+      budget: maximum number of base64 characters, including an overhead for each file.
+
+    Returns: the files, and the views that they show.
+    """
     blobs: list[Blob] = []
     shown: list[View] = []
     for view in views:
         more = view_blobs(groups, view)
-        budget -= sum(len(blob.base64) + TAG for blob in more)
+        budget -= sum(len(blob.base64) + BLOB_OVERHEAD for blob in more)
         if budget < 0:
             break
         if more:
@@ -153,7 +191,7 @@ def fill(groups: Groups, views: Sequence[View], budget: int) -> tuple[list[Blob]
 
 
 def video_blobs(videos: Mapping[str, Path | None], labels: Sequence[str]) -> list[Blob]:
-    """The videos of the configs that have one, under "f0", "f1" ..."""
+    """Return the videos that exist, with the keys "f0", "f1", ..."""
     blobs = []
     for i, label in enumerate(labels):
         if (file := videos.get(label)) is not None:
@@ -162,6 +200,6 @@ def video_blobs(videos: Mapping[str, Path | None], labels: Sequence[str]) -> lis
 
 
 def error_colours() -> str:
-    """256 RGB colours of the error maps, as base64: black is 0."""
+    """Return the 256 RGB colours of error maps as base64; no error is black."""
     colours = matplotlib.colormaps["inferno"](np.linspace(0.0, 1.0, 256))[:, :3]
     return base64.b64encode(np.rint(colours * 255).astype(np.uint8).tobytes()).decode()

@@ -1,4 +1,4 @@
-"""A study over several scenes -> one page that asks whether the difference holds over scenes, and a page for each."""
+"""Write the page of a study over several scenes, which links to the page of each scene."""
 
 import dataclasses
 import os
@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nerf.comparing.answers import Comparison, judge
+from nerf.comparing.comparison import Comparison, judge
 from nerf.comparing.report import words
-from nerf.comparing.report.page import Study, style, template
+from nerf.comparing.report.page import Study
+from nerf.comparing.report.templates import style, template
 from nerf.comparing.statistics import compare_over_scenes
 from nerf.foundation.files import write_bytes
 
@@ -21,10 +22,10 @@ class Scenes:
     """A study of the same configs on several scenes.
 
     Attributes:
-      title: what it is about.
-      command: how it was asked for.
-      studies: of each scene, by its name.
-      pages: of each scene.
+      title: the title of the page.
+      command: the command line that asked for it.
+      studies: the study of each scene, by the scene's name.
+      pages: the HTML file of each scene, by the scene's name.
     """
 
     title: str
@@ -32,8 +33,11 @@ class Scenes:
     studies: Mapping[str, Study]
     pages: Mapping[str, Path]
 
-    def answers(self) -> dict[str, Comparison]:
-        """Return for each scene the answer that was planned for, of the configs that have results on every scene."""
+    def planned_comparisons(self) -> dict[str, Comparison]:
+        """Return the planned comparison of each scene that has one.
+
+        It includes only the configs that have results on every scene.
+        """
         shared = [set(study.groups) for study in self.studies.values()]
         labels = [
             label
@@ -43,81 +47,81 @@ class Scenes:
         out = {}
         for name, study in self.studies.items():
             judged = judge({label: study.groups[label] for label in labels}, ["psnr"])
-            if judged.answers and judged.answers[0].at is not None:
-                out[name] = judged.answers[0]
+            if judged.comparisons and judged.comparisons[0].at is not None:
+                out[name] = judged.comparisons[0]
         return out
 
 
-def over_scenes(answers: Mapping[str, Comparison]) -> Comparison:
-    """Return the answer over scenes: the means of each scene are its scores."""
-    first = next(iter(answers.values()))
+def over_scenes(comparisons: Mapping[str, Comparison]) -> Comparison:
+    """Return the comparison over scenes; each scene's mean score counts once."""
+    first = next(iter(comparisons.values()))
     scores = {
-        label: np.array([[a.scores[label].mean() for a in answers.values()]])
+        label: np.array([[one.scores[label].mean() for one in comparisons.values()]])
         for label in first.scores
     }
-    differences = compare_over_scenes({name: a.scores for name, a in answers.items()})
-    ends = all(answer.ends for answer in answers.values())
+    differences = compare_over_scenes({name: one.scores for name, one in comparisons.items()})
+    ends = all(one.ends for one in comparisons.values())
     return Comparison(first.axis, first.at, ends, dict.fromkeys(scores, 1.0), scores, differences)
 
 
-def left_out(scenes: Scenes, answers: Mapping[str, Comparison]) -> list[str]:
-    """Return a line for each scene and config that the answer over scenes is without."""
+def omissions(scenes: Scenes, comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Return a line for each scene and config that the comparison over scenes omits."""
     lines = [
-        f"{name}: no answer on this scene, so it does not count"
+        f"{name}: no comparison on this scene, so it is not counted"
         for name in scenes.studies
-        if name not in answers
+        if name not in comparisons
     ]
-    kept = set(next(iter(answers.values())).scores) if answers else set()
+    kept = set(next(iter(comparisons.values())).scores) if comparisons else set()
     lost = {label for study in scenes.studies.values() for label in study.groups} - kept
     return lines + [
-        f"{label}: has no result on some scene, so it is left out" for label in sorted(lost)
+        f"{label}: no result on at least one scene, so it is omitted" for label in sorted(lost)
     ]
 
 
 def write_scenes_page(scenes: Scenes, out: Path) -> dict[str, Any]:
-    """Write the page over scenes, whole or not at all; the pages of the scenes are written already.
+    """Write the page over scenes atomically; the pages of the scenes already exist.
 
-    Returns: the verdict, every pair over scenes, and the mean PSNR of each config on each scene, in dB.
+    Returns: the verdict, every pair over scenes, and the mean PSNR of each config on each scene in
+    dB.
     """
-    answers = scenes.answers()
-    whole = over_scenes(answers) if answers else None
-    lead = (
-        words.lead(whole)
-        if whole
-        else "No scene has results of all configs, so there is nothing to compare"
-    )
+    comparisons = scenes.planned_comparisons()
+    overall = over_scenes(comparisons) if comparisons else None
+    lead = "No scene has results of all configs, so there is nothing to compare"
+    if overall:
+        lead = words.headline(overall)
+    differences = overall.differences if overall else []
+    pairs_in_words = [words.describe_difference(d) for d in differences]
     rows = []
-    for label in whole.scores if whole else ():
-        seeds = [answer.scores[label].mean(1) for answer in answers.values()]
+    for label in overall.scores if overall else ():
+        seeds = [one.scores[label].mean(1) for one in comparisons.values()]
         rows.append((label, [(float(s.mean()), float(s.min()), float(s.max())) for s in seeds]))
-    told = {
+    context = {
         "title": scenes.title,
         "command": scenes.command,
         "lead": lead,
-        "warnings": left_out(scenes, answers),
-        "count": len(answers),
-        "pairs": [words.sentence(d) for d in whole.differences] if whole else [],
-        "names": list(answers),
+        "warnings": omissions(scenes, comparisons),
+        "count": len(comparisons),
+        "pairs": pairs_in_words,
+        "names": list(comparisons),
         "rows": rows,
         "each": [
-            (name, quote(os.path.relpath(scenes.pages[name], out.parent)), words.lead(answer))
-            for name, answer in answers.items()
+            (name, quote(os.path.relpath(scenes.pages[name], out.parent)), words.headline(one))
+            for name, one in comparisons.items()
         ],
         "style": style(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, template("scenes.html.j2").render(**told).encode())
+    write_bytes(out, template("scenes.html.j2").render(**context).encode())
     return {
         "title": scenes.title,
         "command": scenes.command,
         "verdict": lead,
         "over_scenes": [
-            {**dataclasses.asdict(d), "words": words.sentence(d)} for d in whole.differences
-        ]
-        if whole
-        else [],
+            {**dataclasses.asdict(d), "words": line}
+            for d, line in zip(differences, pairs_in_words, strict=True)
+        ],
         "psnr": {
-            label: dict(zip(answers, [mean for mean, _, _ in cells], strict=True))
+            label: dict(zip(comparisons, [mean for mean, _, _ in cells], strict=True))
             for label, cells in rows
         },
     }

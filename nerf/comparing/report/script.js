@@ -4,7 +4,7 @@
   const data = JSON.parse(byId("data").textContent);
   const numbers = JSON.parse(byId("numbers").textContent);
 
-  // Files inside the page: decoded when they are first shown.
+  // Files inside the page are decoded when they are first shown.
   const bytesOf = (key) => Uint8Array.from(atob(byId("blob-" + key).textContent), (c) => c.charCodeAt(0));
   const blobOf = (key) => new Blob([bytesOf(key)], { type: byId("blob-" + key).dataset.type });
   const whenSeen = (element, then) => {
@@ -20,7 +20,7 @@
     return element;
   };
 
-  // Tables: sorted by any column, best first; rows without a number stay last.
+  // Tables can be sorted by any column, best first; rows without a number stay last.
   document.querySelectorAll("table.sortable").forEach((table) => {
     const headings = [...table.querySelectorAll("thead th")];
     headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
@@ -49,11 +49,11 @@
     } catch {
       copyText.hidden = false;
       copyText.select();
-      copied.textContent = "Here it is, selected: copy it with Ctrl C.";
+      copied.textContent = "The text is selected: copy it with Ctrl+C.";
     }
   }));
 
-  // Numbers of each image: config, seed, view and every metric.
+  // Per-image numbers: config, seed, view and every metric.
   const csv = () => {
     const quote = (cell) => (/[",\n]/.test(cell) ? '"' + cell.replaceAll('"', '""') + '"' : cell);
     const metrics = Object.keys(numbers.per_image);
@@ -73,7 +73,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }));
 
-  // Pictures. A source is "truth" or the number of a config; all canvases share one zoom and place.
+  // Pictures. A source is "truth" or the index of a config; all canvases share one zoom and position.
   const startViewer = () => {
     const colours = Uint8Array.from(atob(data.colours), (c) => c.charCodeAt(0));
     const stage = byId("stage"), grid = byId("grid"), select = (id) => byId(id).value;
@@ -147,7 +147,7 @@
       canvas.setAttribute("role", "img");
       return { source, canvas, caption: make("figcaption", figure), title: titles[i] };
     });
-    // The picture is of one seed; where there are more, their mean is what views are sorted by.
+    // The picture shows one seed; views are sorted by the mean over all seeds.
     const label = (view, source) => {
       if (source === "truth") return "truth";
       const own = data.labels[source] + ", " + view.psnr[source].toFixed(2) + " dB", seeds = data.seeds[source];
@@ -160,7 +160,7 @@
     const show = async () => {
       const mine = ++turn, view = shownView(), left = select("left"), right = select("right");
       const images = await Promise.all(sources.map((source) => picture(view, source)));
-      if (mine !== turn) return; // another view was asked for meanwhile
+      if (mine !== turn) return; // another view was selected in the meantime
       const like = images.find((image) => image);
       figures.forEach((figure, i) => {
         if (images[i]) { fit(figure.canvas, images[i]); draw(figure.canvas, images[i]); } else nothing(figure.canvas, like);
@@ -234,7 +234,7 @@
         "+": [2, 0, 0], "=": [2, 0, 0], "-": [0.5, 0, 0],
       };
       if (keys[event.key]) {
-        if (state.zoom === 1 && keys[event.key][0] === 1) return; // nothing to move: let the page scroll
+        if (state.zoom === 1 && keys[event.key][0] === 1) return; // the picture is not zoomed: let the page scroll
         const [factor, dx, dy] = keys[event.key];
         move(state.zoom * factor, state.x + dx, state.y + dy);
       } else if (event.key === "0") move(1, 0.5, 0.5);
@@ -267,7 +267,7 @@
       for (const end of ["pointerup", "pointercancel"])
         canvas.addEventListener(end, (event) => pointers.delete(event.pointerId));
       canvas.addEventListener("wheel", (event) => {
-        if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
+        if (!event.ctrlKey && !event.metaKey) return; // let the page scroll
         event.preventDefault();
         zoomBy(Math.exp(-event.deltaY / 200));
       }, { passive: false });
@@ -281,7 +281,7 @@
   };
   if (data.views.length) whenSeen(byId("pictures"), startViewer);
 
-  // Videos: one control, one place in time. The first leads; others are set right where they stray.
+  // All videos have one control and one position. The others are re-synchronised if they drift from the first.
   const startFilms = () => {
     const films = data.videos.map((key) => {
       const figure = make("figure", byId("films")), film = make("video", figure);
@@ -316,7 +316,7 @@
   };
   if (data.videos.length) whenSeen(byId("film"), startFilms);
 
-  // Paper shows what a click would: lists that are closed are open while it is printed.
+  // Open all closed lists while the page is printed.
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];

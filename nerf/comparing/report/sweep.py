@@ -1,4 +1,4 @@
-"""Held-out PSNR against a swept key: a dot for each seed, a line through the medians for each config.
+"""Plot held-out PSNR against a swept key: a dot for each seed, a line through the medians.
 
 Scores are those at the end of each run.
 """
@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 from matplotlib.figure import Figure
 
-from nerf.comparing.answers import Groups
+from nerf.comparing.comparison import Groups
 from nerf.comparing.report.curves import (
     BOTTOM,
     HEIGHT,
@@ -20,24 +20,27 @@ from nerf.comparing.report.curves import (
     RIGHT,
     TOP,
     WIDTH,
+    as_svg,
     draw_axes,
     finish,
-    look,
+    line_style,
 )
 from nerf.comparing.studies import short_name
 
-FAR_APART = 8.0  # ratio of the largest value to the smallest from which the axis is logarithmic
-EDGE = 0.06  # of the axis, on either side of the first and the last value
+# The axis is logarithmic if the ratio of the largest value to the smallest is at least this.
+LOG_AXIS_RATIO = 8.0
+EDGE_FRACTION = 0.06  # fraction of the axis left free on either side
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What a swept key does.
+    """Scores of the values of a swept key.
 
     Attributes:
       key: the dotted key.
-      values: of it, in order.
-      lines: by name, PSNR of each seed at each value; a value without results is missing.
+      values: its values, in order.
+      lines: for each line of the plot, the PSNR of each seed at each value; values without results
+        are missing.
     """
 
     key: str
@@ -45,16 +48,21 @@ class Sweep:
     lines: dict[str, dict[str, list[float]]]
 
     def places(self) -> tuple[list[float], bool]:
-        """Return where each value lies on an axis, and whether that is logarithmic; words are one step apart."""
+        """Return the position of each value on the axis.
+
+        Values that are not numbers have a distance of 1.
+
+        Returns: the positions, and whether the axis is logarithmic.
+        """
         try:
             numbers = [float(value) for value in self.values]
         except ValueError:
             return [float(i) for i in range(len(self.values))], False
-        log = min(numbers) > 0.0 and max(numbers) / min(numbers) >= FAR_APART
+        log = min(numbers) > 0.0 and max(numbers) / min(numbers) >= LOG_AXIS_RATIO
         return ([math.log10(number) for number in numbers] if log else numbers), log
 
     def medians(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the places of a line's values and the medians there."""
+        """Return the positions of a line's values and the median PSNR at each."""
         points = [
             (place, float(np.median(self.lines[name][value])))
             for place, value in zip(self.places()[0], self.values, strict=True)
@@ -66,12 +74,14 @@ class Sweep:
 def find_sweeps(
     groups: Groups, points: Mapping[str, tuple[str, Sequence[tuple[str, str]]]], together: bool
 ) -> list[Sweep]:
-    """Return a sweep for each key, with a line for each config and each combination of the other keys.
+    """Return a sweep for each swept key.
+
+    It has a line for each combination of config and values of the other keys.
 
     Args:
       groups: finished runs of each config.
-      points: by label, the config that was swept and the value of each key.
-      together: whether the keys were walked in step: then the first stands for all.
+      points: for each label, the label of the swept config and the value of each key.
+      together: whether the keys were stepped through together; then only the first key is plotted.
     """
     keys = list(dict.fromkeys(key for _, point in points.values() for key, _ in point))
     out = []
@@ -94,6 +104,7 @@ def find_sweeps(
 
 
 def _ordered(values: list[str]) -> list[str]:
+    """Sort values that are all numbers; leave others in their order."""
     try:
         return sorted(values, key=float)
     except ValueError:
@@ -101,7 +112,7 @@ def _ordered(values: list[str]) -> list[str]:
 
 
 def sweep_svg(sweep: Sweep) -> str:
-    """Draw a sweep for the page."""
+    """Return the plot of a sweep as SVG."""
     places, _ = sweep.places()
     scores = [score for line in sweep.lines.values() for seeds in line.values() for score in seeds]
     margin = 0.05 * max(max(scores) - min(scores), 0.1)
@@ -109,7 +120,7 @@ def sweep_svg(sweep: Sweep) -> str:
     first, span = min(places), max(max(places) - min(places), 1e-9)
 
     def x(place: float) -> float:
-        inside = EDGE + (1.0 - 2.0 * EDGE) * (place - first) / span
+        inside = EDGE_FRACTION + (1.0 - 2.0 * EDGE_FRACTION) * (place - first) / span
         return LEFT + (WIDTH - LEFT - RIGHT) * inside
 
     def y(value: float) -> float:
@@ -118,7 +129,7 @@ def sweep_svg(sweep: Sweep) -> str:
     marks = [(x(place), value) for place, value in zip(places, sweep.values, strict=True)]
     parts = draw_axes(y, low, high, sweep.key, marks)
     for i, (name, line) in enumerate(sweep.lines.items()):
-        colour, dashes = look(i)
+        colour, dashes = line_style(i)
         dash = f' stroke-dasharray="{dashes}"' if dashes else ""
         middle = " ".join(
             f"{x(p):.1f},{y(v):.1f}" for p, v in zip(*sweep.medians(name), strict=True)
@@ -130,12 +141,13 @@ def sweep_svg(sweep: Sweep) -> str:
         ]
         parts.append(f'<g class="series {colour}"><title>{escape(name)}</title>')
         parts.append(f'<polyline points="{middle}"{dash}/>{"".join(dots)}</g>')
-    told = "; ".join(f"{name}: {_in_words(sweep, name)}" for name in sweep.lines)
-    title = escape(f"Held-out PSNR against {sweep.key}: {told}")
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+    described = "; ".join(f"{name}: {_in_words(sweep, name)}" for name in sweep.lines)
+    title = escape(f"Held-out PSNR against {sweep.key}: {described}")
+    return as_svg(parts, title)
 
 
 def _in_words(sweep: Sweep, name: str) -> str:
+    """Describe a line of the plot for screen readers."""
     line = sweep.lines[name]
     shown = [
         f"{np.median(line[value]):.2f} dB at {value}" for value in sweep.values if value in line
@@ -149,7 +161,7 @@ def sweep_figure(sweep: Sweep) -> Figure:
     figure = Figure((3.4, 2.3 + 0.13 * len(sweep.lines)), layout="constrained")
     axes = figure.subplots()
     for i, (name, line) in enumerate(sweep.lines.items()):
-        colour, dashes = PALETTE[i % len(PALETTE)], look(i)[1]
+        colour, dashes = PALETTE[i % len(PALETTE)], line_style(i)[1]
         style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
         axes.plot(*sweep.medians(name), color=colour, linestyle=style, linewidth=1.2, label=name)
         for place, value in zip(places, sweep.values, strict=True):

@@ -1,4 +1,4 @@
-"""The table of a report: a row for each config, a cell for each number with its spread over seeds, and its copies."""
+"""Build the table of a report, and its copies as Markdown, LaTeX and CSV."""
 
 import csv
 import dataclasses
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nerf.comparing.answers import Groups, Judgement, scores_of
+from nerf.comparing.comparison import Groups, Judgement, scores_of
 from nerf.comparing.statistics import best
 from nerf.evaluation import lpips, metrics
 from nerf.foundation.instantiate import ConfigError, did_you_mean
@@ -16,14 +16,15 @@ from nerf.runs.results import Result, checkpoint_bytes
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One number of a config.
+    """A number of a config.
 
     Attributes:
-      title: for the heading; with its unit.
-      higher: whether more is better; None: neither.
-      show: a format.
-      missing: what a cell says where a run has no such number.
-      scale: what the number is multiplied by.
+      key: its name in results.json.
+      title: heading, with the unit.
+      higher: whether higher is better; None: neither.
+      show: format of the number.
+      missing: text of a cell without a number.
+      scale: factor from the recorded unit to that of the heading.
     """
 
     key: str
@@ -35,41 +36,37 @@ class Column:
 
 
 SCORED_WITHOUT = "these runs were scored without it: --fresh trains them again"
-PER_IMAGE = (
+NO_LPIPS = f"not installed: pip install {lpips.REQUIREMENT}"
+PER_IMAGE = (  # metrics of the held-out views
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
     Column("psnr_corrected", "PSNR, colours corrected, dB", True, "{:.2f}"),
     Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
     Column("ssim", "SSIM", True, "{:.4f}", "views smaller than 11 pixels"),
     Column("flip", "FLIP", False, "{:.4f}", "not installed: pip install flip-evaluator"),
-    Column(
-        "lpips",
-        "LPIPS, AlexNet",
-        False,
-        "{:.4f}",
-        f"not installed: pip install {lpips.REQUIREMENT}",
-    ),
-    Column(
-        "lpips_vgg",
-        "LPIPS, VGG",
-        False,
-        "{:.4f}",
-        f"not installed: pip install {lpips.REQUIREMENT}",
-    ),
+    Column("lpips", "LPIPS, AlexNet", False, "{:.4f}", NO_LPIPS),
+    Column("lpips_vgg", "LPIPS, VGG", False, "{:.4f}", NO_LPIPS),
 )
-FACTS = (
+FACTS = (  # costs and counts of a run
     Column("train_seconds", "training, s", False, "{:.1f}"),
     Column("steps_per_second", "steps/s", True, "{:.1f}"),
     Column("parameters", "parameters", False, "{:,.0f}"),
     Column("checkpoint", "checkpoint, MB", False, "{:.2f}", scale=1e-6),
     Column("peak_memory", "peak memory, MB", False, "{:.0f}", scale=1e-6),
-    Column("seconds_per_frame", "a frame, s", False, "{:.3f}"),
+    Column("seconds_per_frame", "render time, s/frame", False, "{:.3f}"),
 )
 COLUMNS = PER_IMAGE + FACTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A number of a config: its mean over seeds, their range, and whether it is the best by a real difference."""
+    """A number of a config.
+
+    Attributes:
+      text: the mean over seeds, or why there is no number.
+      spread: the range over seeds; "" if there is none.
+      value: the mean over seeds in the recorded unit; None if there is no number.
+      best: whether it is significantly better than that of every other config.
+    """
 
     text: str
     spread: str = ""
@@ -79,7 +76,14 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A config: its cells, or why it has none."""
+    """A config in the table.
+
+    Attributes:
+      label: the config.
+      seeds: number of finished runs.
+      cells: a cell for each column; empty if no run finished.
+      failure: why runs failed; "" if none did.
+    """
 
     label: str
     seeds: int
@@ -89,13 +93,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows whose cells are those of the columns."""
+    """Columns, and rows with a cell for each column."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
     def only(self, columns: Sequence[Column]) -> "Table":
-        """Return the table with these columns of it alone, in this order."""
+        """Return the table with only these columns, in this order."""
         places = [self.columns.index(column) for column in columns if column in self.columns]
         rows = [
             dataclasses.replace(row, cells=tuple(row.cells[i] for i in places if row.cells))
@@ -104,7 +108,7 @@ class Table:
         return Table(tuple(self.columns[i] for i in places), tuple(rows))
 
     def numbered(self) -> "Table":
-        """Return the table with the columns in which any config has a number."""
+        """Return the table with only the columns in which any config has a number."""
         kept = [
             column
             for i, column in enumerate(self.columns)
@@ -113,7 +117,7 @@ class Table:
         return self.only(kept)
 
     def without_numbers(self) -> list[str]:
-        """Return the other columns, with why they are empty: "FLIP: not installed"."""
+        """Return why the other columns are empty: "FLIP: not installed"."""
         cells = next((row.cells for row in self.rows if row.cells), ())
         kept = self.numbered().columns
         pairs = zip(self.columns, cells, strict=False)
@@ -121,7 +125,7 @@ class Table:
 
 
 def parse_columns(text: str) -> tuple[Column, ...]:
-    """Return the columns with these keys, "psnr,ssim", in this order. Raises ConfigError for unknown ones."""
+    """Return the columns named by "psnr,ssim", in this order. Raises ConfigError."""
     known = {column.key: column for column in COLUMNS}
     keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
     for key in keys:
@@ -135,7 +139,7 @@ def parse_columns(text: str) -> tuple[Column, ...]:
 
 
 def fact(result: Result, key: str) -> float | None:
-    """A number of a whole run."""
+    """Return a number of a complete run, or None if it was not recorded."""
     if key == "steps_per_second":
         return result.results["steps"] / max(result.results["train_seconds"], 1e-9)
     number = checkpoint_bytes(result.folder) if key == "checkpoint" else result.results.get(key)
@@ -143,7 +147,7 @@ def fact(result: Result, key: str) -> float | None:
 
 
 def make_table(judged: Judgement, failures: Mapping[str, str]) -> Table:
-    """A row for each config that was judged, and one for each of `failures`, those of which no run ended."""
+    """Return a row for each judged config and each config without a finished run."""
     groups = judged.groups
     columns = [
         *(_scored(judged, column) for column in PER_IMAGE),
@@ -162,7 +166,7 @@ def make_table(judged: Judgement, failures: Mapping[str, str]) -> Table:
 
 
 def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
-    """Return the cells of a metric, of which the best is marked where its differences are real."""
+    """Return the cells of a metric, with the significantly best one marked."""
     groups = judged.groups
     scores = scores_of(groups, column.key)
     if scores is None:
@@ -179,7 +183,10 @@ def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
 
 
 def _facts(groups: Groups, column: Column) -> dict[str, Cell]:
-    """Cells of a column of counts and costs. None is best: they are not quality."""
+    """Return the cells of a cost or count.
+
+    None is marked as best, since it is not quality.
+    """
     out = {}
     for label, results in groups.items():
         numbers = [number for result in results if (number := fact(result, column.key)) is not None]
@@ -191,6 +198,7 @@ def _facts(groups: Groups, column: Column) -> dict[str, Cell]:
 
 
 def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
+    """Return the cell of a config from its numbers, one for each seed."""
     mean, low, high = (
         column.show.format(column.scale * x) for x in (seeds.mean(), seeds.min(), seeds.max())
     )
@@ -198,7 +206,10 @@ def _cell(column: Column, seeds: np.ndarray, is_best: bool) -> Cell:
 
 
 def _lines(table: Table) -> list[list[str]]:
-    """The table as words: mean (range), with a star behind what is best; columns without a number are left out."""
+    """Return the table as text.
+
+    A cell has the mean, a star if it is best, and the range over seeds in brackets.
+    """
     titles = [column.title for column in table.columns]
     lines = [["config", "seeds", *titles]]
     for row in table.rows:
@@ -212,7 +223,7 @@ def _lines(table: Table) -> list[list[str]]:
 
 
 def as_markdown(table: Table) -> str:
-    """A pipe table."""
+    """Return the table as a Markdown pipe table, without columns that have no number."""
     lines = [
         [cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line]
         for line in _lines(table.numbered())
@@ -230,7 +241,7 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def as_latex(table: Table) -> str:
-    """A tabular; what is best is bold."""
+    """Return the table as a LaTeX tabular with the best in bold."""
     table = table.numbered()
     head, *lines = [
         ["".join(LATEX.get(c, c) for c in cell) for cell in line] for line in _lines(table)
@@ -246,7 +257,7 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Comma-separated, with numbers unrounded and the best named in a column of its own."""
+    """Return the table as CSV with unrounded numbers; column best_at lists metrics."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from nerf.comparing import jobs
-from nerf.comparing.jobs import Interrupted, RunStore, find_or_train, locked, run_child
+from nerf.comparing import reusable_runs, run_store, study_scenes
+from nerf.comparing.run_store import Interrupted, RunStore, find_or_train, locked, run_child
 from nerf.comparing.studies import Method, wanted_runs
 from tests.conftest import ROOT
 from tests.support.made_up_runs import CODE, HERE, make_run
@@ -27,7 +27,7 @@ def factory(monkeypatch):
     class Factory:
         made, fails, code = [], set(), dict(CODE)
 
-    def child(command, log, should_stop, lock=None, tell=None):
+    def child(command, log, should_stop, lock=None, on_progress=None):
         flags = dict(word.split("=", 1) for word in command if word.startswith("--"))
         seed = int(flags["--config.seed"])
         log.write_text("some output\nconfig: a reason\n")
@@ -53,7 +53,7 @@ def factory(monkeypatch):
         return 0
 
     def digest(run):
-        train, test = jobs.load_scenes(run.config, None)
+        train, test = study_scenes.load_scenes(run.config, None)
         return {"train": train.digest(), "test": test.digest()}
 
     Factory.made, Factory.fails, Factory.code, Factory.digest = (
@@ -62,10 +62,10 @@ def factory(monkeypatch):
         dict(CODE),
         staticmethod(digest),
     )
-    monkeypatch.setattr(jobs, "run_child", child)
-    monkeypatch.setattr(jobs, "environment_of_children", lambda: HERE)
-    monkeypatch.setattr(jobs, "processor", lambda: HERE["processor"])
-    monkeypatch.setattr(jobs, "source_digests", lambda plugins: Factory.code)
+    monkeypatch.setattr(run_store, "run_child", child)
+    monkeypatch.setattr(run_store, "environment_of_children", lambda: HERE)
+    monkeypatch.setattr(run_store, "processor", lambda: HERE["processor"])
+    monkeypatch.setattr(run_store, "source_digests", lambda plugins: Factory.code)
     return Factory
 
 
@@ -146,10 +146,10 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
     (outcome.folder / "scene.json").write_text(json.dumps(record))
     unfinished.rename(tmp_path / "kept.json")
     now = {**HERE, "code": dict(CODE), "scene_digest": record["digest"]}
-    assert jobs._unusable(outcome.folder, factory.wanted[0], now) is None
+    assert reusable_runs.why_unusable(outcome.folder, factory.wanted[0], now) is None
     other = {**now, "code": {**CODE, "nerf/rendering/model.py": "other"}}
-    assert "code changed" in jobs._unusable(outcome.folder, factory.wanted[0], other)
-    assert "another scene" in jobs._unusable(
+    assert "code changed" in reusable_runs.why_unusable(outcome.folder, factory.wanted[0], other)
+    assert "another scene" in reusable_runs.why_unusable(
         outcome.folder, factory.wanted[0], {**now, "scene_digest": {}}
     )
 
@@ -161,7 +161,7 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     )
     log = tmp_path / "log"
     parent = (
-        "import fcntl, pathlib, sys\nfrom nerf.comparing.jobs import run_child\n"
+        "import fcntl, pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
         f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), lambda: False, lock)"
     )
@@ -209,9 +209,9 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
         "print('train 45%, step 90, 9 s left', flush=True)\nprint('a note', flush=True)\ntime.sleep(1.5)\n"
     )
     told = []
-    assert run_child([str(script)], tmp_path / "log", lambda: False, tell=told.append) == 0
+    assert run_child([str(script)], tmp_path / "log", lambda: False, on_progress=told.append) == 0
     assert (
-        told[0] == "starts" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
+        told[0] == "starting" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
     )
 
 
@@ -239,12 +239,12 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
     ask_aloud((3, 4), 100.0)
     assert said[0] == "2 runs to train: about 0 s, as earlier runs of these configs took"
     ask_aloud((0,), None)
-    assert said[0] == "1 run to train: how long that takes is known when the first has ended"
+    assert said[0] == "1 run to train: the time is estimated once the first run has ended"
 
 
 def test_the_children_tell_their_device_and_versions():
-    found = jobs.environment_of_children()
+    found = run_store.environment_of_children()
     assert (
         found["versions"]["python"] == ".".join(map(str, sys.version_info[:3])) and found["device"]
     )
-    assert (ROOT / "train.py").exists() and jobs.ROOT == ROOT
+    assert (ROOT / "train.py").exists() and run_store.ROOT == ROOT

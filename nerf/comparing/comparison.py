@@ -1,9 +1,11 @@
-"""What a study says: the same question asked at equal time and at equal steps, from scores that runs kept on the way.
+"""Compare the configs of a study at equal training time and at equal steps.
 
-Where every run had the same budget of seconds, their ends answer "at equal time"; where every run took the same number
-of steps, they answer "at equal steps". The other question is answered at the place that the shortest run reached, by
-each run's scores just before and after it. There a longer run stands in the middle of its plan: its learning rate has
-not fallen yet, and a run planned to end there would do better. So the answer carries how far each config was.
+If every run had the same budget of seconds, the final scores compare the configs at equal time; if
+every run took the same number of steps, they compare the configs at equal steps. The other
+comparison is made at the point that the shortest run reached, with the scores that each run
+recorded just before and after it. There a longer run is in the middle of its schedule: its
+learning rate has not decayed yet, and a run scheduled to end there would do better. A `Comparison`
+therefore records the progress of each config.
 """
 
 import dataclasses
@@ -16,24 +18,26 @@ from jaxtyping import Float
 from nerf.comparing.statistics import Difference, compare_columns
 from nerf.runs.results import Result
 
-WHOLE = 0.98  # of a plan: from here on the learning rate has fallen as good as all the way
+# Fraction of a schedule after which the learning rate has practically reached its final value.
+FULL_PROGRESS = 0.98
 
-END = "at the end"  # name of the scores of finished runs
+END = "at the end"  # the name of the scores of finished runs
 
 Groups = Mapping[str, Sequence[Result]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Who is better at an equal amount of `axis`, "seconds" or "step".
+    """The configs at an equal amount of training time or steps.
 
     Attributes:
-      at: how much of it each had; None where the runs do not tell.
-      ends: whether that is the end of every run, so that nothing was interpolated.
-      progress: the part of its plan that each config had done there.
-      scores: PSNR of each, (seeds, views).
-      differences: of every pair; empty where the runs do not tell.
-      missing: why they do not tell.
+      axis: "seconds" or "step".
+      at: the equal amount, in seconds of training or in steps; None if it cannot be determined.
+      ends: whether this is the end of every run, so that nothing was interpolated.
+      progress: for each config the fraction of its schedule that it had completed there.
+      scores: for each config the PSNR in dB, (seeds, views).
+      differences: of every pair of configs; empty if `at` is None.
+      missing: why there is no comparison; "" if there is one.
     """
 
     axis: str
@@ -46,7 +50,10 @@ class Comparison:
 
 
 def scores_of(groups: Groups, metric: str) -> dict[str, Float[np.ndarray, "_ v"]] | None:
-    """(seeds, views) of each config; None where any run was not scored so."""
+    """Return a metric of each config, (seeds, views).
+
+    Returns: None if a run lacks the metric.
+    """
     out = {}
     for label, results in groups.items():
         rows = [result.scores(metric) for result in results]
@@ -58,54 +65,53 @@ def scores_of(groups: Groups, metric: str) -> dict[str, Float[np.ndarray, "_ v"]
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """All that a study claims, corrected together.
+    """All claims of a study, with one correction for multiple testing.
 
     Attributes:
-      groups: what was judged.
-      answers: at equal time and at equal steps, the one that was planned for first.
-      columns: for each metric of the finished runs every pair; empty where some run has no such scores.
+      groups: finished runs of each config.
+      comparisons: at equal time and at equal steps, the one that the study was planned for first.
+      columns: for each metric of the finished runs, every pair; empty if a run lacks the metric.
     """
 
     groups: Groups
-    answers: list[Comparison]
+    comparisons: list[Comparison]
     columns: dict[str, list[Difference]]
 
 
 def judge(groups: Groups, metrics: Sequence[str]) -> Judgement:
-    """Return both answers and what each metric says, with one correction for all claims.
+    """Compare the configs at equal time and equal steps, and in every metric.
+
+    All claims together have one correction for multiple testing.
 
     Args:
       groups: finished runs of each config.
-      metrics: names of numbers that every view has.
+      metrics: metrics that are recorded for every view.
     """
     if not groups:
         return Judgement(groups, [], {})
-    asked = asked_axis(groups)
-    answers = [
-        _unjudged(groups, axis) for axis in (asked, "step" if asked == "seconds" else "seconds")
-    ]
-    columns = {_name(answer): answer.scores for answer in answers if answer.at is not None}
+    planned = asked_axis(groups)
+    axes = (planned, "step" if planned == "seconds" else "seconds")
+    unjudged = [_unjudged(groups, axis) for axis in axes]
+    columns = {_name(one): one.scores for one in unjudged if one.at is not None}
+    # PSNR at the end of all runs is one claim, even if it is also a column of the table.
     at_end = END if END in columns else "psnr"
     for metric in metrics:
         scores = scores_of(groups, metric)
         if scores is not None and (metric != "psnr" or at_end == "psnr"):
             columns[metric] = scores
     found = compare_columns(columns, next(iter(columns))) if columns else {}
-    judged = [
-        dataclasses.replace(answer, differences=found.get(_name(answer), [])) for answer in answers
-    ]
-    return Judgement(
-        groups, judged, {m: found.get(at_end if m == "psnr" else m, []) for m in metrics}
-    )
+    judged = [dataclasses.replace(one, differences=found.get(_name(one), [])) for one in unjudged]
+    by_metric = {m: found.get(at_end if m == "psnr" else m, []) for m in metrics}
+    return Judgement(groups, judged, by_metric)
 
 
-def _name(answer: Comparison) -> str:
-    """Return the name of the scores that an answer rests on."""
-    return END if answer.ends else f"at equal {answer.axis}"
+def _name(comparison: Comparison) -> str:
+    """Return the name of the scores that a comparison is based on."""
+    return END if comparison.ends else f"at equal {comparison.axis}"
 
 
 def _unjudged(groups: Groups, axis: str) -> Comparison:
-    """Return the scores of each config at equal "seconds" or equal "step", without differences."""
+    """Return the scores at equal "seconds" or equal "step", without differences."""
     results = [result for group in groups.values() for result in group]
     if axis == "seconds":
         budgets = {float(result.results.get("max_seconds") or math.inf) for result in results}
@@ -120,24 +126,32 @@ def _unjudged(groups: Groups, axis: str) -> Comparison:
     else:
         scores, progress = _scores_at(groups, axis, at), _progress(groups, axis, at)
     if scores is None:
-        missing = "the runs were not scored that early on the way: compare.py --eval_times=16 scores more often"
+        missing = (
+            "the runs were not scored early enough in training: "
+            "compare.py --eval_times=16 scores them more often"
+        )
         return Comparison(axis, None, ends, {}, {}, [], missing)
     return Comparison(axis, at, ends, progress, scores, [])
 
 
 def _scores_at(groups: Groups, axis: str, at: float) -> dict[str, Float[np.ndarray, "_ v"]] | None:
+    """Return the interpolated scores at a point of the axis.
+
+    Returns: None if a run has no scores around that point.
+    """
     out = {}
     for label, results in groups.items():
         rows = [result.at(axis, at) for result in results]
         if any(row is None for row in rows):
             return None
         out[label] = np.stack([row for row in rows if row is not None])
-    # Slow configs are scored on fewer views on the way: the answer rests on those that every run has.
+    # Slow configs are scored on fewer views while they train. Compare only the views that all have.
     shared = np.isfinite(np.concatenate(list(out.values()))).all(0)
     return {label: scores[:, shared] for label, scores in out.items()} if shared.any() else None
 
 
 def _progress(groups: Groups, axis: str, at: float) -> dict[str, float]:
+    """Return the mean fraction of its schedule that each config had completed."""
     key = "train_seconds" if axis == "seconds" else "steps"
     return {
         label: float(np.mean([min(1.0, at / result.results[key]) for result in results]))
@@ -146,6 +160,9 @@ def _progress(groups: Groups, axis: str, at: float) -> dict[str, float]:
 
 
 def asked_axis(groups: Groups) -> str:
-    """What the study held equal by its plan: seconds if all runs had one budget of them, else steps."""
+    """Return the axis that the study held equal by its plan.
+
+    Returns: "seconds" if all runs had the same budget of seconds, otherwise "step".
+    """
     budgets = {result.results.get("max_seconds") for group in groups.values() for result in group}
     return "seconds" if len(budgets) == 1 and None not in budgets else "step"

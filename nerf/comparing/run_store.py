@@ -1,0 +1,260 @@
+"""Find the runs of a study among finished ones, or train them in child processes.
+
+Each run has its own folder and a lock that ends with the processes holding it. A run folder is
+never overwritten: if it contains a run of other code, versions or device, the next free name is
+used and the reason is reported. An interrupted run is resumed. A failed run is reported, and the
+other runs continue.
+"""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from nerf.comparing.child_processes import last_line, run_child
+from nerf.comparing.forecast import Forecast
+from nerf.comparing.reusable_runs import earlier_seconds, find_run, readable_runs, why_unusable
+from nerf.comparing.studies import RunRequest
+from nerf.comparing.study_scenes import scene_digests, scene_key
+from nerf.foundation.files import write_json
+from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.resources import child_environment
+from nerf.runs.provenance import processor, source_digests
+from nerf.runs.results import Result, read_result
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """The result of a requested run.
+
+    Attributes:
+      label: the label of its method.
+      seed: its seed.
+      folder: its run folder.
+      result: what it recorded; None if it failed or was stopped.
+      note: whether it was trained or reused, and why.
+      failure: why there is no result; "" if there is one.
+    """
+
+    label: str
+    seed: int
+    folder: Path
+    result: Result | None
+    note: str
+    failure: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunStore:
+    """Folders of runs and the settings for training new ones.
+
+    Attributes:
+      scene: folder of the scene; None: as each config says.
+      runs: folder searched for runs to reuse; new runs go into its subfolder "compare".
+      plugins: packages outside `nerf` that configs may name.
+      jobs: number of runs trained at a time.
+      fresh: train all runs again, even if they exist.
+      should_stop: polled repeatedly; True stops the child processes, which save their state.
+      say: receives log lines.
+    """
+
+    scene: str | None
+    runs: Path
+    plugins: tuple[str, ...] = ()
+    jobs: int = 1
+    fresh: bool = False
+    should_stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+
+
+class Interrupted(RuntimeError):
+    """Raised when a study was asked to stop; the message is one line."""
+
+
+def environment_of_children() -> dict[str, Any]:
+    """Return versions and device as a child process sees them.
+
+    A child process asks JAX, since this process must not occupy the device that its children need.
+    """
+    code = (
+        "import json; from nerf.runs.provenance import environment; "
+        "print(json.dumps(environment()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ConfigError(
+            f"no device to train on: {last_line(done.stderr)}: fix the installation of jax"
+        )
+    return json.loads(done.stdout)
+
+
+def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
+    """Return a result for each requested run, in the order of the requests.
+
+    Raises Interrupted if the study was asked to stop.
+    """
+    if not requests:
+        return []
+    now = {
+        **environment_of_children(),
+        "processor": processor(),
+        "code": source_digests(store.plugins),
+    }
+    known = [] if store.fresh else list(readable_runs(store.runs))
+    # Loading every scene here reports its problems before the first run is trained.
+    digests = scene_digests(requests, store.scene, store.plugins)
+    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+    found = [find_run(run, here, known) for run, here in zip(requests, conditions, strict=True)]
+    missing = [run for run, result in zip(requests, found, strict=True) if result is None]
+    forecast = Forecast(
+        [(run.label, run.max_seconds) for run in missing],
+        store.jobs,
+        {run.label: earlier_seconds(run, known, now) for run in missing},
+    )
+    if missing:
+        store.say(forecast.before())
+
+    def find_or_train_one(i: int) -> RunResult:
+        run, seed = requests[i], requests[i].config["seed"]
+        title = f"{run.label}, seed {seed} ({i + 1} of {len(requests)})"
+        if (result := found[i]) is not None:
+            store.say(f"{title}: reused from {result.folder}")
+            note = "reused: the same config, scene, seed and code"
+            return RunResult(run.label, seed, result.folder, result, note)
+        forecast.begin(i, run.label, run.max_seconds)
+
+        def report(line: str) -> None:
+            forecast.hear(i, line)
+            store.say(f"{title}: {line}{forecast.after()}")
+
+        outcome = _train_one(run, title, conditions[i], store, report)
+        seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
+        if outcome.note.startswith("trained") and outcome.result is not None:
+            record = {
+                "label": run.label,
+                "flags": run.flags(),
+                "jobs": store.jobs,
+                "seconds": round(seconds, 1),
+            }
+            write_json(outcome.folder / "study.json", record)
+            numbers = outcome.result.results
+            score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
+            store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
+        return outcome
+
+    with ThreadPoolExecutor(store.jobs) as pool:
+        outcomes = list(pool.map(find_or_train_one, range(len(requests))))
+    if store.should_stop():
+        raise Interrupted("stopped and saved: run the same command again to resume")
+    return outcomes
+
+
+def _train_one(
+    run: RunRequest,
+    title: str,
+    now: Mapping[str, Any],
+    store: RunStore,
+    report: Callable[[str], None],
+) -> RunResult:
+    """Train a run in the first unused or resumable folder of its name."""
+    seed = run.config["seed"]
+    home = store.runs / "compare"
+    home.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for attempt in range(1, 1000):
+        if store.should_stop():
+            return RunResult(run.label, seed, home, None, "", "stopped")
+        name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
+        folder = home / name
+        waits = partial(store.say, f"{title}: waiting for {name}")
+        with locked(home / f".{name}.lock", waits, store) as lock:
+            why = why_unusable(folder, run, now)
+            if why is None and (folder / "results.json").exists() and not store.fresh:
+                note = "reused: another study trained it in the meantime"
+                return RunResult(run.label, seed, folder, read_result(folder), note)
+            # The folder contains another run: try the next free name.
+            if why is not None or (store.fresh and (folder / "results.json").exists()):
+                reasons += [why] if why else []
+                continue
+            note = f"trained again: {reasons[-1]}" if reasons else "trained for this study"
+            store.say(f"{title}: {note}: {folder}")
+            return _train(run, title, folder, note, store, lock, report)
+    raise ConfigError(f"{home}: 1000 runs with the same name: move some of them away")
+
+
+def _train(
+    run: RunRequest,
+    title: str,
+    folder: Path,
+    note: str,
+    store: RunStore,
+    lock: IO | None,
+    report: Callable[[str], None],
+) -> RunResult:
+    """Train a run in a child process, with its output in FOLDER.log.
+
+    If the process fails, the failure is the last line of its output.
+    """
+    seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
+    scene = [f"--scene={store.scene}"] if store.scene else []
+    plugins = [f"--plugin={name}" for name in store.plugins]
+    command = [
+        "train",
+        *run.flags(),
+        *scene,
+        *plugins,
+        f"--workdir={folder.absolute()}",
+    ]
+    code = run_child(command, log, store.should_stop, lock, report)
+    if code == 0:
+        return RunResult(run.label, seed, folder, read_result(folder), note)
+    if store.should_stop():
+        failure = "stopped"
+    else:
+        failure = f"exit code {code}: {last_line(log.read_text(errors='replace'))}"
+    store.say(f"{title}: failed: {failure} (see {log})")
+    return RunResult(run.label, seed, folder, None, note, failure)
+
+
+@contextlib.contextmanager
+def locked(path: Path, waits: Callable[[], None], store: RunStore) -> Iterator[IO | None]:
+    """Hold an exclusive lock on the file `path` while the context is open.
+
+    If another process holds the lock, call `waits` once and wait. The lock lasts until the last
+    process that holds the open file ends. Without such locks (on Windows) the context is None.
+
+    Args:
+      path: the lock file.
+      waits: called once if the lock is held elsewhere.
+      store: its `should_stop` ends the wait.
+
+    Raises: Interrupted if asked to stop while waiting.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    with open(path, "w", encoding="utf-8") as file:
+        announced = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not announced:
+                    waits()
+                announced = True
+                if store.should_stop():
+                    raise Interrupted("stopped while another study trained the run") from None
+                time.sleep(0.5)
+        yield file
