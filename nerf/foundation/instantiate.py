@@ -15,7 +15,7 @@ from nerf.foundation.errors import UserError
 
 # Arguments that the library passes to components itself. Hints for config keys do not list them.
 CONTEXT = {"rngs", "space", "num_dims", "num_images", "positions", "root", "split", "validation"}
-CONTEXT |= {"config", "plugins", "mesh"}
+CONTEXT |= {"config", "plugins", "mesh"}  # of a trainer
 
 
 class ConfigError(UserError, ValueError):

@@ -85,7 +85,7 @@ def test_a_change_that_cannot_be_made_says_what_can(change, line):
 def test_a_section_that_may_be_switched_off_says_so():
     with pytest.raises(
         ConfigError,
-        match="set one of them, as model.occupancy.keep_weight, or switch it off with None",
+        match="set one of them, as model.occupancy.decay, or switch it off with None",
     ):
         load_config("ngp", ["model.occupancy=3"])
 
