@@ -1,4 +1,4 @@
-# make demo   train on the bundled scene for a minute, score it, render an orbit
+# make demo   train on the bundled scene for a minute, score it, film it
 # make test   the whole test suite, lint and types
 # make setup  only the environment, in .venv
 PYTHON ?= python3
@@ -8,19 +8,19 @@ STAMP := .venv/.installed
 .PHONY: setup demo test lint lock
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-test.txt
+$(STAMP): requirements.txt requirements-test.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 demo: setup
-	$(BIN)/python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/demo --max_seconds=60
-	$(BIN)/python render.py --run=runs/demo --path=orbit --out=runs/demo/orbit.mp4
-	@echo "look at: runs/demo/eval (held-out views: truth, render, error, depth) and runs/demo/orbit.mp4"
+	$(BIN)/nerf demo
 
 test: setup lint
 	$(BIN)/python -m pytest
+
 
 # New locks from the ranges in pyproject.toml, for every supported Python at once.
 lock: setup
