@@ -1,4 +1,4 @@
-"""A dense grid of feature vectors (as in DVGO, Sun et al., 2111.11215, eq. 4)."""
+"""Dense voxel grid of feature vectors (as in DVGO, Sun et al., 2111.11215, eq. 4)."""
 
 import jax
 from flax import nnx
@@ -8,16 +8,20 @@ from nerf.encodings.interpolation import interpolate
 
 
 class Voxels(nnx.Module):
-    """f(x) = the multilinear interpolation of the vectors at the 2^d corners of the cell of [-1, 1]^d around x.
+    """f(x) = multilinear interpolation of the vectors at the 2^d corners of the cell around x.
+
+    The grid covers [-1, 1]^d: (*b, d) -> (*b, features).
 
     Args:
-      resolution: cells along an axis.
-      features: length of a vector.
-      num_dims: d.
-      rngs: values start uniform in +-1e-4, as those of `HashGrid`.
+      resolution: number of cells along an axis.
+      features: length of a feature vector.
+      num_dims: d, the number of coordinates of a point.
+      rngs: source of the initial values, uniform in +-1e-4, like those of `HashGrid`.
     """
 
-    def __init__(self, resolution: int = 48, features: int = 4, num_dims: int = 3, *, rngs: nnx.Rngs):
+    def __init__(
+        self, resolution: int = 48, features: int = 4, num_dims: int = 3, *, rngs: nnx.Rngs
+    ):
         self.num_dims, self.num_features = num_dims, features
         shape = ((resolution + 1) ** num_dims, features)
         self.table = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-1e-4, maxval=1e-4))
