@@ -14,6 +14,7 @@ from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.layers import truncated_exp
 from nerf.networks.relu import ReLU
 
+# Default specification of the colour network.
 COLOUR = ReLU(width=32, depth=1)
 
 
@@ -22,7 +23,7 @@ class Composed(nnx.Module):
 
     The colour network gets the features and the encoded view direction:
 
-      (s, h) = network(gamma(x)),  density = exp(s + density_bias),
+      (s, h) = network(gamma(x)),  density = truncated_exp(s + density_bias),
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:
@@ -31,7 +32,7 @@ class Composed(nnx.Module):
       network: specification of the density network, see `nerf.networks`.
       colour: specification of the colour network.
       features: number of features h passed from the first network to the second.
-      density_bias: log of the initial density, per unit of the box.
+      density_bias: log of the density around which training starts, per unit of the box.
       rngs: source of the initial parameters.
     """
 

@@ -15,7 +15,7 @@ class NGPField(nnx.Module):
 
     The colour MLP gets the features and the encoded view direction:
 
-      (s, h) = base(gamma(x)),  density = exp(s + density_bias),
+      (s, h) = base(gamma(x)),  density = truncated_exp(s + density_bias),
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:
@@ -24,7 +24,7 @@ class NGPField(nnx.Module):
       width: width of the hidden layers.
       colour_depth: number of hidden layers of the colour MLP.
       features: number of features h passed from the first MLP to the second.
-      density_bias: log of the initial density, per unit of the box.
+      density_bias: log of the density with which training starts, per unit of the box.
       dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
       rngs: source of the initial parameters.
     """

@@ -96,8 +96,8 @@ class DecodedBlobs(nnx.Module):
         local = self.blobs.local(points)  # (*b, n, d)
         influence = self.blobs.influence(local)  # (*b, n)
         codes = jnp.broadcast_to(self.table[...], (*influence.shape, self.table.shape[-1]))
-        # Beyond three standard deviations a blob has no influence, so clip the coordinates there to
-        # keep the decoder's inputs bounded.
+        # Beyond three standard deviations a blob has almost no influence, so clip the coordinates
+        # there to keep the decoder's inputs bounded.
         inside = self.encoding(jnp.clip(local / 3.0, -1.0, 1.0))
         decoded = self.decoder(jnp.concatenate([inside, codes], -1))  # (*b, n, o)
         return self.outputs(influence) + (influence[..., None] * decoded).sum(-2)

@@ -84,7 +84,7 @@ class MLP(nnx.Module):
       widths: number of input features, of features of every hidden layer, and of outputs.
       dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
       skip: indices of the layers whose input is concatenated with the network's input.
-      activation: elementwise or per-layer function (*b, c) -> (*b, c).
+      activation: function (*b, c) -> (*b, c), applied after every layer but the last.
       init: the initializers, see `Init`.
       rngs: source of the initial parameters.
     """

@@ -79,7 +79,7 @@ class Finder:
             inside = ".." not in relative.parts and path.resolve().is_relative_to(self._home)
             if inside and path.is_file():
                 return relative.as_posix(), path
-            there = os.path.lexists(path)
+            exists = os.path.lexists(path)
         except (OSError, ValueError, RuntimeError) as error:
             # The name is too long, contains NUL or a lone surrogate, or links form a loop.
             report(key, f"{name!r} is not a valid path ({error})", "correct the path")
@@ -93,11 +93,9 @@ class Finder:
         if candidates:
             found = candidates[0]
             inside = (self.root / found).resolve().is_relative_to(self._home)
-            relative, path = (
-                Path(self._shown(name, found, ".." in relative.parts)),
-                self.root / found,
-            )
-        elif not there and PurePosixPath(name).is_absolute():
+            shown = self._shown(name, found, ".." in relative.parts)
+            relative, path = Path(shown), self.root / found
+        elif not exists and PurePosixPath(name).is_absolute():
             # A path of another machine: the caller reports it like any other missing file.
             return name, self.root / PurePosixPath(name).name
         if not inside:
@@ -153,6 +151,7 @@ class Finder:
         first, *rest = parts
         if not rest:
             return [f"{folder}{entry}" for entry in self._files(folder, first, kind)]
+        # Prefer the folder with the exact name; otherwise try all that differ in case or accents.
         listing = self._listing(folder).get(_fold(first), [])
         names = [first] if first in listing else listing
         return [found for entry in names for found in self._match(f"{folder}{entry}/", rest, kind)]
@@ -167,6 +166,7 @@ class Finder:
         same = [entry for entry in listing.get(folded, []) if self._is_file(folder, entry)]
         if same:
             return [name] if name in same else same
+        # Append each extension of this kind to the name, and then to the name without its own.
         stem, dot, ending = folded.rpartition(".")
         bare = stem if f"{dot}{ending}" in kind.endings else folded
         for start in dict.fromkeys((folded, bare)):
@@ -204,9 +204,9 @@ def plain(name: str) -> str:
 
     It has slashes, no image extension, folded case and composed accents.
     """
-    whole = "/".join(_parts(name))
-    stem, dot, ending = whole.rpartition(".")
-    return _fold(stem if f"{dot}{ending}".lower() in IMAGE.endings else whole)
+    path = "/".join(_parts(name))
+    stem, dot, ending = path.rpartition(".")
+    return _fold(stem if f"{dot}{ending}".lower() in IMAGE.endings else path)
 
 
 def _parts(name: str) -> list[str]:

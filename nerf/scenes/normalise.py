@@ -68,7 +68,8 @@ def normalise(
     if bounded:
         reach = [_reach(f, d) for f, d in zip(frames, distance, strict=True)]
         radius = 1.05 * float(np.median(reach))
-        # Cameras with parallel axes look past each other: then their positions must fit as well.
+        # If the axes are nearly parallel, the focus is uncertain: the ball must also contain all
+        # cameras.
         if not axes_meet(c2w):
             radius = max(radius, float(distance.max()))
     else:
@@ -204,7 +205,7 @@ def _reach(frame: Frame, distance: float) -> float:
     """Return the radius that a camera sees at a distance, along the longer side of its image.
 
     For fisheye lenses and panoramas it is at most the distance: their wider view does not mean that
-    the scene is larger.
+    the scene is larger. For an orthographic camera it does not depend on the distance.
     """
     half = max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
     if frame.model == ORTHOGRAPHIC:

@@ -47,13 +47,8 @@ def read_points(
         if all(dict(fields).get(name) == "u1" for name in ("red", "green", "blue")):
             colours = np.stack([table[name] for name in ("red", "green", "blue")], -1)
     except OSError as error:
-        raise SceneError(
-            [
-                Problem(
-                    shown, "", error.strerror or str(error), "make it readable, or remove its entry"
-                )
-            ]
-        ) from error
+        reason, fix = error.strerror or str(error), "make it readable, or remove its entry"
+        raise SceneError([Problem(shown, "", reason, fix)]) from error
     except (ValueError, OverflowError) as error:
         reason = f"not a PLY point cloud ({error})"
         raise SceneError([Problem(shown, "", reason, "export it again")]) from error

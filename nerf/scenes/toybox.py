@@ -111,19 +111,18 @@ def shade(
       cycles: number of periods of the texture along [-1, 1]; 0 for plain colours.
       specular: whether to add the specular lobe.
     """
-    there = hits.label != NOTHING
+    hit = hits.label != NOTHING
     out = np.zeros((len(origins), 3))
-    points = origins[there] + hits.t[there, None] * directions[there]
-    normal = hits.normal[there]
+    points = origins[hit] + hits.t[hit, None] * directions[hit]
+    normal = hits.normal[hit]
     # Diffuse: a soft light with an ambient term, so that no side is black.
-    albedo = COLOURS[hits.label[there]] + (texture(points, cycles) if cycles else 0.0)
-    out[there] = albedo * (0.75 + 0.25 * normal @ LIGHT)[:, None]
+    albedo = COLOURS[hits.label[hit]] + (texture(points, cycles) if cycles else 0.0)
+    out[hit] = albedo * (0.75 + 0.25 * normal @ LIGHT)[:, None]
     # Specular: gloss * max(r . light, 0)^sharpness with the mirrored ray r = d - 2 (d . n) n.
     if specular:
-        mirrored = (
-            directions[there] - 2.0 * (directions[there] * normal).sum(-1, keepdims=True) * normal
-        )
-        out[there] += GLOSS * np.maximum(mirrored @ LIGHT, 0.0)[:, None] ** SHARPNESS
+        d = directions[hit]
+        mirrored = d - 2.0 * (d * normal).sum(-1, keepdims=True) * normal
+        out[hit] += GLOSS * np.maximum(mirrored @ LIGHT, 0.0)[:, None] ** SHARPNESS
     return np.clip(out, 0.0, 1.0)
 
 
@@ -133,9 +132,8 @@ def look(c2w: Float[np.ndarray, "3 4"], size: int) -> tuple[Rays3, Rays3]:
     `c2w` is the camera's pose and `size` its width and height in pixels.
     """
     y, x = np.mgrid[:size, :size] + 0.5
-    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1).reshape(
-        -1, 3
-    )
+    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1)
+    local = local.reshape(-1, 3)
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     return np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T
 
