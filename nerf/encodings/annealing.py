@@ -1,24 +1,25 @@
-"""Values that follow the progress of training: a state that the training loop sets and a checkpoint holds."""
+"""Training progress as model state: the training loop sets it and checkpoints store it."""
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 
-class Progress(nnx.Variable):
-    """The part of training that is done, in [0, 1]. Whatever in a model depends on it owns one, made by `begin`.
+class TrainingProgress(nnx.Variable):
+    """Fraction of training that is done, a scalar in [0, 1].
 
-    It is state and not an argument, so that a model that is rendered later is the one that was trained last.
+    Every module that depends on training progress owns one, created by `no_progress`. It is state
+    and not an argument, so that a model that is rendered later has the value it was trained with.
     """
 
 
-def begin() -> Progress:
-    """No part of training is done."""
-    return Progress(jnp.zeros(()))
+def no_progress() -> TrainingProgress:
+    """Return the progress at the start of training, 0."""
+    return TrainingProgress(jnp.zeros(()))
 
 
 def set_progress(model: nnx.Module, progress: Float[Array, ""]) -> None:
-    """Tell every part of a model that asks how far training has come."""
+    """Set every `TrainingProgress` inside `model` to `progress`, in [0, 1]."""
     for _, value in nnx.iter_graph(model):
-        if isinstance(value, Progress):
+        if isinstance(value, TrainingProgress):
             value[...] = progress

@@ -1,13 +1,15 @@
-"""Regions of space as Gaussians: what an encoding sees of a pixel's cone instead of a point (mip-NeRF, 2103.13415).
+"""Gaussians that approximate conical frustums along pixel cones (mip-NeRF, 2103.13415).
 
-With t_mu and t_d the middle and half the length of an interval along a ray o + t d, |d| = 1, and r the radius of the
-cone at unit distance (equations 7 and 8; the mean is that of the cone's volume, hence its t^2):
+A ray o + t d has |d| = 1; r is the radius of its cone at unit distance. With t_mu the middle and
+t_d half the length of an interval (equations 7 and 8; points are uniform in the frustum's volume):
 
-  mean along the ray      mu_t      = t_mu + 2 t_mu t_d^2 / (3 t_mu^2 + t_d^2)
-  variance along it       sigma_t^2 = t_d^2 / 3 - (4 / 15) t_d^4 (12 t_mu^2 - t_d^2) / (3 t_mu^2 + t_d^2)^2
-  variance across it      sigma_r^2 = r^2 (t_mu^2 / 4 + (5 / 12) t_d^2 - (4 / 15) t_d^4 / (3 t_mu^2 + t_d^2))
-  mean                    mu        = o + mu_t d
-  covariance              Sigma     = sigma_t^2 d d^T + sigma_r^2 (I - d d^T)
+  mean along the ray       mu_t      = t_mu + 2 t_mu t_d^2 / (3 t_mu^2 + t_d^2)
+  variance along the ray   sigma_t^2 = t_d^2 / 3
+                                       - (4 / 15) t_d^4 (12 t_mu^2 - t_d^2) / (3 t_mu^2 + t_d^2)^2
+  variance across the ray  sigma_r^2 = r^2 (t_mu^2 / 4 + (5 / 12) t_d^2
+                                            - (4 / 15) t_d^4 / (3 t_mu^2 + t_d^2))
+  mean                     mu        = o + mu_t d
+  covariance               Sigma     = sigma_t^2 d d^T + sigma_r^2 (I - d d^T)
 """
 
 from collections.abc import Callable
@@ -21,7 +23,12 @@ from nerf.foundation.pytrees import pytree
 
 @pytree
 class Gaussians:
-    """Gaussians by their mean and the variance of each coordinate, the diagonal of their covariance."""
+    """Gaussians with diagonal covariance.
+
+    Attributes:
+      mean: (*b, d) means.
+      variance: (*b, d) variance of each coordinate, the diagonal of the covariance.
+    """
 
     mean: Float[Array, "*b d"]
     variance: Float[Array, "*b d"]
@@ -31,21 +38,33 @@ Points = Float[Array, "*b d"] | Gaussians
 
 
 def mean_of(points: Points) -> Float[Array, "*b d"]:
-    """Points as they are, Gaussians by their mean."""
+    """Return the means of Gaussians, and points unchanged."""
     return points.mean if isinstance(points, Gaussians) else points
 
 
 def takes_gaussians(field: Callable) -> bool:
-    """Whether the encoding of a field's points asks for Gaussians, by `takes_gaussians = True`, rather than points."""
+    """Return whether the field's `encoding` takes Gaussians instead of points."""
     return getattr(getattr(field, "encoding", None), "takes_gaussians", False)
 
 
 def along_cone(
     radius: Float[Array, "*#b"], t_start: Float[Array, "*b"], t_end: Float[Array, "*b"]
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"], Float[Array, "*b"]]:
-    """mu_t, sigma_t^2 and sigma_r^2 of the frustum between two distances along cones of a radius at unit distance."""
+    """Return the mean distance and the variances of conical frustums.
+
+    Args:
+      radius: (*#b,) radius r of each cone at unit distance.
+      t_start: (*b,) distance at which the frustum starts.
+      t_end: (*b,) distance at which the frustum ends.
+
+    Returns:
+      mu_t, sigma_t^2 and sigma_r^2, each (*b,): the mean distance and the variance along and across
+      the ray (equation 7).
+    """
     mu, d = 0.5 * (t_start + t_end), 0.5 * (t_end - t_start)
-    sum_of_squares = jnp.maximum(3.0 * mu**2 + d**2, 1e-12)  # whose square is a float32 still
+    # The floor avoids 0 / 0. Gradients divide by its square, which float32 can still represent.
+    sum_of_squares = jnp.maximum(3.0 * mu**2 + d**2, 1e-12)
+    # Equation 7.
     mean = mu + 2.0 * mu * d**2 / sum_of_squares
     along = d**2 / 3.0 - (4.0 / 15.0) * (d**2 / sum_of_squares) ** 2 * (12.0 * mu**2 - d**2)
     across = radius**2 * (mu**2 / 4.0 + (5.0 / 12.0) * d**2 - (4.0 / 15.0) * d**4 / sum_of_squares)
@@ -60,12 +79,27 @@ def cone_gaussians(
     t_end: Float[Array, "*b"],
     warp: Callable[[Float[Array, "*b 3"]], Float[Array, "*b 3"]],
 ) -> Gaussians:
-    """Gaussians of intervals of cones, after a map of space that is linearised at the mean (mip-NeRF 360, eq. 9)."""
+    """Return warped Gaussians of cone intervals (mip-NeRF 360, 2111.12077, eq. 9).
+
+    Args:
+      origins: (*#b, 3) ray origins o.
+      directions: (*#b, 3) unit ray directions d.
+      radius: (*#b,) cone radius at unit distance.
+      t_start: (*b,) start of each interval.
+      t_end: (*b,) end of each interval.
+      warp: pointwise map of space; it is linearised at the mean of each Gaussian.
+
+    Returns:
+      Gaussians (*b, 3) in warped space, with the diagonal of their covariance.
+    """
     mean, along, across = along_cone(radius, t_start, t_end)
     points = origins + mean[..., None] * directions
+    # `move(v)` is J v, the product of the warp's Jacobian J at each mean with a vector.
     warped, move = jax.linearize(warp, points)
-    # With J the map's Jacobian, the diagonal of J Sigma J^T = sigma_r^2 J J^T + (sigma_t^2 - sigma_r^2) (J d)(J d)^T.
+    # diag(J Sigma J^T) = sigma_r^2 diag(J J^T) + (sigma_t^2 - sigma_r^2) (J d)^2, elementwise.
+    # diag(J J^T) is the sum of the squared columns of J, the images of the three axes.
     axes = [move(jnp.broadcast_to(axis, points.shape)) for axis in jnp.eye(3)]
-    of_sphere = sum(jnp.square(column) for column in axes)
-    of_line = jnp.square(move(jnp.broadcast_to(directions, points.shape)))
-    return Gaussians(warped, across[..., None] * of_sphere + (along - across)[..., None] * of_line)
+    isotropic = sum(jnp.square(column) for column in axes)
+    along_ray = jnp.square(move(jnp.broadcast_to(directions, points.shape)))
+    variance = across[..., None] * isotropic + (along - across)[..., None] * along_ray
+    return Gaussians(warped, variance)

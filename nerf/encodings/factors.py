@@ -1,4 +1,4 @@
-"""A grid as a sum of products of vectors and matrices (TensoRF, Chen et al., 2203.09517)."""
+"""Grids factored into vectors and matrices (TensoRF, Chen et al., 2203.09517)."""
 
 import functools
 import operator
@@ -15,20 +15,32 @@ from nerf.encodings.interpolation import interpolate
 def factors(
     keys: Iterable[PRNGKeyArray], rows: int, features: int, scale: float
 ) -> list[nnx.Param]:
-    """Tables that start as N(0, scale^2), one a key."""
+    """Return one table with N(0, scale^2) initial values for each key.
+
+    Args:
+      keys: random keys, one per table.
+      rows: number of rows of each table.
+      features: number of columns of each table.
+      scale: standard deviation of the initial values.
+
+    Returns:
+      Parameters of shape (rows, features).
+    """
     return [nnx.Param(scale * jax.random.normal(key, (rows, features))) for key in keys]
 
 
 class VectorMatrix(nnx.Module):
-    """Component r of axis m is v_mr(x_m) M_mr(the other coordinates of x), interpolated (section 3).
+    """Component r of axis m is v_mr(x_m) M_mr(x without x_m), interpolated (VM, section 3).
 
-    The components are the features; the network after them weighs and sums them, as the paper's matrix B does.
+    The components are the features: (*b, d) -> (*b, d R). The network that follows weighs and sums
+    them, as the paper's matrix B does.
 
     Args:
-      resolution: cells along an axis.
-      components: R, of each axis.
-      scale: standard deviation of the values at the start.
-      num_dims: of points; the matrices have one axis less.
+      resolution: number of cells along an axis.
+      components: R, the number of components per axis.
+      scale: standard deviation of the initial values.
+      num_dims: d, the number of coordinates of a point; the matrices have d - 1 axes.
+      rngs: source of the initial values.
     """
 
     def __init__(
@@ -42,13 +54,14 @@ class VectorMatrix(nnx.Module):
     ):
         self.num_dims, self.num_features = num_dims, num_dims * components
         keys, side = [rngs.params() for _ in range(2 * num_dims)], resolution + 1
+        # The table lists the d vectors first, then the d matrices, flattened to rows.
         vectors = factors(keys[:num_dims], side, components, scale)
-        self.table = nnx.List(
-            vectors + factors(keys[num_dims:], side ** (num_dims - 1), components, scale)
-        )
+        matrices = factors(keys[num_dims:], side ** (num_dims - 1), components, scale)
+        self.table = nnx.List(vectors + matrices)
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x, d = points.reshape(-1, self.num_dims), self.num_dims
+        # v_m(x_m) and M_m(the other coordinates), each (n, R), for every axis m.
         vectors = [interpolate(self.table[m][...], x[:, m : m + 1]) for m in range(d)]
         matrices = [interpolate(self.table[d + m][...], jnp.delete(x, m, axis=1)) for m in range(d)]
         features = jnp.concatenate([v * w for v, w in zip(vectors, matrices, strict=True)], -1)
@@ -56,13 +69,16 @@ class VectorMatrix(nnx.Module):
 
 
 class Vectors(nnx.Module):
-    """Component r is the product over the axes of v_mr(x_m), interpolated: the CP decomposition (section 3).
+    """Component r is prod_m v_mr(x_m), interpolated: the CP decomposition (section 3).
+
+    The components are the features: (*b, d) -> (*b, R).
 
     Args:
-      resolution: cells along an axis.
-      components: R.
-      scale: standard deviation of the values at the start.
-      num_dims: of points.
+      resolution: number of cells along an axis.
+      components: R, the number of components.
+      scale: standard deviation of the initial values.
+      num_dims: d, the number of coordinates of a point.
+      rngs: source of the initial values.
     """
 
     def __init__(
@@ -75,11 +91,12 @@ class Vectors(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.num_dims, self.num_features = num_dims, components
-        self.table = nnx.List(
-            factors([rngs.params() for _ in range(num_dims)], resolution + 1, components, scale)
-        )
+        keys = [rngs.params() for _ in range(num_dims)]
+        self.table = nnx.List(factors(keys, resolution + 1, components, scale))
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x = points.reshape(-1, self.num_dims)
-        along = [interpolate(self.table[m][...], x[:, m : m + 1]) for m in range(self.num_dims)]
-        return functools.reduce(operator.mul, along).reshape(*points.shape[:-1], self.num_features)
+        # v_m(x_m), (n, R) for every axis m; their product over the axes is the feature vector.
+        vectors = [interpolate(self.table[m][...], x[:, m : m + 1]) for m in range(self.num_dims)]
+        features = functools.reduce(operator.mul, vectors)
+        return features.reshape(*points.shape[:-1], self.num_features)

@@ -1,4 +1,4 @@
-"""Positional encoding with sines and cosines along the axes (NeRF, 2003.08934, eq. 4)."""
+"""Positional encoding: sines and cosines of each coordinate (NeRF, 2003.08934, eq. 4)."""
 
 import dataclasses
 import math
@@ -10,17 +10,18 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Fourier:
-    """gamma(x) = (x, sin(w_0 x), cos(w_0 x), ..., sin(w_(L-1) x), cos(w_(L-1) x)) for x in [-1, 1].
+    """gamma(x) = (x, sin(w_0 x), cos(w_0 x), ..., sin(w_(L-1) x), cos(w_(L-1) x)), x in [-1, 1]^d.
 
-    By default w_k = 2^k pi, equation 4. More bands than octaves are denser ones (2006.10739, "positional encoding").
+    The default w_k = 2^k pi is equation 4. With `octaves` < L - 1, the L frequencies cover fewer
+    octaves and lie closer together (2006.10739, "positional encoding").
 
     Attributes:
-      num_freqs: L.
-      include_input: whether x itself is part of the features, as in the authors' experiments.
-      base: w_0, in radians per unit; pi in equation 4, 1 in the authors' experiments.
-      octaves: between w_0 and w_(L-1); by default L - 1.
-      linear: whether the frequencies are evenly spaced between these two, and not their logarithms.
-      num_dims: of x.
+      num_freqs: L, the number of frequencies.
+      include_input: whether x itself is part of the features, as in the authors' code.
+      base: w_0, in radians per unit; pi in equation 4, 1 in the authors' code.
+      octaves: number of octaves between w_0 and w_(L-1); None means L - 1.
+      linear: space the frequencies evenly between w_0 and w_(L-1); otherwise their logarithms are.
+      num_dims: d, the number of coordinates of x.
     """
 
     num_freqs: int
@@ -36,7 +37,7 @@ class Fourier:
 
     @property
     def frequencies(self) -> Float[np.ndarray, " L"]:
-        """w_k, in radians per unit."""
+        """Angular frequencies w_k, in radians per unit."""
         octaves = self.num_freqs - 1 if self.octaves is None else self.octaves
         if self.linear:
             return self.base * np.linspace(1.0, 2.0**octaves, self.num_freqs)
@@ -44,15 +45,15 @@ class Fourier:
 
     @property
     def bands(self) -> np.ndarray:
-        """k for each feature, -1 for x itself. Features k d to k d + d - 1 are of the axes in turn, for every k."""
+        """Band k of each feature (f,), -1 for x itself; each band has d sines, then d cosines."""
         numbers = np.repeat(np.arange(self.num_freqs), 2 * self.num_dims)
         return np.concatenate([np.full(self.num_dims * self.include_input, -1), numbers])
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
-        scales = jnp.asarray(self.frequencies, jnp.float32).reshape(
-            *[1] * (x.ndim - 1), self.num_freqs, 1
-        )
+        # Add axes to w_k so that it broadcasts against (*b, 1, d).
+        scales = jnp.asarray(self.frequencies, jnp.float32)
+        scales = scales.reshape(*[1] * (x.ndim - 1), self.num_freqs, 1)
         angles = scales * x[..., None, :]  # (*b, L, d)
-        waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -2)  # (*b, L, 2, d): Equation 4.
+        waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -2)  # (*b, L, 2, d): equation 4
         features = waves.reshape(*x.shape[:-1], 2 * self.num_freqs * self.num_dims)
         return jnp.concatenate([x, features], -1) if self.include_input else features

@@ -1,4 +1,4 @@
-"""Random Fourier features (Tancik et al., Fourier Features, 2006.10739, eq. 5 with Gaussian frequencies)."""
+"""Random Fourier features with Gaussian frequencies (Tancik et al., 2006.10739, eq. 5)."""
 
 import jax
 import jax.numpy as jnp
@@ -7,17 +7,21 @@ from jaxtyping import Array, Float
 
 
 class Frequencies(nnx.Variable):
-    """Frequencies that are drawn once, and stay."""
+    """Frequencies that are drawn once and never trained."""
 
 
 class Gaussian(nnx.Module):
-    """gamma(x) = (cos(2 pi B x), sin(2 pi B x)) with B (m, d) ~ N(0, sigma^2), which has no preferred axes.
+    """gamma(x) = (cos(2 pi B x), sin(2 pi B x)) with B (m, d) ~ N(0, sigma^2).
+
+    Unlike frequencies along the axes, they have no preferred direction. Features are (*b, 2 m).
 
     Args:
-      num_freqs: m.
-      sigma: in cycles per unit of x. The paper's x has the range 1, not 2: its sigma is twice this one.
-      learn: whether training may change B.
-      num_dims: d.
+      num_freqs: m, the number of frequencies.
+      sigma: standard deviation of the frequencies, in cycles per unit of x. The paper's x has range
+        1 and here it has range 2, so the paper's sigma is twice this one.
+      learn: whether B is trained.
+      num_dims: d, the number of coordinates of x.
+      rngs: source of B.
     """
 
     def __init__(
@@ -30,10 +34,10 @@ class Gaussian(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.num_dims, self.num_features = num_dims, 2 * num_freqs
-        self.B = (nnx.Param if learn else Frequencies)(
-            sigma * jax.random.normal(rngs.params(), (num_freqs, num_dims))
-        )
+        kind = nnx.Param if learn else Frequencies
+        self.B = kind(sigma * jax.random.normal(rngs.params(), (num_freqs, num_dims)))
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
+        # Low-precision products would lose the phase at high frequencies.
         angles = 2.0 * jnp.pi * jnp.matmul(x, self.B[...].T, precision="highest")
-        return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+        return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)  # equation 5

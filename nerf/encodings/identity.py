@@ -1,4 +1,4 @@
-"""No encoding: the coordinates themselves, the control of every comparison."""
+"""Identity encoding: raw coordinates, the baseline of every comparison."""
 
 import dataclasses
 
@@ -7,7 +7,11 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """f(x) = x."""
+    """f(x) = x.
+
+    Attributes:
+      num_dims: d, the number of coordinates of x.
+    """
 
     num_dims: int = 3
 

@@ -1,4 +1,7 @@
-"""Integrated positional encoding: what is finer than a pixel's cone fades out (mip-NeRF, 2103.13415, eq. 13, 14)."""
+"""Integrated positional encoding (mip-NeRF, 2103.13415, eq. 13 and 14).
+
+Frequencies that are finer than a pixel's cone fade out.
+"""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -14,22 +17,24 @@ from nerf.foundation.instantiate import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Integrated:
-    """The mean of sines and cosines over a Gaussian: for x ~ N(mu, s^2), E[sin(w x)] = exp(-w^2 s^2 / 2) sin(w mu).
+    """Expected Fourier features of a Gaussian x ~ N(mu, s^2), per coordinate.
 
-    And E[cos(w x)] = exp(-w^2 s^2 / 2) cos(w mu), E[x] = mu. A bare point is a Gaussian of no extent.
+    E[sin(w x)] = exp(-w^2 s^2 / 2) sin(w mu), E[cos(w x)] = exp(-w^2 s^2 / 2) cos(w mu) and
+    E[x] = mu. A point is treated as a Gaussian with zero variance.
 
     Attributes:
-      waves: the encoding of a point; its frequencies may go higher than any pixel resolves.
+      waves: the `Fourier` encoding of a point; its frequencies may exceed the image resolution.
     """
 
-    waves: Any  # a Fourier, as is checked where it can be said what to do
+    waves: Any  # a Fourier; __post_init__ checks this, with a message that names the fix
     takes_gaussians: ClassVar[bool] = True
 
     def __post_init__(self):
         if not isinstance(self.waves, Fourier):
             name = type(self.waves).__name__
             raise ConfigError(
-                f"Integrated: the mean of {name} has no formula: choose nerf.encodings.fourier:Fourier"
+                f"Integrated: the mean of {name} has no formula: "
+                "choose nerf.encodings.fourier:Fourier"
             )
 
     @property
@@ -48,10 +53,12 @@ class Integrated:
         features = self.waves(mean_of(points))
         if not isinstance(points, Gaussians):
             return features
-        frequency = np.append(self.waves.frequencies, 0.0)[
-            self.bands
-        ]  # none (-1) is the last, 0: x itself
-        exponents = 0.5 * jnp.square(jnp.asarray(frequency, jnp.float32)).reshape(-1, self.num_dims)
+        # The angular frequency w of each feature. Band -1, x itself, selects the appended 0.
+        frequency = np.append(self.waves.frequencies, 0.0)[self.bands]
+        # w^2 / 2 as (f / d, d): consecutive groups of d features belong to the d axes in turn.
+        exponents = 0.5 * jnp.square(jnp.asarray(frequency, jnp.float32))
+        exponents = exponents.reshape(-1, self.num_dims)
         exponents = exponents.reshape(*[1] * (points.mean.ndim - 1), *exponents.shape)
-        fading = jnp.exp(-exponents * points.variance[..., None, :])
+        # Equations 13 and 14: attenuate each wave by exp(-w^2 s^2 / 2).
+        fading = jnp.exp(-exponents * points.variance[..., None, :])  # (*b, f / d, d)
         return features * fading.reshape(features.shape)

@@ -1,4 +1,4 @@
-"""Feature planes that are parallel to two axes each: K-Planes and the tri-plane."""
+"""Axis-aligned feature planes: K-Planes and the tri-plane."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ from nerf.encodings.interpolation import interpolate
 
 
 def read_planes(tables: Sequence[nnx.Param], x: Float[Array, "n d"]) -> list[Float[Array, "n f"]]:
-    """Features of points at their projections on the planes of each pair of axes."""
+    """Return features of points projected onto the plane of each pair of axes."""
     pairs = itertools.combinations(range(x.shape[1]), 2)
     return [
         interpolate(table[...], x[:, jnp.array(pair)])
@@ -24,15 +24,16 @@ def read_planes(tables: Sequence[nnx.Param], x: Float[Array, "n d"]) -> list[Flo
 
 
 class KPlanes(nnx.Module):
-    """The Hadamard product over the planes c of P_c(projection of x), at several scales (K-Planes, 2301.10241).
+    """f(x) = prod_c P_c(projection of x) over the planes c, at S scales (K-Planes, 2301.10241).
 
-    Features of the scales are concatenated, coarse to fine.
+    The product is elementwise. The features of all scales are concatenated, coarse to fine:
+    (*b, d) -> (*b, S F).
 
     Args:
-      resolutions: cells along an axis, of each scale.
-      features: of a plane.
-      num_dims: d; there are d (d - 1) / 2 planes a scale.
-      rngs: values start uniform in [0.1, 0.5], so that products are not near zero.
+      resolutions: number of cells along an axis, for each of the S scales.
+      features: F, the number of features of a plane.
+      num_dims: d; there are d (d - 1) / 2 planes per scale.
+      rngs: source of the initial values, uniform in [0.1, 0.5] so that products are not near zero.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class KPlanes(nnx.Module):
         self.num_dims, self.num_features = num_dims, features * len(resolutions)
         self.bands = tuple(i for i in range(len(resolutions)) for _ in range(features))
         self.planes = math.comb(num_dims, 2)
+        # The table lists all planes of the coarsest scale, then those of the next scale.
         shapes = [((n + 1) ** 2, features) for n in resolutions for _ in range(self.planes)]
         draws = [
             jax.random.uniform(rngs.params(), shape, minval=0.1, maxval=0.5) for shape in shapes
@@ -55,6 +57,7 @@ class KPlanes(nnx.Module):
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
         x, count = points.reshape(-1, self.num_dims), self.planes
         scales = [self.table[i : i + count] for i in range(0, len(self.table), count)]
+        # Multiply the planes of each scale, (n, F), and concatenate the scales.
         features = jnp.concatenate(
             [functools.reduce(operator.mul, read_planes(scale, x)) for scale in scales], -1
         )
@@ -62,13 +65,15 @@ class KPlanes(nnx.Module):
 
 
 class TriPlane(nnx.Module):
-    """The sum over the planes c of P_c(projection of x) (EG3D, Chan et al., 2112.07945, section 4.1).
+    """f(x) = sum_c P_c(projection of x) over the planes c (EG3D, 2112.07945, section 4.1).
+
+    (*b, d) -> (*b, F), for d = 3 the three planes of Chan et al.
 
     Args:
-      resolution: cells along an axis.
-      features: of a plane.
+      resolution: number of cells along an axis.
+      features: F, the number of features of a plane.
       num_dims: d; there are d (d - 1) / 2 planes.
-      rngs: values start as N(0, 0.01).
+      rngs: source of the initial values, N(0, 0.01) (standard deviation 0.1).
     """
 
     def __init__(
@@ -76,13 +81,11 @@ class TriPlane(nnx.Module):
     ):
         self.num_dims, self.num_features = num_dims, features
         shape = ((resolution + 1) ** 2, features)
-        draws = [
-            0.1 * jax.random.normal(rngs.params(), shape) for _ in range(math.comb(num_dims, 2))
-        ]
+        planes = math.comb(num_dims, 2)
+        draws = [0.1 * jax.random.normal(rngs.params(), shape) for _ in range(planes)]
         self.table = nnx.List([nnx.Param(values) for values in draws])
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
-        features = functools.reduce(
-            operator.add, read_planes(self.table, points.reshape(-1, self.num_dims))
-        )
+        x = points.reshape(-1, self.num_dims)
+        features = functools.reduce(operator.add, read_planes(self.table, x))
         return features.reshape(*points.shape[:-1], self.num_features)

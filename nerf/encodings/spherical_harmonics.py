@@ -10,9 +10,14 @@ from nerf.foundation.instantiate import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class SphericalHarmonics:
-    """Orthonormal real harmonics Y_lm of all degrees l < `num_degrees`, in Cartesian form (Sloan 2008, appendix A2).
+    """Real spherical harmonics Y_lm, l < `num_degrees`, in Cartesian form (Sloan 2008, app. A2).
 
-    The integral of Y_i Y_j over the unit sphere is 1 where i = j, else 0.
+    They are orthonormal: the integral of Y_i Y_j over the unit sphere is 1 if i = j, otherwise 0.
+    The features are ordered by l, then by m from -l to l: (*b, 3) -> (*b, num_degrees^2).
+
+    Attributes:
+      num_degrees: number of degrees l, 1 to 4.
+      num_dims: 3; directions are unit vectors in space.
     """
 
     num_degrees: int = 4
@@ -23,7 +28,8 @@ class SphericalHarmonics:
             raise ConfigError(f"SphericalHarmonics: num_degrees={self.num_degrees}: choose 1 to 4")
         if self.num_dims != 3:
             raise ConfigError(
-                "SphericalHarmonics: are of directions in space: choose another encoding in a plane"
+                "SphericalHarmonics: needs directions in space (num_dims=3): "
+                "choose another encoding for images"
             )
 
     @property
@@ -36,11 +42,13 @@ class SphericalHarmonics:
         values = [
             jnp.full_like(x, 0.28209479177387814),  # l = 0: 1 / (2 sqrt(pi))
             *(0.48860251190291992 * v for v in (-y, z, -x)),  # l = 1: sqrt(3 / (4 pi))
+            # l = 2
             1.0925484305920792 * x * y,
             -1.0925484305920792 * y * z,
             0.31539156525252005 * (3.0 * zz - 1.0),
             -1.0925484305920792 * x * z,
             0.54627421529603959 * (xx - yy),
+            # l = 3
             -0.59004358992664352 * y * (3.0 * xx - yy),
             2.8906114426405538 * x * y * z,
             -0.45704579946446572 * y * (5.0 * zz - 1.0),

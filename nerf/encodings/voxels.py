@@ -1,4 +1,4 @@
-"""A dense grid of feature vectors (as in DVGO, Sun et al., 2111.11215, eq. 4)."""
+"""Dense voxel grid of feature vectors (as in DVGO, Sun et al., 2111.11215, eq. 4)."""
 
 import jax
 from flax import nnx
@@ -8,13 +8,15 @@ from nerf.encodings.interpolation import interpolate
 
 
 class Voxels(nnx.Module):
-    """f(x) = the multilinear interpolation of the vectors at the 2^d corners of the cell of [-1, 1]^d around x.
+    """f(x) = multilinear interpolation of the vectors at the 2^d corners of the cell around x.
+
+    The grid covers [-1, 1]^d: (*b, d) -> (*b, features).
 
     Args:
-      resolution: cells along an axis.
-      features: length of a vector.
-      num_dims: d.
-      rngs: values start uniform in +-1e-4, as those of `HashGrid`.
+      resolution: number of cells along an axis.
+      features: length of a feature vector.
+      num_dims: d, the number of coordinates of a point.
+      rngs: source of the initial values, uniform in +-1e-4, like those of `HashGrid`.
     """
 
     def __init__(

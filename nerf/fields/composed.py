@@ -1,4 +1,4 @@
-"""A field of any encoding and any network."""
+"""A field composed of any encoding and any network."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,26 @@ from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.layers import truncated_exp
 from nerf.networks.relu import ReLU
 
+# Default specification of the colour network.
 COLOUR = ReLU(width=32, depth=1)
 
 
 class Composed(nnx.Module):
-    """Encoded points -> network -> (log density, features); features and encoded directions -> another -> colour.
+    """Points -> encoding -> network -> (log density, features) -> colour network -> sRGB.
+
+    The colour network gets the features and the encoded view direction:
+
+      (s, h) = network(gamma(x)),  density = truncated_exp(s + density_bias),
+      rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:
-      encoding: of points.
-      direction_encoding: of unit directions.
-      network: see `nerf.networks`.
-      colour: the network after it.
-      features: numbers handed from the first to the second.
-      density_bias: log of the density, per unit of the box, that training begins around.
+      encoding: gamma, the encoding of points.
+      direction_encoding: gamma_d, the encoding of unit directions.
+      network: specification of the density network, see `nerf.networks`.
+      colour: specification of the colour network.
+      features: number of features h passed from the first network to the second.
+      density_bias: log of the density around which training starts, per unit of the box.
+      rngs: source of the initial parameters.
     """
 
     def __init__(
@@ -40,21 +47,25 @@ class Composed(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.encoding, self.direction_encoding, self.density_bias = (
-            encoding,
-            direction_encoding,
-            density_bias,
-        )
+        self.encoding, self.direction_encoding = encoding, direction_encoding
+        self.density_bias = density_bias
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
         self.colour = colour(features + direction_encoding.num_features, 3, rngs=rngs)
 
     def density(self, points: Points) -> Float[Array, "*b"]:
+        """Return the density (*b,) alone, per unit of length in the box."""
         return self._density(self.network(self.encoding(points)))
 
     def density_on_lattice(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
-        """`density` at all points whose coordinates are among the places along each axis; cheaper where it is split."""
+        """Return the density at all points of a lattice.
+
+        `axes` has the coordinates (n_k,) along each axis. A network that is split by axis evaluates
+        its first layers once per coordinate instead of once per point.
+        """
         if not isinstance(self.network, SplitNetwork):
             return self.density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
+        # Encode points whose coordinates are all equal, (n_k, 3), and keep the features of axis k,
+        # which depend on coordinate k alone.
         diagonals = [
             jnp.broadcast_to(places[:, None], (places.shape[0], len(axes))) for places in axes
         ]
@@ -68,5 +79,6 @@ class Composed(nnx.Module):
 
     def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         outputs = self.network(self.encoding(points))
-        seen = jnp.concatenate([outputs[..., 1:], self.direction_encoding(viewdirs)], -1)
-        return {"density": self._density(outputs), "rgb": jax.nn.sigmoid(self.colour(seen))}
+        # Colour depends on the features h (all outputs but the first) and on the view direction.
+        inputs = jnp.concatenate([outputs[..., 1:], self.direction_encoding(viewdirs)], -1)
+        return {"density": self._density(outputs), "rgb": jax.nn.sigmoid(self.colour(inputs))}

@@ -1,4 +1,4 @@
-"""A picture as a function of the place in it, for the image task."""
+"""An image as a function of pixel position, for the image task."""
 
 import jax
 from flax import nnx
@@ -10,11 +10,14 @@ from nerf.networks import Network, connect
 
 
 class ImageField(nnx.Module):
-    """Encoded points of [-1, 1]^2 -> network -> sRGB. There is no density, and directions mean nothing.
+    """Points of [-1, 1]^2 -> encoding -> network -> sRGB: rgb = sigmoid(network(gamma(x))).
+
+    It returns no density and ignores view directions.
 
     Args:
-      encoding: of points (*b, 2).
-      network: see `nerf.networks`.
+      encoding: gamma, the encoding of points (*b, 2).
+      network: specification of the network, see `nerf.networks`.
+      rngs: source of the initial parameters.
     """
 
     def __init__(self, encoding: Encoding, network: Network, *, rngs: nnx.Rngs):

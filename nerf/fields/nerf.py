@@ -1,4 +1,4 @@
-"""The network of NeRF (Mildenhall et al., 2003.08934, appendix A)."""
+"""The original NeRF network (Mildenhall et al., 2003.08934, appendix A)."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,25 @@ from nerf.networks.layers import MLP
 
 
 class NeRFField(nnx.Module):
-    """Encoded points -> 8 ReLU layers with a skip -> density; with encoded directions -> one more layer -> colour.
+    """Points -> encoding -> 8 ReLU layers with a skip connection -> density, and colour.
 
-    Density is softplus(x - 1), not the paper's ReLU, which may start with no gradient at all (mip-NeRF, 2103.13415, A).
+    The trunk's features give the density directly, and the colour after a linear bottleneck and one
+    more hidden layer that also gets the encoded view direction:
+
+      h = trunk(gamma(x)),  density = softplus(head(h) - 1),
+      rgb = sigmoid(colour(bottleneck(h), gamma_d(viewdir)))
+
+    The shifted softplus replaces the paper's ReLU, whose gradient may be zero at the start
+    (mip-NeRF, 2103.13415, appendix A).
 
     Args:
-      encoding: of points.
-      direction_encoding: of unit directions.
-      width: of the trunk; the view branch has half of it.
-      depth: layers of the trunk.
-      skip: the encoded point enters again at this layer.
-      dtype: see `MLP`.
+      encoding: gamma, the encoding of points.
+      direction_encoding: gamma_d, the encoding of unit directions.
+      width: width of the trunk; the hidden layer of the colour branch has half of it.
+      depth: number of layers of the trunk.
+      skip: index of the trunk layer that gets the encoded point again.
+      dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
+      rngs: source of the initial parameters.
     """
 
     def __init__(
@@ -36,22 +44,23 @@ class NeRFField(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.encoding, self.direction_encoding = encoding, direction_encoding
-        self.trunk = MLP(
-            [encoding.num_features] + [width] * depth, dtype=dtype, skip=(skip,), rngs=rngs
-        )
+        trunk = [encoding.num_features] + [width] * depth
+        self.trunk = MLP(trunk, dtype=dtype, skip=(skip,), rngs=rngs)
         self.density_head = MLP([width, 1], dtype=dtype, rngs=rngs)
         self.bottleneck = MLP([width, width], dtype=dtype, rngs=rngs)
-        self.colour = MLP(
-            [width + direction_encoding.num_features, width // 2, 3], dtype=dtype, rngs=rngs
-        )
+        colour_in = width + direction_encoding.num_features
+        self.colour = MLP([colour_in, width // 2, 3], dtype=dtype, rngs=rngs)
 
     def density(self, points: Points) -> Float[Array, "*b"]:
+        """Return the density (*b,) alone, per unit of length in the box."""
         return self._density(jax.nn.relu(self.trunk(self.encoding(points))))
 
     def _density(self, features: Float[Array, "*b f"]) -> Float[Array, "*b"]:
         return jax.nn.softplus(self.density_head(features)[..., 0] - 1.0)
 
     def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+        # An MLP ends without an activation, so the trunk's last ReLU is applied here.
         features = jax.nn.relu(self.trunk(self.encoding(points)))
-        seen = jnp.concatenate([self.bottleneck(features), self.direction_encoding(viewdirs)], -1)
-        return {"density": self._density(features), "rgb": jax.nn.sigmoid(self.colour(seen))}
+        # Only the colour branch sees the view direction: density is the same from all sides.
+        inputs = jnp.concatenate([self.bottleneck(features), self.direction_encoding(viewdirs)], -1)
+        return {"density": self._density(features), "rgb": jax.nn.sigmoid(self.colour(inputs))}

@@ -1,4 +1,4 @@
-"""The small two-part network behind a grid encoding (instant-ngp, 2201.05989, section 5.4)."""
+"""The small density and colour networks after a grid (instant-ngp, 2201.05989, section 5.4)."""
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,22 @@ from nerf.networks.layers import MLP, truncated_exp
 
 
 class NGPField(nnx.Module):
-    """Encoded points -> one hidden layer -> (log density, features); features and encoded directions -> colour.
+    """Points -> encoding -> one hidden layer -> (log density, features) -> colour MLP -> sRGB.
+
+    The colour MLP gets the features and the encoded view direction:
+
+      (s, h) = base(gamma(x)),  density = truncated_exp(s + density_bias),
+      rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:
-      encoding: of points.
-      direction_encoding: of unit directions.
-      width: of the hidden layers.
-      colour_depth: hidden layers of the colour network.
-      features: numbers handed from the first part to the second.
-      density_bias: log of the density, per unit of the box, that training begins with everywhere.
-      dtype: see `MLP`.
+      encoding: gamma, the encoding of points.
+      direction_encoding: gamma_d, the encoding of unit directions.
+      width: width of the hidden layers.
+      colour_depth: number of hidden layers of the colour MLP.
+      features: number of features h passed from the first MLP to the second.
+      density_bias: log of the density with which training starts, per unit of the box.
+      dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
+      rngs: source of the initial parameters.
     """
 
     def __init__(
@@ -35,22 +41,19 @@ class NGPField(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.encoding, self.direction_encoding, self.density_bias = (
-            encoding,
-            direction_encoding,
-            density_bias,
-        )
+        self.encoding, self.direction_encoding = encoding, direction_encoding
+        self.density_bias = density_bias
         self.base = MLP([encoding.num_features, width, 1 + features], dtype=dtype, rngs=rngs)
         colour_in = features + direction_encoding.num_features
         self.colour = MLP([colour_in] + [width] * colour_depth + [3], dtype=dtype, rngs=rngs)
 
     def density(self, points: Points) -> Float[Array, "*b"]:
+        """Return the density (*b,) alone, per unit of length in the box."""
         return truncated_exp(self.base(self.encoding(points))[..., 0] + self.density_bias)
 
     def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
         base = self.base(self.encoding(points))
-        seen = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
-        return {
-            "density": truncated_exp(base[..., 0] + self.density_bias),
-            "rgb": jax.nn.sigmoid(self.colour(seen)),
-        }
+        # Colour depends on the features h (all outputs but the first) and on the view direction.
+        inputs = jnp.concatenate([base[..., 1:], self.direction_encoding(viewdirs)], -1)
+        density = truncated_exp(base[..., 0] + self.density_bias)
+        return {"density": density, "rgb": jax.nn.sigmoid(self.colour(inputs))}

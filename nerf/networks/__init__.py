@@ -1,9 +1,10 @@
-"""Networks: features -> outputs, one family a file, for any field and any task.
+"""Networks: map features to outputs, one family per file, for any field and any task.
 
-A config section names a network by its description, a small frozen dataclass. It cannot know how many features it will
-be given, so the field that has it calls it, `network(num_in, num_out, rngs=rngs)`, and gets an nnx module
-(*b, num_in) -> (*b, num_out) whose last layer is linear. One that does not go with every encoding has a method
-`objection(encoding, num_dims)`, which says why not, or None.
+A config section names a network by its specification, a small frozen dataclass. The specification
+does not know the number of input features, so the field calls it,
+`network(num_in, num_out, rngs=rngs)`, and gets an nnx module (*b, num_in) -> (*b, num_out) whose
+last layer is linear. A specification that cannot be used with every encoding has a method
+`incompatibility(encoding, num_dims)`, which returns the reason, or None if the two are compatible.
 """
 
 from typing import Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from nerf.foundation.instantiate import ConfigError
 
 @runtime_checkable
 class Network(Protocol):
-    """The description of a network: (num_in, num_out) -> a module (*b, num_in) -> (*b, num_out)."""
+    """A network's specification: (num_in, num_out) -> a module (*b, num_in) -> (*b, num_out)."""
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> nnx.Module: ...
 
@@ -25,23 +26,37 @@ class Network(Protocol):
 def connect(
     encoding: Encoding, network: Network, num_out: int, num_dims: int, *, rngs: nnx.Rngs
 ) -> nnx.Module:
-    """The network for an encoding's features.
+    """Build a network that takes the features of an encoding.
 
-    Raises ConfigError, before any parameter of it is made, where the two do not go together.
+    Args:
+      encoding: the encoding before the network.
+      network: the network's specification.
+      num_out: number of outputs.
+      num_dims: number of coordinates of a point.
+      rngs: source of the network's initial parameters.
+
+    Returns:
+      A module (*b, encoding.num_features) -> (*b, num_out).
+
+    Raises:
+      ConfigError: the network cannot use this encoding. No parameter has been created by then.
     """
-    objection = getattr(network, "objection", lambda encoding, num_dims: None)(encoding, num_dims)
-    if objection is not None:
-        raise ConfigError(
-            f"{type(network).__name__}: does not go with {type(encoding).__name__}: {objection}"
-        )
+    check = getattr(network, "incompatibility", lambda encoding, num_dims: None)
+    reason = check(encoding, num_dims)
+    if reason is not None:
+        pair = f"{type(network).__name__}: incompatible with {type(encoding).__name__}"
+        raise ConfigError(f"{pair}: {reason}")
     return network(encoding.num_features, num_out, rngs=rngs)
 
 
-class OfPoints:
-    """A base of descriptions of networks that look up the place of a point, which only the point itself tells."""
+class PositionIndexed:
+    """Base class for networks that index by position and need raw coordinates as their input."""
 
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless it is given the point."""
+    def incompatibility(self, encoding: Encoding, num_dims: int) -> str | None:
+        """Return why the encoding cannot be used, or None if it passes coordinates through."""
         if isinstance(encoding, Identity):
             return None
-        return "it looks for the point itself: choose nerf.encodings.identity:Identity, and an encoding inside the network"
+        return (
+            "it needs raw coordinates: "
+            "choose nerf.encodings.identity:Identity, and an encoding inside the network"
+        )

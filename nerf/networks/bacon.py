@@ -1,4 +1,7 @@
-"""BACON, a multiplicative filter network with a known band (Lindell et al., 2112.04645; Fathony et al., ICLR 2021)."""
+"""BACON: a band-limited multiplicative filter network (Lindell et al., 2112.04645).
+
+Multiplicative filter networks are from Fathony et al., ICLR 2021.
+"""
 
 import dataclasses
 import math
@@ -13,47 +16,60 @@ from nerf.networks.layers import lecun_init, linear, uniform
 
 
 class Frozen(nnx.Variable):
-    """Numbers of a network that no gradient changes."""
+    """Constants of a network that training does not change."""
 
 
 def filter_init(layer: int, num_in: int) -> tuple[Callable, Callable]:
-    """W ~ U(+-sqrt(6 / n)), under which sines go on to be mixed to N(0, 1) (section 3.3); biases zero."""
+    """Return initializers: kernel U(+-sqrt(6 / n)), bias zero.
+
+    With them every layer's mix of sines stays close to N(0, 1) at the start (section 3.3).
+    """
     return uniform(math.sqrt(6.0 / num_in)), nnx.initializers.zeros
 
 
 class FilterNetwork(nnx.Module):
-    """Filters g_i(x) = sin(w_i x + phi_i) of frozen frequencies, multiplied and mixed; an output after each.
+    """Filters g_i(x) = sin(w_i x + phi_i) with frozen w_i, mixed and multiplied layer by layer.
 
-    Outputs add up, so that the finest, which is what a field is trained by, teaches all of them.
+    Each layer adds to the output of the layers before it. A loss on the finest output, which is the
+    field's, therefore trains all of them.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of inputs.
+      num_out: number of outputs.
+      rngs: source of frequencies and initial parameters.
     """
 
     def __init__(self, spec: "Bacon", num_in: int, num_out: int, *, rngs: nnx.Rngs):
-        size = (len(spec.bands), num_in, spec.width)
+        count, width = len(spec.bands), spec.width
+        # Frequencies pi k with integer |k| <= B_i, in radians per unit of x.
+        size = (count, num_in, width)
         limits = jnp.asarray(spec.bands, jnp.int32)[:, None, None]
         self.frequencies = Frozen(
             math.pi * jax.random.randint(rngs.params(), size, -limits, limits + 1)
         )
-        self.phases = nnx.Param(
-            uniform(math.pi)(rngs.params(), (len(spec.bands), spec.width), jnp.float32)
-        )
+        phases = uniform(math.pi)(rngs.params(), (count, width), jnp.float32)
+        self.phases = nnx.Param(phases)
         self.mixers = nnx.List(
-            [linear(spec.width, spec.width, filter_init, rngs=rngs) for _ in spec.bands[1:]]
+            [linear(width, width, filter_init, rngs=rngs) for _ in spec.bands[1:]]
         )
-        self.heads = nnx.List(
-            [linear(spec.width, num_out, lecun_init, rngs=rngs) for _ in spec.bands]
-        )
+        self.heads = nnx.List([linear(width, num_out, lecun_init, rngs=rngs) for _ in spec.bands])
 
     def scales(self, x: Float[Array, "*b i"]) -> list[Float[Array, "*b o"]]:
-        """The output after each filter, coarse to fine: the i-th has no frequency above the sum of the first i bands.
+        """Return the output after each filter, coarse to fine.
 
-        h_1 = g_1(x), h_i = g_i(x) (W_i h_(i-1) + b_i), y_i = y_(i-1) + V_i h_i + c_i (equations 2 and 3, but y_(i-1)).
+        h_1 = g_1(x), h_i = g_i(x) (W_i h_(i-1) + b_i), y_i = y_(i-1) + V_i h_i + c_i. These are
+        equations 2 and 3, except for the term y_(i-1). No frequency of y_i exceeds pi times the sum
+        of the first i bands.
         """
         hidden: Array | None = None
         outputs: list[Array] = []
         for i, head in enumerate(self.heads):
+            # g_i(x) = sin(w_i x + phi_i), (*b, width).
             angles = x @ self.frequencies[...][i]
             phases = self.phases[...][i].reshape(*[1] * (x.ndim - 1), -1)
             filtered = jnp.sin(angles + phases)
+            # A product of sines has the sums and differences of their frequencies.
             hidden = filtered if hidden is None else filtered * self.mixers[i - 1](hidden)
             outputs.append(head(hidden) if not outputs else outputs[-1] + head(hidden))
         return outputs
@@ -64,12 +80,13 @@ class FilterNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Bacon:
-    """As many filters as `bands`, of the width `width`.
+    """Specification of a network with one filter layer per band.
 
     Attributes:
-      width: of every filter.
-      bands: B_i; a filter's frequencies are pi k with whole numbers |k| <= B_i, waves of k periods across [-1, 1], so
-        an output is periodic there and its spectrum ends exactly at the sum of the bands so far.
+      width: number of filters in each layer.
+      bands: B_i, the limit of each layer's frequencies pi k: k is an integer and |k| <= B_i, so a
+        wave has |k| periods across [-1, 1]. Outputs are periodic there, and the spectrum of the
+        i-th output ends exactly at the sum of the first i bands.
     """
 
     width: int = 64

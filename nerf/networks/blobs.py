@@ -1,6 +1,7 @@
-"""Blobs: structured implicit functions (SIF, 1904.06447), and with a decoder in each (LDIF, 1912.06126).
+"""Structured implicit functions: sums of Gaussian blobs (SIF, 1904.06447; LDIF, 1912.06126).
 
-Nerflets (2303.03361) are the same with a radiance field in each, trained from pictures as here.
+LDIF adds a local decoder to each blob. Nerflets (2303.03361) put a radiance field in each blob and,
+as here, train it from images.
 """
 
 import dataclasses
@@ -11,14 +12,20 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.networks import Network, OfPoints
+from nerf.networks import Network, PositionIndexed
 
 
 class Ellipsoids(nnx.Module):
-    """Oriented Gaussians g_i(x) = exp(-|T_i x|^2 / 2), T_i x = L_i (x - p_i), with L_i triangular.
+    """Oriented Gaussians g_i(x) = exp(-|T_i x|^2 / 2), T_i x = L_i (x - p_i), L_i lower triangular.
 
-    L_i L_i^T is the inverse covariance: as many numbers as radii and a rotation have. Centres start at random in the
-    middle half of the box, round, and so wide that neighbours overlap.
+    L_i^T L_i is the inverse covariance; L_i has as many free parameters as radii and a rotation.
+    Centres p_i start uniform in [-0.5, 0.5]^d. The Gaussians start isotropic, and wide enough for
+    neighbours to overlap.
+
+    Args:
+      count: n, the number of Gaussians.
+      num_dims: d, the number of coordinates of a point.
+      rngs: source of the initial centres.
     """
 
     def __init__(self, count: int, num_dims: int, *, rngs: nnx.Rngs):
@@ -26,28 +33,34 @@ class Ellipsoids(nnx.Module):
             jax.random.uniform(rngs.params(), (count, num_dims), minval=-0.5, maxval=0.5)
         )
         radius = 0.5 * count ** (-1.0 / num_dims)
+        # L_i has exp(log_sharpness) on its diagonal and the lower triangle of shear below it.
         self.log_sharpness = nnx.Param(jnp.full((count, num_dims), -jnp.log(radius)))
-        self.shear = nnx.Param(
-            jnp.zeros((count, num_dims, num_dims))
-        )  # of which the part below the diagonal is used
+        self.shear = nnx.Param(jnp.zeros((count, num_dims, num_dims)))
 
     def local(self, points: Float[Array, "*b d"]) -> Float[Array, "*b n d"]:
-        """T_i x, where the i-th Gaussian has radius 1."""
+        """Return T_i x, coordinates in which the i-th Gaussian has standard deviation 1."""
         diagonal = jnp.exp(self.log_sharpness[...])[:, :, None] * jnp.eye(points.shape[-1])[None]
-        frames = diagonal + jnp.tril(self.shear[...], -1)
+        frames = diagonal + jnp.tril(self.shear[...], -1)  # L_i, (n, d, d)
+        # L_i x - L_i p_i
         at = jnp.einsum("nij,nj->ni", frames, self.centres[...])
-        return jnp.einsum("nij,...j->...ni", frames, points) - at.reshape(
-            *[1] * (points.ndim - 1), *at.shape
-        )
+        at = at.reshape(*[1] * (points.ndim - 1), *at.shape)
+        return jnp.einsum("nij,...j->...ni", frames, points) - at
 
     @staticmethod
     def influence(local: Float[Array, "*b n d"]) -> Float[Array, "*b n"]:
-        """g_i(x), of T_i x."""
+        """Return g_i(x), given T_i x."""
         return jnp.exp(-0.5 * jnp.square(local).sum(-1))
 
 
 class SumOfBlobs(nnx.Module):
-    """f(x) = sum_i c_i g_i(x) + b with a vector c_i of outputs for each blob: its density and its colour."""
+    """f(x) = sum_i c_i g_i(x) + b, with one vector c_i of outputs (density, colour) per blob.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of coordinates of a point.
+      num_out: number of outputs.
+      rngs: source of the initial parameters.
+    """
 
     def __init__(self, spec: "Blobs", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.blobs = Ellipsoids(spec.count, num_in, rngs=rngs)
@@ -58,32 +71,45 @@ class SumOfBlobs(nnx.Module):
 
 
 class DecodedBlobs(nnx.Module):
-    """f(x) = sum_i g_i(x) (c_i + decoder(gamma(T_i x), z_i)) + b: LDIF's equation 2 for a vector of outputs.
+    """f(x) = sum_i g_i(x) (c_i + decoder(gamma(T_i x), z_i)) + b: LDIF's eq. 2, vector-valued.
 
-    The paper writes c_i (1 + decoder); with the constant inside the decoder's reach, one output may vary in a blob that
-    adds nothing of it on the whole.
+    The paper has c_i (1 + decoder). With c_i added instead, the decoder can vary an output inside a
+    blob whose constant for this output is zero.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of coordinates of a point.
+      num_out: number of outputs.
+      rngs: source of the initial parameters.
     """
 
     def __init__(self, spec: "LocalBlobs", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.blobs = Ellipsoids(spec.count, num_in, rngs=rngs)
         self.encoding = spec.encoding
-        self.table = nnx.Param(0.1 * jax.random.normal(rngs.params(), (spec.count, spec.features)))
+        codes = 0.1 * jax.random.normal(rngs.params(), (spec.count, spec.features))
+        self.table = nnx.Param(codes)  # z_i
         self.outputs = nnx.Linear(spec.count, num_out, rngs=rngs)
-        self.decoder = spec.decoder(spec.encoding.num_features + spec.features, num_out, rngs=rngs)
+        num_features = spec.encoding.num_features + spec.features
+        self.decoder = spec.decoder(num_features, num_out, rngs=rngs)
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
-        local = self.blobs.local(points)
-        influence = self.blobs.influence(local)
+        local = self.blobs.local(points)  # (*b, n, d)
+        influence = self.blobs.influence(local)  # (*b, n)
         codes = jnp.broadcast_to(self.table[...], (*influence.shape, self.table.shape[-1]))
-        # Beyond three radii a blob has no influence, and its decoder need not hear of huge coordinates.
+        # Beyond three standard deviations a blob has almost no influence, so clip the coordinates
+        # there to keep the decoder's inputs bounded.
         inside = self.encoding(jnp.clip(local / 3.0, -1.0, 1.0))
-        decoded = self.decoder(jnp.concatenate([inside, codes], -1))
+        decoded = self.decoder(jnp.concatenate([inside, codes], -1))  # (*b, n, o)
         return self.outputs(influence) + (influence[..., None] * decoded).sum(-2)
 
 
 @dataclasses.dataclass(frozen=True)
-class Blobs(OfPoints):
-    """`count` Gaussians, of which everything is made."""
+class Blobs(PositionIndexed):
+    """Specification of a sum of Gaussians (SIF).
+
+    Attributes:
+      count: number of Gaussians.
+    """
 
     count: int = 64
 
@@ -92,13 +118,13 @@ class Blobs(OfPoints):
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalBlobs(OfPoints):
-    """Gaussians with one decoder for all and a code for each.
+class LocalBlobs(PositionIndexed):
+    """Specification of Gaussians with one shared decoder and one latent code each (LDIF).
 
     Attributes:
-      decoder: of (encoded local coordinates, code).
-      encoding: gamma, of the coordinates in the blob, three radii being 1.
-      count: of blobs.
+      decoder: network of (encoded local coordinates, code).
+      encoding: gamma, the encoding of a blob's local coordinates; three standard deviations are 1.
+      count: number of blobs.
       features: length of a code.
     """
 

@@ -1,7 +1,7 @@
-"""CoordX, a network whose first layers see one coordinate each (Liang et al., 2201.12425).
+"""CoordX: the first layers of the network process each coordinate alone (Liang et al., 2201.12425).
 
-On a lattice of N^3 points those layers are evaluated 3 N times, not N^3. Samples along rays are no lattice: there a
-split network costs more than a plain one of the same depth.
+On a lattice of N^3 points, those layers are evaluated 3 N times instead of N^3 times. Samples along
+rays do not form a lattice: for them a split network costs more than a plain one of the same depth.
 """
 
 import dataclasses
@@ -19,32 +19,45 @@ from nerf.networks.layers import MLP, he_init, linear
 
 
 def split_axes(features: Float[Array, "*b f"], num_dims: int) -> list[Float[Array, "*b g"]]:
-    """The features of each axis, where feature j is one of axis j mod `num_dims`, as Fourier's and the identity's."""
+    """Split features by axis; feature j belongs to axis j mod `num_dims`.
+
+    `Fourier` and `Identity` order their features in this way.
+    """
     return [features[..., axis::num_dims] for axis in range(num_dims)]
 
 
 def is_separable(encoding: Encoding, num_dims: int) -> bool:
-    """Whether feature j depends on coordinate j mod `num_dims` alone, by moving one coordinate at a time."""
+    """Return whether feature j depends on coordinate j mod `num_dims` alone.
+
+    The test moves one coordinate of a point at a time.
+    """
     if encoding.num_features % num_dims:
         return False
     with jax.ensure_compile_time_eval():
         point = jnp.linspace(-0.37, 0.59, num_dims)
-        moved = point[None] + 0.173 * jnp.eye(num_dims)  # the k-th one's coordinate k has moved
+        moved = point[None] + 0.173 * jnp.eye(num_dims)  # row k has a different coordinate k
         changed = np.asarray(jax.jit(lambda: encoding(moved) != encoding(point[None]))())
-    return not changed[
-        np.arange(num_dims)[:, None] != np.arange(changed.shape[1])[None] % num_dims
-    ].any()
+    # `changed[k, j]` may be true only if feature j belongs to axis k.
+    others = np.arange(num_dims)[:, None] != np.arange(changed.shape[1])[None] % num_dims
+    return not changed[others].any()
 
 
 class SplitNetwork(nnx.Module):
-    """A branch for each axis, of which all but the first layer is shared, and the layers after the fusion.
+    """One branch per axis, followed by the layers after the fusion.
 
-    With the first layer shared too, the network could not tell (x, y, z) from (y, x, z).
+    The branches share all but their first layer. If they also shared the first, the network could
+    not tell (x, y, z) from (y, x, z).
+
+    Args:
+      spec: the network's specification.
+      num_in: number of input features; each axis has num_in / d of them.
+      num_out: number of outputs.
+      rngs: source of the initial parameters.
     """
 
     def __init__(self, spec: "CoordX", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.num_dims, self.product, self.rank = spec.num_dims, spec.product, spec.rank
-        self.width = spec.rank * spec.width  # where a branch ends
+        self.width = spec.rank * spec.width  # of the last layer of a branch
         shared = [*[spec.width] * (spec.split - 1), self.width]
         own = num_in // spec.num_dims
         self.first = nnx.List(
@@ -54,28 +67,36 @@ class SplitNetwork(nnx.Module):
         self.tail = MLP([*[spec.width] * (spec.depth - spec.split + 1), num_out], rngs=rngs)
 
     def branch(self, axis: int, features: Float[Array, "*b g"]) -> Float[Array, "*b h"]:
-        """What becomes of the features of one axis before the fusion."""
+        """Return the output of the branch of one axis, before the fusion."""
         h = self.first[axis](features)
         return h if self.shared is None else self.shared(jax.nn.relu(h))
 
     def fuse(self, branches: Sequence[Float[Array, "..."]]) -> Float[Array, "*b o"]:
-        """sum_r prod_k h_kr, or sum_k h_k, then ReLU and the layers after it; branches may broadcast."""
+        """Fuse the branches and return the network's outputs.
+
+        The fusion is sum_r prod_k h_kr, or mean_k sum_r h_kr; ReLU and the remaining layers follow.
+        Branches may have shapes that broadcast.
+        """
         if self.product:
             fused = functools.reduce(jnp.multiply, branches)
             fused = fused.reshape(*fused.shape[:-1], self.rank, -1).sum(-2)
-        else:  # a sum of groups of a sum is a sum of each branch's groups, and those are fewer
+        else:
+            # Sum over r first: on a lattice each branch is much smaller than their sum.
             narrow = (h.reshape(*h.shape[:-1], self.rank, -1).sum(-2) for h in branches)
             fused = functools.reduce(jnp.add, narrow) / self.num_dims
         return self.tail(jax.nn.relu(fused))
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        return self.fuse(
-            [self.branch(k, features) for k, features in enumerate(split_axes(x, self.num_dims))]
-        )
+        axes = split_axes(x, self.num_dims)
+        return self.fuse([self.branch(k, features) for k, features in enumerate(axes)])
 
     def on_lattice(self, axes: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
-        """Outputs (n_1, ..., n_d, num_out) for features (n_k, num_in / d) of the places along each axis."""
+        """Return outputs (n_1, ..., n_d, num_out) at all points of a lattice.
+
+        `axes` has the features (n_k, num_in / d) of the n_k coordinates along each axis k.
+        """
         d = self.num_dims
+        # Branch k has the shape (1, ..., n_k, ..., 1, width), so that the fusion broadcasts.
         branches = [
             self.branch(k, features).reshape(
                 *[-1 if axis == k else 1 for axis in range(d)], self.width
@@ -87,14 +108,16 @@ class SplitNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class CoordX:
-    """Layers of which the first ones are split by axis: h_k = branch_k(x_k), fused to h = f(sum_r prod_k h_kr).
+    """h_k = branch_k(x_k), fused to h = f(sum_r prod_k h_kr): the first layers are split by axis.
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      split: layers before the fusion.
-      rank: R, how many times wider a branch ends, to be summed over after the product.
-      product: fuse by a product; else by the mean over the axes, so that shared biases enter once.
-      num_dims: of a point.
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      split: number of layers before the fusion.
+      rank: R, the factor by which the end of a branch is wider, summed over after the product.
+      product: fuse by a product; otherwise by the mean over the axes, so that shared biases enter
+        once.
+      num_dims: d, the number of coordinates of a point.
     """
 
     width: int = 64
@@ -104,11 +127,14 @@ class CoordX:
     product: bool = True
     num_dims: int = 3
 
-    def objection(self, encoding: Encoding, num_dims: int) -> str | None:
-        """Unless every feature belongs to one axis."""
+    def incompatibility(self, encoding: Encoding, num_dims: int) -> str | None:
+        """Return why the encoding cannot be used, or None if each feature has one axis."""
         if is_separable(encoding, num_dims):
             return None
-        return "a network split by axis needs features of one coordinate each: choose Fourier or Identity"
+        return (
+            "a network split by axis needs features of one coordinate each: "
+            "choose Fourier or Identity"
+        )
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> SplitNetwork:
         return SplitNetwork(self, num_in, num_out, rngs=rngs)

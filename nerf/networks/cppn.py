@@ -1,4 +1,7 @@
-"""Compositional pattern-producing networks (Stanley 2007, Genetic Programming and Evolvable Machines 8(2))."""
+"""Compositional pattern-producing networks (CPPN).
+
+Stanley 2007, Genetic Programming and Evolvable Machines 8(2).
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,7 +24,14 @@ FUNCTIONS: dict[str, Callable] = {
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """Neurons in as many equal runs as there are functions (the first ones a neuron longer), each with its function."""
+    """Activation that applies each function to an equal share of consecutive neurons.
+
+    If the number of neurons is not divisible, the first shares have one neuron more.
+
+    Attributes:
+      functions: names in FUNCTIONS.
+      gain: factor by which inputs are multiplied first.
+    """
 
     functions: tuple[str, ...]
     gain: float
@@ -34,30 +44,37 @@ class Mixture:
 
 
 class PatternNetwork(nnx.Module):
-    """A layered network of mixed functions that is also given the distance ||x|| from the centre."""
+    """A layered network with mixed activations and the extra input ||x||.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of input features.
+      num_out: number of outputs.
+      rngs: source of the initial parameters.
+    """
 
     def __init__(self, spec: "CPPN", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         widths = [num_in + 1, *[spec.width] * spec.depth, num_out]
-        self.layers = MLP(
-            widths, activation=Mixture(tuple(spec.functions), spec.gain), init=lecun_init, rngs=rngs
-        )
+        activation = Mixture(tuple(spec.functions), spec.gain)
+        self.layers = MLP(widths, activation=activation, init=lecun_init, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        # Held off zero, where the norm has no gradient.
+        # Keep ||x|| away from 0, where its gradient is undefined.
         radius = jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-12))
         return self.layers(jnp.concatenate([x, radius], -1))
 
 
 @dataclasses.dataclass(frozen=True)
 class CPPN:
-    """h <- f(gain (W h + b)) with f of each neuron one of sine, Gaussian, tanh, abs and identity.
+    """h <- f(gain (W h + b)); f differs between neurons: sine, Gaussian, tanh, abs or identity.
 
-    The topology is fixed and the weights are learned by gradients; Stanley evolves both.
+    The topology is fixed and the weights are trained by gradient descent; Stanley evolves both.
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      functions: names in FUNCTIONS; one alone is the homogeneous network, the control.
-      gain: how much of each function a neuron sees at the start.
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      functions: names in FUNCTIONS; a single name gives the homogeneous network, a baseline.
+      gain: factor of the functions' inputs; it sets the range of inputs at the start of training.
     """
 
     width: int = 64

@@ -1,4 +1,4 @@
-"""FINER, sines whose frequency grows with their argument (Liu et al., 2312.02434)."""
+"""FINER: sines whose frequency grows with their input (Liu et al., 2312.02434)."""
 
 import dataclasses
 
@@ -12,7 +12,11 @@ from nerf.networks.siren import siren_init
 
 @dataclasses.dataclass(frozen=True)
 class VariableSine:
-    """sin(omega (|z| + 1) z), equation 3."""
+    """sin(omega (|z| + 1) z), equation 3.
+
+    Attributes:
+      omega: the angular frequency near z = 0.
+    """
 
     omega: float
 
@@ -22,14 +26,16 @@ class VariableSine:
 
 @dataclasses.dataclass(frozen=True)
 class Finer:
-    """h <- sin(omega (|z| + 1) z) with z = W h + b, weights as SIREN's and the first bias from a wider range.
+    """h <- sin(omega (|z| + 1) z) with z = W h + b.
 
-    The wider it is, the more high frequencies the network has to choose from (section 3.2).
+    Weights start as in SIREN. The first layer's biases start in a wider range: the wider it is, the
+    more high frequencies the network can use (section 3.2).
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      omega: the frequency where z is small.
-      first_bias: k; the first layer's biases start in U(+-k).
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      omega: the angular frequency near z = 0.
+      first_bias: k; the first layer's biases start as U(+-k).
     """
 
     width: int = 64

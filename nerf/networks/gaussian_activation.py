@@ -1,4 +1,4 @@
-"""Gaussian activations (Ramasinghe & Lucey, Beyond Periodicity, 2111.15135)."""
+"""Networks with Gaussian activations (Ramasinghe & Lucey, 2111.15135)."""
 
 import dataclasses
 
@@ -11,7 +11,11 @@ from nerf.networks.layers import MLP, lecun_init
 
 @dataclasses.dataclass(frozen=True)
 class Bump:
-    """exp(-(scale z)^2)."""
+    """exp(-(scale z)^2).
+
+    Attributes:
+      scale: inverse width of the Gaussian.
+    """
 
     scale: float
 
@@ -21,11 +25,12 @@ class Bump:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """h <- exp(-(s (W h + b))^2), the paper's exp(-z^2 / (2 a^2)) with s = 1 / (a sqrt(2)).
+    """h <- exp(-(s (W h + b))^2): the paper's exp(-z^2 / (2 a^2)) with s = 1 / (a sqrt(2)).
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      scale: s; the larger, the finer the detail.
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      scale: s; a larger s allows finer detail.
     """
 
     width: int = 64

@@ -1,4 +1,4 @@
-"""The decoder of IM-NET, which sees its input again at every layer (Chen & Zhang, 1812.02822)."""
+"""IM-NET decoder: the input is concatenated at every layer (Chen & Zhang, 1812.02822)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ leaky_relu = partial(jax.nn.leaky_relu, negative_slope=0.02)
 
 @dataclasses.dataclass(frozen=True)
 class IMNet:
-    """h <- max(z, 0.02 z) with z = W [h, x] + b, narrower layer by layer (figure 3).
+    """h <- max(z, 0.02 z) with z = W [h, x] + b; widths decrease layer by layer (figure 3).
 
     Attributes:
-      widths: of the hidden layers; the paper's are 2048, 1024, 512, 256, 128.
+      widths: widths of the hidden layers; the paper has 2048, 1024, 512, 256 and 128.
     """
 
     widths: Sequence[int] = (96, 64, 48, 32)

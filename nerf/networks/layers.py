@@ -1,4 +1,4 @@
-"""What fields and networks share: activations, initialisers and the multilayer perceptron."""
+"""Building blocks of networks and fields: activations, initializers and the MLP."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,10 @@ from jaxtyping import Array, Float
 
 @jax.custom_jvp
 def truncated_exp(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """exp(x), held at exp(15) above 15, where its slope does not vanish, so that a huge density can come back."""
+    """Return exp(min(x, 15)), with the gradient exp(min(x, 15)).
+
+    The gradient does not vanish above 15, so training can reduce a huge density.
+    """
     return jnp.exp(jnp.minimum(x, 15.0))
 
 
@@ -21,29 +24,47 @@ def _truncated_exp_jvp(primals, tangents):
     return value, value * tangents[0]
 
 
-# Of a layer's number and its inputs: the initialisers of its kernel and of its bias.
+# (index of the layer, number of its inputs) -> (initializer of its kernel, initializer of its bias)
 Init = Callable[[int, int], tuple[Callable, Callable]]
 
 
 def uniform(bound: float) -> Callable:
-    """The initialiser that draws from [-bound, bound]."""
+    """Return an initializer that draws from U(-bound, bound)."""
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def he_init(layer: int, num_in: int) -> tuple[Callable, Callable]:
-    """Kernels He-uniform, U(+-sqrt(6 / n)) (1502.01852), which ReLU suits; biases zero."""
+    """Return initializers for ReLU layers: kernel U(+-sqrt(6 / n)) (1502.01852), bias zero."""
     return nnx.initializers.he_uniform(), nnx.initializers.zeros
 
 
 def lecun_init(layer: int, num_in: int) -> tuple[Callable, Callable]:
-    """Kernels and biases U(+-1 / sqrt(n))."""
+    """Return initializers: kernel and bias U(+-1 / sqrt(n))."""
     return uniform(1.0 / math.sqrt(num_in)), uniform(1.0 / math.sqrt(num_in))
 
 
 def linear(
-    num_in: int, num_out: int, init: Init, layer: int = 1, dtype: str = "float32", *, rngs: nnx.Rngs
+    num_in: int,
+    num_out: int,
+    init: Init,
+    layer: int = 1,
+    dtype: str = "float32",
+    *,
+    rngs: nnx.Rngs,
 ):
-    """A linear layer, the `layer`-th of a network, that sums in float32 whatever the type of its operands."""
+    """Build a linear layer that accumulates in float32.
+
+    Args:
+      num_in: number of input features.
+      num_out: number of output features.
+      init: the initializers, see `Init`.
+      layer: index of the layer in its network, passed to `init`.
+      dtype: type of the operands of the product; the sum is float32 for every type.
+      rngs: source of the initial parameters.
+
+    Returns:
+      An `nnx.Linear` (*b, num_in) -> (*b, num_out).
+    """
     kernel_init, bias_init = init(layer, num_in)
     return nnx.Linear(
         num_in,
@@ -57,15 +78,15 @@ def linear(
 
 
 class MLP(nnx.Module):
-    """Linear layers with an activation between them; the last is linear.
+    """Multilayer perceptron with an activation between its layers; the last layer is linear.
 
     Args:
-      widths: features in, of every hidden layer, and out.
-      dtype: "float32", or "bfloat16" for operands that are multiplied in bfloat16 and summed in float32.
-      skip: the input is concatenated again to what enters these layers.
-      activation: (*b, c) -> (*b, c).
-      init: see `Init`.
-      rngs: what the initialisers draw from.
+      widths: number of input features, of features of every hidden layer, and of outputs.
+      dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
+      skip: indices of the layers whose input is concatenated with the network's input.
+      activation: function (*b, c) -> (*b, c), applied after every layer but the last.
+      init: the initializers, see `Init`.
+      rngs: source of the initial parameters.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
-"""One decoder for everywhere and a code for each place.
+"""A shared decoder with one latent code per cell or vertex of a grid.
 
-Deep Local Shapes (Chabra et al., 2003.10983) has the places side by side, Local Implicit Grids (Jiang et al.,
-2003.08981) overlapping. Unlike with a grid of features, the decoder sees where in its cell a point is, and nothing of
-where the cell is, so that what it learns of one place serves every other.
+In Deep Local Shapes (Chabra et al., 2003.10983) the regions of the codes are disjoint; in Local
+Implicit Grids (Jiang et al., 2003.08981) they overlap. Unlike the network after a feature grid, the
+decoder sees the position in the cell but not the position of the cell, so the decoder shares what
+it learns between all cells.
 """
 
 import dataclasses
@@ -13,18 +14,28 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.networks import Network, OfPoints
+from nerf.networks import Network, PositionIndexed
 from nerf.networks.cells import cell_of, corners, flat_index, local_coordinates
 
 
 class CellCodes(nnx.Module):
-    """Deep Local Shapes: f(x) = decoder(gamma(u), z_c), with the code z_c of x's cell and the place u in it."""
+    """Deep Local Shapes: f(x) = decoder(gamma(u), z_c).
+
+    z_c is the code of the cell c that contains x, and u in [-1, 1]^d the position in the cell.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of coordinates of a point.
+      num_out: number of outputs.
+      rngs: source of the initial parameters; codes start as N(0, 0.01).
+    """
 
     def __init__(self, spec: "DeepLocalShapes", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.resolution, self.encoding = spec.resolution, spec.encoding
         shape = (spec.resolution**num_in, spec.features)
         self.table = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape))
-        self.decoder = spec.decoder(spec.encoding.num_features + spec.features, num_out, rngs=rngs)
+        num_features = spec.encoding.num_features + spec.features
+        self.decoder = spec.decoder(num_features, num_out, rngs=rngs)
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
         cell, local = local_coordinates(points, self.resolution)
@@ -32,38 +43,46 @@ class CellCodes(nnx.Module):
 
 
 class BlendedCodes(nnx.Module):
-    """Local Implicit Grids: f(x) = sum_j w_j decoder(gamma(u_j), z_j) over the 2^d vertices j around x.
+    """Local Implicit Grids: f(x) = sum_j w_j decoder(gamma(u_j), z_j) over the 2^d vertices j.
 
-    u_j in [-1, 1]^d is x as seen from vertex j, whose part reaches to its neighbours, and w_j the trilinear weight, so
-    that f is continuous although a part ends there (equation 3).
+    The vertices are the corners of the cell that contains x. u_j in [-1, 1]^d is x relative to
+    vertex j, in units of a cell: the region of a vertex reaches to its neighbours. w_j is the
+    multilinear weight, which is zero at the region's boundary, so f is continuous (equation 3).
+
+    Args:
+      spec: the network's specification.
+      num_in: number of coordinates of a point.
+      num_out: number of outputs.
+      rngs: source of the initial parameters; codes start as N(0, 0.01).
     """
 
     def __init__(self, spec: "LocalImplicitGrid", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.resolution, self.encoding = spec.resolution, spec.encoding
         shape = ((spec.resolution + 1) ** num_in, spec.features)
         self.table = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape))
-        self.decoder = spec.decoder(spec.encoding.num_features + spec.features, num_out, rngs=rngs)
+        num_features = spec.encoding.num_features + spec.features
+        self.decoder = spec.decoder(num_features, num_out, rngs=rngs)
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
+        d = points.shape[-1]
         cell, place = cell_of(points, self.resolution)
-        steps = jnp.asarray(corners(points.shape[-1])).reshape(
-            -1, *[1] * (points.ndim - 1), points.shape[-1]
-        )
-        local = place[None] - steps  # (2^d, *b, d) in [-1, 1]
+        steps = jnp.asarray(corners(d)).reshape(-1, *[1] * (points.ndim - 1), d)
+        local = place[None] - steps  # u_j: (2^d, *b, d) in [-1, 1]
         codes = self.table[...][flat_index(cell[None] + steps, self.resolution + 1)]
+        # Decode once per vertex, then blend the outputs: equation 3.
         decoded = self.decoder(jnp.concatenate([self.encoding(local), codes], -1))
         weights = jnp.prod(1.0 - jnp.abs(local), -1, keepdims=True)
         return (weights * decoded).sum(0)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Codes(OfPoints):
-    """What both have.
+class _Codes(PositionIndexed):
+    """Attributes that both specifications share.
 
     Attributes:
-      decoder: of (encoded local coordinates, code).
-      encoding: gamma, of the local coordinates.
-      resolution: cells along each axis of the box.
+      decoder: network of (encoded local coordinates, code).
+      encoding: gamma, the encoding of local coordinates.
+      resolution: number of cells along each axis of the box.
       features: length of a code.
     """
 
@@ -75,7 +94,7 @@ class _Codes(OfPoints):
 
 @dataclasses.dataclass(frozen=True)
 class DeepLocalShapes(_Codes):
-    """A code for each cell; neighbours meet where training makes them."""
+    """One code per cell; only training makes the outputs of neighbouring cells agree."""
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> CellCodes:
         return CellCodes(self, num_in, num_out, rngs=rngs)
@@ -83,7 +102,7 @@ class DeepLocalShapes(_Codes):
 
 @dataclasses.dataclass(frozen=True)
 class LocalImplicitGrid(_Codes):
-    """A code for each vertex, the outputs around a point blended: 2^d times the work, and no seams."""
+    """One code per vertex and blended outputs: 2^d times the work, but continuous."""
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> BlendedCodes:
         return BlendedCodes(self, num_in, num_out, rngs=rngs)

@@ -1,4 +1,4 @@
-"""The plain network, h <- max(W h + b, 0): the control of every other."""
+"""Plain ReLU network, the baseline of all other networks."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from nerf.networks.layers import MLP
 
 @dataclasses.dataclass(frozen=True)
 class ReLU:
-    """Layers with ReLU between them.
+    """h <- max(W h + b, 0).
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      skip: the input enters again at these layers.
-      dtype: see `MLP`.
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      skip: indices of the layers whose input is concatenated with the network's input.
+      dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.
     """
 
     width: int = 64

@@ -1,4 +1,4 @@
-"""SIREN, layers of sines (Sitzmann et al., 2006.09661)."""
+"""SIREN: networks with sine activations (Sitzmann et al., 2006.09661)."""
 
 import dataclasses
 import math
@@ -12,7 +12,11 @@ from nerf.networks.layers import MLP, Init, uniform
 
 @dataclasses.dataclass(frozen=True)
 class Sine:
-    """sin(omega z)."""
+    """sin(omega z).
+
+    Attributes:
+      omega: the angular frequency.
+    """
 
     omega: float
 
@@ -21,29 +25,32 @@ class Sine:
 
 
 def siren_init(omega: float, first_bias: float | None = None) -> Init:
-    """The law under which every layer's omega (W h + b) begins near N(0, 1) (section 3.2 and theorem 1.8).
+    """Return initializers with which every layer's omega (W h + b) starts near N(0, 1).
 
-    W ~ U(+-1 / n) in the first layer and U(+-sqrt(6 / n) / omega) after it. Biases are U(+-1 / sqrt(n)) in the first
-    layer (or +-first_bias), where they are phases; later ones are omega times smaller, not to disturb the law.
+    W ~ U(+-1 / n) in the first layer and W ~ U(+-sqrt(6 / n) / omega) in later ones (section 3.2
+    and theorem 1.8). The biases of the first layer are phases: U(+-1 / sqrt(n)), or U(+-first_bias)
+    if given. Later biases are U(+-1 / (sqrt(n) omega)), small enough to keep the distribution.
     """
 
     def init(layer: int, num_in: int):
         if layer == 0:
-            return uniform(1.0 / num_in), uniform(
-                1.0 / math.sqrt(num_in) if first_bias is None else first_bias
-            )
-        return uniform(math.sqrt(6.0 / num_in) / omega), uniform(1.0 / (math.sqrt(num_in) * omega))
+            bias = 1.0 / math.sqrt(num_in) if first_bias is None else first_bias
+            return uniform(1.0 / num_in), uniform(bias)
+        bias = 1.0 / (math.sqrt(num_in) * omega)
+        return uniform(math.sqrt(6.0 / num_in) / omega), uniform(bias)
 
     return init
 
 
 @dataclasses.dataclass(frozen=True)
 class Siren:
-    """h <- sin(omega (W h + b)), equation 3 with the omega of section 3.2.
+    """h <- sin(omega (W h + b)): equation 3 with the omega of section 3.2.
 
     Attributes:
-      width, depth: of the hidden layers, and their number.
-      omega: the frequency of every layer; it sets how fine a detail the untrained network has.
+      width: width of the hidden layers.
+      depth: number of hidden layers.
+      omega: angular frequency of every layer; a larger omega gives the untrained network finer
+        detail.
     """
 
     width: int = 64

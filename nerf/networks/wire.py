@@ -1,4 +1,4 @@
-"""WIRE, layers of complex Gabor wavelets (Saragadam et al., 2301.05187)."""
+"""WIRE: networks with complex Gabor wavelet activations (Saragadam et al., 2301.05187)."""
 
 import dataclasses
 
@@ -8,13 +8,19 @@ from jaxtyping import Array, Float
 
 from nerf.networks.layers import lecun_init, linear
 
-# A complex number is a pair of real arrays and its weights are real parameters: optimizers, norms and checkpoints then
-# need know nothing of complex numbers.
+# A complex number is a pair of real arrays, and its weights are real parameters. Optimizers, norms
+# and checkpoints then need no support for complex numbers.
 Complex = tuple[Float[Array, "*b c"], Float[Array, "*b c"]]
 
 
 class ComplexLinear(nnx.Module):
-    """W h + b with complex W and b."""
+    """W h + b with complex W and b.
+
+    Args:
+      num_in: number of complex inputs.
+      num_out: number of complex outputs.
+      rngs: source of the initial parameters.
+    """
 
     def __init__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.real, self.imaginary = (
@@ -22,7 +28,7 @@ class ComplexLinear(nnx.Module):
         )
 
     def __call__(self, real: Float[Array, "*b i"], imaginary: Float[Array, "*b i"]) -> Complex:
-        """(A + jB)(x + jy) + a + jb = (A x + a) - B y + j (A y + B x + b)."""
+        """Return (A + jB)(x + jy) + a + jb = (A x + a) - B y + j (A y + B x + b)."""
         a, b = self.real, self.imaginary
         return a(real) - imaginary @ b.kernel[...], b(real) + imaginary @ a.kernel[...]
 
@@ -30,13 +36,34 @@ class ComplexLinear(nnx.Module):
 def gabor(
     real: Float[Array, "*b c"], imaginary: Float[Array, "*b c"], omega: float, scale: float
 ) -> Complex:
-    """exp(j omega z - |scale z|^2), section 3.1, for z = x + jy: of size exp(-omega y - |scale z|^2), phase omega x."""
+    """Return the complex Gabor wavelet exp(j omega z - |scale z|^2) of z = x + jy (section 3.1).
+
+    Its magnitude is exp(-omega y - |scale z|^2) and its phase is omega x.
+
+    Args:
+      real: (*b, c) real part x.
+      imaginary: (*b, c) imaginary part y.
+      omega: angular frequency.
+      scale: inverse width of the envelope.
+
+    Returns:
+      Real and imaginary part, each (*b, c).
+    """
     size = jnp.exp(-omega * imaginary - scale**2 * (jnp.square(real) + jnp.square(imaginary)))
     return size * jnp.cos(omega * real), size * jnp.sin(omega * real)
 
 
 class WireNetwork(nnx.Module):
-    """Real features -> complex hidden layers -> the real part of a complex layer, Re(W h + b) = A x - B y + a."""
+    """Real features -> complex hidden layers -> real part of a complex linear layer.
+
+    The outputs are Re(W h + b) = A x - B y + a with W = A + jB, h = x + jy and Re(b) = a.
+
+    Args:
+      spec: the network's specification.
+      num_in: number of real inputs.
+      num_out: number of real outputs.
+      rngs: source of the initial parameters.
+    """
 
     def __init__(self, spec: "Wire", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.omega, self.scale = spec.omega, spec.scale
@@ -44,9 +71,8 @@ class WireNetwork(nnx.Module):
         self.hidden = nnx.List(
             [ComplexLinear(spec.width, spec.width, rngs=rngs) for _ in range(spec.depth - 1)]
         )
-        self.last = linear(
-            2 * spec.width, num_out, lecun_init, rngs=rngs
-        )  # its kernel is A above -B
+        # Its kernel is A stacked on -B.
+        self.last = linear(2 * spec.width, num_out, lecun_init, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         real = self.first(x)
@@ -58,12 +84,14 @@ class WireNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Wire:
-    """h <- exp(j omega z - |scale z|^2) with z = W h + b, all complex but the first W and b.
+    """h <- exp(j omega z - |scale z|^2) with z = W h + b; all complex but the first W and b.
 
     Attributes:
-      width, depth: of the hidden layers, and their number. A complex weight is two numbers: width 45 has as many as a
-        real network of width 64.
-      omega, scale: frequency and (inverse) width of a wavelet; the paper's are 10 and 40 for pictures.
+      width: number of complex features of the hidden layers. A complex weight is two real
+        parameters: width 45 has about as many as a real network of width 64.
+      depth: number of hidden layers.
+      omega: angular frequency of the wavelets; the paper has 10 for images.
+      scale: inverse width of the wavelets; the paper has 40 for images.
     """
 
     width: int = 45

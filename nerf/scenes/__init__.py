@@ -1,4 +1,4 @@
-"""Scenes on disk, and `load`, which detects their format."""
+"""Scenes on disk: `load` detects the format of a folder and reads it."""
 
 import dataclasses
 import importlib
@@ -13,17 +13,24 @@ from nerf.scenes.hints import explain_file, explain_folder
 __all__ = ["Problem", "Scene", "SceneError", "Similarity", "load", "to_unit"]
 
 SPLITS = ("train", "val", "test")
-# A folder may hold several files of cameras, one made from another: that is read which says most, or was written last.
-FIRST = ("nerfstudio", "blender", "colmap")
+# A folder may contain the cameras in several formats, one converted from another. These formats are
+# tried first: they contain the most information, or are written last.
+PREFERRED_FORMATS = ("nerfstudio", "blender", "colmap")
 
 
 def all_formats() -> dict[str, ModuleType]:
-    """Return every module of `nerf.scenes.formats` that has `detect` and `load`, by name, in the order of trying."""
+    """Return all scene formats by name, in the order in which they are tried.
+
+    A format is a module of `nerf.scenes.formats` that has `detect` and `load`.
+    """
     names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
     modules = {name: importlib.import_module(f"{formats.__name__}.{name}") for name in names}
-    names = sorted(
-        modules, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)
-    )
+
+    def priority(name: str) -> tuple[int, str]:
+        preferred = name in PREFERRED_FORMATS
+        return PREFERRED_FORMATS.index(name) if preferred else len(PREFERRED_FORMATS), name
+
+    names = sorted(modules, key=priority)
     return {name: modules[name] for name in names if hasattr(modules[name], "detect")}
 
 
@@ -34,42 +41,43 @@ def _is_scene(folder: Path) -> bool:
 def load(
     root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False
 ) -> Scene:
-    """Load one split of a scene in whichever format recognises the folder. Raises SceneError.
+    """Load one split of a scene, in the first format that detects the folder.
 
     Args:
       root: the scene folder.
       split: "train", "val" or "test".
-      max_side: images larger than this are reduced by an integer factor.
-      validation: leave the views of "val" out of "train" where both come from the same list.
+      max_side: maximum width and height in pixels; larger images are downscaled by an integer
+        factor.
+      validation: exclude the views of "val" from "train" if both come from the same list.
+
+    Returns:
+      The scene. Its notes name the other formats that also detect the folder.
+
+    Raises:
+      SceneError: the arguments or the scene cannot be used; it lists every problem.
     """
     if root is None:
         raise SceneError([Problem("--scene", "", "not given", "give the folder of a scene")])
     root = Path(root)
     if split not in SPLITS:
-        raise SceneError(
-            [Problem(str(root), "", f"no split {split!r}", f"known: {', '.join(SPLITS)}")]
-        )
+        known = f"known: {', '.join(SPLITS)}"
+        raise SceneError([Problem(str(root), "", f"no split {split!r}", known)])
     if max_side < 1:
-        raise SceneError(
-            [
-                Problem(
-                    "--config.scene.max_side", "", f"{max_side} leaves no pixel", "give 1 or more"
-                )
-            ]
-        )
+        reason = f"{max_side} pixels are too few"
+        raise SceneError([Problem("--config.scene.max_side", "", reason, "give 1 or more")])
     if root.is_file():
         raise SceneError([explain_file(root)])
     if not root.is_dir():
-        raise SceneError(
-            [Problem(str(root), "", "no such folder", "give the folder of a scene with --scene")]
-        )
+        fix = "give the folder of a scene with --scene"
+        raise SceneError([Problem(str(root), "", "no such folder", fix)])
     found = {name: module for name, module in all_formats().items() if module.detect(root)}
     if not found:
         raise SceneError([explain_folder(root, _is_scene, ", ".join(all_formats()))])
     (name, module), *others = found.items()
     scene = module.load(root, split, max_side=max_side, validation=validation)
     also = [
-        f"read as {name}; it is {n} too: --config.scene.name=nerf.scenes.formats.{n}:load"
-        for n, _ in others
+        f"read as {name}, but it is also {other}: "
+        f"select that format with --config.scene.name=nerf.scenes.formats.{other}:load"
+        for other, _ in others
     ]
     return dataclasses.replace(scene, notes=[*also, *scene.notes])

@@ -1,9 +1,10 @@
-"""Find the files that a scene's files name, also where the names come from another machine.
+"""Find the files that a scene refers to, even if the paths come from another machine.
 
-Names are relative to the scene folder. A file that is there under exactly its name is taken. Otherwise a name is read
-as other systems and tools write it: backslashes for slashes, an absolute path of which the scene folder holds the last
-parts, letters in the other case, accents composed or decomposed (NFC, NFD), another extension or none. Nothing outside
-the scene folder is ever opened, and what fits more than one file is refused.
+Paths are relative to the scene folder. A file that exists under its exact name is used. Otherwise a
+path is matched as other systems and tools may write it: backslashes instead of slashes, an absolute
+path whose last parts exist in the scene folder, different case, accents composed or decomposed (NFC
+or NFD), another extension or none. Files outside the scene folder are never opened, and a path that
+matches more than one file is an error.
 """
 
 import os
@@ -17,13 +18,19 @@ from nerf.scenes.decode import AVIF_SUFFIXES, HEIF_SUFFIXES
 from nerf.scenes.tally import Tally
 
 PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", *HEIF_SUFFIXES, *AVIF_SUFFIXES)
-DRIVE = r"^[A-Za-z]:"
-MAX_PARTS = 32  # folders of a path that are looked for
+WINDOWS_DRIVE = r"^[A-Za-z]:"
+MAX_PARTS = 32  # last parts of a path that are searched for
+# Called with (key of the entry, what is wrong with it, how to fix it).
 Report = Callable[[str, str, str], None]
 
 
 class Kind(NamedTuple):
-    """Describe what a name stands for: the extensions that such files have, and the folders that tools put them in."""
+    """A kind of file.
+
+    Attributes:
+      endings: extensions of such files, lower-case.
+      folders: folders in which tools store them, relative to the scene folder.
+    """
 
     endings: tuple[str, ...]
     folders: tuple[str, ...] = ()
@@ -36,11 +43,11 @@ POINTS = Kind((".ply",))
 
 
 class Finder:
-    """Find files by name within one scene folder; folders are listed once.
+    """Finds files by name inside one scene folder; caches folder listings.
 
     Args:
       root: the scene folder.
-      tally: told which names were not found as they are written.
+      tally: counts names that are not found as they are written.
     """
 
     def __init__(self, root: Path, tally: Tally):
@@ -51,17 +58,17 @@ class Finder:
     def locate(
         self, name: Any, report: Report, key: str = "file_path", kind: Kind = IMAGE
     ) -> tuple[str, Path | None]:
-        """Return a file's name relative to the scene folder, and the file, which may be missing.
+        """Return the name and path of a file that an entry refers to.
 
         Args:
-          name: what the entry `key` of a file of the scene says.
-          report: told what is wrong with the entry.
-          key: the entry, for the report.
-          kind: which files may be meant.
+          name: value of the entry.
+          report: called for each problem with the entry.
+          key: name of the entry, for the report.
+          kind: kind of file that the entry refers to.
 
         Returns:
-          The name to show, without an extension where the entry has none, and the path; None for a path that may not
-          be opened.
+          The file's name relative to the scene folder (without extension if the entry has none) and
+          its path. The file may not exist. The path is None if it must not be opened.
         """
         if not isinstance(name, str) or not name:
             report(key, "missing", "give its path, relative to the scene folder")
@@ -72,33 +79,24 @@ class Finder:
             inside = ".." not in relative.parts and path.resolve().is_relative_to(self._home)
             if inside and path.is_file():
                 return relative.as_posix(), path
-            there = os.path.lexists(path)
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # too long, NUL, a lone surrogate, a loop of links
-            report(key, f"{name!r} cannot be a file ({error})", "correct the path")
+            exists = os.path.lexists(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            # The name is too long, contains NUL or a lone surrogate, or links form a loop.
+            report(key, f"{name!r} is not a valid path ({error})", "correct the path")
             return name, None
         candidates = self._search(name, kind)
         if len(candidates) > 1:
             shown = ", ".join(candidates[:3])
-            report(
-                key,
-                f"{name!r} fits {len(candidates)} files ({shown})",
-                "write the one that is meant",
-            )
+            reason = f"{name!r} matches {len(candidates)} files ({shown})"
+            report(key, reason, "write the exact name of one of them")
             return name, None
         if candidates:
             found = candidates[0]
             inside = (self.root / found).resolve().is_relative_to(self._home)
-            relative, path = (
-                Path(self._shown(name, found, ".." in relative.parts)),
-                self.root / found,
-            )
-        elif (
-            not there and PurePosixPath(name).is_absolute()
-        ):  # of another machine, and missing like any other file
+            shown = self._shown(name, found, ".." in relative.parts)
+            relative, path = Path(shown), self.root / found
+        elif not exists and PurePosixPath(name).is_absolute():
+            # A path of another machine: the caller reports it like any other missing file.
             return name, self.root / PurePosixPath(name).name
         if not inside:
             report(key, f"{name!r} lies outside the scene folder", "move the file into the folder")
@@ -106,46 +104,69 @@ class Finder:
         return relative.as_posix(), path
 
     def _shown(self, name: str, found: str, outside: bool) -> str:
-        """Return the name of a file that was found under another one, and count it unless it differs in form only."""
+        """Return the name to show for a file, and count it if it differs from the entry.
+
+        A name that differs only in slashes or by a missing extension, which many tools omit, is not
+        counted.
+        """
         written = "/".join(_parts(name))
         if not outside and (found == written or found.startswith(f"{written}.")):
-            return written  # an entry may leave out the extension, as many tools do
+            return written
         self.tally.add("not found as written, read from the scene folder", f"{name} as {found}")
         return found
 
     def _search(self, name: str, kind: Kind) -> list[str]:
-        """Return the files that the longest possible end of a path fits."""
+        """Return the files that match the longest possible tail of a path."""
         parts = _parts(name)[-MAX_PARTS:]
         for start in range(len(parts)):
             if found := self._match("", parts[start:], kind):
                 return found
-        elsewhere = len(parts) == 1 or PurePosixPath(name).is_absolute() or re.match(DRIVE, name)
+        # A bare file name, or a path of another machine, may be in one of the usual folders.
+        absolute = PurePosixPath(name).is_absolute() or re.match(WINDOWS_DRIVE, name)
+        elsewhere = len(parts) == 1 or absolute
         for folder in kind.folders if elsewhere else ():
             if parts and (found := self._match("", [folder, parts[-1]], kind)):
                 return found
         return []
 
     def find(self, folder: str, name: str, kind: Kind = IMAGE) -> list[str]:
-        """Return the files within one folder of the scene that a name fits, relative to the scene folder."""
+        """Return the files in one folder of the scene that match a name.
+
+        Args:
+          folder: the folder, relative to the scene folder.
+          name: the name to match, relative to `folder`.
+          kind: kind of file to find.
+
+        Returns:
+          Paths relative to the scene folder.
+        """
         parts = _parts(name)[-MAX_PARTS:]
         return self._match(f"{folder}/", parts, kind) if parts else []
 
     def _match(self, folder: str, parts: list[str], kind: Kind) -> list[str]:
-        """Return the files in a folder that fit the parts of a path, relative to the scene folder."""
+        """Return the files in a folder that match the parts of a path.
+
+        `folder` and the results are relative to the scene folder; `folder` is empty or ends in "/".
+        """
         first, *rest = parts
         if not rest:
             return [f"{folder}{entry}" for entry in self._files(folder, first, kind)]
+        # Prefer the folder with the exact name; otherwise try all that differ in case or accents.
         listing = self._listing(folder).get(_fold(first), [])
         names = [first] if first in listing else listing
         return [found for entry in names for found in self._match(f"{folder}{entry}/", rest, kind)]
 
     def _files(self, folder: str, name: str, kind: Kind) -> list[str]:
-        """Return the names in a folder that fit best: the same, but for case, or but for the extension."""
+        """Return the best matches for a name in a folder.
+
+        An exact match is best, then one with different case, then one with another extension.
+        """
         listing = self._listing(folder)
         folded = _fold(name)
         same = [entry for entry in listing.get(folded, []) if self._is_file(folder, entry)]
         if same:
             return [name] if name in same else same
+        # Append each extension of this kind to the name, and then to the name without its own.
         stem, dot, ending = folded.rpartition(".")
         bare = stem if f"{dot}{ending}" in kind.endings else folded
         for start in dict.fromkeys((folded, bare)):
@@ -161,7 +182,10 @@ class Finder:
             return False
 
     def _listing(self, folder: str) -> dict[str, list[str]]:
-        """Return the names in a folder by their folded form; none for a folder that is not there or lies outside."""
+        """Return the names in a folder by their folded form.
+
+        The result is empty if the folder does not exist or lies outside the scene folder.
+        """
         path = self.root / folder
         if path not in self._listings:
             names: dict[str, list[str]] = {}
@@ -176,16 +200,19 @@ class Finder:
 
 
 def plain(name: str) -> str:
-    """Return a name as it is compared: slashes, without extension, in one case and one form of accents."""
-    whole = "/".join(_parts(name))
-    stem, dot, ending = whole.rpartition(".")
-    return _fold(stem if f"{dot}{ending}".lower() in IMAGE.endings else whole)
+    """Return a name in normal form for comparison.
+
+    It has slashes, no image extension, folded case and composed accents.
+    """
+    path = "/".join(_parts(name))
+    stem, dot, ending = path.rpartition(".")
+    return _fold(stem if f"{dot}{ending}".lower() in IMAGE.endings else path)
 
 
 def _parts(name: str) -> list[str]:
-    """Split a path of any system into its folders and its file, without a drive, `.` and what `..` takes back."""
+    """Split a path of any system into its parts, without a drive and with `.` and `..` resolved."""
     parts: list[str] = []
-    for part in re.sub(DRIVE, "", name).replace("\\", "/").split("/"):
+    for part in re.sub(WINDOWS_DRIVE, "", name).replace("\\", "/").split("/"):
         if part == "..":
             parts = parts[:-1]
         elif part not in ("", "."):
@@ -194,4 +221,5 @@ def _parts(name: str) -> list[str]:
 
 
 def _fold(name: str) -> str:
+    """Return a name with composed accents and folded case."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -1,4 +1,4 @@
-"""The similarity from a file's world to the normalised one: where the middle is, how large, which way is up."""
+"""Compute the similarity from a file's world to the normalised world: centre, scale and up."""
 
 import math
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from nerf.scenes.base import (
 from nerf.scenes.decode import decode_numbers
 from nerf.scenes.frames import Frame
 
-MAX_DEPTH_IMAGES = 16  # that are looked at for how near and far matter is
-MAX_POINTS = 2000  # for the same
-MIN_COMMON_UP = 0.5  # length of the mean up axis of cameras that agree on what is up
-MAX_NADIR_DEGREES = 30.0  # between the mean view and straight down, for cameras that look down
-# By EXIF's orientation: where up is, in (x, y) of the stored picture's camera, for a person who
-# looks at the photo (Exif 2.32, tag 0x0112: 6 has the top of the scene at the left of the file).
+MAX_DEPTH_IMAGES = 16  # depth images from which the range of depths is measured
+MAX_POINTS = 2000  # points from which the range of depths is measured
+MIN_COMMON_UP = 0.5  # minimum length of the mean up axis of cameras that share an up direction
+MAX_NADIR_DEGREES = 30.0  # maximum angle of the mean view from straight down, for aerial photos
+# Up in the viewed photo, as (x, y) in the camera axes of the stored image, for each EXIF
+# orientation (Exif 2.32, tag 0x0112; with 6 the top of the scene is at the left of the file).
 SEEN_UP = {
     1: (0, 1),
     2: (0, 1),
@@ -41,55 +41,63 @@ SEEN_UP = {
 def normalise(
     frames: Sequence[Frame], bounded: bool, level: bool, distances: np.ndarray | None = None
 ) -> Similarity:
-    """Return the similarity that puts what the cameras look at around the origin.
+    """Return the similarity that centres and scales the scene.
 
-    Bounded scenes: the ball that every camera sees whole gets radius 1 / 1.05, so that an object
-    that fits into the pictures fits into the box [-1, 1]^3. Unbounded scenes: the farthest camera
-    gets distance 1, unless `distances` say that this is out of proportion, as for a panorama: half
-    of them stay within 4 and all but the nearest in a hundred beyond 0.2.
+    The point that the cameras look at becomes the origin. In a bounded scene, the ball that a
+    typical (median) camera sees completely gets radius 1 / 1.05, so that an object that fits into
+    the images fits into the box [-1, 1]^3. In an unbounded scene, the farthest camera gets distance
+    1. If `distances` show that this scale is out of proportion, as for a panorama, it is limited:
+    the 1 % quantile of the distances is at least 0.2, and unless this contradicts it, their median
+    is at most 4.
 
     Args:
-      frames: of all splits, so that every split gets the same similarity.
+      frames: frames of all splits, so that every split gets the same similarity.
       bounded: whether nothing lies beyond the object that the cameras look at.
-      level: turn `up_direction` to +z; otherwise the file's axes are kept.
-      distances: (n,) from cameras to matter that they see, in the file's units, where known.
+      level: rotate `up_direction` to +z; otherwise keep the file's axes.
+      distances: (n,) known distances from cameras to surfaces that they see, in the file's units.
+
+    Returns:
+      The similarity from the file's world to the normalised world.
     """
     c2w = np.stack([frame.c2w for frame in frames])
+    # An empty array is the same as unknown distances.
     if distances is not None and not len(distances):
         distances = None
     focus = focus_point(c2w, None if distances is None else float(np.median(distances)))
     distance = np.linalg.norm(c2w[:, :, 3] - focus, axis=-1)
     if bounded:
-        radius = 1.05 * float(
-            np.median([_reach(f, d) for f, d in zip(frames, distance, strict=True)])
-        )
+        reach = [_reach(f, d) for f, d in zip(frames, distance, strict=True)]
+        radius = 1.05 * float(np.median(reach))
+        # If the axes are nearly parallel, the focus is uncertain: the ball must also contain all
+        # cameras.
         if not axes_meet(c2w):
             radius = max(radius, float(distance.max()))
     else:
         radius = float(distance.max())
         if distances is not None:
             nearest, middle = np.quantile(distances, [0.01, 0.5])
+            # Median at most 4, then 1 % quantile at least 0.2, in the normalised world.
             radius = min(max(radius, float(middle) / 4.0), float(nearest) / 0.2)
-    # Coordinates of maps are large: what is left of a distance of zero are their last digits.
+    # Map coordinates are large: a radius of zero may appear as rounding noise in their last digits.
     scale = 1.0 / radius if radius > 1e-9 + 1e-12 * np.abs(c2w[:, :, 3]).max() else 1.0
-    rotation = (
-        rotation_to_z(up_direction(c2w, [frame.orientation for frame in frames]))
-        if level
-        else np.eye(3)
-    )
+    rotation = np.eye(3)
+    if level:
+        rotation = rotation_to_z(up_direction(c2w, [frame.orientation for frame in frames]))
     return Similarity(scale, rotation, -scale * rotation @ focus)
 
 
 def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray, " k"] | None:
-    """Return how far matter is from the cameras by their depth images, in the file's units.
+    """Return the depths of a sample of the frames' depth images, in the file's units.
 
     Args:
-      frames: of which some are looked at; those without depth are skipped.
+      frames: the frames; at most MAX_DEPTH_IMAGES of those with depth are read.
       root: the scene folder.
 
-    Returns: the known depths of every eighth row and column; None where no frame has depth.
+    Returns:
+      (k,) the known depths in every eighth row and column; None if no frame has depth.
 
-    Raises: SceneError, with every depth image that cannot be decoded.
+    Raises:
+      SceneError: depth images cannot be decoded; it lists all of them.
     """
     with_depth = [frame for frame in frames if frame.depth is not None]
     problems: list[Problem] = []
@@ -110,10 +118,11 @@ def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray,
 def distances_to_points(
     frames: Sequence[Frame], points: Float[np.ndarray, "m 3"]
 ) -> Float[np.ndarray, " k"]:
-    """Return the distances from cameras to some of the points that lie in their field of view; see `distances_in_view`.
+    """Return the distances from cameras to points in their field of view.
 
-    At most MAX_POINTS of the points, which are of the file's world, are used.
+    At most MAX_POINTS of the points, in the file's world, are used; see `distances_in_view`.
     """
+    # The tangent of half the diagonal angle of view.
     half = [
         np.hypot(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
         for frame in frames
@@ -127,41 +136,49 @@ def distances_in_view(
     reach: Float[np.ndarray, " n"],
     points: Float[np.ndarray, "m 3"],
 ) -> Float[np.ndarray, " k"]:
-    """Return the distance of each pair of a camera and a point that it has in view.
+    """Return the distance of every camera to every point in its field of view.
 
     Args:
-      c2w: camera-to-world, OpenGL axes.
-      reach: half of each camera's angle of view along its picture's diagonal, in radians.
-      points: of the same world.
+      c2w: (n, 3, 4) camera-to-world, OpenGL axes.
+      reach: (n,) half of each camera's angle of view along the image diagonal, in radians.
+      points: (m, 3) points in the same world.
+
+    Returns:
+      (k,) distances, one for each of the k pairs of a camera and a point that it sees.
     """
-    away = points - c2w[:, None, :, 3]
+    away = points - c2w[:, None, :, 3]  # (n, m, 3)
     distance = np.linalg.norm(away, axis=-1)
+    # Cameras look along -z. A point is in view if its angle from the axis is less than `reach`.
     ahead = -(away @ c2w[:, :, 2:])[..., 0]
     return distance[ahead > distance * np.cos(reach)[:, None]]
 
 
 def up_direction(c2w: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
-    """Return the unit vector that points up in the file's world, as far as the cameras tell.
+    """Estimate the up direction of the file's world from the cameras.
 
-    It is the mean of the directions that are up in the photos as they are to be looked at, which
-    is not as they are stored where their EXIF orientation says that the camera was held sideways.
-    Cameras that look straight down have no such direction: where the ups of photos that face one
-    way cancel out, up is against the view, and so it is above ground level for cameras that look
-    along -z of the file, as in maps.
+    It is the mean up direction of the photos as a viewer shows them, turned by their EXIF
+    orientation. Cameras that look straight down have no such direction. If the photos face one way
+    and their up directions cancel out, the result is the direction opposite to the mean view. If
+    the cameras are above ground level and look along -z of the file, as in maps, it is +z.
 
     Args:
       c2w: (n, 3, 4) camera-to-world, OpenGL axes, in the file's world.
-      orientations: of the photos, EXIF's numbers 1 to 8.
+      orientations: EXIF orientation of each photo, 1 to 8.
+
+    Returns:
+      A unit vector (3,); +z if the cameras do not determine one.
     """
     seen_up = np.array([SEEN_UP.get(number, SEEN_UP[1]) for number in orientations])
     up = np.einsum("nij,nj->ni", c2w[:, :, :2], seen_up).mean(0)
     stored_up = c2w[:, :, 1].mean(0)
-    # A tag that makes the cameras disagree was left behind by a program that turned the pixels.
+    # If the orientations make the cameras disagree, a program has rotated the pixels but kept the
+    # tags: ignore them.
     if np.linalg.norm(up) < 0.5 * np.linalg.norm(stored_up):
         up = stored_up
     view, position = -c2w[:, :, 2].mean(0), c2w[:, :, 3]
     up = up_or_against_view(up, view)
     if np.linalg.norm(view) > MIN_COMMON_VIEW:
+        # Maps have z = 0 at ground level: the cameras are clearly above it and look down.
         extent = np.linalg.norm(position - position.mean(0), axis=-1).max()
         looks_down = -view[2] / np.linalg.norm(view) > np.cos(np.radians(MAX_NADIR_DEGREES))
         if looks_down and position[:, 2].mean() > 0.5 * extent > 0.0:
@@ -171,20 +188,24 @@ def up_direction(c2w: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
 
 
 def up_or_against_view(up: np.ndarray, view: np.ndarray) -> np.ndarray:
-    """Return the mean up axis, or the direction against the mean view where cameras face one way and agree on no up.
+    """Return the mean up axis, or the direction opposite to the mean view.
+
+    The latter is the case for cameras that face one way but do not agree on an up direction.
+    Neither vector is normalised.
 
     Args:
-      up: (3,) mean of the unit vectors that are up in the cameras' pictures.
-      view: (3,) mean of the unit vectors along which the cameras look.
+      up: (3,) mean of the cameras' unit up vectors.
+      view: (3,) mean of the cameras' unit view directions.
     """
     agree = np.linalg.norm(up) >= MIN_COMMON_UP or np.linalg.norm(view) <= MIN_COMMON_VIEW
     return up if agree else -view
 
 
 def _reach(frame: Frame, distance: float) -> float:
-    """Radius of what a camera sees at a distance across the longer side of its picture; at most the distance itself.
+    """Return the radius that a camera sees at a distance, along the longer side of its image.
 
-    A fisheye lens or a panorama sees more than that, which says nothing of how large the scene is.
+    For fisheye lenses and panoramas it is at most the distance: their wider view does not mean that
+    the scene is larger. For an orthographic camera it does not depend on the distance.
     """
     half = max(frame.size[0] / frame.K[0, 0], frame.size[1] / frame.K[1, 1]) / 2
     if frame.model == ORTHOGRAPHIC:

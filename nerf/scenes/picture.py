@@ -1,8 +1,9 @@
-"""One picture as a scene, for the image task: it lies in the plane z = 0, seen straight from above.
+"""A single image as a scene, for the image task: it lies in the plane z = 0, seen from above.
 
-Scores are of pixels that were not trained on (Tancik et al., 2006.10739, section 6.1). "train" is the whole picture, of
-which the pixels of even row and column may be learned from; "test" is the smaller picture of the pixels of odd row and
-column, "val" the two that are left. The longer side of the whole reaches from -1 to 1.
+Metrics are computed on pixels that are not used for training (Tancik et al., 2006.10739, section
+6.1). "train" is the full image with a mask: only pixels of even row and even column are used.
+"test" is the smaller image of the pixels of odd row and odd column, and "val" consists of the two
+remaining ones. The longer side of the full image extends from -1 to 1.
 """
 
 from pathlib import Path
@@ -17,8 +18,8 @@ from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import FOLDER, MISSING
 from nerf.scenes.images import check_image, read_image
 
-HEIGHT = 0.5  # of the camera above the picture
-PHASES = {"test": ((1, 1),), "val": ((0, 1), (1, 0))}  # first row and column of each small picture
+CAMERA_HEIGHT = 0.5  # of the orthographic camera above the image
+PHASES = {"test": ((1, 1),), "val": ((0, 1), (1, 0))}  # first row and column of each smaller image
 
 
 def load(
@@ -27,25 +28,32 @@ def load(
     source: UInt8[np.ndarray, "h w c"] | None = None,
     max_side: int = 1024,
 ) -> Scene:
-    """The picture in the file `root`, or `source` itself. Raises SceneError.
+    """Load one split of an image, from a file or from pixels.
 
     Args:
-      root: a PNG, JPEG, WebP or BMP file with 8 bits a channel; not read where there is a source.
+      root: a PNG, JPEG, WebP or BMP file with 8 bits per channel; ignored if `source` is given.
       split: "train", "val" or "test".
-      source: the pixels, as the section of a function in a config: {"name": "nerf.scenes.drawings:text"}.
-      max_side: a larger picture is reduced by an integer factor.
+      source: (h, w, c) the pixels; in a config, the section of a function that returns them, such
+        as {"name": "nerf.scenes.drawings:text"}.
+      max_side: maximum width and height in pixels; a larger file is downscaled by an integer
+        factor.
+
+    Returns:
+      A bounded scene with an orthographic camera for each image.
+
+    Raises:
+      SceneError: the file cannot be read, or the image is smaller than 2x2 pixels.
     """
     image = _read(root, max_side) if source is None else source
     height, width = image.shape[:2]
     if min(height, width) < 2:
-        reason = f"a picture of {width}x{height} pixels"
+        reason = f"an image of {width}x{height} pixels"
         raise SceneError([Problem(str(root), "", reason, "give one of at least 2x2 pixels")])
     if split == "train":
         known = np.zeros((height, width), bool)
         known[::2, ::2] = True
-        camera = _cameras(
-            np.array([[width, height]]), max(height, width), 1, np.zeros((1, 2)), width, height
-        )
+        size, side = np.array([[width, height]]), max(height, width)
+        camera = _cameras(size, side, 1, np.zeros((1, 2)), width, height)
         return Scene([image], camera, ["picture"], Similarity(), unbounded=False, masks=[known])
     phases = PHASES[split]
     parts = [np.ascontiguousarray(image[row::2, column::2]) for row, column in phases]
@@ -63,16 +71,27 @@ def _cameras(
     width: int,
     height: int,
 ) -> Cameras:
-    """Cameras of pictures of every `step`-th pixel of the whole, from pixel (x, y) `first`.
+    """Return cameras of images of every `step`-th pixel of the full image.
 
-    Pixel position u of a part is U = step (u - 1/2) + first + 1/2 of the whole, which lies at (U - size / 2) 2 / side.
+    Pixel position u of a smaller image is position U = step (u - 1/2) + first + 1/2 of the full
+    image, which lies at x = (U - size / 2) 2 / side.
+
+    Args:
+      sizes: (n, 2) width and height of the smaller images.
+      side: longer side of the full image in pixels.
+      step: distance of neighbouring pixels of a smaller image, in pixels of the full image.
+      first: (n, 2) position (x, y) of the first pixel in the full image.
+      width: width of the full image.
+      height: height of the full image.
     """
-    count, focal = len(sizes), np.full(len(sizes), side / (2.0 * step))
+    count = len(sizes)
+    # Solve the two equations for u = f x + c:
+    # f = side / (2 step) and c = (size / 2 - first - 1/2) / step + 1/2.
+    focal = np.full(count, side / (2.0 * step))
     cx, cy = ((np.array([[width, height]]) / 2 - first - 0.5) / step + 0.5).T
+    pose = np.concatenate([np.eye(3), [[0.0], [0.0], [CAMERA_HEIGHT]]], 1)
     return Cameras(
-        c2w=np.tile(np.concatenate([np.eye(3), [[0.0], [0.0], [HEIGHT]]], 1), (count, 1, 1)).astype(
-            np.float32
-        ),
+        c2w=np.tile(pose, (count, 1, 1)).astype(np.float32),
         K=intrinsics(focal, focal, cx, cy).astype(np.float32),
         distortion=np.zeros((count, COEFFICIENTS), np.float32),
         size=sizes.astype(np.int32),
@@ -82,12 +101,12 @@ def _cameras(
 
 def _read(root: str | Path | None, max_side: int) -> UInt8[np.ndarray, "h w c"]:
     if root is None:
-        raise SceneError([Problem("--scene", "", "not given", "give the file of a picture")])
+        raise SceneError([Problem("--scene", "", "not given", "give an image file")])
     size, _, problem = check_image(Path(root), str(root))
     if problem is not None:
         fixes = {
             MISSING: "check the path",
-            FOLDER: "give the file of a picture with --scene, or train without --task=image",
+            FOLDER: "give an image file with --scene, or train without --task=image",
         }
         raise SceneError([problem._replace(fix=fixes.get(problem.reason, problem.fix))])
     try:

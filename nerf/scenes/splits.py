@@ -1,4 +1,4 @@
-"""Which views of a scene are trained on and which are scored, and what a user should know about that."""
+"""Split the views of a scene into training views and held-out views, and check the split."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,9 @@ from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 
-SAME_POSE = 0.01  # between entries of two matrices in the normalised world that are one pose, rounded in a file
+# Maximum difference between entries of two normalised poses that count as the same pose, because
+# files contain rounded numbers.
+SAME_POSE_TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +24,11 @@ class Views:
     """The views of a run.
 
     Attributes:
-      train: those that are trained on.
-      held_out: those that are scored; None where the scene has none.
-      trained_on: how many of those that are scored are trained on as well, by mistake of the scene's lists.
-      notes: one line for each thing about the split that a user should know.
+      train: the training views.
+      held_out: the views that are scored; None if there are none.
+      trained_on: number of scored views that are also training views, because the scene's lists
+        overlap.
+      notes: one line for each fact about the split that a user should know.
     """
 
     train: Scene
@@ -39,15 +42,12 @@ class Views:
         return scenes if self.held_out is None else {**scenes, split: self.held_out}
 
     def describe(self) -> str:
-        """Return one line on what is trained on and scored."""
+        """Return one line that describes the training views and the scored views."""
         sizes = sorted({(int(w), int(h)) for w, h in np.asarray(self.train.cameras.size)})
         shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
         extent = "unbounded" if self.train.unbounded else "bounded"
-        more = "".join(
-            f", with {name}"
-            for name in ("masks", "depths")
-            if getattr(self.train, name) is not None
-        )
+        present = [name for name in ("masks", "depths") if getattr(self.train, name) is not None]
+        more = "".join(f", with {name}" for name in present)
         scored = "none held out"
         if self.held_out is not None:
             kind = "scored" if self.trained_on else "held-out"
@@ -56,16 +56,25 @@ class Views:
 
 
 def load_split(
-    config: Mapping[str, Any], split: str, root: str | Path | None, plugins: tuple[str, ...] = ()
+    config: Mapping[str, Any],
+    split: str,
+    root: str | Path | None,
+    plugins: tuple[str, ...] = (),
 ) -> Scene:
-    """Load the views of one split as a config divides them. Raises SceneError.
+    """Load the views of one split, as the config's `eval_split` defines it.
 
     Args:
-      config: its `eval_split` says whether validation views are left out of "train" ("val"), and whether "train" has
-        the test views too ("none").
+      config: the config. With `eval_split` "val", "train" excludes the validation views; with
+        "none", it includes the test views.
       split: "train", "val" or "test".
-      root: the scene's folder.
+      root: the scene folder.
       plugins: packages outside `nerf` that the config may name.
+
+    Returns:
+      The scene with the views of the split.
+
+    Raises:
+      SceneError: the scene cannot be used.
     """
     options = {"plugins": plugins, "root": root, "validation": config["eval_split"] == "val"}
     scene = build(config["scene"], split=split, **options)
@@ -80,56 +89,73 @@ def load_split(
 def load_scenes(
     config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()
 ) -> tuple[Scene, Scene]:
-    """Load the views to train on and those to score. Raises NoViews where there are none to score."""
+    """Load the training views and the held-out views.
+
+    Args:
+      config: the config; its `eval_split` names the held-out split.
+      root: the scene folder.
+      plugins: packages outside `nerf` that the config may name.
+
+    Returns:
+      The scene of the training views and the scene of the held-out views.
+
+    Raises:
+      NoViews: there are no held-out views.
+      SceneError: the scene cannot be used.
+    """
     split = config["eval_split"]
     if split == "none":
-        raise NoViews(
-            [
-                Problem(
-                    "--config.eval_split=none",
-                    "",
-                    "it holds no view out",
-                    "choose val or test, to score views",
-                )
-            ]
-        )
+        fix = "choose val or test, to score views"
+        raise NoViews([Problem("--config.eval_split=none", "", "it holds out no views", fix)])
     return load_split(config, "train", root, plugins), load_split(config, split, root, plugins)
 
 
 def load_views(
     config: Mapping[str, Any], root: str | Path | None, plugins: tuple[str, ...] = ()
 ) -> Views:
-    """Load the views of a run; a scene without views to score is trained on all the same. Raises SceneError."""
+    """Load the views of a run, also if the scene has no held-out views.
+
+    Args:
+      config: the config; its `eval_split` names the held-out split, or is "none".
+      root: the scene folder.
+      plugins: packages outside `nerf` that the config may name.
+
+    Returns:
+      The views, with notes about missing held-out views or an overlap with training views.
+
+    Raises:
+      SceneError: the scene cannot be used.
+    """
     split = config["eval_split"]
     train = load_split(config, "train", root, plugins)
     if split == "none":
-        line = (
-            f"check: eval_split=none: all {len(train)} views are trained on, and nothing is scored"
-        )
+        count = len(train)
+        line = f"check: eval_split=none: all {count} views are trained on, and nothing is scored"
         return Views(train, None, 0, [line])
     try:
         held_out = load_split(config, split, root, plugins)
     except NoViews as error:
-        told = "; ".join(str(error).splitlines())
-        if "eval_split" not in told and split != "val":
-            told += "; --config.eval_split=val holds out every 8th training view"
-        return Views(
-            train, None, 0, [f"check: {told}: for now training goes on and nothing is scored"]
-        )
+        reason = "; ".join(str(error).splitlines())
+        if "eval_split" not in reason and split != "val":
+            reason += "; --config.eval_split=val holds out every 8th training view"
+        line = f"check: {reason}: training continues and nothing is scored"
+        return Views(train, None, 0, [line])
     known = count_trained_on(train, held_out)
     if not known:
         return Views(train, held_out, 0, [])
-    line = f"check: {known} of {len(held_out)} views of split '{split}' are trained on too: their scores say nothing"
-    other = f"list other images for '{split}'" + (
-        "" if split == "val" else ", or use --config.eval_split=val"
-    )
-    return Views(train, held_out, known, [f"{line} about new views: {other}"])
+    shared = f"{known} of {len(held_out)} views of split '{split}' are trained on too"
+    fix = f"list other images for '{split}'"
+    if split != "val":
+        fix += ", or use --config.eval_split=val"
+    line = f"check: {shared}: their scores do not measure new views: {fix}"
+    return Views(train, held_out, known, [line])
 
 
 def count_trained_on(train: Scene, held_out: Scene) -> int:
-    """Return how many held-out views have the pose and the pixels of a training view, whatever their names.
+    """Return the number of held-out views that are also training views.
 
-    Poses are alike up to what rounding in a file makes of them.
+    Two views are the same if they have the same pixels and the same pose up to rounding in a file.
+    Their names do not matter.
     """
     by_pixels: dict[tuple, list[np.ndarray]] = defaultdict(list)
     for image, c2w in zip(train.images, np.asarray(train.cameras.c2w), strict=True):
@@ -137,7 +163,7 @@ def count_trained_on(train: Scene, held_out: Scene) -> int:
     pairs = zip(held_out.images, np.asarray(held_out.cameras.c2w), strict=True)
     return sum(
         any(
-            np.allclose(c2w, other, rtol=0.0, atol=SAME_POSE)
+            np.allclose(c2w, other, rtol=0.0, atol=SAME_POSE_TOLERANCE)
             for other in by_pixels[_fingerprint(image)]
         )
         for image, c2w in pairs
@@ -145,19 +171,19 @@ def count_trained_on(train: Scene, held_out: Scene) -> int:
 
 
 def _fingerprint(image: np.ndarray) -> tuple:
-    """Return what two images have in common only if all their pixels are equal."""
-    return (
-        image.shape,
-        str(image.dtype),
-        hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest(),
-    )
+    """Return a key that is equal for two images only if all their pixels are equal."""
+    digest = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+    return image.shape, str(image.dtype), digest
 
 
 def join(first: Scene, second: Scene) -> Scene:
-    """Return a scene of the views of two splits; views of one name are taken once.
+    """Join the views of two splits; views with the same name are taken once.
 
-    Views are in the order of their names where each split is, which is that of a video's frames, and otherwise those of
-    the second come last. Raises SceneError where their pixels are of different kinds.
+    If each split is sorted by name, as video frames are, the result is sorted too; otherwise the
+    views of `second` come last.
+
+    Raises:
+      SceneError: the images of the two splits differ in type or number of channels.
     """
     known = set(first.names)
     second = second.select([i for i, name in enumerate(second.names) if name not in known])
@@ -169,16 +195,8 @@ def join(first: Scene, second: Scene) -> Scene:
     }
     if len(kinds) > 1:
         reason = f"training and test images are of different kinds: {', '.join(sorted(kinds))}"
-        raise SceneError(
-            [
-                Problem(
-                    "scene",
-                    "",
-                    reason,
-                    "convert them to one kind, or train without --config.eval_split=none",
-                )
-            ]
-        )
+        fix = "convert them to one kind, or train without --config.eval_split=none"
+        raise SceneError([Problem("scene", "", reason, fix)])
     names = [*first.names, *second.names]
     both = dataclasses.replace(
         first,
@@ -194,11 +212,23 @@ def join(first: Scene, second: Scene) -> Scene:
 
 
 def _maps(first: Scene, second: Scene, name: str, fill, dtype) -> list[np.ndarray] | None:
-    """Return the masks or depths of both scenes, filled in for one that has none; None where neither has."""
+    """Return the masks or depths of both scenes.
+
+    A scene without them gets default maps; the result is None if both scenes have none.
+
+    Args:
+      first: the first scene.
+      second: the second scene.
+      name: "masks" or "depths".
+      fill: function (shape, dtype) that makes the default map of an image.
+      dtype: type of the default maps.
+    """
     if getattr(first, name) is None and getattr(second, name) is None:
         return None
     maps: list[np.ndarray] = []
     for scene in (first, second):
         given = getattr(scene, name)
-        maps += [fill(image.shape[:2], dtype) for image in scene.images] if given is None else given
+        if given is None:
+            given = [fill(image.shape[:2], dtype) for image in scene.images]
+        maps += given
     return maps

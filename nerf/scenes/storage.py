@@ -1,4 +1,4 @@
-"""Where decoded pixels are kept: in memory or, where they would not fit, in a file that the system reads as needed."""
+"""Storage for decoded pixels: memory, or a memory-mapped file if memory is too small."""
 
 import contextlib
 import dataclasses
@@ -15,13 +15,18 @@ from jaxtyping import UInt8
 
 from nerf.scenes.base import Problem, SceneError
 
-BLOCK = 1 << 20  # bytes written at a time
-USED = 0.8  # of the memory that is free when nothing else is said
+BLOCK_BYTES = 1 << 20  # bytes written at a time
+FREE_FRACTION = 0.8  # fraction of the free memory or disk space that pixels may take
 
 
 @dataclasses.dataclass
 class Room:
-    """How many bytes of memory pixels may take, and the folder for files that hold what does not fit; None: nowhere."""
+    """Space for pixels.
+
+    Attributes:
+      memory: bytes of memory that pixels may still take.
+      folder: folder of the files for pixels that do not fit; None if no file may be used.
+    """
 
     memory: float
     folder: Path | None = None
@@ -32,8 +37,12 @@ _ROOM: ContextVar[Room | None] = ContextVar("room", default=None)
 
 @contextlib.contextmanager
 def room_for_pixels(memory: float | None, folder: Path) -> Iterator[None]:
-    """Within it, scenes take `memory` bytes at most (None: what is free) and files in `folder` beyond that."""
-    token = _ROOM.set(Room(USED * free_memory() if memory is None else memory, folder))
+    """Limit the memory of scenes that are loaded inside the context.
+
+    They take at most `memory` bytes (None: a fraction of the free memory); further pixels are
+    stored in files in `folder`.
+    """
+    token = _ROOM.set(Room(FREE_FRACTION * free_memory() if memory is None else memory, folder))
     try:
         yield
     finally:
@@ -41,14 +50,18 @@ def room_for_pixels(memory: float | None, folder: Path) -> Iterator[None]:
 
 
 def free_memory() -> float:
-    """Bytes that this process may still take: what the system and its control group leave; infinite if not known."""
+    """Return the bytes of memory that this process may still take, infinity if unknown.
+
+    It is the minimum of the available memory of the system and of the control group.
+    """
     free = float("inf")
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024.0 * int(
             next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
         )
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+    # A control group without a limit has the word "max" instead of a number.
+    with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         used = int((group / "memory.current").read_text())
         free = min(free, float((group / "memory.max").read_text()) - used)
@@ -56,40 +69,47 @@ def free_memory() -> float:
 
 
 def allocate(count: int) -> UInt8[np.ndarray, " n"]:
-    """So many bytes, to be filled. Raises SceneError, with the numbers, where there is no place for them.
+    """Return an uninitialised buffer of `count` bytes, in memory or in a file.
 
-    A file has no name any more when this returns: it goes when the process does, however that ends.
+    The file is already unlinked, so it disappears when the process ends for any reason.
+
+    Raises:
+      SceneError: neither memory nor disk has enough space; the message has the numbers.
     """
-    room = _ROOM.get() or Room(USED * free_memory())
+    room = _ROOM.get() or Room(FREE_FRACTION * free_memory())
     if count <= room.memory:
         room.memory -= count
         return np.empty(count, np.uint8)
+    # The folder may not exist yet: its closest existing parent is on the same disk.
     folder = room.folder
     while folder is not None and not folder.is_dir():
         folder = folder.parent
     disk = 0 if folder is None else shutil.disk_usage(folder).free
-    if count > USED * disk:
-        there = f"{room.memory / 1e9:.3f} GB of memory and {disk / 1e9:.3f} GB of disk are free"
-        fix = "lower --config.scene.max_side, or free some"
-        raise SceneError(
-            [Problem("scene", "", f"its pixels take {count / 1e9:.3f} GB, {there} for them", fix)]
-        )
+    if count > FREE_FRACTION * disk:
+        free = f"{room.memory / 1e9:.3f} GB of memory and {disk / 1e9:.3f} GB of disk are free"
+        reason = f"its pixels take {count / 1e9:.3f} GB, {free} for them"
+        fix = "lower --config.scene.max_side, or free some space"
+        raise SceneError([Problem("scene", "", reason, fix)])
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             _reserve(file, count)
         except OSError as error:
-            reason = f"its pixels take {count / 1e9:.3f} GB in a file, which cannot be written ({error.strerror})"
-            raise SceneError(
-                [Problem(str(folder), "", reason, "make room, or lower --config.scene.max_side")]
-            ) from error
+            need = f"its pixels take {count / 1e9:.3f} GB in a file"
+            reason = f"{need}, which cannot be written ({error.strerror})"
+            fix = "free some space, or lower --config.scene.max_side"
+            raise SceneError([Problem(str(folder), "", reason, fix)]) from error
         return np.asarray(np.memmap(file, np.uint8, "r+", shape=(count,)))
 
 
 def _reserve(file: IO[bytes], count: int) -> None:
-    """Take place for so many bytes on the disk: a full disk is an error here, and would be a crash later."""
+    """Reserve `count` bytes on disk.
+
+    Without this, a full disk would crash the process later, when the memory map is written.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, count)
         return
-    for first in range(0, count, BLOCK):  # macOS and Windows: only what is written has a place
-        file.write(bytes(min(BLOCK, count - first)))
+    # macOS and Windows cannot reserve space without writing it.
+    for first in range(0, count, BLOCK_BYTES):
+        file.write(bytes(min(BLOCK_BYTES, count - first)))
     file.flush()

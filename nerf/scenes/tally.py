@@ -1,10 +1,10 @@
-"""Count what many frames of a scene have in common, so that one note reports it for all of them."""
+"""Count observations that many frames share, so that one note reports each of them."""
 
 from nerf.scenes.base import one_line
 
 
 class Tally:
-    """Count what many frames of a scene have in common, so that one note reports it for all of them.
+    """Counts observations that many frames of a scene share, to report each in one note.
 
     >>> tally = Tally()
     >>> for name in ("a", "b", "c"):
@@ -17,11 +17,11 @@ class Tally:
         self._examples: dict[str, list[str]] = {}
 
     def add(self, what: str, example: str = "") -> None:
-        """Count one frame for which `what` holds; the first `example` is shown."""
+        """Count one frame with the observation `what`; the note shows the first `example`."""
         self._examples.setdefault(what, []).append(example)
 
     def notes(self, file: str) -> list[str]:
-        """Return one line for each thing that was counted."""
+        """Return one line for each observation, with `file` as its prefix."""
         lines = []
         for what, examples in self._examples.items():
             more = f", and {len(examples) - 1} more" if len(examples) > 1 else ""

@@ -1,10 +1,11 @@
-"""A made-up scene whose every number is known: a ball, a box and a ring on a disc, under a texture of a known band.
+"""A synthetic scene with known geometry: a ball, a box and a torus on a disc, with a texture.
 
-Opaque, rendered by tracing rays in numpy, which shares no code with the volume renderer. No files: a config names it
+The solids are opaque, and the frequency of their texture is known. Images are ray traced in numpy,
+without any code of the volume renderer. The scene has no files; a config selects it with options:
 
     config.scene = {"name": "nerf.scenes.toybox:load", "cycles": 16}
 
-and changes what is drawn. The splits look from different places; "val" is for choices, "test" for scores.
+Each split has its own camera positions; use "val" to make choices and "test" for final scores.
 """
 
 import functools
@@ -21,7 +22,7 @@ from nerf.cameras.lenses import COEFFICIENTS
 from nerf.scenes.base import Scene, Similarity
 from nerf.scenes.solids import Box, Disc, Points, Rays3, Solid, Sphere, Torus, normals
 
-# Within the unit ball, which the cameras see whole; a solid's place in the list is its class.
+# All solids lie in the unit ball, which every camera sees completely. A solid's index is its class.
 BALL = Sphere((-0.38, 0.26, 0.0), 0.3)
 SOLIDS: tuple[Solid, ...] = (
     BALL,
@@ -29,19 +30,26 @@ SOLIDS: tuple[Solid, ...] = (
     Torus((0.02, -0.42, -0.2), 0.3, 0.1),
     Disc((0.0, 0.0, -0.34), 0.86, 0.04),
 )
-AROUND = Sphere((0.0, 0.0, 0.0), 0.95)  # holds them all
-NOTHING = len(SOLIDS)  # the class of a ray that hits none
+BOUNDING_BALL = Sphere((0.0, 0.0, 0.0), 0.95)  # contains all solids
+NOTHING = len(SOLIDS)  # class of a ray that hits no solid
 COLOURS = np.array([[0.65, 0.4, 0.35], [0.4, 0.5, 0.65], [0.6, 0.55, 0.35], [0.5, 0.55, 0.5]])
-LIGHT = np.array([0.36, -0.48, 0.8])  # towards it; a unit vector
-GLOSS, SHARPNESS = 0.7, 24.0  # of the specular lobe (Phong 1975)
-WAVES, CONTRAST = 6, 0.2  # of the texture: how many, and how far together they move a colour
-DISTANCE, FOCAL = 3.0, 1.5  # of the cameras from the origin; of the lens, in image widths
-GOLDEN = math.pi * (3.0 - math.sqrt(5.0))
-TURN_AXIS = np.array([2.0, -1.0, 2.0]) / 3.0
+LIGHT = np.array([0.36, -0.48, 0.8])  # unit vector towards the light
+GLOSS, SHARPNESS = 0.7, 24.0  # amplitude and exponent of the specular lobe (Phong 1975)
+WAVES, CONTRAST = 6, 0.2  # number of plane waves in the texture, and their joint amplitude
+DISTANCE = 3.0  # of the cameras from the origin
+FOCAL = 1.5  # focal length in image widths
+GOLDEN = math.pi * (3.0 - math.sqrt(5.0))  # golden angle in radians
+TURN_AXIS = np.array([2.0, -1.0, 2.0]) / 3.0  # unit vector
 
 
 class Hits(NamedTuple):
-    """What rays meet first: distance (inf: nothing), class, and unit outward normal (zeros: nothing)."""
+    """First intersections of rays.
+
+    Attributes:
+      t: (m,) distance along the ray, inf for a miss.
+      label: (m,) class of the solid, NOTHING for a miss.
+      normal: (m, 3) unit outward normal, zeros for a miss.
+    """
 
     t: Float[np.ndarray, " m"]
     label: Int[np.ndarray, " m"]
@@ -49,15 +57,19 @@ class Hits(NamedTuple):
 
 
 def distance(points: Points) -> Float[np.ndarray, "*b"]:
-    """Distance to the nearest surface, negative inside a solid; exact outside."""
+    """Return the signed distance to the nearest surface; exact outside, negative inside."""
     return np.min([solid.distance(points) for solid in SOLIDS], 0)
 
 
 def trace(origins: Rays3, directions: Rays3) -> Hits:
-    """What rays with unit directions, from outside of every solid, hit."""
+    """Return the first intersections of rays that start outside of every solid.
+
+    `directions` are unit vectors.
+    """
     t, label = np.full(len(origins), np.inf), np.full(len(origins), NOTHING)
     normal = np.zeros((len(origins), 3))
-    near = np.flatnonzero(np.isfinite(AROUND.enter(origins, directions)))
+    # Only rays that hit the bounding ball can hit a solid; the nearest solid wins.
+    near = np.flatnonzero(np.isfinite(BOUNDING_BALL.enter(origins, directions)))
     o, d = origins[near], directions[near]
     for i, solid in enumerate(SOLIDS):
         enter = solid.enter(o, d)
@@ -70,47 +82,67 @@ def trace(origins: Rays3, directions: Rays3) -> Hits:
 
 
 def texture(points: Float[np.ndarray, "m 3"], cycles: int | float) -> Float[np.ndarray, "m 3"]:
-    """What the pattern adds to a colour: plane waves of `cycles` periods along [-1, 1], in directions all around."""
+    """Return the texture (m, 3), which is added to the colours of points.
+
+    It is a sum of plane waves with `cycles` periods along [-1, 1], whose directions cover a sphere.
+    """
     i = np.arange(WAVES)
     z = (2.0 * i + 1.0) / WAVES - 1.0
+    # Unit wave directions on a Fibonacci sphere, (WAVES, 3).
     flat = np.sqrt(1.0 - z**2)
     around = np.stack([flat * np.cos(GOLDEN * i), flat * np.sin(GOLDEN * i), z], -1)
     waves = np.sin(math.pi * cycles * points @ around.T + i)
-    channels = np.cos(
-        2.0 * math.pi * (i[:, None] / WAVES + np.arange(3) / 3.0)
-    )  # how a wave tints: they sum to 0
+    # Each wave has a tint, (WAVES, 3), whose channels sum to 0.
+    channels = np.cos(2.0 * math.pi * (i[:, None] / WAVES + np.arange(3) / 3.0))
     return CONTRAST * (waves @ (0.5 + channels)) / math.sqrt(WAVES / 2.0)
 
 
 def shade(
     hits: Hits, origins: Rays3, directions: Rays3, cycles: int | float, specular: bool
 ) -> Float[np.ndarray, "m 3"]:
-    """Colours of rays: texture under a soft lamp, which is the same from everywhere, and a lobe which is not."""
-    there = hits.label != NOTHING
+    """Return the colours (m, 3) of rays, sRGB in [0, 1].
+
+    Diffuse shading does not depend on the view direction; the specular lobe does.
+
+    Args:
+      hits: (m,) intersections of the rays.
+      origins: (m, 3) ray origins.
+      directions: (m, 3) unit ray directions.
+      cycles: number of periods of the texture along [-1, 1]; 0 for plain colours.
+      specular: whether to add the specular lobe.
+    """
+    hit = hits.label != NOTHING
     out = np.zeros((len(origins), 3))
-    points, normal = origins[there] + hits.t[there, None] * directions[there], hits.normal[there]
-    albedo = COLOURS[hits.label[there]] + (texture(points, cycles) if cycles else 0.0)
-    out[there] = albedo * (0.75 + 0.25 * normal @ LIGHT)[:, None]
+    points = origins[hit] + hits.t[hit, None] * directions[hit]
+    normal = hits.normal[hit]
+    # Diffuse: a soft light with an ambient term, so that no side is black.
+    albedo = COLOURS[hits.label[hit]] + (texture(points, cycles) if cycles else 0.0)
+    out[hit] = albedo * (0.75 + 0.25 * normal @ LIGHT)[:, None]
+    # Specular: gloss * max(r . light, 0)^sharpness with the mirrored ray r = d - 2 (d . n) n.
     if specular:
-        mirrored = (
-            directions[there] - 2.0 * (directions[there] * normal).sum(-1, keepdims=True) * normal
-        )
-        out[there] += GLOSS * np.maximum(mirrored @ LIGHT, 0.0)[:, None] ** SHARPNESS
+        d = directions[hit]
+        mirrored = d - 2.0 * (d * normal).sum(-1, keepdims=True) * normal
+        out[hit] += GLOSS * np.maximum(mirrored @ LIGHT, 0.0)[:, None] ** SHARPNESS
     return np.clip(out, 0.0, 1.0)
 
 
 def look(c2w: Float[np.ndarray, "3 4"], size: int) -> tuple[Rays3, Rays3]:
-    """Origins and directions of the rays through the pixel centres of a view, in row-major order."""
+    """Return origins and directions of the rays through the pixel centres, row-major.
+
+    `c2w` is the camera's pose and `size` its width and height in pixels.
+    """
     y, x = np.mgrid[:size, :size] + 0.5
-    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1).reshape(
-        -1, 3
-    )
+    local = np.stack([x - size / 2, size / 2 - y, np.full_like(x, -FOCAL * size)], -1)
+    local = local.reshape(-1, 3)
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     return np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T
 
 
 def place(split: str, views: int) -> Float[np.ndarray, "n 3 4"]:
-    """Cameras evenly over the upper part of a sphere, looking at the origin: each split starts elsewhere."""
+    """Return poses evenly distributed over the upper part of a sphere, looking at the origin.
+
+    The azimuth of the first camera differs between the splits.
+    """
     i = np.arange(views)
     height = 0.25 + 0.7 * (i + 0.5) / views
     turns = GOLDEN * i + {"train": 0.0, "val": 1.0, "test": 2.5}[split]
@@ -118,7 +150,10 @@ def place(split: str, views: int) -> Float[np.ndarray, "n 3 4"]:
 
 
 def _towards_origin(azimuth: float, height: float) -> np.ndarray:
-    """Camera-to-world at `height` = z / DISTANCE, +z up in the picture."""
+    """Return the pose of a camera that looks at the origin, with +z up in the image.
+
+    `azimuth` is in radians and `height` is z / DISTANCE.
+    """
     flat = math.sqrt(1.0 - height**2)
     back = np.array([flat * math.cos(azimuth), flat * math.sin(azimuth), height])
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
@@ -129,7 +164,10 @@ def _towards_origin(azimuth: float, height: float) -> np.ndarray:
 def _paint(
     split: str, views: int, size: int, cycles: int | float, specular: bool, samples: int
 ) -> list[np.ndarray]:
-    """Premultiplied float RGBA (size, size, 4) of every view: each pixel is the mean of samples x samples rays."""
+    """Render premultiplied float RGBA images (size, size, 4) of all views of a split.
+
+    Each pixel is the mean of samples x samples rays.
+    """
     pictures = []
     for c2w in place(split, views):
         origins, directions = look(c2w, size * samples)
@@ -141,7 +179,7 @@ def _paint(
 
 
 def _straight(premultiplied: Float[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 4"]:
-    """8-bit RGBA with straight alpha."""
+    """Return 8-bit RGBA with straight alpha."""
     alpha = premultiplied[..., 3:]
     colour = premultiplied[..., :3] / np.maximum(alpha, 1e-12)
     return np.rint(255.0 * np.concatenate([colour, alpha], -1)).astype(np.uint8)
@@ -158,18 +196,24 @@ def load(
     turned: int | float = 0.0,
     samples: int = 2,
 ) -> Scene:
-    """Square RGBA images of the toys.
+    """Render square RGBA images of the scene.
 
     Args:
-      root: ignored: there is no folder.
+      root: ignored; the scene has no folder.
       split: "train", "val" or "test".
-      sizes: pixels along a side. With several, every view is there at each, and the smaller are box-filtered from the
-        largest, which they must divide.
-      views, held_out: places to look from, of "train" and of either other split.
-      cycles: periods of the texture along [-1, 1]; 0 for plain colours.
-      specular: whether the toys shine.
-      turned: radians by which the normalised world, cameras and all, is turned about a slanted axis: the pictures stay.
-      samples: rays along each side of a pixel of the largest size.
+      sizes: width and height of the images in pixels. With several sizes, each view is rendered
+        once per size; smaller images are box-filtered from the largest, whose size they must
+        divide.
+      views: number of camera positions of "train".
+      held_out: number of camera positions of "val" and of "test".
+      cycles: number of periods of the texture along [-1, 1]; 0 for plain colours.
+      specular: whether the solids have specular highlights.
+      turned: angle in radians by which the normalised world, including its cameras, is rotated
+        about TURN_AXIS. The images do not change.
+      samples: number of rays along each side of a pixel of the largest size.
+
+    Returns:
+      The scene of one split; it is bounded.
     """
     count = views if split == "train" else held_out
     largest = max(sizes)
@@ -193,7 +237,7 @@ def load(
 
 
 def _rotation(angle: float) -> Float[np.ndarray, "3 3"]:
-    """About TURN_AXIS (Rodrigues)."""
+    """Return the rotation about TURN_AXIS (Rodrigues' formula)."""
     x, y, z = TURN_AXIS
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross

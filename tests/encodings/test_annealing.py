@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
-from nerf.encodings.annealing import Progress, set_progress
+from nerf.encodings.annealing import TrainingProgress, set_progress
 from nerf.encodings.cones import Gaussians
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.gaussian_fourier import Gaussian
@@ -78,7 +78,7 @@ def test_progress_reaches_every_part_that_asks_and_is_state_not_a_parameter():
         [Annealed(Fourier(2), RaisedCosine()), nnx.List([Annealed(Fourier(3), FrequencyMask())])]
     )
     set_progress(model, jnp.asarray(0.25))
-    params, progress, rest = nnx.split(model, nnx.Param, Progress, ...)[1:]
+    params, progress, rest = nnx.split(model, nnx.Param, TrainingProgress, ...)[1:]
     assert [float(x) for x in jax.tree.leaves(progress)] == [0.25, 0.25]
     assert not jax.tree.leaves((params, rest))
 

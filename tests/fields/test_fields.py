@@ -196,7 +196,7 @@ def test_a_picture_is_a_colour_for_each_place(shape):
 
 
 def test_fields_refuse_a_network_that_cannot_use_their_encoding():
-    with pytest.raises(ConfigError, match="KiloNeRF: does not go with Fourier"):
+    with pytest.raises(ConfigError, match="KiloNeRF: incompatible with Fourier"):
         Composed(Fourier(4), Fourier(2), KiloNeRF(Fourier(2)), rngs=nnx.Rngs(0))
-    with pytest.raises(ConfigError, match="CoordX: does not go with HashGrid"):
+    with pytest.raises(ConfigError, match="CoordX: incompatible with HashGrid"):
         ImageField(HashGrid(1, 3, 6, 2, 4, rngs=nnx.Rngs(0)), CoordX(num_dims=2), rngs=nnx.Rngs(0))

@@ -455,7 +455,7 @@ def test_images_are_found_under_the_names_of_other_systems_and_tools(tmp_path, c
 def test_a_name_that_fits_two_files_is_refused(tmp_path):
     root = renamed(tmp_path, lambda n: n[:-4])
     shutil.copy(root / "images/001.png", root / "images/001.JPG")
-    refused_once(root, "frames[1].file_path", "fits 2 files (images/001.png, images/001.JPG)")
+    refused_once(root, "frames[1].file_path", "matches 2 files (images/001.png, images/001.JPG)")
 
 
 def test_the_exact_name_goes_before_all_others(tmp_path):

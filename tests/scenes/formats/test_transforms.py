@@ -561,7 +561,7 @@ def test_points_move_with_the_scene(tmp_path):
     np.testing.assert_allclose(scene.transform.points_back(scene.points), POINTS[:2], atol=1e-9)
     np.testing.assert_array_equal(scene.point_colours, [[0, 1, 255], [1, 2, 255]])
     (root / "points.ply").write_bytes(ply("ascii", count=4))
-    refused_once(root, "points.ply: no PLY file of points")
+    refused_once(root, "points.ply: not a PLY point cloud")
     edit(root, lambda data: data.update(ply_file_path="../elsewhere.ply"))
     refused_once(root, "ply_file_path", "outside the scene folder")
 
