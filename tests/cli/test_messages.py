@@ -180,7 +180,9 @@ def test_only_what_has_a_mask_is_told_to_correct_it(tmp_path):
 
 
 def test_the_image_task_speaks_of_the_flag_that_is_wrong(tmp_path):
-    with pytest.raises(SceneError, match="a folder, not an image: give an image file with --scene, or train"):
+    with pytest.raises(
+        SceneError, match="a folder, not an image: give an image file with --scene, or train"
+    ):
         picture.load(write_nerfstudio(tmp_path), "train")
     with pytest.raises(SceneError, match="no such image: check the path$"):
         picture.load(tmp_path / "none.png", "train")

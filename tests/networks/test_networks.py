@@ -488,7 +488,9 @@ REFUSED += [(name, Fourier(3)) for name in list(NETWORKS)[list(NETWORKS).index("
 @pytest.mark.parametrize("name, encoding", REFUSED)
 def test_an_impossible_pair_is_refused_before_a_parameter_is_drawn(name, encoding):
     network, rngs = NETWORKS[name](3), nnx.Rngs(0)
-    with pytest.raises(ConfigError, match="^[^\n]*incompatible with [^\n]*: [^\n]*: choose [^\n]*$") as refusal:
+    with pytest.raises(
+        ConfigError, match="^[^\n]*incompatible with [^\n]*: [^\n]*: choose [^\n]*$"
+    ) as refusal:
         connect(encoding, network, 4, 3, rngs=rngs)
     assert all(type(part).__name__ in str(refusal.value) for part in (network, encoding))
     assert rngs.params.count[...] == 0
