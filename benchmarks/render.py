@@ -5,7 +5,7 @@
 
 Frames are the run's own held-out cameras at other sizes. "exhaustive" evaluates every march step
 inside the visual hull (all of space for photos without alpha), "skip" only the steps in cells that
-the occupancy grid marks as occupied, and "skip_and_stop" (as in render.py) also stops opaque rays.
+the occupancy grid marks as occupied, and "skip_and_stop" (as in nerf render) also stops opaque rays.
 PSNR values compare each frame with the exhaustive one; rounding to 8 bits alone gives 59 dB.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.common import device, write_out
 from nerf.cameras.cameras import Cameras
 from nerf.cli.commands import keep_freed_memory
 from nerf.rendering.images import make_render_image
-from nerf.runs.read import Trained, load_run
+from nerf.runs.read import Run, load_run
 
 
 def resized(camera: Cameras, side: int) -> Cameras:
@@ -32,7 +32,7 @@ def resized(camera: Cameras, side: int) -> Cameras:
 
 
 def frames(
-    run: Trained, cameras: list[Cameras], exhaustive: bool, min_transmittance: float
+    run: Run, cameras: list[Cameras], exhaustive: bool, min_transmittance: float
 ) -> tuple[float, list[np.ndarray]]:
     """Render views and time them.
 
@@ -69,7 +69,7 @@ def decibels(pictures: list[np.ndarray], truths: list[np.ndarray]) -> float:
     return round(float(-10 * np.log10(np.mean(errors) + 1e-10)), 1)
 
 
-def measure(run: Trained, side: int, views: int, exhaustive_views: int) -> dict[str, Any]:
+def measure(run: Run, side: int, views: int, exhaustive_views: int) -> dict[str, Any]:
     """Time frames of one size with each acceleration.
 
     Args:

@@ -76,11 +76,11 @@ class Soak:
 
     def training(self, run: Path) -> list[str]:
         """Return the arguments that train a run."""
-        return ["train.py", f"--config={self.home / 'config.py'}", f"--workdir={run}"]
+        return ["nerf train", f"--config={self.home / 'config.py'}", f"--workdir={run}"]
 
     def rendering(self, run: Path, out: Path) -> list[str]:
         """Return the arguments that render a run."""
-        return ["render.py", f"--run={run}", f"--out={out}", f"--frames={FRAMES}", "--width=48"]
+        return ["nerf render", f"--run={run}", f"--out={out}", f"--frames={FRAMES}", "--width=48"]
 
     def said(self) -> str:
         """Return the output of the last processes."""
@@ -130,7 +130,7 @@ class Soak:
         if process.poll() is not None:
             return 0
         self.counts[f"did_{what}"] += 1
-        if what == "double" and arguments[0] == "train.py":
+        if what == "double" and arguments[0] == "nerf train":
             second = subprocess.run(
                 [sys.executable, *arguments], capture_output=True, text=True, timeout=MAX_SECONDS
             )

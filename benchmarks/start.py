@@ -1,4 +1,4 @@
-"""Measure the time from starting train.py to its first steps, with a cold and a warm cache.
+"""Measure the time from starting nerf train to its first steps, with a cold and a warm cache.
 
     python -m benchmarks.start [--scene=data/tabletop] [--seconds=10] [--out=start.json]
 
@@ -34,7 +34,7 @@ def start(scene: str, seconds: float, folder: Path, cache: Path) -> dict[str, An
     """
     command = [
         sys.executable,
-        "train.py",
+        "nerf train",
         f"--scene={scene}",
         f"--workdir={folder}",
         f"--max_seconds={seconds}",

@@ -5,7 +5,7 @@ Paper: Mildenhall et al., NeRF, 2003.08934; 31.0 dB mean over its eight syntheti
 Expect: on two CPU cores with width 64 and learning rate 2e-3, 19.7 dB on held-out views of the
   Blender chair at 200x200 after two minutes (one seed); 2.5 steps/s.
 Time: meant for a GPU. Two CPU cores can train a narrower network:
-Command: python train.py --config=configs/nerf.py --scene=data/tabletop --workdir=runs/nerf \
+Command: nerf train --config=configs/nerf.py --scene=data/tabletop --workdir=runs/nerf \
   --config.model.stages.coarse.field.width=64 --config.model.stages.fine.field.width=64 \
   --config.batch_size=512 --config.optimizer.learning_rate=2e-3
 """

@@ -6,7 +6,7 @@ Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989; with simp
 Expect: 30 dB on the held-out views of data/tabletop after a minute on two CPU cores; see the table
   in the README.
 Time: set by --max_seconds; the learning rate decays over it. Compilation takes about 10 s more.
-Command: python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp \
+Command: nerf train --config=configs/ngp.py --scene=data/tabletop --workdir=runs/ngp \
   --max_seconds=60
 """
 

@@ -3,7 +3,7 @@
 Paper: none; it uses the parts of configs/nerf.py.
 Expect: a blurred image; it shows that the program works, not how well.
 Time: half a minute on two CPU cores.
-Command: python train.py --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
+Command: nerf train --config=configs/tiny.py --scene=data/tabletop --workdir=runs/tiny
 """
 
 from nerf.runs.config_files import read_config

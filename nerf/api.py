@@ -34,7 +34,7 @@ from nerf.output.video_rendering import RenderOptions, cropped, render_video
 from nerf.rendering.images import make_render_image
 from nerf.runs import config_files
 from nerf.runs.budget import Budget
-from nerf.runs.read import Trained, load_run
+from nerf.runs.read import Run, load_run
 from nerf.scenes import Scene, load
 from nerf.training import loop
 from nerf.training.session import Call, Session
@@ -99,7 +99,7 @@ def train(
     max_seconds: float | None = None,
     on_call: Callable[[Call, Session], None] = lambda call, session: None,
     **options: Any,
-) -> Trained:
+) -> Run:
     """Train a config on a scene, or resume the run in `workdir`, and score its held-out views.
 
     Interrupted (Ctrl-C, or the stop button of a notebook), it saves and raises KeyboardInterrupt;
@@ -123,7 +123,7 @@ def train(
     return load_run(Path(workdir).expanduser(), options.get("plugins", ()))
 
 
-def render_image(run: Trained, camera: Cameras) -> dict[str, np.ndarray]:
+def render_image(run: Run, camera: Cameras) -> dict[str, np.ndarray]:
     """Render one camera.
 
     Args:
@@ -137,7 +137,7 @@ def render_image(run: Trained, camera: Cameras) -> dict[str, np.ndarray]:
 
 
 def query(
-    run: Trained,
+    run: Run,
     points: Float[np.ndarray, "*b 3"],
     directions: Float[np.ndarray, "*b 3"],
 ) -> dict[str, np.ndarray]:
@@ -173,7 +173,7 @@ def query(
 
 
 def render(
-    run: Trained,
+    run: Run,
     out: str | Path,
     path: str | None = None,
     frames: int | None = None,

@@ -209,7 +209,7 @@ class Trainer:
         return nnx.merge(self.graph, state.params, state.state), seconds
 
     def score(self, model: Model, split: str) -> float:
-        """Compute the mean PSNR of the held-out views, as train.py scores them."""
+        """Compute the mean PSNR of the held-out views, as nerf train scores them."""
         scores = evaluate(
             model,
             self.scenes[split],

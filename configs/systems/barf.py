@@ -4,7 +4,7 @@ Paper: Lin et al., BARF, 2104.06405; here with given poses.
 Expect: with true poses, finally the same as configs/systems/positional.py. 17.1 dB on the
   validation views of data/tabletop after 300 steps, where positional.py has 17.9.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/barf.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/barf.py --scene=data/tabletop \
   --workdir=runs/barf
 """
 

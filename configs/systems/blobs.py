@@ -5,7 +5,7 @@ Paper: Genova et al., Learning Shape Templates with Structured Implicit Function
 Expect: 20.5 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 16.7 at 3e-3, 19.1 at 1e-2, 20.5 at 3e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/blobs.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/blobs.py --scene=data/tabletop \
   --workdir=runs/blobs
 """
 

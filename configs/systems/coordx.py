@@ -4,7 +4,7 @@ Paper: Liang et al., CoordX, 2201.12425.
 Expect: 18.9 dB on the validation views of data/tabletop after 300 steps; 18.3 with half the
   learning rate, 15.7 with a tenth.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/coordx.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/coordx.py --scene=data/tabletop \
   --workdir=runs/coordx
 """
 

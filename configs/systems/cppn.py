@@ -5,7 +5,7 @@ Paper: Stanley, Compositional Pattern Producing Networks, 2007; trained by gradi
 Expect: 19.6 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 17.2 at 1e-3, 18.6 at 3e-3, 19.6 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/cppn.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/cppn.py --scene=data/tabletop \
   --workdir=runs/cppn
 """
 

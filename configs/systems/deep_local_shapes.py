@@ -4,7 +4,7 @@ Paper: Chabra et al., Deep Local Shapes, 2003.10983; trained from images.
 Expect: 19.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 15.9 at 2e-3, 18.9 at 5e-3, 19.2 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/deep_local_shapes.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/deep_local_shapes.py --scene=data/tabletop \
   --workdir=runs/deep_local_shapes
 """
 

@@ -5,7 +5,7 @@ Paper: Tancik et al., Fourier Features, 2006.10739: "positional encoding" with m
 Expect: at least as much detail as configs/systems/positional.py, from which it differs only in the
   bands. 18.6 dB on the validation views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/dense.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/dense.py --scene=data/tabletop \
   --workdir=runs/dense
 """
 

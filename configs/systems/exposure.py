@@ -5,7 +5,7 @@ Expect: less fog if exposure differs between photos; score such runs by their co
   If exposure is constant it gains nothing: 23.1 dB colour-corrected on masked photos of a museum
   object, with and without it.
 Time: as configs/ngp.py.
-Command: python train.py --config=configs/systems/exposure.py --scene=SCENE \
+Command: nerf train --config=configs/systems/exposure.py --scene=SCENE \
   --workdir=runs/exposure --max_seconds=180
 """
 

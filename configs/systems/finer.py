@@ -5,7 +5,7 @@ Paper: Liu et al., FINER: Flexible Spectral-bias Tuning in INR by Variable-perio
 Expect: 16.8 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 15.4 at 5e-4, 16.8 at 1e-3, 14.6 at 2e-3.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/finer.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/finer.py --scene=data/tabletop \
   --workdir=runs/finer
 """
 

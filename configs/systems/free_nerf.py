@@ -4,7 +4,7 @@ Paper: Yang et al., FreeNeRF, 2303.07418; its frequency mask, on points and dire
 Expect: fewer floaters than configs/systems/positional.py with few views. 17.5 dB on the validation
   views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/free_nerf.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/free_nerf.py --scene=data/tabletop \
   --workdir=runs/free_nerf
 """
 

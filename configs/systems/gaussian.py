@@ -5,7 +5,7 @@ Expect: as much detail as configs/systems/positional.py, along every direction; 
   bandwidth. 19.6 dB on the validation views of data/tabletop after 300 steps. Sigma was chosen
   there: 19.1 at 0.25, 19.6 at 0.5, 19.0 at 1, 14.2 at 2.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/gaussian.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/gaussian.py --scene=data/tabletop \
   --workdir=runs/gaussian
 """
 

@@ -4,7 +4,7 @@ Paper: Ramasinghe & Lucey, Beyond Periodicity, 2111.15135.
 Expect: 19.4 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 15.0 at 1e-3, 19.4 at 3e-3, 19.4 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/gaussian_network.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/gaussian_network.py --scene=data/tabletop \
   --workdir=runs/gaussian_network
 """
 

@@ -4,7 +4,7 @@ Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989, section 5
 Expect: the same as configs/systems/positional.py, from which it differs only in the encoding of
   directions. 17.9 dB on the validation views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/harmonics.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/harmonics.py --scene=data/tabletop \
   --workdir=runs/harmonics
 """
 

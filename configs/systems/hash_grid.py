@@ -4,7 +4,7 @@ Paper: Mueller et al., Instant Neural Graphics Primitives, 2201.05989.
 Expect: far more detail than configs/systems/none_shallow.py in as many steps. 22.6 dB on the
   validation views of data/tabletop after 300 steps; 23.6 at 3x the learning rate, 20.0 at 0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/hash_grid.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/hash_grid.py --scene=data/tabletop \
   --workdir=runs/hash_grid
 """
 

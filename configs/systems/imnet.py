@@ -4,7 +4,7 @@ Paper: Chen & Zhang, Learning Implicit Fields for Generative Shape Modeling, 181
 Expect: 18.1 dB on the validation views of data/tabletop after 300 steps; 19.7 at 3x the learning
   rate, 16.3 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/imnet.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/imnet.py --scene=data/tabletop \
   --workdir=runs/imnet
 """
 

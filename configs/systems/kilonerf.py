@@ -4,7 +4,7 @@ Paper: Reiser et al., KiloNeRF, 2103.13744; trained from scratch, not distilled.
 Expect: 21.1 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 17.1 at 1e-3, 19.8 at 3e-3, 21.1 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/kilonerf.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/kilonerf.py --scene=data/tabletop \
   --workdir=runs/kilonerf
 """
 

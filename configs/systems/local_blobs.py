@@ -5,7 +5,7 @@ Paper: Genova et al., Local Deep Implicit Functions for 3D Shape, 1912.06126; Zh
 Expect: 16.9 dB on the validation views of data/tabletop after 300 steps; 19.0 at 3x the learning
   rate, 12.4 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/local_blobs.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/local_blobs.py --scene=data/tabletop \
   --workdir=runs/local_blobs
 """
 

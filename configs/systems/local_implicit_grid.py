@@ -5,7 +5,7 @@ Paper: Jiang et al., Local Implicit Grid Representations for 3D Scenes, 2003.089
 Expect: 17.7 dB on the validation views of data/tabletop after 300 steps; 19.4 at 3x the learning
   rate, 13.6 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/local_implicit_grid.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/local_implicit_grid.py --scene=data/tabletop \
   --workdir=runs/local_implicit_grid
 """
 

@@ -6,7 +6,7 @@ Expect: sharper images of a capture with slightly wrong poses, in the frame of t
   score such runs with aligned cameras. On a kitchen of 7-Scenes, validation views, 21.9 dB with
   alignment and 18.7 without after a minute; configs/ngp.py has 21.4 and 20.5 after three.
 Time: a step takes about twice as long as with configs/ngp.py.
-Command: python train.py --config=configs/systems/poses.py --scene=SCENE --workdir=runs/poses \
+Command: nerf train --config=configs/systems/poses.py --scene=SCENE --workdir=runs/poses \
   --max_seconds=180
 """
 

@@ -5,7 +5,7 @@ Expect: finer detail than configs/systems/none.py, from which it differs only in
   dB on the validation views of data/tabletop after 300 steps; 18.9 at 3x the learning rate, 15.8 at
   0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/positional.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/positional.py --scene=data/tabletop \
   --workdir=runs/positional
 """
 

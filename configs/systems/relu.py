@@ -4,7 +4,7 @@ Paper: Mildenhall et al., NeRF, 2003.08934, with its encoding and a network of 4
 Expect: 17.4 dB on the validation views of data/tabletop after 300 steps; 18.8 at 3x the learning
   rate, 15.6 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/relu.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/relu.py --scene=data/tabletop \
   --workdir=runs/relu
 """
 

@@ -5,7 +5,7 @@ Paper: Sitzmann et al., Implicit Neural Representations with Periodic Activation
 Expect: 20.0 dB on the validation views of data/tabletop after 300 steps; 11.2 at 3x the learning
   rate, 20.2 at 0.3x.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/siren.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/siren.py --scene=data/tabletop \
   --workdir=runs/siren
 """
 

@@ -4,7 +4,7 @@ Paper: Chen et al., TensoRF, 2203.09517, CP decomposition.
 Expect: less detail than configs/systems/vector_matrix.py, in far fewer numbers. 20.9 dB on the
   validation views of data/tabletop after 300 steps.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/vectors.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/vectors.py --scene=data/tabletop \
   --workdir=runs/vectors
 """
 

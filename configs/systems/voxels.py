@@ -4,7 +4,7 @@ Paper: Sun et al., DVGO, 2111.11215; its features, with one network for density 
 Expect: more detail than configs/systems/none_shallow.py, at most as fine as its cells. 21.8 dB on
   the validation views of data/tabletop after 300 steps; 22.8 at 3x the learning rate, 18.6 at 0.3x.
 Time: two to three minutes on a CPU core.
-Command: python train.py --config=configs/systems/voxels.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/voxels.py --scene=data/tabletop \
   --workdir=runs/voxels
 """
 

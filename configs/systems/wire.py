@@ -4,7 +4,7 @@ Paper: Saragadam et al., WIRE: Wavelet Implicit Neural Representations, 2301.051
 Expect: 13.2 dB on the validation views of data/tabletop at 64x64 after 150 steps of 256 rays. The
   learning rate was chosen there: 12.2 at 1e-3, 13.2 at 3e-3, 12.7 at 1e-2.
 Time: minutes on two CPU cores.
-Command: python train.py --config=configs/systems/wire.py --scene=data/tabletop \
+Command: nerf train --config=configs/systems/wire.py --scene=data/tabletop \
   --workdir=runs/wire
 """
 

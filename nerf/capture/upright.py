@@ -2,7 +2,7 @@
 
 Phones store a portrait photo rotated and note the rotation in its EXIF. Poses are estimated for
 stored pixels, so a scene of such photos would lie on its side. No poses exist yet for the images
-that `capture.py` writes; therefore this is the only module of the project that rotates pixels.
+that `nerf capture` writes; therefore this is the only module of the project that rotates pixels.
 """
 
 import os

@@ -137,7 +137,7 @@ def quick_check(scene: Scene) -> list[str]:
     lines = [f"check: {diagnostic}" for diagnostic in found[:MAX_QUICK_LINES]]
     if len(found) > MAX_QUICK_LINES:
         more = f"{len(found) - MAX_QUICK_LINES} more findings"
-        lines.append(f"check: {more}: python capture.py --check=SCENE lists all")
+        lines.append(f"check: {more}: nerf capture --check=SCENE lists all")
     return lines
 
 

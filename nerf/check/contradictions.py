@@ -69,7 +69,7 @@ def contradictions(
 def _all_wrong(matches: RayMatches, c2w: np.ndarray) -> Diagnostic:
     """Return the diagnostic of poses that are all inaccurate or unrelated."""
     error = reprojection_error(matches, c2w)[0]
-    again = "estimate the poses again: python capture.py IMAGES --out=NEW_SCENE"
+    again = "estimate the poses again: nerf capture IMAGES --out=NEW_SCENE"
     if (error < MAX_INACCURACY * MAX_ERROR).mean() > 0.5:
         miss = f"{np.median(error):.1f} pixels of pictures {MATCHING_SIDE} wide (median)"
         why = f"matches between pictures miss by {miss}"

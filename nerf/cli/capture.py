@@ -1,10 +1,10 @@
 """Make a scene of photos or a video, or check a scene before training on it and report what is wrong with it.
 
-    python capture.py photos/ --out=scenes/mine
-    python capture.py walk.mp4 --out=scenes/mine --frames=120
-    python capture.py --check=scenes/mine
+    nerf capture photos/ --out=scenes/mine
+    nerf capture walk.mp4 --out=scenes/mine --frames=120
+    nerf capture --check=scenes/mine
 
-The first two estimate poses (pip install pycolmap) and write a folder that train.py takes as --scene.
+The first two estimate poses (pip install pycolmap) and write a folder that nerf train takes as --scene.
 docs/your-own-photos.md leads from a phone to a video.
 """
 
@@ -97,7 +97,7 @@ def _make(argv: list[str]) -> int:
         )
     if len(argv) < 2 or not _OUT.value:
         raise UserError(
-            "capture.py PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out"
+            "nerf capture PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out"
         )
     from nerf.capture.mapping import Options
     from nerf.capture.photos import make_scene

@@ -156,7 +156,7 @@ def _message_of(error: Exception) -> str | None:
         return f"{error.filename or 'system'}: {error.strerror}: {fix}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:100]:
         fix = "use smaller or fewer pictures, or a machine with more memory"
-        if "config" in flags.FLAGS:  # only train.py has these flags
+        if "config" in flags.FLAGS:  # only nerf train has these flags
             fix = "lower --config.batch_size, --config.chunk or --config.scene.max_side"
         return f"out of memory ({' '.join(str(error).split())[:200]}): {fix}"
     return None

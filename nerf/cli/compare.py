@@ -1,11 +1,11 @@
 """Compare configs or finished runs: which is better, and is the difference real? One self-contained HTML page.
 
-    python compare.py configs/ngp.py small=configs/ngp.py:model.max_samples_per_ray=8 \\
+    nerf compare configs/ngp.py small=configs/ngp.py:model.max_samples_per_ray=8 \\
         --scene=data/tabletop --budget=60s --seeds=3 --out=report.html
-    python compare.py configs/ngp.py --sweep=batch_size=512,1024 --scene=data/tabletop --budget=60s --out=report.html
-    python compare.py configs/ngp.py configs/nerf.py --scene=data/tabletop --scene=SCENE --budget=60s --out=report.html
-    python compare.py runs/mine runs/other --out=report.html
-    python compare.py --list runs/
+    nerf compare configs/ngp.py --sweep=batch_size=512,1024 --scene=data/tabletop --budget=60s --out=report.html
+    nerf compare configs/ngp.py configs/nerf.py --scene=data/tabletop --scene=SCENE --budget=60s --out=report.html
+    nerf compare runs/mine runs/other --out=report.html
+    nerf compare --list runs/
 
 An argument is a finished run, a folder of runs that differ in their seed, or a config, with other values after a colon
 and a name before an equals sign. Configs are trained first, or found again among the runs.
@@ -81,14 +81,14 @@ def main(argv: list[str]) -> int:
         return _list(argv[1:] or [_RUNS.value])
     if not argv[1:] or not _OUT.value:
         raise ConfigError(
-            "compare.py A B --scene=S --out=REPORT.html: give configs or runs, and --out"
+            "nerf compare A B --scene=S --out=REPORT.html: give configs or runs, and --out"
         )
     from nerf.comparing.report.build import Question, build_report
     from nerf.comparing.run_store import Interrupted
 
     question = Question(
         arguments=argv[1:],
-        command=shlex.join(["python", Path(argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join(["nerf", "compare", *sys.argv[1:]]),
         scenes=tuple(_SCENES.value),
         out=Path(_OUT.value),
         budget=_BUDGET.value,

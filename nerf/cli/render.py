@@ -1,11 +1,11 @@
 """Render a trained run along a camera path to a video, or its held-out views to scored pictures.
 
-    python render.py --run=runs/tabletop --out=video.mp4
-    python render.py --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
-    python render.py --run=runs/tabletop --path=orbit --range=40 --out=still.png
-    python render.py --run=runs/tabletop --split=test --out=test_views
-    python render.py --run=runs/picture --enlarge=4 --out=picture.png
-    python render.py --run=runs/tabletop --export --out=exported
+    nerf render --run=runs/tabletop --out=video.mp4
+    nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
+    nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    nerf render --run=runs/tabletop --split=test --out=test_views
+    nerf render --run=runs/picture --enlarge=4 --out=picture.png
+    nerf render --run=runs/tabletop --export --out=exported
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or instant-ngp's), or the
 import path of your own function. Options come after a colon, lengths and points in the units and axes of the scene's
@@ -23,7 +23,7 @@ from absl import flags
 
 from nerf.cli.commands import stop_on_signal
 
-_RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
+_RUN = flags.DEFINE_string("run", None, "Run folder that nerf train made.", required=True)
 _PATH = flags.DEFINE_string(
     "path",
     None,

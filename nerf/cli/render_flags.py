@@ -1,4 +1,4 @@
-"""Check which flags of render.py go together, before any long computation."""
+"""Check which flags of nerf render go together, before any long computation."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ MAX_ENLARGE = 64.0
 
 
 def check_flags(given: Mapping[str, Any]) -> None:
-    """Check the flags that a user gave to render.py.
+    """Check the flags that a user gave to nerf render.
 
     Args:
       given: values by flag name, only of the flags that were given and of "out".

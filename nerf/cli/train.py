@@ -1,6 +1,6 @@
 """Train a config on a scene; the same command resumes a run that was stopped, and a larger budget continues it.
 
-    python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
+    nerf train --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
 
 --scene is a folder in any format of `nerf.scenes`: transforms.json, Blender's, COLMAP, LLFF, IDR, Middlebury, RGB-D.
 With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
@@ -116,7 +116,7 @@ def _describe(results: dict) -> str:
     numbers = f"numbers: {_WORKDIR.value}/results.json"
     protocol = results["protocol"]
     if results["psnr"] is None:
-        render = f"python render.py --run={_WORKDIR.value} --out={_WORKDIR.value}/video.mp4"
+        render = f"nerf render --run={_WORKDIR.value} --out={_WORKDIR.value}/video.mp4"
         return f"not scored, as no view is held out, {trained}\n{numbers}   video: {render}"
     kind = "held-out views"
     if protocol["trained_on"]:

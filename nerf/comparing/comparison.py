@@ -128,7 +128,7 @@ def _unjudged(groups: Groups, axis: str) -> Comparison:
     if scores is None:
         missing = (
             "the runs were not scored early enough in training: "
-            "compare.py --eval_times=16 scores them more often"
+            "nerf compare --eval_times=16 scores them more often"
         )
         return Comparison(axis, None, ends, {}, {}, [], missing)
     return Comparison(axis, at, ends, progress, scores, [])

@@ -69,7 +69,7 @@ class RunRequest:
     max_seconds: float | None
 
     def flags(self) -> list[str]:
-        """Return the flags of train.py for this run."""
+        """Return the flags of nerf train for this run."""
         words = [f"--config={self.file}", *(f"--config.{word}" for word in self.overrides)]
         return words + ([f"--max_seconds={self.max_seconds:g}"] if self.max_seconds else [])
 
@@ -118,7 +118,7 @@ def split_values(text: str) -> list[str]:
 
 
 def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
-    """Parse one argument of compare.py; the module docstring lists the forms.
+    """Parse one argument of nerf compare; the module docstring lists the forms.
 
     Args:
       text: the argument.

@@ -19,7 +19,7 @@ from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
 from nerf.foundation.progress import track
 from nerf.output.point_cloud import Cloud, survey
-from nerf.runs.runs import Trained
+from nerf.runs.runs import Run
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.formats.colmap import to_model
@@ -46,7 +46,7 @@ class Exported(NamedTuple):
     notes: list[str]
 
 
-def export(run: Trained, out: Path, count: int, root: str | Path | None = None) -> Exported:
+def export(run: Run, out: Path, count: int, root: str | Path | None = None) -> Exported:
     """Write points, cameras, images and COLMAP's text files of a run.
 
     The cameras are those of all views of the run. COLMAP's files, in the folder sparse, are skipped
@@ -92,7 +92,7 @@ def export(run: Trained, out: Path, count: int, root: str | Path | None = None) 
     return Exported([*written, out / "sparse"], notes)
 
 
-def _find_images(run: Trained, root: Path | None) -> dict[str, Path]:
+def _find_images(run: Run, root: Path | None) -> dict[str, Path]:
     """Return the views' images by name; some formats omit the file's suffix from a name."""
     found: dict[str, Path] = {}
     for name in sorted({name for names in run.names.values() for name in names}):
@@ -121,7 +121,7 @@ def _full_size(cameras: Cameras, images: Sequence[Path | None]) -> Cameras:
 
 
 def _copy_images(
-    images: dict[str, Path], names: dict[str, list[str]], run: Trained, out: Path
+    images: dict[str, Path], names: dict[str, list[str]], run: Run, out: Path
 ) -> list[Path]:
     """Copy the images into the export and return their folders."""
     copies: dict[Path, Path] = {}
@@ -136,7 +136,7 @@ def _copy_images(
     return sorted({target.parent for target in copies} - {out})
 
 
-def _about_images(run: Trained, images: dict[str, Path], root: str | Path | None) -> list[str]:
+def _about_images(run: Run, images: dict[str, Path], root: str | Path | None) -> list[str]:
     """Return notes on missing images, and on maps, which are not copied."""
     total = len({name for names in run.names.values() for name in names})
     notes = []

@@ -29,7 +29,7 @@ from nerf.encodings.cones import Points, mean_of
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import Trained
+from nerf.runs.runs import Run
 
 NORMAL_NEIGHBOURS = 16  # points that a plane is fitted to, the point itself included
 MAX_SPREAD = 0.05  # standard deviation of the position of a solid point, in half sides of the box
@@ -76,7 +76,7 @@ class Surveyed(nnx.Module):
         return {**self.field(points, viewdirs), "place": place, "square": jnp.square(place).sum(-1)}
 
 
-def survey(run: Trained, count: int) -> Cloud:
+def survey(run: Run, count: int) -> Cloud:
     """Sample points on the surfaces that the training views see.
 
     Args:

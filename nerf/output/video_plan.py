@@ -12,18 +12,18 @@ from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path, parse_range
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
 from nerf.rendering.images import make_render_image
-from nerf.runs.read import Trained
+from nerf.runs.read import Run
 from nerf.scenes.base import Problem
 
 # The reason for a path that the program chose, for its note.
 REASONS = {"follow": "along the photos", "orbit": "around what the photos show"}
-FLAGS = (  # flags of render.py that users may mistake for options of a path
+FLAGS = (  # flags of nerf render that users may mistake for options of a path
     "frames",
     "width",
     "height",
     "focal",
     "fov",
-)  # of render.py, which are no options of a path
+)  # of nerf render, which are no options of a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class VideoPlan:
 
 
 def plan(
-    run: Trained,
+    run: Run,
     path: str | None,
     frames: int | None = None,
     only: str | None = None,

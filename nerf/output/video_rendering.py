@@ -23,7 +23,7 @@ from nerf.foundation.progress import track
 from nerf.output.video import encode
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
-from nerf.runs.read import Trained
+from nerf.runs.read import Run
 from nerf.runs.record import cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
@@ -55,7 +55,7 @@ class RenderOptions:
 
 
 def render_video(
-    run: Trained,
+    run: Run,
     cameras: Cameras,
     out: Path,
     wanted: RenderOptions,
@@ -152,7 +152,7 @@ def in_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def render_still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
+def render_still(run: Run, camera: Cameras, out: Path, wanted: RenderOptions) -> list[Path]:
     """Render one picture to a PNG file.
 
     Args:
@@ -177,7 +177,7 @@ def render_still(run: Trained, camera: Cameras, out: Path, wanted: RenderOptions
     return [*files.values(), *([raw] if wanted.raw_depth else [])]
 
 
-def cropped(run: Trained, crop: Crop) -> Trained:
+def cropped(run: Run, crop: Crop) -> Run:
     """Return a run that shows only a box, over its background."""
     # Compose the similarities: normalised world -> file's world -> axes of the box -> [-1, 1]^3.
     world = run.transform
@@ -207,7 +207,7 @@ def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
     return folder / f"{kind}_{i:05d}{suffix}"
 
 
-def _stamp(run: Trained, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
+def _stamp(run: Run, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
     """Return a digest of everything that a frame depends on."""
     made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

@@ -16,9 +16,13 @@ from nerf.scenes.hull import visual_hull
 def build_model(
     config: Mapping[str, Any], unbounded: bool, cameras: Cameras, plugins: tuple[str, ...]
 ) -> Model:
-    """The untrained model of a config for these training cameras, in the space for such scenes.
+    """Build the untrained model of a config.
 
-    The space says of how many dimensions points are.
+    Args:
+      config: as plain data.
+      unbounded: whether the scene is; selects one of the config's spaces.
+      cameras: of the training views, for parts that have parameters per image.
+      plugins: packages outside `nerf` that the config may name.
     """
     facts = {"num_images": len(cameras), "positions": np.asarray(cameras.position)}
     space = build(config["spaces"]["unbounded" if unbounded else "bounded"], plugins=plugins)
@@ -32,7 +36,19 @@ def build_model(
 
 
 def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...]) -> Model:
-    """The untrained model of a config in the scene's space, its grid in the visual hull unless poses are learned."""
+    """Build the untrained model of a config for a scene.
+
+    The occupancy grid is restricted to the visual hull of images with alpha, unless poses are
+    learned: a hull of wrong poses would cut matter away.
+
+    Args:
+      config: as plain data.
+      scene: the training views.
+      plugins: packages outside `nerf` that the config may name.
+
+    Raises:
+      SceneError: the visual hull is empty.
+    """
     model = build_model(config, scene.unbounded, scene.cameras, plugins)
     if (
         model.occupancy is not None
@@ -43,7 +59,7 @@ def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, .
         hull = visual_hull(scene, model.occupancy.resolution)
         if not hull.any():
             reason = "the alpha of its images leaves no place that every view shows as matter"
-            fix = "capture.py --check=SCENE says which poses or images are wrong"
+            fix = "nerf capture --check=SCENE says which poses or images are wrong"
             raise SceneError([Problem("scene", "", reason, fix)])
         model.occupancy.restrict(hull)
     return model

@@ -1,4 +1,4 @@
-"""Read a run folder: the model with its trained parameters, and the scene that it was trained on."""
+"""Read a run folder: the model with its trained parameters, and the record of its scene."""
 
 import dataclasses
 import hashlib
@@ -20,24 +20,48 @@ from nerf.scenes.splits import count_trained_on, load_split
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A run read back: its model with the trained values, and what it kept of its scene."""
+class Run:
+    """A trained run.
+
+    Attributes:
+      folder: the run folder.
+      config: as plain data.
+      model: with its trained parameters.
+      step: optimizer steps that it has taken.
+      transform: from the file's world to the normalised one.
+      cameras: of each split, in the normalised world; those of "train" with learned poses.
+      names: of the views of each split.
+      stamp: a digest of the parameters.
+      unbounded: see `Scene.unbounded`.
+      root: the scene's folder at training; None if it was made by a program.
+      maps: per-pixel data that the training views had: "masks", "depths".
+    """
 
     folder: Path
     config: dict[str, Any]
     model: Model
     step: int
     transform: Similarity
-    cameras: dict[str, Cameras]  # where poses are learned, those of "train" as learned
+    cameras: dict[str, Cameras]
     names: dict[str, list[str]]
-    stamp: str  # changes whenever the trained values do
-    unbounded: bool = False  # as Scene.unbounded
-    root: str | None = None  # the scene's folder, where it was
-    maps: tuple[str, ...] = ()  # what the training views had beside their images: "masks", "depths"
+    stamp: str
+    unbounded: bool = False
+    root: str | None = None
+    maps: tuple[str, ...] = ()
 
 
-def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Trained:
-    """Read a run folder, at its newest checkpoint or at `step`. Raises CheckpointError or ConfigError."""
+def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Run:
+    """Read a trained run.
+
+    Args:
+      folder: the run folder.
+      plugins: packages outside `nerf` that its config may name.
+      step: of the checkpoint; None: the newest.
+
+    Raises:
+      CheckpointError: the folder is no run, or its checkpoint cannot be used.
+      ConfigError: the model of its config cannot be built.
+    """
     folder = Path(folder)
     config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
     cameras = {split: cameras_from_json(data) for split, data in record["cameras"].items()}
@@ -50,7 +74,7 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     model = nnx.merge(graph, trained["params"], trained["state"])
     if model.poses is not None:
         cameras["train"] = move_cameras(cameras["train"], model.poses.twists)
-    return Trained(
+    return Run(
         folder=folder,
         config=config,
         model=model,
@@ -66,11 +90,18 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
 
 
 def reload_split(
-    run: Trained, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()
+    run: Run, split: str, root: str | Path | None, plugins: tuple[str, ...] = ()
 ) -> Scene:
-    """The images of a split again, from the scene's folder, "train" with its cameras as the run learned them.
+    """Load the views of a split of the run's scene, "train" with the learned poses.
 
-    Raises ConfigError if the scene is not the run's.
+    Args:
+      run: the trained run.
+      split: "train", "val" or "test".
+      root: the scene's folder; None: where it was at training.
+      plugins: packages outside `nerf` that the config may name.
+
+    Raises:
+      ConfigError: the scene is not the run's, or the run was trained on the views of the split.
     """
     record = read_json(run.folder / "scene.json")
     root = root or record["root"]
@@ -88,11 +119,9 @@ def reload_split(
         load_split(run.config, "train", root, plugins), scene
     )
     if trained_on:
-        which = (
-            "these views"
-            if trained_on == len(scene)
-            else f"{trained_on} of these {len(scene)} views"
-        )
+        which = "these views"
+        if trained_on < len(scene):
+            which = f"{trained_on} of these {len(scene)} views"
         raise ConfigError(
             f"--split={split}: {run.folder} was trained on {which}: score them with --split=train"
         )

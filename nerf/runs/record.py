@@ -13,14 +13,12 @@ from nerf.scenes import Scene
 
 
 def read_json(path: Path) -> Any:
-    """Raises CheckpointError, one line, where the file of a run folder is missing or broken."""
+    """Read a JSON file of a run folder. Raise CheckpointError if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
-        raise CheckpointError(
-            f"{path}: {reason}: give the folder of a run that train.py made"
-        ) from error
+        raise CheckpointError(f"{path}: {reason}: give a run folder made by nerf train") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: damaged ({error}): restore it from a copy, or train again"
@@ -28,7 +26,7 @@ def read_json(path: Path) -> Any:
 
 
 def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
-    """Cameras as lists of numbers, exactly."""
+    """Convert cameras to lists of numbers, without loss."""
     return {
         name: np.asarray(getattr(cameras, name)).tolist()
         for name in ("c2w", "K", "distortion", "size", "model")
@@ -36,14 +34,14 @@ def cameras_to_json(cameras: Cameras) -> dict[str, Any]:
 
 
 def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
-    """The inverse of `cameras_to_json`."""
+    """Convert lists of numbers back to cameras: the inverse of `cameras_to_json`."""
     c2w, K, distortion = (np.array(data[name], np.float32) for name in ("c2w", "K", "distortion"))
     size, model = (np.array(data[name], np.int32) for name in ("size", "model"))
     return Cameras(c2w, K, distortion, size, model)
 
 
 def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[str, Any]:
-    """What a run keeps of its scene: enough to render without its images, and to know it again."""
+    """Return the record of a scene: enough to render without its images and to recognise it."""
     train = splits["train"]
     return {
         "root": None if root is None else str(Path(root).expanduser().absolute()),

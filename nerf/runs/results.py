@@ -215,7 +215,7 @@ def check_protocols(results: Sequence[tuple[str, Result]]) -> None:
         if lines:
             what = f"unlike protocols, {'; '.join(lines)}"
             which = f"{first_label} ({first.folder}) and {label} ({result.folder})"
-            fix = "give compare.py their configs, and it trains them alike"
+            fix = "give nerf compare their configs, and it trains them alike"
             raise ConfigError(f"{which}: {what}: {fix}")
 
 

@@ -23,24 +23,31 @@ MAY_CHANGE = (
 
 
 def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> None:
-    """Raise ConfigError where the run in a folder cannot be continued.
+    """Raise ConfigError if the run in a folder cannot be continued.
 
-    It was begun with another config, of which each key is named with both values, or has trained longer than `budget`.
+    Args:
+      folder: the run folder; it may not exist yet.
+      config: of this training; keys that differ are named with both values.
+      budget: of this training; it must not be smaller than what the run has trained.
     """
     file = folder / "config.json"
     if file.exists():
         changed = differences(read_json(file), json.loads(json.dumps(config)))
         if changed := [line for line in changed if line.partition(":")[0] not in MAY_CHANGE]:
             may = f"only {', '.join(MAY_CHANGE)} may change"
-            raise ConfigError(
-                f"{folder}: begun with another config: {'; '.join(changed)}: {may}: use a new --workdir"
-            )
+            what = f"started with another config: {'; '.join(changed)}"
+            raise ConfigError(f"{folder}: {what}: {may}: use a new --workdir")
     if facts := Checkpoints(folder / "checkpoints", read_only=True).newest_facts():
         change_budget(folder, facts, budget)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configs differ, with both values, as lines "key: old -> new"."""
+    """Return the keys in which two configs differ, as lines "key: old -> new".
+
+    Args:
+      old, new: configs as plain data.
+      prefix: put before each key.
+    """
     lines = []
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key, "absent"), new.get(key, "absent")

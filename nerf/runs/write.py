@@ -22,8 +22,15 @@ from nerf.runs.record import read_json, scene_record
 from nerf.scenes import Scene
 
 
-class Run:
-    """A run folder that is being written: config.json, scene.json, metrics.jsonl, eval/, results.json, checkpoints/."""
+class RunWriter:
+    """Writer of a run folder. Use `open` to make one.
+
+    Args:
+      folder: the run folder.
+      protocol: facts for the "protocol" of results.json.
+      tensorboard: also write TensorBoard events.
+      code: digests of the source files that the run was trained with.
+    """
 
     def __init__(
         self, folder: Path, protocol: Mapping[str, Any], tensorboard: bool, code: Mapping[str, str]
@@ -41,30 +48,39 @@ class Run:
         splits: Mapping[str, Scene],
         tensorboard: bool = False,
         plugins: tuple[str, ...] = (),
-    ) -> "Run":
-        """Make the run folder, or go on in it; ConfigError if the scene is not the one it was begun with."""
+    ) -> "RunWriter":
+        """Make the run folder, or continue it.
+
+        Args:
+          folder: the run folder.
+          config: of the run.
+          root: the scene's folder.
+          splits: the views of the run; must include "train".
+          tensorboard: also write TensorBoard events.
+          plugins: packages outside `nerf` that the config may name.
+
+        Raises:
+          ConfigError: the run was started on another scene.
+        """
         folder, code = Path(folder), source_digests(plugins)
         config = json.loads(json.dumps(config))
         record = json.loads(json.dumps(scene_record(root, splits)))
         if (folder / "config.json").exists():
             if read_json(folder / "scene.json")["digest"] != record["digest"]:
                 raise ConfigError(
-                    f"{folder}: begun on another scene, or its files changed: use a new --workdir"
+                    f"{folder}: started on another scene, or its files changed: use a new --workdir"
                 )
-            code = (
-                mixed(read_json(folder / "code.json"), code)
-                if (folder / "code.json").exists()
-                else {}
-            )
+            file = folder / "code.json"
+            code = mixed(read_json(file), code) if file.exists() else {}
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_json(folder / "scene.json", record)
         write_json(folder / "code.json", code)
-        write_json(folder / "config.json", config)  # last: where it is, the folder is a run
-        return Run(folder, {"scene_digest": record["digest"]}, tensorboard, code)
+        write_json(folder / "config.json", config)  # last: it makes the folder a run
+        return RunWriter(folder, {"scene_digest": record["digest"]}, tensorboard, code)
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of metrics.jsonl later than `step` (and a torn one), which resuming from there writes again."""
+        """Drop lines of metrics.jsonl after `step`, and an incomplete one: resuming writes them again."""
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         kept = [
@@ -75,20 +91,34 @@ class Run:
     def log(
         self, step: int, seconds: float, split: str, numbers: Mapping[str, float], **lists: Any
     ) -> None:
-        """Append a line to metrics.jsonl: step, seconds of training, split, the numbers, and whatever more there is."""
+        """Append a line to metrics.jsonl, and TensorBoard events if they are wanted.
+
+        Args:
+          step: optimizer steps taken.
+          seconds: of training.
+          split: "train", or the split that was scored.
+          numbers: by name; None values are not plotted.
+          **lists: further values of the line.
+        """
         facts = {"step": step, "seconds": round(seconds, 3), "split": split}
         line = json.dumps({**facts, **numbers, **lists}, allow_nan=False)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if self.events is not None:
-            for name, value in (
-                (name, value) for name, value in numbers.items() if value is not None
-            ):
-                self.events.add_scalar(f"{split}/{name}", value, step)
+            for name, value in numbers.items():
+                if value is not None:
+                    self.events.add_scalar(f"{split}/{name}", value, step)
             self.events.flush()
 
     def log_scores(self, step: int, seconds: float, scores: Mapping[str, Any], **more: Any) -> None:
-        """`log` of what `evaluate` returned: the means, and `per_image` with a list for each, in the order of views."""
+        """Log the result of `evaluate`.
+
+        Args:
+          step: optimizer steps taken.
+          seconds: of training.
+          scores: returned by `evaluate`; `per_image` becomes a list per metric, in view order.
+          **more: further values of the line.
+        """
         lists = {
             key: [score[key] for score in scores["per_image"].values()] for key in scores["mean"]
         }
@@ -96,12 +126,17 @@ class Run:
             step, seconds, scores["protocol"]["split"], scores["mean"], per_image=lists, **more
         )
 
-    def tell_resumed(
+    def report_resumed(
         self, facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], budget: Budget
     ) -> None:
-        """Tell what resuming from a checkpoint with these facts means where that is more than going on.
+        """Report that a finished run is extended or scored again.
 
-        The results of a run that now trains further are kept as results-STEP.json: they are no longer those of the run.
+        The results of an extended run are kept as results-STEP.json.
+
+        Args:
+          facts: of the checkpoint that training resumes from.
+          changes: of the budget, since the run began.
+          budget: of this training.
         """
         file = self.folder / "results.json"
         if len(changes) > len(facts["extended"]):
@@ -110,13 +145,14 @@ class Run:
                 file.replace(self.folder / f"results-{read_json(file)['steps']}.json")
         elif file.exists() and budget.fraction(facts["step"], facts["seconds"]) >= 1.0:
             flag = "--config.steps" if budget.max_seconds is None else "--max_seconds"
+            done = f"has its {budget} of training"
             print(
-                f"{self.folder}: has its {budget} of training: scored again; a larger {flag} continues it",
+                f"{self.folder}: {done}: scored again; a larger {flag} continues it",
                 file=sys.stderr,
             )
 
     def finish(self, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-        """Write results.json and return what it holds."""
+        """Write results.json and return its contents."""
         loaded = loaded_files()
         results = {
             **scores["mean"],

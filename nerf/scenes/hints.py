@@ -13,7 +13,7 @@ RESULTS = (".ply", ".splat", ".ksplat", ".spz", ".sog", ".obj", ".glb")
 RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".tif", ".tiff")
 MAX_FOLDERS = 200  # number of folders that are searched for scenes or photos
 MAX_SHOWN = 3  # number of files that a message names
-CAPTURE = "capture.py estimates their poses: python capture.py"
+CAPTURE = "nerf capture estimates their poses: nerf capture"
 
 Detect = Callable[[Path], bool]  # returns whether a folder is a scene
 
@@ -29,7 +29,7 @@ def explain_file(path: Path) -> Problem:
         fix = "train on it with --task=image, or give a folder of photos with their poses"
         return Problem(shown, "", "one picture, not a scene", fix)
     if ending in VIDEOS:
-        command = f"python capture.py {_word(path)} --out=FOLDER"
+        command = f"nerf capture {_word(path)} --out=FOLDER"
         fix = f"make a scene of it: {command}, then --scene=FOLDER"
         return Problem(shown, "", "a video, not a scene", fix)
     if ending in ARCHIVES:

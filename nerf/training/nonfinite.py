@@ -42,7 +42,7 @@ def _first_nonfinite_array(tree: PyTree) -> str | None:
 def fix_of(bad: str) -> str:
     """Return what to do about what `describe_nonfinite` found."""
     if BAD_BATCH in bad:
-        return "capture.py --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
+        return "nerf capture --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
     return AFTER_BAD_STEP
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps: checkpoints, the log, scores and results. Only the first process has a run folder.
+"""Keep checkpoints, the log, scores and results. Only the first process has a run folder.
 
 Several processes train one model, and exactly one of them may write. `open_recorder` decides which:
 the first gets a `Recorder`, all others a `NullRecorder`, and nothing else asks which process it is.
@@ -16,7 +16,7 @@ from nerf.evaluation.evaluate import evaluate, unscored
 from nerf.evaluation.interim import InterimScoring
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints
-from nerf.runs.write import Run
+from nerf.runs.write import RunWriter
 from nerf.scenes import Scene
 from nerf.scenes.splits import Views
 from nerf.training.gradients import TrainState
@@ -44,14 +44,14 @@ class NullRecorder:
             self.save(session)
 
     def save(self, session: Session, score: float | None = None) -> None:
-        """Save a checkpoint. Raise TrainingError if the state is not finite: all processes stop alike."""
+        """Save a checkpoint. Raise TrainingError in all processes if the state is not finite."""
         session.check_finite()
 
     def wait(self) -> None:
         """Return when everything is on disk."""
 
     def finish(self, session: Session) -> dict[str, Any]:
-        """Score the final model and write the results; empty if it was stopped or nothing is kept."""
+        """Score the final model and write the results; empty if stopped or nothing is kept."""
         return {}
 
 
@@ -85,17 +85,17 @@ class Recorder(NullRecorder):
         self.config, self.views, self.budget = config, views, budget
         self.should_stop, self.watch = should_stop, watch
         splits = views.by_split(config["eval_split"])
-        self.run = Run.open(folder, config, root, splits, tensorboard, plugins)
+        self.run = RunWriter.open(folder, config, root, splits, tensorboard, plugins)
         self.checkpoints = Checkpoints(folder / "checkpoints", config["keep"])
         self.changes: list[dict[str, Any]] = []  # of the budget, since the run began
 
     def restore(self, state: TrainState) -> tuple[TrainState, int, float, int]:
-        """Return the state of the newest checkpoint, with its steps, seconds and skipped steps."""
+        """Return the newest checkpoint's state, with its steps, seconds and skipped steps."""
         facts: dict[str, Any] = {"step": 0, "seconds": 0.0, "skipped": 0}
         if self.checkpoints.steps():
             state, facts = self.checkpoints.restore(state)
             self.changes = change_budget(self.run.folder, facts, self.budget)
-            self.run.tell_resumed(facts, self.changes, self.budget)
+            self.run.report_resumed(facts, self.changes, self.budget)
         self.run.forget_after(facts["step"])
         return state, facts["step"], facts["seconds"], facts["skipped"]
 
@@ -174,7 +174,7 @@ class Recorder(NullRecorder):
         return scores
 
     def finish(self, session: Session) -> dict[str, Any]:
-        """Score all held-out views, write results.json and return its contents; empty if stopped."""
+        """Score all held-out views and write results.json; return it, or {} if stopped."""
         scores = self._score(session, self.views.held_out, folder=self.run.folder / "eval")
         if scores is None:
             return {}
@@ -193,5 +193,5 @@ class Recorder(NullRecorder):
 
 
 def open_recorder(*arguments: Any) -> NullRecorder:
-    """Return a `Recorder` with these arguments in the first process, a `NullRecorder` in the others."""
+    """Return a `Recorder` in the first process, and a `NullRecorder` in the others."""
     return Recorder(*arguments) if is_first() else NullRecorder()

@@ -194,7 +194,7 @@ def test_proposed_commands_can_be_pasted(tmp_path):
     Image.fromarray(noise(8, 6, 3)).save(folder / "a.jpg")
     with pytest.raises(SceneError) as caught:
         scenes.load(folder, "train")
-    assert f"python capture.py '{folder}' --out=FOLDER" in str(caught.value)
+    assert f"nerf capture '{folder}' --out=FOLDER" in str(caught.value)
 
 
 # ---- camera paths
@@ -281,7 +281,7 @@ def test_a_wrong_dataparser_file_is_one_line(tmp_path, content):
     assert line.startswith(f"{dataparser}: ") and "nerfstudio's output folder" in line
 
 
-# ---- the flags of render.py
+# ---- the flags of nerf render
 
 
 def test_all_wrong_flags_are_named_at_once():

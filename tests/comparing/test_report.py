@@ -82,7 +82,7 @@ def study_of(groups, failures=None, videos=None):
     failures = failures or {}
     for label, why in failures.items():
         outcomes.append(RunResult(label, 0, next(iter(groups.values()))[0].folder, None, "", why))
-    return Study("a title", "python compare.py", groups, outcomes, failures, videos or {})
+    return Study("a title", "nerf compare", groups, outcomes, failures, videos or {})
 
 
 def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
@@ -517,7 +517,7 @@ def test_over_scenes_the_difference_counts_by_how_it_repeats(tmp_path):
             for i, gain in enumerate(gains)
         }
         pages = {name: tmp_path / f"out-{name}.html" for name in studies}
-        return Scenes("plain and better, on 3 scenes", "python compare.py", studies, pages)
+        return Scenes("plain and better, on 3 scenes", "nerf compare", studies, pages)
 
     steady = write_scenes_page(scenes_of([1.0, 1.2, 0.9]), tmp_path / "out.html")
     assert re.fullmatch(

@@ -22,7 +22,7 @@ STEPS = 60
 
 @pytest.fixture
 def factory(monkeypatch):
-    """`train.py` replaced by one that makes up its run at once; `made` counts, `fails` names seeds that fail."""
+    """`nerf train` replaced by one that makes up its run at once; `made` counts, `fails` names seeds that fail."""
 
     class Factory:
         made, fails, code = [], set(), dict(CODE)

@@ -20,7 +20,7 @@ from nerf.output.export import export, to_file
 from nerf.output.point_cloud import Surveyed, normals_of, survey
 from nerf.rendering.model import Model, Stage
 from nerf.runs.models import build_model
-from nerf.runs.read import Trained, load_run
+from nerf.runs.read import Run, load_run
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import Similarity, synthetic
 from nerf.scenes.formats import nerfstudio
@@ -44,7 +44,7 @@ def ball(points, viewdirs):
 
 def run_of(cameras, names, field=ball, transform=MOVED):
     model = Model({"main": Stage(UniformSteps(512), field)}, ("main",))
-    return Trained(
+    return Run(
         ROOT,
         {"chunk": 512, "background": (1.0, 1.0, 1.0)},
         model,

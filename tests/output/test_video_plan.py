@@ -1,4 +1,4 @@
-"""What render.py films: which frames show what no photo shows, crops, and flags that do not go together."""
+"""What nerf render films: which frames show what no photo shows, crops, and flags that do not go together."""
 
 import math
 

@@ -188,7 +188,7 @@ def test_files_of_a_run_that_are_absent_or_damaged_have_their_own_fix(tmp_path):
     file = tmp_path / "config.json"
     with pytest.raises(CheckpointError) as error:
         read_json(file)
-    assert str(error.value) == f"{file}: no such file: give the folder of a run that train.py made"
+    assert str(error.value) == f"{file}: no such file: give a run folder made by nerf train"
     file.write_text(json.dumps({"a": 1})[:-2])
     with pytest.raises(CheckpointError, match="damaged .*: restore it from a copy"):
         read_json(file)

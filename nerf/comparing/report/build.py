@@ -1,4 +1,4 @@
-"""Answer the question of compare.py: find or train runs, render videos and write the page."""
+"""Answer the question of nerf compare: find or train runs, render videos and write the page."""
 
 import dataclasses
 import sys
@@ -41,7 +41,7 @@ FPS = 12  # of the fly-throughs
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """The arguments and flags of compare.py; `compare.py --help` describes each."""
+    """The arguments and flags of nerf compare; `nerf compare --help` describes each."""
 
     arguments: Sequence[str]
     command: str
@@ -264,7 +264,7 @@ def _render_videos(
         out = folder / "compare" / f"{name}_{question.frames}.mp4"
         out.parent.mkdir(exist_ok=True)
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
-        if question.path:  # otherwise render.py chooses by the scene, the same for all configs
+        if question.path:  # otherwise nerf render chooses by the scene, the same for all configs
             flags.append(f"--path={question.path}")
         command = [
             "render",
