@@ -35,9 +35,9 @@ def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float
     usual, run.model.early_stop_transmittance = run.model.early_stop_transmittance, hidden
     grid = run.model.occupancy
     assert grid is not None, "a config with an occupancy grid"
-    live = grid.live[...]
+    occupied = grid.occupied[...]
     if exhaustive:
-        grid.live[...] = grid.possible[...]
+        grid.occupied[...] = grid.possible[...]
     render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
     render_image(resized(cameras[0], 8))  # compiles
     seconds, pictures = [], []
@@ -45,7 +45,7 @@ def frames(run: Trained, cameras: list[Cameras], exhaustive: bool, hidden: float
         began = time.perf_counter()
         pictures.append(render_image(camera)["rgb"])
         seconds.append(time.perf_counter() - began)
-    grid.live[...], run.model.early_stop_transmittance = live, usual
+    grid.occupied[...], run.model.early_stop_transmittance = occupied, usual
     return round(float(np.median(seconds)), 4), pictures
 
 

@@ -55,7 +55,7 @@ def whole_step(config: dict, train_steps, state: TrainState, pixels: RayBank) ->
 
 
 def batch_of(model: Model, pixels: RayBank, size: int):
-    """Rays of a batch, the edges of their intervals, and the live ones in their buffer."""
+    """Rays of a batch, the edges of their intervals, and the packed ones in their buffer."""
     rays, *_ = sample_rays(pixels, jax.random.key(1), size)
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
@@ -67,10 +67,10 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
     """Each part of a step, as a function and its argument, on the buffers of one real batch."""
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
-    rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
-    start = t[live.ray, live.step]
-    length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
-    points = model.space.warp(rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray])
+    rays, t, packed = jax.jit(lambda: batch_of(model, pixels, size))()
+    start = t[packed.ray, packed.step]
+    length = jnp.where(packed.used, t[packed.ray, packed.step + 1] - start, 0.0)
+    points = model.space.warp(rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray])
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
     def encode(params):
@@ -79,10 +79,10 @@ def parts_of(config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBa
     def network(params, features):
         field = nnx.merge(field_graph, params, rest)
         field.encoding = lambda _: features
-        return field(points, rays.viewdirs[live.ray])
+        return field(points, rays.viewdirs[packed.ray])
 
     def picture(out):
-        layout = Packed(live.ray, size)
+        layout = Packed(packed.ray, size)
         return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
 
     def gradient(function):

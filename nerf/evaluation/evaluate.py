@@ -61,7 +61,7 @@ def evaluate(
                 picture = render_image(scene.cameras[i])
                 rendered = time.perf_counter() - began
                 truth, there = _truth(scene, i, colour)
-                picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
+                picture["rgb"] = metrics.apply_mask(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
                     moved = render_image(align(scene.cameras[i], truth, there))
@@ -91,7 +91,7 @@ def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view's photo over the background, hidden outside of its mask, and the mask."""
     there = np.ones(scene.images[view].shape[:2], bool) if scene.masks is None else scene.masks[view]
-    return metrics.hide(np.asarray(over(to_unit(scene.images[view]), colour)), there, colour), there
+    return metrics.apply_mask(np.asarray(over(to_unit(scene.images[view]), colour)), there, colour), there
 
 
 def _score(

@@ -29,14 +29,14 @@ NO_MASK = "none: every pixel counts"
 MASK = "the scene's: PSNR of its pixels alone, the rest of pictures in which what lies outside is background"
 
 
-def hide(
+def apply_mask(
     image: Float[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None, background: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "h w 3"]:
     """The image with `background` outside the mask, if there is one."""
     return image if mask is None else np.where(mask[..., None], image, background.reshape(1, 1, 3))
 
 
-def in_words(scores: Mapping[str, float | None]) -> str:
+def describe_scores(scores: Mapping[str, float | None]) -> str:
     """PSNR and SSIM for a line of text; SSIM is None where a view is smaller than its window."""
     ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
     more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
@@ -50,7 +50,7 @@ def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> 
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
 
 
-def corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+def colour_corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
     """The image after the affine map of its colours, one for all pixels, that brings it nearest to the truth."""
     given = np.clip(image, 0.0, 1.0).reshape(-1, 3).astype(np.float64)
     given = np.concatenate([given, np.ones_like(given[:, :1])], -1)
@@ -60,7 +60,7 @@ def corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]
 
 def psnr_corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> float:
     """`psnr` without what exposure and white balance make of it."""
-    return psnr(corrected(image, truth), truth)
+    return psnr(colour_corrected(image, truth), truth)
 
 
 def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float | None:

@@ -236,7 +236,7 @@ def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
 
-def sightings(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
+def sample_weights_by_cell(model: Model, rays: Rays, rendering: Rendering) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
     """Return the grid's cell and the weight of each interval of a training batch; None without a grid.
 
     Places of the buffer that hold no interval get a cell that does not exist.

@@ -23,8 +23,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.pytrees import pytree
 
-PATIENCE = 64  # rays that must have passed a cell before rendering takes it for hidden
-TRIED = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh
+MIN_PASSES = 64  # rays that must have passed a cell before rendering takes it for hidden
+EXPLORED_FRACTION = 1 / 32  # part of the unseen cells that training looks into all the same, others after every refresh
 
 
 class GridState(nnx.Variable):
@@ -70,9 +70,9 @@ class OccupancyGrid(nnx.Module):
         self.weight = GridState(jnp.zeros((cells,)))
         self.recent = GridState(jnp.zeros((cells,)))  # the largest weight since the last refresh
         self.passes = GridState(jnp.zeros((cells,), jnp.int32))  # rays since the last refresh
-        self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most PATIENCE
-        self.live = GridState(jnp.ones((cells,), bool))
-        self.tried = GridState(jnp.ones((cells,), bool))  # the live ones, and those that training looks into
+        self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most MIN_PASSES
+        self.occupied = GridState(jnp.ones((cells,), bool))
+        self.train_occupied = GridState(jnp.ones((cells,), bool))  # the live ones, and those that training looks into
 
     def index(self, points: Float[Array, "*b 3"]) -> Int[Array, "*b"]:
         """Number of the cell each point lies in; points outside count to the nearest cell."""
@@ -87,12 +87,12 @@ class OccupancyGrid(nnx.Module):
         return (cell + 0.5) * (2.0 / n) - 1.0
 
     def is_occupied(self, points: Float[Array, "*b 3"], training: bool = False) -> Bool[Array, "*b"]:
-        return (self.tried if training else self.live)[...][self.index(points)]
+        return (self.train_occupied if training else self.occupied)[...][self.index(points)]
 
     def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
         """Declare every other cell empty for ever, for what is known before training: silhouettes."""
         self.possible[...] = jnp.asarray(possible).reshape(-1)
-        for cells in (self.live, self.tried):
+        for cells in (self.occupied, self.train_occupied):
             cells[...] = cells[...] & self.possible[...]
 
     def note(self, cells: Int[Array, " m"], weights: Float[Array, " m"]) -> None:
@@ -131,17 +131,17 @@ class OccupancyGrid(nnx.Module):
         seen = self.seen[...] >= self.min_weight
         dense = (values > threshold) & self.possible[...]
         clear_by_time, clear = (x[...] > self.keep_weight for x in (self.seen, self.weight))
-        chosen = seen | (jax.random.uniform(chance, values.shape) < TRIED)
-        self.tried[...] = (dense | (clear_by_time & self.possible[...])) & chosen
-        hidden = (self.weight[...] < self.min_weight) & ((self.age[...] >= PATIENCE) | (self.age[...] == 0))
-        self.live[...] = (dense | (clear & self.possible[...])) & ~hidden
+        chosen = seen | (jax.random.uniform(chance, values.shape) < EXPLORED_FRACTION)
+        self.train_occupied[...] = (dense | (clear_by_time & self.possible[...])) & chosen
+        hidden = (self.weight[...] < self.min_weight) & ((self.age[...] >= MIN_PASSES) | (self.age[...] == 0))
+        self.occupied[...] = (dense | (clear & self.possible[...])) & ~hidden
 
     def _settle_sightings(self) -> None:
         """Take over what rays saw since the last refresh, and forget by time and by the rays that passed."""
         passes, recent = self.passes[...], self.recent[...]
         self.seen[...] = jnp.maximum(self.seen[...] * self.decay, recent)
         self.weight[...] = jnp.maximum(self.weight[...] * self.forget**passes, recent)
-        self.age[...] = jnp.minimum(self.age[...] + passes, PATIENCE)
+        self.age[...] = jnp.minimum(self.age[...] + passes, MIN_PASSES)
         self.recent[...], self.passes[...] = jnp.zeros_like(recent), jnp.zeros_like(passes)
 
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from nerf.foundation.pytrees import pytree
-from nerf.rendering.model import Model, sightings, split_model
+from nerf.rendering.model import Model, sample_weights_by_cell, split_model
 
 
 @pytree
@@ -32,10 +32,10 @@ def init_state(model: Model, optimizer: optax.GradientTransformation) -> tuple[n
 
 
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
-    """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
+    """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sample_weights_by_cell.
 
     Means are over the rays of all devices that were rendered whole, `rays` their number; see
-    `nerf.rendering.model.sightings`.
+    `nerf.rendering.model.sample_weights_by_cell`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 
@@ -54,7 +54,7 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         mean = sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values()) / count
         error = jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum() / count
         means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
-        return mean, (means, sightings(model, rays, renderings[-1]))
+        return mean, (means, sample_weights_by_cell(model, rays, renderings[-1]))
 
     @partial(jax.shard_map, mesh=mesh, in_specs=(same, same, *[split] * 4), out_specs=(same, split), check_vma=False)
     def gradients(params, state, *batch):

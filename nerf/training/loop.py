@@ -29,7 +29,7 @@ from nerf.scenes import Scene
 from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, fix_of
+from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, suggest_fix
 from nerf.training.processes import (
     any_process,
     assert_equal,
@@ -210,7 +210,7 @@ def _train(
                 if skipped + per_call > config["max_skipped"]:
                     save()
                     checkpoints.wait()
-                    raise TrainingError(f"{bad}: {fix_of(bad)}")
+                    raise TrainingError(f"{bad}: {suggest_fix(bad)}")
                 step, skipped = step + per_call, skipped + per_call
                 state = dataclasses.replace(state, step=everywhere(np.int32(step)))
                 print(f"{bad}: {per_call} steps skipped, {skipped} of {config['max_skipped']} at most", file=sys.stderr)

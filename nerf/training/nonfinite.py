@@ -39,7 +39,7 @@ def _first_nonfinite_array(tree: PyTree) -> str | None:
     return None
 
 
-def fix_of(bad: str) -> str:
+def suggest_fix(bad: str) -> str:
     """Return what to do about what `describe_nonfinite` found."""
     if BAD_BATCH in bad:
         return "capture.py --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
