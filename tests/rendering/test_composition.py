@@ -302,9 +302,9 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
 @pytest.mark.parametrize(
     ("order", "capacity", "reason"),
     [
-        (["a", "b"], 4, r"model\.occupancy: goes with one stage"),
+        (["a", "b"], 4, r"model\.occupancy: works with one stage"),
         (["a"], None, r"model\.max_samples_per_ray: missing"),
-        (["a", "b"], None, r"model\.occupancy: goes with one stage"),
+        (["a", "b"], None, r"model\.occupancy: works with one stage"),
     ],
 )
 def test_a_grid_that_cannot_be_used_is_refused(order, capacity, reason):
