@@ -181,9 +181,8 @@ class OccupancyGrid(nnx.Module):
         values = self.density[...].at[index].set(updated)
         # Early in training all densities are small and nearly equal. A threshold clearly below the
         # mean keeps all of these cells occupied.
-        mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(
-            self.possible[...].sum(), 1
-        )
+        total = jnp.where(self.possible[...], values, 0.0).sum()
+        mean = total / jnp.maximum(self.possible[...].sum(), 1)
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...] = values
         self._settle_sightings()
@@ -270,7 +269,7 @@ def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m
     """Return the position of the n-th (from 0) set bit of each word, by binary search."""
     position = jnp.zeros_like(n)
     for half in (16, 8, 4, 2, 1):
-        # Count the set bits in the lower half. If the n-th is not among them, search the upper half.
+        # Count the set bits in the lower half. If the n-th is not among them, take the upper half.
         below = jax.lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
         upper = n >= below
         n = jnp.where(upper, n - below, n)
