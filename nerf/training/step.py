@@ -34,52 +34,80 @@ def make_train_step(
     seed: int | Int[Array, ""],
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.
+    """Build the jitted `train_steps(state, pixels, progress) -> (state, metrics)`.
+
+    It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
+    The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
+    "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
+    finite, the call changes nothing, not even the step number.
 
     Args:
-      graph: the model's static half.
-      losses: see `nerf.losses`.
+      graph: the model's graph, from `split_model`.
+      losses: losses by name, see `nerf.losses`; they are summed.
       optimizer: its updates are multiplied by `schedule(progress)`.
-      batch_size: rays a step over all devices.
-      background: behind transparent pixels; None draws a random one for each ray.
-      seed: of everything random.
-      mesh: the batch is split over its axis "data", everything else is replicated.
+      schedule: progress in [0, 1] -> factor.
+      batch_size: number of rays per step, over all devices.
+      background: sRGB behind transparent pixels; None draws a random colour for each ray.
+      seed: seed of all randomness.
+      mesh: the batch is split over its axis "data"; everything else is replicated.
 
-    Metrics of each step are loss, psnr, rays that counted, the norm of each parameter's gradient, and whether the batch
-    was finite. A call in which a loss or a gradient is not finite changes nothing, not even the step number.
+    Returns:
+      `train_steps`. It donates its first argument.
     """
     gradients = make_gradients(graph, losses, mesh)
 
     def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
+        """Take one optimizer step; return the new state and the metrics."""
+        # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
         rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
-        colour = jax.random.uniform(keys[1], (batch_size, 3)) if background is None else jnp.asarray(background)
+        if background is None:
+            colour = jax.random.uniform(keys[1], (batch_size, 3))
+        else:
+            colour = jnp.asarray(background)
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
-        (grads, mean_loss, error, count), seen = gradients(state.params, state.state, rays, target, colour, ray_keys)
+        (grads, mean_loss, error, count), seen = gradients(
+            state.params, state.state, rays, target, colour, ray_keys
+        )
+        # params <- params + schedule(progress) * update, with the optimizer's learning rate.
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        after = TrainState(state.step + 1, params, record_sightings(graph, params, state.state, seen), opt_state)
+        # The occupancy grid records the weights of the batch; its cells change once per call.
+        after = TrainState(
+            state.step + 1,
+            params,
+            record_sightings(graph, params, state.state, seen),
+            opt_state,
+        )
         metrics = {
             "loss": mean_loss,
+            # 10 log10(1 / mean squared error)
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
-            "grad_norms": jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])),
+            "grad_norms": jnp.sqrt(
+                jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])
+            ),
             "batch_finite": all_finite((rays, target)),
         }
         return after, metrics
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
+        """Take k steps; `pixels` are all pixels or those of each of the k steps."""
+        # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
         model = nnx.merge(graph, state.params, state.state)
         set_progress(model, progress[0])
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
         first = dataclasses.replace(state, state=split_model(model)[2])
         numbers = jnp.arange(progress.shape[0])
-        after, metrics = jax.lax.scan(lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress))
-        # Once a call, not once a step: choosing between two states reads all of both.
+        after, metrics = jax.lax.scan(
+            lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress)
+        )
+        # Undo the call if a number is not finite. This is once per call, not once per step, because
+        # selecting between two states reads both completely.
         finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
@@ -89,7 +117,18 @@ def make_train_step(
 def prepare(
     config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
 ) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
-    """What a config trains with on a scene: the static half of the model, the first state, and the jitted step."""
+    """Build everything that training a config on a scene needs.
+
+    Args:
+      config: the config.
+      scene: the training views.
+      plugins: packages besides `nerf` from which the config may import.
+      mesh: mesh of the devices, see `make_train_step`.
+
+    Returns:
+      (graph, state, train_steps): the model's graph, the state before the first step, and the
+      jitted training steps.
+    """
     model = prepare_model(config, scene, plugins)
     optimizer = build(config["optimizer"], plugins=plugins)
     graph, state = init_state(model, optimizer)
