@@ -66,10 +66,8 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
       changes: the changes, each "key.of.it=value" as for `load_config`.
     """
     stage = _last_stage(config)
-    if "network" in config["model"]["stages"][stage]["field"]:
-        keys = ["encoding", "network"]
-    else:
-        keys = ["encoding", *LAYERS]
+    field = config["model"]["stages"][stage]["field"]
+    keys = ["encoding", "network"] if "network" in field else ["encoding", *LAYERS]
     used = [f"scene.{key}" for key in _of_picture(config["scene"])]
     used += [f"model.stages.{stage}.field.{key}" for key in keys]
     lines = []

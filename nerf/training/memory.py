@@ -35,9 +35,8 @@ def check_fits(compiled: jax.stages.Compiled, device_memory: float | None) -> No
     needed = held + sizes.temp_size_in_bytes
     there = memory_of_device() if device_memory is None else device_memory
     if needed > there:
-        if held <= there:
-            smaller = "--config.batch_size"
-        else:
+        smaller = "--config.batch_size"
+        if held > there:  # A smaller batch does not help.
             smaller = "--config.scene.max_side, or choose a smaller model"
         raise OutOfMemory(
             f"a training step needs {held / 1e9:.3f} GB for state and pixels, "

@@ -61,10 +61,11 @@ def make_train_step(
         # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
         rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
-        if background is None:
-            colour = jax.random.uniform(keys[1], (batch_size, 3))
-        else:
-            colour = jnp.asarray(background)
+        colour = (
+            jax.random.uniform(keys[1], (batch_size, 3))
+            if background is None
+            else jnp.asarray(background)
+        )
         colour = jnp.broadcast_to(colour, (batch_size, 3))
         ray_keys = jax.random.split(keys[2], batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
