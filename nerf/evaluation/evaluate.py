@@ -31,29 +31,23 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """Score every view of a scene.
 
-    With `folder`, compute all metrics: also colour-corrected PSNR; pose-aligned PSNR if poses are
-    learned; FLIP and LPIPS if installed. Without, compute PSNR and SSIM only.
-
     Args:
       model: the trained model.
       scene: the views to score.
       split: name of the split, for the protocol.
       background: sRGB behind transparent rays.
       chunk: number of rays rendered at once.
-      folder: where to write two files per view: truth | render | error | depth as PNG, and depth
-        along the ray in the units of the scene's file, 0 if empty, as a compressed array. None
-        writes nothing.
+      folder: None computes PSNR and SSIM only. Otherwise all metrics are computed (pose-aligned
+        PSNR if poses are learned, others as installed) and views are written; see `_write_view`.
       should_stop: polled while views are rendered; True stops the evaluation.
 
     Returns:
-      A dict with "mean", "per_image", "protocol", "seconds_per_frame" (to render a view) and
+      "mean", "per_image", "protocol", "seconds_per_frame" (to render a view) and
       "seconds_per_view" (to render and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_image = make_render_image(model, background, chunk, should_stop)
-    measures = metrics.installed()
-    if not folder:
-        measures = {name: measures[name] for name in measures if name in ("psnr", "ssim")}
+    measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
@@ -68,17 +62,14 @@ def evaluate(
                 picture["rgb"] = metrics.apply_mask(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
-                    # Move the camera to fit its own photo, then render again.
                     moved = render_image(align(scene.cameras[i], truth, there))
                     scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
                 if folder is not None:
-                    _write_view(
-                        folder / picture_name(i, name), picture, truth, scene.transform.scale
-                    )
+                    path = folder / picture_name(i, name)
+                    _write_view(path, picture, truth, scene.transform.scale)
                 seconds.append((rendered, time.perf_counter() - began))
-                meter.add(
-                    note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}"
-                )
+                mean = _mean([score["psnr"] for score in scores.values()])
+                meter.add(note=f"mean PSNR {mean:.2f}")
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -89,6 +80,12 @@ def evaluate(
         "protocol": {**_protocol(scene, split, colour), **protocols},
         **_typical(seconds),
     }
+
+
+def _measures(complete: bool) -> dict[str, Callable]:
+    """Return all installed metrics, or only PSNR and SSIM."""
+    installed = metrics.installed()
+    return installed if complete else {name: installed[name] for name in ("psnr", "ssim")}
 
 
 def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
@@ -117,10 +114,14 @@ def _score(
 def _write_view(
     path: Path, picture: Mapping[str, np.ndarray], truth: np.ndarray, scale: float
 ) -> None:
-    """Write a view's comparison as PNG and its depth as a compressed array."""
+    """Write two files for a view: a comparison as PNG, and its depth as a compressed array.
+
+    The comparison shows truth | render | error | depth. Depth is along the ray, in the units of the
+    scene's file, 0 if empty.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path.with_name(f"{path.name}.png"), side_by_side(picture, truth))
-    # Depth in the units of the scene's file; pixels of opacity 1/2 or less are empty.
+    # Pixels of opacity 1/2 or less are empty.
     depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scale, 0.0)
     write_array(path.with_name(f"{path.name}.npz"), depth.astype(np.float32))
 

@@ -24,8 +24,7 @@ from nerf.sampling.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
-# Rendering images with an occupancy grid evaluates waves of packed samples. Rays that have become
-# opaque stop after each slab of steps.
+# For images with an occupancy grid: samples evaluated at once, and steps between early stops.
 SAMPLES_PER_WAVE = 2**14
 STEPS_PER_SLAB = 32
 
@@ -49,18 +48,14 @@ class Model(nnx.Module):
       stages: the stages by name.
       order: names of the stages, first to last.
       space: the sampled part of each ray and its map into the box; see `nerf.sampling.spaces`.
-      occupancy: grid that skips empty intervals, for models with one stage; None evaluates all.
+      occupancy: grid that skips empty intervals, for models with one stage and with
+        `max_samples_per_ray`; None evaluates all intervals.
       opacity: (quantities, lengths) -> optical depth; see `nerf.geometry`.
       max_samples_per_ray: with a grid, the size of the training buffer, in occupied intervals per
         ray on average.
-      early_stop_transmittance: with a grid, a ray of an image stops when its transmittance falls
-        below this.
-      poses: rays -> rays with learned camera poses, or None; see `nerf.cameras.refinement`.
-      exposure: (rgb, image) -> rgb as each training image shows it, or None; see
-        `nerf.rendering.exposure`.
-
-    Raises:
-      ConfigError: if `occupancy` is given with several stages or without `max_samples_per_ray`.
+      early_stop_transmittance: with a grid, transmittance below which a ray of an image stops.
+      poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
+      exposure: learned exposure, (rgb, image) -> rgb, or None; see `nerf.rendering.exposure`.
     """
 
     def __init__(
@@ -93,22 +88,15 @@ class Model(nnx.Module):
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
-        self,
-        rays: Rays,
-        background: Float[Array, "*#b 3"],
-        keys: Key[Array, "*b"] | None = None,
+        self, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
     ) -> list[Rendering]:
-        """Render rays with every stage.
+        """Return one rendering per stage, first to last.
 
         Args:
           rays: (*b) rays; with an occupancy grid (r), one leading axis.
           background: sRGB behind each ray.
-          keys: one random key per ray in training, for the samplers' jitter; None renders an image
-            deterministically. With an occupancy grid, training evaluates a bounded number of
-            intervals.
-
-        Returns:
-          One rendering per stage, first to last.
+          keys: one random key per ray in training, for jitter; None for images, without jitter.
+            With an occupancy grid, training evaluates a bounded number of intervals.
         """
         renderings = render_rays(self, self.as_taken(rays), background, keys)
         if self.exposure is None:
@@ -134,16 +122,13 @@ def render_rays(
     background: Float[Array, "*#b 3"],
     keys: Key[Array, "*b"] | None = None,
 ) -> list[Rendering]:
-    """Render each stage: sample -> points -> field -> optical depth -> composite.
+    """Return one rendering per stage: sample -> points -> field -> optical depth -> composite.
 
     Args:
       model: its stages, space, geometry and marcher are used; poses and exposure are not.
       rays: (*b) rays in the normalised world.
       background: sRGB behind each ray.
       keys: one random key per ray in training; None is deterministic.
-
-    Returns:
-      One rendering per stage, first to last.
     """
     t_near, t_far = model.space.interval(rays)
     renderings: list[Rendering] = []
@@ -165,9 +150,8 @@ def render_rays(
 
 def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
     """Fold a number into each key."""
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(
-        keys.shape
-    )
+    folded = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1))
+    return folded.reshape(keys.shape)
 
 
 def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
@@ -204,18 +188,9 @@ def _render_intervals(
 def march_all(
     model: Model, field: Callable, rays: Rays, t: Float[Array, "*b e"], background, training: bool
 ) -> Rendering:
-    """Evaluate every interval of every ray.
+    """Evaluate every interval of every ray, in a `Dense` layout.
 
-    Args:
-      model: its geometry and space are used.
-      field: (points, viewdirs) -> named quantities.
-      rays: (*b) rays.
-      t: interval edges along each ray in world units, increasing.
-      background: sRGB behind each ray.
-      training: has no effect here; marchers share one signature.
-
-    Returns:
-      The rendering, with intervals in a `Dense` layout.
+    The arguments are those of `march_occupied`; `training` has no effect here.
     """
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
 
@@ -231,31 +206,24 @@ def march_occupied(
       rays: (r) rays.
       t: interval edges along each ray in world units, increasing.
       background: sRGB behind each ray.
-      training: True evaluates the intervals that fit the training buffer, differentiably; False
-        evaluates all visible ones.
-
-    Returns:
-      The rendering. In training, rays that do not fit the buffer are not `complete`; for images,
-      `intervals` is None.
+      training: True evaluates the intervals that fit the training buffer, differentiably; other
+        rays are not `complete`. False evaluates all visible ones; `intervals` is then None.
     """
     if training:
-        return _march_training(model, field, rays, t, background)
+        return _march_train(model, field, rays, t, background)
     return _march_image(model, field, rays, t, background)
 
 
 def find_occupied(
     model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False
 ) -> Bool[Array, "r s"]:
-    """Return which intervals lie in occupied cells of the model's grid.
+    """Return a mask of the intervals that lie in occupied cells and are not empty.
 
     Args:
       model: a model with an occupancy grid.
       rays: (r) rays.
       t: interval edges along each ray in world units, increasing.
       training: whether to use the grid's cells for training, `train_occupied`.
-
-    Returns:
-      A mask (r, s); intervals of length zero are False.
     """
     assert model.occupancy is not None
     start, end = t[:, :-1], t[:, 1:]
@@ -276,9 +244,7 @@ def _render_packed(
     )
 
 
-def _march_training(
-    model: Model, field, rays: Rays, t: Float[Array, "r e"], background
-) -> Rendering:
+def _march_train(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
     """Render the occupied intervals that fit the training buffer; differentiable."""
     occupied = find_occupied(model, rays, t, training=True)
     packed = pack_samples(occupied, model.max_samples_per_ray * t.shape[0])
@@ -355,8 +321,7 @@ def _sum_masked(
 def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
     """Split a model into its graph, its parameters and its other state, for `nnx.merge`.
 
-    Parameters and state are plain dicts of arrays. The state is what training changes without
-    gradients, such as occupancy grids.
+    Parameters and state are plain dicts. The state, such as occupancy grids, gets no gradients.
     """
     graph, params, state = nnx.split(model, nnx.Param, ...)
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(state)
@@ -389,16 +354,13 @@ def sample_weights_by_cell(
 def record_sightings(
     graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None
 ) -> dict:
-    """Record the sample weights of a batch in the model's occupancy grid.
+    """Record a batch's sample weights in the occupancy grid; return the new state.
 
     Args:
       graph: the model's graph, from `split_model`.
       params: its parameters.
       state: its other state, with the grid.
       seen: (cells, weights) from `sample_weights_by_cell`; None returns the state unchanged.
-
-    Returns:
-      The new state.
     """
     if seen is None:
         return state
@@ -408,9 +370,7 @@ def record_sightings(
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:
-    """Update one part of the occupancy grid's cells from the last stage's density.
-
-    Does nothing for a model without a grid.
+    """Update one part of the occupancy grid, if there is one, from the last stage's density.
 
     Args:
       model: its grid is changed in place.

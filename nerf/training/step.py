@@ -24,7 +24,7 @@ from nerf.training.nonfinite import all_finite
 from nerf.training.ray_bank import RayBank, RayBatch, sample_rays, step_keys
 
 
-def make_train_step(
+def _make_one_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
     optimizer: optax.GradientTransformation,
@@ -33,27 +33,8 @@ def make_train_step(
     background: Sequence[float] | None,
     seed: int | Int[Array, ""],
     mesh: Mesh,
-) -> jax.stages.Wrapped:
-    """Build the jitted `train_steps(state, pixels, progress) -> (state, metrics)`.
-
-    It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
-    The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
-    "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
-    finite, the call changes nothing, not even the step number.
-
-    Args:
-      graph: the model's graph, from `split_model`.
-      losses: losses by name, see `nerf.losses`; they are summed.
-      optimizer: its updates are multiplied by `schedule(progress)`.
-      schedule: progress in [0, 1] -> factor.
-      batch_size: number of rays per step, over all devices.
-      background: sRGB behind transparent pixels; None draws a random colour for each ray.
-      seed: seed of all randomness.
-      mesh: the batch is split over its axis "data"; everything else is replicated.
-
-    Returns:
-      `train_steps`. It donates its first argument.
-    """
+) -> Callable:
+    """Build `one_step(pixels, state, progress) -> (state, metrics)`; see `make_train_step`."""
     gradients = make_gradients(graph, losses, mesh)
 
     def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
@@ -94,6 +75,43 @@ def make_train_step(
             "batch_finite": all_finite((rays, target)),
         }
         return after, metrics
+
+    return one_step
+
+
+def make_train_step(
+    graph: nnx.GraphDef,
+    losses: Mapping[str, Callable],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable,
+    batch_size: int,
+    background: Sequence[float] | None,
+    seed: int | Int[Array, ""],
+    mesh: Mesh,
+) -> jax.stages.Wrapped:
+    """Build the jitted `train_steps(state, pixels, progress) -> (state, metrics)`.
+
+    It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
+    The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
+    "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
+    finite, the call changes nothing, not even the step number.
+
+    Args:
+      graph: the model's graph, from `split_model`.
+      losses: losses by name, see `nerf.losses`; they are summed.
+      optimizer: its updates are multiplied by `schedule(progress)`.
+      schedule: progress in [0, 1] -> factor.
+      batch_size: number of rays per step, over all devices.
+      background: sRGB behind transparent pixels; None draws a random colour for each ray.
+      seed: seed of all randomness.
+      mesh: the batch is split over its axis "data"; everything else is replicated.
+
+    Returns:
+      `train_steps`. It donates its first argument.
+    """
+    one_step = _make_one_step(
+        graph, losses, optimizer, schedule, batch_size, background, seed, mesh
+    )
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
