@@ -67,13 +67,13 @@ def make_render_image(
                 parts.append(fetch(waiting.popleft(), should_stop))
         parts += [fetch(one, should_stop) for one in waiting]
         # The last chunk extends past the image: cut it off.
-        whole = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
-        if not np.isfinite(whole["rgb"]).all():
+        image = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
+        if not np.isfinite(image["rgb"]).all():
             raise RenderingError(
                 "a rendered colour is not finite: the parameters are broken: "
                 "render an earlier checkpoint with --step"
             )
-        return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
+        return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), image)
 
     return render_image
 

@@ -206,8 +206,8 @@ def march_occupied(
       rays: (r) rays.
       t: interval edges along each ray in world units, increasing.
       background: sRGB behind each ray.
-      training: True evaluates the intervals that fit the training buffer, differentiably; other
-        rays are not `complete`. False evaluates all visible ones; `intervals` is then None.
+      training: True evaluates the intervals that fit the training buffer; rays that do not fit are
+        not `complete`. False evaluates all visible ones; the rendering has no `intervals`.
     """
     if training:
         return _march_train(model, field, rays, t, background)

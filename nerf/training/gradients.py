@@ -72,13 +72,15 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         model = nnx.merge(graph, params, state)
         renderings = model(rays, background, keys)
         # Rays that did not fit the sample buffer have wrong colours, so they do not count.
-        whole = renderings[-1].complete
-        count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
-        per_loss = (jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
+        complete = renderings[-1].complete
+        count = jnp.maximum(all_sum(complete.sum(dtype=jnp.float32)), 1.0)
+        per_loss = (
+            jnp.where(complete, one(renderings, target), 0.0).sum() for one in losses.values()
+        )
         mean = sum(per_loss) / count
         squares = jnp.square(renderings[-1].rgb - target.rgb).mean(-1)
-        error = jnp.where(whole, squares, 0.0).sum() / count
-        means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
+        error = jnp.where(complete, squares, 0.0).sum() / count
+        means = jnp.stack([jnp.asarray(mean), error, complete.sum(dtype=jnp.float32)])
         return mean, (means, sample_weights_by_cell(model, rays, renderings[-1]))
 
     @partial(

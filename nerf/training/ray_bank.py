@@ -157,10 +157,10 @@ def sample_rays(
     Returns:
       (rays, values, depth) as from `RayBatch.rays`.
     """
-    picked = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
+    batch = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
     # The barrier makes the following code compile equally for both kinds of pixels, so that the
     # trained parameters do not depend on where the pixels are stored.
-    return jax.lax.optimization_barrier(picked).rays()
+    return jax.lax.optimization_barrier(batch).rays()
 
 
 def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
