@@ -1,4 +1,172 @@
-"""Run `nerf render` from a clone of the repository."""
+"""Render a trained run along a camera path to a video, or its held-out views to scored pictures.
+
+    python render.py --run=runs/tabletop --out=video.mp4
+    python render.py --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
+    python render.py --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    python render.py --run=runs/tabletop --split=test --out=test_views
+    python render.py --run=runs/picture --enlarge=4 --out=picture.png
+    python render.py --run=runs/tabletop --export --out=exported
+
+--path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or instant-ngp's), or the
+import path of your own function. Options come after a colon, lengths and points in the units and axes of the scene's
+file: radius, elevation, focus and depth of orbit; percentile, focus and depth of ellipse; turns, percentile,
+focus_depth and depth of spiral; smooth and loop of follow; dataparser of a nerfstudio path (the file
+dataparser_transforms.json of its model, where it is not beside the path).
+Frames are written as PNG into a folder beside the video; an interrupted render resumes where it stopped.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import flags
+
+from nerf.cli.commands import run, stop_on_signal
+
+_RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
+_PATH = flags.DEFINE_string(
+    "path",
+    None,
+    "orbit | ellipse | spiral | follow | FILE.json | package.module:function, with options as in "
+    "orbit:radius=2,focus=0,0,1; default: orbit around what is bounded and seen from all around, otherwise follow.",
+)
+_SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
+_ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")
+_EXPORT = flags.DEFINE_bool("export", False, "Instead of a path: a point cloud and the cameras, for other programs.")
+_POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many points.", lower_bound=1)
+_OUT = flags.DEFINE_string(
+    "out",
+    None,
+    "The video (.mp4), or for one frame a picture (.png); with --split and --export a folder, with --enlarge a .png.",
+    required=True,
+)
+_SCENE = flags.DEFINE_string("scene", None, "With --split or --export: the scene's folder, where its images are.")
+_FRAMES = flags.DEFINE_integer("frames", None, "Frames of the whole path; default 192, or what the keyframe file says.")
+_RANGE = flags.DEFINE_string("range", None, "Only these frames of the path, counted from 0: 40-60, or 40.")
+_FPS = flags.DEFINE_float("fps", None, "Frames a second; default 24, or what the keyframe file says.")
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Pixels; default: the keyframe file's, or the training views' but no side above 640. One of --width and --height "
+    "keeps the aspect.",
+)
+_HEIGHT = flags.DEFINE_integer("height", None, "Pixels; see --width.")
+_FOCAL = flags.DEFINE_float("focal", None, "Focal length in pixels, instead of --fov.")
+_FOV = flags.DEFINE_float(
+    "fov",
+    None,
+    "Vertical field of view in degrees; default: the keyframe file's, or what makes the shorter side see as much as "
+    "that of a training view.",
+)
+_DEPTH = flags.DEFINE_bool("depth", False, "Also depth, as colours: frames and a video.")
+_RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file.")
+_OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
+_STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few frames of a path by JAX's profiler.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Of a path: how many processes share its frames.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is, from 0.", lower_bound=0)
+_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
+
+
+def main(_) -> int:
+    plugins = tuple(_PLUGIN.value)
+    with stop_on_signal() as stop:
+        from nerf.cli.render_flags import check_flags  # takes seconds
+        from nerf.runs.runs import load_run
+
+        check_flags({name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present})
+        if _path_is_wanted():
+            _check_writable()
+        run = load_run(_RUN.value, plugins, _STEP.value)
+        if _ENLARGE.value is not None:
+            done = _enlarge(run, _ENLARGE.value)
+        elif _EXPORT.value:
+            done = _export(run)
+        elif _SPLIT.value:
+            done = _render_split(run, _SPLIT.value, plugins, stop)
+        else:
+            done = _render_path(run, plugins, stop)
+    if not done:
+        print(f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}")
+    return 0 if done else stop.exit_code
+
+
+def _path_is_wanted() -> bool:
+    return _ENLARGE.value is None and not _EXPORT.value and not _SPLIT.value
+
+
+def _check_writable() -> None:
+    """Try the encoder before anything else is printed or computed. Raises VideoError."""
+    from nerf.output.video import check_encoder
+
+    out = Path(_OUT.value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".mp4":
+        check_encoder(out)
+
+
+def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
+    from nerf.output.films import RenderOptions, cropped, film, still
+    from nerf.output.trips import plan
+
+    trip = plan(
+        run,
+        _PATH.value,
+        frames=_FRAMES.value,
+        only=_RANGE.value,
+        shape={"width": _WIDTH.value, "height": _HEIGHT.value, "focal": _FOCAL.value, "fov": _FOV.value},
+        plugins=plugins,
+        one_picture=Path(_OUT.value).suffix.lower() == ".png",
+    )
+    for line in trip.notes:
+        print(line, file=sys.stderr)
+    run = run if trip.crop is None else cropped(run, trip.crop)
+    fps = trip.fps if _FPS.value is None else _FPS.value
+    wanted = RenderOptions(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
+    out = Path(_OUT.value)
+    if out.suffix.lower() == ".png":
+        written: list[Path] | None = still(run, trip.cameras[trip.numbers[0]], out, wanted)
+    else:
+        share = {"process": _PROCESS.value, "processes": _PROCESSES.value}
+        written = film(run, trip.cameras, out, wanted, stop, _PROFILE.value, numbers=trip.numbers, **share)
+    if written == []:
+        print("rendered its frames: the last of the processes makes the video")
+    for file in written or []:
+        print(f"wrote {file}")
+    return written is not None
+
+
+def _enlarge(run, factor: float) -> bool:
+    from nerf.output.films import RenderOptions, resized, still
+
+    camera = resized(run.cameras["train"][0], factor)
+    still(run, camera, Path(_OUT.value), RenderOptions())
+    print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
+    return True
+
+
+def _export(run) -> bool:
+    from nerf.output.export import export
+
+    done = export(run, Path(_OUT.value), _POINTS.value, _SCENE.value)
+    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
+    return True
+
+
+def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
+    from nerf.evaluation.evaluate import evaluate
+    from nerf.evaluation.metrics import describe_scores
+    from nerf.foundation.files import write_json
+    from nerf.runs.runs import reload_split
+
+    scene = reload_split(run, split, _SCENE.value, plugins)
+    folder = Path(_OUT.value)
+    scores = evaluate(run.model, scene, split, run.config["background"], run.config["chunk"], folder, stop)
+    if scores is None:
+        return False
+    write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
+    print(f"{describe_scores(scores['mean'])} over {len(scene)} views ({split}): {folder}")
+    return True
 
 from nerf.cli.main import main
 

@@ -1,4 +1,122 @@
-"""Run `nerf train` from a clone of the repository."""
+"""Train a config on a scene; the same command resumes a run that was stopped, and a larger budget continues it.
+
+    python train.py --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
+
+--scene is a folder in any format of `nerf.scenes`: transforms.json, Blender's, COLMAP, LLFF, IDR, Middlebury, RGB-D.
+With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
+--config is a name in configs/, a file, or a run folder whose config is used again. Any value of it, and any argument of
+what it names, is a flag: --config.batch_size=4096 --config.background=black --config.model.occupancy=None
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import flags
+
+from nerf.cli.commands import define_config, run, stop_on_signal
+from nerf.foundation.errors import UserError
+from nerf.runs.config_files import load_config
+from nerf.runs.lock import run_lock
+
+_CONFIG, _VALUES = define_config()
+_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")
+_TASK = flags.DEFINE_enum("task", "scene", ["scene", "image"], "What to train on: posed images, or one picture.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or resumed.", required=True)
+_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds; config.steps then has no meaning.")
+_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
+_DEVICE_MEMORY = flags.DEFINE_float("device_memory", None, "GB of the device to use; default: what there is.")
+_HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos; default: most of what is free.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes: of a TPU pod, Slurm or Open MPI.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "The same elsewhere: HOST:PORT for the first process.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: how many processes there are.")
+_PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this is, from 0.")
+_HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of life until a process counts as lost.")
+
+
+def main(argv: list[str]) -> int:
+    if argv[1:]:
+        raise UserError(f"{argv[1]}: not a flag: the folder of a scene is given as --scene=FOLDER")
+    plugins = tuple(_PLUGIN.value)
+    config = load_config(_CONFIG.value, _VALUES.value, plugins)
+    with stop_on_signal() as stop, _joined(), _owning():
+        from nerf.check.check import quick_check
+        from nerf.training.image_task import beside_files, image_task, unused_by_image_task
+        from nerf.training.loop import train  # takes seconds
+
+        if _TASK.value == "image":
+            if _SCENE.value and Path(_SCENE.value).is_dir():
+                reason = "a folder, and --task=image trains on one picture"
+                raise UserError(f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out")
+            print("".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)), end="", file=sys.stderr)
+            config = image_task(config)
+        results = train(
+            config,
+            _SCENE.value,
+            _WORKDIR.value,
+            max_seconds=_MAX_SECONDS.value,
+            plugins=plugins,
+            should_stop=stop,
+            tensorboard=_TENSORBOARD.value,
+            profile=_PROFILE.value,
+            device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
+            host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
+            inspect=quick_check,
+        )
+    if results is None:
+        print(f"stopped and saved: run the same command again to resume {_WORKDIR.value}")
+        return stop.exit_code
+    if not results:
+        return 0  # the first of the processes reports
+    print(_describe(results))
+    if _TASK.value == "image" and results["psnr"] is not None:
+        print(beside_files(config, _SCENE.value, results))
+    return 0
+
+
+def _describe(results: dict) -> str:
+    """Return the last lines of a training: the scores, of how many views, and where everything is."""
+    from nerf.evaluation.metrics import describe_scores
+
+    trained = f"after {results['train_seconds']:.0f} s of training and {results['steps']} steps"
+    numbers = f"numbers: {_WORKDIR.value}/results.json"
+    protocol = results["protocol"]
+    if results["psnr"] is None:
+        render = f"python render.py --run={_WORKDIR.value} --out={_WORKDIR.value}/video.mp4"
+        return f"not scored, as no view is held out, {trained}\n{numbers}   video: {render}"
+    kind = "held-out views"
+    if protocol["trained_on"]:
+        kind = f"views, {protocol['trained_on']} of them trained on,"
+    scores = f"{describe_scores(results)} over {protocol['views']} {kind} ({protocol['split']}) {trained}"
+    return f"{scores}\npictures: {_WORKDIR.value}/eval   {numbers}"
+
+
+def _several() -> bool:
+    return _DISTRIBUTED.value or _COORDINATOR.value is not None
+
+
+def _joined() -> contextlib.AbstractContextManager[None]:
+    if not _several():
+        return contextlib.nullcontext()
+    from nerf.training.processes import initialize  # takes seconds
+
+    return initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+
+
+@contextlib.contextmanager
+def _owning() -> Iterator[None]:
+    """The run folder is the first process's, which is known when all have joined; a process alone looks first."""
+    if _several():
+        from nerf.training.processes import is_first
+
+        if not is_first():
+            yield
+            return
+    with run_lock(Path(_WORKDIR.value)):
+        yield
 
 from nerf.cli.main import main
 

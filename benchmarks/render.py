@@ -48,9 +48,9 @@ def frames(
     run.model.early_stop_transmittance = min_transmittance
     grid = run.model.occupancy
     assert grid is not None, "a config with an occupancy grid"
-    live = grid.live[...]
+    occupied = grid.occupied[...]
     if exhaustive:
-        grid.live[...] = grid.possible[...]
+        grid.occupied[...] = grid.possible[...]
     render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
     render_image(resized(cameras[0], 8))  # compile before timing
     seconds, pictures = [], []
@@ -58,8 +58,7 @@ def frames(
         began = time.perf_counter()
         pictures.append(render_image(camera)["rgb"])
         seconds.append(time.perf_counter() - began)
-    grid.live[...] = live
-    run.model.early_stop_transmittance = usual
+    grid.occupied[...], run.model.early_stop_transmittance = occupied, usual
     return round(float(np.median(seconds)), 4), pictures
 
 

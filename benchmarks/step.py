@@ -68,13 +68,7 @@ def whole_step(
 
 
 def batch_of(model: Model, pixels: RayBank, size: int):
-    """Return the rays of a batch, their interval edges, and the packed occupied intervals.
-
-    Args:
-      model: the trained model.
-      pixels: the pixels of the training views, on the device.
-      size: number of rays.
-    """
+    """Rays of a batch, the edges of their intervals, and the packed ones in their buffer."""
     rays, *_ = sample_rays(pixels, jax.random.key(1), size)
     # March: the same edges as the first stage of the model, mapped to distances along the rays.
     t_near, t_far = model.space.interval(rays)
@@ -97,13 +91,10 @@ def parts_of(
     """
     size = config["batch_size"]
     model: Model = nnx.merge(graph, state.params, state.state)
-    rays, t, live = jax.jit(lambda: batch_of(model, pixels, size))()
-    start = t[live.ray, live.step]
-    # Unused entries of the buffer get length 0 and so do not contribute.
-    length = jnp.where(live.used, t[live.ray, live.step + 1] - start, 0.0)
-    points = model.space.warp(
-        rays.origins[live.ray] + (start + 0.5 * length)[:, None] * rays.directions[live.ray]
-    )
+    rays, t, packed = jax.jit(lambda: batch_of(model, pixels, size))()
+    start = t[packed.ray, packed.step]
+    length = jnp.where(packed.used, t[packed.ray, packed.step + 1] - start, 0.0)
+    points = model.space.warp(rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray])
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
     # Each function below recomputes one part of the step from the inputs that this batch gives it.
@@ -113,13 +104,11 @@ def parts_of(
     def network(params, features):
         field = nnx.merge(field_graph, params, rest)
         field.encoding = lambda _: features
-        return field(points, rays.viewdirs[live.ray])
+        return field(points, rays.viewdirs[packed.ray])
 
     def picture(out):
-        layout = Packed(live.ray, size)
-        return composite(
-            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
-        ).rgb
+        layout = Packed(packed.ray, size)
+        return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
 
     def gradient(function):
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))

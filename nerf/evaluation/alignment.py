@@ -1,8 +1,9 @@
-"""Moving a camera until a trained field shows its picture: for scoring models that learned where theirs stood.
+"""Test-time pose alignment, for scoring models with learned camera poses.
 
-Where the poses of the training images are learned, the field and they may drift together, away from the held-out
-cameras, and a sharp field scores worse than a blurred one. So each held-out camera is moved too (as in BARF,
-2104.06405, section 4.1), by the twist, six numbers, that brings its picture nearest; the field stays as it is.
+When the poses of the training images are learned, the field and these poses may drift together,
+away from the held-out cameras. Then a sharp field scores worse than a blurred one. So each held-out
+camera is moved too (as in BARF, 2104.06405, section 4.1): by the twist, six numbers, that minimises
+the error of its rendering. The field is not changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,36 +21,53 @@ from nerf.cameras.refinement import move_cameras, move_rays
 from nerf.rendering.images import fetch
 from nerf.rendering.model import Model
 
-PROTOCOL = "psnr after each held-out camera was moved by a twist that its own picture chose (100 steps of 1024 pixels)"
-STEPS, PIXELS, RATE = 100, 1024, 2e-3
-STEPS_PER_CALL = 2  # between which a stop is asked for
+PROTOCOL = (
+    "psnr after each held-out camera was moved by the twist that fits its own image best "
+    "(100 steps of 1024 pixels)"
+)
+STEPS, PIXELS_PER_STEP, LEARNING_RATE = 100, 1024, 2e-3
+STEPS_PER_CALL = 2  # `should_stop` is polled after each call
 
 
 def make_align(
     model: Model, background: Sequence[float], should_stop: Callable[[], bool] = lambda: False
 ) -> Callable[[Cameras, Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]], Cameras]:
-    """Make a function (camera, picture, where to look) -> the camera, moved to where the model shows that picture best.
+    """Build `align(camera, truth, mask)`, which fits a camera to its image.
 
-    It takes Adam's steps on the squared error of random pixels, the same ones for every model, and raises
-    RenderingStopped soon after `should_stop` is true.
+    `align` takes the held-out camera, its photo (h, w, 3) in [0, 1] and the mask (h, w) of the
+    pixels to use, and returns the moved camera. It minimises the squared error of random pixels
+    with Adam; the pixels are the same for every model. It raises RenderingStopped soon after
+    `should_stop` returns True.
+
+    Args:
+      model: the trained model.
+      background: sRGB behind transparent rays.
+      should_stop: polled every few steps.
+
+    Returns:
+      `align`.
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
 
     def align(camera: Cameras, truth: np.ndarray, mask: np.ndarray) -> Cameras:
+        # Draw all pixels at once: rows and columns (STEPS, PIXELS_PER_STEP, 2) inside the mask.
         usable = np.argwhere(mask)
-        chosen = usable[np.random.default_rng(0).integers(len(usable), size=(STEPS, PIXELS))]
+        rng = np.random.default_rng(0)
+        chosen = usable[rng.integers(len(usable), size=(STEPS, PIXELS_PER_STEP))]
         colours = truth[chosen[..., 0], chosen[..., 1]].astype(np.float32)
-        where = chosen[..., ::-1].astype(np.float32) + 0.5
+        # Pixel coordinates are (x, y) of pixel centres.
+        pixels = chosen[..., ::-1].astype(np.float32) + 0.5
         keys = jax.random.split(jax.random.key(0), STEPS)
         carry = (jnp.zeros(6), _optimizer().init(jnp.zeros(6)))
         for first in range(0, STEPS, STEPS_PER_CALL):
             batches = jax.tree.map(
-                lambda x: x[first : first + STEPS_PER_CALL], (where, colours, keys)
-            )  # noqa: B023
-            carry = _descend(
-                graph, state, colour, jax.tree.map(jnp.asarray, camera), carry, batches
+                lambda x: x[first : first + STEPS_PER_CALL],  # noqa: B023
+                (pixels, colours, keys),
             )
+            start = jax.tree.map(jnp.asarray, camera)
+            carry = _descend(graph, state, colour, start, carry, batches)
+            # Wait for the steps; raises RenderingStopped.
             fetch(carry, should_stop)
         return move_cameras(camera, np.asarray(carry[0]))
 
@@ -57,12 +75,16 @@ def make_align(
 
 
 def _optimizer() -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(RATE, STEPS, 0.05))
+    """Return Adam with a cosine schedule."""
+    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, 0.05))
 
 
 @partial(jax.jit, static_argnums=0)
 def _descend(graph: nnx.GraphDef, state, colour, camera: Cameras, carry, batches):
-    """Take a step for each batch of pixels; the carry is the twist and the optimizer's state."""
+    """Take one optimizer step per batch of pixels.
+
+    The carry is the twist (6,) and the optimizer's state.
+    """
     model: Model = nnx.merge(graph, state)
     count = batches[0].shape[1]
     cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
@@ -72,6 +94,7 @@ def _descend(graph: nnx.GraphDef, state, colour, camera: Cameras, carry, batches
     def loss(twist, pixels, target, key):
         rays = move_rays(pixels_to_rays(cameras, pixels), jnp.broadcast_to(twist, (count, 6)))
         seen = model(rays, background, jax.random.split(key, count))[-1]
+        # Rays that did not fit the sample buffer do not count.
         error = jnp.where(seen.complete, jnp.square(seen.rgb - target).mean(-1), 0.0)
         return error.sum() / jnp.maximum(seen.complete.sum(), 1)
 

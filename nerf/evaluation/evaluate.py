@@ -1,4 +1,4 @@
-"""Scoring a model on held-out views, and the pictures that go with the numbers."""
+"""Score a model on held-out views, and write the renderings beside the scores."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from nerf.rendering.model import Model
 from nerf.scenes import Scene, to_unit
 from nerf.scenes.images import over
 
-OF_PIXELS = {"psnr", "psnr_corrected"}  # metrics of any set of pixels
+PIXELWISE = {"psnr", "psnr_corrected"}  # metrics that take any set of pixels; others need images
 
 
 def evaluate(
@@ -31,33 +31,27 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """Score every view of a scene.
 
-    With `folder`, compute all metrics: colour-corrected PSNR; pose-aligned PSNR if poses are learned; FLIP and LPIPS if
-    installed. Two files a view are written there then: truth | render | error | depth as PNG, and depth along the ray
-    in the units of the scene's file, 0 where nothing is, as a compressed array.
-
     Args:
-      model: with its trained values.
-      scene: the views.
-      split: their name, for the protocol.
-      background: sRGB behind what is transparent.
-      chunk: rays rendered at once.
-      folder: of the pictures; None writes none.
-      should_stop: asked while views are rendered; True ends it.
+      model: the trained model.
+      scene: the views to score.
+      split: name of the split, for the protocol.
+      background: sRGB behind transparent rays.
+      chunk: number of rays rendered at once.
+      folder: None computes PSNR and SSIM only. Otherwise all metrics are computed (pose-aligned
+        PSNR if poses are learned, others as installed) and views are written; see `_write_view`.
+      should_stop: polled while views are rendered; True stops the evaluation.
 
     Returns:
-      "mean", "per_image", "protocol", "seconds_per_frame", "seconds_per_view" (and score it); None if it was stopped.
+      "mean", "per_image", "protocol", "seconds_per_frame" (to render a view) and
+      "seconds_per_view" (to render and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     render_image = make_render_image(model, background, chunk, should_stop)
-    measures = {
-        name: one for name, one in metrics.installed().items() if folder or name in ("psnr", "ssim")
-    }
+    measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
     align = alignment.make_align(model, background, should_stop) if aligned else None
     scores: dict[str, dict[str, float | None]] = {}
-    seconds: list[
-        tuple[float, float]
-    ] = []  # of rendering each view, and of rendering and scoring it
+    seconds: list[tuple[float, float]] = []  # to render each view; to render and score it
     try:
         with Meter("evaluate", "view", len(scene)) as meter:
             for i, name in enumerate(scene.names):
@@ -65,19 +59,17 @@ def evaluate(
                 picture = render_image(scene.cameras[i])
                 rendered = time.perf_counter() - began
                 truth, there = _truth(scene, i, colour)
-                picture["rgb"] = metrics.hide(picture["rgb"], there, colour)
+                picture["rgb"] = metrics.apply_mask(picture["rgb"], there, colour)
                 scores[name] = _score(measures, picture["rgb"], truth, there)
                 if align is not None:
                     moved = render_image(align(scene.cameras[i], truth, there))
                     scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
                 if folder is not None:
-                    _write_view(
-                        folder / picture_name(i, name), picture, truth, scene.transform.scale
-                    )
+                    path = folder / picture_name(i, name)
+                    _write_view(path, picture, truth, scene.transform.scale)
                 seconds.append((rendered, time.perf_counter() - began))
-                meter.add(
-                    note=f"mean PSNR {_mean([score['psnr'] for score in scores.values()]):.2f}"
-                )
+                mean = _mean([score["psnr"] for score in scores.values()])
+                meter.add(note=f"mean PSNR {mean:.2f}")
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -90,26 +82,31 @@ def evaluate(
     }
 
 
+def _measures(complete: bool) -> dict[str, Callable]:
+    """Return all installed metrics, or only PSNR and SSIM."""
+    installed = metrics.installed()
+    return installed if complete else {name: installed[name] for name in ("psnr", "ssim")}
+
+
 def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
-    """Return medians without the first view, which may compile; None of fewer than two views."""
+    """Return median seconds without the first view, which may compile; None for fewer than two."""
     frame, view = np.median(seconds[1:], 0).tolist() if len(seconds) > 1 else (None, None)
     return {"seconds_per_frame": frame, "seconds_per_view": view}
 
 
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a view's photo over the background, hidden outside of its mask, and the mask."""
-    there = (
-        np.ones(scene.images[view].shape[:2], bool) if scene.masks is None else scene.masks[view]
-    )
-    return metrics.hide(np.asarray(over(to_unit(scene.images[view]), colour)), there, colour), there
+    """Return a view's photo over the background, also outside of its mask, and the mask."""
+    image = scene.images[view]
+    there = np.ones(image.shape[:2], bool) if scene.masks is None else scene.masks[view]
+    return metrics.apply_mask(np.asarray(over(to_unit(image), colour)), there, colour), there
 
 
 def _score(
     measures: Mapping[str, Callable], image: np.ndarray, truth: np.ndarray, there: np.ndarray
 ) -> dict[str, float | None]:
-    """Return every metric of a view; those of pixels are taken inside its mask."""
+    """Compute every metric of a view; pixelwise ones inside its mask only."""
     return {
-        key: measure(image[there], truth[there]) if key in OF_PIXELS else measure(image, truth)
+        key: measure(image[there], truth[there]) if key in PIXELWISE else measure(image, truth)
         for key, measure in measures.items()
     }
 
@@ -117,21 +114,25 @@ def _score(
 def _write_view(
     path: Path, picture: Mapping[str, np.ndarray], truth: np.ndarray, scale: float
 ) -> None:
-    """Write the comparison and the depth of a view beside each other."""
+    """Write two files for a view: a comparison as PNG, and its depth as a compressed array.
+
+    The comparison shows truth | render | error | depth. Depth is along the ray, in the units of the
+    scene's file, 0 if empty.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path.with_name(f"{path.name}.png"), side_by_side(picture, truth))
+    # Pixels of opacity 1/2 or less are empty.
     depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scale, 0.0)
     write_array(path.with_name(f"{path.name}.npz"), depth.astype(np.float32))
 
 
 def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
-    """Return what the scores of a scene are of."""
+    """Describe the conditions under which a scene is scored."""
+    sizes = np.asarray(scene.cameras.size).tolist()
     return {
         "split": split,
         "views": len(scene),
-        "size": sorted(
-            {"x".join(map(str, size)) for size in np.asarray(scene.cameras.size).tolist()}
-        ),
+        "size": sorted({"x".join(map(str, size)) for size in sizes}),
         "background": [float(c) for c in colour],
         "precision": metrics.PRECISION,
         "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
@@ -139,31 +140,33 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
 
 
 def unscored(split: str) -> dict[str, Any]:
-    """Return what `evaluate` returns, for a run without views to score."""
+    """Return the result of `evaluate` for a run without views to score."""
     protocol = {"split": split, "views": 0}
-    return {
-        "mean": {"psnr": None, "ssim": None},
-        "per_image": {},
-        "protocol": protocol,
-        "seconds_per_frame": None,
-    }
+    mean = {"psnr": None, "ssim": None}
+    return {"mean": mean, "per_image": {}, "protocol": protocol, "seconds_per_frame": None}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean, or None where any is missing: a mean over some of the views would be another protocol."""
+    """Return the mean, or None if any value is missing.
+
+    A mean over some of the views would be another protocol.
+    """
     return None if None in values else float(np.mean(np.array(values, float)))
 
 
 def side_by_side(
     picture: Mapping[str, Float[np.ndarray, "h w ..."]], truth: Float[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w4 3"]:
-    """truth | render | error | depth. The error is the mean absolute difference over channels, white at 0.25."""
+    """Build the comparison image truth | render | error | depth.
+
+    The error is the mean absolute difference over the channels, white at 0.25.
+    """
     error = np.abs(np.clip(picture["rgb"], 0.0, 1.0) - truth).mean(-1, keepdims=True) * 4.0
     depth = colour_depth(picture["depth"], picture["opacity"])
     return to_bytes(np.concatenate([truth, picture["rgb"], np.repeat(error, 3, -1), depth], 1))
 
 
 def picture_name(i: int, name: str) -> str:
-    """The name, without ending, of the files in a run's `eval` that show view number `i`."""
+    """Return the file name, without suffix, of view number `i` in a run's folder `eval`."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem)
     return f"{i:03d}_{safe[:80]}"

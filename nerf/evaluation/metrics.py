@@ -1,4 +1,7 @@
-"""Image metrics, with their protocol: both pictures clipped to [0, 1] and rounded to 8 bits first."""
+"""Image metrics and their protocols.
+
+Both images are first clipped to [0, 1] and rounded to 8 bits.
+"""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -13,33 +16,59 @@ from nerf.evaluation import lpips
 from nerf.foundation.png import to_bytes
 
 PROTOCOL = {
-    "psnr": "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, mean over images of each image's value",
-    "ssim": "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, valid pixels only, same rounding",
-    "psnr_corrected": "psnr after an affine map of the rendering's colours that fits each view's own truth best",
+    "psnr": (
+        "10 log10(1 / mean squared error), 8-bit-rounded clipped sRGB, "
+        "mean over images of each image's value"
+    ),
+    "ssim": (
+        "Gaussian window 11x11, sigma 1.5, k1 0.01, k2 0.03, mean over channels, "
+        "valid pixels only, same rounding"
+    ),
+    "psnr_corrected": (
+        "psnr after the affine map of the rendering's colours that fits each view's own truth best"
+    ),
     "flip": "LDR-FLIP, 67 pixels per degree, mean over pixels, same rounding",
-    "lpips": f"AlexNet, linear weights 0.1, sha256 {lpips.ALEX.sha256[:16]}, same rounding, input in [-1, 1]",
-    "lpips_vgg": f"VGG16, linear weights 0.1, sha256 {lpips.VGG.sha256[:16]}, same rounding, input in [-1, 1]",
+    "lpips": (
+        f"AlexNet, linear weights 0.1, sha256 {lpips.ALEX.sha256[:16]}, "
+        "same rounding, input in [-1, 1]"
+    ),
+    "lpips_vgg": (
+        f"VGG16, linear weights 0.1, sha256 {lpips.VGG.sha256[:16]}, "
+        "same rounding, input in [-1, 1]"
+    ),
 }
 
-# Accelerators multiply with fewer digits where nobody asks for more, which moves SSIM and LPIPS from device to device.
+# By default accelerators multiply with reduced precision, so SSIM and LPIPS would depend on the
+# device.
 MATMUL_PRECISION = "highest"
 PRECISION = f"products of SSIM and LPIPS in float32 (JAX matmul precision '{MATMUL_PRECISION}')"
 
 NO_MASK = "none: every pixel counts"
-MASK = "the scene's: PSNR of its pixels alone, the rest of pictures in which what lies outside is background"
+MASK = (
+    "the scene's: PSNR over its pixels only, other metrics on images with background outside of it"
+)
 
 
-def hide(
+def apply_mask(
     image: Float[np.ndarray, "h w 3"],
     mask: Bool[np.ndarray, "h w"] | None,
     background: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "h w 3"]:
-    """The image with `background` outside the mask, if there is one."""
+    """Fill an image with the background colour outside its mask.
+
+    Args:
+      image: the image.
+      mask: True for pixels to keep; None keeps all.
+      background: sRGB outside the mask.
+
+    Returns:
+      The filled image.
+    """
     return image if mask is None else np.where(mask[..., None], image, background.reshape(1, 1, 3))
 
 
-def in_words(scores: Mapping[str, float | None]) -> str:
-    """PSNR and SSIM for a line of text; SSIM is None where a view is smaller than its window."""
+def describe_scores(scores: Mapping[str, float | None]) -> str:
+    """Format the mean PSNR and SSIM in one line; SSIM may be None, other PSNRs are optional."""
     ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
     more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
     others = ", ".join(
@@ -49,15 +78,15 @@ def in_words(scores: Mapping[str, float | None]) -> str:
 
 
 def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> float:
-    """Peak signal-to-noise ratio in dB; capped at 100 where the pictures are equal."""
+    """Compute the peak signal-to-noise ratio in dB, at most 100."""
     difference = to_bytes(image).astype(np.float64) - to_bytes(truth)
     return float(-10.0 * np.log10(max(np.square(difference / 255.0).mean(), 1e-10)))
 
 
-def corrected(
+def colour_corrected(
     image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]
 ) -> Float[np.ndarray, "*b 3"]:
-    """The image after the affine map of its colours, one for all pixels, that brings it nearest to the truth."""
+    """Apply the affine colour map, one for all pixels, that fits the truth best (least squares)."""
     given = np.clip(image, 0.0, 1.0).reshape(-1, 3).astype(np.float64)
     given = np.concatenate([given, np.ones_like(given[:, :1])], -1)
     matrix = np.linalg.lstsq(given, truth.reshape(-1, 3).astype(np.float64), rcond=None)[0]
@@ -65,12 +94,12 @@ def corrected(
 
 
 def psnr_corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*b 3"]) -> float:
-    """`psnr` without what exposure and white balance make of it."""
-    return psnr(corrected(image, truth), truth)
+    """Compute the PSNR after colour correction, which removes exposure and white balance."""
+    return psnr(colour_corrected(image, truth), truth)
 
 
 def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float | None:
-    """Structural similarity (Wang et al. 2004); None for an image smaller than its 11-pixel window."""
+    """Compute the structural similarity (Wang et al. 2004); None if a side is under 11 pixels."""
     if min(image.shape[:2]) < 11:
         return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
@@ -79,7 +108,10 @@ def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -
 
 
 def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float:
-    """Mean error that the eye sees when it flips between the two (Andersson et al. 2020): 0 is equal, 1 the most."""
+    """Compute the mean LDR-FLIP error (Andersson et al. 2020), from 0 (equal) to 1.
+
+    FLIP models the difference a viewer sees when alternating between the two images.
+    """
     from flip_evaluator import evaluate
 
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (truth, image))
@@ -91,7 +123,16 @@ def perceptual(
     truth: Float[np.ndarray, "h w 3"],
     network: lpips.Network = lpips.ALEX,
 ) -> float | None:
-    """LPIPS, see `nerf.evaluation.lpips`; None for an image smaller than its network takes, and without its weights."""
+    """Compute LPIPS, see `nerf.evaluation.lpips`.
+
+    Args:
+      image: the rendering, in [0, 1].
+      truth: the photo, in [0, 1].
+      network: the network whose features are compared.
+
+    Returns:
+      The distance; None if its weights are not installed or the image is too small.
+    """
     file = lpips.weights_file(network)
     if file is None or min(image.shape[:2]) < network.smallest:
         return None
@@ -101,7 +142,7 @@ def perceptual(
 
 
 def installed() -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
-    """Every metric by its name, those that need more than this package where that is installed."""
+    """Return all metrics by name, including optional ones whose packages are installed."""
     found: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {
         "psnr": psnr,
         "psnr_corrected": psnr_corrected,

@@ -1,5 +1,8 @@
-"""Geometry: how opaque an interval is, from the quantities that a field predicts there.
+"""Geometry: from the field's quantities to the optical depth of each interval.
 
-A geometry is a callable `geometry(quantities, delta) -> tau`. `quantities` maps names to arrays (*b) or (*b, c),
-`delta` (*b) holds the lengths of the intervals, and `tau` (*b) >= 0 is their optical depth: alpha = 1 - exp(-tau).
+A geometry is a callable `geometry(quantities, delta) -> tau`:
+
+  quantities  the field's outputs by name, arrays (*b) or (*b, c)
+  delta       lengths of the intervals, (*b)
+  tau         their optical depths >= 0, (*b); the opacity is alpha = 1 - exp(-tau)
 """

@@ -1,4 +1,4 @@
-"""Surfaces that nothing is seen through: for fields without density, as of a single image."""
+"""Opaque geometry, for fields without density such as a single image."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,9 +9,13 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Opaque:
-    """The first interval hides whatever is behind it: what a field without density predicts is seen as it is."""
+    """Geometry in which every interval is opaque: the first one hides all others.
+
+    The rendering is then the field's colour in the first interval.
+    """
 
     def __call__(
         self, quantities: Mapping[str, Array], delta: Float[Array, "..."]
     ) -> Float[Array, "..."]:
+        """Return the optical depth 100 for each interval: alpha is 1 in float32."""
         return jnp.full(delta.shape, 100.0)

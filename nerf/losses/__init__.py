@@ -1,6 +1,7 @@
-"""Losses, one number a ray; training reduces them over the rays that were rendered whole.
+"""Losses: one number per ray.
 
-A loss is a callable `loss(renderings, target) -> (*b)`: `renderings` one a stage, `target` what they should be.
+A loss is a callable `loss(renderings, target) -> (*b)`, given one `Rendering` per stage. Training
+averages it over the rays that are `complete`.
 """
 
 from jaxtyping import Array, Float
@@ -10,11 +11,12 @@ from nerf.foundation.pytrees import pytree
 
 @pytree
 class Target:
-    """What is known of each ray.
+    """Supervision of each ray.
 
     Attributes:
-      rgb: true sRGB, over the background.
-      depth: distance along the ray in world units, 0 where it is not known; None where it is known of no ray.
+      rgb: true sRGB over the background, (*b, 3).
+      depth: true distance along the ray in world units, (*b), 0 if unknown; None if it is unknown
+        for all rays.
     """
 
     rgb: Float[Array, "*b 3"]

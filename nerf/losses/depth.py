@@ -1,4 +1,4 @@
-"""Depth supervision with a robust error."""
+"""Depth supervision with a robust loss."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,19 +12,32 @@ from nerf.rendering.compositing import Rendering
 
 @dataclasses.dataclass(frozen=True)
 class DepthError:
-    """Pseudo-Huber error of depth, summed over the stages, of rays whose depth is known; zero of all others.
+    """Pseudo-Huber loss of the depth, summed over the stages.
 
-    sqrt((difference / robust)^2 + 1) - 1 (1701.03077, equation 1 with alpha = 1): a parabola up to differences of
-    `robust` world units, which forgives a sensor's outliers beyond.
+    sqrt((difference / robust)^2 + 1) - 1 (1701.03077, equation 1 with alpha = 1): quadratic for
+    differences below `robust` and linear above, so that a sensor's outliers count less. Rays of
+    unknown depth get 0.
+
+    Attributes:
+      weight: factor on the loss.
+      robust: difference where the loss becomes linear, in world units.
     """
 
     weight: float = 1.0
     robust: float = 0.1
 
     def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+        """Compute the loss of each ray.
+
+        Args:
+          renderings: one per stage.
+          target: the supervision; its depth may be None.
+
+        Returns:
+          The weighted loss, (*b).
+        """
         if target.depth is None:
             return jnp.zeros(target.rgb.shape[:-1])
         errors = jnp.stack([(r.depth - target.depth) / self.robust for r in renderings])
-        return jnp.where(
-            target.depth > 0, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0
-        )
+        known = target.depth > 0
+        return jnp.where(known, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0)

@@ -1,4 +1,4 @@
-"""Errors of colour: squared and Charbonnier."""
+"""Photometric losses: squared error and Charbonnier."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,23 +12,37 @@ from nerf.rendering.compositing import Rendering
 
 @dataclasses.dataclass(frozen=True)
 class SquaredError:
-    """Mean squared difference of colour, summed over the stages (NeRF, 2003.08934, eq. 6)."""
+    """Squared error of the colour (NeRF, 2003.08934, equation 6).
+
+    It is the mean over the channels, summed over the stages.
+
+    Attributes:
+      weight: factor on the loss.
+    """
 
     weight: float = 1.0
 
     def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
-        return self.weight * jnp.stack(
-            [jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings]
-        ).sum(0)
+        """Compute the weighted loss of each ray, (*b)."""
+        errors = jnp.stack([jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings])
+        return self.weight * errors.sum(0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Charbonnier:
-    """sqrt(|difference|^2 + eps^2), which forgives outliers, summed over the stages (2111.12077, equation 14)."""
+    """Charbonnier loss of the colour, robust to outliers (mip-NeRF 360, 2111.12077, equation 14).
+
+    sqrt(|difference|^2 + eps^2), with the norm over the channels, summed over the stages.
+
+    Attributes:
+      weight: factor on the loss.
+      eps: difference where the loss becomes linear.
+    """
 
     weight: float = 1.0
     eps: float = 0.001
 
     def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+        """Compute the weighted loss of each ray, (*b)."""
         squares = jnp.stack([jnp.square(r.rgb - target.rgb).sum(-1) for r in renderings])
         return self.weight * jnp.sqrt(squares + self.eps**2).sum(0)

@@ -1,1 +1,1 @@
-"""Compositing, the volume renderer, the model, and whole images."""
+"""Compositing, the volume renderer, the model, and complete images."""

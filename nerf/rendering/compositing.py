@@ -1,14 +1,16 @@
-"""The differentiable volume renderer: optical depth of intervals -> weights -> composited quantities.
+"""Differentiable volume rendering: optical depth of intervals -> weights -> composited quantities.
 
-For a ray cut into intervals of length delta_i, with what a field predicts in each (NeRF, 2003.08934, eq. 3; Max 1995):
+A ray is cut into intervals of length delta_i. With the field's density_i and colour c_i in each
+interval (NeRF, 2003.08934, equation 3; Max 1995):
 
-  1.  alpha_i = 1 - exp(-tau_i), tau_i = density_i delta_i    how much interval i absorbs
-  2.  T_i     = exp(-sum_{j<i} tau_j)                         how much light reaches it: transmittance
-  3.  w_i     = T_i alpha_i                                   its weight; sum_i w_i + T_n = 1
-  4.  C       = sum_i w_i c_i + T_n background
+  1.  alpha_i = 1 - exp(-tau_i), tau_i = density_i delta_i     opacity and optical depth
+  2.  T_i     = exp(-sum_{j<i} tau_j)                          transmittance up to interval i
+  3.  w_i     = T_i alpha_i                                    weight; sum_i w_i + T_n = 1
+  4.  C       = sum_i w_i c_i + T_n background                 colour; T_n: past interval n
 
-The intervals of a batch are stored in one of two layouts, which know how to sum along rays and nothing else: `Dense`,
-an axis of s intervals for every ray, and `Packed`, one list of the intervals that matter with the ray of each.
+The intervals of a batch are stored in one of two layouts. A layout only knows how to sum along
+rays: `Dense` has an axis of s intervals for every ray, and `Packed` has one list of occupied
+intervals with the ray index of each.
 """
 
 import dataclasses
@@ -24,67 +26,76 @@ from nerf.foundation.pytrees import pytree
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Dense:
-    """Values (*b, s): every ray has s intervals, front to back along the last axis."""
+    """Layout of values (*b, s): every ray has s intervals, front to back along the last axis."""
 
     def cumsum(self, x: Float[Array, "*b s"]) -> Float[Array, "*b s"]:
-        """Sum over the interval and those before it on its ray."""
+        """Return the inclusive cumulative sum along each ray."""
         return jnp.cumsum(x, -1)
 
     def sum(self, x: Float[Array, "*b s"]) -> Float[Array, "*b"]:
-        """Sum over all intervals of each ray."""
+        """Return the sum over all intervals of each ray."""
         return x.sum(-1)
 
     def broadcast_to_samples(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
-        """What belongs to a ray, for each of its intervals."""
+        """Return per-ray values with an axis that broadcasts over the ray's intervals."""
         return x[..., None, :]
 
 
 @pytree
 class Packed:
-    """Values (m,): intervals of `rays` rays in one list, sorted by ray and then front to back.
+    """Layout of values (m,): intervals of many rays in one list, sorted by ray, then front to back.
 
     Attributes:
-      ray: of each interval.
-      rays: how many rays there are.
+      ray: index of each interval's ray, (m,), ascending.
+      rays: number of rays r; static.
     """
 
     ray: Int[Array, " m"]
     rays: int = dataclasses.field(metadata={"static": True})
 
     def cumsum(self, x: Float[Array, " m"]) -> Float[Array, " m"]:
-        """A segmented sum: exact, where a difference of running sums over all rays would lose its digits."""
+        """Return the inclusive cumulative sum along each ray.
+
+        This is an exact segmented sum. Subtracting offsets from one cumulative sum over all rays
+        would lose precision.
+        """
         return _running_sum(x, self.ray)
 
     def sum(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
+        """Return the sum over all intervals of each ray."""
         return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
 
     def broadcast_to_samples(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
+        """Return per-ray values gathered for each interval."""
         return x[self.ray]
 
 
 @jax.custom_vjp
 def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, " m"]:
-    """Sum over each element and those before it with the same `ray`; equal rays are neighbours.
+    """Return the inclusive cumulative sum within each run of equal `ray`.
 
-    Hillis & Steele (1986): after k rounds each element holds the sum of up to 2^k. A loop with a gradient of its own,
-    since compiling the unrolled rounds of `jax.lax.associative_scan` and their transposes takes a quarter of a step's.
+    This is the scan of Hillis & Steele (1986): after k rounds each element contains the sum of up
+    to 2^k elements. It is a while loop with its own gradient, because compiling the unrolled rounds
+    of `jax.lax.associative_scan` and their transposes takes a quarter of a step's compile time.
     """
     size = x.shape[0]
 
     def earlier(x, padding, shift):
+        # x shifted right by `shift`; the first elements are filled with the padding.
         padded = jnp.concatenate([jnp.full(size, padding, x.dtype), x])
         return jax.lax.dynamic_slice(padded, (jnp.maximum(size - shift, 0),), (size,))
 
     def same(shift):
+        # Rays are sorted, so equal ends mean that everything in between is of the same ray.
         return earlier(ray, -1, shift) == ray
 
     def add(carry):
         shift, mask, x = carry
         return 2 * shift, same(2 * shift), x + jnp.where(mask, earlier(x, 0.0, shift), 0.0)
 
-    return jax.lax.while_loop(
-        lambda carry: carry[1].any(), add, (jnp.int32(1), same(jnp.int32(1)), x)
-    )[2]
+    # The loop ends when `shift` is at least the number of intervals of every ray.
+    start = (jnp.int32(1), same(jnp.int32(1)), x)
+    return jax.lax.while_loop(lambda carry: carry[1].any(), add, start)[2]
 
 
 def _running_sum_forward(x, ray):
@@ -92,6 +103,7 @@ def _running_sum_forward(x, ray):
 
 
 def _running_sum_backward(ray, g):
+    # The transpose of a cumulative sum is the cumulative sum from the other end.
     return _running_sum(g[::-1], ray[::-1])[::-1], None
 
 
@@ -100,7 +112,14 @@ _running_sum.defvjp(_running_sum_forward, _running_sum_backward)
 
 @pytree
 class Intervals:
-    """What a stage knows of its intervals, in the layout: weights, and where they begin and end in world units."""
+    """Weights and extents of the intervals that a stage rendered.
+
+    Attributes:
+      weights: w_i of equation 3; (*b, s) in a `Dense` layout, (m,) in a `Packed` one.
+      t_start: distance along the ray where each interval begins, in world units; same shape.
+      t_end: distance where each interval ends, in world units; same shape.
+      layout: the layout of the three arrays.
+    """
 
     weights: Float[Array, "..."]
     t_start: Float[Array, "..."]
@@ -110,15 +129,16 @@ class Intervals:
 
 @pytree
 class Rendering:
-    """What a stage of the renderer gives for each ray.
+    """Composited quantities of each ray, from one stage of the model.
 
     Attributes:
-      rgb: composited sRGB over the background.
-      opacity: sum of the weights.
-      depth: mean distance along the ray of what was hit, in world units; 0 where nothing was.
-      extras: every other quantity the field predicts, composited without a background.
-      complete: whether every interval that matters was evaluated; only training may leave some out.
-      intervals: for losses and for the next stage; None where a picture was rendered piece by piece.
+      rgb: sRGB composited over the background, (*b, 3).
+      opacity: sum of the weights, (*b).
+      depth: weighted mean distance along the ray in world units, (*b); 0 if nothing was hit.
+      extras: every other quantity of the field by name, composited without a background.
+      complete: whether every occupied interval was evaluated, (*b); only training may skip some.
+      intervals: per-interval data for losses and for the next stage; None if an image was rendered
+        in pieces.
     """
 
     rgb: Float[Array, "*b 3"]
@@ -132,9 +152,13 @@ class Rendering:
 def weights_from_tau(
     tau: Float[Array, "..."], layout: Dense | Packed = Dense()
 ) -> Float[Array, "..."]:
-    """Weights of intervals of optical depth `tau` >= 0; finite with finite gradients for any tau."""
+    """Compute rendering weights from optical depths `tau` >= 0.
+
+    The weights and their gradients are finite for any tau.
+    """
+    # Subtracting tau makes the inclusive sum exclusive: j < i.
     transmittance = jnp.exp(-(layout.cumsum(tau) - tau))  # Equation 2.
-    return transmittance * -jnp.expm1(-tau)  # Equations 1 and 3.
+    return transmittance * -jnp.expm1(-tau)  # Equations 1 and 3; expm1 is precise for small tau.
 
 
 def composite(
@@ -146,22 +170,37 @@ def composite(
     layout: Dense | Packed = Dense(),
     complete: Bool[Array, "*b"] | None = None,
 ) -> Rendering:
-    """Composite every quantity, with or without a channel axis, by its name; `rgb` goes over `background`."""
+    """Composite the field's quantities along each ray.
+
+    Args:
+      quantities: the field's outputs by name, with or without a last channel axis: (*b, s) or
+        (*b, s, c) in a `Dense` layout, (m,) or (m, c) in a `Packed` one. `rgb` is composited over
+        the background; `density` is skipped.
+      tau: optical depth of each interval, (*b, s) or (m,).
+      t_start: distance where each interval begins, in world units; same shape.
+      t_end: distance where each interval ends, in world units; same shape.
+      background: sRGB behind each ray.
+      layout: the layout of the intervals.
+      complete: whether all occupied intervals of each ray are given; None means all rays.
+
+    Returns:
+      The rendering of each ray, with its intervals.
+    """
     weights = weights_from_tau(tau, layout)
 
     def integrate(value: Float[Array, "..."]) -> Float[Array, "..."]:
+        # A `Packed` layout sums arrays without channels, so each channel is summed separately.
         if value.ndim == weights.ndim:
             return layout.sum(weights * value)
-        return jnp.stack(
-            [layout.sum(weights * channel) for channel in jnp.moveaxis(value, -1, 0)], -1
-        )
+        channels = jnp.moveaxis(value, -1, 0)
+        return jnp.stack([layout.sum(weights * channel) for channel in channels], -1)
 
     summed = {name: integrate(value) for name, value in quantities.items() if name != "density"}
     opacity = layout.sum(weights)
+    # Expected distance: the weighted mean of the intervals' midpoints.
     depth = layout.sum(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)
-    # exp(-sum tau), not 1 - opacity, which loses its digits (and may turn negative) where a ray is opaque.
+    # T_n is exp(-sum tau). 1 - opacity would lose its digits and may turn negative on opaque rays.
     rgb = summed.pop("rgb") + jnp.exp(-layout.sum(tau))[..., None] * background  # Equation 4.
     complete = jnp.ones(opacity.shape, bool) if complete is None else complete
-    return Rendering(
-        rgb, opacity, depth, summed, complete, Intervals(weights, t_start, t_end, layout)
-    )
+    intervals = Intervals(weights, t_start, t_end, layout)
+    return Rendering(rgb, opacity, depth, summed, complete, intervals)

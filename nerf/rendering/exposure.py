@@ -1,13 +1,14 @@
-"""What each photo's exposure and white balance make of the colours that are there, learned with the scene.
+"""Per-image exposure and white balance, learned with the scene.
 
-An affine map of sRGB for each training image (as in Rematas et al., Urban Radiance Fields, 2111.14643, section 4.2),
-which a rendering goes through before it is held against the photo:
+Each training image i has an affine map A_i of sRGB (as in Urban Radiance Fields, Rematas et al.,
+2111.14643, section 4.2). A rendering goes through the map before the loss compares it with the
+photo:
 
   rgb' = rgb + (A_i - mean_j A_j) (rgb, 1)
 
-Without the mean, the scene could be dark and every photo bright. Cameras that are no training image see the mean
-exposure, so that films do not flicker; held-out photos have exposures of their own, for which `evaluate` has a number
-after a correction of colours beside the one before it.
+Subtracting the mean fixes the overall brightness; otherwise the scene could be dark and every photo
+bright. Cameras that are not training images get the mean exposure, so that videos do not flicker.
+Held-out photos have exposures of their own, so `evaluate` also reports a colour-corrected PSNR.
 """
 
 import jax.numpy as jnp
@@ -16,17 +17,18 @@ from jaxtyping import Array, Float, Int
 
 
 class AffineColour(nnx.Module):
-    """A_i for each training image, zero at first.
+    """Affine colour map A_i of each training image, initialised to zero.
 
     Args:
-      num_images: in the training split.
+      num_images: number of images in the training split.
     """
 
     def __init__(self, num_images: int):
         self.exposure = nnx.Param(jnp.zeros((num_images, 3, 4)))
 
     def __call__(self, rgb: Float[Array, "*b 3"], image: Int[Array, "*b"]) -> Float[Array, "*b 3"]:
-        """Colours as the photo of each ray shows them; `image` is -1 where there is none."""
+        """Apply the colour map of each ray's image; rays of other cameras (-1) keep `rgb`."""
         maps = self.exposure[...] - self.exposure[...].mean(0, keepdims=True)
         mine = jnp.where((image >= 0)[..., None, None], maps[image], 0.0)
+        # (A_i - mean A) (rgb, 1): the first three columns are linear, the last is the offset.
         return rgb + jnp.einsum("...ij,...j->...i", mine[..., :3], rgb) + mine[..., 3]

@@ -17,16 +17,16 @@ from nerf.foundation.errors import UserError
 from nerf.rendering.model import Model
 
 T = TypeVar("T")
-IN_FLIGHT = 4  # chunks that are computed or wait to be
-POLL = 0.002  # seconds between looks at whether a chunk is done
+MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
+POLL_SECONDS = 0.002  # between two checks of whether a chunk is done
 
 
 class RenderingError(UserError, RuntimeError):
-    """A picture that is not a picture; the message is one line."""
+    """A rendered image is not valid; the message is one line."""
 
 
 class RenderingStopped(Exception):
-    """Rendering was asked to stop in the middle of a picture."""
+    """Rendering was stopped in the middle of an image."""
 
 
 def make_render_image(
@@ -35,17 +35,21 @@ def make_render_image(
     chunk: int = 4096,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Callable[[Cameras], dict[str, np.ndarray]]:
-    """Make a function from one camera (no leading axes) to its picture.
+    """Build `render_image(camera)`, which renders the image of one camera.
 
-    The picture is a dict of float32 arrays: `rgb` (h, w, 3), `opacity` (h, w), `depth` (h, w) in units of the
-    normalised world, 0 where nothing is hit, and every extra quantity of the field. The function raises RenderingError
-    where a colour is not finite, and RenderingStopped soon after `should_stop` is true.
+    `camera` has no leading axes. The image is a dict of float32 arrays: `rgb` (h, w, 3), `opacity`
+    (h, w), `depth` (h, w) in units of the normalised world, 0 where nothing is hit, and every extra
+    quantity of the field. `render_image` raises RenderingError if a colour is not finite, and
+    RenderingStopped soon after `should_stop` returns True.
 
     Args:
-      model: with its trained values.
-      background: sRGB behind what is transparent.
-      chunk: rays rendered at once; the memory for rendering does not depend on the size of the image.
-      should_stop: asked while a picture is rendered.
+      model: the trained model.
+      background: sRGB behind transparent rays, three numbers in [0, 1].
+      chunk: number of rays rendered at once; memory does not depend on the size of the image.
+      should_stop: polled while an image is rendered.
+
+    Returns:
+      `render_image`.
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
@@ -55,40 +59,48 @@ def make_render_image(
         camera = jax.tree.map(jnp.asarray, camera)
         starts = range(0, width * height, chunk)
         parts, waiting = [], deque[dict[str, jax.Array]]()
-        # A few chunks are in flight, so that the device never waits for Python, and no more, so that a stop need not
-        # wait for the whole picture.
+        # Several chunks are in flight, so that the device never waits for Python. Their number is
+        # limited, so that a stop does not wait for the complete image.
         for start in starts:
             waiting.append(_render_chunk(graph, chunk, state, colour, camera, start))
-            if len(waiting) == IN_FLIGHT:
+            if len(waiting) == MAX_IN_FLIGHT:
                 parts.append(fetch(waiting.popleft(), should_stop))
         parts += [fetch(one, should_stop) for one in waiting]
-        whole = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
-        if not np.isfinite(whole["rgb"]).all():
+        # The last chunk extends past the image: cut it off.
+        image = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
+        if not np.isfinite(image["rgb"]).all():
             raise RenderingError(
-                "a rendered colour is not finite: the parameters are broken: render an earlier checkpoint with --step"
+                "a rendered colour is not finite: the parameters are broken: "
+                "render an earlier checkpoint with --step"
             )
-        return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), whole)
+        return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), image)
 
     return render_image
 
 
 def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
-    """Return arrays that are being computed as numpy arrays. Raises RenderingStopped when a stop is asked for."""
+    """Wait for device arrays and return them as numpy arrays.
+
+    Raises:
+      RenderingStopped: if `should_stop` returns True before all arrays are ready.
+    """
     while True:
         if should_stop():
             raise RenderingStopped
         if all(leaf.is_ready() for leaf in jax.tree.leaves(tree)):
             return jax.device_get(tree)
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _render_chunk(
     graph: nnx.GraphDef, chunk: int, state, colour, camera: Cameras, start
 ) -> dict[str, Any]:
+    """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
     width = camera.size[0]
     index = start + jnp.arange(chunk)
     pixels = jnp.stack([index % width, index // width], -1) + 0.5
+    # One camera per ray, as `pixels_to_rays` expects.
     cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera)
     background = jnp.broadcast_to(colour, (chunk, 3))
     rendering = nnx.merge(graph, state)(pixels_to_rays(cameras, pixels), background)[-1]
@@ -105,9 +117,16 @@ def colour_depth(
     opacity: Float[np.ndarray, "h w"],
     limits: tuple[float, float] | None = None,
 ) -> Float[np.ndarray, "h w 3"]:
-    """Depth as colour: near is bright, far is dark, black where there is nothing (opacity under 1/2).
+    """Colour a depth image: near is bright, far is dark, empty pixels are black.
 
-    Between `limits`, by default the 2nd and 98th percentile of what is there.
+    Args:
+      depth: distance along each pixel's ray.
+      opacity: opacity of each pixel; pixels of at most 1/2 are empty.
+      limits: depths of the brightest and the darkest colour; None takes the 2nd and the 98th
+        percentile over the pixels that are not empty.
+
+    Returns:
+      sRGB in [0, 1].
     """
     import matplotlib
 

@@ -1,7 +1,7 @@
-"""A model: stages of (sampler, field), composed into `render_rays`.
+"""The model: stages of (sampler, field), composed by `render_rays`.
 
-NeRF is two stages, coarse and fine; a proposal network is a stage whose field predicts density alone; a hash-grid
-model with an occupancy grid is one stage. The last stage's rendering is the picture.
+NeRF has two stages, coarse and fine. A proposal network is a stage whose field predicts density
+alone. A hash-grid model with an occupancy grid has one stage. The last stage renders the image.
 """
 
 import dataclasses
@@ -24,31 +24,38 @@ from nerf.sampling.spaces import Box
 
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
-# Of rendering pictures with an occupancy grid: intervals evaluated at once, and intervals of a ray before it is asked
-# whether it is opaque.
-WAVE, SLAB = 2**14, 32
+# For images with an occupancy grid: samples evaluated at once, and steps between early stops.
+SAMPLES_PER_WAVE = 2**14
+STEPS_PER_SLAB = 32
 
 
 class Stage(nnx.Module):
-    """A sampler and the field that is evaluated where it says; `field=None` means the field of the stage before."""
+    """A sampler and the field that is evaluated at its samples.
+
+    Args:
+      sampler: see `nerf.sampling`.
+      field: (points, viewdirs) -> named quantities; None means the field of the previous stage.
+    """
 
     def __init__(self, sampler: Callable, field: Callable | None = None):
         self.sampler, self.field = sampler, field
 
 
 class Model(nnx.Module):
-    """Rays to renderings.
+    """Map rays to one rendering per stage.
 
     Args:
-      stages: by name.
-      order: their names, first to last.
-      space: where matter may be; see `nerf.sampling.spaces`.
-      occupancy: a grid that skips empty intervals (of a model with one stage), or None.
-      opacity: what a field predicts -> optical depth; see `nerf.geometry.density.VolumeDensity`.
-      max_samples_per_ray: with a grid, size of the training buffer: occupied intervals of a ray, on average.
-      early_stop_transmittance: with a grid, the transmittance below which a picture's ray stops.
-      poses: rays -> rays, as the training images were really taken; see `nerf.cameras.refinement`.
-      exposure: (rgb, image) -> rgb, as the training images show it; see `nerf.rendering.exposure`.
+      stages: the stages by name.
+      order: names of the stages, first to last.
+      space: the sampled part of each ray and its map into the box; see `nerf.sampling.spaces`.
+      occupancy: grid that skips empty intervals, for models with one stage and with
+        `max_samples_per_ray`; None evaluates all intervals.
+      opacity: (quantities, lengths) -> optical depth; see `nerf.geometry`.
+      max_samples_per_ray: with a grid, the size of the training buffer, in occupied intervals per
+        ray on average.
+      early_stop_transmittance: with a grid, transmittance below which a ray of an image stops.
+      poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
+      exposure: learned exposure, (rgb, image) -> rgb, or None; see `nerf.rendering.exposure`.
     """
 
     def __init__(
@@ -64,7 +71,7 @@ class Model(nnx.Module):
         exposure: Callable | None = None,
     ):
         if occupancy is not None and len(order) != 1:
-            reason = f"goes with one stage, and this model has {len(order)}"
+            reason = f"works with one stage, and this model has {len(order)}"
             raise ConfigError(
                 f"model.occupancy: {reason}: switch it off with --config.model.occupancy=None"
             )
@@ -75,34 +82,37 @@ class Model(nnx.Module):
             )
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.opacity = space, occupancy, opacity
-        self.max_samples_per_ray, self.early_stop_transmittance = (
-            max_samples_per_ray or 0,
-            early_stop_transmittance,
-        )
+        self.max_samples_per_ray = max_samples_per_ray or 0
+        self.early_stop_transmittance = early_stop_transmittance
         self.poses, self.exposure = poses, exposure
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
-        self,
-        rays: Rays,
-        background: Float[Array, "*#b 3"],
-        keys: Key[Array, "*b"] | None = None,
+        self, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
     ) -> list[Rendering]:
-        """`render_rays` with this model's parts. Keys mean training: jitter, and a bounded number of intervals."""
+        """Return one rendering per stage, first to last.
+
+        Args:
+          rays: (*b) rays; with an occupancy grid (r), one leading axis.
+          background: sRGB behind each ray.
+          keys: one random key per ray in training, for jitter; None for images, without jitter.
+            With an occupancy grid, training evaluates a bounded number of intervals.
+        """
         renderings = render_rays(self, self.as_taken(rays), background, keys)
         if self.exposure is None:
             return renderings
         return [dataclasses.replace(r, rgb=self._exposed(r, rays, background)) for r in renderings]
 
     def _exposed(self, rendering: Rendering, rays: Rays, background) -> Float[Array, "*b 3"]:
-        """The colours as the photos show what is there; the background is of no photo."""
+        """Apply the exposure to the scene's colours and not to the background behind them."""
+        # Solve rgb = opacity * matter + (1 - opacity) * background for the mean colour of matter.
         opacity = rendering.opacity[..., None]
         behind = (1.0 - opacity) * background
         matter = (rendering.rgb - behind) / jnp.maximum(opacity, 1e-6)
         return opacity * self.exposure(matter, rays.image) + behind
 
     def as_taken(self, rays: Rays) -> Rays:
-        """Rays with what the model learned of their cameras' poses."""
+        """Return the rays moved by the learned corrections of their cameras' poses."""
         return rays if self.poses is None else self.poses(rays)
 
 
@@ -112,7 +122,14 @@ def render_rays(
     background: Float[Array, "*#b 3"],
     keys: Key[Array, "*b"] | None = None,
 ) -> list[Rendering]:
-    """One rendering a stage: sample -> points -> field -> optical depth -> composite."""
+    """Return one rendering per stage: sample -> points -> field -> optical depth -> composite.
+
+    Args:
+      model: its stages, space, geometry and marcher are used; poses and exposure are not.
+      rays: (*b) rays in the normalised world.
+      background: sRGB behind each ray.
+      keys: one random key per ray in training; None is deterministic.
+    """
     t_near, t_far = model.space.interval(rays)
     renderings: list[Rendering] = []
     field: Callable | None = None
@@ -120,50 +137,50 @@ def render_rays(
     for i, stage in enumerate(model.stages):
         field = stage.field or field
         assert field is not None, "the first stage needs a field"
+        # Interval edges as s in [0, 1] and as distances t along the rays, both (*b, n + 1). Each
+        # stage draws its jitter with keys of its own.
         s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else _fold_in(keys, i))
         t = model.space.distance(s, t_near, t_far)
         renderings.append(model.march(model, field, rays, t, background, keys is not None))
+        # The next stage's sampler may place its samples by these weights.
         intervals = renderings[-1].intervals
         previous = None if intervals is None else (s, intervals.weights)
     return renderings
 
 
 def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1)).reshape(
-        keys.shape
-    )
+    """Fold a number into each key."""
+    folded = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1))
+    return folded.reshape(keys.shape)
 
 
 def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
-    """What a field sees of each interval, in the box: its middle, or its part of the pixel's cone if it asks for it."""
+    """Return the field's input at each interval, in the box: its midpoint, or a cone's Gaussian."""
     if takes_gaussians(field):
-        origins, directions = (
-            layout.broadcast_to_samples(rays.origins),
-            layout.broadcast_to_samples(rays.directions),
-        )
+        origins = layout.broadcast_to_samples(rays.origins)
+        directions = layout.broadcast_to_samples(rays.directions)
         radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
         return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
     return _middles(model, rays, t_start, t_end, layout)
 
 
 def _middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[Array, "..."]:
-    """The middle of each interval, in the box."""
-    origins, directions = (
-        layout.broadcast_to_samples(rays.origins),
-        layout.broadcast_to_samples(rays.directions),
-    )
+    """Return the midpoint o + t_mid d of each interval, in the box."""
+    origins = layout.broadcast_to_samples(rays.origins)
+    directions = layout.broadcast_to_samples(rays.directions)
     return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
 
 
 def _render_intervals(
     model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None
 ) -> Rendering:
-    """Evaluate the field in each interval and composite, in either layout."""
+    """Evaluate the field at each interval and composite, in either layout."""
     samples = _samples(model, field, rays, t_start, t_end, layout)
     points = mean_of(samples)
     viewdirs = jnp.broadcast_to(layout.broadcast_to_samples(rays.viewdirs), (*points.shape[:-1], 3))
     quantities = field(samples, viewdirs)
-    # Lengths as the field sees them, so that far away a contracted scene begins no foggier than near by.
+    # Optical depth uses lengths in the box, where the field is defined. With world lengths, an
+    # untrained field in contracted space would be foggier far away than near the cameras.
     tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(points))
     return composite(quantities, tau, t_start, t_end, background, layout, complete)
 
@@ -171,109 +188,130 @@ def _render_intervals(
 def march_all(
     model: Model, field: Callable, rays: Rays, t: Float[Array, "*b e"], background, training: bool
 ) -> Rendering:
-    """Evaluate every interval between the edges t."""
+    """Evaluate every interval of every ray, in a `Dense` layout.
+
+    The arguments are those of `march_occupied`; `training` has no effect here.
+    """
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
 
 
 def march_occupied(
     model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background, training: bool
 ) -> Rendering:
-    """Evaluate only the intervals in occupied cells: in training as many as fit, for pictures all that are visible."""
-    return (_render_live if training else _render_all_live)(model, field, rays, t, background)
+    """Evaluate only the intervals in occupied cells of the model's grid.
+
+    Args:
+      model: its grid, geometry and space are used.
+      field: (points, viewdirs) -> named quantities.
+      rays: (r) rays.
+      t: interval edges along each ray in world units, increasing.
+      background: sRGB behind each ray.
+      training: True evaluates the intervals that fit the training buffer; rays that do not fit are
+        not `complete`. False evaluates all visible ones; the rendering has no `intervals`.
+    """
+    if training:
+        return _march_train(model, field, rays, t, background)
+    return _march_image(model, field, rays, t, background)
 
 
 def find_occupied(
     model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False
 ) -> Bool[Array, "r s"]:
-    """Which intervals between the edges t the model's grid has not ruled out."""
+    """Return a mask of the intervals that lie in occupied cells and are not empty.
+
+    Args:
+      model: a model with an occupancy grid.
+      rays: (r) rays.
+      t: interval edges along each ray in world units, increasing.
+      training: whether to use the grid's cells for training, `train_occupied`.
+    """
     assert model.occupancy is not None
     start, end = t[:, :-1], t[:, 1:]
-    return model.occupancy.is_occupied(_middles(model, rays, start, end, Dense()), training) & (
-        end > start
-    )
+    middles = _middles(model, rays, start, end, Dense())
+    return model.occupancy.is_occupied(middles, training) & (end > start)
 
 
 def _render_packed(
-    model: Model, field, rays: Rays, t, background, live: PackedSamples
+    model: Model, field, rays: Rays, t, background, packed: PackedSamples
 ) -> Rendering:
-    """The intervals in a buffer. Unused places have no length, so they weigh nothing."""
-    t_start = t[live.ray, live.step]
-    t_end = jnp.where(live.used, t[live.ray, live.step + 1], t_start)
-    layout = Packed(live.ray, t.shape[0])
-    return _render_intervals(model, field, rays, t_start, t_end, background, layout, live.complete)
-
-
-def _render_live(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
-    """As many live intervals as the buffer holds, differentiably: rays that do not fit whole are not `complete`."""
-    live = pack_samples(
-        find_occupied(model, rays, t, training=True), model.max_samples_per_ray * t.shape[0]
+    """Evaluate and composite the intervals in a buffer."""
+    t_start = t[packed.ray, packed.step]
+    # Unused slots get length zero, so their optical depth and their weight are zero.
+    t_end = jnp.where(packed.used, t[packed.ray, packed.step + 1], t_start)
+    layout = Packed(packed.ray, t.shape[0])
+    return _render_intervals(
+        model, field, rays, t_start, t_end, background, layout, packed.complete
     )
-    return _render_packed(model, field, rays, t, background, live)
 
 
-def _render_all_live(
-    model: Model, field, rays: Rays, t: Float[Array, "r e"], background
-) -> Rendering:
-    """Every live interval that is not hidden, in bounded memory: slabs of the rays front to back, waves in each.
+def _march_train(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+    """Render the occupied intervals that fit the training buffer; differentiable."""
+    occupied = find_occupied(model, rays, t, training=True)
+    packed = pack_samples(occupied, model.max_samples_per_ray * t.shape[0])
+    return _render_packed(model, field, rays, t, background, packed)
 
-    A ray stops when its transmittance falls below `model.early_stop_transmittance`, which bounds its colour's error.
+
+def _march_image(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+    """Render every occupied interval that is not hidden, in bounded memory.
+
+    The rays are evaluated front to back in slabs of steps, and each slab in waves of samples. A ray
+    stops when its transmittance falls below `model.early_stop_transmittance`, which bounds the
+    error of its colour.
     """
-    live = find_occupied(model, rays, t)
-    slab_of = jnp.arange(live.shape[1]) // SLAB
+    occupied = find_occupied(model, rays, t)
+    slab_of = jnp.arange(occupied.shape[1]) // STEPS_PER_SLAB
 
     def slab(carry, number: Int[Array, ""]):
         transmittance, sums = carry
-        wanted = (
-            live
-            & (slab_of == number)[None]
-            & (transmittance > model.early_stop_transmittance)[:, None]
-        )
+        # Evaluate the intervals of this slab on the rays that are not opaque yet.
+        in_slab = occupied & (slab_of == number)[None]
+        wanted = in_slab & (transmittance > model.early_stop_transmittance)[:, None]
         new = _sum_masked(model, field, rays, t, wanted)
+        # Composite the slab behind the earlier ones: sum += T * slab, T *= 1 - opacity of the slab.
         add = partial(_add_per_ray, transmittance)
         return (transmittance * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
 
-    nothing = jax.eval_shape(lambda: _sum_masked(model, field, rays, t, live))
+    # The field's quantities are known only by evaluating it, so shapes come from an abstract run.
+    nothing = jax.eval_shape(lambda: _sum_masked(model, field, rays, t, occupied))
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
-    start = (jnp.ones(live.shape[0]), empty)
-    (transmittance, sums), _ = jax.lax.scan(slab, start, jnp.arange(-(-live.shape[1] // SLAB)))
-    rgb = sums["rgb"] + transmittance[:, None] * background
+    start = (jnp.ones(occupied.shape[0]), empty)
+    slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))
+    (transmittance, sums), _ = jax.lax.scan(slab, start, slabs)
+    rgb = sums["rgb"] + transmittance[:, None] * background  # Equation 4 of `compositing`.
     depth = sums["distance"] / jnp.maximum(sums["opacity"], 1e-8)
-    return Rendering(
-        rgb,
-        sums["opacity"],
-        depth,
-        sums["extras"],
-        jnp.ones(transmittance.shape, bool),
-        intervals=None,
-    )
+    complete = jnp.ones(transmittance.shape, bool)
+    return Rendering(rgb, sums["opacity"], depth, sums["extras"], complete, intervals=None)
 
 
 def _add_per_ray(
     weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]
 ):
+    """Return total + weight * new, with the weight of each ray broadcast over the other axes."""
     return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
 
 
 def _sum_masked(
     model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: Bool[Array, "r s"]
 ) -> dict[str, PyTree]:
-    """Weighted sums over the intervals of a mask, a buffer at a time: exact whatever their number."""
+    """Return weighted sums over all masked intervals, evaluating one buffer at a time."""
     black = jnp.zeros((t.shape[0], 3))
-    end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))
+    end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))  # last masked ray + 1
 
     def wave(carry):
         first, sums = carry
-        part = _render_packed(model, field, rays, t, black, pack_samples(mask, WAVE, first))
+        packed = pack_samples(mask, SAMPLES_PER_WAVE, first)
+        part = _render_packed(model, field, rays, t, black, packed)
         new = {
             "rgb": part.rgb,
             "opacity": part.opacity,
             "distance": part.depth * part.opacity,
             "extras": part.extras,
         }
+        # Only rays that fit the buffer completely count. The next wave begins at the first that did
+        # not; it fits then, since a slab of a ray is smaller than the buffer.
         add = partial(_add_per_ray, part.complete.astype(jnp.float32))
-        return first + part.complete.sum(dtype=jnp.int32), new if sums is None else jax.tree.map(
-            add, sums, new
-        )
+        following = first + part.complete.sum(dtype=jnp.int32)
+        return following, new if sums is None else jax.tree.map(add, sums, new)
 
     shapes = jax.eval_shape(lambda: wave((jnp.int32(0), None))[1])
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -281,24 +319,33 @@ def _sum_masked(
 
 
 def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
-    """The static half of a model, its parameters, and what else training changes, as plain dicts; for `nnx.merge`."""
+    """Split a model into its graph, its parameters and its other state, for `nnx.merge`.
+
+    Parameters and state are plain dicts. The state, such as occupancy grids, gets no gradients.
+    """
     graph, params, state = nnx.split(model, nnx.Param, ...)
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
 
-def sightings(
+def sample_weights_by_cell(
     model: Model, rays: Rays, rendering: Rendering
 ) -> tuple[Int[Array, " m"], Float[Array, " m"]] | None:
-    """Return the grid's cell and the weight of each interval of a training batch; None without a grid.
+    """Return the grid cell and the rendering weight of each training sample.
 
-    Places of the buffer that hold no interval get a cell that does not exist.
+    Args:
+      model: the model that rendered the batch.
+      rays: the rays of the batch, before the learned pose corrections.
+      rendering: the rendering of the batch.
+
+    Returns:
+      (cells, weights), both (m,). Unused slots of the buffer get the cell number resolution^3,
+      which does not exist. None if the model has no grid or the rendering has no intervals.
     """
     intervals = rendering.intervals
     if model.occupancy is None or intervals is None:
         return None
-    points = _middles(
-        model, model.as_taken(rays), intervals.t_start, intervals.t_end, intervals.layout
-    )
+    posed = model.as_taken(rays)
+    points = _middles(model, posed, intervals.t_start, intervals.t_end, intervals.layout)
     used = intervals.t_end > intervals.t_start
     cells = jnp.where(used, model.occupancy.index(points), model.occupancy.resolution**3)
     return cells, intervals.weights
@@ -307,7 +354,14 @@ def sightings(
 def record_sightings(
     graph: nnx.GraphDef, params: dict, state: dict, seen: tuple[Array, Array] | None
 ) -> dict:
-    """The state after the model's grid, if there is one, was told what a batch saw."""
+    """Record a batch's sample weights in the occupancy grid; return the new state.
+
+    Args:
+      graph: the model's graph, from `split_model`.
+      params: its parameters.
+      state: its other state, with the grid.
+      seen: (cells, weights) from `sample_weights_by_cell`; None returns the state unchanged.
+    """
     if seen is None:
         return state
     model = nnx.merge(graph, params, state)
@@ -316,22 +370,30 @@ def record_sightings(
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:
-    """Let the grid, if there is one, see the last stage's density in one part of its cells."""
+    """Update one part of the occupancy grid, if there is one, from the last stage's density.
+
+    Args:
+      model: its grid is changed in place.
+      part: number of the part; the grid takes it modulo its number of parts, `update_every`.
+      key: random key for the points at which the density is evaluated.
+
+    Raises:
+      ConfigError: if the field has no method `density(points)`.
+    """
     if model.occupancy is None:
         return
     field = [stage.field for stage in model.stages if stage.field is not None][-1]
 
     if not hasattr(field, "density"):
         reason = f"{type(field).__name__}: has no density(points), which an occupancy grid needs"
-        raise ConfigError(f"{reason}: write it, or use --config.model.occupancy=None")
-    cell = (
-        2.0 / model.occupancy.resolution
-    ) ** 2 / 12.0  # the variance of places in it, along each axis
+        raise ConfigError(f"{reason}: add it, or use --config.model.occupancy=None")
+    # A Gaussian the size of a cell: a uniform distribution of width h has the variance h^2 / 12.
+    cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0
 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        return field.density(
-            Gaussians(points, jnp.full_like(points, cell)) if takes_gaussians(field) else points
-        )
+        if takes_gaussians(field):
+            return field.density(Gaussians(points, jnp.full_like(points, cell)))
+        return field.density(points)
 
     on_lattice = None if takes_gaussians(field) else getattr(field, "density_on_lattice", None)
     model.occupancy.refresh(density, part, key, on_lattice)

@@ -1,4 +1,4 @@
-"""Importance samples from the weights of the previous stage (NeRF, 2003.08934, section 5.2)."""
+"""Importance sampling from the weights of the previous stage (NeRF, 2003.08934, section 5.2)."""
 
 import dataclasses
 
@@ -11,12 +11,13 @@ from nerf.sampling.stratified import uniform
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
-    """n intervals drawn from the weights of the stage before (NeRF, 2003.08934, section 5.2).
+    """Sampler of intervals drawn from the previous stage's weights (NeRF, 2003.08934, section 5.2).
 
     Attributes:
-      num_samples: how many new intervals.
-      padding: added to every weight, in units of 1 / number of intervals, so that empty space is visited too.
-      union: keep the previous edges beside the new ones, as NeRF's fine network does.
+      num_samples: number of new intervals.
+      padding: added to every weight, in units of 1 / number of intervals, so that empty space is
+        sampled too.
+      union: whether to merge the new edges with the previous ones, as NeRF's fine network does.
     """
 
     num_samples: int
@@ -26,10 +27,22 @@ class Importance:
     def __call__(
         self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
     ) -> Float[Array, "*b e"]:
+        """Draw edges from the previous stage's weights; no gradient flows through them.
+
+        Args:
+          previous: (s, weights) of the previous stage: edges (*b, m + 1) and weights (*b, m).
+          shape: not used; the shape is that of the edges.
+          keys: one random key per ray; None takes the middle of each stratum.
+
+        Returns:
+          Increasing edges in [0, 1]: num_samples + 1, plus the m + 1 previous ones with `union`.
+        """
         edges, weights = jax.lax.stop_gradient(previous)
         weights = weights + self.padding / weights.shape[-1]
         drawn = invert_cdf(edges, weights, self.num_samples + 1, keys)
-        return jnp.sort(jnp.concatenate([edges, drawn], -1), -1) if self.union else drawn
+        if not self.union:
+            return drawn
+        return jnp.sort(jnp.concatenate([edges, drawn], -1), -1)
 
 
 def invert_cdf(
@@ -38,17 +51,28 @@ def invert_cdf(
     n: int,
     keys: Key[Array, "*b"] | None,
 ) -> Float[Array, "*b n"]:
-    """n increasing positions distributed as the histogram (edges, weights >= 0, not all zero), one from each n-th.
+    """Draw increasing positions from a histogram by inverse transform sampling.
 
-    The cumulative distribution is linear within an interval; its inverse is read off by interpolation.
+    The cumulative distribution is piecewise linear, and its inverse is read off by interpolation.
+
+    Args:
+      edges: edges of the bins, increasing, (*b, m + 1).
+      weights: weights of the bins, >= 0 and not all zero, (*b, m).
+      n: number of positions.
+      keys: one random key per ray; None takes the middle of each stratum of probability.
+
+    Returns:
+      One position from each n-th of the probability, (*b, n).
     """
     shape = weights.shape[:-1]
+    # Cumulative distribution at the edges, from exactly 0 to exactly 1: (*b, m + 1).
     total = weights.sum(-1, keepdims=True)
     cdf = jnp.cumsum(weights / total, -1)
     cdf = jnp.concatenate([jnp.zeros((*shape, 1)), cdf[..., :-1], jnp.ones((*shape, 1))], -1)
+    # Stratified probabilities u_i = (i + offset) / n in [0, 1), increasing in i.
     offset = 0.5 if keys is None else uniform(keys, n)
     u = (jnp.broadcast_to(jnp.arange(n), (*shape, n)) + offset) / n
-    flat = jax.vmap(jnp.interp)(
-        *(x.reshape(-1, x.shape[-1]) for x in (u, cdf, jnp.broadcast_to(edges, cdf.shape)))
-    )
+    # Evaluate the inverse: interpolate the edges as a function of the cdf, ray by ray.
+    arrays = (u, cdf, jnp.broadcast_to(edges, cdf.shape))
+    flat = jax.vmap(jnp.interp)(*(x.reshape(-1, x.shape[-1]) for x in arrays))
     return flat.reshape(*shape, n)

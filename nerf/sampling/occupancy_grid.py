@@ -1,15 +1,22 @@
-"""Which intervals are worth evaluating, and evaluating only those.
+"""Occupancy grid: skip empty and hidden intervals, and pack the others into one buffer.
 
-An occupancy grid holds, for each cell of the box [-1, 1]^3, a running maximum of the density seen there (instant-ngp,
-2201.05989, section C). Intervals whose midpoint lies in an empty cell have density zero and are never sent to the
-network: the live ones of a whole batch of rays are compacted into one fixed buffer and evaluated there.
+The grid stores, for each cell of the box [-1, 1]^3, a running maximum of the density at random
+points in it (instant-ngp, 2201.05989, section C). Intervals whose midpoint lies in an empty cell
+get density zero and never reach the network. The occupied intervals of a complete batch of rays are
+packed into one buffer of fixed size and evaluated there.
 
-The grid also holds the largest weight (`nerf.rendering.compositing`) with which recent rays saw each cell, twice.
-Training skips cells that no ray saw for some steps, as inside of things or behind them, except for a few that it looks
-into now and then: that saves time and is repaired later. Rendering skips a cell only on the word of rays that passed it
-and did not see it: in a capture of many or large photos rays see a cell rarely, and time alone must make no hole there.
-Cells that rays saw clearly are kept, though the random points at which the density is looked at may all miss the sliver
-of matter in them. Cells that no ray has passed yet are trained and not rendered.
+The grid also stores the largest rendering weight (`nerf.rendering.compositing`) with which recent
+rays saw each cell. It keeps two such records, because training and rendering must forget
+differently:
+
+- Training skips cells that no ray saw for some steps, such as the inside of objects or the space
+  behind them. A small random fraction of these cells is explored all the same. This saves time, and
+  a wrong decision is repaired later.
+- Rendering skips a cell only if enough rays passed it and did not see it. In a capture of many or
+  large photos, rays see each cell rarely, so time alone must not cut holes.
+
+Cells with a large weight are kept whatever their density, because the random points may all miss a
+thin piece of matter in the cell. Cells that no ray has passed yet are trained and not rendered.
 """
 
 from collections.abc import Callable
@@ -23,28 +30,49 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.pytrees import pytree
 
-PATIENCE = 64  # rays that must have passed a cell before rendering takes it for hidden
-TRIED = (
-    1 / 32
-)  # part of the unseen cells that training looks into all the same, others after every refresh
+# Number of rays that must have passed a cell before rendering may skip it as hidden.
+MIN_PASSES = 64
+
+# Fraction of the unseen cells that training evaluates all the same, drawn again at every refresh.
+EXPLORED_FRACTION = 1 / 32
 
 
 class GridState(nnx.Variable):
-    """State of an occupancy grid: trained along, but not by gradients."""
+    """State of an occupancy grid; training changes it without gradients."""
 
 
 class OccupancyGrid(nnx.Module):
-    """Cells of [-1, 1]^3 that may hold matter.
+    """Grid over the box [-1, 1]^3 of cells that may contain matter.
+
+    All arrays are flat, one value per cell, in the order of `index`.
 
     Args:
-      resolution: cells along each axis.
-      threshold: density, per unit of length in the box, below which a cell is empty.
-      decay: what a refresh multiplies the running maximum of the density by before it is compared with a new one, and
-        what training remembers of weights.
-      update_every: a refresh visits every `update_every`-th cell, so that `update_every` refreshes visit all.
-      min_weight: the weight below which what rays saw of a cell is nothing; 0 leaves no cell out for that.
-      keep_weight: the weight above which what rays saw of a cell keeps it, whatever its density; 1 keeps none for that.
-      forget: what each ray that passes a cell multiplies by what rendering remembers of weights.
+      resolution: number of cells along each axis, n.
+      threshold: cells with a density below this are empty; per unit of length in the box.
+      decay: factor per refresh on the running maximum of the density and on training's record of
+        the weights, `seen`.
+      update_every: a refresh visits every `update_every`-th cell, so `update_every` refreshes visit
+        all cells. It must divide n^3.
+      min_weight: skip cells whose largest recent rendering weight is below this; 0 disables the
+        test.
+      keep_weight: keep cells whose largest recent rendering weight is above this, whatever their
+        density; 1 disables the test.
+      forget: factor per ray that passes a cell on rendering's record of the weights, `weight`.
+
+    Attributes:
+      density: running maximum of the density in each cell.
+      possible: cells that `restrict` has not excluded.
+      seen: largest recent rendering weight; decays with every refresh, used for training.
+      weight: largest recent rendering weight; decays with every ray that passes, used for
+        rendering.
+      recent: largest rendering weight since the last refresh.
+      passes: number of rays that passed each cell since the last refresh.
+      age: number of rays that ever passed each cell, at most MIN_PASSES.
+      occupied: cells that rendering evaluates.
+      train_occupied: cells that training evaluates.
+
+    Raises:
+      ConfigError: if `update_every` does not divide the number of cells.
     """
 
     def __init__(
@@ -60,37 +88,32 @@ class OccupancyGrid(nnx.Module):
         if resolution**3 % update_every:
             fit = max(n for n in range(1, max(update_every, 1) + 1) if resolution**3 % n == 0)
             raise ConfigError(
-                f"OccupancyGrid: update_every={update_every} does not divide {resolution}^3 cells: choose {fit}"
+                f"OccupancyGrid: update_every={update_every} does not divide {resolution}^3 cells: "
+                f"choose {fit}"
             )
-        self.resolution, self.threshold, self.decay, self.update_every = (
-            resolution,
-            threshold,
-            decay,
-            update_every,
-        )
+        self.resolution, self.update_every = resolution, update_every
+        self.threshold, self.decay = threshold, decay
         self.min_weight, self.keep_weight, self.forget = min_weight, keep_weight, forget
         cells = resolution**3
         self.density = GridState(jnp.full((cells,), 1.0))
         self.possible = GridState(jnp.ones((cells,), bool))
-        # `seen` is forgotten by time and `weight` by rays that pass; at first everything is fog.
+        # At first everything is fog: `seen` takes 32 refreshes without a ray to fall to min_weight.
         self.seen = GridState(jnp.full((cells,), min_weight / decay**32))
         self.weight = GridState(jnp.zeros((cells,)))
-        self.recent = GridState(jnp.zeros((cells,)))  # the largest weight since the last refresh
-        self.passes = GridState(jnp.zeros((cells,), jnp.int32))  # rays since the last refresh
-        self.age = GridState(jnp.zeros((cells,), jnp.int32))  # rays ever, at most PATIENCE
-        self.live = GridState(jnp.ones((cells,), bool))
-        self.tried = GridState(
-            jnp.ones((cells,), bool)
-        )  # the live ones, and those that training looks into
+        self.recent = GridState(jnp.zeros((cells,)))
+        self.passes = GridState(jnp.zeros((cells,), jnp.int32))
+        self.age = GridState(jnp.zeros((cells,), jnp.int32))
+        self.occupied = GridState(jnp.ones((cells,), bool))
+        self.train_occupied = GridState(jnp.ones((cells,), bool))
 
     def index(self, points: Float[Array, "*b 3"]) -> Int[Array, "*b"]:
-        """Number of the cell each point lies in; points outside count to the nearest cell."""
+        """Return the flat index of each point's cell; points outside get the nearest cell."""
         n = self.resolution
         cell = jnp.clip(((points + 1.0) * (0.5 * n)).astype(jnp.int32), 0, n - 1)
         return (cell[..., 0] * n + cell[..., 1]) * n + cell[..., 2]
 
     def centres(self, index: Int[Array, "*b"]) -> Float[Array, "*b 3"]:
-        """Centres of cells."""
+        """Return the centres of cells, given their flat indices."""
         n = self.resolution
         cell = jnp.stack([index // (n * n), index // n % n, index % n], -1)
         return (cell + 0.5) * (2.0 / n) - 1.0
@@ -98,18 +121,20 @@ class OccupancyGrid(nnx.Module):
     def is_occupied(
         self, points: Float[Array, "*b 3"], training: bool = False
     ) -> Bool[Array, "*b"]:
-        return (self.tried if training else self.live)[...][self.index(points)]
+        """Return whether each point lies in a cell to evaluate, in training or for images."""
+        cells = self.train_occupied if training else self.occupied
+        return cells[...][self.index(points)]
 
     def restrict(self, possible: Bool[Array | np.ndarray, "n n n"]) -> None:
-        """Declare every other cell empty for ever, for what is known before training: silhouettes."""
+        """Exclude every other cell for good, from knowledge before training such as silhouettes."""
         self.possible[...] = jnp.asarray(possible).reshape(-1)
-        for cells in (self.live, self.tried):
+        for cells in (self.occupied, self.train_occupied):
             cells[...] = cells[...] & self.possible[...]
 
     def note(self, cells: Int[Array, " m"], weights: Float[Array, " m"]) -> None:
-        """Record that training rays passed these cells and saw them with these weights.
+        """Record the rendering weights with which training rays passed cells.
 
-        A cell may be listed many times; numbers of cells that do not exist are skipped.
+        A cell may be listed many times. Indices of cells that do not exist are skipped.
         """
         self.recent[...] = self.recent[...].at[cells].max(weights, mode="drop")
         self.passes[...] = self.passes[...].at[cells].add(1, mode="drop")
@@ -121,18 +146,25 @@ class OccupancyGrid(nnx.Module):
         key: PRNGKeyArray,
         on_lattice: Callable | None = None,
     ) -> None:
-        """Visit the `part`-th (modulo `update_every`) of the cells at one random point each.
+        """Update the density of every `update_every`-th cell, then decide which cells to evaluate.
 
-        With `on_lattice`, which gives the densities (x y z) of all points with coordinates from three lists, the points
-        of a refresh are such a lattice: cells with the same coordinate share their random offset along that axis.
+        Args:
+          density: points (m, 3) in the box -> densities (m,).
+          part: which cells to visit: those whose index equals `part` modulo `update_every`.
+          key: random key, for one random point in each visited cell and for exploring.
+          on_lattice: optional fast evaluation on a lattice: three lists of coordinates -> densities
+            (x y z) of all their combinations. Then the points of a refresh form such a lattice, in
+            which cells with the same coordinate share their random offset along that axis.
         """
         n, first = self.resolution, part % self.update_every
         key, chance = jax.random.split(key)
+        # Evaluate the density at one random point in each visited cell.
         index = jnp.arange(n**3 // self.update_every) * self.update_every + first
         if on_lattice is None or n % self.update_every:
             jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
-            seen = density(self.centres(index) + jitter)
-        else:  # every so many cells are all cells of every so many layers along z
+            sampled = density(self.centres(index) + jitter)
+        else:
+            # z varies fastest in the flat index, so every k-th cell is every k-th layer along z.
             layers = [
                 jnp.arange(n),
                 jnp.arange(n),
@@ -143,35 +175,35 @@ class OccupancyGrid(nnx.Module):
                 (x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0
                 for x, k in zip(layers, keys, strict=True)
             ]
-            seen = on_lattice(axes).reshape(-1)
-        values = (
-            self.density[...]
-            .at[index]
-            .set(jnp.maximum(self.density[...][index] * self.decay, seen))
-        )
-        # Early on every density is small and nearly the same: a threshold clearly under the mean keeps all of it alive.
-        mean = jnp.where(self.possible[...], values, 0.0).sum() / jnp.maximum(
-            self.possible[...].sum(), 1
-        )
+            sampled = on_lattice(axes).reshape(-1)
+        # Running maximum with decay: sigma <- max(decay * sigma, sigma at the random point).
+        updated = jnp.maximum(self.density[...][index] * self.decay, sampled)
+        values = self.density[...].at[index].set(updated)
+        # Early in training all densities are small and nearly equal. A threshold clearly below the
+        # mean keeps all of these cells occupied.
+        total = jnp.where(self.possible[...], values, 0.0).sum()
+        mean = total / jnp.maximum(self.possible[...].sum(), 1)
         threshold = jnp.minimum(self.threshold, 0.9 * mean)
         self.density[...] = values
         self._settle_sightings()
+        # A cell is a candidate if it is dense, or if rays saw it clearly.
         seen = self.seen[...] >= self.min_weight
         dense = (values > threshold) & self.possible[...]
         clear_by_time, clear = (x[...] > self.keep_weight for x in (self.seen, self.weight))
-        chosen = seen | (jax.random.uniform(chance, values.shape) < TRIED)
-        self.tried[...] = (dense | (clear_by_time & self.possible[...])) & chosen
-        hidden = (self.weight[...] < self.min_weight) & (
-            (self.age[...] >= PATIENCE) | (self.age[...] == 0)
-        )
-        self.live[...] = (dense | (clear & self.possible[...])) & ~hidden
+        # Training evaluates the candidates that rays saw recently, and a random few of the others.
+        chosen = seen | (jax.random.uniform(chance, values.shape) < EXPLORED_FRACTION)
+        self.train_occupied[...] = (dense | (clear_by_time & self.possible[...])) & chosen
+        # Rendering skips candidates that many rays passed without seeing, or that none passed yet.
+        unseen = self.weight[...] < self.min_weight
+        hidden = unseen & ((self.age[...] >= MIN_PASSES) | (self.age[...] == 0))
+        self.occupied[...] = (dense | (clear & self.possible[...])) & ~hidden
 
     def _settle_sightings(self) -> None:
-        """Take over what rays saw since the last refresh, and forget by time and by the rays that passed."""
+        """Merge the weights since the last refresh into both records, after their decay."""
         passes, recent = self.passes[...], self.recent[...]
         self.seen[...] = jnp.maximum(self.seen[...] * self.decay, recent)
         self.weight[...] = jnp.maximum(self.weight[...] * self.forget**passes, recent)
-        self.age[...] = jnp.minimum(self.age[...] + passes, PATIENCE)
+        self.age[...] = jnp.minimum(self.age[...] + passes, MIN_PASSES)
         self.recent[...], self.passes[...] = jnp.zeros_like(recent), jnp.zeros_like(passes)
 
 
@@ -180,9 +212,10 @@ class PackedSamples:
     """Occupied intervals of a batch of rays, packed into a buffer of fixed size.
 
     Attributes:
-      ray, step: which interval of which ray each place of the buffer holds.
-      used: whether the place holds one at all.
-      complete: rays of which every live interval is in the buffer.
+      ray: index of the ray of each slot of the buffer, ascending, (m,).
+      step: index of the interval on that ray, (m,).
+      used: whether the slot contains an interval, (m,).
+      complete: whether all occupied intervals of each ray are in the buffer, (r,).
     """
 
     ray: Int[Array, " m"]
@@ -192,36 +225,51 @@ class PackedSamples:
 
 
 def pack_samples(
-    live: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0
+    occupied: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0
 ) -> PackedSamples:
-    """The first `capacity` live intervals from ray `first` on, by ray and then front to back.
+    """Pack the first `capacity` occupied intervals, by ray and then front to back.
 
-    The mask is packed into words of 32 bits; a place of the buffer finds its ray from the running counts and its
-    interval by looking for the k-th set bit. That touches the big mask once, and is many times faster than `nonzero`.
+    The mask is packed into words of 32 bits. A slot of the buffer finds its ray from cumulative
+    counts, and its interval as the k-th set bit of a word. This reads the large mask once and is
+    many times faster than `nonzero`.
+
+    Args:
+      occupied: mask of the intervals to pack, for r rays of s intervals.
+      capacity: number of slots of the buffer, m.
+      first: rays before this one are skipped.
+
+    Returns:
+      The packed intervals. Unused slots are at the end.
     """
-    rays, steps = live.shape
-    padded = jnp.pad(live, ((0, 0), (0, -steps % 32))).reshape(rays, -1, 32)
-    words = (padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]).sum(
-        -1, dtype=jnp.uint32
-    )
+    rays, steps = occupied.shape
+    # words[r, w] has bit b set if interval 32 w + b of ray r is occupied.
+    padded = jnp.pad(occupied, ((0, 0), (0, -steps % 32))).reshape(rays, -1, 32)
+    bits = padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]
+    words = bits.sum(-1, dtype=jnp.uint32)
     words = jnp.where(jnp.arange(rays)[:, None] >= first, words, 0)
+    # running[r, w] counts the occupied intervals of ray r in words 0 to w. ends[r] counts those of
+    # rays 0 to r: it is the slot after the last one of ray r.
     running = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), -1)
     ends = jnp.cumsum(running[:, -1])
+    # The ray of a slot is the number of rays that end at or before it.
     place = jnp.arange(capacity)
     finished = jnp.zeros(capacity + 1, jnp.int32).at[jnp.minimum(ends, capacity)].add(1)
     ray = jnp.minimum(jnp.cumsum(finished)[:capacity], rays - 1)
-    rank = place - (ends - running[:, -1])[ray]  # this place holds the ray's rank-th live interval
+    # The slot takes the ray's rank-th occupied interval (from 0): find its word, then its bit.
+    rank = place - (ends - running[:, -1])[ray]
     word = jnp.minimum((rank[:, None] >= running[ray]).sum(-1), words.shape[1] - 1)
     before = jnp.where(word > 0, running[ray, jnp.maximum(word - 1, 0)], 0)
     step = word * 32 + _nth_set_bit(words[ray, word], rank - before)
+    # A ray is complete if its last occupied interval fits.
     complete = (ends <= capacity) & (jnp.arange(rays) >= first)
     return PackedSamples(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
 
 
 def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m"]:
-    """Position of the n-th (from 0) set bit, by halving: does the lower half hold it?"""
+    """Return the position of the n-th (from 0) set bit of each word, by binary search."""
     position = jnp.zeros_like(n)
     for half in (16, 8, 4, 2, 1):
+        # Count the set bits in the lower half. If the n-th is not among them, take the upper half.
         below = jax.lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
         upper = n >= below
         n = jnp.where(upper, n - below, n)

@@ -1,12 +1,14 @@
-"""Where matter may be: which part of a ray is sampled, how densely, and the map of it into the box [-1, 1]^3.
+"""Spaces: the sampled part of each ray, the spacing of samples, and the map into the box [-1, 1]^3.
 
-A space has `num_dims`, of the points that fields get, and four methods; fields and grids only ever see points inside
-[-1, 1]^num_dims:
+Fields and grids only ever see points inside [-1, 1]^num_dims. A space has the attribute `num_dims`,
+the number of coordinates of these points, and four methods:
 
-    interval(rays) -> (t_near, t_far)   the part of each ray that can hold matter, each (*b, 1)
-    distance(s, t_near, t_far) -> t     from s in [0, 1] to distance, increasing: equal steps in s get equal samples
-    warp(points) -> points              normalised world -> [-1, 1]^num_dims
-    stretch(warped) -> (*b)             world length per unit of length in the box, along the ray through the origin
+    interval(rays) -> (t_near, t_far)   part of each ray that can contain matter, each (*b, 1)
+    distance(s, t_near, t_far) -> t     distance at s in [0, 1], increasing; equal steps in s get
+                                        equally many samples
+    warp(points) -> points              normalised world (*b, 3) -> [-1, 1]^num_dims
+    stretch(warped) -> (*b)             world length per unit of length in the box, along the ray
+                                        from the origin through the point
 """
 
 import dataclasses
@@ -20,12 +22,14 @@ from nerf.cameras.cameras import Rays
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Everything lies in the box [-1, 1]^3 of the normalised world; samples are spaced evenly inside it."""
+    """Bounded scene in the box [-1, 1]^3 of the normalised world, with evenly spaced samples."""
 
     num_dims: ClassVar[int] = 3
 
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
-        """Entry and exit of the box by the slab method; an empty interval (t_far = t_near) for a ray that misses."""
+        """Intersect rays with the box by the slab method; t_far = t_near for rays that miss it."""
+        # Along each axis the ray crosses the planes -1 and 1 at a and b. It is in the box from the
+        # last entry to the first exit. Directions near zero are replaced to avoid 1 / 0.
         tiny = jnp.abs(rays.directions) < 1e-9
         inverse = 1.0 / jnp.where(tiny, 1e-9, rays.directions)
         a, b = (-1.0 - rays.origins) * inverse, (1.0 - rays.origins) * inverse
@@ -33,26 +37,45 @@ class Box:
         return t_near, jnp.maximum(jnp.maximum(a, b).min(-1, keepdims=True), t_near)
 
     def distance(self, s, t_near, t_far):
+        """Map s in [0, 1] to evenly spaced distances.
+
+        Args:
+          s: positions, (*b, n).
+          t_near: distance at s = 0, (*b, 1).
+          t_far: distance at s = 1, (*b, 1).
+
+        Returns:
+          Distances, (*b, n).
+        """
         return t_near + s * (t_far - t_near)
 
     def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        """Return the points unchanged."""
         return points
 
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        """Return 1: lengths in the box are world lengths."""
         return jnp.ones(warped.shape[:-1])
 
 
 @dataclasses.dataclass(frozen=True)
 class Contracted:
-    """Unbounded space, contracted into the ball of radius 2 and scaled by 1/2 (mip-NeRF 360, 2111.12077, eq. 10).
+    """Unbounded scene, contracted into the unit ball (mip-NeRF 360, 2111.12077, equation 10).
 
-    Distances are even up to `linear` (half of the samples) and even in disparity beyond, as in nerfacto's sampler:
-      t(s) = t_near + 2 s (linear - t_near)   for s < 1/2,   t(s) = linear / (2 - 2 s)   for s >= 1/2.
+    The paper's contraction maps space into the ball of radius 2; here it is scaled by 1/2. Samples
+    are evenly spaced in distance up to `linear`, and evenly in disparity (1 / t) beyond, as in
+    nerfacto's sampler:
+
+      t(s) = t_near + 2 s (linear - t_near)   for s < 1/2
+      t(s) = linear / (2 - 2 s)               for s >= 1/2
+
+    with s scaled so that s = 1 reaches t_far.
 
     Attributes:
-      near: where sampling begins, in units of the farthest camera's distance from the focus.
-      linear: where disparity takes over.
-      far: where sampling ends.
+      near: distance where sampling begins, in units of the farthest camera's distance from the
+        focus.
+      linear: distance beyond which samples are evenly spaced in disparity, same units.
+      far: distance where sampling ends, same units.
     """
 
     num_dims: ClassVar[int] = 3
@@ -62,12 +85,24 @@ class Contracted:
     far: float = 200.0
 
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
+        """Return the interval [near, far] of every ray."""
         one = jnp.ones_like(rays.origins[..., :1])
         return self.near * one, self.far * one
 
     def distance(self, s, t_near, t_far):
-        last = 1.0 - 0.5 * self.linear / t_far  # the s at which disparity reaches t_far
+        """Map s in [0, 1] to distances, see the class.
+
+        Args:
+          s: positions, (*b, n).
+          t_near: distance at s = 0, (*b, 1).
+          t_far: distance at s = 1, (*b, 1).
+
+        Returns:
+          Distances, (*b, n).
+        """
+        last = 1.0 - 0.5 * self.linear / t_far  # Solves t(last) = t_far.
         s = s * last
+        # The maximum keeps the second branch, and its gradient, finite where it is not selected.
         return jnp.where(
             s < 0.5,
             t_near + 2.0 * s * (self.linear - t_near),
@@ -75,45 +110,68 @@ class Contracted:
         )
 
     def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
-        """Equation 10, halved."""
-        # The norm is taken of what is at least 1, so that its gradient at the origin is no 0 / 0.
+        """Contract points into the unit ball: equation 10, scaled by 1/2."""
+        # Inside the unit sphere norm = 1, which gives 0.5 * points. Clamping before the square root
+        # keeps the gradient at the origin finite.
         norm = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1, keepdims=True), 1.0))
         return 0.5 * (2.0 - 1.0 / norm) * points / norm
 
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        """With the contracted radius c = 2 - 1 / r, dr / dc = r^2 = 1 / (2 - c)^2 beyond c = 1; held at the corners."""
+        """Return the world length per unit of length in the box, along the radius.
+
+        Beyond r = 1 the contracted radius is c = 2 - 1 / r, so dr / dc = r^2 = 1 / (2 - c)^2. The
+        box has half of that scale, hence the factor 2. At the box's corners, outside of the ball,
+        the value at r = far is used.
+        """
         c = jnp.clip(2.0 * jnp.linalg.norm(warped, axis=-1), 1.0, 2.0 - 1.0 / self.far)
         return 2.0 / jnp.square(2.0 - c)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """The plane of a picture, x right and y up: a ray is evaluated over its first unit of length, and z is dropped."""
+    """Plane of a single image, x right and y up, for `--task=image`.
+
+    A ray is evaluated over its first unit of length, and z is dropped.
+    """
 
     num_dims: ClassVar[int] = 2
 
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
+        """Return the interval [0, 1] of every ray."""
         zero = jnp.zeros_like(rays.origins[..., :1])
         return zero, zero + 1.0
 
     def distance(self, s, t_near, t_far):
+        """Map s in [0, 1] to evenly spaced distances.
+
+        Args:
+          s: positions, (*b, n).
+          t_near: distance at s = 0, (*b, 1).
+          t_far: distance at s = 1, (*b, 1).
+
+        Returns:
+          Distances, (*b, n).
+        """
         return t_near + s * (t_far - t_near)
 
     def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 2"]:
+        """Drop the z coordinate."""
         return points[..., :2]
 
     def stretch(self, warped: Float[Array, "*b 2"]) -> Float[Array, "*b"]:
+        """Return 1: lengths in the box are world lengths."""
         return jnp.ones(warped.shape[:-1])
 
 
 @dataclasses.dataclass(frozen=True)
 class Cropped:
-    """Another space of three dimensions within a box that may be turned; samples are spaced evenly inside it.
+    """A space restricted to an oriented box, with evenly spaced samples inside it.
 
     Attributes:
-      space: the other one.
-      axes: normalised world to the box, which is [-1, 1]^3 there: rows of a matrix.
-      shift: added after that.
+      space: the space to restrict; it has three dimensions.
+      axes: rows of the 3 x 3 matrix M of the map x -> M x + shift from the normalised world to the
+        box's coordinates, in which the box is [-1, 1]^3.
+      shift: the three numbers added.
     """
 
     num_dims: ClassVar[int] = 3
@@ -123,12 +181,13 @@ class Cropped:
     shift: tuple[float, ...]
 
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
-        """Intersect the other space's interval with the box; empty (t_far = t_near) for a ray that misses it."""
+        """Intersect the space's interval with the box; t_far = t_near for rays that miss it."""
         axes = jnp.asarray(self.axes)
         origins = rays.origins @ axes.T
         origins = origins + jnp.broadcast_to(jnp.asarray(self.shift), origins.shape)
         directions = rays.directions @ axes.T
-        # The slab method, as in `Box`.
+        # The slab method, as in `Box`. Distances t are the same in both coordinates, since the
+        # directions are mapped without being normalised.
         inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, 1e-9, directions)
         a, b = (-1.0 - origins) * inverse, (1.0 - origins) * inverse
         t_near, t_far = self.space.interval(rays)
@@ -138,10 +197,22 @@ class Cropped:
         )
 
     def distance(self, s, t_near, t_far):
+        """Map s in [0, 1] to evenly spaced distances.
+
+        Args:
+          s: positions, (*b, n).
+          t_near: distance at s = 0, (*b, 1).
+          t_far: distance at s = 1, (*b, 1).
+
+        Returns:
+          Distances, (*b, n).
+        """
         return t_near + s * (t_far - t_near)
 
     def warp(self, points: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        """Map points into the box by the restricted space."""
         return self.space.warp(points)
 
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+        """Return the world length per unit of length in the box, of the restricted space."""
         return self.space.stretch(warped)

@@ -1,4 +1,4 @@
-"""Stratified and uniform samples along a ray."""
+"""Stratified and uniform sampling along a ray."""
 
 import dataclasses
 
@@ -8,43 +8,76 @@ from jaxtyping import Array, Float, Key
 
 
 def even_edges(shape: tuple[int, ...], n: int) -> Float[Array, "*b e"]:
-    """Edges of n equal intervals of [0, 1], for each of `shape` rays."""
+    """Return the edges of n equal intervals of [0, 1] for rays of `shape`: (*shape, n + 1)."""
     return jnp.broadcast_to(jnp.linspace(0.0, 1.0, n + 1), (*shape, n + 1))
 
 
 def uniform(keys: Key[Array, "*b"], n: int) -> Float[Array, "*b n"]:
-    """n numbers in [0, 1) for each key."""
+    """Draw n uniform numbers in [0, 1) for each key."""
     flat = jax.vmap(lambda key: jax.random.uniform(key, (n,)))(keys.reshape(-1))
     return flat.reshape(*keys.shape, n)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stratified:
-    """n intervals that cover [0, 1], inner edges jittered within their stratum (NeRF, 2003.08934, eq. 2)."""
+    """Sampler of n intervals that cover [0, 1] (NeRF, 2003.08934, equation 2).
+
+    The inner edges are jittered by up to half a stratum; the outer edges stay at 0 and 1.
+
+    Attributes:
+      num_samples: number of intervals n.
+    """
 
     num_samples: int
 
     def __call__(
         self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
     ) -> Float[Array, "*b e"]:
+        """Return the edges of the intervals.
+
+        Args:
+          previous: not used.
+          shape: leading axes *b of the rays.
+          keys: one random key per ray, (*b); None returns equal intervals.
+
+        Returns:
+          Increasing edges in [0, 1], (*b, n + 1).
+        """
         edges = even_edges(shape, self.num_samples)
         if keys is None:
             return edges
-        # An edge moves by less than half a stratum, so edges stay increasing; the ends stay put.
+        # An edge moves by at most half a stratum, so the edges stay in increasing order.
         jitter = (uniform(keys, self.num_samples - 1) - 0.5) / self.num_samples
         return edges.at[..., 1:-1].add(jitter)
 
 
 @dataclasses.dataclass(frozen=True)
 class UniformSteps:
-    """n equal intervals of [0, 1]; keys move all of a ray's towards 0 by one offset, which cuts the first short."""
+    """Sampler of n equal intervals of [0, 1], with one random offset per ray.
+
+    The offset moves all edges but the first towards 0 by up to one interval, which shortens the
+    first interval.
+
+    Attributes:
+      num_samples: number of intervals n.
+    """
 
     num_samples: int
 
     def __call__(
         self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
     ) -> Float[Array, "*b e"]:
+        """Return the edges of the intervals.
+
+        Args:
+          previous: not used.
+          shape: leading axes *b of the rays.
+          keys: one random key per ray, (*b); None returns equal intervals of [0, 1].
+
+        Returns:
+          Increasing edges in [0, 1], (*b, n + 1).
+        """
         edges = even_edges(shape, self.num_samples)
-        return (
-            edges if keys is None else edges.at[..., 1:].add(-uniform(keys, 1) / self.num_samples)
-        )
+        if keys is None:
+            return edges
+        return edges.at[..., 1:].add(-uniform(keys, 1) / self.num_samples)

@@ -1,4 +1,4 @@
-"""What training changes, and the gradients of one batch, summed over all devices."""
+"""The training state, and the gradients of one batch, summed over all devices."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,12 +12,19 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from nerf.foundation.pytrees import pytree
-from nerf.rendering.model import Model, sightings, split_model
+from nerf.rendering.model import Model, sample_weights_by_cell, split_model
 
 
 @pytree
 class TrainState:
-    """All that training changes. `state` is what no gradient reaches, as occupancy grids."""
+    """Everything that training changes.
+
+    Attributes:
+      step: number of steps taken.
+      params: the model's parameters, a dict of arrays.
+      state: the model's other arrays, which get no gradient, such as occupancy grids.
+      opt_state: the optimizer's state.
+    """
 
     step: Int[Array, ""]
     params: PyTree
@@ -28,41 +35,53 @@ class TrainState:
 def init_state(
     model: Model, optimizer: optax.GradientTransformation
 ) -> tuple[nnx.GraphDef, TrainState]:
-    """The static half of a model, and all that training changes before the first step."""
+    """Return the model's graph and the training state before the first step."""
     graph, params, state = split_model(model)
     return graph, TrainState(jnp.zeros((), jnp.int32), params, state, optimizer.init(params))
 
 
 def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
-    """A function (params, state, *batch) -> (gradient of the mean loss, the loss, mean squared error, rays), sightings.
+    """Build `gradients(params, state, *batch)` for one batch of rays.
 
-    Means are over the rays of all devices that were rendered whole, `rays` their number; see
-    `nerf.rendering.model.sightings`.
+    `batch` is (rays, target, background, keys), each with the batch as its leading axis. The
+    function returns ((grads, mean_loss, error, count), seen): the gradient of the mean loss, the
+    mean loss, the mean squared error of the colour, the number of rays that count, and the result
+    of `nerf.rendering.model.sample_weights_by_cell`. Means are over the `complete` rays of all
+    devices; `count` is their number.
+
+    Args:
+      graph: the model's graph, from `init_state`.
+      losses: losses by name, see `nerf.losses`; they are summed.
+      mesh: the batch is split over its axis "data"; params and state are replicated.
+
+    Returns:
+      `gradients`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 
     def all_sum(tree):
         if mesh.size == 1:
-            return tree  # a sum over one device would still copy every gradient
-        # One sum of all, not one for each array: between processes each waits for the slowest.
+            return tree  # A sum over one device would still copy every gradient.
+        # One sum of all arrays instead of one per array, since each sum between processes waits for
+        # the slowest.
         flat, unflatten = ravel_pytree(tree)
         return unflatten(jax.lax.psum(flat, "data"))
 
     def loss(params, state, rays, target, background, keys):
+        """Return this device's share of the mean loss, and its share of the metrics."""
         model = nnx.merge(graph, params, state)
         renderings = model(rays, background, keys)
-        whole = renderings[-1].complete
-        count = jnp.maximum(all_sum(whole.sum(dtype=jnp.float32)), 1.0)
-        mean = (
-            sum(jnp.where(whole, one(renderings, target), 0.0).sum() for one in losses.values())
-            / count
+        # Rays that did not fit the sample buffer have wrong colours, so they do not count.
+        complete = renderings[-1].complete
+        count = jnp.maximum(all_sum(complete.sum(dtype=jnp.float32)), 1.0)
+        per_loss = (
+            jnp.where(complete, one(renderings, target), 0.0).sum() for one in losses.values()
         )
-        error = (
-            jnp.where(whole, jnp.square(renderings[-1].rgb - target.rgb).mean(-1), 0.0).sum()
-            / count
-        )
-        means = jnp.stack([jnp.asarray(mean), error, whole.sum(dtype=jnp.float32)])
-        return mean, (means, sightings(model, rays, renderings[-1]))
+        mean = sum(per_loss) / count
+        squares = jnp.square(renderings[-1].rgb - target.rgb).mean(-1)
+        error = jnp.where(complete, squares, 0.0).sum() / count
+        means = jnp.stack([jnp.asarray(mean), error, complete.sum(dtype=jnp.float32)])
+        return mean, (means, sample_weights_by_cell(model, rays, renderings[-1]))
 
     @partial(
         jax.shard_map,
@@ -73,6 +92,7 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     )
     def gradients(params, state, *batch):
         grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
+        # Shares add up to means, since each was divided by the number of rays on all devices.
         grads, means = all_sum((grads, means))
         return (grads, *means), seen
 

@@ -1,4 +1,4 @@
-"""What a config may be trained for besides a scene: the same encoding and network on another task."""
+"""Image fitting (`--task=image`): train a config's encoding and network on a single image."""
 
 import io
 import math
@@ -14,21 +14,24 @@ from nerf.foundation.instantiate import CONTEXT, ConfigError, build, parameters_
 from nerf.scenes import picture
 
 PLANE = {"name": "nerf.sampling.spaces:Plane"}
-LAYERS = ("width", "depth")  # of a field without a section `network`
+LAYERS = ("width", "depth")  # keys of a field without a section `network`
 
 
 def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with which the encoding and the network of a field are trained on one picture.
+    """Return the config that trains a field's encoding and network on one image.
 
-    The field is asked once a ray, in the plane of the picture, with points of two coordinates. A field that has no
-    section `network` gets layers with ReLU of its own width and depth. Of the section `scene`, `max_side` is kept.
+    The field is evaluated once per ray, at points with two coordinates in the image plane. A field
+    without a section `network` gets ReLU layers of its own `width` and `depth`. Of the section
+    `scene`, only keys that the image loader also has are kept, such as `max_side`.
 
-    Raises ConfigError where the last field of the config has no encoding.
+    Raises:
+      ConfigError: if the last field of the config has no encoding.
     """
     field = config["model"]["stages"][_last_stage(config)]["field"]
     if "encoding" not in field:
         raise ConfigError(
-            f"--task=image: {field['name']} has no encoding: choose a config whose field has one, as --config=ngp"
+            f"--task=image: {field['name']} has no encoding: "
+            "choose a config whose field has one, such as --config=ngp"
         )
     plain = {
         "name": "nerf.networks.relu:ReLU",
@@ -59,24 +62,23 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
     """Return a line for each changed value of a config that the image task does not use.
 
     Args:
-      config: with its changes.
-      changes: "key.of.it=value", as for `load_config`.
+      config: the config with its changes applied.
+      changes: the changes, each "key.of.it=value" as for `load_config`.
     """
     stage = _last_stage(config)
-    keys = (
-        ["encoding", "network"]
-        if "network" in config["model"]["stages"][stage]["field"]
-        else ["encoding", *LAYERS]
-    )
+    field = config["model"]["stages"][stage]["field"]
+    keys = ["encoding", "network"] if "network" in field else ["encoding", *LAYERS]
     used = [f"scene.{key}" for key in _of_picture(config["scene"])]
     used += [f"model.stages.{stage}.field.{key}" for key in keys]
     lines = []
     for change in changes:
         key = change.partition("=")[0].strip()
+        # The image task replaces these sections; changes of all other sections apply.
         replaced = key.partition(".")[0] in ("scene", "spaces", "model")
         if replaced and not any(f"{key}.".startswith(f"{part}.") for part in used):
             lines.append(
-                f"--config.{change}: not used by --task=image, which uses {', '.join(used)} of these"
+                f"--config.{change}: not used by --task=image, "
+                f"which uses {', '.join(used)} of these"
             )
     return lines
 
@@ -84,30 +86,46 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
 def _last_stage(config: Mapping[str, Any]) -> str:
     """Return the name of the last stage that has a field of its own."""
     model = config["model"]
-    return next(
-        name for name in reversed(model["order"]) if model["stages"][name].get("field") is not None
-    )
+    stages = model["stages"]
+    return next(name for name in reversed(model["order"]) if stages[name].get("field") is not None)
 
 
 def _of_picture(scene: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a config's scene that a picture has as well: what else is there names a format."""
+    """Return the entries of a config's scene that the image loader takes too.
+
+    The other keys belong to scene formats.
+    """
     return {key: scene[key] for key in scene.keys() & parameters_of(picture.load).keys() - CONTEXT}
 
 
 def beside_files(config: Mapping[str, Any], scene: Any, results: Mapping[str, Any]) -> str:
-    """One line on what the network of an image task weighs, beside other ways to keep the picture."""
+    """Compare the size and PSNR of the network with a grid and a PNG file, in one line.
+
+    Args:
+      config: the config of the image task.
+      scene: path of the image.
+      results: results of the run, with "parameters" (their number) and "psnr".
+
+    Returns:
+      The line.
+    """
     image = build(config["scene"], root=scene, split="train").images[0][..., :3]
     count = results["parameters"]
     png = io.BytesIO()
     Image.fromarray(image).save(png, "PNG", optimize=True)
     return (
-        f"network: {4 * count / 1000:.1f} kB as float32, {results['psnr']:.2f} dB; a grid of as many numbers, averaged"
-        f" from the whole picture: {grid_psnr(image, count):.2f} dB; PNG, lossless: {len(png.getvalue()) / 1000:.1f} kB"
+        f"network: {4 * count / 1000:.1f} kB as float32, {results['psnr']:.2f} dB; "
+        "a grid of as many numbers, averaged from the complete image: "
+        f"{grid_psnr(image, count):.2f} dB; PNG, lossless: {len(png.getvalue()) / 1000:.1f} kB"
     )
 
 
 def grid_psnr(image: UInt8[np.ndarray, "h w 3"], count: int) -> float:
-    """PSNR, over the pixels of odd row and column, of the means of `count` / 3 cells, enlarged by bicubic splines."""
+    """Compute the PSNR of a downscaled image of about `count` numbers.
+
+    The image is averaged over `count` / 3 cells and enlarged by bicubic splines. The PSNR is over
+    the pixels of odd row and column, the test pixels of the image task.
+    """
     height, width = image.shape[:2]
     ratio = min(math.sqrt(count / image.size), 1.0)
     size = (max(int(width * ratio), 1), max(int(height * ratio), 1))

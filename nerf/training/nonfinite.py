@@ -1,4 +1,4 @@
-"""Numbers that are not finite: found in every step, told by name, never saved."""
+"""Detection of non-finite numbers: checked in every step, reported by name, never saved."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,21 +11,30 @@ from jaxtyping import PyTree
 from nerf.foundation.errors import UserError
 from nerf.runs.checkpoints import flatten
 
-AFTER_BAD_STEP = "use a new --workdir with a lower --config.optimizer.learning_rate, or skip such steps with --config.max_skipped"
+AFTER_BAD_STEP = (
+    "use a new --workdir with a lower --config.optimizer.learning_rate, "
+    "or skip such steps with --config.max_skipped"
+)
 BAD_BATCH = "a ray or a colour of the batch"
 
 
 class TrainingError(UserError, RuntimeError):
-    """Training cannot go on; the message is one line."""
+    """Training cannot continue; the message is one line."""
 
 
 def all_finite(tree: PyTree) -> jax.Array:
-    """Whether every number in a tree of arrays is finite, as one boolean on the device."""
+    """Return whether every number in a tree of arrays is finite, as one boolean on the device."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def check_finite(state: PyTree, step: int) -> None:
-    """Raise TrainingError, naming the first array, where a state must not be saved: steps check gradients alone."""
+    """Check that a state may be saved: every array is finite.
+
+    This is needed in addition to the check in each step, which covers losses and gradients only.
+
+    Raises:
+      TrainingError: naming the first array that is not finite.
+    """
     if bad := _first_nonfinite_array(state):
         raise TrainingError(
             f"step {step}: {bad} is not finite, so it is not saved: {AFTER_BAD_STEP}"
@@ -33,26 +42,34 @@ def check_finite(state: PyTree, step: int) -> None:
 
 
 def _first_nonfinite_array(tree: PyTree) -> str | None:
+    """Return the name of the first array with a non-finite number, or None."""
     for name, leaf in flatten(tree).items():
         if not np.isfinite(np.asarray(leaf)).all():
             return name
     return None
 
 
-def fix_of(bad: str) -> str:
-    """Return what to do about what `describe_nonfinite` found."""
+def suggest_fix(bad: str) -> str:
+    """Return the fix for a problem that `describe_nonfinite` found."""
     if BAD_BATCH in bad:
-        return "nerf capture --check=SCENE may say what is wrong, or skip such steps with --config.max_skipped"
+        return (
+            "check the scene with capture.py --check=SCENE, "
+            "or skip such steps with --config.max_skipped"
+        )
     return AFTER_BAD_STEP
 
 
 def describe_nonfinite(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> str | None:
-    """The first step of a call with a number that is not finite, and what that number is, in words; None if all are.
+    """Describe the first non-finite number of a call, with its step.
 
     Args:
-      metrics: of the call; see `make_train_step`.
-      before: the state that the call began with, which it has left as it was.
-      names: of the parameters, in the order of `metrics["grad_norms"]`.
+      metrics: metrics of the call; see `make_train_step`.
+      before: the training state before the call, which a failed call leaves unchanged.
+      names: names of the parameters, in the order of `metrics["grad_norms"]`.
+
+    Returns:
+      "step N: NAME is not finite", or None if all losses and gradients are finite. NAME is the
+      earliest cause: an array of the state, then the batch, then a gradient, then the loss.
     """
     gradients, losses = ~np.isfinite(metrics["grad_norms"]), ~np.isfinite(metrics["loss"])
     steps = np.flatnonzero(gradients.any(-1) | losses)
@@ -62,10 +79,8 @@ def describe_nonfinite(metrics: Mapping[str, Any], before: Any, names: Sequence[
     if not (name := _first_nonfinite_array(before)):
         if not metrics["batch_finite"][first]:
             name = BAD_BATCH
+        elif gradients[first].any():
+            name = f"the gradient of {names[int(gradients[first].argmax())]}"
         else:
-            name = (
-                f"the gradient of {names[int(gradients[first].argmax())]}"
-                if gradients[first].any()
-                else "the loss"
-            )
+            name = "the loss"
     return f"step {int(before.step) + first}: {name} is not finite"

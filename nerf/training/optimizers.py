@@ -1,4 +1,7 @@
-"""Optimizers, as optax transformations, and schedules, which the step applies so that they may follow the clock."""
+"""Optimizers, as optax transformations, and learning-rate schedules.
+
+The training step applies the schedule, so that it can follow the clock instead of the step number.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,18 +19,27 @@ def adam(
     eps: float = 1e-8,
     groups: Mapping[str, Mapping[str, float]] | None = None,
 ) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba, 1412.6980). Updates are scaled by the schedule's factor in the training step.
+    """Build Adam (Kingma & Ba, 1412.6980) with parameter groups.
+
+    The training step multiplies the updates by the schedule's factor.
 
     Args:
-      learning_rate, b1, b2, eps: as in the paper.
-      groups: other values of these for parameters whose path has the group's name in it, as in
+      learning_rate: step size alpha.
+      b1: decay rate of the first moment.
+      b2: decay rate of the second moment.
+      eps: added to the square root of the second moment.
+      groups: other values of these four for parameters with the group's name in their path, such as
         {"table": {"learning_rate": 1e-2}}.
+
+    Returns:
+      The optax transformation.
     """
     defaults = {"learning_rate": learning_rate, "b1": b1, "b2": b2, "eps": eps}
     groups = {} if groups is None else groups
     transforms = {name: optax.adam(**{**defaults, **options}) for name, options in groups.items()}
 
     def label(path, _) -> str:
+        """Return the first group whose name is a key of the parameter's path."""
         keys = {str(getattr(entry, "key", getattr(entry, "idx", entry))) for entry in path}
         return next((name for name in groups if name in keys), "rest")
 
@@ -39,12 +51,23 @@ def adam(
 
 @dataclasses.dataclass(frozen=True)
 class Cosine:
-    """Learning-rate factor at `progress` in [0, 1] of training: linear warm-up, half a cosine from 1 to `final`."""
+    """Cosine schedule with a linear warm-up.
+
+    With p the fraction of training done, the factor is
+
+      min(1, (p + 0.001) / warmup) * (final + (1 - final) (1 + cos(pi p)) / 2)
+
+    Attributes:
+      final: factor at the end of training.
+      warmup: fraction of training over which the factor rises from near 0; 0 for no warm-up.
+    """
 
     final: float = 0.05
     warmup: float = 0.0
 
     def __call__(self, progress: Float[Array, ""]) -> Float[Array, ""]:
+        """Return the learning-rate factor at `progress`, the fraction of training done."""
+        # The offset makes the first step's factor positive.
         rising = jnp.minimum(1.0, (progress + 1e-3) / self.warmup) if self.warmup else 1.0
         falling = 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(progress, 0.0, 1.0)))
         return rising * (self.final + (1.0 - self.final) * falling)
@@ -52,9 +75,14 @@ class Cosine:
 
 @dataclasses.dataclass(frozen=True)
 class Exponential:
-    """Learning-rate factor that falls by the same ratio in equal times, from 1 to `final` (NeRF's schedule: 0.1)."""
+    """Exponential decay of the learning-rate factor from 1 to `final`: final^progress.
+
+    Attributes:
+      final: factor at the end of training; NeRF uses 0.1.
+    """
 
     final: float = 0.1
 
     def __call__(self, progress: Float[Array, ""]) -> Float[Array, ""]:
+        """Return the learning-rate factor at `progress`, the fraction of training done."""
         return jnp.asarray(self.final) ** jnp.clip(progress, 0.0, 1.0)

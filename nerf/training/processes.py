@@ -1,9 +1,14 @@
-"""One training by several processes, on one machine or many: joining, and what all of them hold or decide alike.
+"""Training with several processes, on one machine or many.
 
-Contract. All run the same program with the same flags on the same scene, and call these functions in the same order.
-The first process alone reads and writes the run folder. A process that fails, is killed or answers no more ends all
-others within the heartbeat and ten seconds; the same commands go on from the last checkpoint. Until all have joined,
-they wait for the missing for five minutes, as JAX does. With one process nothing here communicates.
+Contract:
+
+- All processes run the same program with the same flags on the same scene, and call these functions
+  in the same order.
+- Only the first process reads and writes the run folder.
+- If a process fails, is killed or stops responding, all others end within the heartbeat plus ten
+  seconds. The same commands then resume from the last checkpoint.
+- At the start, processes wait up to five minutes for missing ones, as JAX does.
+- With one process nothing here communicates.
 """
 
 import atexit
@@ -24,34 +29,37 @@ from nerf.foundation.errors import UserError
 
 T = TypeVar("T")
 
-_LOST = (
-    "Gloo",
-    "NCCL",
-    "coordination service",
-    "heartbeat",
-)  # in what JAX says of a process that is gone
+# Words of the errors that JAX raises when another process is lost.
+_LOST = ("Gloo", "NCCL", "coordination service", "heartbeat")
 
 
 class ProcessError(UserError, RuntimeError):
-    """Processes that cannot train together, or no longer; the message is one line."""
+    """Processes cannot train together, or lost one another; the message is one line."""
 
 
 @contextlib.contextmanager
 def initialize(
     coordinator: str | None, processes: int | None, process: int | None, heartbeat: int
 ) -> Iterator[None]:
-    """Within it, this process is one of several, whose devices are one mesh. Raises ProcessError.
+    """Connect this process to the others; their devices form one mesh inside the context.
 
     Args:
-      coordinator: HOST:PORT where the first process can be reached. None: JAX finds out this and what follows, which it
-        can on a TPU pod, under Slurm and under Open MPI.
-      processes: how many there are.
-      process: which of them this is, from 0.
+      coordinator: HOST:PORT of the first process. None lets JAX detect this and the next two, which
+        works on TPU pods, under Slurm and under Open MPI.
+      processes: number of processes.
+      process: index of this process, from 0.
       heartbeat: seconds without a sign of life after which a process counts as lost.
+
+    Yields:
+      None.
+
+    Raises:
+      ProcessError: if flags are missing, if the processes cannot connect, or if one is lost.
     """
     if coordinator and None in (processes, process):
         raise ProcessError("--coordinator: needs --processes and --process: give all three")
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    # The preemption service would take over SIGTERM, which stops and saves a run.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -67,41 +75,43 @@ def initialize(
             "start every process with the same --coordinator and --processes and its own --process"
         )
         if not coordinator:
-            fix = "start it with srun, mpirun or on a TPU pod, or give --coordinator, --processes and --process"
+            fix = (
+                "start it with srun, mpirun or on a TPU pod, "
+                "or give --coordinator, --processes and --process"
+            )
         reason = f"cannot connect to the other processes ({_first_line(error)})"
         raise ProcessError(f"processes: {reason}: {fix}") from error
     try:
         yield
     except BaseException as error:
         atexit.register(_leave, getattr(error, "exit_code", 1))
-        if type(error) in (ValueError, jax.errors.JaxRuntimeError) and any(
-            word in str(error) for word in _LOST
-        ):
+        from_jax = type(error) in (ValueError, jax.errors.JaxRuntimeError)
+        if from_jax and any(word in str(error) for word in _LOST):
             what = f"process {jax.process_index()}: lost another process ({_first_line(error)})"
-            raise ProcessError(
-                f"{what}: run the same commands again to resume from the last checkpoint"
-            ) from error
+            fix = "run the same commands again to resume from the last checkpoint"
+            raise ProcessError(f"{what}: {fix}") from error
         raise
 
 
 def _leave(code: int) -> None:
-    """End now: JAX would first wait for the other processes, and they wait for this one."""
+    """Exit at once: JAX would wait for the other processes, and they wait for this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the first line of an error message, at most 200 characters."""
     return str(error).strip().partition("\n")[0][:200]
 
 
 def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Devices along the axis "data", over which a batch is split."""
+    """Return a mesh of devices along the axis "data", over which a batch is split."""
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicate(tree: T, mesh: Mesh) -> T:
-    """Arrays that all processes have alike, as arrays that every device of the mesh holds whole."""
+    """Replicate arrays, equal in all processes, on every device of the mesh."""
     place = NamedSharding(mesh, PartitionSpec())
 
     def put(x: Any) -> jax.Array:
@@ -112,29 +122,33 @@ def replicate(tree: T, mesh: Mesh) -> T:
 
 
 def unreplicate(tree: T) -> T:
-    """This process's own copy of what `replicate` made."""
+    """Return this process's copy of replicated arrays."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that reads and writes the run folder."""
+    """Return whether this is the first process, which reads and writes the run folder."""
     return jax.process_index() == 0
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process."""
+    """Return whether the flag is set in any process."""
     return flag if jax.process_count() == 1 else bool(_gather(np.int32(flag)).any())
 
 
 def min_across_processes(number: float) -> float:
-    """The smallest of the processes' numbers."""
+    """Return the smallest of the processes' numbers, as float32."""
     return number if jax.process_count() == 1 else float(_gather(np.float32(number)).min())
 
 
 def broadcast_from_first(tree: T) -> T:
-    """Numbers and arrays as the first process has them, bit for bit; names, shapes and types are alike in all."""
+    """Return the first process's numbers and arrays, bit for bit.
+
+    The tree's structure, shapes and types must be equal in all processes.
+    """
     if jax.process_count() == 1:
         return tree
+    # Send all arrays as one string of bytes, then cut it up again.
     leaves, structure = jax.tree.flatten(tree)
     arrays = [np.asarray(leaf) for leaf in leaves]
     sent = np.frombuffer(b"".join(array.tobytes() for array in arrays), np.uint8)
@@ -145,19 +159,22 @@ def broadcast_from_first(tree: T) -> T:
         for array, end in zip(arrays, ends, strict=True)
     ]
     numbers = [isinstance(leaf, int | float) for leaf in leaves]
-    return jax.tree.unflatten(
-        structure, [x.item() if number else x for x, number in zip(got, numbers, strict=True)]
-    )
+    received = [x.item() if number else x for x, number in zip(got, numbers, strict=True)]
+    return jax.tree.unflatten(structure, received)
 
 
 def assert_equal(**facts: Callable[[], Any]) -> None:
-    """Raise ProcessError, naming process and fact, where the first process has another; facts are JSON."""
+    """Check that facts, which are JSON values, are equal in all processes.
+
+    Raises:
+      ProcessError: naming the first process and the first fact that differ from the first process.
+    """
     if jax.process_count() == 1:
         return
+    # Compare digests of fixed size: (processes, facts, 32).
     texts = [json.dumps(fact(), sort_keys=True) for fact in facts.values()]
-    digests = _gather(
-        np.array([list(hashlib.sha256(text.encode()).digest()) for text in texts], np.uint8)
-    )
+    hashes = [list(hashlib.sha256(text.encode()).digest()) for text in texts]
+    digests = _gather(np.array(hashes, np.uint8))
     other, which = np.nonzero((digests != digests[0]).any(-1))
     if len(other):
         what = f"process {other[0]}: another {list(facts)[which[0]]} than the first process"
@@ -165,5 +182,5 @@ def assert_equal(**facts: Callable[[], Any]) -> None:
 
 
 def _gather(x: Any) -> np.ndarray:
-    """The values of all processes, stacked."""
+    """Return the values of all processes, stacked along a new first axis."""
     return np.asarray(multihost_utils.process_allgather(x))

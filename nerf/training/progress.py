@@ -1,4 +1,4 @@
-"""Progress of a training run, timers, and traces of the jitted step."""
+"""Progress of a training run, timers, and profiler traces."""
 
 import sys
 import time
@@ -15,11 +15,12 @@ from nerf.runs.budget import Budget
 
 
 class Progress:
-    """Show how much of a run is done: a bar on a terminal, a line every ten seconds elsewhere.
+    """Progress display of a run: a bar on a terminal, a line every ten seconds otherwise.
 
     Args:
-      budget: of the run.
-      step, seconds: where it starts or resumes.
+      budget: the run's budget.
+      step: number of steps when this process starts or resumes the run.
+      seconds: seconds of training at that point.
       shown: whether to show anything.
     """
 
@@ -33,7 +34,9 @@ class Progress:
             total=100.0,
             initial=100.0 * budget.fraction(step, seconds),
             disable=self.lines or not shown,
-            bar_format="train {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}",
+            bar_format=(
+                "train {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left{postfix}"
+            ),
         )
 
     def __enter__(self) -> "Progress":
@@ -43,7 +46,13 @@ class Progress:
         self.bar.close()
 
     def update(self, step: int, seconds: float, psnr: float) -> None:
-        """Show the state after a call of the step; `psnr` is the mean over its batches of training rays."""
+        """Show the state after a call of the training step.
+
+        Args:
+          step: number of steps so far.
+          seconds: seconds of training so far.
+          psnr: mean PSNR of the call's batches in dB; an exponential moving average is shown.
+        """
         self.psnr = psnr if self.psnr is None else 0.9 * self.psnr + 0.1 * psnr
         taken, spent = step - self.started_at[0], seconds - self.started_at[1]
         rate = taken / max(spent, 1e-9)
@@ -54,7 +63,8 @@ class Progress:
         self.bar.update(100.0 * fraction - self.bar.n)
         if self.lines and (time.monotonic() - self.last_line > LINE_EVERY or fraction >= 1.0):
             self.last_line = time.monotonic()
-            # What is left is told by this process's own speed: an earlier one may have had another machine.
+            # Estimate the time left from this process's own speed, since an earlier process of the
+            # run may have used another machine.
             done_here = fraction - self.budget.fraction(*self.started_at)
             left = spent * (1.0 - fraction) / max(done_here, 1e-9)
             shown = (
@@ -64,13 +74,14 @@ class Progress:
 
 
 class Stopwatch:
-    """Seconds spent on each of several things: `with watch("compile"): ...`."""
+    """Timer of named activities, in seconds: `with watch("compile"): ...`."""
 
     def __init__(self):
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside the context to those of `name`."""
         began = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - began
@@ -80,10 +91,18 @@ class Stopwatch:
 def trace_calls(
     folder: Path | str | None, first: int = 3, last: int = 5
 ) -> Iterator[Callable[[], None]]:
-    """A function to be called before each call of something; calls `first` to `last` are traced by JAX's profiler.
+    """Trace calls `first` to `last` of a function with JAX's profiler.
 
-    The trace goes to `folder`, for TensorBoard or https://ui.perfetto.dev; without a folder nothing is traced. A whole
-    training run would be gigabytes, and its first calls are not typical.
+    A trace of a complete training run would be gigabytes, and the first calls are not typical. View
+    it in TensorBoard or at https://ui.perfetto.dev.
+
+    Args:
+      folder: where to write the trace; None traces nothing.
+      first: number of the first call to trace, from 1.
+      last: number of the last call to trace.
+
+    Yields:
+      A function to call before each call.
     """
     count = 0
 

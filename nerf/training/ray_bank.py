@@ -1,4 +1,8 @@
-"""The pixels of a scene, on the device or in the host's memory, and picking rays among them."""
+"""Pixels of a scene, on the device or in the host's memory, and sampling rays among them.
+
+Which pixels a step samples depends on the seed and the step alone, not on where the pixels are
+stored.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +22,14 @@ from nerf.training.memory import memory_of_device
 
 @pytree
 class RayBank:
-    """All pixels of a scene, flat on the device, so that images of different sizes need no padding.
+    """All pixels of a scene on the device, flat, so that images of different sizes need no padding.
 
     Attributes:
-      values: sRGB, and straight alpha where the scene has it, as stored.
-      starts: index of each image's first pixel.
-      pool: indices of the pixels worth picking.
-      cameras: one an image.
-      depth: distance along the ray in world units, 0 where it is not known; None where the scene has none.
+      values: sRGB, and straight alpha if the scene has it, in the scene's number type, (p, c).
+      starts: index of each image's first pixel, (n,).
+      pool: indices of the pixels to sample from, (k,).
+      cameras: one camera per image.
+      depth: distance along the ray in world units, (p,), 0 if unknown; None if the scene has none.
     """
 
     values: Real[Array, "p c"]
@@ -35,78 +39,76 @@ class RayBank:
     depth: Float[Array, " p"] | None = None
 
     def at_step(self, number: Int[Array, ""]) -> "RayBank":
-        """What a step of a call picks from: all of them."""
+        """Return the pixels for one step of a call: all of them."""
         return self
 
 
 def to_device(scene: Scene, margin: int = 4) -> RayBank:
-    """Put a scene's pixels on the device; the pool leaves out what is masked, or transparent and far from matter.
+    """Put a scene's pixels on the device.
 
-    Transparent pixels over `margin` from matter say nothing that those near silhouettes do not.
+    The pool excludes masked pixels, and transparent pixels more than `margin` pixels from matter.
+    Those carry no information that transparent pixels near silhouettes do not.
     """
     values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
-    depth = (
-        None
-        if scene.depths is None
-        else np.concatenate([depth.reshape(-1) for depth in scene.depths])
-    )
-    arrays = jax.tree.map(
-        jnp.asarray, (values, _starts(scene), _pool(scene, margin), scene.cameras, depth)
-    )
-    return RayBank(*arrays)
+    depth = None
+    if scene.depths is not None:
+        depth = np.concatenate([depth.reshape(-1) for depth in scene.depths])
+    arrays = (values, _starts(scene), _pool(scene, margin), scene.cameras, depth)
+    return RayBank(*jax.tree.map(jnp.asarray, arrays))
 
 
 def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
-    """Index of each image's first pixel."""
+    """Return the index of each image's first pixel in the flat array."""
     sizes = [image.shape[0] * image.shape[1] for image in scene.images]
+    # Pixel indices are int32.
     if sum(sizes) >= 2**31:
-        raise SceneError(
-            [Problem("scene", "", f"{sum(sizes)} pixels", "lower --config.scene.max_side")]
-        )
+        problem = Problem("scene", "", f"{sum(sizes)} pixels", "lower --config.scene.max_side")
+        raise SceneError([problem])
     return np.cumsum([0, *sizes[:-1]]).astype(np.int32)
 
 
 def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
-    """Indices of the pixels worth picking, kept where pixels are."""
+    """Return the indices of the pixels to sample from, in memory or in a file as pixels are."""
     count = sum(image.shape[0] * image.shape[1] for image in scene.images)
     pool, filled = allocate(4 * count).view(np.int32), 0
     for i, (start, image) in enumerate(zip(_starts(scene), scene.images, strict=True)):
-        near = (
-            _dilate(image[..., 3] > 0, margin)
-            if scene.has_alpha
-            else np.ones(image.shape[:2], bool)
-        )
-        chosen = np.flatnonzero(near if scene.masks is None else near & scene.masks[i])
+        usable = np.ones(image.shape[:2], bool)
+        if scene.has_alpha:
+            usable = _dilate(image[..., 3] > 0, margin)
+        if scene.masks is not None:
+            usable = usable & scene.masks[i]
+        chosen = np.flatnonzero(usable)
         pool[filled : filled + len(chosen)] = chosen + start
         filled += len(chosen)
     if not filled:
-        raise SceneError(
-            [Problem("scene", "", "no pixel to learn from", "check its masks and alpha channels")]
-        )
+        fix = "check its masks and alpha channels"
+        raise SceneError([Problem("scene", "", "no pixel to learn from", fix)])
     return pool[:filled]
 
 
 def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w"]:
-    """True within `margin` pixels (in each axis) of a True pixel."""
+    """Dilate a mask by `margin` pixels along each axis."""
     for axis in (0, 1):
+        # A pixel is True if a window of 2 margin + 1 pixels around it contains a True pixel. The
+        # number of these is a difference of cumulative sums.
         padded = np.pad(mask, [(margin, margin) if a == axis else (0, 0) for a in (0, 1)])
         total = np.cumsum(np.insert(padded, 0, False, axis), axis)
         n = mask.shape[axis]
-        mask = np.take(total, range(2 * margin + 1, 2 * margin + 1 + n), axis) > np.take(
-            total, range(n), axis
-        )
+        after = np.take(total, range(2 * margin + 1, 2 * margin + 1 + n), axis)
+        mask = after > np.take(total, range(n), axis)
     return mask
 
 
 @pytree
 class RayBatch:
-    """RayBank that were picked: for a step (leading axis b) or for each step of a call (k b).
+    """Sampled pixels: of one step (leading axis b) or of each step of a call (axes k b).
 
     Attributes:
-      image: which image each is of.
-      offset: which of its pixels, in row-major order.
-      values, depth: as in `RayBank`.
-      cameras: one an image, not one a pixel.
+      image: index of the image of each pixel.
+      offset: index of the pixel in its image, row-major.
+      values: sRGB and perhaps alpha, as in `RayBank`.
+      cameras: one camera per image, not per pixel.
+      depth: as in `RayBank`.
     """
 
     image: Int[Array | np.ndarray, "*k b"]
@@ -116,47 +118,59 @@ class RayBatch:
     depth: Float[Array | np.ndarray, "*k b"] | None = None
 
     def at_step(self, number: Int[Array, ""]) -> "RayBatch":
-        """Those of one step of a call."""
+        """Return the pixels of one step of a call."""
         depth = None if self.depth is None else self.depth[number]
         return RayBatch(
             self.image[number], self.offset[number], self.values[number], self.cameras, depth
         )
 
     def rays(self) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
-        """Rays through the pixels of a step, their colours in [0, 1], and depth."""
+        """Return the rays through a step's pixels, their colours in [0, 1], and their depth."""
         cameras = self.cameras[self.image]
         width = cameras.size[..., 0]
+        # Pixel centres are at +0.5.
         centres = jnp.stack([self.offset % width, self.offset // width], -1) + 0.5
         image, values, depth = jax.tree.map(jnp.asarray, (self.image, self.values, self.depth))
         return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), depth
 
 
 def step_keys(seed: int | Int[Array, ""], step: Int[Array, ""]) -> Key[Array, "4"]:
-    """Keys of a step: for picking pixels, backgrounds, jitter along rays, and the occupancy grid."""
+    """Return a step's keys: for pixels, backgrounds, jitter along rays and the occupancy grid."""
     return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
 
 
 def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
-    """Places in a pool of a size: a function of the key alone, wherever the pixels are."""
+    """Draw `count` indices into a pool of `size` pixels."""
     return jax.random.randint(key, (count,), 0, size)
 
 
 def sample_rays(
     pixels: RayBank | RayBatch, key: PRNGKeyArray, count: int
 ) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
-    """Rays through `count` pixels drawn evenly from the pool, or through those drawn before: see `RayBatch.rays`."""
-    picked = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
-    # Compiled alike wherever the pixels come from, so that the parameters do not depend on it.
-    return jax.lax.optimization_barrier(picked).rays()
+    """Sample rays through pixels drawn uniformly from the pool.
+
+    Args:
+      pixels: all pixels, or a batch sampled before, which is used as it is.
+      key: random key for the pixels.
+      count: number of rays b.
+
+    Returns:
+      (rays, values, depth) as from `RayBatch.rays`.
+    """
+    batch = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
+    # The barrier makes the following code compile equally for both kinds of pixels, so that the
+    # trained parameters do not depend on where the pixels are stored.
+    return jax.lax.optimization_barrier(batch).rays()
 
 
 def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
+    """Draw pixels from the pool."""
     chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
+    # The image of a pixel is the last one that starts at or before it.
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
     depth = None if pixels.depth is None else pixels.depth[chosen]
-    return RayBatch(
-        image, chosen - pixels.starts[image], pixels.values[chosen], pixels.cameras, depth
-    )
+    offset = chosen - pixels.starts[image]
+    return RayBatch(image, offset, pixels.values[chosen], pixels.cameras, depth)
 
 
 def make_loader(
@@ -167,14 +181,25 @@ def make_loader(
     device_memory: float | None,
     everywhere: Callable[[Any], Any],
 ) -> Callable[[int], RayBank | RayBatch]:
-    """A function that gives what a call of so many steps, from a step on, is to be called with.
+    """Build the data loader `pixels_at(step)`.
 
-    That is the whole scene, if it takes at most half of the device's memory (None: what there is), and otherwise what
-    was picked for these steps in the host's memory. The pixels are the same. `everywhere` puts arrays on the devices.
+    It returns the pixel data of the training steps that begin at `step`: the complete scene if it
+    takes at most half of the device's memory, and otherwise the pixels of these steps, sampled in
+    the host's memory. The sampled pixels are the same.
+
+    Args:
+      scene: the training views.
+      seed: seed of the run.
+      batch_size: number of rays per step.
+      steps: number of steps per call.
+      device_memory: memory of the device in bytes; None asks the device.
+      everywhere: puts arrays on the devices.
+
+    Returns:
+      `pixels_at`.
     """
-    each = (
-        4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)
-    )  # with the pool, rounded up
+    # Bytes per pixel: four channels at most, an index in the pool, and depth.
+    each = 4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)
     needed = each * sum(image.shape[0] * image.shape[1] for image in scene.images)
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = everywhere(to_device(scene))
@@ -184,48 +209,68 @@ def make_loader(
 
 
 class HostRayBank:
-    """RayBank that stay in the host's memory, or in its files: picked there, for a call of the step ahead of time.
+    """Pixels of a scene that stay in the host's memory or in its files.
 
-    Called with the first step of a call, it returns the pixels that `sample_rays` would, for each step of the call.
+    Called with the first step of a call, it returns the pixels that `sample_rays` would sample in
+    each step of the call. A thread samples those of the next call ahead of time.
+
+    Args:
+      scene: the training views.
+      seed: seed of the run.
+      batch_size: number of rays per step.
+      steps: number of steps per call.
+      margin: see `to_device`.
     """
 
     def __init__(self, scene: Scene, seed: int, batch_size: int, steps: int, margin: int = 4):
         self.scene, self.steps = scene, steps
         self.starts, self.pool = _starts(scene), _pool(scene, margin)
         size = len(self.pool)
-        self.draw = jax.jit(
-            jax.vmap(lambda step: _draw(step_keys(seed, step)[0], batch_size, size))
-        )
+
+        def draw(step: Int[Array, ""]) -> Int[Array, " b"]:
+            return _draw(step_keys(seed, step)[0], batch_size, size)
+
+        self.draw = jax.jit(jax.vmap(draw))
         self.worker = ThreadPoolExecutor(1, "pixels")
         self.ahead: dict[int, Future] = {}
 
     def __call__(self, step: int) -> RayBatch:
+        """Return the pixels of the call that begins at `step`, and start sampling the next ones."""
         now = self.ahead.pop(step, None) or self.worker.submit(self._pick, step)
         following = step + self.steps
         self.ahead = {following: self.worker.submit(self._pick, following)}
         return now.result()
 
     def _pick(self, step: int) -> RayBatch:
+        """Sample the pixels of each step of a call, (k, b)."""
         chosen = self.pool[np.asarray(self.draw(step + np.arange(self.steps)))]
         image = np.searchsorted(self.starts, chosen, side="right") - 1
         offset = chosen - self.starts[image]
+        # Group the pixels by image, so that each image is read once.
         order = np.argsort(image, axis=None, kind="stable")
-        of_image = np.split(
-            order, np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts)))
-        )
+        ends = np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts)))
+        of_image = np.split(order, ends)
         values = self._gather(self.scene.images, offset, of_image)
-        depth = (
-            None if self.scene.depths is None else self._gather(self.scene.depths, offset, of_image)
-        )
-        return RayBatch(
-            image.astype(np.int32), offset.astype(np.int32), values, self.scene.cameras, depth
-        )
+        depth = None
+        if self.scene.depths is not None:
+            depth = self._gather(self.scene.depths, offset, of_image)
+        image, offset = image.astype(np.int32), offset.astype(np.int32)
+        return RayBatch(image, offset, values, self.scene.cameras, depth)
 
     @staticmethod
     def _gather(
         images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image
     ) -> np.ndarray:
-        """The picked pixels of images (or of depths); `of_image` holds the places of each image's."""
+        """Read the sampled pixels of images or of depths.
+
+        Args:
+          images: arrays (h, w, ...) of each image.
+          offset: index of each pixel in its image, row-major.
+          of_image: for each image, the positions of its pixels in the flattened `offset`.
+
+        Returns:
+          The values, (k, b, ...).
+        """
         values = np.empty((offset.size, *images[0].shape[2:]), images[0].dtype)
         for pixels, places in zip(images, of_image, strict=True):
             y, x = np.divmod(offset.reshape(-1)[places], pixels.shape[1])

@@ -24,7 +24,7 @@ from nerf.training.nonfinite import all_finite
 from nerf.training.ray_bank import RayBank, RayBatch, sample_rays, step_keys
 
 
-def make_train_step(
+def _make_one_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
     optimizer: optax.GradientTransformation,
@@ -33,24 +33,13 @@ def make_train_step(
     background: Sequence[float] | None,
     seed: int | Int[Array, ""],
     mesh: Mesh,
-) -> jax.stages.Wrapped:
-    """A jitted (state, pixels, progress) -> (state, metrics): a step for each entry of `progress`, the part done.
-
-    Args:
-      graph: the model's static half.
-      losses: see `nerf.losses`.
-      optimizer: its updates are multiplied by `schedule(progress)`.
-      batch_size: rays a step over all devices.
-      background: behind transparent pixels; None draws a random one for each ray.
-      seed: of everything random.
-      mesh: the batch is split over its axis "data", everything else is replicated.
-
-    Metrics of each step are loss, psnr, rays that counted, the norm of each parameter's gradient, and whether the batch
-    was finite. A call in which a loss or a gradient is not finite changes nothing, not even the step number.
-    """
+) -> Callable:
+    """Build `one_step(pixels, state, progress) -> (state, metrics)`; see `make_train_step`."""
     gradients = make_gradients(graph, losses, mesh)
 
     def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
+        """Take one optimizer step; return the new state and the metrics."""
+        # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
         rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
         colour = (
@@ -64,14 +53,20 @@ def make_train_step(
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
         )
+        # params <- params + schedule(progress) * update, with the optimizer's learning rate.
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
+        # The occupancy grid records the weights of the batch; its cells change once per call.
         after = TrainState(
-            state.step + 1, params, record_sightings(graph, params, state.state, seen), opt_state
+            state.step + 1,
+            params,
+            record_sightings(graph, params, state.state, seen),
+            opt_state,
         )
         metrics = {
             "loss": mean_loss,
+            # 10 log10(1 / mean squared error)
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
             "grad_norms": jnp.sqrt(
@@ -81,8 +76,47 @@ def make_train_step(
         }
         return after, metrics
 
+    return one_step
+
+
+def make_train_step(
+    graph: nnx.GraphDef,
+    losses: Mapping[str, Callable],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable,
+    batch_size: int,
+    background: Sequence[float] | None,
+    seed: int | Int[Array, ""],
+    mesh: Mesh,
+) -> jax.stages.Wrapped:
+    """Build the jitted `train_steps(state, pixels, progress) -> (state, metrics)`.
+
+    It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
+    The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
+    "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
+    finite, the call changes nothing, not even the step number.
+
+    Args:
+      graph: the model's graph, from `split_model`.
+      losses: losses by name, see `nerf.losses`; they are summed.
+      optimizer: its updates are multiplied by `schedule(progress)`.
+      schedule: progress in [0, 1] -> factor.
+      batch_size: number of rays per step, over all devices.
+      background: sRGB behind transparent pixels; None draws a random colour for each ray.
+      seed: seed of all randomness.
+      mesh: the batch is split over its axis "data"; everything else is replicated.
+
+    Returns:
+      `train_steps`. It donates its first argument.
+    """
+    one_step = _make_one_step(
+        graph, losses, optimizer, schedule, batch_size, background, seed, mesh
+    )
+
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
+        """Take k steps; `pixels` are all pixels or those of each of the k steps."""
+        # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
         model = nnx.merge(graph, state.params, state.state)
         set_progress(model, progress[0])
         refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
@@ -91,7 +125,8 @@ def make_train_step(
         after, metrics = jax.lax.scan(
             lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress)
         )
-        # Once a call, not once a step: choosing between two states reads all of both.
+        # Undo the call if a number is not finite. This is once per call, not once per step, because
+        # selecting between two states reads both completely.
         finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
 
@@ -101,7 +136,18 @@ def make_train_step(
 def prepare(
     config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
 ) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
-    """What a config trains with on a scene: the static half of the model, the first state, and the jitted step."""
+    """Build everything that training a config on a scene needs.
+
+    Args:
+      config: the config.
+      scene: the training views.
+      plugins: packages besides `nerf` from which the config may import.
+      mesh: mesh of the devices, see `make_train_step`.
+
+    Returns:
+      (graph, state, train_steps): the model's graph, the state before the first step, and the
+      jitted training steps.
+    """
     model = prepare_model(config, scene, plugins)
     optimizer = build(config["optimizer"], plugins=plugins)
     graph, state = init_state(model, optimizer)

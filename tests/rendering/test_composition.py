@@ -12,14 +12,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.model import (
-    Model,
-    Stage,
-    record_sightings,
-    refresh_occupancy,
-    sightings,
-    split_model,
-)
+from nerf.rendering.model import Model, Stage, record_sightings, refresh_occupancy, sample_weights_by_cell, split_model
 from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
@@ -303,17 +296,15 @@ def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the
     for part in range(2):
         grid.refresh(density, jnp.int32(part), jax.random.key(part))
     expected = (cells < 32) & ((cells % 4 < 2) | kept)
-    np.testing.assert_array_equal(grid.live[...], expected)
+    np.testing.assert_array_equal(grid.occupied[...], expected)
 
 
 def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
     for i in range(80):
-        grid.refresh(
-            lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i)
-        )
-    assert grid.live[...].all()
+        grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
+    assert grid.occupied[...].all()
 
 
 def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
@@ -330,7 +321,7 @@ def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buff
     @jax.jit
     def after_a_batch(keys):
         rendering = model(rays, jnp.ones((n, 3)), keys)[-1]
-        seen = sightings(model, rays, rendering)
+        seen = sample_weights_by_cell(model, rays, rendering)
         used = rendering.intervals.t_end > rendering.intervals.t_start
         return (
             record_sightings(graph, params, state, seen),
@@ -381,9 +372,9 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
 @pytest.mark.parametrize(
     ("order", "capacity", "reason"),
     [
-        (["a", "b"], 4, r"model\.occupancy: goes with one stage"),
+        (["a", "b"], 4, r"model\.occupancy: works with one stage"),
         (["a"], None, r"model\.max_samples_per_ray: missing"),
-        (["a", "b"], None, r"model\.occupancy: goes with one stage"),
+        (["a", "b"], None, r"model\.occupancy: works with one stage"),
     ],
 )
 def test_a_grid_that_cannot_be_used_is_refused(order, capacity, reason):

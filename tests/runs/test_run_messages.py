@@ -19,7 +19,7 @@ from nerf.runs.config_files import config_names, hint_at_config, load_config
 from nerf.runs.record import read_json
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.training.memory import OutOfMemory, check_fits
-from nerf.training.nonfinite import fix_of
+from nerf.training.nonfinite import suggest_fix
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_smaller_batch_is_proposed_only_where_it_helps(held, fix):
 
 
 def test_a_bad_batch_is_not_blamed_on_the_learning_rate():
-    assert "capture.py --check" in fix_of("step 3: a ray or a colour of the batch is not finite")
-    assert "learning_rate" in fix_of("step 3: the loss is not finite")
+    assert "capture.py --check" in suggest_fix("step 3: a ray or a colour of the batch is not finite")
+    assert "learning_rate" in suggest_fix("step 3: the loss is not finite")
 
 
 def test_files_of_a_run_that_are_absent_or_damaged_have_their_own_fix(tmp_path):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from configs import ngp
 from nerf.cameras.cameras import Rays
-from nerf.rendering.model import Model, Stage, sightings
-from nerf.runs.read import load_run
-from nerf.sampling.occupancy_grid import PATIENCE, OccupancyGrid, pack_samples
+from nerf.rendering.model import Model, Stage, sample_weights_by_cell
+from nerf.runs.runs import load_run
+from nerf.sampling.occupancy_grid import MIN_PASSES, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
 
@@ -33,21 +33,15 @@ pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     rays, steps, capacity = shape
     mask = np.random.default_rng(seed).uniform(size=(rays, steps)) < fill
-    live = pack_samples_jit(jnp.asarray(mask), capacity, first)
+    packed = pack_samples_jit(jnp.asarray(mask), capacity, first)
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
-    used = np.asarray(live.used)
+    used = np.asarray(packed.used)
     assert used.sum() == min(len(expected), capacity)
-    got = list(
-        zip(np.asarray(live.ray)[used].tolist(), np.asarray(live.step)[used].tolist(), strict=True)
-    )
+    got = list(zip(np.asarray(packed.ray)[used].tolist(), np.asarray(packed.step)[used].tolist(), strict=True))
     assert got == expected[:capacity]
     ends = np.cumsum([0 if r < first else mask[r].sum() for r in range(rays)])
-    np.testing.assert_array_equal(
-        live.complete, [r >= first and ends[r] <= capacity for r in range(rays)]
-    )
-    assert (
-        np.diff(np.asarray(live.ray)) >= 0
-    ).all()  # also where unused: sums over rays rely on it
+    np.testing.assert_array_equal(packed.complete, [r >= first and ends[r] <= capacity for r in range(rays)])
+    assert (np.diff(np.asarray(packed.ray)) >= 0).all()  # also where unused: sums over rays rely on it
 
 
 def ball(points, viewdirs):
@@ -111,30 +105,26 @@ def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
         grid.refresh(density, jnp.int32(i), jax.random.key(i))
     centres = np.asarray(grid.centres(jnp.arange(16**3)))
     distance = np.linalg.norm(centres, axis=-1)
-    live = np.asarray(grid.live[...])
-    assert live[distance < 0.5].all()
-    assert not live[distance > 0.6 + 0.12].any()
+    occupied = np.asarray(grid.occupied[...])
+    assert occupied[distance < 0.5].all()
+    assert not occupied[distance > 0.6 + 0.12].any()
 
 
 def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
     for i in range(8):
-        grid.refresh(
-            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
-        )
-    np.testing.assert_array_equal(grid.live[...], np.arange(512) % 2 == 0)
+        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+    np.testing.assert_array_equal(grid.occupied[...], np.arange(512) % 2 == 0)
 
 
 def refreshed(grid, times, first=0):
     """Where training looked in any of so many refreshes of a grid that is dense all over."""
-    tried = np.zeros(grid.resolution**3, bool)
+    train_occupied = np.zeros(grid.resolution**3, bool)
     for i in range(first, first + times):
-        grid.refresh(
-            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
-        )
-        tried |= np.asarray(grid.tried[...])
-    return tried
+        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        train_occupied |= np.asarray(grid.train_occupied[...])
+    return train_occupied
 
 
 def passed(grid, cells, weight: float, rays: int) -> None:
@@ -145,36 +135,33 @@ def passed(grid, cells, weight: float, rays: int) -> None:
 
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     grid = OccupancyGrid(resolution=16, min_weight=0.01)
-    assert refreshed(grid, 20).all() and not grid.live[...].any(), (
-        "trained, and not rendered before a ray passed"
-    )
+    assert refreshed(grid, 20).all() and not grid.occupied[...].any(), "trained, and not rendered before a ray passed"
     seen = np.arange(16**3) % 3 == 0
     passed(grid, jnp.arange(16**3), 0.001, 1)
     refreshed(grid, 1, 20)
-    assert grid.live[...].all(), "one ray decides nothing"
+    assert grid.occupied[...].all(), "one ray decides nothing"
     for i in range(21, 61):
         passed(grid, jnp.flatnonzero(seen), 0.02, 2)
         passed(grid, jnp.flatnonzero(~seen), 0.001, 2)
         refreshed(grid, 1, i)
-    np.testing.assert_array_equal(grid.live[...], seen)
-    tried = np.asarray(grid.tried[...])
+    np.testing.assert_array_equal(grid.occupied[...], seen)
+    tried = np.asarray(grid.train_occupied[...])
     assert tried[seen].all() and 0.01 < tried[~seen].mean() < 0.06
     again = refreshed(grid, 1, 61)
     assert (again & ~tried).any() and (tried & ~again).any()
     (found,) = np.flatnonzero(again & ~seen)[:1]
     grid.note(jnp.array([found, found]), jnp.array([0.5, 0.1]))
     refreshed(grid, 1, 62)
-    assert bool(grid.live[...][found]) and bool(grid.tried[...][found]), (
-        "and stays where there was something to see"
-    )
+    assert bool(grid.occupied[...][found]), "and stays where there was something to see"
+    assert bool(grid.train_occupied[...][found]), "and stays where there was something to see"
 
 
 def test_time_alone_hides_nothing_from_rendering():
     """A cell that a ray saw once, and that no ray passed since: training drops it, a picture does not."""
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
-    passed(grid, jnp.arange(8**3), 0.5, PATIENCE)
+    passed(grid, jnp.arange(8**3), 0.5, MIN_PASSES)
     refreshed(grid, 200)
-    assert grid.live[...].all() and grid.tried[...].mean() < 0.1
+    assert grid.occupied[...].all() and grid.train_occupied[...].mean() < 0.1
 
 
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
@@ -193,13 +180,9 @@ def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
         refreshed(grid, 1, i)
         if rays == 960:
             forgotten = 0.1 * grid.forget ** (960 - 921)
-            assert (
-                0.999 * forgotten
-                < grid.weight[...][1]
-                < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
-            )
-            assert np.asarray(grid.live[...])[:3].tolist() == [True, True, False]
-    assert not grid.live[...][3:].any()
+            assert 0.999 * forgotten < grid.weight[...][1] < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
+            assert np.asarray(grid.occupied[...])[:3].tolist() == [True, True, False]
+    assert not grid.occupied[...][3:].any()
 
 
 def test_places_without_an_interval_pass_no_cell():
@@ -213,37 +196,27 @@ def test_places_without_an_interval_pass_no_cell():
 def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
     grid = OccupancyGrid(resolution=8)
     refreshed(grid, 60)
-    assert grid.live[...].all()
+    assert grid.occupied[...].all()
 
 
 def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
     for i in range(40):
         passed(grid, jnp.array([3, 4]), 0.06, 2)
-        passed(
-            grid, jnp.array([4, 5]), 0.0, 6
-        )  # after 4 rays a sighting of 0.06 is none of more than 0.05
-        grid.refresh(
-            lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
-            jnp.int32(0),
-            jax.random.key(i),
-        )
-    assert np.flatnonzero(grid.live[...]).tolist() == [3, 4], "0.06 was seen since the last refresh"
+        passed(grid, jnp.array([4, 5]), 0.0, 6)  # after 4 rays a sighting of 0.06 is none of more than 0.05
+        grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(i))
+    assert np.flatnonzero(grid.occupied[...]).tolist() == [3, 4], "0.06 was seen since the last refresh"
     passed(grid, jnp.array([3, 4]), 0.0, 3)
     passed(grid, jnp.array([4]), 0.0, 1)
-    grid.refresh(
-        lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
-        jnp.int32(0),
-        jax.random.key(0),
-    )
-    assert np.flatnonzero(grid.live[...]).tolist() == [3]
+    grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(0))
+    assert np.flatnonzero(grid.occupied[...]).tolist() == [3]
 
 
 def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     skipping, _ = models(24)
     rays, keys = rays_of(64), jax.random.split(jax.random.key(3), 64)
     rendering = skipping(rays, jnp.ones((64, 3)), keys)[-1]
-    cells, weights = sightings(skipping, rays, rendering)
+    cells, weights = sample_weights_by_cell(skipping, rays, rendering)
     middle = 0.5 * (rendering.intervals.t_start + rendering.intervals.t_end)
     ray = rendering.intervals.layout.ray
     points = rays.origins[ray] + middle[:, None] * rays.directions[ray]
@@ -256,8 +229,8 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     away = jnp.array([[0.3, 0.0, 0.0]])
     skipping.poses = lambda rays: dataclasses.replace(rays, origins=rays.origins + away)
     back = dataclasses.replace(rays, origins=rays.origins - away)
-    np.testing.assert_array_equal(sightings(skipping, back, rendering)[0], cells)
-    assert sightings(models(24)[1], rays, rendering) is None
+    np.testing.assert_array_equal(sample_weights_by_cell(skipping, back, rendering)[0], cells)
+    assert sample_weights_by_cell(models(24)[1], rays, rendering) is None
 
 
 def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
@@ -273,7 +246,7 @@ def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_pat
     train(config.to_dict(), None, tmp_path / "run")
     grid = load_run(tmp_path / "run").model.occupancy
     matter = np.asarray((grid.density[...] > grid.threshold) & grid.possible[...])
-    hidden = matter & ~np.asarray(grid.tried[...])
+    hidden = matter & ~np.asarray(grid.train_occupied[...])
     assert 0.1 < hidden.sum() / matter.sum() < 0.9
 
 

@@ -15,8 +15,8 @@ EQUIVALENT = {
         "returnjnp.full(delta.shape,99.0)": "1 - exp(-99) is 1 as a float32",
     },
     "nerf/rendering/model.py": {
-        "WAVE,SLAB=2**15,32": SIZES,
-        "WAVE,SLAB=2**14,33": SIZES,
+        "SAMPLES_PER_WAVE=2**15": SIZES,
+        "STEPS_PER_SLAB=33": SIZES,
         "ifoccupancyisnotNoneand(len(order)>1orcapacityisNone):": "a model has a stage",
         "self.capacity,self.hidden=capacityor1,hidden": "without a grid the capacity is not used",
         "end=jnp.max(jnp.where(mask.any(1),jnp.arange(t.shape[0])+1,0))": "the mask has two axes",
