@@ -21,7 +21,7 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.cli.commands import run, stop_on_signal
+from nerf.cli.commands import stop_on_signal
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that train.py made.", required=True)
 _PATH = flags.DEFINE_string(
@@ -30,9 +30,15 @@ _PATH = flags.DEFINE_string(
     "orbit | ellipse | spiral | follow | FILE.json | package.module:function, with options as in "
     "orbit:radius=2,focus=0,0,1; default: orbit around what is bounded and seen from all around, otherwise follow.",
 )
-_SPLIT = flags.DEFINE_string("split", None, "Instead of a path: render and score these views (test, val or train).")
-_ENLARGE = flags.DEFINE_float("enlarge", None, "Instead of a path: the first training view, so many times as large.")
-_EXPORT = flags.DEFINE_bool("export", False, "Instead of a path: a point cloud and the cameras, for other programs.")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Instead of a path: render and score these views (test, val or train)."
+)
+_ENLARGE = flags.DEFINE_float(
+    "enlarge", None, "Instead of a path: the first training view, so many times as large."
+)
+_EXPORT = flags.DEFINE_bool(
+    "export", False, "Instead of a path: a point cloud and the cameras, for other programs."
+)
 _POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many points.", lower_bound=1)
 _OUT = flags.DEFINE_string(
     "out",
@@ -40,10 +46,18 @@ _OUT = flags.DEFINE_string(
     "The video (.mp4), or for one frame a picture (.png); with --split and --export a folder, with --enlarge a .png.",
     required=True,
 )
-_SCENE = flags.DEFINE_string("scene", None, "With --split or --export: the scene's folder, where its images are.")
-_FRAMES = flags.DEFINE_integer("frames", None, "Frames of the whole path; default 192, or what the keyframe file says.")
-_RANGE = flags.DEFINE_string("range", None, "Only these frames of the path, counted from 0: 40-60, or 40.")
-_FPS = flags.DEFINE_float("fps", None, "Frames a second; default 24, or what the keyframe file says.")
+_SCENE = flags.DEFINE_string(
+    "scene", None, "With --split or --export: the scene's folder, where its images are."
+)
+_FRAMES = flags.DEFINE_integer(
+    "frames", None, "Frames of the whole path; default 192, or what the keyframe file says."
+)
+_RANGE = flags.DEFINE_string(
+    "range", None, "Only these frames of the path, counted from 0: 40-60, or 40."
+)
+_FPS = flags.DEFINE_float(
+    "fps", None, "Frames a second; default 24, or what the keyframe file says."
+)
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
@@ -59,22 +73,33 @@ _FOV = flags.DEFINE_float(
     "that of a training view.",
 )
 _DEPTH = flags.DEFINE_bool("depth", False, "Also depth, as colours: frames and a video.")
-_RAW_DEPTH = flags.DEFINE_bool("raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file.")
+_RAW_DEPTH = flags.DEFINE_bool(
+    "raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file."
+)
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
-_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few frames of a path by JAX's profiler.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "Of a path: how many processes share its frames.", lower_bound=1)
+_PROFILE = flags.DEFINE_string(
+    "profile", None, "Folder for a trace of a few frames of a path by JAX's profiler."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "Of a path: how many processes share its frames.", lower_bound=1
+)
 _PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is, from 0.", lower_bound=0)
-_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that names may come from; repeatable.")
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin", [], "Package outside `nerf` that names may come from; repeatable."
+)
 
 
 def main(_) -> int:
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
-        from nerf.cli.render_flags import check_flags  # takes seconds
         from nerf.runs.runs import load_run
 
-        check_flags({name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present})
+        from nerf.cli.render_flags import check_flags  # takes seconds
+
+        check_flags(
+            {name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present}
+        )
         if _path_is_wanted():
             _check_writable()
         run = load_run(_RUN.value, plugins, _STEP.value)
@@ -87,7 +112,9 @@ def main(_) -> int:
         else:
             done = _render_path(run, plugins, stop)
     if not done:
-        print(f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}")
+        print(
+            f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}"
+        )
     return 0 if done else stop.exit_code
 
 
@@ -114,7 +141,12 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
         _PATH.value,
         frames=_FRAMES.value,
         only=_RANGE.value,
-        shape={"width": _WIDTH.value, "height": _HEIGHT.value, "focal": _FOCAL.value, "fov": _FOV.value},
+        shape={
+            "width": _WIDTH.value,
+            "height": _HEIGHT.value,
+            "focal": _FOCAL.value,
+            "fov": _FOV.value,
+        },
         plugins=plugins,
         one_picture=Path(_OUT.value).suffix.lower() == ".png",
     )
@@ -122,13 +154,17 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
         print(line, file=sys.stderr)
     run = run if trip.crop is None else cropped(run, trip.crop)
     fps = trip.fps if _FPS.value is None else _FPS.value
-    wanted = RenderOptions(depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps)
+    wanted = RenderOptions(
+        depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
+    )
     out = Path(_OUT.value)
     if out.suffix.lower() == ".png":
         written: list[Path] | None = still(run, trip.cameras[trip.numbers[0]], out, wanted)
     else:
         share = {"process": _PROCESS.value, "processes": _PROCESSES.value}
-        written = film(run, trip.cameras, out, wanted, stop, _PROFILE.value, numbers=trip.numbers, **share)
+        written = film(
+            run, trip.cameras, out, wanted, stop, _PROFILE.value, numbers=trip.numbers, **share
+        )
     if written == []:
         print("rendered its frames: the last of the processes makes the video")
     for file in written or []:
@@ -154,19 +190,23 @@ def _export(run) -> bool:
 
 
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
+    from nerf.runs.runs import reload_split
+
     from nerf.evaluation.evaluate import evaluate
     from nerf.evaluation.metrics import describe_scores
     from nerf.foundation.files import write_json
-    from nerf.runs.runs import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
     folder = Path(_OUT.value)
-    scores = evaluate(run.model, scene, split, run.config["background"], run.config["chunk"], folder, stop)
+    scores = evaluate(
+        run.model, scene, split, run.config["background"], run.config["chunk"], folder, stop
+    )
     if scores is None:
         return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
     print(f"{describe_scores(scores['mean'])} over {len(scene)} views ({split}): {folder}")
     return True
+
 
 from nerf.cli.main import main
 

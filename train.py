@@ -15,26 +15,50 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.cli.commands import define_config, run, stop_on_signal
+from nerf.cli.commands import define_config, stop_on_signal
 from nerf.foundation.errors import UserError
 from nerf.runs.config_files import load_config
 from nerf.runs.lock import run_lock
 
 _CONFIG, _VALUES = define_config()
-_SCENE = flags.DEFINE_string("scene", None, "Folder of the scene; with --task=image the file of the picture.")
-_TASK = flags.DEFINE_enum("task", "scene", ["scene", "image"], "What to train on: posed images, or one picture.")
+_SCENE = flags.DEFINE_string(
+    "scene", None, "Folder of the scene; with --task=image the file of the picture."
+)
+_TASK = flags.DEFINE_enum(
+    "task", "scene", ["scene", "image"], "What to train on: posed images, or one picture."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or resumed.", required=True)
-_MAX_SECONDS = flags.DEFINE_float("max_seconds", None, "Train for so many seconds; config.steps then has no meaning.")
-_PLUGIN = flags.DEFINE_multi_string("plugin", [], "Package outside `nerf` that the config may name; repeatable.")
-_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into the run folder too.")
-_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of a few training calls by JAX's profiler.")
-_DEVICE_MEMORY = flags.DEFINE_float("device_memory", None, "GB of the device to use; default: what there is.")
-_HOST_MEMORY = flags.DEFINE_float("host_memory", None, "GB of memory for photos; default: most of what is free.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes: of a TPU pod, Slurm or Open MPI.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "The same elsewhere: HOST:PORT for the first process.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: how many processes there are.")
+_MAX_SECONDS = flags.DEFINE_float(
+    "max_seconds", None, "Train for so many seconds; config.steps then has no meaning."
+)
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin", [], "Package outside `nerf` that the config may name; repeatable."
+)
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Write TensorBoard events into the run folder too."
+)
+_PROFILE = flags.DEFINE_string(
+    "profile", None, "Folder for a trace of a few training calls by JAX's profiler."
+)
+_DEVICE_MEMORY = flags.DEFINE_float(
+    "device_memory", None, "GB of the device to use; default: what there is."
+)
+_HOST_MEMORY = flags.DEFINE_float(
+    "host_memory", None, "GB of memory for photos; default: most of what is free."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Be one of several processes: of a TPU pod, Slurm or Open MPI."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "The same elsewhere: HOST:PORT for the first process."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", None, "With --coordinator: how many processes there are."
+)
 _PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this is, from 0.")
-_HEARTBEAT = flags.DEFINE_integer("heartbeat", 100, "Seconds without a sign of life until a process counts as lost.")
+_HEARTBEAT = flags.DEFINE_integer(
+    "heartbeat", 100, "Seconds without a sign of life until a process counts as lost."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -50,8 +74,14 @@ def main(argv: list[str]) -> int:
         if _TASK.value == "image":
             if _SCENE.value and Path(_SCENE.value).is_dir():
                 reason = "a folder, and --task=image trains on one picture"
-                raise UserError(f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out")
-            print("".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)), end="", file=sys.stderr)
+                raise UserError(
+                    f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out"
+                )
+            print(
+                "".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)),
+                end="",
+                file=sys.stderr,
+            )
             config = image_task(config)
         results = train(
             config,
@@ -117,6 +147,7 @@ def _owning() -> Iterator[None]:
             return
     with run_lock(Path(_WORKDIR.value)):
         yield
+
 
 from nerf.cli.main import main
 

@@ -94,7 +94,9 @@ def parts_of(
     rays, t, packed = jax.jit(lambda: batch_of(model, pixels, size))()
     start = t[packed.ray, packed.step]
     length = jnp.where(packed.used, t[packed.ray, packed.step + 1] - start, 0.0)
-    points = model.space.warp(rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray])
+    points = model.space.warp(
+        rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray]
+    )
     field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
     # Each function below recomputes one part of the step from the inputs that this batch gives it.
@@ -108,7 +110,9 @@ def parts_of(
 
     def picture(out):
         layout = Packed(packed.ray, size)
-        return composite(out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout).rgb
+        return composite(
+            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
+        ).rgb
 
     def gradient(function):
         return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))

@@ -199,7 +199,7 @@ def _export(run) -> bool:
 
 def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
     from nerf.evaluation.evaluate import evaluate
-    from nerf.evaluation.metrics import in_words
+    from nerf.evaluation.metrics import describe_scores
     from nerf.foundation.files import write_json
     from nerf.runs.read import reload_split
 
@@ -211,5 +211,5 @@ def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], 
     if scores is None:
         return False
     write_json(folder / "results.json", {**scores["mean"], **scores, "step": run.step})
-    print(f"{in_words(scores['mean'])} over {len(scene)} views ({split}): {folder}")
+    print(f"{describe_scores(scores['mean'])} over {len(scene)} views ({split}): {folder}")
     return True

@@ -110,7 +110,7 @@ def main(argv: list[str]) -> int:
 
 def _describe(results: dict) -> str:
     """Return the last lines of a training: the scores, of how many views, and where everything is."""
-    from nerf.evaluation.metrics import in_words
+    from nerf.evaluation.metrics import describe_scores
 
     trained = f"after {results['train_seconds']:.0f} s of training and {results['steps']} steps"
     numbers = f"numbers: {_WORKDIR.value}/results.json"
@@ -121,7 +121,7 @@ def _describe(results: dict) -> str:
     kind = "held-out views"
     if protocol["trained_on"]:
         kind = f"views, {protocol['trained_on']} of them trained on,"
-    scores = f"{in_words(results)} over {protocol['views']} {kind} ({protocol['split']}) {trained}"
+    scores = f"{describe_scores(results)} over {protocol['views']} {kind} ({protocol['split']}) {trained}"
     return f"{scores}\npictures: {_WORKDIR.value}/eval   {numbers}"
 
 

@@ -18,16 +18,14 @@ from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
 from nerf.runs.lock import run_lock
-from nerf.runs.provenance import environment, source_digests
 from nerf.runs.resume import check_resumable
 from nerf.scenes import Scene
-from nerf.scenes.splits import Views, load_views
+from nerf.scenes.splits import load_views
 from nerf.scenes.storage import room_for_pixels
-from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, suggest_fix
+from nerf.training.memory import memory_of_device
+from nerf.training.nonfinite import TrainingError, describe_nonfinite, suggest_fix
 from nerf.training.processes import (
     any_process,
-    assert_equal,
     broadcast_from_first,
     is_first,
     min_across_processes,
@@ -172,7 +170,10 @@ def _run_calls(session: Session, recorder: NullRecorder, budget: Budget, options
                     raise TrainingError(f"{bad}: {suggest_fix(bad)}")
                 step, skipped = step + per_call, skipped + per_call
                 state = dataclasses.replace(state, step=everywhere(np.int32(step)))
-                print(f"{bad}: {per_call} steps skipped, {skipped} of {config['max_skipped']} at most", file=sys.stderr)
+                print(
+                    f"{bad}: {per_call} steps skipped, {skipped} of {config['max_skipped']} at most",
+                    file=sys.stderr,
+                )
             else:
                 progress.update(step, seconds, float(metrics["psnr"].mean()))
                 if run is not None and step % config["log_every"] == 0:
@@ -188,7 +189,14 @@ def _run_calls(session: Session, recorder: NullRecorder, budget: Budget, options
     results: dict[str, Any] = {}
     if run is not None and scores is not None:
         results = run.finish(
-            {**scores, "protocol": {**scores["protocol"], **interim.protocol(), "trained_on": views.trained_on}},
+            {
+                **scores,
+                "protocol": {
+                    **scores["protocol"],
+                    **interim.protocol(),
+                    "trained_on": views.trained_on,
+                },
+            },
             train_seconds=seconds,
             max_seconds=budget.max_seconds,
             extended=changes,

@@ -28,7 +28,7 @@ from nerf.runs.checkpoints import flatten
 from nerf.scenes import Scene
 from nerf.training.gradients import TrainState
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, fix_of
+from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, suggest_fix
 from nerf.training.processes import (
     any_process,
     broadcast_from_first,
@@ -167,7 +167,7 @@ class Session:
         """Go past the steps of a call that changed nothing, if that is allowed."""
         limit = self.config["max_skipped"]
         if self.skipped + self.steps_per_call > limit:
-            raise TrainingError(f"{bad}: {fix_of(bad)}")
+            raise TrainingError(f"{bad}: {suggest_fix(bad)}")
         self.step += self.steps_per_call
         self.skipped += self.steps_per_call
         self.state = dataclasses.replace(self.state, step=self._put(np.int32(self.step)))

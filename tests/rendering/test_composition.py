@@ -12,7 +12,14 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.model import Model, Stage, record_sightings, refresh_occupancy, sample_weights_by_cell, split_model
+from nerf.rendering.model import (
+    Model,
+    Stage,
+    record_sightings,
+    refresh_occupancy,
+    sample_weights_by_cell,
+    split_model,
+)
 from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
@@ -303,7 +310,9 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
     for i in range(80):
-        grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i))
+        grid.refresh(
+            lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i)
+        )
     assert grid.occupied[...].all()
 
 

@@ -180,7 +180,9 @@ def test_a_smaller_batch_is_proposed_only_where_it_helps(held, fix):
 
 
 def test_a_bad_batch_is_not_blamed_on_the_learning_rate():
-    assert "capture.py --check" in suggest_fix("step 3: a ray or a colour of the batch is not finite")
+    assert "capture.py --check" in suggest_fix(
+        "step 3: a ray or a colour of the batch is not finite"
+    )
     assert "learning_rate" in suggest_fix("step 3: the loss is not finite")
 
 

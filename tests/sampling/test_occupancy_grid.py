@@ -9,11 +9,11 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nerf.runs.runs import load_run
 
 from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage, sample_weights_by_cell
-from nerf.runs.runs import load_run
 from nerf.sampling.occupancy_grid import MIN_PASSES, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
@@ -37,11 +37,21 @@ def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
     used = np.asarray(packed.used)
     assert used.sum() == min(len(expected), capacity)
-    got = list(zip(np.asarray(packed.ray)[used].tolist(), np.asarray(packed.step)[used].tolist(), strict=True))
+    got = list(
+        zip(
+            np.asarray(packed.ray)[used].tolist(),
+            np.asarray(packed.step)[used].tolist(),
+            strict=True,
+        )
+    )
     assert got == expected[:capacity]
     ends = np.cumsum([0 if r < first else mask[r].sum() for r in range(rays)])
-    np.testing.assert_array_equal(packed.complete, [r >= first and ends[r] <= capacity for r in range(rays)])
-    assert (np.diff(np.asarray(packed.ray)) >= 0).all()  # also where unused: sums over rays rely on it
+    np.testing.assert_array_equal(
+        packed.complete, [r >= first and ends[r] <= capacity for r in range(rays)]
+    )
+    assert (
+        np.diff(np.asarray(packed.ray)) >= 0
+    ).all()  # also where unused: sums over rays rely on it
 
 
 def ball(points, viewdirs):
@@ -114,7 +124,9 @@ def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
     for i in range(8):
-        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        grid.refresh(
+            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
+        )
     np.testing.assert_array_equal(grid.occupied[...], np.arange(512) % 2 == 0)
 
 
@@ -122,7 +134,9 @@ def refreshed(grid, times, first=0):
     """Where training looked in any of so many refreshes of a grid that is dense all over."""
     train_occupied = np.zeros(grid.resolution**3, bool)
     for i in range(first, first + times):
-        grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i))
+        grid.refresh(
+            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
+        )
         train_occupied |= np.asarray(grid.train_occupied[...])
     return train_occupied
 
@@ -135,7 +149,9 @@ def passed(grid, cells, weight: float, rays: int) -> None:
 
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     grid = OccupancyGrid(resolution=16, min_weight=0.01)
-    assert refreshed(grid, 20).all() and not grid.occupied[...].any(), "trained, and not rendered before a ray passed"
+    assert refreshed(grid, 20).all() and not grid.occupied[...].any(), (
+        "trained, and not rendered before a ray passed"
+    )
     seen = np.arange(16**3) % 3 == 0
     passed(grid, jnp.arange(16**3), 0.001, 1)
     refreshed(grid, 1, 20)
@@ -180,7 +196,11 @@ def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
         refreshed(grid, 1, i)
         if rays == 960:
             forgotten = 0.1 * grid.forget ** (960 - 921)
-            assert 0.999 * forgotten < grid.weight[...][1] < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
+            assert (
+                0.999 * forgotten
+                < grid.weight[...][1]
+                < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
+            )
             assert np.asarray(grid.occupied[...])[:3].tolist() == [True, True, False]
     assert not grid.occupied[...][3:].any()
 
@@ -203,12 +223,24 @@ def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_i
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
     for i in range(40):
         passed(grid, jnp.array([3, 4]), 0.06, 2)
-        passed(grid, jnp.array([4, 5]), 0.0, 6)  # after 4 rays a sighting of 0.06 is none of more than 0.05
-        grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(i))
-    assert np.flatnonzero(grid.occupied[...]).tolist() == [3, 4], "0.06 was seen since the last refresh"
+        passed(
+            grid, jnp.array([4, 5]), 0.0, 6
+        )  # after 4 rays a sighting of 0.06 is none of more than 0.05
+        grid.refresh(
+            lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
+            jnp.int32(0),
+            jax.random.key(i),
+        )
+    assert np.flatnonzero(grid.occupied[...]).tolist() == [3, 4], (
+        "0.06 was seen since the last refresh"
+    )
     passed(grid, jnp.array([3, 4]), 0.0, 3)
     passed(grid, jnp.array([4]), 0.0, 1)
-    grid.refresh(lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0), jnp.int32(0), jax.random.key(0))
+    grid.refresh(
+        lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
+        jnp.int32(0),
+        jax.random.key(0),
+    )
     assert np.flatnonzero(grid.occupied[...]).tolist() == [3]
 
 
