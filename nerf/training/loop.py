@@ -18,14 +18,16 @@ from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
 from nerf.runs.lock import run_lock
+from nerf.runs.provenance import environment, source_digests
 from nerf.runs.resume import check_resumable
 from nerf.scenes import Scene
-from nerf.scenes.splits import load_views
+from nerf.scenes.splits import Views, load_views
 from nerf.scenes.storage import room_for_pixels
 from nerf.training.memory import memory_of_device
-from nerf.training.nonfinite import TrainingError, describe_nonfinite, suggest_fix
+from nerf.training.nonfinite import TrainingError
 from nerf.training.processes import (
     any_process,
+    assert_equal,
     broadcast_from_first,
     is_first,
     min_across_processes,
@@ -155,54 +157,32 @@ def _run_calls(session: Session, recorder: NullRecorder, budget: Budget, options
         trace_calls(options.profile) as before_call,
         rescue(save_interrupted),
     ):
-        while not any_process(should_stop()) and budget.fraction(step, seconds) < 1.0:
-            fractions = everywhere(budget.fractions(step, seconds, per_call))
-            before_call()
-            began = time.perf_counter()
-            state, metrics = compiled(state, pixels(step), fractions)
-            metrics = jax.device_get(metrics)
-            seconds = broadcast_from_first(seconds + time.perf_counter() - began)
-            step = int(state.step)
-            if bad := describe_nonfinite(metrics, state, names):
-                if skipped + per_call > config["max_skipped"]:
-                    save()
-                    checkpoints.wait()
-                    raise TrainingError(f"{bad}: {suggest_fix(bad)}")
-                step, skipped = step + per_call, skipped + per_call
-                state = dataclasses.replace(state, step=everywhere(np.int32(step)))
-                print(
-                    f"{bad}: {per_call} steps skipped, {skipped} of {config['max_skipped']} at most",
-                    file=sys.stderr,
-                )
-            else:
-                progress.update(step, seconds, float(metrics["psnr"].mean()))
-                if run is not None and step % config["log_every"] == 0:
-                    means = {name: float(metrics[name].mean()) for name in ("loss", "psnr", "rays")}
-                    run.log(step, seconds, "train", means)
-            assess_on_the_way()
-            if step % config["save_every"] == 0:
-                save()
-            checkpoints.check()
-    save()
-    checkpoints.wait()
-    scores = None if any_process(should_stop()) else assess(last=True)
-    results: dict[str, Any] = {}
-    if run is not None and scores is not None:
-        results = run.finish(
-            {
-                **scores,
-                "protocol": {
-                    **scores["protocol"],
-                    **interim.protocol(),
-                    "trained_on": views.trained_on,
-                },
-            },
-            train_seconds=seconds,
-            max_seconds=budget.max_seconds,
-            extended=changes,
-            **{f"{name}_seconds": spent for name, spent in watch.seconds.items()},
-            steps=step,
-            skipped_steps=skipped,
-            parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        )
-    return results if any_process(bool(results)) else None
+        try:
+            for call in session.calls(budget, options.should_stop, before_call):
+                if call.metrics is not None:
+                    progress.update(call.step, call.seconds, float(call.metrics["psnr"].mean()))
+                recorder.after_call(session, call)
+                options.on_call(call, session)
+        except TrainingError:
+            recorder.save(session)
+            recorder.wait()
+            raise
+    recorder.save(session)
+    recorder.wait()
+
+
+def _describe(views: Views, options: Options) -> None:
+    """Print what was loaded, and what the check of the training views says."""
+    lines = [*views.train.notes, *options.inspect(views.train), *views.notes, views.describe()]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _assert_same_everywhere(
+    config: Mapping[str, Any], views: Views, budget: Budget, plugins: tuple[str, ...]
+) -> None:
+    """Raise ProcessError if another process trains something else."""
+    assert_equal(
+        config=lambda: [config, budget.max_seconds],
+        scene=lambda: [scene.digest() for scene in views.by_split(config["eval_split"]).values()],
+        code=lambda: [source_digests(plugins), environment()],
+    )
