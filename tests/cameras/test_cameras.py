@@ -76,7 +76,7 @@ def test_batches_give_what_single_rays_give(shape):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rays_agree_with_a_formula_in_numpy(seed):
-    """The direction of pixel (u, v) without distortion: R ((u - cx)/fx, -(v - cy)/fy, -1), normalised."""
+    """The undistorted direction of pixel (u, v): R ((u - cx)/fx, -(v - cy)/fy, -1), normalised."""
     camera = random_cameras((), seed, distortion=(0,) * 8)
     K, c2w, (u, v) = np.float64(camera.K), np.float64(camera.c2w), (13.5, 71.5)
     local = np.array([(u - K[0, 2]) / K[0, 0], -(v - K[1, 2]) / K[1, 1], -1.0])
@@ -136,7 +136,10 @@ def test_rays_know_the_view_they_are_of():
 
 
 def test_indexing_keeps_arrays_where_they_are():
-    """Cameras of numpy arrays stay on the host, those of JAX on the device, and one camera has arrays too."""
+    """Cameras of numpy arrays stay on the host, those of JAX on the device.
+
+    One camera has arrays too.
+    """
     on_device = random_cameras((3,))
     on_host = jax.tree.map(np.asarray, on_device)
     for index in (1, slice(0, 2)):
@@ -166,7 +169,10 @@ def test_the_disc_of_a_cone_has_the_variance_of_its_pixel():
 
 
 def test_the_cosine_of_each_pixel_is_that_of_its_formula():
-    """Of a picture that is computed in two pieces: cos = 1 / sqrt(1 + x^2 + y^2), wherever the camera looks."""
+    """For a picture computed in two pieces.
+
+    cos = 1 / sqrt(1 + x^2 + y^2), wherever the camera looks.
+    """
     width, height, (fx, fy, cx, cy) = 300, 250, (200.0, 240.0, 140.0, 130.0)
     camera = Cameras(
         np.asarray(random_cameras(()).c2w),
@@ -180,7 +186,10 @@ def test_the_cosine_of_each_pixel_is_that_of_its_formula():
 
 
 def test_a_whole_picture_is_one_of_which_every_pixel_is_seen():
-    """Barrels of growing strength: at first every pixel comes from a direction, then all but those in corners."""
+    """Barrels of growing strength.
+
+    At first every pixel comes from a direction, then all but those in corners.
+    """
     strengths = np.linspace(-0.08, -0.18, 9)
     whole = []
     for k1 in strengths:

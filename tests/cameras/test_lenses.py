@@ -1,4 +1,7 @@
-"""Laws of the lenses: each is undone by its inverse, alone and mixed with others, and means what its formula says."""
+"""Laws of the lenses.
+
+Each is undone by its inverse, alone and mixed with others, and means what its formula says.
+"""
 
 import dataclasses
 import json
@@ -100,7 +103,7 @@ to_rays, to_pixels = jax.jit(pixels_to_rays), jax.jit(project)
 
 
 def is_sane(xy, k) -> bool:
-    """The radius grows with at least half its undistorted rate up to the point, and a bit beyond."""
+    """The radius grows at half its undistorted rate or more up to the point, and a bit beyond."""
     r = np.linspace(0, 1.1 * np.hypot(*xy), 50)
     no_tangents = [*k[:2], 0, 0, *k[4:]]
     return bool(np.all(np.diff(distorted_by_hand(r, 0 * r, *no_tangents)[0]) >= 0.5 * np.diff(r)))
@@ -188,7 +191,10 @@ def test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras(
     "lenses", [[PERSPECTIVE], [FISHEYE], [EQUIRECTANGULAR], [ORTHOGRAPHIC], [0, 1, 2, 3]]
 )
 def test_gradients_are_finite_everywhere(lenses):
-    """Rays of pixels at the principal point and in corners; points on every axis, at the camera and behind it."""
+    """Rays of pixels at the principal point and in corners.
+
+    Points on every axis, at the camera and behind it.
+    """
     cameras = dataclasses.replace(
         cameras_of(lenses), c2w=jnp.tile(jnp.eye(3, 4), (len(lenses), 1, 1))
     )
@@ -219,7 +225,10 @@ def see(lens, point, distortion=(0,) * 8):
 
 
 def test_a_fisheye_lens_puts_an_angle_where_opencv_does():
-    """theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8), along the same direction."""
+    """The direction stays, and the angle follows a polynomial.
+
+    theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8).
+    """
     k, phi = (-0.02, 0.01, -0.003, 0.0004), 0.7
     for theta in (1e-4, 0.3, 1.2, 1.6, 2.0):  # 1.6 and more: behind the camera
         point = np.array(
@@ -248,7 +257,10 @@ def test_a_thin_prism_adds_what_colmap_adds():
 
 
 def test_an_equirectangular_picture_holds_every_direction_once():
-    """Its pixels, weighted by the cosine of their latitude, have the area of the sphere and no mean direction."""
+    """Its pixels have the area of the sphere and no mean direction.
+
+    They are weighted by the cosine of their latitude.
+    """
     n = 64
     y, x = np.mgrid[:n, : 2 * n].reshape(2, -1) + 0.5
     focal = n / np.pi
@@ -317,7 +329,7 @@ def test_what_a_lens_folds_back_into_the_picture_is_not_seen():
 
 
 def strong_lenses(count: int):
-    """Focal lengths and OPENCV distortions of 1920x1080 pictures that a scene accepts, many of them strong."""
+    """Focal lengths and OPENCV distortions, many strong, that a scene accepts at 1920x1080."""
     rng, found = np.random.default_rng(0), []
     while len(found) < count:
         focal = 1920 * rng.uniform(0.4, 1.5)
@@ -359,7 +371,7 @@ def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
     whole = sees_whole_picture(cameras)
     assert not wrong[whole].any(), "a lens that sees its whole picture has every corner"
     assert wrong[~whole].any() and (~whole).mean() < 0.25, "only corners are accepted to lie beyond"
-    # Where a corner has no inverse, none exists: the radius that the lens reaches falls short of it.
+    # Where a corner has no inverse, none exists: the radius the lens reaches falls short of it.
     for lens in np.flatnonzero(wrong.any(-1)).tolist():
         k1, k2, p1, p2, k3, *_ = distortion[lens]
         radius = np.linspace(0, 3, 3001)
@@ -370,7 +382,10 @@ def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
 
 
 def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
-    """A lens that passes for one to one by its radius, and whose tangential part puts two corners out of reach."""
+    """A lens that passes for one to one by its radius.
+
+    Its tangential part puts two corners out of reach.
+    """
     focal, frames = np.hypot(320, 180) / 0.585, []
     for i, x in enumerate((0.0, 0.5, 1.0, 1.5)):
         Image.new("RGB", (640, 360), (9, 99, 199)).save(tmp_path / f"{i}.png")
@@ -407,7 +422,10 @@ def test_the_inverse_needs_its_iterations():
     ("lens", "k1", "k2", "reach"), [(PERSPECTIVE, -0.3, 0.4, 2.0), (FISHEYE, -0.15, 0.02, 2.9)]
 )
 def test_corners_that_need_many_iterations_come_back_to_a_hundredth_of_a_pixel(lens, k1, k2, reach):
-    """Lenses whose pictures shrink first and grow again towards the corners, where Newton's first steps lead astray."""
+    """Lenses whose pictures shrink first and grow again towards the corners.
+
+    There, Newton's first steps lead astray.
+    """
     bent = reach * (1 + k1 * reach**2 + k2 * reach**4)
     focal = np.hypot(960.0, 540.0) / bent
     K = jnp.asarray(intrinsics(focal, focal, 960.0, 540.0), jnp.float32)

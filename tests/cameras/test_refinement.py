@@ -1,4 +1,7 @@
-"""Learned poses and exposures: twists are SE(3)'s exponential, and what was wrong with photos is found again."""
+"""Learned poses and exposures.
+
+Twists are SE(3)'s exponential, and what was wrong with photos is found again.
+"""
 
 import dataclasses
 from importlib import import_module
@@ -77,7 +80,7 @@ def test_rays_of_moved_cameras_are_moved_rays_and_other_cameras_stay():
 
 
 def test_what_moves_all_cameras_alike_is_no_correction():
-    """A world that is turned, shifted and enlarged a little is all drift; one camera has no other."""
+    """A world turned, shifted and enlarged a little is all drift; one camera has no other."""
     random = np.random.default_rng(0)
     for n in (1, 2, 12):
         places = random.normal(size=(n, 3))

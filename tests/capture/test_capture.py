@@ -106,7 +106,8 @@ def test_what_the_child_finds_becomes_a_scene_that_loads(shots, tmp_path):
         ("os._exit(0)", "failed with code 0"),
         ("raise RuntimeError('no good pair')", "failed with code 1 (RuntimeError: no good pair)"),
         (
-            "print('F20260101 Check failed', '*** trace ***', '  @ 0x1', 'I20260101 done', sep=chr(10)); sys.exit(3)",
+            "print('F20260101 Check failed', '*** trace ***', '  @ 0x1', 'I20260101 done', "
+            "sep=chr(10)); sys.exit(3)",
             "failed with code 3 (F20260101 Check failed)",
         ),
         ("open(job['result'], 'w').write('{}'); sys.exit()", "result.json: not a result"),
@@ -123,7 +124,10 @@ def test_a_child_that_dies_is_one_line_and_leaves_no_scene(shots, tmp_path, does
 
 
 def test_a_child_that_hangs_is_ended_with_all_that_it_started(shots, tmp_path):
-    hang = "import subprocess; p = subprocess.Popen(['sleep', '600']); print('pid', p.pid, flush=True); time.sleep(600)"
+    hang = (
+        "import subprocess; p = subprocess.Popen(['sleep', '600']); "
+        "print('pid', p.pid, flush=True); time.sleep(600)"
+    )
     with pytest.raises(
         CaptureError, match=r"not done after --timeout=1.5 seconds.*--matching=sequential"
     ):
@@ -148,7 +152,8 @@ def test_a_child_ends_with_a_parent_that_is_killed(tmp_path):
     job.write_text("{}")
     parent = (
         "import os, subprocess, sys\n"
-        f"subprocess.Popen([sys.executable, '-m', 'nerf.capture.child', {str(job)!r}], stdin=subprocess.PIPE)\n"
+        f"subprocess.Popen([sys.executable, '-m', 'nerf.capture.child', {str(job)!r}], "
+        "stdin=subprocess.PIPE)\n"
         "import time; time.sleep(600)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
@@ -199,7 +204,10 @@ def test_a_stop_ends_the_child(shots, tmp_path):
 
 
 def test_the_next_attempt_finds_the_database_of_the_same_photos_only(shots, tmp_path):
-    """The child adds a letter to the database it finds: how many there are says which attempts shared it."""
+    """The child adds a letter to the database it finds.
+
+    The number of letters says which attempts shared it.
+    """
     does = "open(job['database'], 'a').write('x'); print(open(job['database']).read(), 'letters')"
 
     def attempt(**options):
@@ -245,7 +253,10 @@ def test_two_captures_do_not_work_in_one_folder(shots, tmp_path):
 
 
 def test_how_far_the_child_is_is_reported(shots, tmp_path):
-    says = "json.dump(dict(what='matching', unit='pair', done=7, total=45), open(job['progress'], 'w')); time.sleep(0.3)"
+    says = (
+        "json.dump(dict(what='matching', unit='pair', done=7, total=45), "
+        "open(job['progress'], 'w')); time.sleep(0.3)"
+    )
     seen = []
     make_scene(
         shots,
@@ -428,7 +439,10 @@ def align(x, y):
 
 
 def tabletop_photos(folder, count):
-    """Opaque pictures of the bundled scene from `count` neighbouring places, and their true poses by name."""
+    """Opaque pictures of the bundled scene and their true poses by name.
+
+    They are taken from `count` neighbouring places.
+    """
     root = ROOT / "data" / "tabletop"
     frames = json.loads((root / "transforms_train.json").read_text())["frames"]
     place = np.array([np.array(frame["transform_matrix"])[:3, 3] for frame in frames])
@@ -459,7 +473,8 @@ def test_poses_of_the_bundled_scene_are_found_from_its_pictures(tmp_path, mapper
     scale, rotation, shift = align(found[:, :, 3], true[:, :, 3])
     error = np.linalg.norm(scale * found[:, :, 3] @ rotation.T + shift - true[:, :, 3], axis=-1)
     turned = np.einsum("ij,njk,nlk->nil", rotation, found[:, :, :3], true[:, :, :3])
-    # Calibrated: medians of 0.016 (incremental) and 0.022 (global) of the spread, angles of at most 3.2 degrees.
+    # Calibrated: medians of 0.016 (incremental) and 0.022 (global) of the spread, angles of at
+    # most 3.2 degrees.
     assert (
         np.median(error)
         < 0.05 * np.linalg.norm(true[:, :, 3] - true[:, :, 3].mean(0), axis=-1).mean()

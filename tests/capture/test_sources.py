@@ -1,4 +1,7 @@
-"""Folders of photos as people have them: what is taken, what is left out with a note, and which way up it is stored."""
+"""Folders of photos as people have them.
+
+What is taken, what is left out with a note, and which way up it is stored.
+"""
 
 import importlib.util
 import os

@@ -161,7 +161,7 @@ def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(
 
 
 def test_images_and_poses_sorted_in_two_ways_are_told(intact, seen):
-    """Names of which sorting by letters and by numbers differ: the pose of 2 went to 10, and so on."""
+    """Names sorted differently by letters and by numbers: the pose of 2 went to 10, and so on."""
     names = [f"r_{i}" for i in range(len(intact))]
     by_letter = np.argsort(names, kind="stable")
     scene = dataclasses.replace(intact, names=names, cameras=intact.cameras[by_letter])
@@ -282,7 +282,7 @@ def test_a_jump_of_exposure_is_told_with_its_size(intact):
 
 
 def test_nothing_is_said_of_pictures_that_show_nothing(intact):
-    """Without matches only what poses say by themselves is told: that all look away from one point."""
+    """Without matches only what poses tell by themselves is said: all look away from one point."""
     few = intact.select(range(6))
     scene = dataclasses.replace(few, images=[np.full_like(image, 128) for image in few.images])
     report = check_scene(scene)
@@ -371,7 +371,7 @@ def test_real_scenes_give_no_finding(dataset, name):
 
 @pytest.mark.slow
 def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp_path):
-    """The 585 pixels are the depth camera's; by the pictures, the colour camera has an eighth less."""
+    """The 585 pixels are the depth camera's; by the pictures, the colour camera has 1/8 less."""
     root = Path(shutil.copytree(dataset("redkitchen"), tmp_path / "kitchen"))
     shutil.copy(root / "camera-intrinsics.txt", root / "color-intrinsics.txt")
     (only,) = map(str, check_scene(load_all(root, max_side=640)).diagnostics)

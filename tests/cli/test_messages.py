@@ -247,7 +247,10 @@ CAMERA = ("K", "distortion", "size")
 
 
 def test_the_depth_of_a_path_is_a_length_of_the_file():
-    """The axes of parallel cameras do not meet: the orbit is around what lies so far before their middle."""
+    """The axes of parallel cameras do not meet.
+
+    The orbit is around what lies so far before their middle.
+    """
     views = np.tile(np.eye(3, 4), (9, 1, 1))
     views[:, :2, 3] = np.mgrid[-1:2, -1:2].reshape(2, 9).T
     train, scale = (

@@ -1,4 +1,4 @@
-"""Programs start, and pixels get their place, on systems that lack what Linux has; these are simulated."""
+"""Programs start, and pixels get their place, on simulated systems that lack what Linux has."""
 
 import builtins
 import os

@@ -1,4 +1,7 @@
-"""Differences and their errors against formulas that are written apart from the code, and against scipy's tests."""
+"""Differences and their errors.
+
+They are tested against formulas written apart from the code, and against scipy's tests.
+"""
 
 import numpy as np
 import pytest
@@ -58,7 +61,7 @@ def test_a_part_without_an_error_is_certain():
 @pytest.mark.parametrize("views", [2, 5, 20])
 @pytest.mark.parametrize("noise", [0.0, 0.3, 99.0])
 def test_the_views_error_is_the_posterior_of_its_equations(views, noise):
-    """For each correlation rho by inverting its covariance: no eigenvectors, no closed form of the sums."""
+    """For each correlation rho, invert its covariance: no eigenvectors, no closed-form sums."""
     x = along_path(np.random.default_rng(views), views, 0.5) + 0.7
     rhos = [0.0, *((np.arange(24) + 0.5) / 24 * 0.95)]
     one, share = np.ones(views), min(noise / x.var(ddof=1), 0.9)
@@ -83,7 +86,7 @@ def test_the_views_error_is_the_posterior_of_its_equations(views, noise):
 
 
 def test_few_views_make_a_wide_interval():
-    """Four views whose differences are known to be independent allow 3.18 standard errors, not 1.96."""
+    """Four views with differences known to be independent allow 3.18 standard errors, not 1.96."""
     rng = np.random.default_rng(0)
     how = {"seeds": 4, "views": 4, "seed_spread": 0.0, "interaction": 1.0, "noise": 0.01}
     assert np.mean([compare(study(rng, 0.0, **how))[0].real for _ in range(300)]) <= 0.05
@@ -185,7 +188,10 @@ def test_the_interval_of_single_runs_is_of_their_views_alone():
 
 
 def holm(ps, weights, alpha=0.05):
-    """Return Holm's rejections by their definition: in the order of p / weight, each against what is left of alpha."""
+    """Return Holm's rejections by their definition.
+
+    In the order of p / weight, each is tested against what is left of alpha.
+    """
     rejected, left = set(), sum(weights)
     for i in sorted(range(len(ps)), key=lambda i: ps[i] / weights[i]):
         if ps[i] > alpha * weights[i] / left:
@@ -258,7 +264,10 @@ def test_over_scenes_a_comparison_is_a_t_test_of_their_means_where_seeds_agree()
 
 
 def test_over_scenes_the_seeds_that_all_scenes_share_add_their_error():
-    """Variances add: of scenes' means over their number, and of each config's seeds, averaged over scenes, over theirs.
+    """Variances add.
+
+    Those of scenes' means over their number, and those of each config's seeds, averaged over
+    scenes, over theirs.
 
     The degrees of freedom are never more than what the scenes alone would give.
     """

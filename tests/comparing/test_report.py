@@ -1,4 +1,7 @@
-"""The report as text: words, tables, curves, and a page that names cannot break and that keeps its size."""
+"""The report as text.
+
+Words, tables, curves, and a page that names cannot break and that keeps its size.
+"""
 
 import base64
 import csv
@@ -91,7 +94,8 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
     (d,) = compare(scores)
     line = words.describe_difference(d)
     assert re.fullmatch(
-        r"better is better than plain by [\d.]+ dB \(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)",
+        r"better is better than plain by [\d.]+ dB "
+        r"\(95% interval [\d.]+ to [\d.]+; 6 views, 3 seeds\)",
         line,
     )
     (back,) = compare(dict(reversed(scores.items())))

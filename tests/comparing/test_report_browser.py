@@ -1,4 +1,7 @@
-"""The page in a browser, from disk: what a reader does with it works, with no error and no request to a network."""
+"""The page in a browser, from disk.
+
+What a reader does with it works, with no error and no request to a network.
+"""
 
 import json
 import re
@@ -65,7 +68,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def reader(browser, page):
-    """A page just opened; at the end, nothing went wrong in it and nothing was asked of a network."""
+    """A page just opened; at the end, nothing failed in it and nothing was asked of a network."""
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(page.as_uri())
     yield Reader(browser)
@@ -110,7 +113,8 @@ class Reader:
     def pixels(self, css="#stage"):
         code = (
             "const c = document.createElement('canvas'); c.width = c.height = 48;"
-            "const d = c.getContext('2d', {willReadFrequently: true}); d.imageSmoothingEnabled = false;"
+            "const d = c.getContext('2d', {willReadFrequently: true});"
+            " d.imageSmoothingEnabled = false;"
             "d.drawImage(document.querySelector(arguments[0]), 0, 0, 48, 48);"
             "return [...d.getImageData(0, 0, 48, 48).data]"
         )
@@ -132,7 +136,8 @@ def test_the_verdict_comes_first_and_pictures_are_not_decoded_before_they_are_se
 def test_the_table_sorts_by_mouse_and_keyboard_and_tells_how(reader):
     def column():
         return reader.js(
-            "return [...document.querySelectorAll('#table tbody th')].map((x) => x.textContent.trim())"
+            "return [...document.querySelectorAll('#table tbody th')]"
+            ".map((x) => x.textContent.trim())"
         )
 
     reader.press("#table th:nth-child(3) button")
@@ -271,7 +276,10 @@ def sized(reader, width, page):
 def test_tables_of_numbers_are_not_cut_and_dots_stand_beside_their_names(reader, crowded, width):
     sized(reader, width, crowded)
     assert reader.js("return document.documentElement.scrollWidth") <= width
-    cut = "[...document.querySelectorAll('.sortable')].filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1)"
+    cut = (
+        "[...document.querySelectorAll('.sortable')]"
+        ".filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1)"
+    )
     assert reader.js(f"return {cut}.length") == 0
     apart = reader.js(
         "return [...document.querySelectorAll('.name')].map((name) => {"
@@ -321,7 +329,10 @@ def test_paper_shows_pictures_whole_tables_and_open_lists_in_dark_ink(reader, cr
         "Emulation.setEmulatedMedia", {"media": "print", "features": dark}
     )
     sized(reader, 700, crowded)
-    cut = "[...document.querySelectorAll('.sortable')].filter((t) => t.getBoundingClientRect().right > innerWidth + 1)"
+    cut = (
+        "[...document.querySelectorAll('.sortable')]"
+        ".filter((t) => t.getBoundingClientRect().right > innerWidth + 1)"
+    )
     assert reader.js(f"return {cut}.length") == 0
     figure = reader.js(
         "const f = document.querySelector('.overview img'); return [f.clientWidth, f.naturalWidth]"
@@ -332,7 +343,8 @@ def test_paper_shows_pictures_whole_tables_and_open_lists_in_dark_ink(reader, cr
         "return getComputedStyle(document.body).backgroundColor"
     )
     reader.js(
-        "window.stillClosed = -1; const lists = () => document.querySelectorAll('details:not([open])').length;"
+        "window.stillClosed = -1;"
+        " const lists = () => document.querySelectorAll('details:not([open])').length;"
         "addEventListener('beforeprint', () => { window.stillClosed = lists(); })"
     )
     reader.browser.print_page(PrintOptions())
@@ -353,7 +365,8 @@ def test_a_phone_shows_it_without_scrolling_sideways_in_dark_and_light(reader, d
     reader.to_pictures()
     assert reader.js("return document.documentElement.scrollWidth") <= 360
     shades = reader.js(
-        "const s = getComputedStyle(document.body); const f = (c) => c.match(/[0-9]+/g).slice(0, 3).map(Number);"
+        "const s = getComputedStyle(document.body);"
+        " const f = (c) => c.match(/[0-9]+/g).slice(0, 3).map(Number);"
         "return [f(s.color), f(s.backgroundColor)]"
     )
     text, paper = (np.mean(shade) for shade in shades)
@@ -366,8 +379,10 @@ def test_everything_that_acts_has_a_name_for_a_screen_reader(reader):
     reader.js("document.getElementById('film').scrollIntoView()")
     reader.until("document.querySelectorAll('video').length === 3")
     nameless = reader.js(
-        "return [...document.querySelectorAll('button, select, input, textarea, canvas, video, svg[role=img]')]"
-        ".filter((x) => !(x.ariaLabel || x.textContent.trim() && x.tagName === 'BUTTON' || (x.labels || []).length))"
+        "return [...document.querySelectorAll("
+        "'button, select, input, textarea, canvas, video, svg[role=img]')]"
+        ".filter((x) => !(x.ariaLabel || x.textContent.trim() && x.tagName === 'BUTTON'"
+        " || (x.labels || []).length))"
         ".map((x) => x.outerHTML.slice(0, 80))"
     )
     assert nameless == []

@@ -1,4 +1,7 @@
-"""Runs are found again exactly or trained; locks end with their processes; a stop and a failure lose nothing."""
+"""Runs are found again exactly or trained.
+
+Locks end with their processes; a stop and a failure lose nothing.
+"""
 
 import json
 import os
@@ -22,7 +25,10 @@ STEPS = 60
 
 @pytest.fixture
 def factory(monkeypatch):
-    """`nerf train` replaced by one that makes up its run at once; `made` counts, `fails` names seeds that fail."""
+    """`train.py` replaced by one that makes up its run at once.
+
+    `made` counts, `fails` names seeds that fail.
+    """
 
     class Factory:
         made, fails, code = [], set(), dict(CODE)
@@ -163,7 +169,8 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     parent = (
         "import fcntl, pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
-        f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), lambda: False, lock)"
+        f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), "
+        "lambda: False, lock)"
     )
     study = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT)
     while not (log.exists() and log.read_text().endswith("\n")):
@@ -188,7 +195,8 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
 def test_a_stop_reaches_a_child_once_and_its_words_are_kept(tmp_path):
     script = tmp_path / "child.py"
     script.write_text(
-        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143)))\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143)))\n"
         "print('ready', flush=True)\ntime.sleep(60)\n"
     )
     log = tmp_path / "log"
@@ -206,7 +214,8 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
     script = tmp_path / "child.py"
     script.write_text(
         "import time\nprint('scene: 3 training views', flush=True)\ntime.sleep(1.0)\n"
-        "print('train 45%, step 90, 9 s left', flush=True)\nprint('a note', flush=True)\ntime.sleep(1.5)\n"
+        "print('train 45%, step 90, 9 s left', flush=True)\n"
+        "print('a note', flush=True)\ntime.sleep(1.5)\n"
     )
     told = []
     assert run_child([str(script)], tmp_path / "log", lambda: False, on_progress=told.append) == 0

@@ -1,4 +1,7 @@
-"""Claims of a difference, on simulated studies whose truth is known: wrong in at most 1 of 20, and not too timid."""
+"""Claims of a difference, on simulated studies whose truth is known.
+
+They are wrong in at most 1 of 20, and not too timid.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,10 @@ CHANCE = 2 * np.sqrt(0.05 * 0.95 / STUDIES)  # what chance may add to 5 % in so 
 
 
 def claims(effect, studies=STUDIES, **how):
-    """Return the fraction of studies that claim any difference, and of those whose first interval holds the truth."""
+    """Return two fractions of the studies.
+
+    Those that claim any difference, and those whose first interval holds the truth.
+    """
     rng = np.random.default_rng(0)
     claimed = held = 0
     for _ in range(studies):

@@ -1,4 +1,7 @@
-"""Coarse to fine: weights of bands against the papers' formulas, and who tells the model how far training has come."""
+"""Coarse to fine.
+
+Weights of bands against the papers' formulas, and who tells the model how far training has come.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,7 @@
-"""Cones as Gaussians, and their encoding: against integrals over the cone, the map's slopes and the Gaussian itself."""
+"""Cones as Gaussians, and their encoding.
+
+Against integrals over the cone, the map's slopes and the Gaussian itself.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +33,10 @@ def integral(function, start, end):
 
 @pytest.mark.parametrize("start, end", [(0.0, 1.0), (2.0, 2.5), (3.0, 3.001), (0.01, 6.0)])
 def test_moments_are_those_of_the_volume_of_the_cone(start, end):
-    """The section at t is a disc of radius r t, with an area that grows as t^2 and the variance (r t)^2 / 4 an axis."""
+    """The section at t is a disc of radius r t.
+
+    Its area grows as t^2, and its variance along each axis is (r t)^2 / 4.
+    """
     r = 0.3
     volume = integral(lambda t: t**2, start, end)
     mean = integral(lambda t: t**3, start, end) / volume
@@ -51,8 +57,13 @@ def test_a_map_of_space_carries_the_covariance_along(space, shape):
     mean, along, across = along_cone(radius, t_start, t_end)
     points = np.asarray(origins + mean[..., None] * directions, np.float64)
     np.testing.assert_allclose(found.mean, space.warp(jnp.asarray(points, jnp.float32)), atol=1e-6)
-    slopes = [np.asarray(space.warp(jnp.asarray(points + 0.01 * e)) - space.warp(jnp.asarray(points - 0.01 * e))) / 0.02
-              for e in np.eye(3, dtype=np.float32)]  # fmt: skip
+    slopes = [
+        np.asarray(
+            space.warp(jnp.asarray(points + 0.01 * e)) - space.warp(jnp.asarray(points - 0.01 * e))
+        )
+        / 0.02
+        for e in np.eye(3, dtype=np.float32)
+    ]
     jacobian, d = np.stack(slopes, -1), np.asarray(UP)
     for index in np.ndindex(*shape):
         covariance = along[index] * np.outer(d, d) + across[index] * (np.eye(3) - np.outer(d, d))
@@ -184,7 +195,10 @@ def test_an_occupancy_grid_asks_for_the_density_of_a_place_as_large_as_its_cells
 
 
 def test_the_radius_of_a_ray_gives_its_disc_the_variance_of_a_pixel():
-    """A square 1 / f wide has the variance 1 / (12 f^2) along each axis, a disc of radius r has r^2 / 4."""
+    """A square 1 / f wide has variance 1 / (12 f^2) along each axis.
+
+    A disc of radius r has r^2 / 4.
+    """
     corner = pixels_to_rays(camera(32), jnp.array([0.0, 0.0]))
     centre = pixels_to_rays(camera(32), jnp.array([16.0, 16.0]))
     np.testing.assert_allclose(centre.radius**2 / 4, 1 / (12 * 32**2), rtol=1e-5)

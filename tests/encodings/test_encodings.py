@@ -1,4 +1,7 @@
-"""Encodings against independent formulas: waves, the addition theorem of harmonics, interpolation on hashed grids."""
+"""Encodings against independent formulas.
+
+Waves, the addition theorem of harmonics, interpolation on hashed grids.
+"""
 
 import functools
 import itertools
@@ -183,7 +186,10 @@ def test_spherical_harmonics_are_orthonormal_over_the_sphere():
 @given(seed=st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
 def test_spherical_harmonics_obey_the_addition_theorem(seed):
-    """sum_m Y_lm(a) Y_lm(b) = (2 l + 1) / (4 pi) P_l(a . b): no rotation changes what a band of degree l tells."""
+    """No rotation changes what a band of degree l tells.
+
+    sum_m Y_lm(a) Y_lm(b) = (2 l + 1) / (4 pi) P_l(a . b).
+    """
     a, b = unit((40,), seed), unit((40,), seed + 1000)
     first, second = SphericalHarmonics(4)(a), SphericalHarmonics(4)(b)
     cosine = (np.asarray(a, np.float64) * np.asarray(b)).sum(-1)
@@ -362,7 +368,7 @@ def test_features_are_continuous_across_faces_of_cells_and_of_simplices(simplex,
 
 @pytest.mark.parametrize("simplex", [False, True])
 def test_equal_fractions_are_interpolated_too(simplex):
-    """Ties between coordinates decide which of several simplices holds a point, never that none does."""
+    """Ties between coordinates decide which simplex holds a point, never that none does."""
     grid = one_level(8, 10, simplex)
     rows = rows_at(grid, vertices_of(8)).astype(int)
     table = np.zeros((9**3, 1), np.float32)

@@ -24,7 +24,10 @@ def points_in(d, n=40):
 
 
 def read(table, x, axes):
-    """scipy's linear interpolation of a table over these axes of the box, beyond which the nearest place counts."""
+    """scipy's linear interpolation of a table over these axes of the box.
+
+    Beyond the box, the nearest place counts.
+    """
     side = round(table.shape[0] ** (1 / len(axes)))
     places = (np.clip(x[:, axes].T.astype(np.float64), -1, 1) + 1) * (0.5 * (side - 1))
     grids = np.moveaxis(np.asarray(table, np.float64).reshape(*[side] * len(axes), -1), -1, 0)

@@ -1,4 +1,7 @@
-"""Scoring on the way: a bounded share of a run, on views that any two runs have in common, evenly over the budget."""
+"""Scoring on the way takes a bounded share of a run.
+
+It uses views that any two runs have in common, evenly over the budget.
+"""
 
 import json
 

@@ -1,4 +1,7 @@
-"""Image metrics: closed forms, the 8-bit protocol, and SSIM against a slow implementation from its paper."""
+"""Image metrics.
+
+Closed forms, the 8-bit protocol, and SSIM against a slow implementation from its paper.
+"""
 
 import dataclasses
 import hashlib
@@ -65,7 +68,10 @@ def test_what_8_bits_do_not_hold_is_not_scored():
 
 
 def slow_ssim(a, b):
-    """Wang et al. 2004, equation 13 with 11x11 Gaussian weights (sigma 1.5), a window at a time, in float64."""
+    """Wang et al. 2004, equation 13, a window at a time, in float64.
+
+    The weights are an 11x11 Gaussian (sigma 1.5).
+    """
     a, b = (
         np.rint(np.clip(x, 0, 1) * 255.0) / 255
         for x in (a.astype(np.float64), b.astype(np.float64))
@@ -176,7 +182,7 @@ def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(
 
 
 def slow_vgg(weights, a, b):
-    """The equation of the paper on VGG16 up to its second compared layer, a pixel at a time, in float64."""
+    """The paper's equation on VGG16 up to its second compared layer, per pixel, in float64."""
     section = weights["VGG16_0"]
 
     def layers(image):

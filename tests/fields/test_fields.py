@@ -1,4 +1,4 @@
-"""Fields keep their contract, whichever network they are, and the parts they share do what they say."""
+"""Fields keep their contract, whichever network they are, and shared parts do what they say."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""`build` calls what a section names, with what it accepts, and says in one line what is wrong otherwise."""
+"""`build` calls what a section names with what it accepts, else says in one line what is wrong."""
 
 import sys
 import textwrap
@@ -151,7 +151,10 @@ def test_nested_sections_are_held_to_the_package_too():
     ["nerf.scenes.base:json", "nerf.scenes.base:Path", "nerf.foundation.instantiate:Callable"],
 )
 def test_what_a_module_merely_imports_cannot_be_called(name):
-    """Else `from subprocess import run` anywhere in nerf would let a stranger's config run commands."""
+    """No config of a stranger may run commands.
+
+    Else `from subprocess import run` anywhere in nerf would allow it.
+    """
     refusal(build, {"name": name})
 
 

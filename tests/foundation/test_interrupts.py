@@ -1,4 +1,7 @@
-"""Ctrl-C in a library call is a stop between two steps; what was trained is saved, and the same call resumes."""
+"""Ctrl-C in a library call is a stop between two steps.
+
+What was trained is saved, and the same call resumes.
+"""
 
 import signal
 import threading

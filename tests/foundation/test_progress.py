@@ -1,4 +1,4 @@
-"""Long work reports itself where there is no terminal: what is done, how fast, how long it will take."""
+"""Long work reports itself without a terminal: what is done, how fast, how long it will take."""
 
 import re
 

@@ -152,7 +152,10 @@ def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
 
 
 def test_distortion_of_one_interval_from_the_camera_on():
-    """From t = 0 to 1, that is x = 0 to 1/2, with weight 0.6: a third of 0.6^2 / 2; of the last stage alone."""
+    """A third of 0.6^2 / 2, of the last stage alone.
+
+    From t = 0 to 1, that is x = 0 to 1/2, with weight 0.6.
+    """
     intervals = Intervals(jnp.array([0.6]), jnp.array([0.0]), jnp.array([1.0]), Dense())
     seen = dataclasses.replace(rendering(jnp.zeros(3)), intervals=intervals)
     for stages in ([seen], [rendering(jnp.zeros(3)), rendering(jnp.zeros(3)), seen]):

@@ -1,4 +1,7 @@
-"""Networks keep their contract, compute what their papers say, and refuse the encodings that they cannot use."""
+"""Networks keep their contract and compute what their papers say.
+
+They refuse the encodings that they cannot use.
+"""
 
 import dataclasses
 import functools
@@ -224,9 +227,10 @@ def test_wire_is_the_complex_gabor_wavelet():
 
 
 def test_siren_begins_with_normal_preactivations_and_arcsine_like_outputs_at_every_depth():
-    """Theorem 1.8 of 2006.09661: n inputs of mean square m give omega W h ~ N(0, 2 m), and with b a little more.
+    """Theorem 1.8 of 2006.09661: n inputs of mean square m give omega W h ~ N(0, 2 m).
 
-    sin of N(0, v) has mean square (1 - exp(-2 v)) / 2; of a wide one it has the arcsine law's 1/2 and kurtosis 3/2.
+    With b it is a little more. sin of N(0, v) has mean square (1 - exp(-2 v)) / 2; of a wide one
+    it has the arcsine law's 1/2 and kurtosis 3/2.
     """
     omega, network = 30.0, Siren(256, 8)(3, 1, rngs=nnx.Rngs(0))
     h, deviations = np.float64(points(2000, 3)), []
@@ -275,7 +279,10 @@ def test_bacon_is_a_product_of_filters_with_an_output_after_each():
 
 
 def test_bacons_spectrum_ends_at_its_band():
-    """Energy beyond the i-th band, of all but the mean: below 1e-6. The next scale has energy there, the control."""
+    """Energy beyond the i-th band, of all but the mean: below 1e-6.
+
+    The next scale has energy there, the control.
+    """
     network = NETWORKS["bacon"](2)(2, 4, rngs=nnx.Rngs(0))
     axis = np.linspace(-1.0, 1.0, 32, endpoint=False)
     x = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1), jnp.float32)

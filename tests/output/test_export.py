@@ -1,4 +1,7 @@
-"""What leaves a trained run: points on the surface, and cameras that our own readers give back, in the file's units."""
+"""What leaves a trained run.
+
+Points on the surface, and cameras that our own readers give back, in the file's units.
+"""
 
 import dataclasses
 import json
@@ -84,7 +87,10 @@ def test_points_lie_on_the_surface_in_the_files_units_with_its_normals_and_colou
 
 
 def test_what_is_in_the_air_is_no_point(around):
-    """A fog before the ball draws the mean place of what a ray sees off the surface: such rays are left out."""
+    """A fog before the ball draws the mean place of what a ray sees off the surface.
+
+    Such rays are left out.
+    """
 
     def foggy(points, viewdirs):
         seen = ball(points, viewdirs)
@@ -126,7 +132,10 @@ def test_normals_face_where_they_are_told_to():
 
 
 def test_exported_cameras_are_read_back_as_they_were(around, tmp_path):
-    """By the readers of transforms.json and of COLMAP's text: the places of the file, and every number of the lens."""
+    """The readers of transforms.json and of COLMAP's text give them back.
+
+    That is the places of the file, and every number of the lens.
+    """
     cameras, names = around
     bent = np.zeros((12, 8), np.float32)
     bent[::2, :4] = [0.05, -0.01, 0.001, 0.002]
@@ -195,7 +204,7 @@ def test_lenses_that_colmap_does_not_have_are_left_to_transforms(around, tmp_pat
 
 
 def test_images_go_with_the_export_in_full_size_under_their_own_names(around, tmp_path):
-    """Names without endings, as Blender's files give them; seen at a third of their size by the run."""
+    """Names without endings, as in Blender's files; the run sees them at a third of their size."""
     cameras, names = around
     names = {split: [name.removesuffix(".png") for name in own] for split, own in names.items()}
     rng = np.random.default_rng(0)
@@ -247,7 +256,10 @@ def test_few_points_are_told_with_the_reason(around, tmp_path, monkeypatch):
 
         return export(run_of(*around, field), tmp_path, 100, tmp_path / "gone").notes[0]
 
-    fog = r"points: 0 of 100: of 1024 rays [01] % met nothing and (99|100) % only fog: train longer than these 0 steps"
+    fog = (
+        r"points: 0 of 100: of 1024 rays [01] % met nothing and (99|100) % only fog: "
+        r"train longer than these 0 steps"
+    )
     assert re.match(fog, note_of(0.5))
     assert note_of(0.0).endswith(
         "100 % met nothing and 0 % only fog: little of the pictures shows anything solid"

@@ -31,7 +31,7 @@ def solid(colours, width=64, height=48):
 
 
 def decode(path):
-    """Frames (n, h, w, 3) as ffmpeg converts them by the matrix and range that the file is marked with."""
+    """Frames (n, h, w, 3) as ffmpeg converts them by the matrix and range marked in the file."""
     convert = [
         "-vf",
         "scale=flags=accurate_rnd+full_chroma_int",
@@ -96,7 +96,10 @@ def test_frames_come_back_in_number_size_rate_and_colour(tmp_path):
     [((255, 255, 255), (235, 128, 128)), ((0, 0, 0), (16, 128, 128)), ((0, 255, 0), (173, 42, 26))],
 )
 def test_colours_are_stored_as_bt709_limited_range(tmp_path, colour, stored):
-    """Y = 16 + 219 (0.2126 R + 0.7152 G + 0.0722 B), BT.709 3.2; in BT.601 green would be (145, 54, 34)."""
+    """Y = 16 + 219 (0.2126 R + 0.7152 G + 0.0722 B), BT.709 3.2.
+
+    In BT.601 green would be (145, 54, 34).
+    """
     video.encode(solid([colour] * 3), tmp_path / "v.mp4", fps=10.0)
     np.testing.assert_allclose(decode_unmarked(tmp_path / "v.mp4"), stored, atol=0)
 

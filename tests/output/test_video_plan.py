@@ -1,4 +1,7 @@
-"""What nerf render films: which frames show what no photo shows, crops, and flags that do not go together."""
+"""What render.py films.
+
+Which frames show what no photo shows, crops, and flags that do not go together.
+"""
 
 import math
 

@@ -365,7 +365,10 @@ def test_equirectangular_and_fisheye_paths_have_their_lenses(tmp_path):
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("beside", [False, True])
 def test_the_world_of_nerfstudio_is_undone(tmp_path, applied, beside):
-    """nerfstudio moves poses by `transform`, scales positions, and stores transform @ applied_transform."""
+    """nerfstudio moves poses by `transform` and scales positions.
+
+    It also stores transform @ applied_transform.
+    """
     views = random_views(5)
     world = Similarity(0.21, a_similarity().rotation, 0.21 * np.array([0.5, -1.0, 2.0]))
     saved = np.concatenate([world.rotation, world.shift[:, None] / world.scale], -1)

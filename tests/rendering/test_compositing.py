@@ -1,4 +1,7 @@
-"""Laws of the volume renderer: closed forms for any partition, both layouts alike, finite gradients at the edges."""
+"""Laws of the volume renderer.
+
+Closed forms for any partition, both layouts alike, finite gradients at the edges.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +155,10 @@ def test_depth_is_where_the_wall_is():
 
 
 def test_a_packed_layout_may_be_an_argument_of_what_is_compiled():
-    """How many rays it has is known when a function is compiled, and a ray without intervals has a total of 0."""
+    """The number of rays is known when a function is compiled.
+
+    A ray without intervals has a total of 0.
+    """
     layout = Packed(jnp.array([0, 0, 2]), 4)
     total = jax.jit(lambda layout, x: layout.sum(x))(layout, jnp.array([1.0, 2.0, 5.0]))
     np.testing.assert_array_equal(total, [3.0, 0.0, 5.0, 0.0])

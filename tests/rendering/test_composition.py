@@ -1,4 +1,7 @@
-"""Laws of parts together: spaces, samplers, the renderer, exposures, the occupancy grid and the training step."""
+"""Laws of parts together.
+
+Spaces, samplers, the renderer, exposures, the occupancy grid and the training step.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +84,10 @@ class Fog(nnx.Module):
     "way", ["every interval", "picture through a grid", "training through a grid"]
 )
 def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(way):
-    """Along rays from the origin the box has |warp(far)| - |warp(near)| of length, and opacity follows from it."""
+    """Along rays from the origin the box is |warp(far)| - |warp(near)| long.
+
+    Opacity follows from it.
+    """
     space, n, samples = Contracted(), 5, 512
     rays, white = random_rays(n), jnp.ones((n, 3))
 
@@ -105,7 +111,7 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
 
 
 def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
-    """Matter from 8 to 9 units away is a thin shell in the box; its depth comes out in world units."""
+    """Matter 8 to 9 units away is a thin shell in the box; its depth comes out in world units."""
 
     def shell(points, viewdirs):
         contracted = 2.0 * jnp.linalg.norm(points, axis=-1)
@@ -119,7 +125,7 @@ def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
 
 
 def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
-    """Weight 1 in one of m intervals: the others together get padding (m - 1) / m of 1 + padding."""
+    """Weight 1 in one of m intervals: the rest together get padding (m - 1) / m of 1 + padding."""
     m, drawn, padding = 8, 999, 0.5
 
     def wall(points, viewdirs):
@@ -144,7 +150,10 @@ def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
 
 
 def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
-    """rgb' = opacity exposure(colour) + (1 - opacity) background; views without a photo keep their colours."""
+    """Views without a photo keep their colours.
+
+    rgb' = opacity exposure(colour) + (1 - opacity) background.
+    """
     gain = np.array(
         [[0.5, 0.1, 0.0, 0.03], [0.0, -0.2, 0.0, 0.0], [0.0, 0.0, 0.3, -0.02]], np.float32
     )
@@ -204,7 +213,8 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
 class Keys:
     """Keys that were drawn from and keys that were split, as compiled code runs.
 
-    To split a key twice alike gives the same keys again, and does no harm unless these are drawn from twice.
+    To split a key twice alike gives the same keys again, and does no harm unless these are drawn
+    from twice.
     """
 
     def __init__(self, monkeypatch):
@@ -246,7 +256,7 @@ class Keys:
 
 
 def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
-    """RayBank, backgrounds, jitter of each ray in each stage and the grid's points are independent."""
+    """RayBank, backgrounds, jitter per ray and stage, and the grid's points are independent."""
     batch, steps = 3, 2
     scene = synthetic.load(None, "train", size=8, views=2)
     model = Model(
@@ -290,7 +300,10 @@ def test_no_stage_uses_the_jitter_of_another(monkeypatch):
 def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the_mean(
     low, threshold, kept
 ):
-    """Of the possible cells half have density 10 and half `low`: those live above min(threshold, 0.9 mean)."""
+    """Half of the possible cells have density 10 and half `low`.
+
+    Those above min(threshold, 0.9 mean) live.
+    """
     grid = OccupancyGrid(resolution=4, threshold=threshold, update_every=2)
     cells = np.arange(64)
     grid.restrict((cells < 32).reshape(4, 4, 4))

@@ -49,7 +49,8 @@ def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
     colour, opacity = exact(camera)
     assert picture["rgb"].shape == colour.shape
     assert picture["rgb"].dtype == picture["opacity"].dtype == picture["depth"].dtype == np.float32
-    # An interval that a ball's face cuts counts whole or not at all: 20 * 3.5 / 1024 of opacity at most, twice.
+    # An interval that a ball's face cuts counts whole or not at all: 20 * 3.5 / 1024 of opacity
+    # at most, twice.
     np.testing.assert_allclose(picture["opacity"], opacity, atol=0.08)
     np.testing.assert_allclose(picture["rgb"], colour, atol=0.08)
     assert np.abs(picture["rgb"] - colour).mean() < 0.005
