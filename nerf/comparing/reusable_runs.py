@@ -9,8 +9,9 @@ from typing import Any
 from nerf.comparing.studies import RunRequest
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import CheckpointError, Checkpoints
+from nerf.runs.record import read_json
 from nerf.runs.results import Result, comparable_config, mismatch, read_result, run_folders
-from nerf.runs.runs import differences, read_json
+from nerf.runs.resume import differences
 
 MAX_SHOWN_REASONS = 3  # why a folder does not match; more are only counted
 

@@ -19,7 +19,7 @@ from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing, write_json
 from nerf.foundation.progress import track
 from nerf.output.point_cloud import Cloud, survey
-from nerf.runs.runs import Run
+from nerf.runs.read import Run
 from nerf.scenes import Similarity
 from nerf.scenes.base import SceneError
 from nerf.scenes.formats.colmap import to_model

@@ -29,7 +29,7 @@ from nerf.encodings.cones import Points, mean_of
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
 from nerf.rendering.model import Model, Stage
-from nerf.runs.runs import Run
+from nerf.runs.read import Run
 
 NORMAL_NEIGHBOURS = 16  # points that a plane is fitted to, the point itself included
 MAX_SPREAD = 0.05  # standard deviation of the position of a solid point, in half sides of the box

@@ -9,11 +9,11 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nerf.runs.runs import load_run
 
 from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage, sample_weights_by_cell
+from nerf.runs.read import load_run
 from nerf.sampling.occupancy_grid import MIN_PASSES, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
