@@ -1,13 +1,15 @@
 """Make the scene `data/tabletop`: a still life on a round table, ray traced with Mitsuba 3.
 
-Everything is procedural: shapes are surfaces of revolution, swept tubes and bent strips made with numpy, and
-textures are painted with numpy and Pillow. Nothing is downloaded. One seed gives one scene: seed 0 is the
-composed still life; any other seed moves, turns and recolours the objects and moves the cameras a little.
+Everything is procedural: shapes are surfaces of revolution, swept tubes and bent strips made with
+numpy, and textures are painted with numpy and Pillow. Nothing is downloaded. One seed gives one
+scene: seed 0 is the composed still life; any other seed moves, turns and recolours the objects and
+moves the cameras a little.
 
-    pip install -r data/requirements-make.txt      # and, for speed, the LLVM shared library (libllvm19)
+    pip install -r data/requirements-make.txt  # for speed, also LLVM's shared library (libllvm19)
     python data/make_tabletop.py --out=data/tabletop
 
-World axes: z is up, one unit is about the radius of the table, and everything lies within 1.3 of the origin.
+World axes: z is up, one unit is about the radius of the table, and everything lies within 1.3 of
+the origin.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ TABLE_TOP = -0.5  # height of the table's surface
 EXPOSURE = 1.3
 GRID = 8  # side of the grid of light paths per pixel in one rendering
 
-# What stands where: name -> x, y on the table, height above it, and turn about the vertical in degrees.
+# What stands where: name -> x, y on the table, height above it, degrees turned about the vertical.
 LAYOUT: dict[str, tuple[float, float, float, float]] = {
     "table": (0.0, 0.0, 0.0, 0.0),
     "vase": (-0.45, 0.46, 0.0, 0.0),
@@ -52,7 +54,7 @@ LAYOUT: dict[str, tuple[float, float, float, float]] = {
 TOGETHER = {"flowers": "vase", "bird": "birdcage", "fruit": "bowl"}
 
 
-# ---------------------------------------------------------------------------------------------- shapes
+# ----------------------------------------------------------------------------------------- shapes
 
 
 @dataclass
@@ -93,7 +95,7 @@ def rotation(axis: str, degrees: float) -> Array:
 
 
 def slope(points: Array, axis: int) -> Array:
-    """Differences of a grid of points along one of its axes, around the seam if the grid closes on itself."""
+    """Differences of a grid of points along an axis, around the seam of a grid that is closed."""
     points = np.moveaxis(points, axis, 0)
     if np.allclose(points[0], points[-1]):
         ring = points[:-1]
@@ -105,7 +107,7 @@ def slope(points: Array, axis: int) -> Array:
 
 
 def sheet(points: Array) -> Mesh:
-    """A smooth surface through a grid of points (rows, columns, 3); its picture's bottom is the first row."""
+    """A smooth surface through a grid of points (rows, columns, 3); row 0 is the image's bottom."""
     rows, columns = points.shape[:2]
     normals = np.cross(slope(points, 1), slope(points, 0))
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
@@ -138,7 +140,7 @@ def curve(knots: ArrayLike, count: int = 48) -> Array:
 
 
 def lathe(profile: ArrayLike, sides: int = 96) -> Mesh:
-    """A surface of revolution about z from a profile of (radius, height), going up along the outside."""
+    """A surface of revolution about z; a profile of (radius, height) goes up along the outside."""
     radius, height = np.asarray(profile, float).T
     radius = np.maximum(radius, 1e-4)[:, None]  # a point on the axis would have no normal
     angle = np.linspace(0, 2 * np.pi, sides + 1)
@@ -149,7 +151,7 @@ def lathe(profile: ArrayLike, sides: int = 96) -> Mesh:
 
 
 def turned(*pieces: ArrayLike, sides: int = 96) -> Mesh:
-    """A surface of revolution of several profiles, with a sharp edge where one ends and the next begins."""
+    """A surface of revolution of several profiles, with a sharp edge between one and the next."""
     return merge([lathe(piece, sides) for piece in pieces])
 
 
@@ -212,12 +214,12 @@ def slab(low: ArrayLike, high: ArrayLike) -> list[Mesh]:
     return faces
 
 
-# ---------------------------------------------------------------------------------- colours and textures
+# --------------------------------------------------------------------------- colours and textures
 
 
 @dataclass
 class Style:
-    """The colours of one scene: a turn of the hue for every object, and the generator of its textures."""
+    """The colours of one scene: a turn of the hue for each object, and its textures' generator."""
 
     hue: dict[str, float]
     rng: np.random.Generator
@@ -434,7 +436,7 @@ def fruit_picture(style: Style, ripe: str, raw: str) -> Array:
     return mix(style.colour("fruit", ripe), style.colour("fruit", raw), share)
 
 
-# --------------------------------------------------------------------------------------------- objects
+# ---------------------------------------------------------------------------------------- objects
 
 Parts = list[tuple[Mesh, dict]]
 
@@ -491,7 +493,7 @@ def tulip() -> Mesh:
 
 
 def upright(degrees: float, knots: ArrayLike) -> tuple[Array, Array]:
-    """A smooth path in an upright plane, from knots of (distance from z, height), and the way across it."""
+    """A smooth path in an upright plane, by knots (distance from z, height), and the way across."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     points = [(reach * c, reach * s, height) for reach, height in np.asarray(knots, float)]
     return curve(points), np.array([-s, c, 0.0])
@@ -526,7 +528,7 @@ def make_flowers(style: Style) -> Parts:
 
 
 def make_birdcage(style: Style) -> Parts:
-    """A gilded cage: upright bars that meet in a dome, rings around them, a perch, a ring at the top."""
+    """A gilded cage: upright bars that meet in a dome, rings around them, a perch, a top ring."""
     radius, wall, dome, bars = 0.31, 0.52, 0.27, 16
     bend = np.linspace(0, np.pi / 2, 24)
     profile = [(radius, 0.03), *[(radius * math.cos(b), wall + dome * math.sin(b)) for b in bend]]
@@ -725,7 +727,7 @@ MAKERS: dict[str, Callable[[Style], Parts]] = {
 }
 
 
-# ----------------------------------------------------------------------------------------------- scene
+# ------------------------------------------------------------------------------------------ scene
 
 
 def arrange(seed: int) -> tuple[Style, dict[str, tuple[Array, Array]]]:
@@ -798,11 +800,11 @@ def build(seed: int) -> tuple[mi.Scene, dict[str, list]]:
     return mi.load_dict(scene), shapes
 
 
-# --------------------------------------------------------------------------------------------- cameras
+# ---------------------------------------------------------------------------------------- cameras
 
 
 def look(azimuth: float, elevation: float, distance: float) -> Array:
-    """A camera-to-world matrix (x right, y up, looking along -z) of a camera that looks at the origin."""
+    """Camera-to-world (x right, y up, looks along -z) of a camera that looks at the origin."""
     back = np.array(
         [
             math.cos(elevation) * math.cos(azimuth),
@@ -839,7 +841,7 @@ def test_cameras(count: int, rng: np.random.Generator) -> list[Array]:
 
 
 def pixel_rays(camera: Array, size: int) -> tuple[Array, Array]:
-    """The origin, and the unit direction through the centre of every pixel, row by row from the top."""
+    """The origin, and the unit direction through each pixel's centre, row by row from the top."""
     focal = size / 2 / math.tan(CAMERA_ANGLE_X / 2)
     offset = (np.arange(size) + 0.5 - size / 2) / focal
     x, y = np.meshgrid(offset, -offset)
@@ -847,14 +849,14 @@ def pixel_rays(camera: Array, size: int) -> tuple[Array, Array]:
     return camera[:3, 3], directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-# --------------------------------------------------------------------------------------------- pictures
+# --------------------------------------------------------------------------------------- pictures
 
 
 def radiance(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -> Array:
     """Linear colour times alpha, and alpha, as a robust mean of several renderings.
 
-    A rare bright path (light by way of a glossy surface) would stand out as a speck of one pixel. So where
-    one rendering's colour is far above the median of all of them, it is cut down.
+    A rare bright path (light by way of a glossy surface) would stand out as a speck of one pixel.
+    So where one rendering's colour is far above the median of all of them, it is cut down.
     """
     sensor = {
         "type": "perspective",
@@ -896,7 +898,7 @@ def render(scene: mi.Scene, camera: Array, size: int, samples: int, seed: int) -
 
 
 def trace(scene: mi.Scene, origin: Array, directions: Array) -> tuple[Array, Array, list]:
-    """Distance, normal and shape at the first hit of every ray; the distance is infinite where none is."""
+    """Distance, normal and shape at each ray's first hit; the distance is infinite without one."""
     if not mi.variant().startswith("scalar"):
         hit = scene.ray_intersect(
             mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(*directions.T.astype(np.float32)))

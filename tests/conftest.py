@@ -1,16 +1,20 @@
-"""Every test runs with shapes checked (jaxtyping and beartype, see pyproject.toml) and rank promotion refused."""
+"""Every test runs with shapes checked (by jaxtyping and beartype) and rank promotion refused.
+
+See pyproject.toml for the former.
+"""
 
 import os
 import tempfile
 from pathlib import Path
 
-# Tests that run side by side have a core each, with all that they start: threads of theirs would only wait for another.
+# Tests that run side by side have a core each, with all that they start: threads of theirs would
+# only wait for another.
 if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-# Before JAX is imported, and for the processes that tests start: what one test compiled, the next finds. Tests that run
-# side by side inherit the folder of the process that started them.
+# Before JAX is imported, and for the processes that tests start: what one test compiled, the next
+# finds. Tests that run side by side inherit the folder of the process that started them.
 if not worker:
     _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name

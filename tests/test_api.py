@@ -32,7 +32,10 @@ def trained(tmp_path_factory):
 
 
 def test_importing_the_library_imports_nothing_heavy():
-    code = "import sys, nerf; nerf.__version__; print('jax' in sys.modules, sorted(dir(nerf)) == sorted(nerf.__dir__()))"
+    code = (
+        "import sys, nerf; nerf.__version__;"
+        " print('jax' in sys.modules, sorted(dir(nerf)) == sorted(nerf.__dir__()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"]
     assert all(callable(getattr(nerf, name)) for name in nerf.__all__)
@@ -59,7 +62,7 @@ def test_a_frame_is_an_array_that_a_run_loaded_later_renders_again(trained):
 
 
 def test_a_query_is_in_the_units_and_axes_of_the_scenes_file(trained):
-    """The same place in a world that is twice as large has half the density, and the same colour."""
+    """The same place in a world twice as large has half the density, and the same colour."""
     run, _ = trained
     points = run.transform.points_back(np.random.default_rng(0).uniform(-0.5, 0.5, (4, 5, 3)))
     directions = np.broadcast_to([0.0, 0.0, -3.0], points.shape)

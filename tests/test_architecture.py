@@ -1,4 +1,7 @@
-"""The library's shape: imports run along the list of folders, everything public is explained, and nothing is long."""
+"""The library's shape: imports follow the list of folders.
+
+Everything public is explained, and nothing is long.
+"""
 
 import ast
 from graphlib import TopologicalSorter
@@ -8,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# A module imports from folders above its own, and within its folder from modules that do not import it.
+# A module imports from folders above its own, and within it from modules that do not import it.
 FOLDERS = [
     "foundation",
     "cameras",
@@ -116,7 +119,8 @@ def test_no_module_imports_itself_through_others(folder):
 
 def test_imports_are_found_wherever_they_are():
     tree = ast.parse(
-        "import nerf.output.video\ndef f():\n    from nerf.runs import lock\n    from nerf.scenes.base import Scene\n"
+        "import nerf.output.video\ndef f():\n    from nerf.runs import lock\n"
+        "    from nerf.scenes.base import Scene\n"
     )
     assert list(imports_of(tree)) == ["output.video", "runs.lock", "scenes.base"]
 

@@ -1,4 +1,7 @@
-"""Claims of papers that hold here, each with one seed and the choices of docs/systems.json, against its own margin."""
+"""Claims of papers that hold here, each against its own margin.
+
+Each has one seed and the choices of docs/systems.json.
+"""
 
 import dataclasses
 import json
@@ -11,10 +14,8 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
-SLOW = [
-    "R18",
-    "KiloNeRF",
-]  # what these networks compute, tests/networks/test_networks.py holds against their papers each time
+# What SLOW networks compute, tests/networks/test_networks.py holds against their papers each time.
+SLOW = ["R18", "KiloNeRF"]
 TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 

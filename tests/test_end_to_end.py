@@ -55,7 +55,8 @@ def test_a_field_without_its_encoding_fails_the_bar(tmp_path):
     config.write_text(
         "from configs import ngp\n\n\ndef get_config():\n    config = ngp.get_config()\n"
         "    with config.unlocked():\n"
-        "        config.model.stages.main.field.encoding = {'name': 'nerf.encodings.identity:Identity'}\n"
+        "        config.model.stages.main.field.encoding ="
+        " {'name': 'nerf.encodings.identity:Identity'}\n"
         "    return config\n"
     )
     flags = [f for f in FAST if "configs/ngp.py" not in f and "encoding" not in f]
@@ -140,8 +141,8 @@ def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_de
     grid = run.model.occupancy
     skipped = (grid.possible[...] & ~grid.occupied[...]).sum() / grid.possible[...].sum()
     assert 0.02 < skipped < 0.9
-    # Everything in the visual hull, outside of which there is nothing by the model's own definition.
-    grid.occupied[...] = grid.possible[...]
+    # Everything in the visual hull, outside which there is nothing by the model's own definition.
+    grid.live[...] = grid.possible[...]
     run.model.early_stop_transmittance = -1.0
     whole = make_render_image(run.model, background)(run.cameras["test"][0])["rgb"]
     assert np.abs(quick - whole).max() > 0.0
@@ -191,7 +192,8 @@ def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
         "    with config.unlocked():\n"
         "        for stage in config.model.stages.values():\n"
         "            stage.field.encoding = {'name': 'mine.triangle:Triangle', 'num_freqs': 4}\n"
-        "    config.steps = 20\n    config.save_every = 20\n    config.log_every = 20\n    return config\n"
+        "    config.steps = 20\n    config.save_every = 20\n    config.log_every = 20\n"
+        "    return config\n"
     )
     flags = [
         f"--config={tmp_path / 'config.py'}",

@@ -1,4 +1,4 @@
-"""What the fuzzer would try: every target reads its own file, refuses noise, and says how to run."""
+"""What the fuzzer would try: each target reads its own file, refuses noise, and says how to run."""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""The wheel, installed into an environment of its own: every command works from any folder, without the repository."""
+"""The wheel, installed into an environment of its own.
+
+Every command works from any folder, without the repository.
+"""
 
 import os
 import subprocess
@@ -33,7 +36,7 @@ def nerf(wheel, tmp_path_factory):
     scheme = sysconfig.get_paths(vars={"base": str(home), "platbase": str(home)}, scheme="venv")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(scheme["purelib"])
-    # Of this environment only the dependencies: a path in a .pth file does not read the .pth files in it.
+    # Of this environment only the dependencies: .pth files in a path of a .pth file are not read.
     dependencies = Path(scheme["purelib"], "dependencies.pth")
     dependencies.write_text(f"{sysconfig.get_paths()['purelib']}\n")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

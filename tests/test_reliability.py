@@ -1,4 +1,6 @@
-"""Work is never lost: the real programs, killed, stopped, doubled and starved; docs/reliability.md says what holds.
+"""Work is never lost: the real programs, killed, stopped, doubled and starved.
+
+What holds is in docs/reliability.md.
 
 Times are waited for, never asserted.
 """
@@ -353,7 +355,8 @@ def test_a_second_process_is_told_who_has_the_run_before_it_imports_anything_hea
     assert second.returncode == 1
     owner = json.loads((tmp_path / "owner.json").read_text())
     assert second.stderr == (
-        f"{tmp_path}: in use by process {holder.process.pid} on {owner['host']} since {owner['since']}:"
+        f"{tmp_path}: in use by process {holder.process.pid} on {owner['host']}"
+        f" since {owner['since']}:"
         " wait for it, stop it, or choose another folder\n"
     )
     holder.send(signal.SIGKILL)
@@ -425,7 +428,7 @@ def test_nothing_that_is_read_can_run_code():
         *(ROOT / "nerf").rglob("*.py"),
     ]:
         if file.name == "lpips.py":
-            continue  # reads one file of a package, known by its sha256, and takes arrays alone from it
+            continue  # reads one file of a package, known by its sha256, and takes only arrays
         words = set(re.findall(r"\w+", file.read_text(encoding="utf-8")))
         assert not words & {"pickle", "dill", "joblib", "yaml", "torch", "shelve", "marshal"}, file
         assert not re.search(
@@ -497,7 +500,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(config, tmp_path):
 
 
 def test_training_works_without_streams_home_or_locale_and_with_any_name(config, tmp_path):
-    """Stdout is closed, stderr a pipe that nobody reads, the home cannot be written, the locale knows only ASCII."""
+    """Stdout is closed, nobody reads the pipe of stderr, home is read-only, the locale is ASCII."""
     folder = tmp_path / "a run\nof \u00fcnic\u00f6de"
     read, write = os.pipe()
     os.close(read)

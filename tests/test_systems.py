@@ -1,4 +1,7 @@
-"""The laboratory of docs/systems.md: claims are well posed and judged right; a few hold in a small form."""
+"""The laboratory of docs/systems.md: claims are well posed and judged right.
+
+A few hold in a small form.
+"""
 
 import dataclasses
 import json
@@ -34,7 +37,7 @@ SMALL_SCENE = {"cycles": 6, "sizes": (32,), "views": 16, "held_out": 2}
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_row_is_well_posed(row):
-    """Every arm's config is there and builds, arms are of one size where they must be, and checks are of its arms."""
+    """Every arm's config builds, arms are of one size where they must be, checks are of arms."""
     check_parameters(row)
     names = [arm.name for arm in row.arms]
     assert len(names) == len(set(names))

@@ -169,7 +169,8 @@ ROWS = [
     Row(
         "R2",
         "Fourier features (2006.10739)",
-        "random frequencies are best at an intermediate bandwidth, and as good as axis-aligned ones",
+        "random frequencies are best at an intermediate bandwidth,"
+        " and as good as axis-aligned ones",
         [
             drawn(
                 "random, chosen",
@@ -255,7 +256,8 @@ ROWS = [
     Row(
         "R3",
         "SIREN (2006.09661)",
-        "sines fit an image far better than ReLU on raw coordinates, and as well as ReLU on encoded ones",
+        "sines fit an image far better than ReLU on raw coordinates,"
+        " and as well as ReLU on encoded ones",
         [SIREN, RELU_RAW, RELU_OCTAVES],
         [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
     ),
@@ -453,7 +455,8 @@ ROWS = [
     Row(
         "R34",
         "CoordX (2201.12425)",
-        "layers split by axis make lattices cheap with little loss; along rays they are not cheaper",
+        "layers split by axis make lattices cheap with little loss;"
+        " along rays they are not cheaper",
         [
             toys("split", "coordx", SIX, MIDDLE, measures=["lattice"]),
             toys("whole", "relu", {**SIX, **network(width=72)}, MIDDLE, measures=["lattice"]),
@@ -492,7 +495,8 @@ ROWS = [
     Row(
         "FreeNeRF",
         "FreeNeRF (2303.07418)",
-        "with few views, enabling frequencies slowly beats all at once; with many views it costs almost nothing",
+        "with few views, enabling frequencies slowly beats all at once;"
+        " with many views it costs almost nothing",
         [
             toys("masked, 4 views", "free_nerf", {}, FEW_VIEWS),
             toys("all, 4 views", "positional", {}, FEW_VIEWS),
@@ -532,7 +536,8 @@ ROWS = [
     Row(
         "K-Planes",
         "K-Planes (2301.10241)",
-        "products of planes are better than their sums, and better than a dense grid of as many numbers",
+        "products of planes are better than their sums,"
+        " and better than a dense grid of as many numbers",
         [
             toys(
                 "products of planes",
@@ -597,7 +602,8 @@ ROWS = [
     Row(
         "BACON",
         "BACON (2112.04645)",
-        "products of frozen sines of a known band fit an image far better than ReLU on raw coordinates",
+        "products of frozen sines of a known band fit an image far better than ReLU"
+        " on raw coordinates",
         [drawn("BACON", "bacon"), RELU_RAW, RELU_OCTAVES],
         [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
     ),

@@ -1,4 +1,7 @@
-"""A budget is one clock; a run continues under a larger one, on record, and is never lost under a smaller one."""
+"""A budget is one clock.
+
+A run continues under a larger one, on record, and is never lost under a smaller one.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Configs are found by name from anywhere, and a flag means what its user meant or is refused with what is known."""
+"""Configs are found by name from anywhere.
+
+A flag means what its user meant, or is refused with what is known.
+"""
 
 import json
 import os
@@ -183,8 +186,8 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     ):
         assert says in told
     assert (
-        "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht': did you mean 'width'?"
-        in told
+        "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht':"
+        " did you mean 'width'?" in told
     )
     assert (
         "schedule: nerf.training.optimizers:Cosin: no such attribute: did you mean 'Cosine'?"

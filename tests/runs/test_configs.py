@@ -53,5 +53,5 @@ def test_a_config_renders_something_finite(name, space):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("space", ["bounded", "unbounded"])
 def test_a_config_builds_and_renders_a_colour(name, space):
-    """Traced and not computed: compiling each would take minutes, and its parts' own tests have to do with numbers."""
+    """Traced, not computed: compiling each takes minutes, and its parts' tests check numbers."""
     assert jax.eval_shape(lambda: render(load(name), space)).rgb.shape == (1, 3)

@@ -1,4 +1,7 @@
-"""What made a run is known again: every source file counts, and a run made by two versions is like neither."""
+"""What made a run is known again.
+
+Every source file counts, and a run made by two versions is like neither.
+"""
 
 import re
 import shutil
@@ -43,7 +46,10 @@ def test_a_run_begun_with_one_code_and_ended_with_another_is_like_neither():
     assert mixed(old, old) == old
 
 
-CPUINFO = "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R)  Gold 6126 CPU @ 2.60GHz\nstepping\t: 4\n"
+CPUINFO = (
+    "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R)  Gold 6126 CPU @ 2.60GHz\n"
+    "stepping\t: 4\n"
+)
 
 
 def test_the_processor_is_named_with_the_cores_that_may_be_used(monkeypatch):

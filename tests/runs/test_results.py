@@ -1,4 +1,4 @@
-"""Finished runs read back: scores at a step, what makes two runs one, protocols, and the list of runs."""
+"""Finished runs read back: scores at a step, runs that are one, protocols, the list of runs."""
 
 import json
 import subprocess
@@ -200,7 +200,7 @@ def groups_of(tmp_path, **kinds):
 
 
 def test_equal_time_and_equal_steps_may_have_two_winners(tmp_path):
-    """Fast is the better one in its seconds; slow is the better one at every step, but took half as many."""
+    """Fast is better in its seconds; slow is better at every step, but took half as many."""
     groups = groups_of(
         tmp_path,
         fast={"steps": 200, "seconds": 10.0, "max_seconds": 10.0},

@@ -70,7 +70,8 @@ def test_a_name_unlike_any_config_does_not_list_all_of_them():
         ("steps.foo=3", "--config.steps.foo=3: steps is a value and has no keys: set steps itself"),
         (
             "scene=None",
-            "--config.scene=None: cannot be switched off, as every config needs it: name what to build with scene.name",
+            "--config.scene=None: cannot be switched off, as every config needs it:"
+            " name what to build with scene.name",
         ),
         ("steps=abc", "--config.steps=abc: not a whole number: give one, as 100"),
     ],

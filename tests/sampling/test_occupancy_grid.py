@@ -1,4 +1,4 @@
-"""Compaction is exact, skipping changes nothing but the density of dead cells, and the grid follows the field."""
+"""Compaction is exact, skipping changes only dead cells' density, the grid follows the field."""
 
 import dataclasses
 
@@ -173,7 +173,7 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
 
 
 def test_time_alone_hides_nothing_from_rendering():
-    """A cell that a ray saw once, and that no ray passed since: training drops it, a picture does not."""
+    """A cell that a ray saw once, and none passed since: training drops it, a picture does not."""
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
     passed(grid, jnp.arange(8**3), 0.5, MIN_PASSES)
     refreshed(grid, 200)
@@ -182,7 +182,7 @@ def test_time_alone_hides_nothing_from_rendering():
 
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
 def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
-    """The same rays decide the same, in a capture of a few small photos and in one of many large ones."""
+    """The same rays decide the same in a capture of a few small photos and of many large ones."""
     grid = OccupancyGrid(resolution=4, update_every=1, min_weight=0.01)
     seen_once_in = np.array([2, 40, 400])  # rays: the third is hidden from nearly all
     rays = 0
@@ -266,7 +266,7 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
 
 
 def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
-    """Of a dense ball that is seen from all around, the shell is trained in the end, and the core is not."""
+    """Of a dense ball seen from all around, the shell is trained in the end, the core is not."""
     config = ngp.get_config()
     config.update(
         {"steps": 600, "steps_per_call": 10, "log_every": 600, "save_every": 600, "batch_size": 256}

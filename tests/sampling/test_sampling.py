@@ -1,4 +1,7 @@
-"""Samplers give increasing edges that cover what they should, own jitter for each ray, and the right distribution."""
+"""Samplers give increasing edges that cover what they should.
+
+Each ray has its own jitter, and the distribution is right.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Spaces: what lies inside the box, and the contraction's closed form, continuity and inverse stretch."""
+"""Spaces: what is inside the box, and the contraction's formula, continuity and inverse stretch."""
 
 import jax
 import jax.numpy as jnp

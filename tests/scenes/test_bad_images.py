@@ -1,4 +1,7 @@
-"""A folder of every kind of image that people have: the odd train, the bad are listed before anything is compiled."""
+"""A folder of every kind of image that people have.
+
+The odd ones train; the bad ones are listed before anything is compiled.
+"""
 
 import io
 import json

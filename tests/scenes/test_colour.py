@@ -1,4 +1,4 @@
-"""Colours of photos, videos and films are what a colour-managed viewer shows: sRGB, with the right numbers."""
+"""Photos, videos and films look as in a colour-managed viewer: sRGB, with the right numbers."""
 
 import json
 import struct
@@ -112,7 +112,7 @@ IN_P3 = np.rint(255 * colour.linear_to_srgb(in_primaries(PATCHES, 12))).astype(n
 
 
 def save(path, pixels, **options):
-    """Save 8-bit pixels so that they come back bit by bit, or nearly so for formats that lose some."""
+    """Save 8-bit pixels so that they come back exactly, or nearly so for formats that lose some."""
     blocks = np.repeat(np.repeat(pixels, 16, 0), 16, 1)
     exact = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(
         path.suffix, {}
@@ -403,7 +403,7 @@ WEIGHTS = {
 
 
 def clip(path, signal, space="bt709", full=False, bits=8, tags=True, side=HIGH, extra=()):
-    """Write a video of one row of patches: RGB signals (n, 3) in [0, 1] to YCbCr by its definition."""
+    """Write a video of a row of patches: RGB signals (n, 3) in [0, 1] to YCbCr by definition."""
     kr, kb = WEIGHTS[space]
     y = signal @ [kr, 1 - kr - kb, kb]
     chroma = np.stack([(signal[:, 2] - y) / (2 - 2 * kb), (signal[:, 0] - y) / (2 - 2 * kr)])
@@ -517,8 +517,10 @@ def test_highlights_of_hdr_grow_up_to_white_and_keep_their_hue(transfer):
 
 def said(space="bt709", primaries="bt709", trc="bt709", size="1920x1080", form="yuv420p", more=""):
     return (
-        f"{more}\n[Parsed_showinfo_0 @ 0x1] n:   0 pts:      0 fmt:{form} cl:left sar:0/1 s:{size} i:P\n"
-        f"[Parsed_showinfo_0 @ 0x1] color_range:tv color_space:{space} color_primaries:{primaries} color_trc:{trc}\n"
+        f"{more}\n[Parsed_showinfo_0 @ 0x1] n:   0 pts:      0 fmt:{form} cl:left"
+        f" sar:0/1 s:{size} i:P\n"
+        f"[Parsed_showinfo_0 @ 0x1] color_range:tv color_space:{space}"
+        f" color_primaries:{primaries} color_trc:{trc}\n"
     )
 
 
@@ -531,7 +533,10 @@ def test_what_a_video_says_of_its_colours_is_understood():
     assert parse_coding(said("unknown", "unknown", "unknown", "720x1280")).matrix == "bt709"
     assert parse_coding(said("gbr", form="gbrp")).matrix == ""
     assert parse_coding(said("unknown", form="rgb24")).matrix == ""
-    dolby = "      DOVI configuration record: version: 1.0, profile: {}, level: 5, rpu flag: 1, el flag: 0, bl flag: 1"
+    dolby = (
+        "      DOVI configuration record: version: 1.0, profile: {}, level: 5, rpu flag: 1,"
+        " el flag: 0, bl flag: 1"
+    )
     iphone = parse_coding(said("bt2020nc", "bt2020", "arib-std-b67", more=dolby.format(8)))
     assert iphone.matrix == "bt2020" and iphone.space.peak > 3
     for refused in (

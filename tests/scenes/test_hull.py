@@ -73,7 +73,10 @@ def _see(camera, points):
 
 
 def see(camera, points):
-    """Which pixel of a camera sees each point, and whether one does: a lens that folds may show none twice."""
+    """Which pixel of a camera sees each point, and whether one does.
+
+    A lens that folds may show none twice.
+    """
     pixels, inside, directions = _see(camera, jnp.asarray(points, jnp.float32))
     towards = points - np.asarray(camera.position)
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
@@ -107,7 +110,7 @@ def test_what_every_view_sees_as_matter_or_not_at_all_is_never_carved(distortion
 
 
 def test_distortion_is_followed():
-    """Matter at the rim of the picture, where the lens moves it by pixels, is found where the lens puts it."""
+    """Matter at the picture's rim, moved by pixels by the lens, is found where the lens puts it."""
     scene = synthetic.load(None, "train", size=64, views=8)
     lens = np.array([-0.4, 0.1, 0.01, -0.01, 0, 0, 0, 0], np.float32)
     scene = dataclasses.replace(

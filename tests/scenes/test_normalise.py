@@ -17,7 +17,7 @@ UP = np.array([0.0, 0.0, 1.0])
 
 
 def poses(position, view, up) -> np.ndarray:
-    """Camera-to-world at each position, looking along each view with each up about up in the picture."""
+    """Camera-to-world at each position, looking along each view, each up about the picture's up."""
     back = -view / np.linalg.norm(view, axis=-1, keepdims=True)
     right = np.cross(up, back)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
@@ -25,7 +25,7 @@ def poses(position, view, up) -> np.ndarray:
 
 
 def drone(jitter: float, seed: int = 0, height: float = 50.0) -> np.ndarray:
-    """A grid of 8 x 5 cameras above the ground z = 0 that look straight down, north up in the pictures."""
+    """8 x 5 cameras in a grid above the ground z = 0 look straight down, north up in pictures."""
     x, y = np.meshgrid(np.arange(8) * 10.0, np.arange(5) * 10.0)
     position = np.stack([x.ravel(), y.ravel(), np.full(40, height)], -1)
     view = np.concatenate(

@@ -882,7 +882,7 @@ def test_poses_back_are_the_file_s(tmp_path, write):
 
 
 def test_what_bounded_cameras_see_fits_the_box(tmp_path):
-    """A point on a camera's axis at the focus' distance, at the edge of its picture, is inside [-1, 1]^3."""
+    """A point on a camera's axis at the focus' distance, at its picture's edge, is in [-1, 1]^3."""
     scene = scenes.load(write_blender(tmp_path), "train")
     tangent = 0.5 * scene.cameras.size[:, 0] / scene.cameras.K[:, 0, 0]
     radius = np.linalg.norm(scene.cameras.position, axis=-1) * tangent
@@ -962,7 +962,7 @@ def synthetic_rays(scene: Scene, view: int):
 
 
 def test_the_synthetic_picture_is_what_its_cameras_see():
-    """Ray by ray: pixels_to_rays of the scene's cameras and the closed form give the scene's images."""
+    """Ray by ray: pixels_to_rays of the scene's cameras and the closed form give its images."""
     scene = synthetic.load(None, "train", size=16, views=2)
     for view in range(2):
         rays = synthetic_rays(scene, view)

@@ -1,4 +1,7 @@
-"""What is trained on and what is scored: nothing held out, everything trained on, and held-out views that are not."""
+"""What is trained on and what is scored.
+
+Nothing held out, everything trained on, and held-out views that are not.
+"""
 
 import dataclasses
 

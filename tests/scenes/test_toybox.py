@@ -1,4 +1,4 @@
-"""The made-up scene and pictures: rays hit surfaces exactly, cameras agree, textures keep to their band."""
+"""The made-up scene and pictures: rays hit exactly, cameras agree, textures keep to their band."""
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def test_cameras_see_the_points_that_rays_hit_at_the_pixels_of_these_rays():
 
 
 def test_the_volume_renderer_sees_the_same_picture():
-    """Dense matter inside the solids, rendered through another program, gives the picture and its depth."""
+    """Dense matter in the solids, rendered by another program, gives the picture and its depth."""
 
     def field(points, viewdirs):
         flat = np.asarray

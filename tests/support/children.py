@@ -1,4 +1,7 @@
-"""The real programs as processes to be hurt: forked from one that has imported JAX already, so each starts at once."""
+"""The real programs as processes to be hurt.
+
+They are forked from a process that has imported JAX already, so each starts at once.
+"""
 
 import multiprocessing
 import os
@@ -15,7 +18,7 @@ _FORKS.set_forkserver_preload(["tests.support.preloaded"])
 
 
 class Child:
-    """A program of this project, running with the arguments given; what it says goes to the file `log`."""
+    """A program of this project, running with the arguments given; what it says goes to `log`."""
 
     def __init__(
         self, program: str, arguments: list[str], log: Path, setup: Callable[[], None] | None = None
@@ -61,7 +64,10 @@ def _main(program: str, arguments: list[str], log: str, setup: Callable[[], None
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = (
+        open(n, "w", buffering=1, closefd=False)  # noqa: SIM115
+        for n in (1, 2)
+    )
     os.chdir(ROOT)
     sys.argv = [program, *arguments]
     if setup is not None:

@@ -1,11 +1,12 @@
-"""Bytes from libFuzzer in the place of a file that strangers may have made, for as long as one likes.
+"""Bytes from libFuzzer in place of a file that strangers may have made, for as long as one likes.
 
     pip install atheris
     python -m tests.support.fuzz nerfstudio -max_total_time=600
 
-The first argument is one of TARGETS; the others go to libFuzzer. A file is read or refused in words; any other
-exception is a crash, whose input libFuzzer writes into the working directory. What the test suite does at random and in
-seconds (see `tests.support.mutations`), this does for hours, led by which lines are reached.
+The first argument is one of TARGETS; the others go to libFuzzer. A file is read or refused in
+words; any other exception is a crash, whose input libFuzzer writes into the working directory. What
+the test suite does at random and in seconds (see `tests.support.mutations`), this does for hours,
+led by which lines are reached.
 """
 
 import json
@@ -79,7 +80,7 @@ TARGETS: dict[str, Callable[[Path], tuple[Path, Reader]]] = {
 
 
 def try_bytes(file: Path, read: Reader, data: bytes) -> bool:
-    """Whether the file is read with this in it; False where it is refused in words, as it may be."""
+    """Whether the file is read with this in it; False where it is refused in words, as allowed."""
     file.write_bytes(data)
     try:
         read()

@@ -1,4 +1,4 @@
-"""Run folders that nobody trained: the files of a finished run with made-up numbers and pictures. For tests."""
+"""Run folders that nobody trained, for tests: finished runs with made-up numbers and pictures."""
 
 import json
 import zlib
@@ -83,7 +83,7 @@ def make_run(
 
 
 def draw(folder, names, size, seed):
-    """Truth, render, error and depth of each view; truth is the same in every run, and no picture is flat."""
+    """Truth, render, error and depth of each view; all runs have one truth, no picture is flat."""
     (folder / "eval").mkdir()
     for i, name in enumerate(names):
         y, x = np.mgrid[:size, :size] / size

@@ -1,22 +1,25 @@
 """Break modules in small ways, one at a time, and report the breaks that no test notices.
 
     pip install -e .[mutants]
-    python -m tests.support.mutants                               # every module of TESTS: about two hours on two cores
-    python -m tests.support.mutants nerf/losses/photometric.py --jobs=2       # one module
-    python -m tests.support.mutants nerf/losses/photometric.py --list         # print the mutants, run nothing
+    python -m tests.support.mutants  # every module of TESTS: about two hours on two cores
+    python -m tests.support.mutants nerf/losses/photometric.py --jobs=2  # one module
+    python -m tests.support.mutants nerf/losses/photometric.py --list  # print mutants, run nothing
 
-The operators are those of cosmic-ray (https://cosmic-ray.readthedocs.io/en/latest/reference/operators.html):
-arithmetic, comparison, boolean and unary operators are replaced, numbers change by one, conditions are negated, loops
-are emptied. These contain the five operators of Offutt et al. ("An experimental determination of sufficient mutant
-operators", TOSEM 1996) but for ABS. Some mutants say nothing about tests and are left out: those of decorators, of
-annotations, of what is asserted (also by `strict=True`) and of error messages; bitwise in the place of arithmetic
-operators, which no float accepts; and `is` in the place of a comparison.
+The operators are those of cosmic-ray
+(https://cosmic-ray.readthedocs.io/en/latest/reference/operators.html): arithmetic, comparison,
+boolean and unary operators are replaced, numbers change by one, conditions are negated, loops are
+emptied. These contain the five operators of Offutt et al. ("An experimental determination of
+sufficient mutant operators", TOSEM 1996) but for ABS. Some mutants say nothing about tests and are
+left out: those of decorators, of annotations, of what is asserted (also by `strict=True`) and of
+error messages; bitwise in the place of arithmetic operators, which no float accepts; and `is` in
+the place of a comparison.
 
-COUNT mutants of each module are drawn by a fixed seed, first one at each place; `equivalent_mutants.py` lists those
-of them that change nothing. Each runs in a copy of the working tree, in a process forked from one that has imported
-JAX, against the tests of TESTS: those of the module and some that compose it. A test that fails, hangs or cannot be
-collected kills a mutant. Shapes are not checked meanwhile: that takes half of the time, and right values are what is
-asked for. The working tree is never written.
+COUNT mutants of each module are drawn by a fixed seed, first one at each place;
+`equivalent_mutants.py` lists those of them that change nothing. Each runs in a copy of the working
+tree, in a process forked from one that has imported JAX, against the tests of TESTS: those of the
+module and some that compose it. A test that fails, hangs or cannot be collected kills a mutant.
+Shapes are not checked meanwhile: that takes half of the time, and right values are what is asked
+for. The working tree is never written.
 """
 
 import argparse
@@ -56,7 +59,10 @@ PATIENCE = (
 )  # seconds that a mutant has, and how many times the seconds that the tests take without one
 
 # Tests of each module, quick ones first, and no long simulations.
-QUICK = "formulas or equal_scores or changing_sides or are_said_to_be or best_is or stands_for or one_seed_each"
+QUICK = (
+    "formulas or equal_scores or changing_sides or are_said_to_be or best_is or stands_for"
+    " or one_seed_each"
+)
 STATISTICS = [
     "tests/comparing/test_difference_formulas.py",
     "tests/comparing/test_statistics.py",
@@ -91,7 +97,8 @@ TESTS = {
     "nerf/rendering/model.py": [
         COMPOSED,
         f"{GRIDS}::test_rendering_only_live_intervals_gives_the_exhaustive_picture",
-        f"{GRIDS}::test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole",
+        f"{GRIDS}::test_training_on_live_intervals_has_the_exhaustive_gradient"
+        "_and_says_which_rays_are_whole",
         f"{GRIDS}::test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles",
     ],
     "nerf/cameras/lenses.py": [LENSES],
@@ -166,7 +173,10 @@ def _quiet_spans(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, in
             quiet = [node.value]
         for part in quiet:
             if part is not None:
-                yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)  # type: ignore[attr-defined]
+                yield (
+                    (part.lineno, part.col_offset),  # type: ignore[attr-defined]
+                    (part.end_lineno, part.end_col_offset),  # type: ignore[attr-defined]
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +206,10 @@ def _all_changes(source: str) -> dict[tuple[int, int], list[_Change]]:
 
 
 def draw(module: str, count: int, seed: int) -> list[Mutant]:
-    """Return `count` mutants of a module, one at each place before a second at any; none means the same as another."""
+    """Return `count` mutants of a module, one at each place before a second at any.
+
+    None means the same as another.
+    """
     from cosmic_ray import plugins
     from cosmic_ray.mutating import mutate_code
 
@@ -238,7 +251,7 @@ class Copy:
                 shutil.copy(ROOT / name, folder / name)
 
     def write(self, module: str, source: str) -> None:
-        """Replace a module and forget what was compiled of it, which differs by less than its time stamp tells."""
+        """Replace a module, forget what was compiled of it: its time stamp may tell too little."""
         path = self.folder / module
         path.write_text(source, encoding="utf-8")
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
@@ -319,13 +332,14 @@ def _baseline(module: str, copy: Copy, log: Path) -> float:
         raise
     if status:
         sys.exit(
-            f"{log.read_text()}\ntests.mutants: {module}: its tests fail without a mutant: fix them first"
+            f"{log.read_text()}\n"
+            f"tests.mutants: {module}: its tests fail without a mutant: fix them first"
         )
     return time.monotonic() - began
 
 
 def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[Mutant, str]:
-    """Run the tests of one module's mutants, one in each copy at a time; return what became of each."""
+    """Run the tests of a module's mutants, one in each copy at a time; return the fate of each."""
     module = mutants[0].module
     original = (ROOT / module).read_text(encoding="utf-8")
     took = _baseline(module, copies[0], logs / "log")
@@ -454,7 +468,8 @@ def _report(fates: dict[Mutant, str], equivalent: int) -> None:
     killed = len(fates) - len(survivors)
     module = next(iter(fates)).module
     print(
-        f"{module}: {killed} of {len(fates)} killed ({killed / len(fates):.0%}), {late} of them by time\n",
+        f"{module}: {killed} of {len(fates)} killed ({killed / len(fates):.0%}),"
+        f" {late} of them by time\n",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""Files damaged at random, for the tests of every scene format; a seed says how, so a failure can be repeated.
+"""Files damaged at random, for the tests of every scene format; a seed makes a failure repeatable.
 
 @many_mutations
 def test_a_mutated_file_is_a_scene_or_a_scene_error(seed): ...
@@ -109,7 +109,7 @@ KEYS = [
 
 
 def many_mutations(test, count: int = 800):
-    """Run `test(..., seed)` for so many seeds, without the checks of shapes, which would take most of the time."""
+    """Run `test(..., seed)` for so many seeds, without shape checks, which take most time."""
 
     @wraps(test)
     def unchecked(*args, **kwargs):
@@ -126,7 +126,7 @@ def many_mutations(test, count: int = 800):
 
 
 def many_seeds(test, count: int = 1000):
-    """The same for cheap tests, of which hypothesis' own work would be most: the seeds are 0, 1, 2, ..."""
+    """The same for cheap tests, where hypothesis' own work would be most: seeds are 0, 1, 2, ..."""
 
     @wraps(test)
     def each(**fixtures):
@@ -148,7 +148,10 @@ def many_seeds(test, count: int = 1000):
 
 
 def mutate_json(text: str, random: Random) -> str:
-    """JSON with one to three changes: entries dropped, replaced, repeated, nested, added; sometimes cut or damaged."""
+    """JSON with one to three changes; sometimes it is also cut or damaged.
+
+    Entries are dropped, replaced, repeated, nested or added.
+    """
     data = json.loads(text)
     for _ in range(random.choice([1, 1, 2, 3])):
         _change(data, random)
@@ -161,7 +164,7 @@ def mutate_json(text: str, random: Random) -> str:
 
 
 def mutate_bytes(data: bytes, random: Random) -> bytes:
-    """One to four changes: bits flipped, runs of bytes replaced, dropped, repeated or added, the end cut off."""
+    """One to four changes: flip bits; replace, drop, repeat or add runs of bytes; cut the end."""
     changed = bytearray(data)
     for _ in range(random.randint(1, 4)):
         at, length = random.randint(0, len(changed)), random.choice([1, 1, 2, 4, 8, 64])
@@ -228,7 +231,11 @@ def _change(data: Any, random: Random) -> None:
 
 
 def mutate_text(text: str, random: Random) -> str:
-    """One or two changes of words in lines: numbers moved a little, words replaced, dropped, repeated; lines too."""
+    """One or two changes of words in lines, or of lines.
+
+    Numbers are moved a little; words are replaced, dropped or repeated; lines are dropped or
+    repeated.
+    """
     lines = [line.split(" ") for line in text.split("\n")]
     for _ in range(random.choice([1, 1, 1, 2])):
         row = random.randrange(len(lines))
@@ -265,7 +272,10 @@ def _number(word: str, near: bool, random: Random) -> str:
 
 
 def mutate_numbers(array: np.ndarray, random: Random) -> np.ndarray:
-    """A few numbers of an array moved a little or replaced; sometimes rows dropped or doubled, another type, shape."""
+    """A few numbers of an array moved a little or replaced.
+
+    Sometimes rows are dropped or doubled, or its type or shape is another.
+    """
     changed = np.array(array, np.float64)
     for _ in range(random.choice([1, 1, 2])):
         at = random.randrange(changed.size)

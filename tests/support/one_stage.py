@@ -1,4 +1,4 @@
-"""The tiny config with one stage: traced and compiled in half the time, for processes that train to be hurt."""
+"""The tiny config with one stage, for processes to be hurt: half as long to trace and compile."""
 
 from configs import tiny
 

@@ -1,4 +1,4 @@
-"""What a user might write in a file of their own; tests name it in configs, as tests.support.plugins:NAME."""
+"""What a user might write in their own file; tests' configs name it tests.support.plugins:NAME."""
 
 import dataclasses
 import sys
@@ -86,7 +86,7 @@ def toybox_with_exposures(root, split, **_):
 
 
 def toybox_with_passers_by(root, split, **_):
-    """A grey square somewhere in every second training picture, an eighth of the pictures' area in all."""
+    """A grey square somewhere in every second training picture, an eighth of their area in all."""
     scene = small_toybox(split)
     if split != "train":
         return scene

@@ -1,4 +1,4 @@
-"""The image task: one picture through the same scene, training, scoring and rendering as posed photos."""
+"""The image task: one picture, with the scene, training, scoring and rendering of posed photos."""
 
 import json
 from importlib import import_module
@@ -160,7 +160,10 @@ def waves(side):
 
 
 def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
-    """Held-out PSNR far above the picture's own spread, the same again from the checkpoint; a still at four times."""
+    """Held-out PSNR far above the picture's own spread, and the same again from the checkpoint.
+
+    The still is drawn at four times the size.
+    """
     Image.fromarray(waves(64)).save(tmp_path / "picture.png")
     config = image_task(
         config_of(

@@ -1,4 +1,7 @@
-"""A scene larger than the device, or than the memory, trains to the same bits; what fits nowhere is told in numbers."""
+"""A scene larger than the device, or than the memory, trains to the same bits.
+
+What fits nowhere is told in numbers.
+"""
 
 import json
 import shutil
@@ -100,7 +103,8 @@ def test_what_fits_neither_memory_nor_disk_is_refused_with_the_numbers(root, tmp
 def test_a_step_that_does_not_fit_is_refused_before_it_runs(root, tmp_path):
     with pytest.raises(
         OutOfMemory,
-        match=r"^a training step needs .* GB .*; the device has 0\.001 GB: lower --config.batch_size$",
+        match=r"^a training step needs .* GB .*; the device has 0\.001 GB:"
+        r" lower --config.batch_size$",
     ):
         train(config(), root, tmp_path / "run", device_memory=1e6)
     assert not Checkpoints(tmp_path / "run" / "checkpoints").steps()

@@ -1,4 +1,7 @@
-"""A number that is not finite, put into a batch, a gradient or a parameter: told by step and name, never saved."""
+"""A number in a batch, a gradient or a parameter that is not finite is told by step and name.
+
+It is never saved.
+"""
 
 import dataclasses
 import json

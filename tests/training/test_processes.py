@@ -1,4 +1,7 @@
-"""Several processes train as one, decide alike, and end together: real ones on loopback, a device each."""
+"""Several processes train as one, decide alike, and end together.
+
+They are real ones on loopback, with a device each.
+"""
 
 import json
 import os
@@ -86,7 +89,7 @@ class Pair:
 
 
 def alike(setup=None) -> None:
-    """As many threads in a process with one device as in one with two: products of matrices are split among them."""
+    """As many threads in a process of one device as of two: they split products of matrices."""
     os.environ["NPROC"] = "2"
     if setup is not None:
         setup()
@@ -315,8 +318,8 @@ def test_numbers_of_the_first_arrive_bit_for_bit_and_decisions_are_shared(tmp_pa
         assert first[name] == [str(kind), np.asarray(value).tobytes().hex()], name
     assert first["any_process"] == [True, False] and first["own"] == [[0.0, 1.0, 2.0], 1]
     assert (
-        first["refused"]
-        == "process 1: another number than the first process: give all the same flags, scene and code"
+        first["refused"] == "process 1: another number than the first process:"
+        " give all the same flags, scene and code"
     )
 
 
@@ -329,7 +332,7 @@ def test_a_process_alone_asks_nobody():
 
 
 def test_processes_that_share_a_film_render_each_frame_once(whole, tmp_path):
-    """In turn: the one that comes last makes the video, and what a lost one leaves undone any other does."""
+    """In turn: the one that comes last makes the video, and others do what a lost one leaves."""
     arguments = [f"--run={whole}", "--frames=5", "--width=32", "--depth"]
     alone = Child("render.py", [*arguments, f"--out={tmp_path / 'alone.mp4'}"], tmp_path / "log")
     assert alone.code() == 0, alone.said()

@@ -1,4 +1,4 @@
-"""Picking pixels: each ray comes with the colour it sees, from every pixel worth picking and no other."""
+"""Picking pixels: each ray has the colour it sees, from each pixel worth picking and no other."""
 
 import dataclasses
 
@@ -126,7 +126,7 @@ def test_a_picked_ray_knows_its_view():
 
 
 def known_scene(kind=np.uint8):
-    """Random colours of a type, a random mask, and depths that tell the pixel; some are not known."""
+    """Random colours of a type, a random mask, depths that tell the pixel; some are not known."""
     scene, rng = mixed_scene(), np.random.default_rng(3)
     most = 1.0 if kind == np.float32 else np.iinfo(kind).max + 1
     images = [(rng.uniform(size=image.shape) * most).astype(kind) for image in scene.images]
@@ -186,7 +186,7 @@ def test_colours_of_any_type_lie_between_0_and_1():
 
 
 def test_what_is_masked_is_not_scored(tmp_path):
-    """Whatever the picture holds outside the mask, the scores are those of a picture that is right there."""
+    """Whatever the picture holds outside the mask, it scores as a picture that is right there."""
     scene = synthetic.load(None, "test", size=24, views=2)
     masks = [np.add.outer(np.arange(24), np.arange(24)) % 24 < 15 for _ in range(2)]
     spoilt = [

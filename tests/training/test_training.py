@@ -1,4 +1,4 @@
-"""Training: exact resume, the same loss on any number of devices, and a stop at the first bad number."""
+"""Training: exact resume, one loss on any number of devices, a stop at the first bad number."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ from tests.support import one_stage
 
 
 def synthetic(config=None, **changes) -> dict:
-    """A config on the closed-form scene, small enough for seconds; of one stage where none is given."""
+    """A config on the closed-form scene, small enough for seconds; of one stage by default."""
     config = config or one_stage.get_config()
     config.scene = {"name": "nerf.scenes.synthetic:load", "size": 24}
     config.update({"steps": 40, "batch_size": 64, "save_every": 20, "log_every": 10, **changes})
@@ -252,7 +252,10 @@ def test_views_that_were_trained_on_are_not_scored_as_held_out(tmp_path, monkeyp
         reload_split(run, "test", None)
 
 
-USED = "import json, nerf.training.loop, nerf.runs.provenance as p; print(json.dumps(sorted(p.loaded_files())))"
+USED = (
+    "import json, nerf.training.loop, nerf.runs.provenance as p;"
+    " print(json.dumps(sorted(p.loaded_files())))"
+)
 
 
 def test_the_run_folder_explains_itself(tmp_path):

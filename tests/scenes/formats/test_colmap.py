@@ -217,7 +217,7 @@ def test_the_folder_is_chosen_that_needs_least_reduction(tmp_path, max_side, siz
 
 
 def test_x_and_y_follow_the_image_apart(tmp_path):
-    """155 pixels halved are 77 or 78: what the axes were scaled by differs, and each follows its own."""
+    """155 pixels halved are 77 or 78: the axes are scaled by different numbers, each by its own."""
     model = make_model(("PINHOLE",), size=(155, 101))
     scene = scenes.load(write_scene(tmp_path, model, sizes={"images_2": (78, 50)}), "train")
     np.testing.assert_allclose(
@@ -252,7 +252,10 @@ def test_missing_images_are_left_out_with_a_note(tmp_path):
 
 
 def test_a_panorama_s_points_are_in_reach(tmp_path):
-    """Cameras that look outwards from nearly one place: points stay between 0.1 and 8 of the normalised world."""
+    """Cameras look outwards from nearly one place.
+
+    Points stay between 0.1 and 8 of the normalised world.
+    """
     rng = np.random.default_rng(0)
     model = make_model()
     outward = [np.concatenate([p[:, :3] * [-1, 1, -1], 1e-3 * p[:, 3:]], -1) for p in ring(9)]
@@ -268,7 +271,8 @@ def test_a_panorama_s_points_are_in_reach(tmp_path):
     assert distance.min() >= 0.2 and np.median(distance) == pytest.approx(4.0, rel=1e-2)
 
 
-# Rays of pycolmap 4.2.1's `cam_ray_from_img` through PIXELS of images of 640x480 (640x320 for the panorama).
+# Rays of pycolmap 4.2.1's `cam_ray_from_img` through PIXELS of images of 640x480 (640x320 for the
+# panorama).
 PIXELS = [[20.0, 30.0], [600.0, 100.0], [330.0, 470.0], [322.0, 238.5], [5.0, 475.0]]
 RAYS = {
     ("SIMPLE_DIVISION", (500, 320, 240, -0.15)): [
@@ -635,7 +639,10 @@ def test_any_rotation_has_its_quaternion(seed):
 
 
 def test_a_real_model_s_points_fall_on_their_features(dataset):
-    """1457 points that COLMAP found in nine photos: a mirrored axis or a half pixel too much is seen at once."""
+    """1457 points that COLMAP found in nine photos.
+
+    A mirrored axis or a half pixel too much is seen at once.
+    """
     root = dataset("fox9_colmap")
     model = read_model(root / "sparse/0")
     errors = []

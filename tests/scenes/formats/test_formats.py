@@ -1,4 +1,7 @@
-"""Scene formats of a camera file beside photos: LLFF, IDR, Middlebury, RGB-D; what they say is what cameras do."""
+"""Scene formats of a camera file beside photos: LLFF, IDR, Middlebury, RGB-D.
+
+What these files say is what cameras do.
+"""
 
 import io
 import math
@@ -243,7 +246,7 @@ def test_masks_bound_an_object_between_its_bounds(tmp_path, bounds, unbounded):
 
 
 def test_a_mask_follows_the_reduction(tmp_path):
-    """15 rows reduced by 4: three blocks of rows, and the last three rows are cropped from mask and image alike."""
+    """15 rows reduced by 4: three blocks, and mask and image alike lose the last three rows."""
     root = write_llff(tmp_path, size=(20, 15))
     for i in range(9):
         save(
@@ -334,7 +337,10 @@ def test_an_archive_that_unpacks_to_more_than_it_says_is_refused(tmp_path):
 
 
 def test_idr_projections_are_the_file_s(tmp_path):
-    """A point of the file's world is seen where world_mat puts it, half a pixel on, scaled with the image."""
+    """A point of the file's world is seen where world_mat puts it, half a pixel on.
+
+    It is scaled with the image.
+    """
     root = write_idr(tmp_path, size=(8, 6))
     scene, arrays = scenes.load(root, "train"), np.load(root / "cameras_sphere.npz")
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (len(scene), 3))
@@ -420,7 +426,10 @@ def test_lines_that_are_no_camera_are_refused(tmp_path, line):
 
 
 def test_black_around_an_object_is_transparent(tmp_path):
-    """A bright square of 40 pixels with a dark line through it, before black with noise: whole, and 3 pixels wider."""
+    """A bright square of 40 pixels with a dark line through it, before black with noise.
+
+    It is whole, and 3 pixels wider.
+    """
     root = write_middlebury(tmp_path, size=(120, 90))
     for name in names(9):
         image = noise(120, 90, 3) // 8
@@ -474,7 +483,10 @@ def test_unknown_depth_is_zero_and_not_averaged(tmp_path):
 
 
 def test_colours_may_have_a_lens_of_their_own_and_depth_follows_it(tmp_path):
-    """A step in the depth is seen in its true direction, and nothing is known where the depth camera did not look."""
+    """A step in the depth is seen in its true direction.
+
+    Nothing is known where the depth camera did not look.
+    """
     depth = np.full((H, W), 2000)
     depth[:, 10:] = 3000  # columns from the direction (10 - 8) / FOCAL on
     root = write_rgbd(tmp_path, depth=depth)
@@ -538,7 +550,7 @@ DAMAGED: dict[Path, bytes] = {}
 
 @pytest.fixture
 def undecoded(monkeypatch):
-    """Images are there, and are not looked at: what is damaged is the cameras' file, and that in memory."""
+    """Images are there, and not looked at: the cameras' file is damaged, and that in memory."""
     for module in (arrays, colmap_model, middlebury, rgbd):
         monkeypatch.setattr(
             module,
@@ -625,7 +637,7 @@ def test_a_mutated_file_is_a_scene_or_a_scene_error(folder, undecoded, seed):
 
 
 def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
-    """Relative difference of the depth of view i, seen from view j, to that of view j, where it can be compared."""
+    """Relative difference of view i's depth, seen from view j, to view j's, where comparable."""
     h, w = scene.images[i].shape[:2]
     y, x = np.mgrid[:h, :w] + 0.5
     camera = jax.tree.map(

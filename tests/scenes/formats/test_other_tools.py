@@ -1,4 +1,4 @@
-"""What files of other tools mean: keys of a lens, names of files, splits, nearly rigid poses, and wrong paths."""
+"""What other tools' files mean: lens keys, file names, splits, nearly rigid poses, wrong paths."""
 
 import json
 import math
@@ -41,7 +41,10 @@ ALL = [f"images/{i:03d}.png" for i in range(17)]
 
 
 def write_plain(root: Path, shared=None, own=None, size=(8, 6), count=3) -> Path:
-    """A scene of which all but the first view are training views; the file says `shared`, the second frame `own`."""
+    """A scene of which all but the first view are training views.
+
+    The file says `shared`, its second frame `own`.
+    """
     write_nerfstudio(root, poses=ring(count), size=size)
     data = json.loads((root / "transforms.json").read_text())
     data = {**(FOCAL if shared is None else shared), "frames": data["frames"]}
@@ -216,7 +219,10 @@ def test_an_eighth_power_that_folds_before_the_sides_is_refused(tmp_path):
 
 @pytest.mark.parametrize("k4", [1.0, 5.0])
 def test_a_strong_eighth_power_is_read_in_large_photos(k4):
-    """The corner of 4000x3000 pixels is at 0.9 focal lengths; no pixel is off by more than 0.4 of one."""
+    """The corner of 4000x3000 pixels is at 0.9 focal lengths.
+
+    No pixel is off by more than 0.4 of one.
+    """
     focal, report, tally = 2777.0, (lambda *what: pytest.fail(str(what))), Tally()
     own = {
         "fl_x": focal,
@@ -330,8 +336,8 @@ def test_one_note_for_a_key_that_is_not_read_and_none_for_harmless_ones(tmp_path
     notes = scenes.load(root, "train").notes
     assert len(notes) == 2 and "key 'flavour' is not read" in notes[1]
     assert (
-        notes[0]
-        == "transforms.json: key 'time' is not read: moving objects are learned as if they stood still"
+        notes[0] == "transforms.json: key 'time' is not read:"
+        " moving objects are learned as if they stood still"
     )
     edit(root, lambda data: data.update({f"x{i}": 0 for i in range(50)}))
     assert len(scenes.load(root, "train").notes) == 11
@@ -491,7 +497,10 @@ def test_masks_depth_and_points_are_found_as_images_are(tmp_path):
     root = write_plain(tmp_path, {**SHARED, "ply_file_path": "D:\\x\\points.PLY"})
     save(root / "masks/m.png", np.where(np.arange(48).reshape(6, 8) % 5, 255, 0).astype(np.uint8))
     np.save(root / "depth.npy", np.full((6, 8), 2000.0))
-    header = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    header = (
+        "ply\nformat ascii 1.0\nelement vertex 1\n"
+        "property float x\nproperty float y\nproperty float z\nend_header\n"
+    )
     (root / "points.ply").write_text(header + "1 2 3\n")
     own = {"mask_path": "/data/masks/M.PNG", "depth_file_path": "E:\\scan\\depth"}
     edit(root, lambda data: data["frames"][1].update(own))

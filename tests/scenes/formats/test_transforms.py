@@ -1,4 +1,4 @@
-"""What a transforms file may say of lenses, masks, depth and points, and images of more than 8 bits."""
+"""A transforms file's lenses, masks, depth and points, and images of more than 8 bits."""
 
 import dataclasses
 import json
@@ -201,7 +201,7 @@ def lens_keys(lens: int) -> dict:
 
 
 def see_balls(camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
-    """The closed-form picture (RGB over white) that a camera has of the synthetic scene, and where the balls are."""
+    """A camera's closed-form picture (RGB over white) of the synthetic scene, and its opacity."""
     width, height = camera.size
     y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
     cameras = jax.tree.map(
@@ -333,7 +333,7 @@ def test_what_lies_around_the_circle_of_a_fisheye_is_masked(tmp_path):
 
 
 def masked_scene(root: Path, **options) -> Path:
-    """Every view but the first of the training views has a mask: 255 where the noise of another seed is not dark."""
+    """Every training view but the first has a mask: 255 where another seed's noise is not dark."""
     write_nerfstudio(root, **options)
     for i in range(2, 17):
         grey = noise(8, 6, 1, seed=50 + i)[..., 0]
@@ -406,7 +406,7 @@ def test_a_view_that_is_masked_all_over_is_refused(tmp_path):
 
 
 def depth_scene(root: Path, kind: str, **keys) -> None:
-    """A wall at z = -2 before a camera that looks straight at it and has a wide, bent lens; its depth along z.
+    """A wall at z = -2 straight before a camera of a wide, bent lens; its depth is along z.
 
     One pixel is not known.
     """
