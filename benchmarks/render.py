@@ -5,7 +5,7 @@
 
 Frames are the run's own held-out cameras at other sizes. "exhaustive" evaluates every march step
 inside the visual hull (all of space for photos without alpha), "skip" only the steps in cells that
-the occupancy grid marks as occupied, and "skip_and_stop" (as in nerf render) also stops opaque rays.
+the occupancy grid marks as occupied, and "skip_and_stop" (as nerf render) also stops opaque rays.
 PSNR values compare each frame with the exhaustive one; rounding to 8 bits alone gives 59 dB.
 """
 

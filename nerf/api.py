@@ -4,8 +4,8 @@
 
     config = nerf.load_config("ngp", {"batch_size": 2048})
     run = nerf.train(config, "data/tabletop", "runs/mine", max_seconds=60)
-    image = nerf.render_image(run, run.cameras["test"][0])["rgb"]        # (h, w, 3) in [0, 1]
-    values = nerf.query(run, points, directions)                         # {"density": ..., "rgb": ...}
+    image = nerf.render_image(run, run.cameras["test"][0])["rgb"]  # (h, w, 3) in [0, 1]
+    values = nerf.query(run, points, directions)  # {"density": ..., "rgb": ...}
     nerf.render(run, "runs/mine/orbit.mp4", path="orbit", frames=48)
     again = nerf.load_run("runs/mine")
     numbers = nerf.compare(["runs/mine", "runs/other"], "report.html")
@@ -131,7 +131,7 @@ def render_image(run: Run, camera: Cameras) -> dict[str, np.ndarray]:
       camera: one camera (no leading axes) in the normalised world, as `run.cameras["test"][0]`.
 
     Returns: "rgb" (h, w, 3) sRGB in [0, 1], "opacity" (h, w) and "depth" (h, w), the distance along
-      the ray in the normalised world, 0 where nothing is hit; and every other quantity of the field.
+      the ray in the normalised world, 0 if nothing is hit; and every other quantity of the field.
     """
     return make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
 

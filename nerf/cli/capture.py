@@ -1,10 +1,10 @@
-"""Make a scene of photos or a video, or check a scene before training on it and report what is wrong with it.
+"""Make a scene of photos or a video, or check a scene and report what is wrong with it.
 
     nerf capture photos/ --out=scenes/mine
     nerf capture walk.mp4 --out=scenes/mine --frames=120
     nerf capture --check=scenes/mine
 
-The first two estimate poses (pip install pycolmap) and write a folder that nerf train takes as --scene.
+The first two estimate poses (pip install pycolmap) and write a folder for nerf train --scene.
 docs/your-own-photos.md leads from a phone to a video.
 """
 
@@ -92,12 +92,10 @@ def _check(root: Path) -> int:
 
 def _make(argv: list[str]) -> int:
     if len(argv) > 2:
-        raise UserError(
-            f"{argv[2]}: one folder or video too many: put all photos into one folder (or its subfolders)"
-        )
+        raise UserError(f"{argv[2]}: one folder or video too many: put all into one folder")
     if len(argv) < 2 or not _OUT.value:
         raise UserError(
-            "nerf capture PHOTOS_OR_VIDEO --out=DIR: give one folder of photos or one video, and --out"
+            "nerf capture PHOTOS_OR_VIDEO --out=DIR: give a folder of photos or a video, and --out"
         )
     from nerf.capture.mapping import Options
     from nerf.capture.photos import make_scene
@@ -118,9 +116,7 @@ def _make(argv: list[str]) -> int:
             source, out, _FRAMES.value, _MIN_REGISTERED.value, options, stop, report=report
         )
     if made is None:
-        print(
-            "stopped: no scene yet; the same command resumes with the photos copied and matches found so far"
-        )
+        print("stopped: no scene yet; the same command resumes with the photos and matches so far")
         return stop.exit_code
     print("\n".join(made.notes))
     print(f"wrote {out}; now check it, and train on it:")
@@ -132,7 +128,7 @@ def _make(argv: list[str]) -> int:
 
 
 def _quoted(path: Path) -> str:
-    """A path for a shell, relative to the working directory where it lies in that."""
+    """Quote a path for a shell, relative to the working directory if it lies inside."""
     relative = (
         os.path.relpath(path)
         if path.is_absolute() and path.is_relative_to(Path.cwd())

@@ -1,14 +1,15 @@
-"""Compare configs or finished runs: which is better, and is the difference real? One self-contained HTML page.
+"""Compare configs or finished runs: which is better, and is the difference real?
 
     nerf compare configs/ngp.py small=configs/ngp.py:model.max_samples_per_ray=8 \\
         --scene=data/tabletop --budget=60s --seeds=3 --out=report.html
-    nerf compare configs/ngp.py --sweep=batch_size=512,1024 --scene=data/tabletop --budget=60s --out=report.html
-    nerf compare configs/ngp.py configs/nerf.py --scene=data/tabletop --scene=SCENE --budget=60s --out=report.html
+    nerf compare ngp --sweep=batch_size=512,1024 --scene=data/tabletop --budget=60s --out=page.html
+    nerf compare ngp nerf --scene=data/tabletop --scene=SCENE --budget=60s --out=page.html
     nerf compare runs/mine runs/other --out=report.html
     nerf compare --list runs/
 
-An argument is a finished run, a folder of runs that differ in their seed, or a config, with other values after a colon
-and a name before an equals sign. Configs are trained first, or found again among the runs.
+The result is one self-contained HTML page. An argument is a finished run, a folder of runs that
+differ in their seed, or a config, with changed values after a colon and a name before an equals
+sign. Configs are trained first, or found among the runs.
 docs/comparing.md tells how to ask a fair question.
 """
 
@@ -25,7 +26,7 @@ from nerf.foundation.instantiate import ConfigError
 _SCENES = flags.DEFINE_multi_string(
     "scene",
     [],
-    "Folder of the scene, for configs that are to be trained; repeated, it asks over several scenes.",
+    "Folder of the scene that configs are trained on; repeatable: compare over several scenes.",
 )
 _OUT = flags.DEFINE_string("out", None, "The page (.html).")
 _JSON = flags.DEFINE_string(
@@ -131,7 +132,7 @@ def _list(folders: list[str]) -> int:
     _write_json(rows)
     if not rows:
         print(
-            f"{', '.join(folders)}: no run in it: give the folder that --workdir named, or one above",
+            f"{', '.join(folders)}: no run in it: give the folder of --workdir, or one above",
             file=sys.stderr,
         )
     elif _JSON.value != "-":

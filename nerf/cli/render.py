@@ -1,4 +1,4 @@
-"""Render a trained run along a camera path to a video, or its held-out views to scored pictures.
+"""Render a video along a camera path, or render and score the held-out views of a run.
 
     nerf render --run=runs/tabletop --out=video.mp4
     nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
@@ -7,12 +7,13 @@
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
     nerf render --run=runs/tabletop --export --out=exported
 
---path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or instant-ngp's), or the
-import path of your own function. Options come after a colon, lengths and points in the units and axes of the scene's
-file: radius, elevation, focus and depth of orbit; percentile, focus and depth of ellipse; turns, percentile,
-focus_depth and depth of spiral; smooth and loop of follow; dataparser of a nerfstudio path (the file
-dataparser_transforms.json of its model, where it is not beside the path).
-Frames are written as PNG into a folder beside the video; an interrupted render resumes where it stopped.
+--path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or
+instant-ngp's), or the import path of your own function. Options follow a colon, lengths and points
+in the units and axes of the scene's file: radius, elevation, focus and depth of orbit; percentile,
+focus and depth of ellipse; turns, percentile, focus_depth and depth of spiral; smooth and loop of
+follow; dataparser of a nerfstudio path (the file dataparser_transforms.json of its model, if it is
+not beside the path).
+Frames are written as PNG into a folder beside the video; an interrupted render resumes.
 """
 
 import sys
@@ -23,12 +24,13 @@ from absl import flags
 
 from nerf.cli.commands import stop_on_signal
 
-_RUN = flags.DEFINE_string("run", None, "Run folder that nerf train made.", required=True)
+_RUN = flags.DEFINE_string("run", None, "Run folder made by nerf train.", required=True)
 _PATH = flags.DEFINE_string(
     "path",
     None,
     "orbit | ellipse | spiral | follow | FILE.json | package.module:function, with options as in "
-    "orbit:radius=2,focus=0,0,1; default: orbit around what is bounded and seen from all around, otherwise follow.",
+    "orbit:radius=2,focus=0,0,1; default: orbit if the scene is bounded and seen from all around, "
+    "otherwise follow.",
 )
 _SPLIT = flags.DEFINE_string(
     "split", None, "Instead of a path: render and score these views (test, val or train)."
@@ -43,7 +45,8 @@ _POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many point
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "The video (.mp4), or for one frame a picture (.png); with --split and --export a folder, with --enlarge a .png.",
+    "The video (.mp4), or for one frame an image (.png); with --split and --export a folder, with "
+    "--enlarge a .png.",
     required=True,
 )
 _SCENE = flags.DEFINE_string(
@@ -61,16 +64,16 @@ _FPS = flags.DEFINE_float(
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
-    "Pixels; default: the keyframe file's, or the training views' but no side above 640. One of --width and --height "
-    "keeps the aspect.",
+    "Pixels; default: the keyframe file's, or the training views' but no side above 640. One of "
+    "--width and --height keeps the aspect.",
 )
 _HEIGHT = flags.DEFINE_integer("height", None, "Pixels; see --width.")
 _FOCAL = flags.DEFINE_float("focal", None, "Focal length in pixels, instead of --fov.")
 _FOV = flags.DEFINE_float(
     "fov",
     None,
-    "Vertical field of view in degrees; default: the keyframe file's, or what makes the shorter side see as much as "
-    "that of a training view.",
+    "Vertical field of view in degrees; default: the keyframe file's, or such that the shorter "
+    "side sees as much as that of a training view.",
 )
 _DEPTH = flags.DEFINE_bool("depth", False, "Also depth, as colours: frames and a video.")
 _RAW_DEPTH = flags.DEFINE_bool(
@@ -112,7 +115,8 @@ def main(_) -> int:
             done = _render_path(run, plugins, stop)
     if not done:
         print(
-            f"stopped: run the same command again to {'resume' if _path_is_wanted() else 'start over'}"
+            "stopped: run the same command again to "
+            + ("resume" if _path_is_wanted() else "start over")
         )
     return 0 if done else stop.exit_code
 

@@ -1,11 +1,15 @@
-"""Train a config on a scene; the same command resumes a run that was stopped, and a larger budget continues it.
+"""Train a config on a scene, or resume a run.
 
-    nerf train --config=configs/ngp.py --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
+    nerf train --scene=data/tabletop --workdir=runs/tabletop --max_seconds=60
 
---scene is a folder in any format of `nerf.scenes`: transforms.json, Blender's, COLMAP, LLFF, IDR, Middlebury, RGB-D.
-With --task=image it is a picture, and the encoding and network of the config's field are trained on that instead.
---config is a name in configs/, a file, or a run folder whose config is used again. Any value of it, and any argument of
-what it names, is a flag: --config.batch_size=4096 --config.background=black --config.model.occupancy=None
+The same command resumes a run that was stopped, and a larger budget continues it.
+
+--scene is a folder in any format of `nerf.scenes.formats`: transforms.json, Blender's, COLMAP,
+LLFF, IDR, Middlebury, RGB-D. With --task=image it is an image, and the encoding and network of the
+config's field are fitted to that instead.
+--config is a name in configs/, a file, or a run folder whose config is used again. Any value of it,
+and any argument of the classes it names, is a flag:
+--config.batch_size=4096 --config.background=black --config.model.occupancy=None
 """
 
 import contextlib
@@ -22,14 +26,14 @@ from nerf.runs.lock import run_lock
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string(
-    "scene", None, "Folder of the scene; with --task=image the file of the picture."
+    "scene", None, "Folder of the scene; with --task=image the image file."
 )
 _TASK = flags.DEFINE_enum(
-    "task", "scene", ["scene", "image"], "What to train on: posed images, or one picture."
+    "task", "scene", ["scene", "image"], "What to train on: posed images, or one image."
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, or resumed.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: created, or resumed.", required=True)
 _MAX_SECONDS = flags.DEFINE_float(
-    "max_seconds", None, "Train for so many seconds; config.steps then has no meaning."
+    "max_seconds", None, "Seconds of training; config.steps is then ignored."
 )
 _PLUGIN = flags.DEFINE_multi_string(
     "plugin", [], "Package outside `nerf` that the config may name; repeatable."
@@ -41,23 +45,21 @@ _PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few training calls by JAX's profiler."
 )
 _DEVICE_MEMORY = flags.DEFINE_float(
-    "device_memory", None, "GB of the device to use; default: what there is."
+    "device_memory", None, "GB of device memory to use; default: all."
 )
 _HOST_MEMORY = flags.DEFINE_float(
     "host_memory", None, "GB of memory for photos; default: most of what is free."
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Be one of several processes: of a TPU pod, Slurm or Open MPI."
+    "distributed", False, "Join the processes of a TPU pod, Slurm or Open MPI."
 )
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "The same elsewhere: HOST:PORT for the first process."
+    "coordinator", None, "Join processes elsewhere: HOST:PORT of the first process."
 )
-_PROCESSES = flags.DEFINE_integer(
-    "processes", None, "With --coordinator: how many processes there are."
-)
-_PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this is, from 0.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: number of processes.")
+_PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: index of this one, from 0.")
 _HEARTBEAT = flags.DEFINE_integer(
-    "heartbeat", 100, "Seconds without a sign of life until a process counts as lost."
+    "heartbeat", 100, "Seconds without a heartbeat until a process counts as lost."
 )
 
 
@@ -109,7 +111,7 @@ def main(argv: list[str]) -> int:
 
 
 def _describe(results: dict) -> str:
-    """Return the last lines of a training: the scores, of how many views, and where everything is."""
+    """Return the last lines of a training: the scores, and where everything is."""
     from nerf.evaluation.metrics import describe_scores
 
     trained = f"after {results['train_seconds']:.0f} s of training and {results['steps']} steps"
@@ -121,7 +123,8 @@ def _describe(results: dict) -> str:
     kind = "held-out views"
     if protocol["trained_on"]:
         kind = f"views, {protocol['trained_on']} of them trained on,"
-    scores = f"{describe_scores(results)} over {protocol['views']} {kind} ({protocol['split']}) {trained}"
+    views = f"{protocol['views']} {kind} ({protocol['split']})"
+    scores = f"{describe_scores(results)} over {views} {trained}"
     return f"{scores}\npictures: {_WORKDIR.value}/eval   {numbers}"
 
 
@@ -139,7 +142,7 @@ def _joined() -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _owning() -> Iterator[None]:
-    """The run folder is the first process's, which is known when all have joined; a process alone looks first."""
+    """Lock the run folder, which belongs to the first process."""
     if _several():
         from nerf.training.processes import is_first
 

@@ -45,6 +45,6 @@ def nerf_command(*words: str) -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of a child process that imports this very library, installed or not."""
+    """Return the environment of a child process that imports this copy of the library."""
     path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

@@ -131,7 +131,13 @@ class Reader:
         return [*self._notes, *self._tally.notes(self.file)]
 
     def report(self, key: str, reason: str, fix: str) -> None:
-        """Collect a problem: the wrong key, the reason, and the fix."""
+        """Collect a problem.
+
+        Args:
+          key: the wrong key.
+          reason: what is wrong.
+          fix: how to fix it.
+        """
         self.problems.append(Problem(self.file, key, reason, fix))
 
     def merge(self, other: "Reader") -> None:
@@ -145,7 +151,13 @@ class Reader:
             self._notes.append(line)
 
     def known(self, data: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
-        """Report every key of `data` that is not in `keys`; `where` is a prefix for messages."""
+        """Report every unknown key.
+
+        Args:
+          data: a section of the file.
+          keys: the known ones.
+          where: a prefix for messages.
+        """
         for key in data:
             if key not in keys:
                 self.report(where + key, "unknown key", did_you_mean(key, keys))

@@ -190,7 +190,13 @@ def march_all(
 ) -> Rendering:
     """Evaluate every interval of every ray, in a `Dense` layout.
 
-    The arguments are those of `march_occupied`; `training` has no effect here.
+    Args:
+      model: its geometry and space are used.
+      field: (points, viewdirs) -> named quantities.
+      rays: (*b) rays.
+      t: interval edges along each ray in world units, increasing.
+      background: sRGB behind each ray.
+      training: without effect here; see `march_occupied`.
     """
     return _render_intervals(model, field, rays, t[..., :-1], t[..., 1:], background, Dense())
 

@@ -43,7 +43,7 @@ def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for key in config.keys() - set(KEYS):
         yield f"{key}: unknown key: {did_you_mean(key, KEYS)}"
     if missing := [key for key in KEYS if key not in config]:
-        yield f"{', '.join(missing)}: missing: start from nerf.runs.defaults.base(), which has them all"
+        yield f"{', '.join(missing)}: missing: start from nerf.runs.defaults.base()"
     for key in SECTIONS:
         if key in config and not isinstance(config[key], Mapping):
             fix = "it cannot be switched off, name what to build"
@@ -110,7 +110,7 @@ def check_config(
       config: as plain data.
       devices: that share a batch.
       max_seconds: of training, where the clock bounds it.
-      plugins: packages outside `nerf` that the config may name; None: do not look at what its sections name.
+      plugins: packages outside `nerf` that the config may name; None: do not resolve any name.
 
     Raises:
       ConfigError: one line for each problem.
@@ -121,7 +121,7 @@ def check_config(
     problems = [f"config: {line}" for line in lines]
     if max_seconds is not None and not 0 < max_seconds < math.inf:
         problems.append(
-            f"--max_seconds={max_seconds}: not a number above 0: leave it out to train for config.steps"
+            f"--max_seconds={max_seconds}: not a number above 0: omit it to train for config.steps"
         )
     if problems:
         raise ConfigError("\n".join(problems))

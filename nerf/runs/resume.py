@@ -45,7 +45,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     """Return the keys in which two configs differ, as lines "key: old -> new".
 
     Args:
-      old, new: configs as plain data.
+      old: a config as plain data.
+      new: another one.
       prefix: put before each key.
     """
     lines = []

@@ -80,7 +80,7 @@ class RunWriter:
         return RunWriter(folder, {"scene_digest": record["digest"]}, tensorboard, code)
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of metrics.jsonl after `step`, and an incomplete one: resuming writes them again."""
+        """Drop the lines of metrics.jsonl after `step`, which resuming writes again."""
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         kept = [

@@ -37,7 +37,7 @@ class Views:
     notes: list[str]
 
     def by_split(self, split: str) -> dict[str, Scene]:
-        """Return the training views as "train", and the held-out ones, if there are any, as `split`."""
+        """Return the training views as "train", and any held-out ones as `split`."""
         scenes = {"train": self.train}
         return scenes if self.held_out is None else {**scenes, split: self.held_out}
 

@@ -173,7 +173,14 @@ def _run_calls(session: Session, recorder: NullRecorder, budget: Budget, options
 
 def _describe(views: Views, options: Options) -> None:
     """Print what was loaded, and what the check of the training views says."""
-    lines = [*views.train.notes, *options.inspect(views.train), *views.notes, views.describe()]
+    device = f"device: {environment()['device']}"
+    lines = [
+        device,
+        *views.train.notes,
+        *options.inspect(views.train),
+        *views.notes,
+        views.describe(),
+    ]
     print("\n".join(lines), file=sys.stderr)
 
 

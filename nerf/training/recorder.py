@@ -128,7 +128,7 @@ class Recorder(NullRecorder):
         self.checkpoints.wait()
 
     def _score_on_the_way(self, session: Session) -> None:
-        """Score the model if it is time to; keep the best checkpoint if the views may decide that."""
+        """Score the model if it is due, and keep the best checkpoint of validation views."""
         used = self.budget.fraction(session.step, session.seconds)
         chosen = self.interim.due(used, session.step, session.seconds)
         held_out, every = self.views.held_out, self.config["eval_every"]
