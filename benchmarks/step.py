@@ -23,7 +23,8 @@ from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.cli.commands import define_config, run
 from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
-from nerf.rendering.model import Model, find_occupied, refresh_occupancy
+from nerf.rendering.model import Model, find_occupied
+from nerf.rendering.model_state import refresh_occupancy
 from nerf.runs.config_files import load_config
 from nerf.sampling.occupancy_grid import pack_samples
 from nerf.scenes.splits import load_scenes

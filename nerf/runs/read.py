@@ -11,7 +11,8 @@ from flax import nnx
 from nerf.cameras.cameras import Cameras
 from nerf.cameras.refinement import move_cameras
 from nerf.foundation.instantiate import ConfigError
-from nerf.rendering.model import Model, split_model
+from nerf.rendering.model import Model
+from nerf.rendering.model_state import split_model
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.models import build_model
 from nerf.runs.record import cameras_from_json, read_json

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from nerf.foundation.pytrees import pytree
-from nerf.rendering.model import Model, sample_weights_by_cell, split_model
+from nerf.rendering.model import Model
+from nerf.rendering.model_state import sample_weights_by_cell, split_model
 
 
 @pytree
@@ -46,8 +47,8 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     `batch` is (rays, target, background, keys), each with the batch as its leading axis. The
     function returns ((grads, mean_loss, error, count), seen): the gradient of the mean loss, the
     mean loss, the mean squared error of the colour, the number of rays that count, and the result
-    of `nerf.rendering.model.sample_weights_by_cell`. Means are over the `complete` rays of all
-    devices; `count` is their number.
+    of `sample_weights_by_cell` in `nerf.rendering.model_state`. Means are over the `complete` rays
+    of all devices; `count` is their number.
 
     Args:
       graph: the model's graph, from `init_state`.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from nerf.encodings.annealing import set_progress
 from nerf.foundation.instantiate import build, build_inside
 from nerf.losses import Target
-from nerf.rendering.model import record_sightings, refresh_occupancy, split_model
+from nerf.rendering.model_state import record_sightings, refresh_occupancy, split_model
 from nerf.runs.models import prepare_model
 from nerf.scenes import Scene
 from nerf.scenes.images import over

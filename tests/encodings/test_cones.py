@@ -14,7 +14,8 @@ from nerf.encodings.fourier import Fourier
 from nerf.encodings.identity import Identity
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
-from nerf.rendering.model import Model, Stage, refresh_occupancy
+from nerf.rendering.model import Model, Stage
+from nerf.rendering.model_state import refresh_occupancy
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Box, Contracted
 from nerf.sampling.stratified import Stratified

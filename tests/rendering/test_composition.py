@@ -15,9 +15,8 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
-from nerf.rendering.model import (
-    Model,
-    Stage,
+from nerf.rendering.model import Model, Stage
+from nerf.rendering.model_state import (
     record_sightings,
     refresh_occupancy,
     sample_weights_by_cell,

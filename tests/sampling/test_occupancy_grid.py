@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from configs import ngp
 from nerf.cameras.cameras import Rays
-from nerf.rendering.model import Model, Stage, sample_weights_by_cell
+from nerf.rendering.model import Model, Stage
+from nerf.rendering.model_state import sample_weights_by_cell
 from nerf.runs.read import load_run
 from nerf.sampling.occupancy_grid import MIN_PASSES, OccupancyGrid, pack_samples
 from nerf.sampling.stratified import UniformSteps
