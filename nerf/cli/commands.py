@@ -58,7 +58,8 @@ def run(main: Callable[[list[str]], int]) -> None:
     open_streams()
     if HELP & {word.split("=")[0] for word in sys.argv[1:]}:
         module = sys.modules[main.__module__]
-        print(module.__doc__, flags.FLAGS.module_help(module.__name__), sep="\n")
+        own = [flags.FLAGS.module_help(name) for name in (module.__name__, __name__)]
+        print(module.__doc__, *own, sep="\n")
         sys.exit(0)
     app.run(_with_errors(main), flags_parser=_parse_flags)
 

@@ -94,6 +94,7 @@ _PLUGIN = flags.DEFINE_multi_string(
 
 
 def main(_) -> int:
+    """Render what the flags ask for and return the exit code."""
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
         from nerf.cli.render_flags import check_flags  # takes seconds
