@@ -84,7 +84,7 @@ def _decode(data: bytes, file: str, key: str) -> np.ndarray:
         reason = f"not a numpy array ({error})"
         raise SceneError([Problem(file, key, reason, "export it again")]) from error
     body = data[stream.tell() :]
-    # Only plain numbers are accepted: objects would need pickle.
+    # Only plain numbers are accepted: objects could run code when they are read.
     if dtype.kind not in "fiu":
         reason = f"an array of {dtype}, not of numbers"
         raise SceneError([Problem(file, key, reason, "save arrays of float or int")])
