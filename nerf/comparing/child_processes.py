@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from nerf.foundation.progress import LINE_EVERY
-from nerf.foundation.resources import child_environment, nerf_command
+from nerf.foundation.resources import child_environment
 
 PROGRESS_LINE = re.compile(r"[a-z ]+ \d+(%|/\d+),")  # as written by `nerf.foundation.progress`
 
@@ -30,7 +30,7 @@ def run_child(
     reaches it only once, through this process.
 
     Args:
-      command: a script and its arguments.
+      command: a program and its arguments.
       log: the file that receives the child's stdout and stderr.
       should_stop: polled five times a second; True sends SIGTERM to the child once.
       lock: an open, locked file that the child inherits; None for no lock.
@@ -41,7 +41,7 @@ def run_child(
     inherited = (lock.fileno(),) if lock is not None else ()
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
-            nerf_command(*command),
+            command,
             env=child_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ from nerf.comparing.studies import RunRequest
 from nerf.comparing.study_scenes import scene_digests, scene_key
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
-from nerf.foundation.resources import child_environment
+from nerf.foundation.resources import child_environment, nerf_command
 from nerf.runs.provenance import processor, source_digests
 from nerf.runs.results import Result, read_result
 
@@ -207,13 +207,13 @@ def _train(
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={store.scene}"] if store.scene else []
     plugins = [f"--plugin={name}" for name in store.plugins]
-    command = [
+    command = nerf_command(
         "train",
         *run.flags(),
         *scene,
         *plugins,
         f"--workdir={folder.absolute()}",
-    ]
+    )
     code = run_child(command, log, store.should_stop, lock, report)
     if code == 0:
         return RunResult(run.label, seed, folder, read_result(folder), note)

@@ -13,7 +13,7 @@ RESULTS = (".ply", ".splat", ".ksplat", ".spz", ".sog", ".obj", ".glb")
 RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".tif", ".tiff")
 MAX_FOLDERS = 200  # number of folders that are searched for scenes or photos
 MAX_SHOWN = 3  # number of files that a message names
-CAPTURE = "nerf capture estimates their poses: nerf capture"
+CAPTURE = "estimate their poses first: nerf capture"
 
 Detect = Callable[[Path], bool]  # returns whether a folder is a scene
 

@@ -169,7 +169,7 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     parent = (
         "import fcntl, pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
-        f"run_child([{str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), "
+        f"run_child([sys.executable, {str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), "
         "lambda: False, lock)"
     )
     study = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT)
@@ -205,7 +205,7 @@ def test_a_stop_reaches_a_child_once_and_its_words_are_kept(tmp_path):
         return log.exists() and "ready" in log.read_text()
 
     began = time.monotonic()
-    assert run_child([str(script)], log, ready) == 143
+    assert run_child([sys.executable, str(script)], log, ready) == 143
     assert log.read_text() == "ready\nsaved\n" and time.monotonic() - began < 50
 
 
@@ -218,7 +218,12 @@ def test_the_progress_of_a_child_is_passed_on(tmp_path, monkeypatch):
         "print('a note', flush=True)\ntime.sleep(1.5)\n"
     )
     told = []
-    assert run_child([str(script)], tmp_path / "log", lambda: False, on_progress=told.append) == 0
+    assert (
+        run_child(
+            [sys.executable, str(script)], tmp_path / "log", lambda: False, on_progress=told.append
+        )
+        == 0
+    )
     assert (
         told[0] == "starting" and told[-1] == "train 45%, step 90, 9 s left" and len(set(told)) == 2
     )
@@ -256,4 +261,3 @@ def test_the_children_tell_their_device_and_versions():
     assert (
         found["versions"]["python"] == ".".join(map(str, sys.version_info[:3])) and found["device"]
     )
-    assert (ROOT / "train.py").exists() and run_store.ROOT == ROOT

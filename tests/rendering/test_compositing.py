@@ -116,7 +116,7 @@ def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
     rng = np.random.default_rng(0)
     ray = jnp.asarray(np.repeat(np.arange(len(counts)), counts))
     x, g = (jnp.asarray(rng.exponential(size=sum(counts)), jnp.float32) for _ in range(2))
-    running, transpose = jax.vjp(Packed(ray, len(counts)).running, x)
+    running, transpose = jax.vjp(Packed(ray, len(counts)).cumsum, x)
     for r in range(len(counts)):
         own = np.asarray(ray) == r
         np.testing.assert_allclose(running[own], np.cumsum(x[own]), rtol=1e-5)

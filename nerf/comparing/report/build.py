@@ -32,6 +32,7 @@ from nerf.comparing.studies import (
 )
 from nerf.comparing.study_scenes import scene_digests
 from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.resources import nerf_command
 from nerf.runs.record import read_json
 from nerf.runs.results import Result, check_protocols
 from nerf.scenes import SceneError
@@ -266,12 +267,12 @@ def _render_videos(
         flags = [f"--out={out}", f"--frames={question.frames}", f"--fps={FPS}"]
         if question.path:  # otherwise nerf render chooses by the scene, the same for all configs
             flags.append(f"--path={question.path}")
-        command = [
+        command = nerf_command(
             "render",
             f"--run={folder}",
             *flags,
             *(f"--plugin={p}" for p in question.plugins),
-        ]
+        )
         title = f"fly-through of {label}"
         store.say(f"{title}: {out}")
         tell = partial(_tell, store, title)
