@@ -142,7 +142,7 @@ def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_de
     skipped = (grid.possible[...] & ~grid.occupied[...]).sum() / grid.possible[...].sum()
     assert 0.02 < skipped < 0.9
     # Everything in the visual hull, outside which there is nothing by the model's own definition.
-    grid.live[...] = grid.possible[...]
+    grid.occupied[...] = grid.possible[...]
     run.model.early_stop_transmittance = -1.0
     whole = make_render_image(run.model, background)(run.cameras["test"][0])["rgb"]
     assert np.abs(quick - whole).max() > 0.0

@@ -6,12 +6,12 @@ stored.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Real
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Real
 
 from nerf.cameras.cameras import Cameras, Rays, pixels_to_rays
 from nerf.foundation.pytrees import pytree
@@ -134,9 +134,19 @@ class RayBatch:
         return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), depth
 
 
-def step_keys(seed: int | Int[Array, ""], step: Int[Array, ""]) -> Key[Array, "4"]:
-    """Return a step's keys: for pixels, backgrounds, jitter along rays and the occupancy grid."""
-    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), 4)
+class StepKeys(NamedTuple):
+    """The random keys of one training step, one for each purpose."""
+
+    pixels: PRNGKeyArray
+    background: PRNGKeyArray
+    rays: PRNGKeyArray
+    occupancy: PRNGKeyArray
+
+
+def step_keys(seed: int | Int[Array, ""], step: Int[Array, ""]) -> StepKeys:
+    """Return the random keys of a training step, from the run's seed and the number of the step."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), step), len(StepKeys._fields))
+    return StepKeys(*keys)
 
 
 def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
@@ -228,7 +238,7 @@ class HostRayBank:
         size = len(self.pool)
 
         def draw(step: Int[Array, ""]) -> Int[Array, " b"]:
-            return _draw(step_keys(seed, step)[0], batch_size, size)
+            return _draw(step_keys(seed, step).pixels, batch_size, size)
 
         self.draw = jax.jit(jax.vmap(draw))
         self.worker = ThreadPoolExecutor(1, "pixels")

@@ -41,14 +41,14 @@ def _make_one_step(
         """Take one optimizer step; return the new state and the metrics."""
         # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
-        rays, rgba, depth = sample_rays(pixels, keys[0], batch_size)
+        rays, rgba, depth = sample_rays(pixels, keys.pixels, batch_size)
         colour = (
-            jax.random.uniform(keys[1], (batch_size, 3))
+            jax.random.uniform(keys.background, (batch_size, 3))
             if background is None
             else jnp.asarray(background)
         )
         colour = jnp.broadcast_to(colour, (batch_size, 3))
-        ray_keys = jax.random.split(keys[2], batch_size)
+        ray_keys = jax.random.split(keys.rays, batch_size)
         target = Target(jnp.asarray(over(rgba, colour)), depth)
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
@@ -119,7 +119,9 @@ def make_train_step(
         # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
         model = nnx.merge(graph, state.params, state.state)
         set_progress(model, progress[0])
-        refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step)[3])
+        refresh_occupancy(
+            model, state.step // progress.shape[0], step_keys(seed, state.step).occupancy
+        )
         first = dataclasses.replace(state, state=split_model(model)[2])
         numbers = jnp.arange(progress.shape[0])
         after, metrics = jax.lax.scan(

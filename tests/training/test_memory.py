@@ -79,7 +79,7 @@ def test_the_host_picks_what_the_device_would(first):
     for start in (first, first + steps, first):  # ahead, and not
         picked = jax.tree.map(jnp.asarray, host(start))
         for i in range(steps):
-            rays, colours, _ = sample_rays(pixels, step_keys(5, jnp.int32(start + i))[0], count)
+            rays, colours, _ = sample_rays(pixels, step_keys(5, jnp.int32(start + i)).pixels, count)
             own_rays, own_colours, _ = picked.at_step(jnp.int32(i)).rays()
             np.testing.assert_array_equal(own_colours, colours)
             for a, b in zip(jax.tree.leaves(own_rays), jax.tree.leaves(rays), strict=True):

@@ -162,7 +162,7 @@ def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
     scene = known_scene(kind)
     host = jax.tree.map(jnp.asarray, HostRayBank(scene, seed=5, batch_size=40, steps=3)(6))
     for step in range(3):
-        here = sample_rays(to_device(scene), step_keys(5, jnp.int32(6 + step))[0], 40)
+        here = sample_rays(to_device(scene), step_keys(5, jnp.int32(6 + step)).pixels, 40)
         there = sample_rays(host.at_step(jnp.int32(step)), jax.random.key(0), 40)
         for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
             np.testing.assert_array_equal(a, b)
