@@ -15,6 +15,7 @@ Nothing here prints a traceback for a mistake of the user or exits the process: 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +23,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from nerf.cameras.cameras import Cameras
 from nerf.check.check import quick_check
 from nerf.comparing.report.build import Question, build_report
-from nerf.foundation.errors import UserError
+from nerf.foundation.errors import UserError as UserError
 from nerf.output.video import check_encoder
 from nerf.output.video_plan import plan
 from nerf.output.video_rendering import RenderOptions, cropped, render_video
 from nerf.rendering.images import make_render_image
 from nerf.runs import config_files
-from nerf.runs.budget import Budget
+from nerf.runs.budget import Budget as Budget
 from nerf.runs.read import Run, load_run
 from nerf.scenes import Scene, load
 from nerf.training import loop
 from nerf.training.session import Call, Session
-
-__all__ = [
-    "Budget",
-    "Session",
-    "UserError",
-    "compare",
-    "load_config",
-    "load_run",
-    "load_scene",
-    "query",
-    "render",
-    "render_image",
-    "train",
-]
 
 
 def load_config(
@@ -155,21 +142,28 @@ def query(
     place = jnp.asarray(run.transform.points(np.asarray(points, np.float64)), jnp.float32)
     towards = jnp.asarray(unit @ run.transform.rotation.T, jnp.float32)
     graph, state = nnx.split(run.model)
+    return jax.device_get(_evaluate(graph, state, place, towards, run.transform.scale))
 
-    @jax.jit
-    def evaluate(state, place, towards):
-        model = nnx.merge(graph, state)
-        field = [stage.field for stage in model.stages if stage.field is not None][-1]
-        inside = model.space.warp(place)
-        quantities = field(inside, towards)
-        if "density" in quantities:
-            # The field's density is per unit of the box; a unit of the file is `scale` normalised
-            # units, each of which the space shortens by `stretch`.
-            per_unit = run.transform.scale / model.space.stretch(inside)
-            quantities = {**quantities, "density": quantities["density"] * per_unit}
-        return quantities
 
-    return jax.device_get(evaluate(state, place, towards))
+@partial(jax.jit, static_argnums=0)
+def _evaluate(
+    graph: nnx.GraphDef,
+    state,
+    place: Float[Array, "*b 3"],
+    towards: Float[Array, "*b 3"],
+    scale: float | Float[Array, ""],
+) -> dict[str, Array]:
+    """Evaluate the last field at places of the normalised world; see `query`."""
+    model = nnx.merge(graph, state)
+    field = [stage.field for stage in model.stages if stage.field is not None][-1]
+    inside = model.space.warp(place)
+    quantities = field(inside, towards)
+    if "density" in quantities:
+        # The field's density is per unit of the box; a unit of the file is `scale` normalised
+        # units, each of which the space shortens by `stretch`.
+        per_unit = scale / model.space.stretch(inside)
+        quantities = {**quantities, "density": quantities["density"] * per_unit}
+    return quantities
 
 
 def render(

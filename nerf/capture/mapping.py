@@ -30,6 +30,7 @@ from jaxtyping import Float
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import write_json
+from nerf.foundation.resources import child_environment
 from nerf.runs.lock import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")
@@ -204,12 +205,7 @@ def _run(
     """
     # COLMAP's messages go to the log: they are the only explanation for photos that it rejects.
     verbose = {} if "GLOG_minloglevel" in os.environ else {"GLOG_minloglevel": "0"}
-    root = str(Path(__file__).parent.parent.parent)
-    environment = {
-        **os.environ,
-        **verbose,
-        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
-    }
+    environment = {**child_environment(), **verbose}
     with log.open("wb") as out:
         child = subprocess.Popen(
             command,

@@ -1,7 +1,9 @@
 """Train on the bundled scene for a minute, score its held-out views, and film it.
 
-nerf demo
-nerf demo --out=somewhere --seconds=20
+    nerf demo
+    nerf demo --out=somewhere --seconds=20
+
+The two commands that it runs are printed.
 """
 
 import subprocess
