@@ -10,12 +10,12 @@ counts in it, and the resulting rates. The rate of this machine's own matrix pro
 is given for comparison.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from flax import nnx
 
@@ -29,9 +29,8 @@ from nerf.runs.config_files import load_config
 from nerf.sampling.occupancy_grid import pack_samples
 from nerf.scenes.splits import load_scenes
 from nerf.training.gradients import TrainState
-from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import RayBank, sample_rays, to_device
-from nerf.training.step import prepare
+from nerf.training.session import Session
 
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")
@@ -39,32 +38,20 @@ _STEPS = flags.DEFINE_integer("steps", 200, "Training steps before timing.")
 _OUT = flags.DEFINE_string("out", None, "File to write the JSON to, in addition to printing it.")
 
 
-def whole_step(
-    config: dict, train_steps, state: TrainState, pixels: RayBank
-) -> tuple[TrainState, dict[str, Any]]:
-    """Train for `--steps` steps and time the last calls.
-
-    Args:
-      config: the complete config.
-      train_steps: the jitted call of `steps_per_call` steps.
-      state: the initial state.
-      pixels: the pixels of the training views, on the device.
-
-    Returns: the final state, and the measurements of the complete step.
-    """
-    per_call = config["steps_per_call"]
-    progress = jnp.full(per_call, 0.1)
-    compiled = train_steps.lower(state, pixels, progress).compile()
+def whole_step(session: Session) -> dict[str, Any]:
+    """Train for `--steps` steps and time the last calls."""
+    per_call = session.steps_per_call
+    fractions = np.full(per_call, 0.1, np.float32)
     times = []
     for _ in range(max(_STEPS.value // per_call, 12)):
-        began = time.perf_counter()
-        state, metrics = jax.block_until_ready(compiled(state, pixels, progress))
-        times.append(time.perf_counter() - began)
-    return state, {
+        before = session.seconds
+        metrics = session.call(fractions)
+        times.append(session.seconds - before)
+    return {
         "step_ms": round(1e3 * sorted(times[-11:])[5] / per_call, 2),
-        "rays_sampled": config["batch_size"],
+        "rays_sampled": session.config["batch_size"],
         "rays_complete": float(metrics["rays"].mean()),
-        "temporary_mb": round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1),
+        "temporary_mb": round(session.temporary_bytes / 1e6, 1),
     }
 
 
@@ -149,11 +136,12 @@ def parts_of(
 def main(_) -> int:
     config = load_config(_CONFIG.value, _VALUES.value)
     scene, _held_out = load_scenes(config, _SCENE.value)
-    graph, state, train_steps = prepare(config, scene, (), data_mesh(jax.devices()))
-    pixels = to_device(scene)
-    state, whole = whole_step(config, train_steps, state, pixels)
+    session = Session(config, scene)
+    session.compile()
+    whole = whole_step(session)
     rows = {}
-    for name, (function, argument) in parts_of(config, graph, state, pixels).items():
+    parts = parts_of(config, session.graph, session.state, to_device(scene))
+    for name, (function, argument) in parts.items():
         row = measure(function, argument)
         rates = {"gflop_per_s": row["gflop"] / row["ms"] * 1e3, "gb_per_s": row["mb"] / row["ms"]}
         rows[name] = {key: float(f"{value:.3g}") for key, value in {**row, **rates}.items()}

@@ -10,27 +10,21 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import import_module
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
 
 from nerf.evaluation.evaluate import evaluate
-from nerf.foundation.instantiate import ConfigError, build, build_inside
+from nerf.foundation.instantiate import ConfigError, build
 from nerf.rendering.model import Model
+from nerf.runs.budget import Budget
 from nerf.runs.config_checks import check_config
-from nerf.runs.models import prepare_model
 from nerf.scenes import Scene
-from nerf.training.gradients import TrainState, init_state
 from nerf.training.image_task import image_task
-from nerf.training.processes import data_mesh
-from nerf.training.ray_bank import to_device
-from nerf.training.step import make_train_step
+from nerf.training.session import Session
 
 CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate
 MAX_PARAMETER_DIFFERENCE = 0.1  # relative to the first arm
@@ -160,53 +154,18 @@ class Trainer:
             split: build(config["scene"], root=None, split=split)
             for split in ("train", "val", "test")
         }
-        optimizer = build(config["optimizer"])
-        self.init = lambda seed: init_state(
-            prepare_model({**config, "seed": seed}, self.scenes["train"], ()), optimizer
-        )
-        # The structure of the model does not depend on the seed, so one graph serves all seeds.
-        self.graph, _ = self.init(0)
-        losses, schedule = build_inside(config["losses"], (), {}), build(config["schedule"])
-        mesh = data_mesh(jax.devices())
-        background = None if config["random_background"] else config["background"]
-        # A step leaves its state in this sharding. The initial state must have the same sharding,
-        # otherwise the second call compiles again.
-        self.place = NamedSharding(mesh, PartitionSpec())
-        self.pixels = jax.device_put(to_device(self.scenes["train"]), self.place)
-
-        @partial(jax.jit, donate_argnums=0)
-        def steps(state: TrainState, pixels, progress, seed, rate):
-            def scaled(part):
-                return rate * schedule(part)
-
-            batch = config["batch_size"]
-            make = make_train_step(
-                self.graph, losses, optimizer, scaled, batch, background, seed, mesh
-            )
-            return make(state, pixels, progress)[0]
-
-        self.steps = steps
+        self.session = Session(config, self.scenes["train"])
+        self.session.compile()
 
     def train(self, seed: int, rate: float) -> tuple[Model, float]:
         """Train with a seed and a factor of the learning rate.
 
-        Returns: the trained model, and seconds per step without the first call, which may compile.
+        Returns: the trained model, and the median seconds per step.
         """
-        state = jax.device_put(self.init(seed)[1], self.place)
-        per_call, total = self.config["steps_per_call"], self.config["steps"]
-        began = time.perf_counter()
-        timed = 0  # steps since `began`
-        for step in range(0, total, per_call):
-            progress = (step + jnp.arange(per_call)) / total
-            state = self.steps(state, self.pixels, progress, jnp.int32(seed), jnp.float32(rate))
-            if step == 0:
-                jax.block_until_ready(state)
-                began = time.perf_counter()
-            else:
-                timed += per_call
-        jax.block_until_ready(state)
-        seconds = (time.perf_counter() - began) / max(timed, 1)
-        return nnx.merge(self.graph, state.params, state.state), seconds
+        self.session.restart(seed, rate)
+        ends = [0.0, *(call.seconds for call in self.session.calls(Budget(self.config["steps"])))]
+        per_call = self.config["steps_per_call"]
+        return self.session.model(), float(np.median(np.diff(ends))) / per_call
 
     def score(self, model: Model, split: str) -> float:
         """Compute the mean PSNR of the held-out views, as nerf train scores them."""

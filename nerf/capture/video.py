@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, UInt16
-from PIL import Image
 
 from nerf.capture.mapping import CaptureError
 from nerf.check.looks import sharpness
@@ -354,5 +354,5 @@ def _write_frames(video: Path, images: Path, picked: Sequence[int], coding: Codi
 
 def _write_jpeg(srgb: UInt16[np.ndarray, "h w 3"], path: Path) -> None:
     """Write a 16-bit sRGB image as JPEG (BT.601 matrix, full range; readers assume sRGB)."""
-    picture = Image.fromarray(((srgb.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    picture.save(path, quality=JPEG_QUALITY, subsampling=0)
+    picture = ((srgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    iio.imwrite(path, picture, plugin="pillow", quality=JPEG_QUALITY, subsampling=0)

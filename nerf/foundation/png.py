@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from nerf.foundation.files import replacing
 
@@ -32,7 +33,7 @@ def write_png(
     text = PngImagePlugin.PngInfo()
     text.add_text(STAMP_KEY, stamp)
     with replacing(Path(path)) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG", pnginfo=text)
+        iio.imwrite(temporary, image, plugin="pillow", extension=".png", pnginfo=text)
 
 
 def read_stamp(path: str | os.PathLike[str]) -> str | None:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing
@@ -49,7 +49,7 @@ def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
 def _read(file: str | os.PathLike[str]) -> np.ndarray:
     """Return the pixels of a file. Raises VideoError."""
     try:
-        return np.asarray(Image.open(file))
+        return iio.imread(Path(file), plugin="pillow")
     except (OSError, SyntaxError, ValueError) as error:
         # Pillow raises SyntaxError for damaged PNGs.
         reason = f"cannot be read ({error})"

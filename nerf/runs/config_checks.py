@@ -24,6 +24,7 @@ COUNTS = (
     "eval_times",
     "chunk",
 )
+MAX_INTEGER = 2**31 - 1  # JAX counts in 32 bits
 # Top-level keys of every config.
 KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)
 
@@ -62,6 +63,8 @@ def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
         keys = [key for key in numbers if (key in MAY_BE_ZERO) == (least == 0)]
         if small := [f"{key}={numbers[key]}" for key in keys if numbers[key] < least]:
             yield f"{', '.join(small)}: below {least}: choose {least} or more"
+    if large := [f"{key}={numbers[key]}" for key in numbers if numbers[key] > MAX_INTEGER]:
+        yield f"{', '.join(large)}: above {MAX_INTEGER}: choose less"
     if numbers.get("batch_size", devices) % devices:
         size = config["batch_size"]
         next_size = -(-size // devices) * devices

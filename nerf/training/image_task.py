@@ -1,10 +1,10 @@
 """Image fitting (`--task=image`): train a config's encoding and network on a single image."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -111,12 +111,11 @@ def beside_files(config: Mapping[str, Any], scene: Any, results: Mapping[str, An
     """
     image = build(config["scene"], root=scene, split="train").images[0][..., :3]
     count = results["parameters"]
-    png = io.BytesIO()
-    Image.fromarray(image).save(png, "PNG", optimize=True)
+    png = iio.imwrite("<bytes>", image, plugin="pillow", extension=".png", optimize=True)
     return (
         f"network: {4 * count / 1000:.1f} kB as float32, {results['psnr']:.2f} dB; "
         "a grid of as many numbers, averaged from the complete image: "
-        f"{grid_psnr(image, count):.2f} dB; PNG, lossless: {len(png.getvalue()) / 1000:.1f} kB"
+        f"{grid_psnr(image, count):.2f} dB; PNG, lossless: {len(png) / 1000:.1f} kB"
     )
 
 

@@ -70,6 +70,8 @@ class Session:
       step: optimizer steps taken so far.
       seconds: seconds of training so far.
       skipped: steps that were skipped because a number was not finite.
+      seed: seed of the initial parameters and of all randomness in the steps.
+      rate: factor of the config's learning rate.
     """
 
     def __init__(
@@ -83,9 +85,10 @@ class Session:
         self.mesh = data_mesh(jax.devices()) if mesh is None else mesh
         arguments = dict(config["trainer"])
         prepare = resolve(arguments.pop("name"), plugins)
-        prepared = prepare(config, scene, plugins, self.mesh, **arguments)
-        self.graph, self.state, self.train_steps = prepared
+        self.prepared = prepare(config, scene, plugins, self.mesh, **arguments)
+        self.graph, self.state = self.prepared.graph, self.prepared.state
         self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.seed, self.rate = config["seed"], 1.0
         self.steps_per_call = config["steps_per_call"]
         self.parameter_names = list(flatten(self.state.params))
 
@@ -111,18 +114,41 @@ class Session:
           UserError: the step does not fit into the memory.
         """
         limit = memory_of_device() if device_memory is None else device_memory
-        config, count = self.config, self.steps_per_call
+        batch, count = self.config["batch_size"], self.steps_per_call
         self._put = partial(replicate, mesh=self.mesh)
-        self.state = self._put(self.state)
-        self.pixels_at = make_loader(
-            self.scene, config["seed"], config["batch_size"], count, limit, self._put
-        )
-        zeros = self._put(np.zeros(count, np.float32))
-        self._compiled = self.train_steps.lower(
-            self.state, self.pixels_at(self.step), zeros
-        ).compile()
+        self._load = lambda: make_loader(self.scene, self.seed, batch, count, limit, self._put)
+        self._place()
+        zeros = np.zeros(count, np.float32)
+        self._compiled = self.prepared.train_steps.lower(*self._arguments(zeros)).compile()
         check_fits(self._compiled, limit)
         return_freed_memory()
+
+    @property
+    def temporary_bytes(self) -> int:
+        """Memory that the compiled step needs in addition to its arguments and results."""
+        return self._compiled.memory_analysis().temp_size_in_bytes
+
+    def restart(self, seed: int, rate: float = 1.0) -> None:
+        """Return to the state before the first step, without compiling again.
+
+        Args:
+          seed: seed of the initial parameters and of all randomness in the steps.
+          rate: factor of the config's learning rate.
+        """
+        self.seed, self.rate = seed, rate
+        self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.state = self.prepared.initial_state(seed)
+        self._place()
+
+    def _place(self) -> None:
+        """Put the state on the devices, and make the loader of pixels."""
+        self.state = self._put(self.state)
+        self._numbers = self._put((np.int32(self.seed), np.float32(self.rate)))
+        self.pixels_at = self._load()
+
+    def _arguments(self, fractions: Float[np.ndarray, " k"]) -> tuple[Any, ...]:
+        """Return the arguments of the next call of the jitted step."""
+        return self.state, self.pixels_at(self.step), self._put(fractions), *self._numbers
 
     def call(self, fractions: Float[np.ndarray, " k"]) -> dict[str, np.ndarray]:
         """Take the steps of one call and return their metrics.
@@ -130,9 +156,9 @@ class Session:
         Args:
           fractions: the fraction of training done at each step, which the schedules follow.
         """
-        pixels, fractions = self.pixels_at(self.step), self._put(fractions)
+        arguments = self._arguments(fractions)
         began = time.perf_counter()
-        self.state, metrics = self._compiled(self.state, pixels, fractions)
+        self.state, metrics = self._compiled(*arguments)
         metrics = jax.device_get(metrics)
         self.seconds = broadcast_from_first(self.seconds + time.perf_counter() - began)
         self.step = int(self.state.step)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +28,19 @@ def _make_one_step(
     graph: nnx.GraphDef,
     losses: Mapping[str, Callable],
     optimizer: optax.GradientTransformation,
-    schedule: Callable,
     batch_size: int,
     background: Sequence[float] | None,
-    seed: int | Int[Array, ""],
     mesh: Mesh,
 ) -> Callable:
-    """Build `one_step(pixels, state, progress) -> (state, metrics)`; see `make_train_step`."""
+    """Build `one_step(pixels, state, factor, seed) -> (state, metrics)`; see `make_train_step`."""
     gradients = make_gradients(graph, losses, mesh)
 
-    def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
+    def one_step(
+        pixels: RayBank | RayBatch,
+        state: TrainState,
+        factor: Float[Array, ""],
+        seed: Int[Array, ""],
+    ):
         """Take one optimizer step; return the new state and the metrics."""
         # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
@@ -53,9 +56,8 @@ def _make_one_step(
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
         )
-        # params <- params + schedule(progress) * update, with the optimizer's learning rate.
+        # params <- params + factor * update, with the optimizer's learning rate.
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        factor = schedule(progress)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
         # The occupancy grid records the weights of the batch; its cells change once per call.
         after = TrainState(
@@ -86,12 +88,14 @@ def make_train_step(
     schedule: Callable,
     batch_size: int,
     background: Sequence[float] | None,
-    seed: int | Int[Array, ""],
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """Build the jitted `train_steps(state, pixels, progress) -> (state, metrics)`.
+    """Build the jitted `train_steps(state, pixels, progress, seed, rate) -> (state, metrics)`.
 
     It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
+    All randomness comes from `seed`; `rate` multiplies the learning rate. Both are arguments, so
+    that runs with another seed or rate share one compiled program.
+
     The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
     "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
     finite, the call changes nothing, not even the step number.
@@ -99,22 +103,25 @@ def make_train_step(
     Args:
       graph: the model's graph, from `split_model`.
       losses: losses by name, see `nerf.losses`; they are summed.
-      optimizer: its updates are multiplied by `schedule(progress)`.
+      optimizer: its updates are multiplied by `rate * schedule(progress)`.
       schedule: progress in [0, 1] -> factor.
       batch_size: number of rays per step, over all devices.
       background: sRGB behind transparent pixels; None draws a random colour for each ray.
-      seed: seed of all randomness.
       mesh: the batch is split over its axis "data"; everything else is replicated.
 
     Returns:
       `train_steps`. It donates its first argument.
     """
-    one_step = _make_one_step(
-        graph, losses, optimizer, schedule, batch_size, background, seed, mesh
-    )
+    one_step = _make_one_step(graph, losses, optimizer, batch_size, background, mesh)
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
+    def train_steps(
+        state: TrainState,
+        pixels: RayBank | RayBatch,
+        progress: Float[Array, " k"],
+        seed: Int[Array, ""],
+        rate: Float[Array, ""],
+    ):
         """Take k steps; `pixels` are all pixels or those of each of the k steps."""
         # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
         model = nnx.merge(graph, state.params, state.state)
@@ -125,7 +132,9 @@ def make_train_step(
         first = dataclasses.replace(state, state=split_model(model)[2])
         numbers = jnp.arange(progress.shape[0])
         after, metrics = jax.lax.scan(
-            lambda s, x: one_step(pixels.at_step(x[0]), s, x[1]), first, (numbers, progress)
+            lambda s, x: one_step(pixels.at_step(x[0]), s, rate * schedule(x[1]), seed),
+            first,
+            (numbers, progress),
         )
         # Undo the call if a number is not finite. This is once per call, not once per step, because
         # selecting between two states reads both completely.
@@ -135,9 +144,25 @@ def make_train_step(
     return train_steps
 
 
+class Prepared(NamedTuple):
+    """Everything that training a config on a scene needs.
+
+    Attributes:
+      graph: the model's graph, which does not depend on the seed.
+      state: the state before the first step.
+      train_steps: the jitted training steps, see `make_train_step`.
+      initial_state: seed -> the state before the first step with that seed.
+    """
+
+    graph: nnx.GraphDef
+    state: TrainState
+    train_steps: jax.stages.Wrapped
+    initial_state: Callable[[int], TrainState]
+
+
 def prepare(
     config: Mapping[str, Any], scene: Scene, plugins: tuple[str, ...], mesh: Mesh
-) -> tuple[nnx.GraphDef, TrainState, jax.stages.Wrapped]:
+) -> Prepared:
     """Build everything that training a config on a scene needs.
 
     Args:
@@ -145,14 +170,13 @@ def prepare(
       scene: the training views.
       plugins: packages besides `nerf` from which the config may import.
       mesh: mesh of the devices, see `make_train_step`.
-
-    Returns:
-      (graph, state, train_steps): the model's graph, the state before the first step, and the
-      jitted training steps.
     """
-    model = prepare_model(config, scene, plugins)
     optimizer = build(config["optimizer"], plugins=plugins)
-    graph, state = init_state(model, optimizer)
+
+    def initial(seed: int) -> tuple[nnx.GraphDef, TrainState]:
+        return init_state(prepare_model({**config, "seed": seed}, scene, plugins), optimizer)
+
+    graph, state = initial(config["seed"])
     train_steps = make_train_step(
         graph,
         build_inside(config["losses"], plugins, {}),
@@ -160,7 +184,6 @@ def prepare(
         build(config["schedule"], plugins=plugins),
         config["batch_size"],
         None if config["random_background"] else config["background"],
-        config["seed"],
         mesh,
     )
-    return graph, state, train_steps
+    return Prepared(graph, state, train_steps, lambda seed: initial(seed)[1])

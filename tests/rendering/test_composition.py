@@ -267,10 +267,8 @@ def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     graph, state = init_state(model, adam())
     keys = Keys(monkeypatch)
     mesh = data_mesh(jax.devices()[:1])
-    step = make_train_step(
-        graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, 0, mesh
-    )
-    step(state, to_device(scene), jnp.zeros(steps))
+    step = make_train_step(graph, {"c": SquaredError()}, adam(), lambda x: 1.0, batch, None, mesh)
+    step(state, to_device(scene), jnp.zeros(steps), np.int32(0), np.float32(1.0))
     keys.check(at_least=steps * (2 + batch) + 2)
 
 

@@ -81,10 +81,11 @@ def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
 
 def with_bad_parameter(config, scene, plugins, mesh):
     """A trainer whose first state has an infinite parameter."""
-    graph, state, step = prepare(config, scene, plugins, mesh)
-    leaves, structure = jax.tree.flatten(state.params)
+    prepared = prepare(config, scene, plugins, mesh)
+    leaves, structure = jax.tree.flatten(prepared.state.params)
     leaves[3] = leaves[3].at[0].set(jnp.inf)
-    return graph, dataclasses.replace(state, params=jax.tree.unflatten(structure, leaves)), step
+    params = jax.tree.unflatten(structure, leaves)
+    return prepared._replace(state=dataclasses.replace(prepared.state, params=params))
 
 
 def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path):

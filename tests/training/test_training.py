@@ -94,6 +94,9 @@ def small_ngp() -> dict:
     return config
 
 
+SEED_AND_RATE = (np.int32(0), np.float32(1.0))
+
+
 def step_of(config, devices):
     scene = build(config["scene"], root=None, split="train")
     model = build(config["model"], rngs=nnx.Rngs(0), space=build(config["spaces"]["bounded"]))
@@ -101,7 +104,7 @@ def step_of(config, devices):
     graph, state = init_state(model, optimizer)
     losses = build_inside(config["losses"], (), {})
     step = make_train_step(
-        graph, losses, optimizer, build(config["schedule"]), 64, None, 0, data_mesh(devices)
+        graph, losses, optimizer, build(config["schedule"]), 64, None, data_mesh(devices)
     )
     return step, state, to_device(scene)
 
@@ -109,19 +112,19 @@ def step_of(config, devices):
 def test_a_step_is_a_function_of_its_arguments_alone():
     step, state, pixels = step_of(synthetic(), jax.devices()[:1])
     copies = [jax.tree.map(jnp.copy, state) for _ in range(2)]
-    first, second = (step(copy, pixels, jnp.zeros(3))[0] for copy in copies)
+    first, second = (step(copy, pixels, jnp.zeros(3), *SEED_AND_RATE)[0] for copy in copies)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 TWO_DEVICES = """
 import jax, jax.numpy as jnp, json, sys
-from tests.training.test_training import small_ngp, step_of, synthetic, train
+from tests.training.test_training import SEED_AND_RATE, small_ngp, step_of, synthetic, train
 assert len(jax.devices()) == 2
 losses = []
 for devices in (jax.devices()[:1], jax.devices()):
     step, state, pixels = step_of(synthetic(), devices)
-    state, metrics = step(state, pixels, jnp.zeros(5))
+    state, metrics = step(state, pixels, jnp.zeros(5), *SEED_AND_RATE)
     losses.append(metrics["loss"].tolist())
 train(small_ngp(), None, sys.argv[1])
 print(json.dumps(losses))

@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import imageio.v3 as iio
 import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -91,9 +92,9 @@ def _read_depth(run: Result, view: View) -> Float[np.ndarray, "h w"] | None:
 
 def lossless(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """Encode an image as lossless WebP."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", lossless=True, quality=70, method=4)
-    return buffer.getvalue()
+    return iio.imwrite(
+        "<bytes>", image, plugin="pillow", extension=".webp", lossless=True, quality=70, method=4
+    )
 
 
 def coloured_depth(depth: Float[np.ndarray, "h w"], low: float, high: float) -> bytes:
