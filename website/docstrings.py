@@ -121,6 +121,8 @@ def _blocks(docstring: str) -> list[tuple[str, list[str]]]:
             blocks.append((f"{header}:", [f"  {rest}"]))
         elif not line.strip():
             lines.append("")
+        elif kind in SECTIONS and any(lines[-1:]) and not line.startswith("  "):
+            lines.append(f"    {line}")  # continues `Returns: text`
         elif not line.startswith("  "):
             if kind != "text":
                 blocks.append(("text", []))

@@ -19,7 +19,10 @@ Args:
   width: W, the width in [-1, 1].
   **options: passed on to `nerf.losses`.
 
-Returns: a number.
+Returns: a number, and
+what belongs to it.
+
+Afterwards.
 """
 
 
@@ -38,7 +41,7 @@ def test_every_part_of_a_docstring_is_converted():
     assert "\n\n    kept   as it is\n" in text
     assert "\n  width: <span" in text and ", the width in \\[-1, 1\\]." in text
     assert "\n  **options: passed on to [`nerf.losses`][nerf.losses]." in text
-    assert "\nReturns:\n  a number." in text
+    assert "\nReturns:\n  a number, and\n    what belongs to it.\n\nAfterwards." in text
     assert "Equation:" not in text
 
 
