@@ -24,7 +24,7 @@ test: setup lint
 	$(BIN)/python -m pytest
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 serve-docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve

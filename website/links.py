@@ -33,7 +33,7 @@ def _rewrite(link: re.Match, source: str, path: str, pages: Set[str]) -> str:
         return text if (ROOT / target).exists() else link[0]
     page, _, anchor = page.partition("#")
     # The link of a function's name to its file leads to the function.
-    if target.endswith(".py") and (name := re.fullmatch(r"`(\w+)`", text)):
+    if target.startswith("nerf/") and (name := re.fullmatch(r"`(\w+)`", text)):
         anchor = f"{module_of(target)}.{name[1]}"
     fragment = fragment or (f"#{anchor}" if anchor else "")
     return f"[{text}]({posixpath.relpath(page, posixpath.dirname(path))}{fragment})"

@@ -130,7 +130,8 @@ class Site:
         lines += ["| name | defined in |", "|---|---|"]
         for name in names:
             place = "nerf.api" if name in own else home[name]
-            lines.append(f"| [`nerf.{name}`][{place}.{name}] | `{place}` |")
+            here = _anchor(f"nerf.{name}")
+            lines.append(f"| {here}[`nerf.{name}`][{place}.{name}] | `{place}` |")
         return "\n".join([*lines, "", *(_directive(api, own[n]) for n in names if n in own)])
 
     def _configs_page(self) -> str:

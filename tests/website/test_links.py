@@ -55,6 +55,7 @@ def test_a_link_is_relative_to_its_page_and_names_the_function(known):
 
     link = shown("[`adam`](../nerf/training/optimizers.py)")
     assert link == "[`adam`](reference/training.md#nerf.training.optimizers.adam)"
+    assert shown("[`ngp`](../configs/ngp.py)") == "[`ngp`](configs.md#ngp)"
     assert shown("[the licence](../LICENSE)") == "the licence"
     assert shown("[gone](../gone.py)") == "[gone](../gone.py)", "the build reports it"
     assert shown("[web](https://x.org)") == "[web](https://x.org)"

@@ -1,11 +1,14 @@
 """Every method has an equation and a page, also one that was just added."""
 
+import ast
 import re
 
 import pytest
 
+import nerf
 from tests.conftest import ROOT
 from website import usage
+from website.docstrings import MODULE
 from website.equations import to_mathml
 from website.methods import FAMILIES, method_files, read, source_files
 from website.pages import Site, page_of
@@ -100,3 +103,16 @@ def test_every_module_and_config_is_shown_once(site):
         assert file.module == "nerf.__main__" or any(anchor in text for anchor in anchors)
     for path in (ROOT / "configs").rglob("[a-z]*.py"):
         assert f"## {path.relative_to(ROOT / 'configs').with_suffix('').as_posix()} {{#" in text
+
+
+def test_every_name_in_a_docstring_that_is_linked_has_a_place(site):
+    places = {"nerf", *(file.module for file in site.files), *(f"nerf.{n}" for n in nerf.__all__)}
+    places |= {f"{file.module}.{each.name}" for file in site.files for each in file.public}
+    missing = {}
+    for path in sorted((ROOT / "nerf").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                for name in MODULE.findall(ast.get_docstring(node) or ""):
+                    if name not in places:
+                        missing[name] = path.name
+    assert not missing, "write the complete import path of a public name, or no code"
