@@ -8,6 +8,7 @@ modules by their name, and protects everything else from being read as Markdown.
 
 import html
 import re
+import textwrap
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ INLINE = re.compile(
     f"(?P<paper>{ARXIV.pattern})|(?P<shape>{SHAPE.pattern})"
     f"|(?P<scripted>{SCRIPTED.pattern})|(?P<word>{WORD.pattern})"
 )
-SPECIAL = re.compile(r"([\\*_<>\[\]#])")
+SPECIAL = re.compile(r"([\\*_\[\]#])")
 
 
 class Equation(NamedTuple):
@@ -80,7 +81,11 @@ def to_markdown(docstring: str) -> str:
         elif section in SECTIONS:
             parts += [section, *(_section_line(line, known) for line in lines)]
         elif section == "indented":
-            parts += ["", *(f"    {line[2:]}" for line in lines), ""]
+            parts += [
+                "",
+                *textwrap.indent(textwrap.dedent("\n".join(lines)), "    ").split("\n"),
+                "",
+            ]
         else:
             parts += _protect("\n".join(lines), known).split("\n")
     return "\n".join(parts)
@@ -216,7 +221,7 @@ def _convert(
 
 def _escape(text: str) -> str:
     """Protect a text from being read as Markdown."""
-    return SPECIAL.sub(r"\\\1", text)
+    return SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
 
 
 def _variable_or_word(match: re.Match, known: Set[str]) -> str:

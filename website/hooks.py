@@ -15,7 +15,7 @@ from website.pages import COPIED, Site
 
 EQUATION_BLOCK = re.compile(r"^```equation\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FONT = "STIXTwoMath-Regular.ttf"
-ROW = re.compile(r"^\| ([A-Z][\w-]*) \| ", re.MULTILINE)
+ROW = re.compile(r"^\| (?!row \|)([A-Za-z][\w-]*) \| ", re.MULTILINE)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

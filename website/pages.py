@@ -19,6 +19,8 @@ COPIED = {
     "data/README.md": "data.md",
 }
 
+MAX_TITLE = 50  # characters of a name in the navigation
+
 Nav = list[dict[str, "str | Nav"]]
 
 
@@ -107,9 +109,12 @@ class Site:
         folders = {file.folder for file in self.files} - {*FAMILIES, "", "api", "__main__"}
         for folder in sorted(folders):
             page = f"reference/{folder}.md"
-            lines = [f"# nerf.{folder}", ""]
+            package = next(file for file in self.files if file.module == f"nerf.{folder}")
+            lines = [f"# {package.module}", "", _anchor(package.module), ""]
+            lines += [to_markdown(package.docstring), ""]
+            lines += [_directive(package, each) for each in package.public]
             for file in self.files:
-                if file.folder == folder and file.module not in own_page:
+                if file.folder == folder and file.module not in {*own_page, package.module}:
                     lines.append(_module_directive(file))
             others = [f for f in self.method_files if f.folder == folder]
             links = [f"[{f.title}]({_relative(page_of(f.module), page)})" for f in others]
@@ -155,8 +160,12 @@ def config_anchor(name: str) -> str:
 
 def short_title(file: SourceFile) -> str:
     """Return the name of a method in the navigation."""
-    name = file.title.partition(":")[0]
-    return name if len(name) <= 40 else file.module.split(".")[-1].replace("_", " ").capitalize()
+    name = re.split("[:,]", file.title)[0]
+    return (
+        name
+        if len(name) <= MAX_TITLE
+        else file.module.split(".")[-1].replace("_", " ").capitalize()
+    )
 
 
 def _paper(number: str) -> str:

@@ -48,7 +48,7 @@ class Siren:
 
     Equation:
       h <- sin(omega (W h + b))
-      W_(i j) ~ U(-sqrt(6 / n) / omega, sqrt(6 / n) / omega)   at the start; n inputs of the layer
+      W_(i j) ~ U(-a, a) with a = sqrt(6 / n) / omega   at the start; the layer has n inputs
 
     Attributes:
       width: width of the hidden layers.

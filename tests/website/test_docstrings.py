@@ -11,7 +11,7 @@ Equation:
   z = f(
     y)
 
-Shapes are (*b, 3) and *not emphasis*; a block follows:
+Shapes are (*b, 3) and *not emphasis*, a < b; a block follows:
 
   kept   as it is
 
@@ -37,7 +37,7 @@ def test_every_part_of_a_docstring_is_converted():
     text = to_markdown(DOCSTRING)
     assert "[2003.08934](https://arxiv.org/abs/2003.08934)" in text
     assert '<span class="remark">the line</span><span class="number">(1)</span>' in text
-    assert "`(*b, 3)` and \\*not emphasis\\*" in text
+    assert "`(*b, 3)` and \\*not emphasis\\*, a &lt; b" in text
     assert "\n\n    kept   as it is\n" in text
     assert "\n  width: <span" in text and ", the width in \\[-1, 1\\]." in text
     assert "\n  **options: passed on to [`nerf.losses`][nerf.losses]." in text
