@@ -1,11 +1,13 @@
 # make demo   train on the bundled scene for a minute, score it, film it
 # make test   the whole test suite, lint and types
+# make docs   the documentation site, in site/; every warning is an error
+# make serve-docs   the same, on a local server that follows changes
 # make setup  only the environment, in .venv
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint lock
+.PHONY: setup demo test docs serve-docs lint lock
 setup: $(STAMP)
 
 $(STAMP): requirements.txt requirements-test.txt pyproject.toml
@@ -21,12 +23,17 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+serve-docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 # New locks from the ranges in pyproject.toml, for every supported Python at once.
 lock: setup
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --universal --python-version 3.11 pyproject.toml --extra test -o requirements-test.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 pyproject.toml --extra test --extra docs -o requirements-test.txt
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,9 +4,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from website.docstrings import equation_lines, equations_html
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("*/*.md"))]
 
@@ -50,3 +52,23 @@ def test_flags_in_the_documents_exist(program):
     assert used
     for flag in used:
         assert re.search(rf"--(\[no\])?{flag}\b", shown), flag
+
+
+def test_one_ray_can_be_followed_as_the_document_shows(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs" / "how-to-think.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"run by a test\. -->\n```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(code, names)
+    (rendering,) = names["model"](names["ray"], names["white"])[:1]
+    np.testing.assert_allclose(names["rendering"].rgb, rendering.rgb, rtol=1e-6)
+    np.testing.assert_allclose(names["rendering"].depth, rendering.depth, rtol=1e-6)
+    assert names["points"].shape == (1, 16, 3)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_equations_of_a_document_can_be_read(document):
+    text = document.read_text(encoding="utf-8")
+    for block in re.findall(r"^```equation\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        assert equation_lines(block.splitlines())
+        equations_html(equation_lines(block.splitlines()))

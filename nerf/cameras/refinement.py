@@ -1,11 +1,12 @@
 """Learned corrections of the training cameras' poses (Wang et al., NeRF--, 2102.07064).
 
 A correction is a twist (w, v) of SE(3), in the axes of the normalised world and about the camera's
-own centre c. With a = |w| and [w] the matrix of the cross product, [w] u = w x u:
+own centre c. a = |w|, and [w] is the matrix of the cross product, [w] u = w x u.
 
-  1.  R = I + sin(a) / a [w] + (1 - cos(a)) / a^2 [w]^2               Rodrigues' formula
-  2.  V = I + (1 - cos(a)) / a^2 [w] + (a - sin(a)) / a^3 [w]^2       SE(3): the translation is V v
-  3.  directions' = R directions,  c' = c + V v
+Equation:
+  (1) R = I + sin(a) / a [w] + (1 - cos(a)) / a^2 [w]^2   Rodrigues' formula
+  (2) V = I + (1 - cos(a)) / a^2 [w] + (a - sin(a)) / a^3 [w]^2   SE(3): the translation is V v
+  (3) d' = R d with c' = c + V v   directions d and centre c
 """
 
 import dataclasses

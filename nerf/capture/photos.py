@@ -88,7 +88,7 @@ def make_scene(
       should_stop: returns whether to stop; called several times a second.
       child: the command that estimates poses.
       tell: called with each note for the user, as soon as it is known.
-      report: called with the progress, see `nerf.capture.mapping.Report`.
+      report: called with the progress, see `Report` in `nerf.capture.mapping`.
 
     Returns:
       The scene, or None if `should_stop` returned True.
@@ -162,7 +162,7 @@ def gather(
       images: the folder; photos that were copied to it before are not copied again.
       frames: number of frames to extract from a video.
       tell: called with each note for the user.
-      report: called with the progress, see `nerf.capture.mapping.Report`.
+      report: called with the progress, see `Report` in `nerf.capture.mapping`.
 
     Returns:
       Names of the images, relative to the folder, sorted.

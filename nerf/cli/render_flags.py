@@ -42,7 +42,8 @@ def check_flags(given: Mapping[str, Any]) -> None:
     Args:
       given: values by flag name, only of the flags that were given and of "out".
 
-    Raises: ConfigError with one line for each mistake.
+    Raises:
+      ConfigError: one line for each mistake.
     """
     modes = [mode for mode in MODES if given.get(mode) is not None and given[mode] is not False]
     if len(modes) > 1:

@@ -237,7 +237,8 @@ def locked(path: Path, waits: Callable[[], None], store: RunStore) -> Iterator[I
       waits: called once if the lock is held elsewhere.
       store: its `should_stop` ends the wait.
 
-    Raises: Interrupted if asked to stop while waiting.
+    Raises:
+      Interrupted: if asked to stop while waiting.
     """
     try:
         import fcntl

@@ -124,7 +124,8 @@ def parse_argument(text: str, seeds: tuple[int, ...]) -> Method:
       text: the argument.
       seeds: the seeds of a config whose argument names none.
 
-    Raises: ConfigError with a one-line message.
+    Raises:
+      ConfigError: the method is unknown or malformed.
     """
     name, rest = "", text
     if not Path(text).expanduser().exists() and (found := re.match(r"([^=:/]+)=(.+)", text)):
@@ -165,7 +166,8 @@ def short_name(word: str) -> str:
 def _finished(folder: Path) -> list[Result]:
     """Return the finished run in `folder`, or all finished runs below it.
 
-    Raises: ConfigError if there is none.
+    Raises:
+      ConfigError: if there is none.
     """
     if not folder.is_dir():
         known = ", ".join(name for name in config_names() if "/" not in name)
@@ -213,8 +215,9 @@ def sweep(methods: Sequence[Method], axes: Sequence[str], together: bool) -> lis
 
     Returns: one method for each input method and point, in this order.
 
-    Raises: ConfigError if an axis is malformed, axes stepped through together differ in length, or
-    a method consists of finished runs.
+    Raises:
+      ConfigError: if an axis is malformed, axes stepped through together differ in length, or a
+        method consists of finished runs.
     """
     names, values = [], []
     for axis in axes:
@@ -300,7 +303,8 @@ def wanted_runs(
 
     Returns: the requests, in training order.
 
-    Raises: ConfigError if a config or an override is invalid.
+    Raises:
+      ConfigError: if a config or an override is invalid.
     """
     by_method: list[list[RunRequest]] = []
     for method in methods:

@@ -22,7 +22,8 @@ def scene_digests(
 
     Returns: for each `scene_key`, the digest of each split by the split's name.
 
-    Raises: SceneError if the scene cannot be loaded or has no valid held-out views.
+    Raises:
+      SceneError: if the scene cannot be loaded or has no valid held-out views.
     """
     digests: dict[str, dict[str, str]] = {}
     for run in requests:
@@ -45,7 +46,8 @@ def load_comparable(
 
     Returns: the training scene and the held-out scene.
 
-    Raises: SceneError if no view is held out, or if held-out views are also training views.
+    Raises:
+      SceneError: if no view is held out, or if held-out views are also training views.
     """
     split = config["eval_split"]
     try:

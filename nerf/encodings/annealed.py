@@ -16,12 +16,14 @@ from nerf.foundation.instantiate import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class RaisedCosine:
-    """Band k of L has the weight (1 - cos(pi clip(alpha - k, 0, 1))) / 2 (BARF, 2104.06405).
+    """Window in which band after band rises along a cosine (BARF, 2104.06405).
 
-    This is the paper's w_k(alpha). alpha grows linearly from `visible` to L.
+    Equation:
+      w_k = (1 - cos(pi clip(alpha - k, 0, 1))) / 2   weight of band k of L
+      alpha = a + p (L - a)   p: the fraction of the annealing that is done
 
     Attributes:
-      visible: number of bands that have full weight from the start; the initial alpha.
+      visible: a, the number of bands that have full weight from the start.
     """
 
     visible: float = 0.0
@@ -36,7 +38,10 @@ class RaisedCosine:
 
 @dataclasses.dataclass(frozen=True)
 class FrequencyMask:
-    """Feature i has the weight clip(1 + G p - floor(i / d), 0, 1) (FreeNeRF, 2303.07418, eq. 4).
+    """Window in which group after group of features rises linearly (FreeNeRF, 2303.07418, eq. 4).
+
+    Equation:
+      w_i = clip(1 + G p - floor(i / d), 0, 1)   weight of feature i
 
     p in [0, 1] is the fraction of the annealing that is done, d the number of dimensions and G the
     number of groups of d features. Group 0 has full weight from the start; the others are enabled
@@ -51,10 +56,14 @@ class FrequencyMask:
 class Annealed(nnx.Module):
     """Another encoding whose features are multiplied by weights that follow training progress.
 
+    Equation:
+      f_i(x) = w_i(p) gamma_i(x)
+      p = clip((progress - start) / (end - start), 0, 1)
+
     Args:
-      encoding: the encoding to anneal; it needs `bands`, coarse to fine.
-      window: (fraction in [0, 1], encoding) -> one weight per feature (f,); all weights are 1 at
-        fraction 1.
+      encoding: gamma, the encoding to anneal; it needs `bands`, coarse to fine.
+      window: w, (fraction p in [0, 1], encoding) -> one weight per feature (f,); all weights
+        are 1 at fraction 1.
       start: training progress in [0, 1] at which the fraction is 0.
       end: training progress in [0, 1] at which the fraction is 1; it stays 1 afterwards.
     """

@@ -1,15 +1,14 @@
 """Gaussians that approximate conical frustums along pixel cones (mip-NeRF, 2103.13415).
 
-A ray o + t d has |d| = 1; r is the radius of its cone at unit distance. With t_mu the middle and
-t_d half the length of an interval (equations 7 and 8; points are uniform in the frustum's volume):
+A ray o + t d has |d| = 1; r is the radius of its cone at unit distance. t_mu is the middle and t_d
+half the length of an interval (equations 7 and 8; points are uniform in the frustum's volume).
 
-  mean along the ray       mu_t      = t_mu + 2 t_mu t_d^2 / (3 t_mu^2 + t_d^2)
-  variance along the ray   sigma_t^2 = t_d^2 / 3
-                                       - (4 / 15) t_d^4 (12 t_mu^2 - t_d^2) / (3 t_mu^2 + t_d^2)^2
-  variance across the ray  sigma_r^2 = r^2 (t_mu^2 / 4 + (5 / 12) t_d^2
-                                            - (4 / 15) t_d^4 / (3 t_mu^2 + t_d^2))
-  mean                     mu        = o + mu_t d
-  covariance               Sigma     = sigma_t^2 d d^T + sigma_r^2 (I - d d^T)
+Equation:
+  mu_t = t_mu + (2 t_mu t_d^2) / (3 t_mu^2 + t_d^2)   mean distance
+  sigma_t^2 = t_d^2 / 3 - (4 t_d^4 (12 t_mu^2 - t_d^2)) / (15 (3 t_mu^2 + t_d^2)^2)   along the ray
+  sigma_r^2 = r^2 (t_mu^2 / 4 + (5 t_d^2) / 12 - (4 t_d^4) / (15 (3 t_mu^2 + t_d^2)))   across
+  mu = o + mu_t d   mean
+  Sigma = sigma_t^2 d d^T + sigma_r^2 (I - d d^T)   covariance
 """
 
 from collections.abc import Callable

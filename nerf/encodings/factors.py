@@ -30,10 +30,13 @@ def factors(
 
 
 class VectorMatrix(nnx.Module):
-    """Component r of axis m is v_mr(x_m) M_mr(x without x_m), interpolated (VM, section 3).
+    """Products of a vector along each axis and a matrix over the others (VM, section 3).
 
-    The components are the features: (*b, d) -> (*b, d R). The network that follows weighs and sums
-    them, as the paper's matrix B does.
+    Equation:
+      f_(m r)(x) = v_(m r)(x_m) M_(m r)(x_(-m))   component r of axis m; x_(-m) is x without x_m
+
+    Vectors and matrices are interpolated. The components are the features: (*b, d) -> (*b, d R).
+    The network that follows weighs and sums them, as the paper's matrix B does.
 
     Args:
       resolution: number of cells along an axis.
@@ -69,9 +72,12 @@ class VectorMatrix(nnx.Module):
 
 
 class Vectors(nnx.Module):
-    """Component r is prod_m v_mr(x_m), interpolated: the CP decomposition (section 3).
+    """Products of one vector along each axis: the CP decomposition (section 3).
 
-    The components are the features: (*b, d) -> (*b, R).
+    Equation:
+      f_r(x) = prod_m v_(m r)(x_m)   component r
+
+    Vectors are interpolated. The components are the features: (*b, d) -> (*b, R).
 
     Args:
       resolution: number of cells along an axis.

@@ -10,10 +10,14 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Fourier:
-    """gamma(x) = (x, sin(w_0 x), cos(w_0 x), ..., sin(w_(L-1) x), cos(w_(L-1) x)), x in [-1, 1]^d.
+    """Sines and cosines of each coordinate at L frequencies, for x in [-1, 1]^d.
 
-    The default w_k = 2^k pi is equation 4. With `octaves` < L - 1, the L frequencies cover fewer
-    octaves and lie closer together (2006.10739, "positional encoding").
+    Equation:
+      gamma(x) = (x, sin(w_0 x), cos(w_0 x), ..., sin(w_(L-1) x), cos(w_(L-1) x))
+      w_k = 2^k pi   the default, equation 4
+
+    With `octaves` < L - 1, the L frequencies cover fewer octaves and lie closer together
+    (2006.10739, "positional encoding").
 
     Attributes:
       num_freqs: L, the number of frequencies.

@@ -11,9 +11,13 @@ class Frequencies(nnx.Variable):
 
 
 class Gaussian(nnx.Module):
-    """gamma(x) = (cos(2 pi B x), sin(2 pi B x)) with B (m, d) ~ N(0, sigma^2).
+    """Cosines and sines of random projections of x, which prefer no direction.
 
-    Unlike frequencies along the axes, they have no preferred direction. Features are (*b, 2 m).
+    Equation:
+      gamma(x) = (cos(2 pi B x), sin(2 pi B x))
+      B_(i j) ~ N(0, sigma^2)
+
+    B is (m, d), and the features are (*b, 2 m).
 
     Args:
       num_freqs: m, the number of frequencies.

@@ -18,9 +18,14 @@ PRIMES = (1, 2654435761, 805459861)  # p1, p2, p3 of the paper's equation 4
 class HashGrid(nnx.Module):
     """Feature vectors at the vertices of L grids, interpolated at a point and concatenated.
 
-    Level l has resolution N_l = N_min b^l with b = (N_max / N_min)^(1 / (L - 1)) (equations 2 and
-    3). A level with at most T vertices stores one table row per vertex. A finer level hashes its
-    vertices to T rows: (x xor y p2 xor z p3) mod T (equation 4). The features are (*b, L F).
+    Equation:
+      N_l = N_min b^l with b = (N_max / N_min)^(1 / (L - 1))   resolution of level l
+      h(v) = (v_1 xor v_2 p_2 xor v_3 p_3) mod T   table row of vertex v
+      f_l(x) = sum_v w_v(x) table_l[h(v)]   over the vertices v around x
+
+    These are equations 2 to 4 of the paper. A level with at most T vertices has one table row per
+    vertex, without hashing. The weights w_v interpolate. The features of all levels are
+    concatenated: (*b, L F).
 
     Args:
       num_levels: L, the number of grids.

@@ -7,7 +7,10 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """f(x) = x.
+    """Coordinates as features.
+
+    Equation:
+      gamma(x) = x
 
     Attributes:
       num_dims: d, the number of coordinates of x.

@@ -19,8 +19,12 @@ from nerf.foundation.instantiate import ConfigError
 class Integrated:
     """Expected Fourier features of a Gaussian x ~ N(mu, s^2), per coordinate.
 
-    E[sin(w x)] = exp(-w^2 s^2 / 2) sin(w mu), E[cos(w x)] = exp(-w^2 s^2 / 2) cos(w mu) and
-    E[x] = mu. A point is treated as a Gaussian with zero variance.
+    Equation:
+      E[sin(w x)] = exp(-(w s)^2 / 2) sin(w mu)
+      E[cos(w x)] = exp(-(w s)^2 / 2) cos(w mu)
+      E[x] = mu
+
+    A point is treated as a Gaussian with zero variance.
 
     Attributes:
       waves: the `Fourier` encoding of a point; its frequencies may exceed the image resolution.

@@ -24,10 +24,12 @@ def read_planes(tables: Sequence[nnx.Param], x: Float[Array, "n d"]) -> list[Flo
 
 
 class KPlanes(nnx.Module):
-    """f(x) = prod_c P_c(projection of x) over the planes c, at S scales (K-Planes, 2301.10241).
+    """Products of features of planes, at S scales (K-Planes, 2301.10241).
 
-    The product is elementwise. The features of all scales are concatenated, coarse to fine:
-    (*b, d) -> (*b, S F).
+    Equation:
+      f(x) = prod_c P_c(proj_c(x))   over the planes c of pairs of axes, elementwise
+
+    The features of all scales are concatenated, coarse to fine: (*b, d) -> (*b, S F).
 
     Args:
       resolutions: number of cells along an axis, for each of the S scales.
@@ -65,7 +67,10 @@ class KPlanes(nnx.Module):
 
 
 class TriPlane(nnx.Module):
-    """f(x) = sum_c P_c(projection of x) over the planes c (EG3D, 2112.07945, section 4.1).
+    """Sums of features of planes (EG3D, 2112.07945, section 4.1).
+
+    Equation:
+      f(x) = sum_c P_c(proj_c(x))   over the planes c of pairs of axes
 
     (*b, d) -> (*b, F), for d = 3 the three planes of Chan et al.
 

@@ -1,4 +1,7 @@
-"""Real spherical harmonics of unit directions, up to degree 3 (16 features)."""
+"""Real spherical harmonics of unit directions, up to degree 3 (16 features).
+
+Instant-ngp (2201.05989, section 5.4) encodes view directions in this way.
+"""
 
 import dataclasses
 
@@ -12,8 +15,16 @@ from nerf.foundation.instantiate import ConfigError
 class SphericalHarmonics:
     """Real spherical harmonics Y_lm, l < `num_degrees`, in Cartesian form (Sloan 2008, app. A2).
 
-    They are orthonormal: the integral of Y_i Y_j over the unit sphere is 1 if i = j, otherwise 0.
-    The features are ordered by l, then by m from -l to l: (*b, 3) -> (*b, num_degrees^2).
+    Equation:
+      Y_(l m) = sqrt(2) K_(l m) cos(m phi) P_l^m(cos(theta))   for m > 0
+      Y_(l m) = sqrt(2) K_(l m) sin(|m| phi) P_l^(|m|)(cos(theta))   for m < 0
+      Y_(l 0) = K_(l 0) P_l^0(cos(theta))
+      K_(l m) = sqrt(((2 l + 1) (l - |m|)!) / (4 pi (l + |m|)!))
+
+    theta is the angle from +z, phi that from +x towards +y, and P are the associated Legendre
+    functions with the sign (-1)^m. They are orthonormal: the integral of Y_i Y_j over the unit
+    sphere is 1 if i = j, otherwise 0. The features are ordered by l, then by m from -l to l:
+    (*b, 3) -> (*b, num_degrees^2).
 
     Attributes:
       num_degrees: number of degrees l, 1 to 4.

@@ -8,9 +8,14 @@ from nerf.encodings.interpolation import interpolate
 
 
 class Voxels(nnx.Module):
-    """f(x) = multilinear interpolation of the vectors at the 2^d corners of the cell around x.
+    """Multilinear interpolation of the vectors at the 2^d corners of the cell around x.
 
-    The grid covers [-1, 1]^d: (*b, d) -> (*b, features).
+    Equation:
+      f(x) = sum_(c in {0,1}^d) V_(v + c) prod_k (c_k u_k + (1 - c_k) (1 - u_k))
+      v = floor(N (x + 1) / 2) with u = N (x + 1) / 2 - v   lowest corner, position in the cell
+
+    V are the vectors, c the corners and N is `resolution`. The grid covers [-1, 1]^d: (*b, d) ->
+    (*b, features).
 
     Args:
       resolution: number of cells along an axis.

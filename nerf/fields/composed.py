@@ -21,9 +21,11 @@ COLOUR = ReLU(width=32, depth=1)
 class Composed(nnx.Module):
     """Points -> encoding -> network -> (log density, features) -> colour network -> sRGB.
 
-    The colour network gets the features and the encoded view direction:
+    The colour network gets the features and the encoded view direction.
 
-      (s, h) = network(gamma(x)),  density = truncated_exp(s + density_bias),
+    Equation:
+      (s, h) = network(gamma(x))
+      density = exp(min(s + density_bias, 15))
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:

@@ -10,7 +10,10 @@ from nerf.networks import Network, connect
 
 
 class ImageField(nnx.Module):
-    """Points of [-1, 1]^2 -> encoding -> network -> sRGB: rgb = sigmoid(network(gamma(x))).
+    """Points of [-1, 1]^2 -> encoding -> network -> sRGB.
+
+    Equation:
+      rgb = sigmoid(network(gamma(x)))
 
     It returns no density and ignores view directions.
 

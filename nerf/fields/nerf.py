@@ -14,9 +14,11 @@ class NeRFField(nnx.Module):
     """Points -> encoding -> 8 ReLU layers with a skip connection -> density, and colour.
 
     The trunk's features give the density directly, and the colour after a linear bottleneck and one
-    more hidden layer that also gets the encoded view direction:
+    more hidden layer that also gets the encoded view direction.
 
-      h = trunk(gamma(x)),  density = softplus(head(h) - 1),
+    Equation:
+      h = trunk(gamma(x))
+      density = log(1 + exp(head(h) - 1))
       rgb = sigmoid(colour(bottleneck(h), gamma_d(viewdir)))
 
     The shifted softplus replaces the paper's ReLU, whose gradient may be zero at the start

@@ -13,9 +13,11 @@ from nerf.networks.layers import MLP, truncated_exp
 class NGPField(nnx.Module):
     """Points -> encoding -> one hidden layer -> (log density, features) -> colour MLP -> sRGB.
 
-    The colour MLP gets the features and the encoded view direction:
+    The colour MLP gets the features and the encoded view direction.
 
-      (s, h) = base(gamma(x)),  density = truncated_exp(s + density_bias),
+    Equation:
+      (s, h) = base(gamma(x))
+      density = exp(min(s + density_bias, 15))
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
     Args:

@@ -8,7 +8,10 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class VolumeDensity:
-    """Geometry of a field with a volume density: tau = density * delta.
+    """Geometry of a field with a volume density.
+
+    Equation:
+      tau_i = sigma_i delta_i   density times length of interval i
 
     The density is per unit of the length in which `delta` is given. Any other geometry, a callable
     (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau), may take its place.

@@ -11,6 +11,9 @@ from jaxtyping import Array, Float
 class Opaque:
     """Geometry in which every interval is opaque: the first one hides all others.
 
+    Equation:
+      tau_i = 100   so that alpha_i = 1 - exp(-100), which is 1 in float32
+
     The rendering is then the field's colour in the first interval.
     """
 

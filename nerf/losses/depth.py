@@ -14,13 +14,16 @@ from nerf.rendering.compositing import Rendering
 class DepthError:
     """Pseudo-Huber loss of the depth, summed over the stages.
 
-    sqrt((difference / robust)^2 + 1) - 1 (1701.03077, equation 1 with alpha = 1): quadratic for
-    differences below `robust` and linear above, so that a sensor's outliers count less. Rays of
-    unknown depth get 0.
+    Equation:
+      L = lambda sum_s (sqrt(((hat(D)_s - D) / r)^2 + 1) - 1)
+
+    hat(D)_s is the depth that stage s rendered and D the true one (1701.03077, equation 1 with
+    alpha = 1). The loss is quadratic for differences below `robust` and linear above, so that a
+    sensor's outliers count less. Rays of unknown depth get 0.
 
     Attributes:
-      weight: factor on the loss.
-      robust: difference where the loss becomes linear, in world units.
+      weight: lambda, factor on the loss.
+      robust: r, difference where the loss becomes linear, in world units.
     """
 
     weight: float = 1.0

@@ -13,15 +13,16 @@ from nerf.rendering.compositing import Rendering
 class Distortion:
     """Distortion loss of the last stage (mip-NeRF 360, 2111.12077, equation 15).
 
-      sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 l_i
+    Equation:
+      L = lambda (sum_(i,j) w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 l_i)
 
-    with the weights w of the intervals, their midpoints m and their lengths l. Distances are
+    w are the weights of the intervals, m their midpoints and l their lengths. Distances are
     measured as x = t / (1 + t), so that distant intervals count little. Intervals are sorted by
     distance, so the double sum is 2 sum_i w_i (m_i W_i - S_i), where W_i and S_i are the cumulative
     sums of w and of w m up to i.
 
     Attributes:
-      weight: factor on the loss.
+      weight: lambda, factor on the loss.
     """
 
     weight: float = 1.0

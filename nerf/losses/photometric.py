@@ -14,10 +14,13 @@ from nerf.rendering.compositing import Rendering
 class SquaredError:
     """Squared error of the colour (NeRF, 2003.08934, equation 6).
 
-    It is the mean over the channels, summed over the stages.
+    Equation:
+      L = lambda sum_s 1/3 |hat(C)_s - C|^2
+
+    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one.
 
     Attributes:
-      weight: factor on the loss.
+      weight: lambda, factor on the loss.
     """
 
     weight: float = 1.0
@@ -32,11 +35,14 @@ class SquaredError:
 class Charbonnier:
     """Charbonnier loss of the colour, robust to outliers (mip-NeRF 360, 2111.12077, equation 14).
 
-    sqrt(|difference|^2 + eps^2), with the norm over the channels, summed over the stages.
+    Equation:
+      L = lambda sum_s sqrt(|hat(C)_s - C|^2 + epsilon^2)
+
+    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one.
 
     Attributes:
-      weight: factor on the loss.
-      eps: difference where the loss becomes linear.
+      weight: lambda, factor on the loss.
+      eps: epsilon, difference where the loss becomes linear.
     """
 
     weight: float = 1.0

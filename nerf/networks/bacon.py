@@ -28,10 +28,15 @@ def filter_init(layer: int, num_in: int) -> tuple[Callable, Callable]:
 
 
 class FilterNetwork(nnx.Module):
-    """Filters g_i(x) = sin(w_i x + phi_i) with frozen w_i, mixed and multiplied layer by layer.
+    """Sines of frozen frequencies, mixed and multiplied layer by layer.
 
-    Each layer adds to the output of the layers before it. A loss on the finest output, which is the
-    field's, therefore trains all of them.
+    Equation:
+      g_i(x) = sin(w_i x + phi_i)   filter
+      h_1 = g_1(x) with h_i = g_i(x) o. (W_i h_(i-1) + b_i)   products of sines
+      y_i = y_(i-1) + V_i h_i + c_i   output after i filters
+
+    These are equations 2 and 3 of the paper, except for the term y_(i-1): a loss on the finest
+    output, which is the field's, trains all layers.
 
     Args:
       spec: the network's specification.
@@ -56,11 +61,9 @@ class FilterNetwork(nnx.Module):
         self.heads = nnx.List([linear(width, num_out, lecun_init, rngs=rngs) for _ in spec.bands])
 
     def scales(self, x: Float[Array, "*b i"]) -> list[Float[Array, "*b o"]]:
-        """Return the output after each filter, coarse to fine.
+        """Return the output y_i after each filter, coarse to fine.
 
-        h_1 = g_1(x), h_i = g_i(x) (W_i h_(i-1) + b_i), y_i = y_(i-1) + V_i h_i + c_i. These are
-        equations 2 and 3, except for the term y_(i-1). No frequency of y_i exceeds pi times the sum
-        of the first i bands.
+        No frequency of y_i exceeds pi times the sum of the first i bands.
         """
         hidden: Array | None = None
         outputs: list[Array] = []

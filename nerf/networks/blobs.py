@@ -16,11 +16,14 @@ from nerf.networks import Network, PositionIndexed
 
 
 class Ellipsoids(nnx.Module):
-    """Oriented Gaussians g_i(x) = exp(-|T_i x|^2 / 2), T_i x = L_i (x - p_i), L_i lower triangular.
+    """Oriented Gaussians.
 
-    L_i^T L_i is the inverse covariance; L_i has as many free parameters as radii and a rotation.
-    Centres p_i start uniform in [-0.5, 0.5]^d. The Gaussians start isotropic, and wide enough for
-    neighbours to overlap.
+    Equation:
+      g_i(x) = exp(-|T_i x|^2 / 2) with T_i x = L_i (x - p_i)
+
+    L_i is lower triangular, with as many free parameters as radii and a rotation; L_i^T L_i is the
+    inverse covariance. Centres p_i start uniform in [-0.5, 0.5]^d. The Gaussians start isotropic,
+    and wide enough for neighbours to overlap.
 
     Args:
       count: n, the number of Gaussians.
@@ -53,7 +56,10 @@ class Ellipsoids(nnx.Module):
 
 
 class SumOfBlobs(nnx.Module):
-    """f(x) = sum_i c_i g_i(x) + b, with one vector c_i of outputs (density, colour) per blob.
+    """Sum of Gaussians with one vector c_i of outputs (density, colour) each (SIF, 1904.06447).
+
+    Equation:
+      f(x) = sum_i c_i g_i(x) + b
 
     Args:
       spec: the network's specification.
@@ -71,7 +77,10 @@ class SumOfBlobs(nnx.Module):
 
 
 class DecodedBlobs(nnx.Module):
-    """f(x) = sum_i g_i(x) (c_i + decoder(gamma(T_i x), z_i)) + b: LDIF's eq. 2, vector-valued.
+    """Sum of Gaussians whose outputs vary inside each (LDIF, 1912.06126, equation 2).
+
+    Equation:
+      f(x) = sum_i g_i(x) (c_i + decoder(gamma(T_i x), z_i)) + b
 
     The paper has c_i (1 + decoder). With c_i added instead, the decoder can vary an output inside a
     blob whose constant for this output is zero.

@@ -108,7 +108,12 @@ class SplitNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class CoordX:
-    """h_k = branch_k(x_k), fused to h = f(sum_r prod_k h_kr): the first layers are split by axis.
+    """Specification of a network whose first layers are split by axis.
+
+    Equation:
+      h_k = branch_k(x_k)   for each axis k
+      y = tail(max(sum_r prod_k h_(k r), 0))   fusion by a product
+      y = tail(max(1 / d sum_k sum_r h_(k r), 0))   fusion by the mean
 
     Attributes:
       width: width of the hidden layers.

@@ -66,15 +66,20 @@ class PatternNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class CPPN:
-    """h <- f(gain (W h + b)); f differs between neurons: sine, Gaussian, tanh, abs or identity.
+    """Specification of a network whose neurons differ in their activation.
 
-    The topology is fixed and the weights are trained by gradient descent; Stanley evolves both.
+    Equation:
+      h_j <- f_j(g (W h + b)_j)   f_j: sine, Gaussian, tanh, absolute value or identity
+
+    The inputs of the first layer are x and |x|. The topology is fixed and the weights are trained
+    by gradient descent; Stanley evolves both.
 
     Attributes:
       width: width of the hidden layers.
       depth: number of hidden layers.
       functions: names in FUNCTIONS; a single name gives the homogeneous network, a baseline.
-      gain: factor of the functions' inputs; it sets the range of inputs at the start of training.
+      gain: g, factor of the functions' inputs; it sets the range of inputs at the start of
+        training.
     """
 
     width: int = 64

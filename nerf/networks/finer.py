@@ -12,7 +12,7 @@ from nerf.networks.siren import siren_init
 
 @dataclasses.dataclass(frozen=True)
 class VariableSine:
-    """sin(omega (|z| + 1) z), equation 3.
+    """Sine whose frequency grows with its input z, see `Finer`.
 
     Attributes:
       omega: the angular frequency near z = 0.
@@ -26,7 +26,10 @@ class VariableSine:
 
 @dataclasses.dataclass(frozen=True)
 class Finer:
-    """h <- sin(omega (|z| + 1) z) with z = W h + b.
+    """Specification of a network of sines whose frequency grows with their input (equation 3).
+
+    Equation:
+      h <- sin(omega (|z| + 1) z) with z = W h + b
 
     Weights start as in SIREN. The first layer's biases start in a wider range: the wider it is, the
     more high frequencies the network can use (section 3.2).

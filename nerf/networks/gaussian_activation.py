@@ -11,7 +11,7 @@ from nerf.networks.layers import MLP, lecun_init
 
 @dataclasses.dataclass(frozen=True)
 class Bump:
-    """exp(-(scale z)^2).
+    """Gaussian of its input, see `Gaussian`.
 
     Attributes:
       scale: inverse width of the Gaussian.
@@ -25,7 +25,12 @@ class Bump:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """h <- exp(-(s (W h + b))^2): the paper's exp(-z^2 / (2 a^2)) with s = 1 / (a sqrt(2)).
+    """Specification of a network with Gaussian activations.
+
+    Equation:
+      h <- exp(-(s (W h + b))^2)
+
+    This is the paper's exp(-z^2 / (2 a^2)) with s = 1 / (a sqrt(2)).
 
     Attributes:
       width: width of the hidden layers.

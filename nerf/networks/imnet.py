@@ -14,7 +14,10 @@ leaky_relu = partial(jax.nn.leaky_relu, negative_slope=0.02)
 
 @dataclasses.dataclass(frozen=True)
 class IMNet:
-    """h <- max(z, 0.02 z) with z = W [h, x] + b; widths decrease layer by layer (figure 3).
+    """Specification of a network whose layers all get its input; widths decrease (figure 3).
+
+    Equation:
+      h <- max(z, 0.02 z) with z = W [h, x] + b
 
     Attributes:
       widths: widths of the hidden layers; the paper has 2048, 1024, 512, 256 and 128.

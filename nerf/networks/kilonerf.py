@@ -99,9 +99,14 @@ class TinyNetworks(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class KiloNeRF(PositionIndexed):
-    """f(x) = f_c(gamma(u)), where c is the cell of x and u in [-1, 1]^d the position in the cell.
+    """Specification of one tiny network f_c for each cell c of a grid.
 
-    The tiny networks f_c are trained directly; the paper first distils a large network into them.
+    Equation:
+      f(x) = f_c(gamma(u))
+      c = floor(N (x + 1) / 2) with u = N (x + 1) - 2 c - 1   cell, position in it in [-1, 1]^d
+
+    N is `resolution`. The tiny networks f_c are trained directly; the paper first distils a large
+    network into them.
 
     Attributes:
       encoding: gamma, the encoding of u.

@@ -80,6 +80,10 @@ def linear(
 class MLP(nnx.Module):
     """Multilayer perceptron with an activation between its layers; the last layer is linear.
 
+    Equation:
+      h_0 = x with h_i = activation(W_i h_(i-1) + b_i)   a skip layer has [h_(i-1), x] as its input
+      y = W_n h_(n-1) + b_n
+
     Args:
       widths: number of input features, of features of every hidden layer, and of outputs.
       dtype: "float32", or "bfloat16" to multiply in bfloat16 and accumulate in float32.

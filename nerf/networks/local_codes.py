@@ -19,7 +19,10 @@ from nerf.networks.cells import cell_of, corners, flat_index, local_coordinates
 
 
 class CellCodes(nnx.Module):
-    """Deep Local Shapes: f(x) = decoder(gamma(u), z_c).
+    """Deep Local Shapes: one code per cell (2003.10983).
+
+    Equation:
+      f(x) = decoder(gamma(u), z_c)
 
     z_c is the code of the cell c that contains x, and u in [-1, 1]^d the position in the cell.
 
@@ -43,11 +46,15 @@ class CellCodes(nnx.Module):
 
 
 class BlendedCodes(nnx.Module):
-    """Local Implicit Grids: f(x) = sum_j w_j decoder(gamma(u_j), z_j) over the 2^d vertices j.
+    """Local Implicit Grids: one code per vertex, and blended outputs (2003.08981, equation 3).
+
+    Equation:
+      f(x) = sum_j w_j decoder(gamma(u_j), z_j)   over the 2^d vertices j
+      w_j = prod_k (1 - |u_(j k)|)
 
     The vertices are the corners of the cell that contains x. u_j in [-1, 1]^d is x relative to
     vertex j, in units of a cell: the region of a vertex reaches to its neighbours. w_j is the
-    multilinear weight, which is zero at the region's boundary, so f is continuous (equation 3).
+    multilinear weight, which is zero at the region's boundary, so f is continuous.
 
     Args:
       spec: the network's specification.
@@ -76,7 +83,7 @@ class BlendedCodes(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Codes(PositionIndexed):
+class Codes(PositionIndexed):
     """Attributes that both specifications share.
 
     Attributes:
@@ -93,7 +100,7 @@ class _Codes(PositionIndexed):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepLocalShapes(_Codes):
+class DeepLocalShapes(Codes):
     """One code per cell; only training makes the outputs of neighbouring cells agree."""
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> CellCodes:
@@ -101,7 +108,7 @@ class DeepLocalShapes(_Codes):
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalImplicitGrid(_Codes):
+class LocalImplicitGrid(Codes):
     """One code per vertex and blended outputs: 2^d times the work, but continuous."""
 
     def __call__(self, num_in: int, num_out: int, *, rngs: nnx.Rngs) -> BlendedCodes:

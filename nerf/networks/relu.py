@@ -10,7 +10,10 @@ from nerf.networks.layers import MLP
 
 @dataclasses.dataclass(frozen=True)
 class ReLU:
-    """h <- max(W h + b, 0).
+    """Specification of a network with rectified linear units.
+
+    Equation:
+      h <- max(W h + b, 0)
 
     Attributes:
       width: width of the hidden layers.

@@ -12,7 +12,7 @@ from nerf.networks.layers import MLP, Init, uniform
 
 @dataclasses.dataclass(frozen=True)
 class Sine:
-    """sin(omega z).
+    """Sine of its input times omega, see `Siren`.
 
     Attributes:
       omega: the angular frequency.
@@ -44,7 +44,11 @@ def siren_init(omega: float, first_bias: float | None = None) -> Init:
 
 @dataclasses.dataclass(frozen=True)
 class Siren:
-    """h <- sin(omega (W h + b)): equation 3 with the omega of section 3.2.
+    """Specification of a network of sines (equation 3 with the omega of section 3.2).
+
+    Equation:
+      h <- sin(omega (W h + b))
+      W_(i j) ~ U(-a, a) with a = sqrt(6 / n) / omega   at the start; the layer has n inputs
 
     Attributes:
       width: width of the hidden layers.

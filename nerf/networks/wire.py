@@ -84,14 +84,19 @@ class WireNetwork(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Wire:
-    """h <- exp(j omega z - |scale z|^2) with z = W h + b; all complex but the first W and b.
+    """Specification of a network of complex Gabor wavelets (section 3.1).
+
+    Equation:
+      h <- exp(j omega z - |s z|^2) with z = W h + b
+
+    All of them are complex except the first W and b; j is the imaginary unit.
 
     Attributes:
       width: number of complex features of the hidden layers. A complex weight is two real
         parameters: width 45 has about as many as a real network of width 64.
       depth: number of hidden layers.
       omega: angular frequency of the wavelets; the paper has 10 for images.
-      scale: inverse width of the wavelets; the paper has 40 for images.
+      scale: s, inverse width of the wavelets; the paper has 40 for images.
     """
 
     width: int = 45

@@ -1,12 +1,13 @@
 """Differentiable volume rendering: optical depth of intervals -> weights -> composited quantities.
 
-A ray is cut into intervals of length delta_i. With the field's density_i and colour c_i in each
-interval (NeRF, 2003.08934, equation 3; Max 1995):
+A ray is cut into intervals of length delta_i, in which the field has the density sigma_i and the
+colour c_i (NeRF, 2003.08934, equation 3; Max 1995).
 
-  1.  alpha_i = 1 - exp(-tau_i), tau_i = density_i delta_i     opacity and optical depth
-  2.  T_i     = exp(-sum_{j<i} tau_j)                          transmittance up to interval i
-  3.  w_i     = T_i alpha_i                                    weight; sum_i w_i + T_n = 1
-  4.  C       = sum_i w_i c_i + T_n background                 colour; T_n: past interval n
+Equation:
+  (1) alpha_i = 1 - exp(-tau_i) with tau_i = sigma_i delta_i   opacity and optical depth
+  (2) T_i = exp(-sum_(j<i) tau_j)   transmittance up to interval i
+  (3) w_i = T_i alpha_i   weight; the weights and T_n sum to 1
+  (4) C = sum_i w_i c_i + T_n background   colour; T_n is the transmittance past interval n
 
 The intervals of a batch are stored in one of two layouts. A layout only knows how to sum along
 rays: `Dense` has an axis of s intervals for every ray, and `Packed` has one list of occupied

@@ -2,9 +2,10 @@
 
 Each training image i has an affine map A_i of sRGB (as in Urban Radiance Fields, Rematas et al.,
 2111.14643, section 4.2). A rendering goes through the map before the loss compares it with the
-photo:
+photo.
 
-  rgb' = rgb + (A_i - mean_j A_j) (rgb, 1)
+Equation:
+  C' = C + (A_i - 1 / n sum_j A_j) (C, 1)   of the colour C in image i of n
 
 Subtracting the mean fixes the overall brightness; otherwise the scene could be dark and every photo
 bright. Cameras that are not training images get the mean exposure, so that videos do not flicker.

@@ -13,6 +13,10 @@ from nerf.sampling.stratified import uniform
 class Importance:
     """Sampler of intervals drawn from the previous stage's weights (NeRF, 2003.08934, section 5.2).
 
+    Equation:
+      p_j = (w_j + padding / m) / (sum_k (w_k + padding / m))   probability of interval j of m
+      s_i = F^(-1)((i + xi_i) / n) with xi_i ~ U(0, 1)   F: the cumulative distribution of p
+
     Attributes:
       num_samples: number of new intervals.
       padding: added to every weight, in units of 1 / number of intervals, so that empty space is

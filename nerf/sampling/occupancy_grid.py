@@ -44,6 +44,13 @@ class GridState(nnx.Variable):
 class OccupancyGrid(nnx.Module):
     """Grid over the box [-1, 1]^3 of cells that may contain matter.
 
+    Equation:
+      sigma_c <- max(decay sigma_c, sigma(x_c))   refresh of cell c at a random point x_c in it
+      w_c <- max(forget^n w_c, max_i w_i)   the weights w_i with which n rays passed it
+      sigma_c > min(threshold, 0.9 mean(sigma)) or w_c > keep_weight   matter may be in it
+
+    A cell that holds matter is skipped all the same if no ray sees it: w_c < `min_weight`.
+
     All arrays are flat, one value per cell, in the order of `index`.
 
     Args:

@@ -22,7 +22,13 @@ from nerf.cameras.cameras import Rays
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Bounded scene in the box [-1, 1]^3 of the normalised world, with evenly spaced samples."""
+    """Bounded scene in the box [-1, 1]^3 of the normalised world, with evenly spaced samples.
+
+    Equation:
+      t_near = max_k min((-1 - o_k) / d_k, (1 - o_k) / d_k)   last entry over the axes k, >= 0
+      t_far = min_k max((-1 - o_k) / d_k, (1 - o_k) / d_k)   first exit
+      t(s) = t_near + s (t_far - t_near)
+    """
 
     num_dims: ClassVar[int] = 3
 
@@ -62,14 +68,15 @@ class Box:
 class Contracted:
     """Unbounded scene, contracted into the unit ball (mip-NeRF 360, 2111.12077, equation 10).
 
+    Equation:
+      warp(x) = x / 2   if |x| <= 1
+      warp(x) = 1/2 (2 - 1 / |x|) x / |x|   otherwise
+      t(s) = t_near + 2 s (linear - t_near)   for s < 1/2
+      t(s) = linear / (2 - 2 s)   for s >= 1/2
+
     The paper's contraction maps space into the ball of radius 2; here it is scaled by 1/2. Samples
     are evenly spaced in distance up to `linear`, and evenly in disparity (1 / t) beyond, as in
-    nerfacto's sampler:
-
-      t(s) = t_near + 2 s (linear - t_near)   for s < 1/2
-      t(s) = linear / (2 - 2 s)               for s >= 1/2
-
-    with s scaled so that s = 1 reaches t_far.
+    nerfacto's sampler, with s scaled so that s = 1 reaches t_far.
 
     Attributes:
       near: distance where sampling begins, in units of the farthest camera's distance from the
@@ -131,6 +138,10 @@ class Contracted:
 class Plane:
     """Plane of a single image, x right and y up, for `--task=image`.
 
+    Equation:
+      warp(x, y, z) = (x, y)
+      t(s) = s
+
     A ray is evaluated over its first unit of length, and z is dropped.
     """
 
@@ -166,6 +177,9 @@ class Plane:
 @dataclasses.dataclass(frozen=True)
 class Cropped:
     """A space restricted to an oriented box, with evenly spaced samples inside it.
+
+    Equation:
+      t_near <= t <= t_far where M (o + t d) + shift in [-1, 1]^3
 
     Attributes:
       space: the space to restrict; it has three dimensions.

@@ -22,7 +22,9 @@ def uniform(keys: Key[Array, "*b"], n: int) -> Float[Array, "*b n"]:
 class Stratified:
     """Sampler of n intervals that cover [0, 1] (NeRF, 2003.08934, equation 2).
 
-    The inner edges are jittered by up to half a stratum; the outer edges stay at 0 and 1.
+    Equation:
+      s_i = (i + xi_i) / n with xi_i ~ U(-1/2, 1/2)   for the inner edges, 0 < i < n
+      s_0 = 0 with s_n = 1
 
     Attributes:
       num_samples: number of intervals n.
@@ -55,8 +57,10 @@ class Stratified:
 class UniformSteps:
     """Sampler of n equal intervals of [0, 1], with one random offset per ray.
 
-    The offset moves all edges but the first towards 0 by up to one interval, which shortens the
-    first interval.
+    Equation:
+      s_0 = 0 with s_i = (i - xi) / n, xi ~ U(0, 1)   for i > 0
+
+    The offset shortens the first interval.
 
     Attributes:
       num_samples: number of intervals n.

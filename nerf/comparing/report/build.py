@@ -103,8 +103,10 @@ def build_report(
 ) -> dict[str, Any]:
     """Compare the configs of a question, write the page and return its numbers.
 
-    Raises: ConfigError for wrong arguments, SceneError for problems of a scene, and Interrupted if
-    asked to stop.
+    Raises:
+      ConfigError: wrong arguments.
+      SceneError: problems of a scene.
+      Interrupted: if asked to stop.
     """
     check(question)
     methods = [parse_argument(text, parse_seeds(question.seeds)) for text in question.arguments]

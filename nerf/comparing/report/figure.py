@@ -76,7 +76,8 @@ def parse_crops(texts: Sequence[str], views: Sequence[View]) -> list[Crop]:
       texts: the values of --crop. A view is given by its name or the last part of it.
       views: the held-out views of the study; the first ones are used if `texts` is empty.
 
-    Raises: ConfigError for unknown views or malformed squares.
+    Raises:
+      ConfigError: unknown views or malformed squares.
     """
     crops = []
     for text in texts:
@@ -116,7 +117,8 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
 
     Returns: None if the runs no longer have the pictures.
 
-    Raises: ConfigError if a crop lies outside its view.
+    Raises:
+      ConfigError: if a crop lies outside its view.
     """
     rows = []
     for crop in crops:
