@@ -26,7 +26,7 @@ def get_config():
             "name": "nerf.rendering.model:Stage",
             "sampler": {"name": "nerf.sampling.stratified:UniformSteps", "num_samples": 128},
             "field": {
-                "name": "nerf.fields.ngp:NGPField",
+                "name": "nerf.fields.composed:Composed",
                 "encoding": {
                     "name": "nerf.encodings.hash_grid:HashGrid",
                     "num_levels": 8,
@@ -40,11 +40,20 @@ def get_config():
                     "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
                     "num_degrees": 4,
                 },
-                "width": 32,
-                "colour_depth": 2,
+                "network": {
+                    "name": "nerf.networks.relu:ReLU",
+                    "width": 32,
+                    "depth": 1,
+                    "dtype": "bfloat16",
+                },
+                "colour": {
+                    "name": "nerf.networks.relu:ReLU",
+                    "width": 32,
+                    "depth": 2,
+                    "dtype": "bfloat16",
+                },
                 "features": 15,
                 "density_bias": 0.0,
-                "dtype": "bfloat16",
             },
         }
     }

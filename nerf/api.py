@@ -49,8 +49,8 @@ def load_config(
     Args:
       name: a config that comes with the library, as "ngp" or "systems/siren"; a file with
         `get_config()`; or a run folder, to use its config again.
-      changes: values by dotted key, as {"model.stages.main.field.width": 64}; None switches a
-        section off.
+      changes: values by dotted key, as {"model.stages.main.field.network.width": 64}; None switches
+        a section off.
       plugins: packages outside `nerf` that the config may name.
 
     Returns: the config as plain data.

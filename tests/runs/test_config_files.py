@@ -102,7 +102,7 @@ def test_sections_are_switched_off_with_none_and_on_by_their_name():
         ("zzz=3", "known: .*batch_size, .*steps"),
         (
             "model.stages.main.field.depth=4",
-            "unknown key 'depth' of nerf.fields.ngp:NGPField: known: .*width",
+            "unknown key 'depth' of nerf.fields.composed:Composed: known: .*network",
         ),
         ("model.stages.mian.field.width=4", "unknown key 'mian' of ngp: did you mean 'main'?"),
         ("losses.zzz=4", "known: colour, depth, distortion"),
@@ -172,7 +172,7 @@ def test_a_background_is_three_numbers_from_0_to_1(value):
 def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     config = load_config("ngp", ["batch_size=0", "eval_split=tset"])
     config["stepz"] = 3
-    config["model"]["stages"]["main"]["field"]["widht"] = 3
+    config["model"]["stages"]["main"]["field"]["network"]["widht"] = 3
     config["schedule"] = {"name": "nerf.training.optimizers:Cosin"}
     del config["chunk"]
     with pytest.raises(ConfigError) as error:
@@ -186,7 +186,7 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     ):
         assert says in told
     assert (
-        "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht':"
+        "model.stages.main.field.network: nerf.networks.relu:ReLU: unknown key 'widht':"
         " did you mean 'width'?" in told
     )
     assert (
