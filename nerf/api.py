@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
 from nerf.check.check import quick_check
@@ -148,7 +148,7 @@ def query(
 @partial(jax.jit, static_argnums=0)
 def _evaluate(
     graph: nnx.GraphDef,
-    state,
+    state: PyTree,
     place: Float[Array, "*b 3"],
     towards: Float[Array, "*b 3"],
     scale: float | Float[Array, ""],

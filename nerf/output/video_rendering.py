@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -21,6 +21,7 @@ from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
 from nerf.foundation.progress import track
 from nerf.output.video import encode
+from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.runs.read import Run
@@ -28,6 +29,7 @@ from nerf.runs.record import cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 
+Limits = tuple[float, float]  # near and far, in units of the normalised world
 HINT_SECONDS = 600.0  # estimated rendering time from which flags that reduce it are suggested
 
 
@@ -127,7 +129,7 @@ def _encode_videos(
     return videos
 
 
-def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
+def _estimate(render_image: RenderView, camera: Cameras, count: int, chunk: int) -> str:
     """Estimate the time of `count` frames from one chunk of rays."""
     pixels = int(np.prod(camera.size))
     # A picture of just below one chunk of rays; the first call compiles.
@@ -207,7 +209,13 @@ def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
     return folder / f"{kind}_{i:05d}{suffix}"
 
 
-def _stamp(run: Run, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
+def _stamp(
+    run: Run,
+    camera: Cameras,
+    wanted: RenderOptions,
+    limits: Limits | None,
+    background: Sequence[float],
+) -> str:
     """Return a digest of everything that a frame depends on."""
     made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
@@ -221,7 +229,13 @@ def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
 
 
 def _write_frame(
-    folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float
+    folder: Path,
+    i: int,
+    wanted: RenderOptions,
+    picture: Mapping[str, np.ndarray],
+    stamp: str,
+    limits: Limits | None,
+    scale: float,
 ) -> None:
     """Write all files of a frame."""
     if wanted.raw_depth:
@@ -232,7 +246,9 @@ def _write_frame(
         write_png(_frame(folder, kind, i), _pixels(picture, kind, limits), stamp)
 
 
-def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(
+    picture: Mapping[str, np.ndarray], kind: str, limits: Limits | None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Return one kind of a picture as 8-bit RGB."""
     if kind == "opacity":
         return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
@@ -242,8 +258,8 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _depth_limits(
-    render_image, cameras: Cameras, views: int = 4, side: int = 64
-) -> tuple[float, float]:
+    render_image: RenderView, cameras: Cameras, views: int = 4, side: int = 64
+) -> Limits:
     """Return near and far from a few small pictures of a path."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):

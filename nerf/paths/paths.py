@@ -300,7 +300,7 @@ def ellipse(
     start = np.arctan2(*(flat[0] @ axes / semi)[::-1])
     height = np.median(offsets[:, 2])
 
-    def position(angle):
+    def position(angle: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m 3"]:
         x, y = axes @ (semi * np.stack([np.cos(angle), np.sin(angle)], -1)).T
         return focus + np.stack([x, y, np.full_like(x, height)], -1)
 

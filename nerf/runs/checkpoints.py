@@ -210,7 +210,9 @@ class Checkpoints:
             raise CheckpointError("\n".join(f"{line}: {fix}" for line in damaged))
         raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
 
-    def _read(self, step: int, names: Collection[str] | None):
+    def _read(
+        self, step: int, names: Collection[str] | None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Read one step. Raises DamagedFile or CheckpointError."""
         try:
             return read_tensors(self.file(step), names)

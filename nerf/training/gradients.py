@@ -9,11 +9,16 @@ import optax
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
+from nerf.cameras.cameras import Rays
 from nerf.foundation.pytrees import pytree
+from nerf.losses import Target
 from nerf.rendering.model import Model
 from nerf.rendering.model_state import sample_weights_by_cell, split_model
+
+# The result of `sample_weights_by_cell`: cells and weights, or None.
+Seen = tuple[Array, Array] | None
 
 
 @pytree
@@ -60,7 +65,7 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
     """
     split, same = PartitionSpec("data"), PartitionSpec()
 
-    def all_sum(tree):
+    def all_sum(tree: PyTree) -> PyTree:
         if mesh.size == 1:
             return tree  # A sum over one device would still copy every gradient.
         # One sum of all arrays instead of one per array, since each sum between processes waits for
@@ -68,7 +73,14 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         flat, unflatten = ravel_pytree(tree)
         return unflatten(jax.lax.psum(flat, "data"))
 
-    def loss(params, state, rays, target, background, keys):
+    def loss(
+        params: PyTree,
+        state: PyTree,
+        rays: Rays,
+        target: Target,
+        background: Float[Array, "r 3"],
+        keys: Key[Array, " r"],
+    ) -> tuple[Float[Array, ""], tuple[Float[Array, "3"], Seen]]:
         """Return this device's share of the mean loss, and its share of the metrics."""
         model = nnx.merge(graph, params, state)
         renderings = model(rays, background, keys)
@@ -91,7 +103,9 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         out_specs=(same, split),
         check_vma=False,
     )
-    def gradients(params, state, *batch):
+    def gradients(
+        params: PyTree, state: PyTree, *batch: PyTree
+    ) -> tuple[tuple[PyTree, Array, Array, Array], Seen]:
         grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
         # Shares add up to means, since each was divided by the number of rays on all devices.
         grads, means = all_sum((grads, means))

@@ -37,7 +37,9 @@ def _make_one_step(
     """Build `one_step(pixels, state, progress) -> (state, metrics)`; see `make_train_step`."""
     gradients = make_gradients(graph, losses, mesh)
 
-    def one_step(pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]):
+    def one_step(
+        pixels: RayBank | RayBatch, state: TrainState, progress: Float[Array, ""]
+    ) -> tuple[TrainState, dict[str, Array]]:
         """Take one optimizer step; return the new state and the metrics."""
         # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
@@ -114,7 +116,9 @@ def make_train_step(
     )
 
     @partial(jax.jit, donate_argnums=0, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def train_steps(state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]):
+    def train_steps(
+        state: TrainState, pixels: RayBank | RayBatch, progress: Float[Array, " k"]
+    ) -> tuple[TrainState, dict[str, Array]]:
         """Take k steps; `pixels` are all pixels or those of each of the k steps."""
         # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
         model = nnx.merge(graph, state.params, state.state)

@@ -293,7 +293,7 @@ def _render(
 
 
 def _for_script(
-    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
+    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos: Sequence[Blob]
 ) -> dict[str, Any]:
     """Return the data that the script of the page needs."""
     labels = list(study.groups)
