@@ -12,7 +12,6 @@ from benchmarks.systems.laboratory import Arm, Check, Row
 TOYBOX = {"name": "nerf.scenes.toybox:load", "held_out": 4}
 PICTURE = {"name": "nerf.scenes.picture:load"}
 CPPN = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 64}}
-TEXT = {**PICTURE, "source": {"name": "nerf.scenes.drawings:text", "size": 64}}
 RATES = (0.5, 2.0)  # factors of the learning rate 2e-3, on the toybox
 FIELD = "model.stages.main.field"
 ON_TOYS = {
@@ -35,7 +34,6 @@ OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for co
 DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
 RANDOM_FOURIER = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
-LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
 def toys(

@@ -123,6 +123,20 @@ def test_what_means_nothing_is_one_line_with_what_is_known(change, says):
     assert str(error.value).startswith(f"--config.{change}: ") and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("key, off", [("extra", ", or switch it off with None"), ("losses", "")])
+def test_an_empty_section_is_told_as_such(tmp_path, key, off):
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from nerf.runs.config_files import read_config\n"
+        f"def get_config():\n    config = read_config('tiny')\n"
+        f"    return {{**config.to_dict(), '{key}': {{}}}}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(str(file), [f"{key}=3"])
+    fix = f"set a key in it, as {key}.KEY{off}"
+    assert str(error.value) == f"--config.{key}=3: a section, which is empty: {fix}"
+
+
 def test_a_hint_does_not_offer_what_the_library_passes_itself():
     with pytest.raises(ConfigError, match="unknown key 'zzz'") as error:
         load_config("tiny", ["model.zzz=1"])
