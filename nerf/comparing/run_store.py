@@ -104,21 +104,14 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     """
     if not requests:
         return []
-    now = {
-        **environment_of_children(),
-        "processor": processor(),
-        "code": source_digests(store.plugins),
-    }
+    conditions = _conditions(requests, store)
     known = [] if store.fresh else list(readable_runs(store.runs))
-    # Loading every scene here reports its problems before the first run is trained.
-    digests = scene_digests(requests, store.scene, store.plugins)
-    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
     found = [find_run(run, here, known) for run, here in zip(requests, conditions, strict=True)]
     missing = [run for run, result in zip(requests, found, strict=True) if result is None]
     forecast = Forecast(
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
-        {run.label: earlier_seconds(run, known, now) for run in missing},
+        {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
     )
     if missing:
         store.say(forecast.before())
@@ -139,13 +132,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         outcome = _train_one(run, title, conditions[i], store, report)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
-            record = {
-                "label": run.label,
-                "flags": run.flags(),
-                "jobs": store.jobs,
-                "seconds": round(seconds, 1),
-            }
-            write_json(outcome.folder / "study.json", record)
+            _record(run, outcome.folder, store.jobs, seconds)
             numbers = outcome.result.results
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
             store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
@@ -156,6 +143,38 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     if store.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
+
+
+def _conditions(requests: Sequence[RunRequest], store: RunStore) -> list[dict[str, Any]]:
+    """Return for each requested run the device, versions, code and scene it would be trained with.
+
+    This loads every scene, which reports its problems before the first run is trained.
+    """
+    now = {
+        **environment_of_children(),
+        "processor": processor(),
+        "code": source_digests(store.plugins),
+    }
+    digests = scene_digests(requests, store.scene, store.plugins)
+    return [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+
+
+def _record(run: RunRequest, folder: Path, jobs: int, seconds: float) -> None:
+    """Write into a run folder how a study trained the run.
+
+    Args:
+      run: the requested run.
+      folder: its run folder.
+      jobs: number of runs that were trained at a time.
+      seconds: seconds that its child process took.
+    """
+    record = {
+        "label": run.label,
+        "flags": run.flags(),
+        "jobs": jobs,
+        "seconds": round(seconds, 1),
+    }
+    write_json(folder / "study.json", record)
 
 
 def _train_one(

@@ -85,32 +85,34 @@ def render_video(
 
     Returns: the videos; empty if other processes have not finished; None if stopped.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f"{out.stem}_frames")
-    folder.mkdir(exist_ok=True)
-    background, chunk = run.config["background"], run.config["chunk"]
-    render_image = make_render_image(run.model, background, chunk, should_stop)
+    folder = _folder_of_frames(out)
+    chunk, scale = run.config["chunk"], run.transform.scale
+    render_image = make_render_image(run.model, run.config["background"], chunk, should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
-    mine = numbers[process::processes]
     try:
         limits = _depth_limits(render_image, cameras) if wanted.depth else None
-        stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
+        stamps = {i: _stamp(run, cameras[i], wanted, limits) for i in numbers}
+        mine = numbers[process::processes]
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
-        if missing:
-            estimate = _estimate(render_image, cameras[missing[0]], len(missing), chunk)
-            print(estimate, file=sys.stderr)
+        _announce(render_image, [cameras[i] for i in missing], chunk)
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                picture, scale = render_image(cameras[i]), run.transform.scale
-                _write_frame(folder, i, wanted, picture, stamps[i], limits, scale)
+                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, scale)
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
     return _encode_videos(folder, numbers, out, wanted, alone=processes == 1)
+
+
+def _folder_of_frames(out: Path) -> Path:
+    """Return the folder of a video's frames, which is created if it is missing."""
+    folder = out.with_name(f"{out.stem}_frames")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _encode_videos(
@@ -129,8 +131,12 @@ def _encode_videos(
     return videos
 
 
-def _estimate(render_image: RenderView, camera: Cameras, count: int, chunk: int) -> str:
-    """Estimate the time of `count` frames from one chunk of rays."""
+def _announce(render_image: RenderView, cameras: Sequence[Cameras], chunk: int) -> None:
+    """Print how long the frames of cameras will take, estimated from one chunk of rays."""
+    count = len(cameras)
+    if not count:
+        return
+    camera = cameras[0]
     pixels = int(np.prod(camera.size))
     # A picture of just below one chunk of rays; the first call compiles.
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
@@ -144,7 +150,8 @@ def _estimate(render_image: RenderView, camera: Cameras, count: int, chunk: int)
     seconds = count * -(-pixels // chunk) * min(took)
     size = f"{camera.size[0]}x{camera.size[1]}"
     faster = "; a smaller --width or fewer --frames take less" if seconds > HINT_SECONDS else ""
-    return f"video: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+    line = f"video: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+    print(line, file=sys.stderr)
 
 
 def in_time(seconds: float) -> str:
@@ -214,10 +221,10 @@ def _stamp(
     camera: Cameras,
     wanted: RenderOptions,
     limits: Limits | None,
-    background: Sequence[float],
 ) -> str:
     """Return a digest of everything that a frame depends on."""
-    made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
+    background = list(run.config["background"])
+    made_from = [run.stamp, cameras_to_json(camera), limits, background, wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
