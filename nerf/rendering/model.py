@@ -90,7 +90,7 @@ class Model(nnx.Module):
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
-        self, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
+        self, rays: Rays, background: Background, keys: Key[Array, "*b"] | None = None
     ) -> list[Rendering]:
         """Return one rendering per stage, first to last.
 
@@ -123,7 +123,7 @@ class Model(nnx.Module):
 def render_rays(
     model: Model,
     rays: Rays,
-    background: Float[Array, "*#b 3"],
+    background: Background,
     keys: Key[Array, "*b"] | None = None,
 ) -> list[Rendering]:
     """Return one rendering per stage: sample -> points -> field -> optical depth -> composite.
