@@ -134,7 +134,7 @@ def distort(
     k1, k2, p1, p2, k3, k4, k5, k6 = (distortion[..., i] for i in range(COEFFICIENTS))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
     numerator, denominator = rational_radial(r2, distortion)
-    radial = numerator / denominator
+    radial = jnp.asarray(numerator / denominator)
     # Quotient rule for d radial / d r2. The factor 2 is d r2 / dx = 2 x without the x.
     d_denominator = k4 + r2 * (2.0 * k5 + 3.0 * r2 * k6)
     slope = 2.0 * (k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3) - radial * d_denominator) / denominator
@@ -160,7 +160,7 @@ def distort_fisheye(
     """
     k1, k2, k3, k4, p1, p2 = (distortion[..., i] for i in range(6))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
-    radial = fisheye_radial(r2, distortion)
+    radial = jnp.asarray(fisheye_radial(r2, distortion))
     slope = 2.0 * (k1 + r2 * (2.0 * k2 + r2 * (3.0 * k3 + 4.0 * r2 * k4)))
     bent, jacobian = _bend_with_jacobian(xy, radial, slope, p1, p2)
     # The thin prism adds s r2, with the derivative s 2 (x, y).
