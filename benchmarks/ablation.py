@@ -37,8 +37,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "512 rays": {"batch_size": 512},
     "2048 rays": {"batch_size": 2048},
     "256 march steps": {"model.stages.main.sampler.num_samples": 256},
-    "width 64": {f"{FIELD}.width": 64},
-    "float32": {f"{FIELD}.dtype": "float32"},
+    "width 64": {f"{FIELD}.network.width": 64, f"{FIELD}.colour.width": 64},
+    "float32": {f"{FIELD}.network.dtype": "float32", f"{FIELD}.colour.dtype": "float32"},
     "half the learning rates": {
         "optimizer.learning_rate": 4e-3,
         "optimizer.groups.table.learning_rate": 2e-2,

@@ -32,6 +32,8 @@ from nerf.training.gradients import TrainState
 from nerf.training.ray_bank import RayBank, sample_rays, to_device
 from nerf.training.session import Session
 
+Part = tuple[Callable, Any]  # a function and its argument
+
 _CONFIG, _VALUES = define_config()
 _SCENE = flags.DEFINE_string("scene", "data/tabletop", "Folder of the scene.")
 _STEPS = flags.DEFINE_integer("steps", 200, "Training steps before timing.")
@@ -68,7 +70,7 @@ def batch_of(model: Model, pixels: RayBank, size: int):
 
 def parts_of(
     config: dict, graph: nnx.GraphDef, state: TrainState, pixels: RayBank
-) -> dict[str, tuple[Callable, Any]]:
+) -> dict[str, Part]:
     """Return each part of a step as (function, argument), on the buffers of one real batch.
 
     Args:
@@ -78,32 +80,9 @@ def parts_of(
       pixels: the pixels of the training views, on the device.
     """
     size = config["batch_size"]
-    model: Model = nnx.merge(graph, state.params, state.state)
-    rays, t, packed = jax.jit(lambda: batch_of(model, pixels, size))()
-    start = t[packed.ray, packed.step]
-    length = jnp.where(packed.used, t[packed.ray, packed.step + 1] - start, 0.0)
-    points = model.space.warp(
-        rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray]
-    )
-    field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
 
-    # Each function below recomputes one part of the step from the inputs that this batch gives it.
-    def encode(params):
-        return nnx.merge(field_graph, params, rest).encoding(points)
-
-    def network(params, features):
-        field = nnx.merge(field_graph, params, rest)
-        field.encoding = lambda _: features
-        return field(points, rays.viewdirs[packed.ray])
-
-    def picture(out):
-        layout = Packed(packed.ray, size)
-        return composite(
-            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
-        ).rgb
-
-    def gradient(function):
-        return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
+    def march(state):
+        return batch_of(nnx.merge(graph, state.params, state.state), pixels, size)[2]
 
     def optimise(state):
         # The parameters stand in for the gradients, which have the same shapes.
@@ -116,21 +95,60 @@ def parts_of(
         refresh_occupancy(model, state.step, jax.random.key(0))
         return nnx.split(model, nnx.Param, ...)[2]
 
-    features = encode(params)
     return {
         "sample rays": (lambda key: sample_rays(pixels, key, size), jax.random.key(0)),
-        "sample rays and march": (
-            lambda s: batch_of(nnx.merge(graph, s.params, s.state), pixels, size)[2],
-            state,
-        ),
-        "encode": (encode, params),
-        "encode, with gradient": (gradient(encode), params),
-        "network": (lambda x: network(*x), (params, features)),
-        "network, with gradient": (gradient(lambda x: network(*x)), (params, features)),
-        "composite, with gradient": (gradient(picture), network(params, features)),
+        "sample rays and march": (march, state),
+        **parts_of_field(nnx.merge(graph, state.params, state.state), pixels, size),
         "optimizer": (optimise, state),
         "grid refresh (once a call)": (refresh, state),
     }
+
+
+def parts_of_field(model: Model, pixels: RayBank, size: int) -> dict[str, Part]:
+    """Return encoding, network and compositing, each alone and with its gradient.
+
+    Args:
+      model: the trained model.
+      pixels: the pixels of the training views, on the device.
+      size: number of rays of the batch.
+    """
+    rays, t, packed = jax.jit(lambda: batch_of(model, pixels, size))()
+    start = t[packed.ray, packed.step]
+    length = jnp.where(packed.used, t[packed.ray, packed.step + 1] - start, 0.0)
+    points = model.space.warp(
+        rays.origins[packed.ray] + (start + 0.5 * length)[:, None] * rays.directions[packed.ray]
+    )
+    field_graph, params, rest = nnx.split(model.stages[0].field, nnx.Param, ...)
+
+    # Each function below recomputes one part of the step from the inputs that this batch gives it.
+    def encode(params):
+        return nnx.merge(field_graph, params, rest).encoding(points)
+
+    def network(inputs):
+        params, features = inputs
+        field = nnx.merge(field_graph, params, rest)
+        field.encoding = lambda _: features
+        return field(points, rays.viewdirs[packed.ray])
+
+    def picture(out):
+        layout = Packed(packed.ray, size)
+        return composite(
+            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
+        ).rgb
+
+    inputs = (params, encode(params))
+    return {
+        "encode": (encode, params),
+        "encode, with gradient": (gradient(encode), params),
+        "network": (network, inputs),
+        "network, with gradient": (gradient(network), inputs),
+        "composite, with gradient": (gradient(picture), network(inputs)),
+    }
+
+
+def gradient(function: Callable) -> Callable:
+    """Return the gradient of the sum of squares of a function's outputs."""
+    return jax.grad(lambda x: sum(jnp.square(y).sum() for y in jax.tree.leaves(function(x))))
 
 
 def main(_) -> int:

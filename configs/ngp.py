@@ -12,6 +12,37 @@ Command: nerf train --config=configs/ngp.py --scene=data/tabletop --workdir=runs
 
 from nerf.runs.defaults import base
 
+FIELD = {
+    "name": "nerf.fields.composed:Composed",
+    "encoding": {
+        "name": "nerf.encodings.hash_grid:HashGrid",
+        "num_levels": 8,
+        "features_per_level": 4,
+        "log2_table_size": 17,
+        "min_resolution": 16,
+        "max_resolution": 512,
+        "simplex": True,
+    },
+    "direction_encoding": {
+        "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
+        "num_degrees": 4,
+    },
+    "network": {
+        "name": "nerf.networks.relu:ReLU",
+        "width": 32,
+        "depth": 1,
+        "dtype": "bfloat16",
+    },
+    "colour": {
+        "name": "nerf.networks.relu:ReLU",
+        "width": 32,
+        "depth": 2,
+        "dtype": "bfloat16",
+    },
+    "features": 15,
+    "density_bias": 0.0,
+}
+
 
 def get_config():
     config = base()
@@ -25,27 +56,7 @@ def get_config():
         "main": {
             "name": "nerf.rendering.model:Stage",
             "sampler": {"name": "nerf.sampling.stratified:UniformSteps", "num_samples": 128},
-            "field": {
-                "name": "nerf.fields.ngp:NGPField",
-                "encoding": {
-                    "name": "nerf.encodings.hash_grid:HashGrid",
-                    "num_levels": 8,
-                    "features_per_level": 4,
-                    "log2_table_size": 17,
-                    "min_resolution": 16,
-                    "max_resolution": 512,
-                    "simplex": True,
-                },
-                "direction_encoding": {
-                    "name": "nerf.encodings.spherical_harmonics:SphericalHarmonics",
-                    "num_degrees": 4,
-                },
-                "width": 32,
-                "colour_depth": 2,
-                "features": 15,
-                "density_bias": 0.0,
-                "dtype": "bfloat16",
-            },
+            "field": FIELD,
         }
     }
     config.model.occupancy = {

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
 from nerf.check.check import quick_check
@@ -49,8 +49,8 @@ def load_config(
     Args:
       name: a config that comes with the library, as "ngp" or "systems/siren"; a file with
         `get_config()`; or a run folder, to use its config again.
-      changes: values by dotted key, as {"model.stages.main.field.width": 64}; None switches a
-        section off.
+      changes: values by dotted key, as {"model.stages.main.field.network.width": 64}; None switches
+        a section off.
       plugins: packages outside `nerf` that the config may name.
 
     Returns: the config as plain data.
@@ -148,7 +148,7 @@ def query(
 @partial(jax.jit, static_argnums=0)
 def _evaluate(
     graph: nnx.GraphDef,
-    state,
+    state: PyTree,
     place: Float[Array, "*b 3"],
     towards: Float[Array, "*b 3"],
     scale: float | Float[Array, ""],

@@ -12,7 +12,6 @@ from benchmarks.systems.laboratory import Arm, Check, Row
 TOYBOX = {"name": "nerf.scenes.toybox:load", "held_out": 4}
 PICTURE = {"name": "nerf.scenes.picture:load"}
 CPPN = {**PICTURE, "source": {"name": "nerf.scenes.drawings:cppn", "size": 64}}
-TEXT = {**PICTURE, "source": {"name": "nerf.scenes.drawings:text", "size": 64}}
 RATES = (0.5, 2.0)  # factors of the learning rate 2e-3, on the toybox
 FIELD = "model.stages.main.field"
 ON_TOYS = {
@@ -35,7 +34,6 @@ OCTAVES = [{"name": "nerf.encodings.fourier:Fourier", "num_freqs": count} for co
 DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
 RANDOM_FOURIER = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
-LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 
 
 def toys(
@@ -137,7 +135,7 @@ GRID = {**VOXELS, "resolution": 40, "features": 3}
 GRID_OF_FEATURES = {**VOXELS, "resolution": 9, "features": 16}
 LINEAR = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
 GRID_RATES = (10.0, 30.0, 100.0)
-NARROW = {f"{FIELD}.width": 32}
+NARROW = {f"{FIELD}.network.width": 32, f"{FIELD}.colour.width": 32}
 FEW_VIEWS = {"cycles": 4, "views": 4}
 GLOSSY = {"cycles": 1, "specular": True}
 TABLE_RATES = (1.0, 5.0)  # tables need higher learning rates than networks

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from benchmarks.systems.laboratory import Row
 from nerf.foundation.files import write_bytes, write_json
+from nerf.foundation.locks import exclusive
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 UNITS = {"psnr": "dB"}
@@ -27,7 +26,7 @@ def keep(file: Path, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns: all rows of the file.
     """
-    with FileLock(f"{file}.lock"):
+    with exclusive(file.with_name(f"{file.name}.lock")):
         rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         rows[name] = dict(result)
         write_json(file, rows)

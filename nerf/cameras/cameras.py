@@ -16,11 +16,12 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from nerf.cameras.lenses import LENSES, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.foundation.pytrees import pytree
 
+Scalars = int | float | np.number | np.ndarray
 RIM_SAMPLES = 64  # pixels on each side of an image that `sees_whole_picture` tests
 
 
@@ -50,7 +51,7 @@ class Cameras:
     model: Int[Array | np.ndarray, "*n"] = dataclasses.field(default=cast(Any, None))
     lenses: tuple[int, ...] = dataclasses.field(default=(), metadata={"static": True})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         model = self.model
         if model is None:
             model = np.full(np.shape(self.size)[:-1], PERSPECTIVE, np.int32)
@@ -61,7 +62,7 @@ class Cameras:
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "lenses", lenses)
 
-    def __getitem__(self, index) -> "Cameras":
+    def __getitem__(self, index: Any) -> "Cameras":
         """Index the leading axes of every array."""
         return jax.tree.map(
             lambda x: x[index] if isinstance(x, jax.Array) else np.asarray(x[index]), self
@@ -96,7 +97,7 @@ class Rays:
     image: Int[Array, "*b"] = dataclasses.field(default=cast(Any, None))
     radius: Float[Array, "*b"] = dataclasses.field(default=cast(Any, None))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image is None:
             object.__setattr__(self, "image", jnp.full(self.origins.shape[:-1], -1, jnp.int32))
         if self.radius is None:
@@ -115,7 +116,7 @@ def join_cameras(parts: Sequence[Cameras]) -> Cameras:
     )
 
 
-def intrinsics(fx, fy, cx, cy) -> np.ndarray:
+def intrinsics(fx: Scalars, fy: Scalars, cx: Scalars, cy: Scalars) -> Float[np.ndarray, "*n 3 3"]:
     """Build intrinsic matrices K.
 
     Args:
@@ -133,7 +134,7 @@ def intrinsics(fx, fy, cx, cy) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def _each_lens(cameras: Cameras, function: str, values: Float[Array, "*b c"]):
+def _each_lens(cameras: Cameras, function: str, values: Float[Array, "*b c"]) -> PyTree[Array]:
     """Apply a function of each camera's own lens to `values`.
 
     Args:
@@ -285,7 +286,9 @@ def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) ->
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _chunk_of_pixels(function, chunk: int, camera: Cameras, start: Int[Array, ""]) -> Array:
+def _chunk_of_pixels(
+    function: Callable[[Cameras, Array], Array], chunk: int, camera: Cameras, start: Int[Array, ""]
+) -> Array:
     """Evaluate a function for `chunk` pixels in row-major order from the pixel `start`."""
     index = start + jnp.arange(chunk)
     pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5

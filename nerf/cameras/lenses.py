@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 PERSPECTIVE, FISHEYE, EQUIRECTANGULAR, ORTHOGRAPHIC = range(4)
@@ -39,8 +40,58 @@ class Lens(NamedTuple):
     image: Callable[[Array, Array], tuple[Array, Array]]
 
 
-def _bend(xy, radial, slope, p1, p2) -> tuple[Array, Array]:
+# The three functions below take arrays of JAX and numpy, and keep their type and precision.
+Numbers = Float[Array | np.ndarray, "*b"]
+
+
+def rational_radial(
+    r2: Numbers, distortion: Float[Array | np.ndarray, "*#b 8"]
+) -> tuple[Numbers, Numbers]:
+    """Return numerator and denominator of the radial factor of a perspective lens, see `distort`.
+
+    r2 is the squared distance from the axis.
+    """
+    k1, k2, _, _, k3, k4, k5, k6 = (distortion[..., i] for i in range(COEFFICIENTS))
+    denominator = 1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    return 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3)), denominator
+
+
+def fisheye_radial(r2: Numbers, distortion: Float[Array | np.ndarray, "*#b 8"]) -> Numbers:
+    """Return the radial factor of a fisheye lens, see `distort_fisheye`; r2 is theta^2."""
+    k1, k2, k3, k4 = (distortion[..., i] for i in range(4))
+    return 1.0 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
+
+
+def bend(
+    x: Numbers, y: Numbers, radial: Numbers, p1: Numbers | float, p2: Numbers | float
+) -> tuple[Numbers, Numbers]:
     """Apply radial and tangential distortion.
+
+    Args:
+      x: horizontal coordinates from the axis, in focal lengths.
+      y: vertical coordinates.
+      radial: the radial factor there.
+      p1: first tangential coefficient.
+      p2: second tangential coefficient.
+
+    Returns:
+      The distorted coordinates x', y'.
+    """
+    r2 = x * x + y * y
+    return (
+        x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
+        y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
+    )
+
+
+def _bend_with_jacobian(
+    xy: Float[Array, "*b 2"],
+    radial: Float[Array, "*b"],
+    slope: Float[Array, "*b"],
+    p1: Float[Array, "*b"],
+    p2: Float[Array, "*b"],
+) -> tuple[Float[Array, "*b 2"], Float[Array, "*b 2 2"]]:
+    """Apply radial and tangential distortion, and differentiate it.
 
     Args:
       xy: undistorted coordinates, shape (*b, 2).
@@ -53,14 +104,7 @@ def _bend(xy, radial, slope, p1, p2) -> tuple[Array, Array]:
       The distorted coordinates, shape (*b, 2), and their Jacobian, shape (*b, 2, 2).
     """
     x, y = xy[..., 0], xy[..., 1]
-    r2 = x * x + y * y
-    bent = jnp.stack(
-        [
-            x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
-            y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
-        ],
-        -1,
-    )
+    bent = jnp.stack(bend(x, y, radial, p1, p2), -1)
     # The Jacobian is symmetric: both mixed derivatives are the same.
     cross = slope * x * y + 2.0 * (p1 * x + p2 * y)
     rows = [
@@ -89,12 +133,12 @@ def distort(
     """
     k1, k2, p1, p2, k3, k4, k5, k6 = (distortion[..., i] for i in range(COEFFICIENTS))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
-    denominator = 1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
-    radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / denominator
+    numerator, denominator = rational_radial(r2, distortion)
+    radial = jnp.asarray(numerator / denominator)
     # Quotient rule for d radial / d r2. The factor 2 is d r2 / dx = 2 x without the x.
     d_denominator = k4 + r2 * (2.0 * k5 + 3.0 * r2 * k6)
     slope = 2.0 * (k1 + r2 * (2.0 * k2 + 3.0 * r2 * k3) - radial * d_denominator) / denominator
-    return _bend(xy, radial, slope, p1, p2)
+    return _bend_with_jacobian(xy, radial, slope, p1, p2)
 
 
 def distort_fisheye(
@@ -116,9 +160,9 @@ def distort_fisheye(
     """
     k1, k2, k3, k4, p1, p2 = (distortion[..., i] for i in range(6))
     r2 = xy[..., 0] * xy[..., 0] + xy[..., 1] * xy[..., 1]
-    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
+    radial = jnp.asarray(fisheye_radial(r2, distortion))
     slope = 2.0 * (k1 + r2 * (2.0 * k2 + r2 * (3.0 * k3 + 4.0 * r2 * k4)))
-    bent, jacobian = _bend(xy, radial, slope, p1, p2)
+    bent, jacobian = _bend_with_jacobian(xy, radial, slope, p1, p2)
     # The thin prism adds s r2, with the derivative s 2 (x, y).
     prism = distortion[..., 6:]
     return bent + r2[..., None] * prism, jacobian + 2.0 * prism[..., :, None] * xy[..., None, :]
@@ -150,7 +194,7 @@ def undistort(
       The undistorted positions.
     """
 
-    def newton(carry, _):
+    def newton(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
         xy, value, jacobian, damping = carry
         # The step solves J step = forward(xy) - distorted by Cramer's rule. The determinant is kept
         # away from zero, where the lens folds the picture.
@@ -173,7 +217,9 @@ def undistort(
     return jax.lax.scan(newton, first, length=iterations)[0][0]
 
 
-def _unfolded(xy, bent, jacobian) -> Bool[Array, "*b"]:
+def _unfolded(
+    xy: Float[Array, "*b 2"], bent: Float[Array, "*b 2"], jacobian: Float[Array, "*b 2 2"]
+) -> Bool[Array, "*b"]:
     """Return whether positions lie on the near side of the fold of a distortion.
 
     Beyond the fold the distortion turns the picture over, so directions would be seen twice. On the
@@ -185,12 +231,16 @@ def _unfolded(xy, bent, jacobian) -> Bool[Array, "*b"]:
     return (determinant > 0) & ((xy * bent).sum(-1) >= 0)
 
 
-def _perspective_direction(plane, distortion):
+def _perspective_direction(
+    plane: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
+) -> Float[Array, "*b 3"]:
     x, y = jnp.moveaxis(undistort(plane, distortion), -1, 0)
     return jnp.stack([x, -y, -jnp.ones_like(x)], -1)
 
 
-def _perspective_image(local, distortion):
+def _perspective_image(
+    local: Float[Array, "*b 3"], distortion: Float[Array, "*b 8"]
+) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     # Pinhole projection (x / depth, y / depth), with y down. Points behind the camera are not
     # visible; their depth is replaced by 1 so that they stay finite.
     depth = -local[..., 2]
@@ -213,7 +263,9 @@ def _length(
     return jnp.sqrt(jnp.where(tiny, 1.0, square)), tiny
 
 
-def _fisheye_direction(plane, distortion):
+def _fisheye_direction(
+    plane: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
+) -> Float[Array, "*b 3"]:
     x, y = jnp.moveaxis(
         undistort(plane, distortion, forward=distort_fisheye, limit=2.0 * math.pi), -1, 0
     )
@@ -223,7 +275,9 @@ def _fisheye_direction(plane, distortion):
     return jnp.stack([x * sinc, -y * sinc, -jnp.where(tiny, 1.0, jnp.cos(theta))], -1)
 
 
-def _fisheye_image(local, distortion):
+def _fisheye_image(
+    local: Float[Array, "*b 3"], distortion: Float[Array, "*b 8"]
+) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     # Scale (x, y) to the length theta = atan2(rim, -z), then distort.
     x, y, z = jnp.moveaxis(local, -1, 0)
     rim, tiny = _length(x, y)
@@ -234,14 +288,18 @@ def _fisheye_image(local, distortion):
     return bent, (~tiny | (z < -1e-6)) & _unfolded(xy, bent, jacobian)
 
 
-def _equirectangular_direction(plane, distortion):
+def _equirectangular_direction(
+    plane: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
+) -> Float[Array, "*b 3"]:
     # x is the longitude to the right of -z, -y the latitude, both in radians.
     longitude, latitude = plane[..., 0], -plane[..., 1]
     flat = jnp.cos(latitude)
     return jnp.stack([jnp.sin(longitude) * flat, jnp.sin(latitude), -jnp.cos(longitude) * flat], -1)
 
 
-def _equirectangular_image(local, distortion):
+def _equirectangular_image(
+    local: Float[Array, "*b 3"], distortion: Float[Array, "*b 8"]
+) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     # At the poles the longitude is undefined and set to 0. The origin has no direction at all.
     x, y, z = jnp.moveaxis(local, -1, 0)
     flat, pole = _length(x, z)
@@ -252,13 +310,17 @@ def _equirectangular_image(local, distortion):
     return jnp.stack([longitude, -latitude], -1), ~nowhere
 
 
-def _orthographic_direction(plane, distortion):
+def _orthographic_direction(
+    plane: Float[Array, "*b 2"], distortion: Float[Array, "*b 8"]
+) -> Float[Array, "*b 3"]:
     # All rays look along -z; `pixels_to_rays` moves their origins instead.
     zero = jnp.zeros_like(plane[..., 0])
     return jnp.stack([zero, zero, zero - 1.0], -1)
 
 
-def _orthographic_image(local, distortion):
+def _orthographic_image(
+    local: Float[Array, "*b 3"], distortion: Float[Array, "*b 8"]
+) -> tuple[Float[Array, "*b 2"], Bool[Array, "*b"]]:
     return jnp.stack([local[..., 0], -local[..., 1]], -1), local[..., 2] < -1e-6
 
 

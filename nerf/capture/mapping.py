@@ -34,6 +34,14 @@ from nerf.foundation.resources import child_environment
 from nerf.runs.lock import OWNER_FILE
 
 CHILD = (sys.executable, "-m", "nerf.capture.child")
+# The child's files in the work folder, by their keys in its job.
+FILES = {
+    "database": "database.db",
+    "models": "models",
+    "points": "points.ply",
+    "result": "result.json",
+    "progress": "progress.json",
+}
 MAX_QUOTED = 300  # characters of the child's log that an error quotes
 NOT_FOR_MATCHING = ("mapper", "timeout")  # keys of a job that do not affect features and matches
 
@@ -133,20 +141,7 @@ def estimate(
     Raises:
       CaptureError: the child failed; `Unfinished` if it ran out of time.
     """
-    files = {
-        "database": "database.db",
-        "models": "models",
-        "points": "points.ply",
-        "result": "result.json",
-        "progress": "progress.json",
-    }
-    job = {
-        **dataclasses.asdict(options),
-        "images": str(images.resolve()),
-        "groups": [list(group) for group in groups],
-    }
-    job |= {key: str((work / name).resolve()) for key, name in files.items()}
-    job["digest"] = _digest(images, [name for group in groups for name in group])
+    job = _job(work, images, groups, options)
     _clear(work, job)
     write_json(work / "job.json", job)
     command = [*child, str(work / "job.json")]
@@ -158,6 +153,19 @@ def estimate(
         error = Unfinished if code == "timeout" else CaptureError
         raise error(_what_happened(code, log, options))
     return _read(work / "result.json", work / "points.ply")
+
+
+def _job(
+    work: Path, images: Path, groups: Sequence[Sequence[str]], options: Options
+) -> dict[str, Any]:
+    """Return the content of the job file; see `estimate` for the arguments."""
+    job = {
+        **dataclasses.asdict(options),
+        "images": str(images.resolve()),
+        "groups": [list(group) for group in groups],
+        "digest": _digest(images, [name for group in groups for name in group]),
+    }
+    return job | {key: str((work / name).resolve()) for key, name in FILES.items()}
 
 
 def _digest(images: Path, names: Sequence[str]) -> str:

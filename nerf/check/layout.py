@@ -116,7 +116,10 @@ def place_diagnostics(scene: Scene, layout: Layout) -> Iterator[Diagnostic]:
         fix = "the position in a pose matrix, its fourth column, must be where the camera stood"
         yield Diagnostic((), "all cameras stand in one place", "nothing has a distance then", fix)
     for i in np.flatnonzero(distance > MAX_DISTANCE_RATIO * max(usual, rounding)).tolist():
-        why = f"{distance[i] / usual:.0f} times as far from the middle of the cameras as the others"
+        why = "most of the other cameras stand in one place"
+        if usual > rounding:
+            times = f"{distance[i] / usual:.0f} times"
+            why = f"{times} as far from the middle of the cameras as the others"
         yield Diagnostic(
             (scene.names[i],),
             "stands far away",

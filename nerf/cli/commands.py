@@ -12,9 +12,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn, TextIO
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from absl import app, flags, logging
 
@@ -172,7 +173,7 @@ class _Stream:
     def __init__(self, stream: TextIO):
         self._stream = stream
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
@@ -249,21 +250,21 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signal():
+def stop_on_signal() -> Iterator[Stop]:
     """Turn SIGTERM and SIGINT into a stop request inside the context.
 
     See `Stop`. A second signal ends the program at once.
     """
     stop = Stop()
 
-    def ask(number: int, _frame) -> None:
+    def ask(number: int, _frame: FrameType | None) -> None:
         stop.signal = number
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         if not stop.asked:
             raise Stopped(number)
 
-    def report_unless_stopped(unraisable) -> None:
+    def report_unless_stopped(unraisable: Any) -> None:
         if not isinstance(unraisable.exc_value, Stopped):
             old_hook(unraisable)
 

@@ -17,6 +17,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -140,7 +141,7 @@ def _list(folders: list[str]) -> int:
     return 0
 
 
-def _write_json(data) -> None:
+def _write_json(data: Any) -> None:
     from nerf.foundation.files import write_json
 
     if _JSON.value == "-":

@@ -19,10 +19,14 @@ Frames are written as PNG into a folder beside the video; an interrupted render 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from nerf.cli.commands import stop_on_signal
+
+if TYPE_CHECKING:
+    import nerf.runs.read  # takes seconds
 
 _RUN = flags.DEFINE_string("run", None, "Run folder made by nerf train.", required=True)
 _PATH = flags.DEFINE_string(
@@ -93,7 +97,7 @@ _PLUGIN = flags.DEFINE_multi_string(
 )
 
 
-def main(_) -> int:
+def main(_: list[str]) -> int:
     """Render what the flags ask for and return the exit code."""
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
@@ -136,7 +140,9 @@ def _check_writable() -> None:
         check_encoder(out)
 
 
-def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
+def _render_path(
+    run: "nerf.runs.read.Run", plugins: tuple[str, ...], stop: Callable[[], bool]
+) -> bool:
     from nerf.output.video_plan import plan
     from nerf.output.video_rendering import RenderOptions, cropped, render_still, render_video
 
@@ -185,7 +191,7 @@ def _render_path(run, plugins: tuple[str, ...], stop: Callable[[], bool]) -> boo
     return written is not None
 
 
-def _enlarge(run, factor: float) -> bool:
+def _enlarge(run: "nerf.runs.read.Run", factor: float) -> bool:
     from nerf.output.video_rendering import RenderOptions, render_still, resized
 
     camera = resized(run.cameras["train"][0], factor)
@@ -194,7 +200,7 @@ def _enlarge(run, factor: float) -> bool:
     return True
 
 
-def _export(run) -> bool:
+def _export(run: "nerf.runs.read.Run") -> bool:
     from nerf.output.export import export
 
     done = export(run, Path(_OUT.value), _POINTS.value, _SCENE.value)
@@ -202,7 +208,9 @@ def _export(run) -> bool:
     return True
 
 
-def _render_split(run, split: str, plugins: tuple[str, ...], stop: Callable[[], bool]) -> bool:
+def _render_split(
+    run: "nerf.runs.read.Run", split: str, plugins: tuple[str, ...], stop: Callable[[], bool]
+) -> bool:
     from nerf.evaluation.evaluate import evaluate
     from nerf.evaluation.metrics import describe_scores
     from nerf.foundation.files import write_json

@@ -3,6 +3,7 @@
 The output of a child goes to a log file, its progress lines are passed on, and a stop is forwarded.
 """
 
+import os
 import re
 import subprocess
 import time
@@ -20,7 +21,7 @@ def run_child(
     command: Sequence[str],
     log: Path,
     should_stop: Callable[[], bool],
-    lock: IO | None = None,
+    lock: IO[str] | None = None,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Run a program of this project and return its exit code.
@@ -38,7 +39,8 @@ def run_child(
 
     Returns: the exit code of the child.
     """
-    inherited = (lock.fileno(),) if lock is not None else ()
+    # Windows passes no open files on, and has no such locks.
+    inherited = (lock.fileno(),) if lock is not None and os.name != "nt" else ()
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
             command,

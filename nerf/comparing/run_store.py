@@ -6,13 +6,12 @@ used and the reason is reported. An interrupted run is resumed. A failed run is 
 other runs continue.
 """
 
-import contextlib
 import dataclasses
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from nerf.comparing.studies import RunRequest
 from nerf.comparing.study_scenes import scene_digests, scene_key
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.locks import exclusive
 from nerf.foundation.resources import child_environment, nerf_command
 from nerf.runs.provenance import processor, source_digests
 from nerf.runs.results import Result, read_result
@@ -104,21 +104,14 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     """
     if not requests:
         return []
-    now = {
-        **environment_of_children(),
-        "processor": processor(),
-        "code": source_digests(store.plugins),
-    }
+    conditions = _conditions(requests, store)
     known = [] if store.fresh else list(readable_runs(store.runs))
-    # Loading every scene here reports its problems before the first run is trained.
-    digests = scene_digests(requests, store.scene, store.plugins)
-    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
     found = [find_run(run, here, known) for run, here in zip(requests, conditions, strict=True)]
     missing = [run for run, result in zip(requests, found, strict=True) if result is None]
     forecast = Forecast(
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
-        {run.label: earlier_seconds(run, known, now) for run in missing},
+        {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
     )
     if missing:
         store.say(forecast.before())
@@ -139,13 +132,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         outcome = _train_one(run, title, conditions[i], store, report)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
-            record = {
-                "label": run.label,
-                "flags": run.flags(),
-                "jobs": store.jobs,
-                "seconds": round(seconds, 1),
-            }
-            write_json(outcome.folder / "study.json", record)
+            _record(run, outcome.folder, store.jobs, seconds)
             numbers = outcome.result.results
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
             store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
@@ -156,6 +143,38 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     if store.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
     return outcomes
+
+
+def _conditions(requests: Sequence[RunRequest], store: RunStore) -> list[dict[str, Any]]:
+    """Return for each requested run the device, versions, code and scene it would be trained with.
+
+    This loads every scene, which reports its problems before the first run is trained.
+    """
+    now = {
+        **environment_of_children(),
+        "processor": processor(),
+        "code": source_digests(store.plugins),
+    }
+    digests = scene_digests(requests, store.scene, store.plugins)
+    return [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+
+
+def _record(run: RunRequest, folder: Path, jobs: int, seconds: float) -> None:
+    """Write into a run folder how a study trained the run.
+
+    Args:
+      run: the requested run.
+      folder: its run folder.
+      jobs: number of runs that were trained at a time.
+      seconds: seconds that its child process took.
+    """
+    record = {
+        "label": run.label,
+        "flags": run.flags(),
+        "jobs": jobs,
+        "seconds": round(seconds, 1),
+    }
+    write_json(folder / "study.json", record)
 
 
 def _train_one(
@@ -176,7 +195,7 @@ def _train_one(
         name = run.folder_name(now["scene_digest"]) + (f"-{attempt}" if attempt > 1 else "")
         folder = home / name
         waits = partial(store.say, f"{title}: waiting for {name}")
-        with locked(home / f".{name}.lock", waits, store) as lock:
+        with exclusive(home / f".{name}.lock", _waiting(waits, store)) as lock:
             why = why_unusable(folder, run, now)
             if why is None and (folder / "results.json").exists() and not store.fresh:
                 note = "reused: another study trained it in the meantime"
@@ -197,7 +216,7 @@ def _train(
     folder: Path,
     note: str,
     store: RunStore,
-    lock: IO | None,
+    lock: IO[str],
     report: Callable[[str], None],
 ) -> RunResult:
     """Train a run in a child process, with its output in FOLDER.log.
@@ -225,37 +244,22 @@ def _train(
     return RunResult(run.label, seed, folder, None, note, failure)
 
 
-@contextlib.contextmanager
-def locked(path: Path, waits: Callable[[], None], store: RunStore) -> Iterator[IO | None]:
-    """Hold an exclusive lock on the file `path` while the context is open.
-
-    If another process holds the lock, call `waits` once and wait. The lock lasts until the last
-    process that holds the open file ends. Without such locks (on Windows) the context is None.
+def _waiting(waits: Callable[[], None], store: RunStore) -> Callable[[IO[str]], None]:
+    """Return what to do while another process holds the lock of a run: announce it, and wait.
 
     Args:
-      path: the lock file.
-      waits: called once if the lock is held elsewhere.
-      store: its `should_stop` ends the wait.
-
-    Raises:
-      Interrupted: if asked to stop while waiting.
+      waits: called once, before the first wait.
+      store: its `should_stop` ends the wait, by raising Interrupted.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    with open(path, "w", encoding="utf-8") as file:
-        announced = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not announced:
-                    waits()
-                announced = True
-                if store.should_stop():
-                    raise Interrupted("stopped while another study trained the run") from None
-                time.sleep(0.5)
-        yield file
+    announced = False
+
+    def busy(lock: IO[str]) -> None:
+        nonlocal announced
+        if not announced:
+            waits()
+        announced = True
+        if store.should_stop():
+            raise Interrupted("stopped while another study trained the run")
+        time.sleep(0.5)
+
+    return busy

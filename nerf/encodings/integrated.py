@@ -33,7 +33,7 @@ class Integrated:
     waves: Any  # a Fourier; __post_init__ checks this, with a message that names the fix
     takes_gaussians: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.waves, Fourier):
             name = type(self.waves).__name__
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Interpolate values stored at the vertices of a regular grid over the box [-1, 1]^d."""
+"""Cells of a regular grid over the box [-1, 1]^d, and interpolation between their vertices."""
 
 import functools
 import itertools
@@ -7,15 +7,14 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, Int, Integer, UInt
 
 
-def cells(
-    x: Float[Array, "d n"], resolution: int
-) -> tuple[Float[Array, "d n"], Float[Array, "d n"]]:
-    """Return each point's cell (its lowest corner) and the position in the cell.
+def cells(x: Float[Array, "*b"], resolution: int) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """Return each coordinate's cell (its lower end) and the position in the cell.
 
-    Points are in [0, 1]^d, cells in {0, ..., resolution - 1}^d, positions in [0, 1]^d.
+    Coordinates are in [0, 1], cells in {0, ..., resolution - 1}, positions in [0, 1]. A coordinate
+    outside [0, 1] gets the nearest cell, and a position outside [0, 1].
     """
     scaled = x * resolution
     # The upper boundary of the box belongs to the last cell.
@@ -23,23 +22,40 @@ def cells(
     return floor, scaled - floor
 
 
+def corners_of_cell(num_dims: int) -> Int[np.ndarray, "k d"]:
+    """Return the k = 2^d corners of a cell as 0/1 offsets."""
+    return np.array(list(itertools.product((0, 1), repeat=num_dims)), np.int32)
+
+
 def multilinear(f: Float[Array, "d n"]) -> tuple[UInt[Array, "d k #n"], Float[Array, "k n"]]:
     """Return the k = 2^d corners of a cell as 0/1 offsets, and their multilinear weights.
 
     f is the position in the cell, in [0, 1]^d.
     """
-    corners = np.array(list(itertools.product((0, 1), repeat=f.shape[0])), np.uint32).T
+    corners = corners_of_cell(f.shape[0]).T.astype(np.uint32)
     # A corner's weight is the product over the axes of f at the upper end and 1 - f at the lower.
     chosen = jnp.where(corners[:, :, None] == 1, f[:, None], 1.0 - f[:, None])
     return jnp.asarray(corners)[:, :, None], functools.reduce(operator.mul, chosen)
 
 
-def dense_row(vertex: UInt[Array, "d ..."], side: int) -> Int[Array, "..."]:
-    """Return the row-major index of a vertex in a grid of side^d vertices."""
+def dense_row(vertex: Integer[Array, "d ..."], side: int) -> Int[Array, "..."]:
+    """Return the row-major index of a vertex (or cell) in a grid of side^d of them."""
     row = vertex[0]
     for axis in range(1, vertex.shape[0]):
         row = row * side + vertex[axis]
     return row.astype(jnp.int32)
+
+
+def local_coordinates(
+    points: Float[Array, "*b d"], resolution: int
+) -> tuple[Int[Array, "*b"], Float[Array, "*b d"]]:
+    """Return the row-major index of each point's cell and the position in it, in [-1, 1]^d.
+
+    A point outside the box gets the nearest cell, and a position outside [-1, 1]^d.
+    """
+    floor, place = cells(points * 0.5 + 0.5, resolution)
+    cell = dense_row(jnp.moveaxis(floor.astype(jnp.int32), -1, 0), resolution)
+    return cell, 2.0 * place - 1.0
 
 
 def interpolate(table: Float[Array, "rows f"], x: Float[Array, "n d"]) -> Float[Array, "n f"]:

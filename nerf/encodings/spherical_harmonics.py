@@ -34,7 +34,7 @@ class SphericalHarmonics:
     num_degrees: int = 4
     num_dims: int = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.num_degrees <= 4:
             raise ConfigError(f"SphericalHarmonics: num_degrees={self.num_degrees}: choose 1 to 4")
         if self.num_dims != 3:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.cameras.refinement import move_cameras, move_rays
@@ -26,6 +26,7 @@ PROTOCOL = (
     "(100 steps of 1024 pixels)"
 )
 STEPS, PIXELS_PER_STEP, LEARNING_RATE = 100, 1024, 2e-3
+Carry = tuple[Float[Array, "6"], PyTree]  # the twist and the optimizer's state
 STEPS_PER_CALL = 2  # `should_stop` is polled after each call
 
 
@@ -80,25 +81,34 @@ def _optimizer() -> optax.GradientTransformation:
 
 
 @partial(jax.jit, static_argnums=0)
-def _descend(graph: nnx.GraphDef, state, colour, camera: Cameras, carry, batches):
-    """Take one optimizer step per batch of pixels.
-
-    The carry is the twist (6,) and the optimizer's state.
-    """
+def _descend(
+    graph: nnx.GraphDef,
+    state: PyTree,
+    colour: Float[Array, "3"],
+    camera: Cameras,
+    carry: Carry,
+    batches: tuple[Float[Array, "k n 2"], Float[Array, "k n 3"], Key[Array, " k"]],
+) -> Carry:
+    """Take one optimizer step per batch of pixels, colours and keys."""
     model: Model = nnx.merge(graph, state)
     count = batches[0].shape[1]
     cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
     background = jnp.broadcast_to(colour, (count, 3))
     optimizer = _optimizer()
 
-    def loss(twist, pixels, target, key):
+    def loss(
+        twist: Float[Array, "6"],
+        pixels: Float[Array, "n 2"],
+        target: Float[Array, "n 3"],
+        key: PRNGKeyArray,
+    ) -> Float[Array, ""]:
         rays = move_rays(pixels_to_rays(cameras, pixels), jnp.broadcast_to(twist, (count, 6)))
         seen = model(rays, background, jax.random.split(key, count))[-1]
         # Rays that did not fit the sample buffer do not count.
         error = jnp.where(seen.complete, jnp.square(seen.rgb - target).mean(-1), 0.0)
         return error.sum() / jnp.maximum(seen.complete.sum(), 1)
 
-    def step(carry, batch):
+    def step(carry: Carry, batch: tuple[Array, Array, Array]) -> tuple[Carry, None]:
         twist, opt_state = carry
         updates, opt_state = optimizer.update(jax.grad(loss)(twist, *batch), opt_state, twist)
         return (twist + updates, opt_state), None

@@ -1,5 +1,6 @@
 """Score a model on held-out views, and write the renderings beside the scores."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from nerf.cameras.cameras import Cameras
 from nerf.evaluation import alignment, metrics
 from nerf.foundation.files import write_array
 from nerf.foundation.png import to_bytes, write_png
@@ -46,30 +48,17 @@ def evaluate(
       "seconds_per_view" (to render and score it); None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
-    render_image = make_render_image(model, background, chunk, should_stop)
     measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
-    align = alignment.make_align(model, background, should_stop) if aligned else None
-    scores: dict[str, dict[str, float | None]] = {}
-    seconds: list[tuple[float, float]] = []  # to render each view; to render and score it
+    scorer = _Scorer(
+        make_render_image(model, background, chunk, should_stop),
+        alignment.make_align(model, background, should_stop) if aligned else None,
+        measures,
+        colour,
+        folder,
+    )
     try:
-        with Meter("evaluate", "view", len(scene)) as meter:
-            for i, name in enumerate(scene.names):
-                began = time.perf_counter()
-                picture = render_image(scene.cameras[i])
-                rendered = time.perf_counter() - began
-                truth, there = _truth(scene, i, colour)
-                picture["rgb"] = metrics.apply_mask(picture["rgb"], there, colour)
-                scores[name] = _score(measures, picture["rgb"], truth, there)
-                if align is not None:
-                    moved = render_image(align(scene.cameras[i], truth, there))
-                    scores[name]["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
-                if folder is not None:
-                    path = folder / picture_name(i, name)
-                    _write_view(path, picture, truth, scene.transform.scale)
-                seconds.append((rendered, time.perf_counter() - began))
-                mean = _mean([score["psnr"] for score in scores.values()])
-                meter.add(note=f"mean PSNR {mean:.2f}")
+        scores, seconds = _score_views(scorer, scene)
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -80,6 +69,62 @@ def evaluate(
         "protocol": {**_protocol(scene, split, colour), **protocols},
         **_typical(seconds),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scorer:
+    """What scores a view.
+
+    Attributes:
+      render_image: renders one camera.
+      align: fits a held-out camera to its image, see `alignment.make_align`; None does not.
+      measures: metrics by name.
+      colour: sRGB behind transparent rays.
+      folder: folder of the written views; None writes none.
+    """
+
+    render_image: Callable[[Cameras], dict[str, np.ndarray]]
+    align: Callable[[Cameras, np.ndarray, np.ndarray], Cameras] | None
+    measures: Mapping[str, Callable]
+    colour: Float[np.ndarray, "3"]
+    folder: Path | None
+
+    def score(self, scene: Scene, i: int) -> tuple[dict[str, float | None], float]:
+        """Render, score and write a view; return its scores and the seconds to render it."""
+        began = time.perf_counter()
+        picture = self.render_image(scene.cameras[i])
+        rendered = time.perf_counter() - began
+        truth, there = _truth(scene, i, self.colour)
+        picture["rgb"] = metrics.apply_mask(picture["rgb"], there, self.colour)
+        scores = _score(self.measures, picture["rgb"], truth, there)
+        if self.align is not None:
+            moved = self.render_image(self.align(scene.cameras[i], truth, there))
+            scores["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
+        if self.folder is not None:
+            path = self.folder / picture_name(i, scene.names[i])
+            _write_view(path, picture, truth, scene.transform.scale)
+        return scores, rendered
+
+
+def _score_views(
+    scorer: _Scorer, scene: Scene
+) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]]]:
+    """Score all views and show the progress.
+
+    Returns:
+      The scores of each view by its name; for each view the seconds to render it, and to render and
+      score it.
+    """
+    scores: dict[str, dict[str, float | None]] = {}
+    seconds: list[tuple[float, float]] = []
+    with Meter("evaluate", "view", len(scene)) as meter:
+        for i, name in enumerate(scene.names):
+            began = time.perf_counter()
+            scores[name], rendered = scorer.score(scene, i)
+            seconds.append((rendered, time.perf_counter() - began))
+            mean = _mean([score["psnr"] for score in scores.values()])
+            meter.add(note=f"mean PSNR {mean:.2f}")
+    return scores, seconds
 
 
 def _measures(complete: bool) -> dict[str, Callable]:

@@ -15,6 +15,7 @@ import io
 import pickle
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +96,7 @@ VGG = Network(
 class _Arrays(pickle.Unpickler):
     """Unpickler that reads dicts of numpy arrays and refuses everything else."""
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         """Return the class `module.name` if a numpy array needs it; refuse all others."""
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return np.zeros(0).__reduce__()[0]

@@ -28,6 +28,9 @@ class Composed(nnx.Module):
       density = exp(min(s + density_bias, 15))
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
 
+    With a hash grid and ReLU networks of one and two hidden layers this is the field of instant-ngp
+    (2201.05989, section 5.4).
+
     Args:
       encoding: gamma, the encoding of points.
       direction_encoding: gamma_d, the encoding of unit directions.

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def deferred_interrupt(should_stop: Callable[[], bool]) -> Iterator[Callable[[],
         return
     asked = interrupted = False
 
-    def handle(_number, _frame) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)

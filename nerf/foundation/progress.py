@@ -37,7 +37,7 @@ class Meter:
     def __enter__(self) -> "Meter":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
     def add(self, count: int = 1, note: str = "") -> None:
@@ -96,7 +96,7 @@ class Phases:
     def __enter__(self) -> "Phases":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.meter is not None:
             self.meter.bar.close()
 

@@ -87,7 +87,7 @@ class CPPN:
     functions: Sequence[str] = tuple(FUNCTIONS)
     gain: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if unknown := [name for name in self.functions if name not in FUNCTIONS]:
             raise ConfigError(
                 f"CPPN: functions: {unknown[0]}: {did_you_mean(unknown[0], FUNCTIONS)}"

@@ -9,8 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from nerf.encodings import Encoding
+from nerf.encodings.interpolation import local_coordinates
 from nerf.networks import PositionIndexed
-from nerf.networks.cells import local_coordinates
 from nerf.networks.layers import uniform
 
 

@@ -19,7 +19,9 @@ def truncated_exp(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
 
 
 @truncated_exp.defjvp
-def _truncated_exp_jvp(primals, tangents):
+def _truncated_exp_jvp(
+    primals: tuple[Float[Array, "*b"]], tangents: tuple[Float[Array, "*b"]]
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
     value = truncated_exp(primals[0])
     return value, value * tangents[0]
 
@@ -51,7 +53,7 @@ def linear(
     dtype: str = "float32",
     *,
     rngs: nnx.Rngs,
-):
+) -> nnx.Linear:
     """Build a linear layer that accumulates in float32.
 
     Args:

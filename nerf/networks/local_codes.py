@@ -14,8 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
+from nerf.encodings.interpolation import cells, corners_of_cell, dense_row, local_coordinates
 from nerf.networks import Network, PositionIndexed
-from nerf.networks.cells import cell_of, corners, flat_index, local_coordinates
 
 
 class CellCodes(nnx.Module):
@@ -72,10 +72,11 @@ class BlendedCodes(nnx.Module):
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
         d = points.shape[-1]
-        cell, place = cell_of(points, self.resolution)
-        steps = jnp.asarray(corners(d)).reshape(-1, *[1] * (points.ndim - 1), d)
+        floor, place = cells(points * 0.5 + 0.5, self.resolution)
+        steps = jnp.asarray(corners_of_cell(d)).reshape(-1, *[1] * (points.ndim - 1), d)
         local = place[None] - steps  # u_j: (2^d, *b, d) in [-1, 1]
-        codes = self.table[...][flat_index(cell[None] + steps, self.resolution + 1)]
+        vertices = floor.astype(jnp.int32)[None] + steps
+        codes = self.table[...][dense_row(jnp.moveaxis(vertices, -1, 0), self.resolution + 1)]
         # Decode once per vertex, then blend the outputs: equation 3.
         decoded = self.decoder(jnp.concatenate([self.encoding(local), codes], -1))
         weights = jnp.prod(1.0 - jnp.abs(local), -1, keepdims=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import nnx
@@ -32,7 +33,7 @@ def siren_init(omega: float, first_bias: float | None = None) -> Init:
     if given. Later biases are U(+-1 / (sqrt(n) omega)), small enough to keep the distribution.
     """
 
-    def init(layer: int, num_in: int):
+    def init(layer: int, num_in: int) -> tuple[Callable, Callable]:
         if layer == 0:
             bias = 1.0 / math.sqrt(num_in) if first_bias is None else first_bias
             return uniform(1.0 / num_in), uniform(bias)

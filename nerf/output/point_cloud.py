@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
 from scipy.spatial import cKDTree
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
@@ -132,7 +132,9 @@ def normals_of(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _stopped(graph: nnx.GraphDef, chunk: int, state, cameras: Cameras, key) -> dict[str, Array]:
+def _stopped(
+    graph: nnx.GraphDef, chunk: int, state: PyTree, cameras: Cameras, key: PRNGKeyArray
+) -> dict[str, Array]:
     """Render rays through random pixels.
 
     Returns: for each ray its origin, the point at which it is stopped, the colour there and whether

@@ -6,7 +6,7 @@ from typing import Any
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.instantiate import ConfigError, parameters_of
-from nerf.paths.coverage import unknown_frames, usual_distance
+from nerf.paths.coverage import RenderView, unknown_frames, usual_distance
 from nerf.paths.keyframe_reader import Crop, Keyframes, PathError
 from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path, parse_range
@@ -128,7 +128,13 @@ def _numbers(cameras: Cameras, only: str | None, one_picture: bool) -> Sequence[
 
 
 def _unknown(
-    cameras, train, render_image, distance, numbers, name: str, keys: Keyframes | None
+    cameras: Cameras,
+    train: Cameras,
+    render_image: RenderView,
+    distance: float,
+    numbers: Sequence[int],
+    name: str,
+    keys: Keyframes | None,
 ) -> list[str]:
     """Return a warning on frames that show unseen parts, if any."""
     looked, unknown = unknown_frames(cameras, train, render_image, distance)

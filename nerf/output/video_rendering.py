@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -21,6 +21,7 @@ from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
 from nerf.foundation.progress import track
 from nerf.output.video import encode
+from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.runs.read import Run
@@ -28,6 +29,7 @@ from nerf.runs.record import cameras_to_json
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 
+Limits = tuple[float, float]  # near and far, in units of the normalised world
 HINT_SECONDS = 600.0  # estimated rendering time from which flags that reduce it are suggested
 
 
@@ -83,32 +85,34 @@ def render_video(
 
     Returns: the videos; empty if other processes have not finished; None if stopped.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f"{out.stem}_frames")
-    folder.mkdir(exist_ok=True)
-    background, chunk = run.config["background"], run.config["chunk"]
-    render_image = make_render_image(run.model, background, chunk, should_stop)
+    folder = _folder_of_frames(out)
+    chunk, scale = run.config["chunk"], run.transform.scale
+    render_image = make_render_image(run.model, run.config["background"], chunk, should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
-    mine = numbers[process::processes]
     try:
         limits = _depth_limits(render_image, cameras) if wanted.depth else None
-        stamps = {i: _stamp(run, cameras[i], wanted, limits, background) for i in numbers}
+        stamps = {i: _stamp(run, cameras[i], wanted, limits) for i in numbers}
+        mine = numbers[process::processes]
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
-        if missing:
-            estimate = _estimate(render_image, cameras[missing[0]], len(missing), chunk)
-            print(estimate, file=sys.stderr)
+        _announce(render_image, [cameras[i] for i in missing], chunk)
         with trace_calls(profile) as before_frame:
             for i in track(missing, "render", "frame", len(missing)):
                 if should_stop():
                     return None
                 before_frame()
-                picture, scale = render_image(cameras[i]), run.transform.scale
-                _write_frame(folder, i, wanted, picture, stamps[i], limits, scale)
+                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, scale)
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
     return _encode_videos(folder, numbers, out, wanted, alone=processes == 1)
+
+
+def _folder_of_frames(out: Path) -> Path:
+    """Return the folder of a video's frames, which is created if it is missing."""
+    folder = out.with_name(f"{out.stem}_frames")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _encode_videos(
@@ -127,8 +131,12 @@ def _encode_videos(
     return videos
 
 
-def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
-    """Estimate the time of `count` frames from one chunk of rays."""
+def _announce(render_image: RenderView, cameras: Sequence[Cameras], chunk: int) -> None:
+    """Print how long the frames of cameras will take, estimated from one chunk of rays."""
+    count = len(cameras)
+    if not count:
+        return
+    camera = cameras[0]
     pixels = int(np.prod(camera.size))
     # A picture of just below one chunk of rays; the first call compiles.
     small = resized(camera, min(1.0, 0.98 * (chunk / pixels) ** 0.5))
@@ -142,7 +150,8 @@ def _estimate(render_image, camera: Cameras, count: int, chunk: int) -> str:
     seconds = count * -(-pixels // chunk) * min(took)
     size = f"{camera.size[0]}x{camera.size[1]}"
     faster = "; a smaller --width or fewer --frames take less" if seconds > HINT_SECONDS else ""
-    return f"video: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+    line = f"video: {count} frames of {size} to render, about {in_time(seconds)}{faster}"
+    print(line, file=sys.stderr)
 
 
 def in_time(seconds: float) -> str:
@@ -207,9 +216,15 @@ def _frame(folder: Path, kind: str, i: int, suffix: str = ".png") -> Path:
     return folder / f"{kind}_{i:05d}{suffix}"
 
 
-def _stamp(run: Run, camera: Cameras, wanted: RenderOptions, limits, background) -> str:
+def _stamp(
+    run: Run,
+    camera: Cameras,
+    wanted: RenderOptions,
+    limits: Limits | None,
+) -> str:
     """Return a digest of everything that a frame depends on."""
-    made_from = [run.stamp, cameras_to_json(camera), limits, list(background), wanted.raw_depth]
+    background = list(run.config["background"])
+    made_from = [run.stamp, cameras_to_json(camera), limits, background, wanted.raw_depth]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -221,7 +236,13 @@ def _finished(folder: Path, i: int, wanted: RenderOptions, stamp: str) -> bool:
 
 
 def _write_frame(
-    folder: Path, i: int, wanted: RenderOptions, picture, stamp: str, limits, scale: float
+    folder: Path,
+    i: int,
+    wanted: RenderOptions,
+    picture: Mapping[str, np.ndarray],
+    stamp: str,
+    limits: Limits | None,
+    scale: float,
 ) -> None:
     """Write all files of a frame."""
     if wanted.raw_depth:
@@ -232,7 +253,9 @@ def _write_frame(
         write_png(_frame(folder, kind, i), _pixels(picture, kind, limits), stamp)
 
 
-def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(
+    picture: Mapping[str, np.ndarray], kind: str, limits: Limits | None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Return one kind of a picture as 8-bit RGB."""
     if kind == "opacity":
         return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
@@ -242,8 +265,8 @@ def _pixels(picture, kind: str, limits) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _depth_limits(
-    render_image, cameras: Cameras, views: int = 4, side: int = 64
-) -> tuple[float, float]:
+    render_image: RenderView, cameras: Cameras, views: int = 4, side: int = 64
+) -> Limits:
     """Return near and far from a few small pictures of a path."""
     depths = []
     for i in np.linspace(0, len(cameras) - 1, min(views, len(cameras))).astype(int):

@@ -96,7 +96,13 @@ def _content(file: str) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _read(kind: str, data: Mapping[str, Any], reader: Reader, dataparser, scene_root) -> Keyframes:
+def _read(
+    kind: str,
+    data: Mapping[str, Any],
+    reader: Reader,
+    dataparser: str | os.PathLike[str] | None,
+    scene_root: str | os.PathLike[str] | None,
+) -> Keyframes:
     """Read one of the formats; the reader collects problems and notes.
 
     Args:

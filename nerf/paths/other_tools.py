@@ -13,6 +13,7 @@ passes near them.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def _crop(crop: Any, read: Reader, world: Similarity) -> Crop | None:
     return Crop(to_box, sides, (rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0))
 
 
-def nerfstudio_world(file: Path, scene_root: str | Path | None, read: Reader) -> Similarity:
+def nerfstudio_world(
+    file: Path, scene_root: str | os.PathLike[str] | None, read: Reader
+) -> Similarity:
     """Read the transform from the scene's file world to nerfstudio's world.
 
     nerfstudio computes scale * (transform @ pose) for a pose of `transforms.json`. Its stored
@@ -180,7 +183,7 @@ def _json_object(file: Path, read: Reader) -> Mapping[str, Any] | None:
     return data
 
 
-def _scene_file(root: str | Path | None) -> tuple[Mapping[str, Any], Reader]:
+def _scene_file(root: str | os.PathLike[str] | None) -> tuple[Mapping[str, Any], Reader]:
     """Return the content of the scene's transforms.json, empty if unreadable, and its reader."""
     file = Path(root or "", "transforms.json")
     if str(root).lower().endswith(".json"):

@@ -109,6 +109,30 @@ def make_path(
     name = os.fspath(name)
     if is_path_file(name):
         keys = read_keyframes(name, **_file_options(name, options)) if keys is None else keys
+    frames = _number_of_frames(name, frames, keys)
+    if keys is None:
+        context: dict[str, Any] = {"train": train, "transform": transform, "depth": distance}
+        c2w = _call(name, plugins, options, frames=frames, **context)
+        return to_cameras(c2w, train, film_size(train, width, height), focal, fov)
+    c2w, own_fov = keys.path(transform, frames)
+    size = keys.size
+    if size is None or width is not None or height is not None:
+        size = film_size(train, width, height, size[0] / size[1] if size else keys.aspect)
+    chosen_fov = own_fov if focal is None and fov is None else fov
+    return to_cameras(c2w, train, size, focal, chosen_fov, keys.lens)
+
+
+def _number_of_frames(name: str, frames: int | None, keys: Keyframes | None) -> int:
+    """Return the number of frames of a path.
+
+    Args:
+      name: name of the path, for the error.
+      frames: the requested number; None: see `make_path`.
+      keys: the content of the keyframe file, if the path is one.
+
+    Raises:
+      PathError: the number is out of range.
+    """
     if frames is None:
         frames = keys.frames if keys else DEFAULT_FRAMES
     if not 1 <= frames <= MAX_FRAMES:
@@ -116,17 +140,7 @@ def make_path(
         if keys:
             fix = "give --frames, or change seconds or fps in the file"
         raise path_error(name, "frames", f"{frames} is not from 1 to {MAX_FRAMES}", fix)
-    if keys is None:
-        context: dict[str, Any] = {"train": train, "transform": transform, "depth": distance}
-        c2w = _call(name, plugins, options, frames=frames, **context)
-        return to_cameras(c2w, train, film_size(train, width, height), focal, fov)
-    c2w, own_fov = keys.path(transform, frames)
-    aspect = keys.size[0] / keys.size[1] if keys.size else keys.aspect
-    size = keys.size
-    if size is None or width is not None or height is not None:
-        size = film_size(train, width, height, aspect)
-    chosen_fov = own_fov if focal is None and fov is None else fov
-    return to_cameras(c2w, train, size, focal, chosen_fov, keys.lens)
+    return frames
 
 
 def _file_options(name: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -300,7 +314,7 @@ def ellipse(
     start = np.arctan2(*(flat[0] @ axes / semi)[::-1])
     height = np.median(offsets[:, 2])
 
-    def position(angle):
+    def position(angle: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m 3"]:
         x, y = axes @ (semi * np.stack([np.cos(angle), np.sin(angle)], -1)).T
         return focus + np.stack([x, y, np.full_like(x, height)], -1)
 

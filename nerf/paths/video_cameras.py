@@ -88,17 +88,7 @@ def to_cameras(
       PathError: focal or fov is out of range, or does not go with the other arguments.
     """
     width, height = size
-    if focal is not None and not (focal > 0 and np.isfinite(focal)):
-        raise path_error("camera path", "focal", f"{focal} is not above zero", "give pixels")
-    if fov is not None and not ((np.asarray(fov) > 0) & (np.asarray(fov) < 180)).all():
-        raise path_error("camera path", "fov", f"{fov} is not between 0 and 180", "give degrees")
-    if focal is not None and fov is not None:
-        raise path_error(
-            "camera path", "", "both a focal length and a field of view", "give one of them"
-        )
-    if lens == EQUIRECTANGULAR and (focal is not None or fov is not None):
-        reason = "an equirectangular picture shows all around"
-        raise path_error("camera path", "fov", reason, "give no focal and no fov")
+    _check_angle(focal, fov, lens)
     if focal is None:
         focal = _usual_focal(train, np.array(size))
     focals = np.full(len(c2w), float(focal))
@@ -115,6 +105,23 @@ def to_cameras(
         size=np.tile(np.array([width, height], np.int32), (len(c2w), 1)),
         model=np.full(len(c2w), lens, np.int32),
     )
+
+
+def _check_angle(
+    focal: Number | None, fov: Float[np.ndarray, " f"] | Number | None, lens: int
+) -> None:
+    """Raise PathError for a wrong focal length or field of view; see `to_cameras`."""
+    if focal is not None and not (focal > 0 and np.isfinite(focal)):
+        raise path_error("camera path", "focal", f"{focal} is not above zero", "give pixels")
+    if fov is not None and not ((np.asarray(fov) > 0) & (np.asarray(fov) < 180)).all():
+        raise path_error("camera path", "fov", f"{fov} is not between 0 and 180", "give degrees")
+    if focal is not None and fov is not None:
+        raise path_error(
+            "camera path", "", "both a focal length and a field of view", "give one of them"
+        )
+    if lens == EQUIRECTANGULAR and (focal is not None or fov is not None):
+        reason = "an equirectangular picture shows all around"
+        raise path_error("camera path", "fov", reason, "give no focal and no fov")
 
 
 def _usual_focal(train: Cameras, size: Int[np.ndarray, "2"]) -> float:

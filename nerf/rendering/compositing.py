@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from nerf.foundation.pytrees import pytree
 
@@ -81,16 +81,16 @@ def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, "
     """
     size = x.shape[0]
 
-    def earlier(x, padding, shift):
+    def earlier(x: Shaped[Array, " m"], padding: float, shift: Int[Array, ""]) -> Array:
         # x shifted right by `shift`; the first elements are filled with the padding.
         padded = jnp.concatenate([jnp.full(size, padding, x.dtype), x])
         return jax.lax.dynamic_slice(padded, (jnp.maximum(size - shift, 0),), (size,))
 
-    def same(shift):
+    def same(shift: Int[Array, ""]) -> Bool[Array, " m"]:
         # Rays are sorted, so equal ends mean that everything in between is of the same ray.
         return earlier(ray, -1, shift) == ray
 
-    def add(carry):
+    def add(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         shift, mask, x = carry
         return 2 * shift, same(2 * shift), x + jnp.where(mask, earlier(x, 0.0, shift), 0.0)
 
@@ -99,11 +99,15 @@ def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, "
     return jax.lax.while_loop(lambda carry: carry[1].any(), add, start)[2]
 
 
-def _running_sum_forward(x, ray):
+def _running_sum_forward(
+    x: Float[Array, " m"], ray: Int[Array, " m"]
+) -> tuple[Float[Array, " m"], Int[Array, " m"]]:
     return _running_sum(x, ray), ray
 
 
-def _running_sum_backward(ray, g):
+def _running_sum_backward(
+    ray: Int[Array, " m"], g: Float[Array, " m"]
+) -> tuple[Float[Array, " m"], None]:
     # The transpose of a cumulative sum is the cumulative sum from the other end.
     return _running_sum(g[::-1], ray[::-1])[::-1], None
 

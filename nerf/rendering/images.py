@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.foundation.errors import UserError
@@ -94,7 +94,12 @@ def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _render_chunk(
-    graph: nnx.GraphDef, chunk: int, state, colour, camera: Cameras, start
+    graph: nnx.GraphDef,
+    chunk: int,
+    state: PyTree,
+    colour: Float[Array, "3"],
+    camera: Cameras,
+    start: int | Int[Array, ""],
 ) -> dict[str, Any]:
     """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
     width = camera.size[0]

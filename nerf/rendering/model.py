@@ -22,6 +22,8 @@ from nerf.rendering.compositing import Dense, Packed, Rendering, composite
 from nerf.sampling.occupancy_grid import OccupancyGrid, PackedSamples, pack_samples
 from nerf.sampling.spaces import Box
 
+Background = Float[Array, "*#b 3"]  # sRGB behind each ray
+Edges = Float[Array, "..."]  # start or end of each interval, (*b, s) in `Dense`, (m,) in `Packed`
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
 # For images with an occupancy grid: samples evaluated at once, and steps between early stops.
@@ -88,7 +90,7 @@ class Model(nnx.Module):
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
-        self, rays: Rays, background: Float[Array, "*#b 3"], keys: Key[Array, "*b"] | None = None
+        self, rays: Rays, background: Background, keys: Key[Array, "*b"] | None = None
     ) -> list[Rendering]:
         """Return one rendering per stage, first to last.
 
@@ -103,7 +105,9 @@ class Model(nnx.Module):
             return renderings
         return [dataclasses.replace(r, rgb=self._exposed(r, rays, background)) for r in renderings]
 
-    def _exposed(self, rendering: Rendering, rays: Rays, background) -> Float[Array, "*b 3"]:
+    def _exposed(
+        self, rendering: Rendering, rays: Rays, background: Background
+    ) -> Float[Array, "*b 3"]:
         """Apply the exposure to the scene's colours and not to the background behind them."""
         # Solve rgb = opacity * matter + (1 - opacity) * background for the mean colour of matter.
         opacity = rendering.opacity[..., None]
@@ -119,7 +123,7 @@ class Model(nnx.Module):
 def render_rays(
     model: Model,
     rays: Rays,
-    background: Float[Array, "*#b 3"],
+    background: Background,
     keys: Key[Array, "*b"] | None = None,
 ) -> list[Rendering]:
     """Return one rendering per stage: sample -> points -> field -> optical depth -> composite.
@@ -154,7 +158,9 @@ def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
     return folded.reshape(keys.shape)
 
 
-def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
+def _samples(
+    model: Model, field: Callable, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
+) -> Points:
     """Return the field's input at each interval, in the box: its midpoint, or a cone's Gaussian."""
     if takes_gaussians(field):
         origins = layout.broadcast_to_samples(rays.origins)
@@ -164,7 +170,9 @@ def _samples(model: Model, field, rays: Rays, t_start, t_end, layout) -> Points:
     return interval_middles(model, rays, t_start, t_end, layout)
 
 
-def interval_middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[Array, "..."]:
+def interval_middles(
+    model: Model, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
+) -> Float[Array, "..."]:
     """Return the midpoint o + t_mid d of each interval, in the box.
 
     Args:
@@ -180,7 +188,14 @@ def interval_middles(model: Model, rays: Rays, t_start, t_end, layout) -> Float[
 
 
 def _render_intervals(
-    model: Model, field, rays: Rays, t_start, t_end, background, layout, complete=None
+    model: Model,
+    field: Callable,
+    rays: Rays,
+    t_start: Edges,
+    t_end: Edges,
+    background: Background,
+    layout: Dense | Packed,
+    complete: Bool[Array, "..."] | None = None,
 ) -> Rendering:
     """Evaluate the field at each interval and composite, in either layout."""
     samples = _samples(model, field, rays, t_start, t_end, layout)
@@ -194,7 +209,12 @@ def _render_intervals(
 
 
 def march_all(
-    model: Model, field: Callable, rays: Rays, t: Float[Array, "*b e"], background, training: bool
+    model: Model,
+    field: Callable,
+    rays: Rays,
+    t: Float[Array, "*b e"],
+    background: Background,
+    training: bool,
 ) -> Rendering:
     """Evaluate every interval of every ray, in a `Dense` layout.
 
@@ -210,7 +230,12 @@ def march_all(
 
 
 def march_occupied(
-    model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background, training: bool
+    model: Model,
+    field: Callable,
+    rays: Rays,
+    t: Float[Array, "r e"],
+    background: Background,
+    training: bool,
 ) -> Rendering:
     """Evaluate only the intervals in occupied cells of the model's grid.
 
@@ -246,7 +271,12 @@ def find_occupied(
 
 
 def _render_packed(
-    model: Model, field, rays: Rays, t, background, packed: PackedSamples
+    model: Model,
+    field: Callable,
+    rays: Rays,
+    t: Float[Array, "r e"],
+    background: Background,
+    packed: PackedSamples,
 ) -> Rendering:
     """Evaluate and composite the intervals in a buffer."""
     t_start = t[packed.ray, packed.step]
@@ -258,14 +288,18 @@ def _render_packed(
     )
 
 
-def _march_train(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+def _march_train(
+    model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background: Background
+) -> Rendering:
     """Render the occupied intervals that fit the training buffer; differentiable."""
     occupied = find_occupied(model, rays, t, training=True)
     packed = pack_samples(occupied, model.max_samples_per_ray * t.shape[0])
     return _render_packed(model, field, rays, t, background, packed)
 
 
-def _march_image(model: Model, field, rays: Rays, t: Float[Array, "r e"], background) -> Rendering:
+def _march_image(
+    model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background: Background
+) -> Rendering:
     """Render every occupied interval that is not hidden, in bounded memory.
 
     The rays are evaluated front to back in slabs of steps, and each slab in waves of samples. A ray
@@ -275,7 +309,9 @@ def _march_image(model: Model, field, rays: Rays, t: Float[Array, "r e"], backgr
     occupied = find_occupied(model, rays, t)
     slab_of = jnp.arange(occupied.shape[1]) // STEPS_PER_SLAB
 
-    def slab(carry, number: Int[Array, ""]):
+    def slab(
+        carry: tuple[Float[Array, " r"], PyTree], number: Int[Array, ""]
+    ) -> tuple[tuple[Float[Array, " r"], PyTree], None]:
         transmittance, sums = carry
         # Evaluate the intervals of this slab on the rays that are not opaque yet.
         in_slab = occupied & (slab_of == number)[None]
@@ -299,19 +335,23 @@ def _march_image(model: Model, field, rays: Rays, t: Float[Array, "r e"], backgr
 
 def _add_per_ray(
     weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]
-):
+) -> Float[Array, "r ..."]:
     """Return total + weight * new, with the weight of each ray broadcast over the other axes."""
     return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
 
 
 def _sum_masked(
-    model: Model, field, rays: Rays, t: Float[Array, "r e"], mask: Bool[Array, "r s"]
+    model: Model,
+    field: Callable,
+    rays: Rays,
+    t: Float[Array, "r e"],
+    mask: Bool[Array, "r s"],
 ) -> dict[str, PyTree]:
     """Return weighted sums over all masked intervals, evaluating one buffer at a time."""
     black = jnp.zeros((t.shape[0], 3))
     end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))  # last masked ray + 1
 
-    def wave(carry):
+    def wave(carry: tuple[Int[Array, ""], PyTree]) -> tuple[Int[Array, ""], PyTree]:
         first, sums = carry
         packed = pack_samples(mask, SAMPLES_PER_WAVE, first)
         part = _render_packed(model, field, rays, t, black, packed)

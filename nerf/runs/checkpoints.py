@@ -141,12 +141,12 @@ class Checkpoints:
             except OSError:
                 time.sleep(RETRY_AFTER)
                 self._write_once(step, arrays, facts)
+            self._prune()
         except OSError as error:
             last = max(self.steps(), default=None)
             kept = "nothing is saved yet" if last is None else f"step {last} is saved"
             fix = "run the same command again to resume"
             raise CheckpointError(f"{error}: {kept}; {fix}") from error
-        self._prune()
 
     def _write_once(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         """Write a step."""
@@ -210,7 +210,9 @@ class Checkpoints:
             raise CheckpointError("\n".join(f"{line}: {fix}" for line in damaged))
         raise CheckpointError(f"{self.folder}: no checkpoint: train the run first")
 
-    def _read(self, step: int, names: Collection[str] | None):
+    def _read(
+        self, step: int, names: Collection[str] | None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Read one step. Raises DamagedFile or CheckpointError."""
         try:
             return read_tensors(self.file(step), names)

@@ -175,6 +175,9 @@ def _change(
     if isinstance(old := section.get(last), dict):
         if text.strip() != "None":
             off = "" if not path and last in SECTIONS else ", or switch it off with None"
+            if not old:
+                fix = f"set a key in it, as {key}.KEY{off}"
+                raise ConfigError(f"a section, which is empty: {fix}")
             fix = f"set one of them, as {key}.{next(iter(old))}{off}"
             raise ConfigError(f"a section, with keys {', '.join(old)}: {fix}")
         _switch_off(section, last, plugins, top=not path)

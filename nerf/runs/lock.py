@@ -10,10 +10,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from nerf.foundation.errors import UserError
+from nerf.foundation.locks import exclusive
 
 OWNER_FILE = "owner.json"
 _HELD: dict[Path, int] = {}  # folders that this process holds, and the thread that holds each
@@ -38,14 +40,13 @@ def run_lock(folder: Path) -> Iterator[None]:
     if _HELD.get(key) == threading.get_ident():
         yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / OWNER_FILE, "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        message = f"{folder}: cannot be written ({error.strerror}): choose another folder"
-        raise UserError(message) from error
-    with file:
-        _lock(file, folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(exclusive(folder / OWNER_FILE, partial(_refuse, folder)))
+        except OSError as error:
+            message = f"{folder}: cannot be written ({error.strerror}): choose another folder"
+            raise UserError(message) from error
         file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
@@ -59,19 +60,12 @@ def run_lock(folder: Path) -> Iterator[None]:
                 file.truncate(0)
 
 
-def _lock(file: IO[str], folder: Path) -> None:
-    """Lock an open file. Raises InUse."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        who = "another process"
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            data = json.load(file)
-            who = f"process {data['pid']} on {data['host']} since {data['since']}"
-        fix = "wait for it, stop it, or choose another folder"
-        raise InUse(f"{folder}: in use by {who}: {fix}") from error
+def _refuse(folder: Path, file: IO[str]) -> None:
+    """Raise InUse with the holder that the file names."""
+    file.seek(0)
+    who = "another process"
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        data = json.load(file)
+        who = f"process {data['pid']} on {data['host']} since {data['since']}"
+    fix = "wait for it, stop it, or choose another folder"
+    raise InUse(f"{folder}: in use by {who}: {fix}")

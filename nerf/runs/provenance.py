@@ -90,12 +90,12 @@ def _model_name(text: str) -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of this code; None outside of a repository.
+    """Return the commit of the library's code; None outside of a repository.
 
-    " and changes" is appended if files in this module's folder differ from the commit.
+    " and changes" is appended if files of the library differ from the commit.
     """
-    home = Path(__file__).parent
-    if not _output_of("git", "-C", str(home), "ls-files", Path(__file__).name):
+    home = Path(__file__).parents[1]
+    if not _output_of("git", "-C", str(home), "ls-files", str(Path(__file__).relative_to(home))):
         return None  # the package is installed inside another repository
     number = _output_of("git", "-C", str(home), "rev-parse", "--short=10", "HEAD")
     changed = _output_of("git", "-C", str(home), "status", "--porcelain", "--", ".")

@@ -52,10 +52,11 @@ def shallow(encoding: dict) -> ConfigDict:
     named "table" (of grids and planes) have their own learning rate.
     """
     field = {
-        "name": "nerf.fields.ngp:NGPField",
+        "name": "nerf.fields.composed:Composed",
         "encoding": encoding,
         "direction_encoding": DIRECTIONS,
-        "width": 64,
+        "network": {"name": "nerf.networks.relu:ReLU", "width": 64, "depth": 1},
+        "colour": {"name": "nerf.networks.relu:ReLU", "width": 64, "depth": 2},
     }
     config = small(field)
     config.optimizer = {

@@ -177,7 +177,7 @@ def _step_of(line: str) -> int | None:
         return None
 
 
-def _tensorboard_writer(folder: Path):
+def _tensorboard_writer(folder: Path) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:

@@ -29,12 +29,15 @@ class Importance:
     union: bool = True
 
     def __call__(
-        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+        self,
+        previous: tuple[Float[Array, "*b k"], Float[Array, "*b m"]],
+        shape: tuple[int, ...],
+        keys: Key[Array, "*b"] | None,
     ) -> Float[Array, "*b e"]:
         """Draw edges from the previous stage's weights; no gradient flows through them.
 
         Args:
-          previous: (s, weights) of the previous stage: edges (*b, m + 1) and weights (*b, m).
+          previous: (s, weights) of the previous stage: edges (*b, k = m + 1) and weights (*b, m).
           shape: not used; the shape is that of the edges.
           keys: one random key per ray; None takes the middle of each stratum.
 

@@ -171,18 +171,7 @@ class OccupancyGrid(nnx.Module):
             jitter = jax.random.uniform(key, (*index.shape, 3), minval=-1.0, maxval=1.0) / n
             sampled = density(self.centres(index) + jitter)
         else:
-            # z varies fastest in the flat index, so every k-th cell is every k-th layer along z.
-            layers = [
-                jnp.arange(n),
-                jnp.arange(n),
-                jnp.arange(n // self.update_every) * self.update_every + first,
-            ]
-            keys = jax.random.split(key, 3)
-            axes = [
-                (x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0
-                for x, k in zip(layers, keys, strict=True)
-            ]
-            sampled = on_lattice(axes).reshape(-1)
+            sampled = on_lattice(self._lattice(first, key)).reshape(-1)
         # Running maximum with decay: sigma <- max(decay * sigma, sigma at the random point).
         updated = jnp.maximum(self.density[...][index] * self.decay, sampled)
         values = self.density[...].at[index].set(updated)
@@ -204,6 +193,24 @@ class OccupancyGrid(nnx.Module):
         unseen = self.weight[...] < self.min_weight
         hidden = unseen & ((self.age[...] >= MIN_PASSES) | (self.age[...] == 0))
         self.occupied[...] = (dense | (clear & self.possible[...])) & ~hidden
+
+    def _lattice(self, first: Int[Array, ""], key: PRNGKeyArray) -> list[Float[Array, " _"]]:
+        """Return random coordinates, along each axis, of every `update_every`-th cell.
+
+        z varies fastest in the flat index, so every k-th cell is every k-th layer along z, from the
+        layer `first` on.
+        """
+        n = self.resolution
+        layers = [
+            jnp.arange(n),
+            jnp.arange(n),
+            jnp.arange(n // self.update_every) * self.update_every + first,
+        ]
+        keys = jax.random.split(key, 3)
+        return [
+            (x + jax.random.uniform(k, x.shape)) * (2.0 / n) - 1.0
+            for x, k in zip(layers, keys, strict=True)
+        ]
 
     def _settle_sightings(self) -> None:
         """Merge the weights since the last refresh into both records, after their decay."""

@@ -42,7 +42,9 @@ class Box:
         t_near = jnp.maximum(jnp.minimum(a, b).max(-1, keepdims=True), 0.0)
         return t_near, jnp.maximum(jnp.maximum(a, b).min(-1, keepdims=True), t_near)
 
-    def distance(self, s, t_near, t_far):
+    def distance(
+        self, s: Float[Array, "*b n"], t_near: Float[Array, "*b 1"], t_far: Float[Array, "*b 1"]
+    ) -> Float[Array, "*b n"]:
         """Map s in [0, 1] to evenly spaced distances.
 
         Args:
@@ -96,7 +98,9 @@ class Contracted:
         one = jnp.ones_like(rays.origins[..., :1])
         return self.near * one, self.far * one
 
-    def distance(self, s, t_near, t_far):
+    def distance(
+        self, s: Float[Array, "*b n"], t_near: Float[Array, "*b 1"], t_far: Float[Array, "*b 1"]
+    ) -> Float[Array, "*b n"]:
         """Map s in [0, 1] to distances, see the class.
 
         Args:
@@ -152,7 +156,9 @@ class Plane:
         zero = jnp.zeros_like(rays.origins[..., :1])
         return zero, zero + 1.0
 
-    def distance(self, s, t_near, t_far):
+    def distance(
+        self, s: Float[Array, "*b n"], t_near: Float[Array, "*b 1"], t_far: Float[Array, "*b 1"]
+    ) -> Float[Array, "*b n"]:
         """Map s in [0, 1] to evenly spaced distances.
 
         Args:
@@ -210,7 +216,9 @@ class Cropped:
             jnp.minimum(jnp.maximum(a, b).min(-1, keepdims=True), t_far), t_near
         )
 
-    def distance(self, s, t_near, t_far):
+    def distance(
+        self, s: Float[Array, "*b n"], t_near: Float[Array, "*b 1"], t_far: Float[Array, "*b 1"]
+    ) -> Float[Array, "*b n"]:
         """Map s in [0, 1] to evenly spaced distances.
 
         Args:

@@ -33,7 +33,10 @@ class Stratified:
     num_samples: int
 
     def __call__(
-        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+        self,
+        previous: tuple[Array, Array] | None,
+        shape: tuple[int, ...],
+        keys: Key[Array, "*b"] | None,
     ) -> Float[Array, "*b e"]:
         """Return the edges of the intervals.
 
@@ -69,7 +72,10 @@ class UniformSteps:
     num_samples: int
 
     def __call__(
-        self, previous, shape: tuple[int, ...], keys: Key[Array, "*b"] | None
+        self,
+        previous: tuple[Array, Array] | None,
+        shape: tuple[int, ...],
+        keys: Key[Array, "*b"] | None,
     ) -> Float[Array, "*b e"]:
         """Return the edges of the intervals.
 

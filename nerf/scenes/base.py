@@ -144,7 +144,7 @@ class Scene:
     point_colours: UInt8[np.ndarray, "m 3"] | None = None
     axes_kept: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fields = (self.images, self.cameras, self.names, self.masks, self.depths)
         if len(lengths := {len(x) for x in fields if x is not None}) != 1:
             raise ValueError(

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.cameras.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.lenses import (
+    FISHEYE,
+    ORTHOGRAPHIC,
+    PERSPECTIVE,
+    fisheye_radial,
+    rational_radial,
+)
 from nerf.scenes.base import Problem, SceneError, one_line
 from nerf.scenes.decode import MISSING
 from nerf.scenes.frames import Frame
@@ -192,20 +198,20 @@ def _one_to_one(
     corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
     corner = np.linalg.norm((corners - K[:2, 2]) / np.diag(K)[:2], axis=-1).max()
     side = (np.array(size) / np.diag(K)[:2]).min() / 2
+    coefficients = np.asarray(distortion, np.float64)
     if model == PERSPECTIVE:
         # Rational radial distortion of the undistorted radius r, in focal lengths.
         farthest = corner
         r = np.linspace(0.0, 3.0 * corner, 512)
-        k1, k2, p1, p2, k3, *below = distortion
-        above = r * np.polyval([k3, k2, k1, 1.0], r**2)
-        bent = above / np.maximum(np.polyval([*below[::-1], 1.0], r**2), 1e-9)
-        sideways = abs(p1) + abs(p2)
+        above, below = rational_radial(r**2, coefficients)
+        bent = r * above / np.maximum(below, 1e-9)
+        sideways = np.abs(coefficients[2:4]).sum()
     else:
         # Fisheye: r is the angle to the axis in radians.
         farthest = side
         r = np.linspace(0.0, np.pi, 512)
-        bent = r * np.polyval([*distortion[3::-1], 1.0], r**2)
-        sideways = np.abs(distortion[4:]).sum()
+        bent = r * fisheye_radial(r**2, coefficients)
+        sideways = np.abs(coefficients[4:]).sum()
     # The mapping is one-to-one up to the first sample at which the distorted radius stops growing.
     # Tangential terms must be small, since they can fold the picture too.
     growing = np.cumprod(np.diff(bent) > 0).astype(bool)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerf.cameras.lenses import PERSPECTIVE
+from nerf.cameras.lenses import PERSPECTIVE, bend, rational_radial
 from nerf.scenes.base import Scene
 
 CONTRADICTION_CELLS = 24  # cells along each axis of the grid on which silhouettes are compared
@@ -106,7 +106,7 @@ def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
 def _is_polynomial(scene: Scene, view: int) -> bool:
     """Return whether a lens is perspective with polynomial distortion.
 
-    It may have k1, k2, p1, p2 and k3. The stretch of such a lens has a simple bound (`_distort`).
+    It may have k1, k2, p1, p2 and k3. The stretch of such a lens has a simple bound (`_stretch`).
     """
     cameras = scene.cameras
     return bool(cameras.model[view] == PERSPECTIVE and not np.any(cameras.distortion[view, 5:]))
@@ -147,12 +147,15 @@ def _may_hold(
     rim = np.linalg.norm(plane, axis=-1)
     reach = radius * np.sqrt(1.0 + rim**2) / (depth - np.where(near, 0.0, radius))
     # Distort the centres and enlarge the reach by the largest stretch; add a pixel for rounding.
-    plane, bend = _distort(plane, rim + reach, np.asarray(scene.cameras.distortion[view]))
-    pixel = plane * K[[0, 1], [0, 1]] + K[:2, 2]
-    reach = (reach * (1.0 + bend) * max(K[0, 0], K[1, 1]) + 1.0)[:, None]
+    distortion = np.asarray(scene.cameras.distortion[view], np.float64)
+    (x, y), (p1, p2) = plane.T, distortion[2:4]
+    radial = np.divide(*rational_radial(x * x + y * y, distortion))
+    pixel = np.stack(bend(x, y, radial, p1, p2), -1) * K[[0, 1], [0, 1]] + K[:2, 2]
+    stretch = _stretch(rim + reach, distortion)
+    reach = (reach * (1.0 + stretch) * max(K[0, 0], K[1, 1]) + 1.0)[:, None]
     low = np.floor(pixel - reach).astype(int)
     high = np.ceil(pixel + reach).astype(int)
-    outside = (bend >= 1.0) | (low < 0).any(-1) | (high[:, 0] > width) | (high[:, 1] > height)
+    outside = (stretch >= 1.0) | (low < 0).any(-1) | (high[:, 0] > width) | (high[:, 1] > height)
     # Count the possibly occupied pixels in the square.
     x0, y0 = np.clip(low, 0, [width, height]).T
     x1, y1 = np.clip(high, 0, [width, height]).T
@@ -160,33 +163,14 @@ def _may_hold(
     return near | outside | (seen > 0)
 
 
-def _distort(
-    plane: Float[np.ndarray, "m 2"], rim: Float[np.ndarray, " m"], distortion: np.ndarray
-) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"]]:
-    """Distort points like `lenses.distort`, in numpy, and bound the stretch.
+def _stretch(
+    rim: Float[np.ndarray, " m"], distortion: Float[np.ndarray, "8"]
+) -> Float[np.ndarray, " m"]:
+    """Bound the stretch of a polynomial lens within distances `rim` from its axis, minus 1.
 
-    Args:
-      plane: points on the plane at depth 1.
-      rim: distances from the axis within which the bound holds.
-      distortion: coefficients of the lens, of which the first five are used.
-
-    Returns:
-      The distorted points, and the largest stretch of the lens within `rim`, minus 1. If that is 1
-      or more, the lens may fold, so that points outside of the picture seem to be inside.
+    If the bound is 1 or more, the lens may fold, so that points outside of the picture seem to be
+    inside.
     """
-    k1, k2, p1, p2, k3 = distortion[:5].astype(np.float64)
-    x, y = plane.T
-    r2 = x * x + y * y
-    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    bent = [
-        x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
-        y * radial + 2.0 * p2 * x * y + p1 * (r2 + 2.0 * y * y),
-    ]
+    k1, k2, p1, p2, k3 = np.abs(distortion[:5])
     # Derivatives of r + k1 r^3 + k2 r^5 + k3 r^7, and a bound for the tangential terms.
-    bend = (
-        3.0 * abs(k1) * rim**2
-        + 5.0 * abs(k2) * rim**4
-        + 7.0 * abs(k3) * rim**6
-        + 8.0 * (abs(p1) + abs(p2)) * rim
-    )
-    return np.stack(bent, -1), bend
+    return 3.0 * k1 * rim**2 + 5.0 * k2 * rim**4 + 7.0 * k3 * rim**6 + 8.0 * (p1 + p2) * rim

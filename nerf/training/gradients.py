@@ -9,11 +9,16 @@ import optax
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
+from nerf.cameras.cameras import Rays
 from nerf.foundation.pytrees import pytree
+from nerf.losses import Target
 from nerf.rendering.model import Model
 from nerf.rendering.model_state import sample_weights_by_cell, split_model
+
+# The result of `sample_weights_by_cell`: cells and weights, or None.
+Seen = tuple[Array, Array] | None
 
 
 @pytree
@@ -59,22 +64,53 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
       `gradients`.
     """
     split, same = PartitionSpec("data"), PartitionSpec()
+    loss = _make_loss(graph, losses, mesh)
 
-    def all_sum(tree):
-        if mesh.size == 1:
-            return tree  # A sum over one device would still copy every gradient.
-        # One sum of all arrays instead of one per array, since each sum between processes waits for
-        # the slowest.
-        flat, unflatten = ravel_pytree(tree)
-        return unflatten(jax.lax.psum(flat, "data"))
+    @partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(same, same, *[split] * 4),
+        out_specs=(same, split),
+        check_vma=False,
+    )
+    def gradients(
+        params: PyTree, state: PyTree, *batch: PyTree
+    ) -> tuple[tuple[PyTree, Array, Array, Array], Seen]:
+        grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
+        # Shares add up to means, since each was divided by the number of rays on all devices.
+        grads, means = _sum_over_devices((grads, means), mesh)
+        return (grads, *means), seen
 
-    def loss(params, state, rays, target, background, keys):
+    return gradients
+
+
+def _sum_over_devices(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Return the sums of all arrays over the devices, inside of a sharded function."""
+    if mesh.size == 1:
+        return tree  # A sum over one device would still copy every gradient.
+    # One sum of all arrays instead of one per array, since each sum between processes waits for the
+    # slowest.
+    flat, unflatten = ravel_pytree(tree)
+    return unflatten(jax.lax.psum(flat, "data"))
+
+
+def _make_loss(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) -> Callable:
+    """Build the loss of one device's rays; see `make_gradients` for the arguments."""
+
+    def loss(
+        params: PyTree,
+        state: PyTree,
+        rays: Rays,
+        target: Target,
+        background: Float[Array, "r 3"],
+        keys: Key[Array, " r"],
+    ) -> tuple[Float[Array, ""], tuple[Float[Array, "3"], Seen]]:
         """Return this device's share of the mean loss, and its share of the metrics."""
         model = nnx.merge(graph, params, state)
         renderings = model(rays, background, keys)
         # Rays that did not fit the sample buffer have wrong colours, so they do not count.
         complete = renderings[-1].complete
-        count = jnp.maximum(all_sum(complete.sum(dtype=jnp.float32)), 1.0)
+        count = jnp.maximum(_sum_over_devices(complete.sum(dtype=jnp.float32), mesh), 1.0)
         per_loss = (
             jnp.where(complete, one(renderings, target), 0.0).sum() for one in losses.values()
         )
@@ -84,17 +120,4 @@ def make_gradients(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Me
         means = jnp.stack([jnp.asarray(mean), error, complete.sum(dtype=jnp.float32)])
         return mean, (means, sample_weights_by_cell(model, rays, renderings[-1]))
 
-    @partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(same, same, *[split] * 4),
-        out_specs=(same, split),
-        check_vma=False,
-    )
-    def gradients(params, state, *batch):
-        grads, (means, seen) = jax.grad(loss, has_aux=True)(params, state, *batch)
-        # Shares add up to means, since each was divided by the number of rays on all devices.
-        grads, means = all_sum((grads, means))
-        return (grads, *means), seen
-
-    return gradients
+    return loss

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jax.tree_util import KeyPath
+from jaxtyping import Array, Float, PyTree
 
 
 def adam(
@@ -38,12 +39,12 @@ def adam(
     groups = {} if groups is None else groups
     transforms = {name: optax.adam(**{**defaults, **options}) for name, options in groups.items()}
 
-    def label(path, _) -> str:
+    def label(path: KeyPath, _: object) -> str:
         """Return the first group whose name is a key of the parameter's path."""
         keys = {str(getattr(entry, "key", getattr(entry, "idx", entry))) for entry in path}
         return next((name for name in groups if name in keys), "rest")
 
-    def labels(params):
+    def labels(params: PyTree) -> PyTree:
         return jax.tree_util.tree_map_with_path(label, params)
 
     return optax.partition({"rest": optax.adam(**defaults), **transforms}, labels)

@@ -56,6 +56,23 @@ def initialize(
     Raises:
       ProcessError: if flags are missing, if the processes cannot connect, or if one is lost.
     """
+    _connect(coordinator, processes, process, heartbeat)
+    try:
+        yield
+    except BaseException as error:
+        atexit.register(_leave, getattr(error, "exit_code", 1))
+        from_jax = type(error) in (ValueError, jax.errors.JaxRuntimeError)
+        if from_jax and any(word in str(error) for word in _LOST):
+            what = f"process {jax.process_index()}: lost another process ({_first_line(error)})"
+            fix = "run the same commands again to resume from the last checkpoint"
+            raise ProcessError(f"{what}: {fix}") from error
+        raise
+
+
+def _connect(
+    coordinator: str | None, processes: int | None, process: int | None, heartbeat: int
+) -> None:
+    """Connect this process to the others; see `initialize`."""
     if coordinator and None in (processes, process):
         raise ProcessError("--coordinator: needs --processes and --process: give all three")
     # The preemption service would take over SIGTERM, which stops and saves a run.
@@ -81,16 +98,6 @@ def initialize(
             )
         reason = f"cannot connect to the other processes ({_first_line(error)})"
         raise ProcessError(f"processes: {reason}: {fix}") from error
-    try:
-        yield
-    except BaseException as error:
-        atexit.register(_leave, getattr(error, "exit_code", 1))
-        from_jax = type(error) in (ValueError, jax.errors.JaxRuntimeError)
-        if from_jax and any(word in str(error) for word in _LOST):
-            what = f"process {jax.process_index()}: lost another process ({_first_line(error)})"
-            fix = "run the same commands again to resume from the last checkpoint"
-            raise ProcessError(f"{what}: {fix}") from error
-        raise
 
 
 def _leave(code: int) -> None:

@@ -42,7 +42,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
     def update(self, step: int, seconds: float, psnr: float) -> None:
@@ -76,7 +76,7 @@ class Progress:
 class Stopwatch:
     """Timer of named activities, in seconds: `with watch("compile"): ...`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager

@@ -269,7 +269,7 @@ class HostRayBank:
 
     @staticmethod
     def _gather(
-        images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image
+        images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Read the sampled pixels of images or of depths.
 

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from nerf.cameras.cameras import Rays
 from nerf.encodings.annealing import set_progress
 from nerf.foundation.instantiate import build, build_inside
 from nerf.losses import Target
@@ -21,7 +22,7 @@ from nerf.scenes import Scene
 from nerf.scenes.images import over
 from nerf.training.gradients import TrainState, init_state, make_gradients
 from nerf.training.nonfinite import all_finite
-from nerf.training.ray_bank import RayBank, RayBatch, sample_rays, step_keys
+from nerf.training.ray_bank import RayBank, RayBatch, StepKeys, sample_rays, step_keys
 
 
 def _make_one_step(
@@ -40,19 +41,11 @@ def _make_one_step(
         state: TrainState,
         factor: Float[Array, ""],
         seed: Int[Array, ""],
-    ):
+    ) -> tuple[TrainState, dict[str, Array]]:
         """Take one optimizer step; return the new state and the metrics."""
-        # Sample pixels. The photo and the rendering get the same background.
         keys = step_keys(seed, state.step)
-        rays, rgba, depth = sample_rays(pixels, keys.pixels, batch_size)
-        colour = (
-            jax.random.uniform(keys.background, (batch_size, 3))
-            if background is None
-            else jnp.asarray(background)
-        )
-        colour = jnp.broadcast_to(colour, (batch_size, 3))
+        rays, target, colour = _sample_batch(pixels, keys, batch_size, background)
         ray_keys = jax.random.split(keys.rays, batch_size)
-        target = Target(jnp.asarray(over(rgba, colour)), depth)
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
         )
@@ -79,6 +72,30 @@ def _make_one_step(
         return after, metrics
 
     return one_step
+
+
+def _sample_batch(
+    pixels: RayBank | RayBatch, keys: StepKeys, batch_size: int, background: Sequence[float] | None
+) -> tuple[Rays, Target, Float[Array, "b 3"]]:
+    """Sample pixels; the photo and the rendering get the same background.
+
+    Args:
+      pixels: the pixels to sample from, or those that were sampled.
+      keys: the keys of the step.
+      batch_size: number of rays b.
+      background: sRGB behind transparent pixels; None draws a random colour for each ray.
+
+    Returns:
+      Rays, their supervision, and the background behind each of them.
+    """
+    rays, rgba, depth = sample_rays(pixels, keys.pixels, batch_size)
+    colour = (
+        jax.random.uniform(keys.background, (batch_size, 3))
+        if background is None
+        else jnp.asarray(background)
+    )
+    colour = jnp.broadcast_to(colour, (batch_size, 3))
+    return rays, Target(jnp.asarray(over(rgba, colour)), depth), colour
 
 
 def make_train_step(
@@ -121,27 +138,50 @@ def make_train_step(
         progress: Float[Array, " k"],
         seed: Int[Array, ""],
         rate: Float[Array, ""],
-    ):
+    ) -> tuple[TrainState, dict[str, Array]]:
         """Take k steps; `pixels` are all pixels or those of each of the k steps."""
-        # Once per call: set the annealing of encodings and refresh a part of the occupancy grid.
-        model = nnx.merge(graph, state.params, state.state)
-        set_progress(model, progress[0])
-        refresh_occupancy(
-            model, state.step // progress.shape[0], step_keys(seed, state.step).occupancy
-        )
-        first = dataclasses.replace(state, state=split_model(model)[2])
+        first = _prepare_call(graph, state, progress, seed)
         numbers = jnp.arange(progress.shape[0])
         after, metrics = jax.lax.scan(
             lambda s, x: one_step(pixels.at_step(x[0]), s, rate * schedule(x[1]), seed),
             first,
             (numbers, progress),
         )
-        # Undo the call if a number is not finite. This is once per call, not once per step, because
-        # selecting between two states reads both completely.
-        finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state), metrics
+        return _undo_if_not_finite(state, after, metrics), metrics
 
     return train_steps
+
+
+def _prepare_call(
+    graph: nnx.GraphDef,
+    state: TrainState,
+    progress: Float[Array, " k"],
+    seed: Int[Array, ""],
+) -> TrainState:
+    """Set the annealing of encodings and refresh a part of the occupancy grid, once per call.
+
+    Args:
+      graph: the model's graph.
+      state: the state before the call.
+      progress: fraction of training done at each step of the call.
+      seed: seed of all randomness.
+    """
+    model = nnx.merge(graph, state.params, state.state)
+    set_progress(model, progress[0])
+    refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step).occupancy)
+    return dataclasses.replace(state, state=split_model(model)[2])
+
+
+def _undo_if_not_finite(
+    before: TrainState, after: TrainState, metrics: Mapping[str, Array]
+) -> TrainState:
+    """Return the state before a call if a loss or gradient in it is not finite.
+
+    This is once per call, not once per step, because selecting between two states reads both
+    completely.
+    """
+    finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
+    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
 
 
 class Prepared(NamedTuple):

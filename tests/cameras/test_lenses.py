@@ -30,8 +30,11 @@ from nerf.cameras.lenses import (
     LENSES,
     ORTHOGRAPHIC,
     PERSPECTIVE,
+    bend,
     distort,
     distort_fisheye,
+    fisheye_radial,
+    rational_radial,
     undistort,
 )
 from nerf.runs.record import cameras_from_json, cameras_to_json
@@ -76,6 +79,24 @@ def cameras_of(lenses, seed=0) -> Cameras:
     ]
     c2w, K, distortion = (jnp.asarray(x, jnp.float32) for x in arrays)
     return Cameras(c2w, K, distortion, jnp.full((*lenses.shape, 2), SIZE), jnp.asarray(lenses))
+
+
+@pytest.mark.parametrize("lens", [PERSPECTIVE, FISHEYE])
+def test_distortion_in_numpy_is_that_of_jax_in_double_precision(lens):
+    xy = np.random.default_rng(0).uniform(-0.8, 0.8, (20, 2))
+    (x, y), k = xy.T, np.array(BENT[lens][1])
+    if lens == PERSPECTIVE:
+        p1, p2, forward = *k[2:4], distort
+        radial = np.divide(*rational_radial(x * x + y * y, k))
+    else:
+        k[6:] = 0.0  # a thin prism is added by the lens
+        p1, p2, forward = *k[4:6], distort_fisheye
+        radial = fisheye_radial(x * x + y * y, k)
+    bent = np.stack(bend(x, y, radial, p1, p2), -1)
+    assert bent.dtype == np.float64
+    expected, _ = forward(jnp.asarray(xy, jnp.float32), jnp.tile(jnp.float32(k), (20, 1)))
+    np.testing.assert_allclose(bent, expected, atol=1e-6)
+    assert np.abs(bent - xy).max() > 1e-2
 
 
 def pixels_of(shape, seed=1):

@@ -15,8 +15,9 @@ import time
 import pytest
 
 from nerf.comparing import reusable_runs, run_store, study_scenes
-from nerf.comparing.run_store import Interrupted, RunStore, find_or_train, locked, run_child
+from nerf.comparing.run_store import Interrupted, RunStore, _waiting, find_or_train, run_child
 from nerf.comparing.studies import Method, wanted_runs
+from nerf.foundation.locks import exclusive
 from tests.conftest import ROOT
 from tests.support.made_up_runs import CODE, HERE, make_run
 
@@ -167,10 +168,11 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     )
     log = tmp_path / "log"
     parent = (
-        "import fcntl, pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
-        f"lock = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
-        f"run_child([sys.executable, {str(tmp_path / 'child.py')!r}], pathlib.Path({str(log)!r}), "
-        "lambda: False, lock)"
+        "import pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
+        "from nerf.foundation.locks import exclusive\n"
+        f"with exclusive(pathlib.Path({str(tmp_path / 'lock')!r})) as lock:\n"
+        f"    run_child([sys.executable, {str(tmp_path / 'child.py')!r}], "
+        f"pathlib.Path({str(log)!r}), lambda: False, lock)"
     )
     study = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT)
     while not (log.exists() and log.read_text().endswith("\n")):
@@ -183,13 +185,14 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     shop = RunStore(None, tmp_path, should_stop=gave_up.is_set, say=lambda line: None)
     threading.Timer(0.3, gave_up.set).start()
     waited = []
-    with pytest.raises(Interrupted), locked(tmp_path / "lock", lambda: waited.append(1), shop):
+    busy = _waiting(lambda: waited.append(1), shop)
+    with pytest.raises(Interrupted), exclusive(tmp_path / "lock", busy):
         pass
     assert waited == [1]
     os.kill(grandchild, signal.SIGKILL)
     gave_up.clear()
-    with locked(tmp_path / "lock", lambda: None, shop) as held:
-        assert held is not None
+    with exclusive(tmp_path / "lock", busy):
+        assert waited == [1]
 
 
 def test_a_stop_reaches_a_child_once_and_its_words_are_kept(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nerf.comparing.report import build
 from nerf.comparing.studies import (
     Method,
     parse_argument,
@@ -14,6 +15,8 @@ from nerf.comparing.studies import (
 )
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.config_files import load_config
+from nerf.scenes import SceneError
+from tests.conftest import ROOT
 from tests.support.made_up_runs import config_of, make_run
 
 TINY = "configs/tiny.py"
@@ -192,3 +195,18 @@ def test_seeds():
     for text in ("0", "5-3", "a", "1,2"):
         with pytest.raises(ConfigError):
             parse_seeds(text)
+
+
+def test_a_fault_of_the_second_scene_is_told_before_the_first_is_trained(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(build, "find_or_train", lambda *of: trained.append(of))
+    question = build.Question(
+        [f"{TINY}:scene.max_side=20", f"{TINY}:scene.max_side=20,batch_size=64"],
+        command="",
+        out=tmp_path / "report.html",
+        scenes=(str(ROOT / "data/tabletop"), str(tmp_path / "missing")),
+        steps=10,
+    )
+    with pytest.raises(SceneError, match="missing: no such folder"):
+        build.build_report(question)
+    assert not trained

@@ -15,7 +15,6 @@ from nerf.encodings.spherical_harmonics import SphericalHarmonics
 from nerf.fields.composed import Composed
 from nerf.fields.image import ImageField
 from nerf.fields.nerf import NeRFField
-from nerf.fields.ngp import NGPField
 from nerf.foundation.instantiate import ConfigError
 from nerf.networks.coordx import CoordX
 from nerf.networks.kilonerf import KiloNeRF
@@ -34,7 +33,8 @@ def nerf_field(dtype="float32", seed=0):
 def ngp_field(dtype="float32", seed=0):
     grid = HashGrid(2, 2, 8, 4, 8, rngs=nnx.Rngs(seed))
     grid.table[...] = grid.table[...] * 1e4  # as after some training
-    return NGPField(grid, SphericalHarmonics(3), width=16, dtype=dtype, rngs=nnx.Rngs(seed))
+    networks = (ReLU(16, depth, dtype=dtype) for depth in (1, 2))
+    return Composed(grid, SphericalHarmonics(3), *networks, rngs=nnx.Rngs(seed))
 
 
 def composed_field(dtype="float32", seed=0):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -307,6 +308,21 @@ def test_a_save_that_fails_is_tried_once_more_and_then_told(tmp_path, monkeypatc
     assert len(tries) == 2 and "step 1 is saved" in message and "No space left" in message
     written.save(2, tree_of())
     written.wait()
+    assert written.steps() == [1, 2]
+
+
+def test_an_old_step_that_cannot_be_deleted_is_told_with_what_is_saved(tmp_path, monkeypatch):
+    save(tmp_path, 1, tree_of())
+    written = Checkpoints(tmp_path, keep=1)
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", refuse)
+        written.save(2, tree_of())
+        message = message_of(written.wait)
+    assert "Permission denied" in message and "step 2 is saved" in message
     assert written.steps() == [1, 2]
 
 

@@ -102,7 +102,7 @@ def test_sections_are_switched_off_with_none_and_on_by_their_name():
         ("zzz=3", "known: .*batch_size, .*steps"),
         (
             "model.stages.main.field.depth=4",
-            "unknown key 'depth' of nerf.fields.ngp:NGPField: known: .*width",
+            "unknown key 'depth' of nerf.fields.composed:Composed: known: .*network",
         ),
         ("model.stages.mian.field.width=4", "unknown key 'mian' of ngp: did you mean 'main'?"),
         ("losses.zzz=4", "known: colour, depth, distortion"),
@@ -121,6 +121,20 @@ def test_what_means_nothing_is_one_line_with_what_is_known(change, says):
     with pytest.raises(ConfigError, match=says) as error:
         load_config("ngp", [change])
     assert str(error.value).startswith(f"--config.{change}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key, off", [("extra", ", or switch it off with None"), ("losses", "")])
+def test_an_empty_section_is_told_as_such(tmp_path, key, off):
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from nerf.runs.config_files import read_config\n"
+        f"def get_config():\n    config = read_config('tiny')\n"
+        f"    return {{**config.to_dict(), '{key}': {{}}}}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(str(file), [f"{key}=3"])
+    fix = f"set a key in it, as {key}.KEY{off}"
+    assert str(error.value) == f"--config.{key}=3: a section, which is empty: {fix}"
 
 
 def test_a_hint_does_not_offer_what_the_library_passes_itself():
@@ -172,7 +186,7 @@ def test_a_background_is_three_numbers_from_0_to_1(value):
 def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     config = load_config("ngp", ["batch_size=0", "eval_split=tset"])
     config["stepz"] = 3
-    config["model"]["stages"]["main"]["field"]["widht"] = 3
+    config["model"]["stages"]["main"]["field"]["network"]["widht"] = 3
     config["schedule"] = {"name": "nerf.training.optimizers:Cosin"}
     del config["chunk"]
     with pytest.raises(ConfigError) as error:
@@ -186,7 +200,7 @@ def test_a_config_is_checked_as_a_whole_before_anything_is_loaded():
     ):
         assert says in told
     assert (
-        "model.stages.main.field: nerf.fields.ngp:NGPField: unknown key 'widht':"
+        "model.stages.main.field.network: nerf.networks.relu:ReLU: unknown key 'widht':"
         " did you mean 'width'?" in told
     )
     assert (

@@ -71,9 +71,9 @@ def test_the_commit_is_that_of_this_code_and_says_whether_files_differ(tmp_path,
         )
 
     home = tmp_path / "nerf"
-    home.mkdir()
-    (home / "provenance.py").write_text("")
-    monkeypatch.setattr(provenance, "__file__", str(home / "provenance.py"))
+    (home / "runs").mkdir(parents=True)
+    (home / "runs" / "provenance.py").write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(home / "runs" / "provenance.py"))
     assert commit() is None, "no repository"
     git("init")
     (tmp_path / "theirs.txt").write_text("another project")
@@ -86,7 +86,7 @@ def test_the_commit_is_that_of_this_code_and_says_whether_files_differ(tmp_path,
     assert re.fullmatch(r"[0-9a-f]{10}", number)
     (tmp_path / "elsewhere.txt").write_text("not of the code")
     assert commit() == number
-    (home / "new.py").write_text("x = 1")
+    (home / "model.py").write_text("x = 1")
     assert commit() == f"{number} and changes"
     monkeypatch.setenv("PATH", "")
     assert commit() is None, "no git"

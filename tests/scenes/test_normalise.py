@@ -203,6 +203,16 @@ def test_coordinates_of_maps_are_no_single_place(tmp_path, shift):
     assert "in one place" in str(*place_diagnostics(one_place, lay_out(one_place)))
 
 
+def test_one_camera_far_from_others_in_one_place_is_named(tmp_path):
+    c2w = ring()
+    c2w[:, :, 3] = c2w[0, :, 3]
+    c2w[4, :, 3] += 5.0
+    scene = scenes.load(write(tmp_path, c2w), "train")
+    with np.errstate(all="raise"):
+        (found,) = place_diagnostics(scene, lay_out(scene))
+    assert len(found.views) == 1 and "most of the other cameras stand in one place" in str(found)
+
+
 def test_a_scene_of_microns_in_metres_is_no_single_place(tmp_path):
     scene = scenes.load(write(tmp_path, ring(), scale=1e-6), "train")
     assert not list(place_diagnostics(scene, lay_out(scene)))

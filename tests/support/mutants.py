@@ -35,10 +35,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.equivalent_mutants import EQUIVALENT
+from tests.support.equivalent_mutants import EQUIVALENT, Equivalent
 
 ROOT = Path(__file__).parents[2]
 COUNT = 40  # mutants of each module
@@ -143,8 +143,28 @@ class Mutant:
 
     def equivalent(self) -> str | None:
         """Return why the mutant behaves as the code does, where that is known."""
-        added = [line[1:] for line in self.diff().splitlines() if line.startswith("+")]
-        return EQUIVALENT.get(self.module, {}).get("".join("".join(added).split()))
+        original = compact((ROOT / self.module).read_text(encoding="utf-8"))
+        for entry in EQUIVALENT.get(self.module, ()):
+            changed = original.replace(compact(entry.code), compact(entry.mutant))
+            if changed != original and changed == compact(self.source):
+                return entry.reason
+        return None
+
+
+def compact(code: str) -> str:
+    """Return code without spaces and line breaks, so that how it is wrapped does not matter."""
+    return "".join(code.split())
+
+
+def stale_entries(entries: Mapping[str, Sequence[Equivalent]], root: Path = ROOT) -> list[str]:
+    """Return a line for each entry of `EQUIVALENT` whose code is not in its module exactly once."""
+    lines = []
+    for module, equivalents in entries.items():
+        text = compact((root / module).read_text(encoding="utf-8"))
+        for entry in equivalents:
+            if (count := text.count(compact(entry.code))) != 1:
+                lines.append(f"{module}: {entry.code}: {count} times in it: quote its present code")
+    return lines
 
 
 def says_nothing(operator: str) -> bool:
@@ -347,23 +367,23 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
         f"{module}: {len(mutants)} mutants, {took:.0f} s without one", file=sys.stderr, flush=True
     )
     limit = PATIENCE[0] + PATIENCE[1] * took
-    waiting, free, cumsum = list(mutants), list(copies), {}
+    waiting, free, running = list(mutants), list(copies), {}
     fates: dict[Mutant, str] = {}
     try:
-        while waiting or cumsum:
+        while waiting or running:
             while waiting and free:
                 mutant, copy = waiting.pop(0), free.pop()
                 copy.write(module, mutant.source)
                 log = copy.folder / "log"
-                cumsum[copy.start(TESTS[module], log)] = Run(
+                running[copy.start(TESTS[module], log)] = Run(
                     mutant, copy, log, time.monotonic() + limit
                 )
             time.sleep(0.05)
-            for pid, run in list(cumsum.items()):
+            for pid, run in list(running.items()):
                 if not (fate := _fate(pid, run)):
                     continue
                 fates[run.mutant] = fate
-                free.append(cumsum.pop(pid).copy)
+                free.append(running.pop(pid).copy)
                 place = f"{module}:{run.mutant.line}:{run.mutant.column}"
                 print(
                     f"  {fate:<8} {place} {run.mutant.operator} {_killer(run.log)}",
@@ -371,7 +391,7 @@ def run_mutants(mutants: list[Mutant], copies: list[Copy], logs: Path) -> dict[M
                     flush=True,
                 )
     finally:
-        for pid in cumsum:
+        for pid in running:
             _end(pid)
         for copy in copies:
             copy.write(module, original)
@@ -427,6 +447,8 @@ def main() -> None:
     flags = parser.parse_args()
     if importlib.util.find_spec("cosmic_ray") is None:
         sys.exit("tests.support.mutants: needs cosmic-ray: pip install -e .[mutants]")
+    if stale := stale_entries(EQUIVALENT):
+        sys.exit("\n".join(f"equivalent_mutants.py: {line}" for line in stale))
     modules = flags.modules or list(TESTS)
     if unknown := [module for module in modules if module not in TESTS]:
         parser.error(

@@ -144,6 +144,7 @@ def _report_over_scenes(
         name if names.count(name) == 1 else f"{path.parent.name}-{name}"
         for name, path in zip(names, paths, strict=True)
     ]
+    _check_scenes(question, methods)
     studies: dict[str, Study] = {}
     pages: dict[str, Path] = {}
     numbers: dict[str, Any] = {}
@@ -159,7 +160,7 @@ def _report_over_scenes(
 
 
 def _check_scenes(question: Question, methods: Sequence[Method]) -> None:
-    """Raise SceneError with the problems of all scenes."""
+    """Raise SceneError with the problems of all scenes, before anything is trained."""
     requests, problems = _requests(question, methods), []
     for scene in question.scenes:
         try:

@@ -127,10 +127,10 @@ def curves(groups: Groups, axis: str) -> str:
     margin = 0.05 * max(high - low, 0.1)
     low, high = low - margin, high + margin
 
-    def x(value) -> float:
+    def x(value: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * value / right
 
-    def y(value) -> float:
+    def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     name = AXES[axis]
@@ -195,10 +195,26 @@ def draw_axes(
     ]
 
 
-def _line(x, y, grid, values, i: int, label: str) -> list[str]:
-    """Return the SVG elements of one config's line and band."""
+def _line(
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    grid: Float[np.ndarray, " g"],
+    values: Float[np.ndarray, "3 g"],
+    i: int,
+    label: str,
+) -> list[str]:
+    """Return the SVG elements of one config's line and band.
 
-    def path(numbers) -> str:
+    Args:
+      x: maps places to horizontal coordinates.
+      y: maps PSNR to vertical coordinates.
+      grid: places along the horizontal axis.
+      values: lowest, mean and highest PSNR at each place.
+      i: number of the config, which chooses its style.
+      label: label of the config.
+    """
+
+    def path(numbers: Float[np.ndarray, " g"]) -> str:
         return " ".join(f"{x(g):.1f},{y(v):.1f}" for g, v in zip(grid, numbers, strict=True))
 
     upper = path(values[2])

@@ -134,15 +134,11 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
     ]
     columns = 1 + max(len(band) for band in bands)
     width = min(PAGE_INCHES / columns, MAX_PICTURE_INCHES)
-    # In each band a view has two rows: its pictures with a caption, and its crops.
-    shapes = [sheets[0].shape for _, sheets, _ in rows]
-    heights = [
-        height for shape in shapes for height in (width * shape[0] / shape[1] + CAPTION, width)
-    ] * len(bands)
     per_band = 2 * len(rows)
     # The first row of each band also has the titles of the columns.
     title = 0.14 * max(len(_wrapped(label, columns).splitlines()) for label in labels) + 0.1
-    heights[::per_band] = [height + title for height in heights[::per_band]]
+    shapes = [sheets[0].shape for _, sheets, _ in rows]
+    heights = _heights(shapes, width, title) * len(bands)
     total = sum(heights)
     figure = Figure((width * columns, total))
     top = 1.0
@@ -165,6 +161,23 @@ def pictures_figure(groups: Groups, crops: Sequence[Crop]) -> Figure | None:
                 axes.set_title(name, fontsize=8, pad=3)
         top -= share
     return figure
+
+
+def _heights(shapes: Sequence[tuple[int, ...]], width: float, title: float) -> list[float]:
+    """Return the heights of the rows of a band, in inches.
+
+    A view has two rows: its pictures with a caption, and its crops.
+
+    Args:
+      shapes: height and width of the pictures of each view, in pixels.
+      width: width of a column.
+      title: height of the titles above the first row.
+    """
+    heights = []
+    for shape in shapes:
+        heights += [width * shape[0] / shape[1] + CAPTION, width]
+    heights[0] += title
+    return heights
 
 
 def _add_caption(axes: Any, groups: Groups, view: View, label: str | None) -> None:

@@ -137,16 +137,7 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
             }
             for a in comparisons
         ],
-        "table": [
-            {
-                "config": row.label,
-                "seeds": row.seeds,
-                **dict.fromkeys(column.key for column in table.columns),
-                **{c.key: cell.value for c, cell in zip(table.columns, row.cells, strict=False)},
-                "failure": row.failure or None,
-            }
-            for row in table.rows
-        ],
+        "table": _plain_rows(table),
         "views": next(iter(study.groups.values()))[0].names if study.groups else [],
         "per_image": {
             column.key: {label: score.tolist() for label, score in scores.items()}
@@ -156,20 +147,36 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
         "seeds": {
             label: [r.config["seed"] for r in results] for label, results in study.groups.items()
         },
-        "runs": [
-            {
-                "config": o.label,
-                "seed": o.seed,
-                "folder": str(o.folder),
-                "note": o.note,
-                "failure": o.failure or None,
-            }
-            for o in study.outcomes
-        ],
+        "runs": [_plain_run(outcome) for outcome in study.outcomes],
         "protocol": {key: values for key, values in protocol_lines(study.groups)}
         if study.groups
         else {},
     }
+
+
+def _plain_run(outcome: RunResult) -> dict[str, Any]:
+    """Return where a run lies, and whether it was trained, reused or failed."""
+    return {
+        "config": outcome.label,
+        "seed": outcome.seed,
+        "folder": str(outcome.folder),
+        "note": outcome.note,
+        "failure": outcome.failure or None,
+    }
+
+
+def _plain_rows(table: Table) -> list[dict[str, Any]]:
+    """Return the numbers of each row by the key of their column; None where there is none."""
+    return [
+        {
+            "config": row.label,
+            "seeds": row.seeds,
+            **dict.fromkeys(column.key for column in table.columns),
+            **{c.key: cell.value for c, cell in zip(table.columns, row.cells, strict=False)},
+            "failure": row.failure or None,
+        }
+        for row in table.rows
+    ]
 
 
 def _difference(d: Difference) -> dict[str, Any]:
@@ -293,7 +300,7 @@ def _render(
 
 
 def _for_script(
-    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos
+    study: Study, shown: Sequence[View], copies: Mapping[str, str], videos: Sequence[Blob]
 ) -> dict[str, Any]:
     """Return the data that the script of the page needs."""
     labels = list(study.groups)

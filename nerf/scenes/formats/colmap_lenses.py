@@ -57,7 +57,7 @@ def camera_of(lens: Lens) -> tuple[np.ndarray, tuple[float, float], int, np.ndar
         # The focal lengths of a panorama are pixels per radian: 2 pi across, pi down.
         K = intrinsics(size[0] / (2 * math.pi), size[1] / math.pi, size[0] / 2, size[1] / 2)
         return K, size, EQUIRECTANGULAR, np.zeros(8)
-    fx, fy = given.get("f", given.get("fx")), given.get("f", given.get("fy"))
+    fx, fy = (given["f" if "f" in given else name] for name in ("fx", "fy"))
     K = intrinsics(fx, fy, given["cx"], given["cy"])
     if lens.kind in FITTED:
         return _fit(lens.kind, given, K, size)

@@ -8,7 +8,7 @@ before it is used.
 
 import dataclasses
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -187,7 +187,7 @@ class _Binary:
                 reason = f"unknown camera model {kind}"
                 _refuse(self.file, f"camera {number}", reason, UNDISTORT)
             name = NAMES[kind]
-            parameters = self._array("<f8", len(PARAMETERS[name][1].split()))
+            parameters = self._array(np.dtype("<f8"), len(PARAMETERS[name][1].split()))
             yield number, Lens(name, (width, height), parameters)
 
     def photos(self) -> Iterator[tuple[int, Photo]]:
@@ -232,9 +232,8 @@ class _Binary:
         """Read the values of a `struct` layout."""
         return struct.unpack_from(layout, self.data, self._skip(struct.calcsize(layout)))
 
-    def _array(self, dtype, count: int) -> np.ndarray:
+    def _array(self, dtype: np.dtype, count: int) -> np.ndarray:
         """Read an array of `count` entries."""
-        dtype = np.dtype(dtype)
         return np.frombuffer(self.data, dtype, count, self._skip(count * dtype.itemsize))
 
     def _name(self) -> str:
@@ -375,5 +374,5 @@ def write_text(folder: Path, model: Model) -> None:
             temporary.write_text(text, "utf-8", "surrogateescape")
 
 
-def _words(numbers) -> str:
+def _words(numbers: Iterable[float]) -> str:
     return " ".join(repr(float(number)) for number in numbers)

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from nerf.cameras.cameras import Cameras, intrinsics
-from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
+from nerf.cameras.lenses import (
+    COEFFICIENTS,
+    EQUIRECTANGULAR,
+    FISHEYE,
+    ORTHOGRAPHIC,
+    PERSPECTIVE,
+    rational_radial,
+)
 from nerf.foundation.instantiate import did_you_mean
 from nerf.scenes.fits import MAX_ERROR, SAMPLES, corner_distance, fit_rational
 from nerf.scenes.lookup import Report
@@ -318,7 +325,8 @@ def _fit_eighth_power(
         return found
     # Find the largest distorted radius that the fit reaches before it folds.
     r = np.linspace(0.0, FOLD_SEARCH_FACTOR * last, 8 * SAMPLES)
-    bent = r * np.polyval([*found[2::-1], 1.0], r**2) / np.polyval([*found[:2:-1], 1.0], r**2)
+    above, below = rational_radial(r**2, np.array([*found[:2], 0.0, 0.0, *found[2:]]))
+    bent = r * above / below
     reached = bent[1:][np.cumprod(np.diff(bent) > 0).astype(bool)].max()
     return found if reached < before_fold[-1] + MAX_FOLD_ERROR / focal else None
 
