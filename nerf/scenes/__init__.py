@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
-from types import ModuleType
 
 from nerf.scenes import formats
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
@@ -18,11 +17,8 @@ SPLITS = ("train", "val", "test")
 PREFERRED_FORMATS = ("nerfstudio", "blender", "colmap")
 
 
-def all_formats() -> dict[str, ModuleType]:
-    """Return all scene formats by name, in the order in which they are tried.
-
-    A format is a module of `nerf.scenes.formats` that has `detect` and `load`.
-    """
+def all_formats() -> dict[str, formats.Format]:
+    """Return all scene formats by name, in the order in which they are tried."""
     names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
     modules = {name: importlib.import_module(f"{formats.__name__}.{name}") for name in names}
 
@@ -30,8 +26,9 @@ def all_formats() -> dict[str, ModuleType]:
         preferred = name in PREFERRED_FORMATS
         return PREFERRED_FORMATS.index(name) if preferred else len(PREFERRED_FORMATS), name
 
-    names = sorted(modules, key=priority)
-    return {name: modules[name] for name in names if hasattr(modules[name], "detect")}
+    # The other modules are shared code.
+    found = {name: modules[name] for name in sorted(modules, key=priority)}
+    return {name: module for name, module in found.items() if isinstance(module, formats.Format)}
 
 
 def _is_scene(folder: Path) -> bool:

@@ -1,11 +1,6 @@
 """Scenes: posed images in a normalised world.
 
-A scene format is one module in `nerf.scenes.formats` with two functions:
-
-    detect(root: Path) -> bool                        # is the folder of this format?
-    load(root: Path, split: str, **options) -> Scene  # split is "train", "val" or "test"
-
-This module uses numpy only. A loader collects every problem of a scene before it raises an error.
+This module uses numpy only. `nerf.scenes.formats` states what the loader of a format must do.
 """
 
 import dataclasses
@@ -145,8 +140,8 @@ class Scene:
     axes_kept: bool = False
 
     def __post_init__(self) -> None:
-        fields = (self.images, self.cameras, self.names, self.masks, self.depths)
-        if len(lengths := {len(x) for x in fields if x is not None}) != 1:
+        fields: list[Any] = [self.images, self.cameras, self.names, *self.maps.values()]
+        if len(lengths := {len(x) for x in fields}) != 1:
             raise ValueError(
                 f"a scene needs as many images as cameras, names and so on, got {sorted(lengths)}"
             )
@@ -155,6 +150,12 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def maps(self) -> dict[str, Any]:
+        """The per-pixel arrays besides the images, one per view, by the attribute's name."""
+        maps = {"masks": self.masks, "depths": self.depths}
+        return {name: arrays for name, arrays in maps.items() if arrays is not None}
 
     @property
     def has_alpha(self) -> bool:
@@ -168,8 +169,7 @@ class Scene:
         cameras = [
             getattr(self.cameras, name) for name in ("c2w", "K", "distortion", "size", "model")
         ]
-        given: dict[str, Any] = {"cameras": cameras, "images": self.images}
-        given |= {"masks": self.masks, "depths": self.depths}
+        given: dict[str, Any] = {"cameras": cameras, "images": self.images, **self.maps}
         given |= {
             name: None if (x := getattr(self, name)) is None else [x]
             for name in ("points", "point_colours")
@@ -183,13 +183,13 @@ class Scene:
 
     def select(self, indices: Sequence[int]) -> "Scene":
         """Return the scene with only the views at `indices`."""
+        maps: dict[str, Any] = {name: [x[i] for i in indices] for name, x in self.maps.items()}
         return dataclasses.replace(
             self,
             images=[self.images[i] for i in indices],
             cameras=self.cameras[np.asarray(indices, int)],
             names=[self.names[i] for i in indices],
-            masks=None if self.masks is None else [self.masks[i] for i in indices],
-            depths=None if self.depths is None else [self.depths[i] for i in indices],
+            **maps,
         )
 
 

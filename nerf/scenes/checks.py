@@ -20,8 +20,9 @@ from nerf.cameras.lenses import (
 from nerf.scenes.base import Problem, SceneError, one_line
 from nerf.scenes.decode import MISSING
 from nerf.scenes.frames import Frame
-from nerf.scenes.images import orientation, read_images
+from nerf.scenes.images import check_image, orientation, undecodable
 from nerf.scenes.lookup import Report
+from nerf.scenes.maps import map_files
 from nerf.scenes.tally import Tally
 
 FOLDS = (
@@ -61,7 +62,7 @@ def settle(
     problems = list(dict.fromkeys([*found, *_shared_files(frames, file)]))
     missing = [problem for problem in problems if problem.reason == MISSING]
     notes = tally.notes(file)
-    others = attachments(frames)
+    others = map_files(frames)
     frames = [frame for frame in frames if frame.path not in others]
     if missing and frames and len(missing) <= max_missing * total:
         problems = [problem for problem in problems if problem not in missing]
@@ -73,14 +74,14 @@ def settle(
         )
     # Images are decoded here only to complete the list of problems.
     if problems:
-        raise SceneError([*problems, *_undecodable(frames, root)])
+        raise SceneError([*problems, *undecodable((frame.path for frame in frames), root)])
     return frames, notes
 
 
 def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
     """Find images that frames share, or that are masks or depth."""
     uses = Counter(frame.path for frame in frames)
-    others = attachments(frames)
+    others = map_files(frames)
     for frame in frames:
         if uses[frame.path] > 1:
             yield Problem(
@@ -89,20 +90,6 @@ def _shared_files(frames: Sequence[Frame], file: str) -> Iterator[Problem]:
         elif frame.path in others:
             fix = f"{frame.path.name} exists, but it is a mask or depth: add the image"
             yield Problem(frame.name, "", MISSING, fix)
-
-
-def attachments(frames: Sequence[Frame]) -> set[Path | None]:
-    """Return the mask and depth files of all frames, and None for missing ones."""
-    return {path for frame in frames for path in (frame.mask, frame.moving, frame.depth)}
-
-
-def _undecodable(frames: Sequence[Frame], root: Path) -> list[Problem]:
-    """Return the problems that only decoding finds, as in images with damaged pixels."""
-    try:
-        read_images([frame.path for frame in frames], root)
-    except SceneError as error:
-        return error.problems
-    return []
 
 
 def check_camera(
@@ -161,18 +148,28 @@ def _other_shape(
 
 
 def check_mask(
-    size: tuple[int, int], image: tuple[int, int], report: Callable[[str, str], None]
+    path: Path,
+    shown: str,
+    image: tuple[int, int],
+    found: list[Problem],
+    report: Callable[[str, str], None] | None = None,
 ) -> None:
-    """Report a mask whose aspect ratio differs from that of its image.
+    """Check that a mask is readable and has the aspect ratio of its image.
 
     Its size may differ, since masks are resampled.
 
     Args:
-      size: width and height of the mask.
+      path: the mask file.
+      shown: its name in problems.
       image: width and height of the image.
-      report: called with the reason and the fix.
+      found: list to which a problem of the file is added.
+      report: called with the reason and the fix for another aspect ratio; by default, that is a
+        problem of the file too.
     """
-    w, h = size
+    (w, h), _, wrong = check_image(path, shown)
+    if wrong:
+        found.append(wrong)
+        return
     wide, high = image
     # Reducing a mask or an image may have rounded each side, by up to a pixel.
     rounding = 0.0
@@ -180,7 +177,11 @@ def check_mask(
         rounding = 1.0 / min(w, h) + 1.0 / min(wide, high)
     max_error = max(MAX_ASPECT_ERROR, min(rounding, 0.1))
     if not min(w, h) > 0 or abs(w / h * high / wide - 1) > max_error:
-        report(f"{w}x{h}, the image is {wide}x{high}", "make masks of the images' size")
+        what = (f"{w}x{h}, the image is {wide}x{high}", "make masks of the images' size")
+        if report is None:
+            found.append(Problem(shown, "", *what))
+        else:
+            report(*what)
 
 
 def _one_to_one(

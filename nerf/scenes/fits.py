@@ -94,36 +94,47 @@ def fit_rational(
     """
     # Scale s to [0, 1] for numerical accuracy.
     s = square / square[-1]
-    powers = s[:, None] ** np.arange(1, 4)
-    far = np.linspace(0.0, 4.0, SAMPLES)[:, None] ** np.arange(1, 4)
     best = None
     min_error = max_error
-    for count in range(4):  # number of coefficients in the denominator
-        # N(s) = radial * D(s) is linear in the coefficients of N and D.
-        rows = np.concatenate([powers, -radial[:, None] * powers[:, :count]], -1)
-        below = np.ones_like(s)
-        for _ in range(REWEIGHTINGS):
-            scale = weight / np.maximum(below, 1e-6)
-            found = np.linalg.lstsq(rows * scale[:, None], (radial - 1.0) * scale, rcond=1e-12)[0]
-            above = 1.0 + powers @ found[:3]
-            below = 1.0 + powers[:, :count] @ found[3:]
-        # Reject a denominator with a zero in the picture or up to twice its radius.
-        if not (
-            np.isfinite(found).all()
-            and (1.0 + far[:, :count] @ found[3:] > 0.0).all()
-            and (below > 0.0).all()
-        ):
-            continue
-        error = float(np.abs((above / below - radial) * weight).max())
+    for count in range(4):
+        found, error = _fit_denominator(s, radial, weight, count)
         if error < min_error:
             best = np.concatenate([found, np.zeros(3 - count)])
             min_error = error
-        if min_error < GOOD_ERROR:
-            break
+            if error < GOOD_ERROR:
+                break
     if best is None:
         return None
     # Undo the scaling of s.
     return best / square[-1] ** np.tile(np.arange(1.0, 4.0), 2)
+
+
+def _fit_denominator(
+    s: np.ndarray, radial: np.ndarray, weight: np.ndarray, count: int
+) -> tuple[np.ndarray, float]:
+    """Fit a rational distortion with `count` coefficients in the denominator, for s in [0, 1].
+
+    Returns:
+      The coefficients of numerator and denominator, and the largest error in pixels; infinity for a
+      denominator with a zero in the picture or up to twice its radius.
+    """
+    powers = s[:, None] ** np.arange(1, 4)
+    far = np.linspace(0.0, 4.0, SAMPLES)[:, None] ** np.arange(1, 4)
+    # N(s) = radial * D(s) is linear in the coefficients of N and D.
+    rows = np.concatenate([powers, -radial[:, None] * powers[:, :count]], -1)
+    below = np.ones_like(s)
+    for _ in range(REWEIGHTINGS):
+        scale = weight / np.maximum(below, 1e-6)
+        found = np.linalg.lstsq(rows * scale[:, None], (radial - 1.0) * scale, rcond=1e-12)[0]
+        above = 1.0 + powers @ found[:3]
+        below = 1.0 + powers[:, :count] @ found[3:]
+    if not (
+        np.isfinite(found).all()
+        and (1.0 + far[:, :count] @ found[3:] > 0.0).all()
+        and (below > 0.0).all()
+    ):
+        return found, np.inf
+    return found, float(np.abs((above / below - radial) * weight).max())
 
 
 def _fit_fisheye(theta: np.ndarray, r: np.ndarray, focal: float) -> Fit | None:

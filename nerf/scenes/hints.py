@@ -61,40 +61,52 @@ def explain_folder(root: Path, detect: Detect, formats: str) -> Problem:
         more = f" ({len(below)} scenes are below it)" if len(below) > 1 else ""
         reason = f"no scene in it, but in a folder below{more}"
         return Problem(shown, "", reason, f"give --scene={_word(below[0])}")
-    # The folder may contain output of this program, or an incomplete scene.
+    # The folder may contain output of this program, or an incomplete scene, or the input of a
+    # capture, or a file that is not a scene.
     files = _files(root)
-    endings = [path.suffix.lower() for path in files]
-    if (root / "config.json").is_file() and (root / "scene.json").is_file():
-        fix = "give the folder of the photos; runs go to --workdir"
-        return Problem(shown, "", "a run's folder, not a scene", fix)
-    json_names = [path.name for path in files if path.suffix == ".json"]
-    if others := [name for name in json_names if name.startswith("transforms")]:
-        reason = f"{', '.join(others[:MAX_SHOWN])} alone is not a scene"
-        fix = "name it transforms.json, or add transforms_train.json"
-        return Problem(shown, "", reason, fix)
-    if {"cameras.bin", "cameras.txt", "database.db"} & {path.name for path in files}:
-        fix = (
-            "export the model again: a folder sparse/0 with cameras and images,"
-            " beside the folder images"
-        )
-        return Problem(shown, "", "part of a COLMAP project, without a complete model", fix)
-    # Otherwise it may contain the input of a capture, or a file that is not a scene.
-    if count := sum(ending in (*PHOTOS, *RAW) for ending in endings) or _photos_below(root):
-        fix = f"{CAPTURE} {_word(root)} --out=FOLDER, then --scene=FOLDER"
-        return Problem(shown, "", f"{count} photos without poses", fix)
-    for endings_of, problem in (
-        (VIDEOS, "a video"),
-        (ARCHIVES, "an archive"),
-        (RESULTS, "a finished model"),
-    ):
-        if found := [path for path in files if path.suffix.lower() in endings_of]:
-            reason = f"{problem} in it, and no photos with poses"
-            return Problem(shown, "", reason, explain_file(found[0]).fix)
+    found = _explain_cameras(root, files) or _explain_pictures(root, files)
+    if found is not None:
+        return Problem(shown, "", *found)
     if not files and not any(root.iterdir()):
         fix = "give the folder of a scene with --scene"
         return Problem(shown, "", "no scene in it, it is empty", fix)
     expected = "transforms.json, a COLMAP model, poses_bounds.npy, ..."
     return Problem(shown, "", f"no scene in it ({expected})", f"known: {formats}")
+
+
+def _explain_cameras(root: Path, files: list[Path]) -> tuple[str, str] | None:
+    """Return reason and fix for a run of this program, or for a scene with incomplete cameras."""
+    names = [path.name for path in files]
+    if {"config.json", "scene.json"} <= set(names):
+        return "a run's folder, not a scene", "give the folder of the photos; runs go to --workdir"
+    others = [path.name for path in files if path.suffix == ".json"]
+    if others := [name for name in others if name.startswith("transforms")]:
+        reason = f"{', '.join(others[:MAX_SHOWN])} alone is not a scene"
+        return reason, "name it transforms.json, or add transforms_train.json"
+    if {"cameras.bin", "cameras.txt", "database.db"} & set(names):
+        fix = (
+            "export the model again: a folder sparse/0 with cameras and images,"
+            " beside the folder images"
+        )
+        return "part of a COLMAP project, without a complete model", fix
+    return None
+
+
+def _explain_pictures(root: Path, files: list[Path]) -> tuple[str, str] | None:
+    """Return reason and fix for photos without poses, or for other files than photos."""
+    count = sum(path.suffix.lower() in (*PHOTOS, *RAW) for path in files)
+    if count := count or _photos_below(root):
+        fix = f"{CAPTURE} {_word(root)} --out=FOLDER, then --scene=FOLDER"
+        return f"{count} photos without poses", fix
+    for endings, content in (
+        (VIDEOS, "a video"),
+        (ARCHIVES, "an archive"),
+        (RESULTS, "a finished model"),
+    ):
+        for path in files:
+            if path.suffix.lower() in endings:
+                return f"{content} in it, and no photos with poses", explain_file(path).fix
+    return None
 
 
 def _word(path: Path) -> str:

@@ -1,32 +1,29 @@
-"""Read all images, masks and depth maps of a scene in parallel."""
+"""Check, read and reduce images, and report all files that cannot be decoded."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Real
+from jaxtyping import Array, Float, Real
 from PIL import ExifTags
 
-from nerf.cameras.cameras import Cameras, axis_cosines
-from nerf.cameras.lenses import PERSPECTIVE
-from nerf.scenes.base import Problem, SceneError
+from nerf.scenes.base import Problem
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import (
-    Header,
     check_header,
-    convert,
     decode,
-    decode_numbers,
     decode_stored,
     is_deep,
     is_transparent,
     open_image,
-    read_header,
 )
 from nerf.scenes.embedded import has_chunk
-from nerf.scenes.storage import allocate
 
+T = TypeVar("T")
+DECODING_THREADS = 4
 # Keys of Pillow's `info` that may contain the orientation of a PNG.
 EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 
@@ -105,237 +102,40 @@ def add_alpha(image: Real[np.ndarray, "h w c"]) -> Real[np.ndarray, "h w 4"]:
     return np.concatenate([image, rest], -1)
 
 
-def read_images(
-    paths: Sequence[Path], root: Path, factors: Sequence[int] | None = None, alpha: bool = False
-) -> list[Real[np.ndarray, "_ _ c"]]:
-    """Read many images in parallel.
-
-    Memory for all of them is allocated before any is decoded, by the sizes in their headers.
+@contextlib.contextmanager
+def reported(path: Path, root: Path, problems: list[Problem]) -> Iterator[None]:
+    """Add an error in decoding a file to `problems`, and continue.
 
     Args:
-      paths: the images.
-      root: the scene folder, to which the paths in errors are relative.
-      factors: integer by which each image is reduced; None stands for 1.
-      alpha: add an alpha channel to every image.
-
-    Returns:
-      The images. All have the most precise of their types, and four channels with `alpha` or if any
-      of them has alpha, otherwise three.
-
-    Raises:
-      SceneError: files cannot be decoded (it lists all of them), or there is no space for images.
+      path: the file that the context decodes.
+      root: the scene folder, to which the path in the problem is relative.
+      problems: list to which the problem is added.
     """
-    if not paths:
-        return []
-    factors = factors or [1] * len(paths)
-    headers = [_header(path) for path in paths]
-    kind = max((header.kind for header in headers), key=lambda kind: np.dtype(kind).itemsize)
-    channels = 4 if alpha or any(header.transparent for header in headers) else 3
-    shapes = [(h // n, w // n, channels) for ((w, h), *_), n in zip(headers, factors, strict=True)]
-
-    def fill(image: np.ndarray, path: Path, factor: int) -> None:
-        pixels = convert(read_image(path, factor), kind)
-        np.copyto(image, (add_alpha(pixels) if channels == 4 else pixels).reshape(image.shape))
-
-    return _read_all(fill, shapes, kind, root, paths, factors)
-
-
-def _header(path: Path) -> Header:
-    """Return an image's header, or that of one pixel if it is damaged."""
+    shown = path.relative_to(root).as_posix()
     try:
-        return read_header(path)
-    except Exception:  # Decoding will report the problem.
-        return Header((1, 1), False, np.uint8)
+        yield
+    except ImageError as error:
+        problems.append(Problem(shown, "", str(error), error.fix))
+    except Exception as error:  # Decoders raise errors of any type on damaged data.
+        problems.append(Problem(shown, "", f"cannot be decoded ({error})", "export it again"))
 
 
-def _read_all(
-    fill: Callable[..., None],
-    shapes: Sequence[tuple[int, ...]],
-    kind: type[np.generic],
-    root: Path,
-    paths,
-    *others,
-) -> list[np.ndarray]:
-    """Allocate arrays and fill them from files in parallel.
-
-    Args:
-      fill: called as `fill(array, path, *other)` for each file.
-      shapes: shapes of the arrays.
-      kind: type of all arrays.
-      root: the scene folder, to which the paths in errors are relative.
-      paths: the files; None gives an array of zeros.
-      *others: sequences of further arguments for `fill`, one entry per file.
-
-    Returns:
-      The arrays.
-
-    Raises:
-      SceneError: files cannot be decoded (it lists all of them), or there is no space for them.
-    """
-    # All arrays are views of one allocation.
-    size = np.dtype(kind).itemsize
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-    flat = allocate(int(ends[-1]) * size).view(kind)
-    arrays = [
-        part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)
-    ]
-
-    def attempt(array: np.ndarray, path: Path | None, *other) -> Problem | None:
-        if path is None:
-            array[...] = 0
-            return None
-        try:
-            fill(array, path, *other)
-        except ImageError as error:
-            return Problem(path.relative_to(root).as_posix(), "", str(error), error.fix)
-        except Exception as error:  # Decoders raise errors of any type on damaged data.
-            reason = f"cannot be decoded ({error})"
-            return Problem(path.relative_to(root).as_posix(), "", reason, "export it again")
-        return None
-
-    with ThreadPoolExecutor(4) as pool:
-        problems = list(pool.map(attempt, arrays, paths, *others))
-    if found := [problem for problem in problems if problem is not None]:
-        raise SceneError(found)
-    return arrays
+def in_parallel(visit: Callable[[T], list[Problem]], items: Iterable[T]) -> list[Problem]:
+    """Call a function with each item in parallel; return all problems in the items' order."""
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        return [problem for problems in pool.map(visit, items) for problem in problems]
 
 
-def read_masks(
-    paths: Sequence[Path | None],
-    root: Path,
-    factors: Sequence[int],
-    sizes: Sequence[tuple[int, int]],
-    hides: bool = False,
-) -> list[Bool[np.ndarray, "_ _"]] | None:
-    """Read masks of the pixels that count.
+def undecodable(paths: Iterable[Path], root: Path) -> list[Problem]:
+    """Return the problems that only decoding finds, as in images with damaged pixels."""
 
-    A pixel of a mask file counts if it is brighter than half of the file's brightest pixel. Since
-    images are reduced, and mask files may be larger or smaller than their images, a pixel of an
-    image counts if all pixels of the mask file that it overlaps do.
+    def visit(path: Path) -> list[Problem]:
+        problems: list[Problem] = []
+        with reported(path, root, problems):
+            read_image(path)
+        return problems
 
-    Args:
-      paths: mask files; None for a view without one.
-      root: the scene folder.
-      factors: factors by which the images are reduced.
-      sizes: width and height of the stored images.
-      hides: masks are bright at pixels that do not count; then only black pixels count.
-
-    Returns:
-      One mask per view, True at pixels that count, and True everywhere in a view without a file;
-      None if no view has a file.
-
-    Raises:
-      SceneError: lists every file that cannot be decoded.
-    """
-    if not any(paths):
-        return None
-
-    def fill(mask: np.ndarray, path: Path, factor: int, size: tuple[int, int]) -> None:
-        grey = decode_stored(path)[..., :3].max(-1)
-        dark = grey > 0 if hides else 2.0 * grey <= grey.max()
-        # A summed-area table: the number of dark pixels in a rectangle is the sum of four entries.
-        counts = np.pad(dark.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
-        top, bottom = _spans(mask.shape[0], factor * dark.shape[0] / size[1], dark.shape[0])
-        left, right = _spans(mask.shape[1], factor * dark.shape[1] / size[0], dark.shape[1])
-        # `mask` is True at pixels that do not count: those that overlap a dark pixel.
-        rows = counts[bottom] - counts[top]
-        np.copyto(mask, rows[:, right] > rows[:, left])
-
-    shapes = [(h // n, w // n) for (w, h), n in zip(sizes, factors, strict=True)]
-    hidden = _read_all(fill, shapes, np.bool_, root, paths, factors, sizes)
-    for mask in hidden:
-        np.logical_not(mask, out=mask)
-    return hidden
-
-
-def _spans(count: int, step: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the range of pixels that each of a row of intervals overlaps.
-
-    Args:
-      count: number of intervals, side by side from 0.
-      step: length of an interval in pixels.
-      limit: number of pixels.
-
-    Returns:
-      The first pixel of each interval, and the one after its last.
-    """
-    edges = np.arange(count + 1) * step
-    first = np.floor(edges[:-1] + 1e-6).astype(int)
-    end = np.ceil(edges[1:] - 1e-6).astype(int)
-    return np.clip(first, 0, limit - 1), np.clip(np.maximum(end, first + 1), 1, limit)
-
-
-def _nearest(
-    positions: Float[np.ndarray, " n"], count: int
-) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
-    """Return the pixel at each position in a row from 0 to 1.
-
-    Args:
-      positions: positions, of which those in [0, 1) are in a pixel.
-      count: number of pixels.
-
-    Returns:
-      The index of the nearest pixel, and whether the position is in it.
-    """
-    pixel = np.floor(positions * count).astype(int)
-    return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)
-
-
-def read_depths(
-    paths: Sequence[Path | None],
-    root: Path,
-    factors: Sequence[int],
-    sizes: Sequence[tuple[int, int]],
-    cameras: Cameras,
-    units: Sequence[float],
-    lenses: Sequence[Float[np.ndarray, "2 2"]],
-) -> list[Float[np.ndarray, "_ _"]] | None:
-    """Read depth maps as distances along the rays of `cameras`.
-
-    Depth of perspective cameras is stored along their optical axis, and converted; that of other
-    cameras is stored along the ray. A depth map may be smaller or larger than its image. The
-    nearest stored number is used, since a mean across an edge would be a depth without a surface.
-
-    Args:
-      paths: depth files; None for a view without one.
-      root: the scene folder.
-      factors: factors by which the images are reduced.
-      sizes: width and height of the stored images.
-      cameras: cameras of the reduced images, in the normalised world.
-      units: units of the normalised world per unit of each depth file.
-      lenses: for each view, two numbers (a, b) for x and two for y: the pixel coordinate x of the
-        stored image is a x + b in the camera that measured depth, for pixels of the same size.
-
-    Returns:
-      One array per view in units of the normalised world, 0 if depth is unknown or not finite; None
-      if no view has a file.
-
-    Raises:
-      SceneError: lists every file that cannot be decoded.
-    """
-    if not any(paths):
-        return None
-
-    def locate(view: int, axis: int, count: int, stored: int) -> tuple[np.ndarray, np.ndarray]:
-        # Pixel centres of the reduced image, as fractions of the depth camera's picture.
-        a, b = lenses[view][axis]
-        centres = (a * (np.arange(count) + 0.5) * factors[view] + b) / sizes[view][axis]
-        return _nearest(centres, stored)
-
-    def fill(depth: np.ndarray, path: Path, view: int) -> None:
-        stored = decode_numbers(path)
-        x, in_x = locate(view, 0, depth.shape[1], stored.shape[1])
-        y, in_y = locate(view, 1, depth.shape[0], stored.shape[0])
-        found = stored[y[:, None], x[None, :]] * np.float32(units[view])
-        known = np.isfinite(found) & (found > 0) & in_y[:, None] & in_x[None, :]
-        found = np.where(known, found, np.float32(0.0))
-        # Depth along the axis is the distance along the ray times the cosine between them.
-        if cameras.model[view] == PERSPECTIVE:
-            found = found / axis_cosines(cameras[view])
-        np.copyto(depth, found)
-
-    shapes = [(h, w) for w, h in np.asarray(cameras.size).tolist()]
-    return _read_all(fill, shapes, np.float32, root, paths, range(len(paths)))
+    return in_parallel(visit, paths)
 
 
 def over(

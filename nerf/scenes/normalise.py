@@ -19,6 +19,7 @@ from nerf.scenes.base import (
 )
 from nerf.scenes.decode import decode_numbers
 from nerf.scenes.frames import Frame
+from nerf.scenes.images import reported
 
 MAX_DEPTH_IMAGES = 16  # depth images from which the range of depths is measured
 MAX_POINTS = 2000  # points from which the range of depths is measured
@@ -99,17 +100,13 @@ def measured_distances(frames: Sequence[Frame], root: Path) -> Float[np.ndarray,
     Raises:
       SceneError: depth images cannot be decoded; it lists all of them.
     """
-    with_depth = [frame for frame in frames if frame.depth is not None]
+    files = [(frame.depth, frame.depth_unit) for frame in frames if frame.depth is not None]
     problems: list[Problem] = []
     found = []
-    for frame in with_depth[:: max(1, -(-len(with_depth) // MAX_DEPTH_IMAGES))]:
-        assert frame.depth is not None
-        try:
-            depth = decode_numbers(frame.depth)[::8, ::8].astype(np.float64) * frame.depth_unit
+    for path, unit in files[:: max(1, -(-len(files) // MAX_DEPTH_IMAGES))]:
+        with reported(path, root, problems):
+            depth = decode_numbers(path)[::8, ::8].astype(np.float64) * unit
             found.append(depth[np.isfinite(depth) & (depth > 0)])
-        except Exception as error:  # decoders raise anything on damaged data
-            name = frame.depth.relative_to(root).as_posix()
-            problems.append(Problem(name, "", f"cannot be decoded ({error})", "export it again"))
     if problems:
         raise SceneError(problems)
     return np.concatenate(found) if found else None

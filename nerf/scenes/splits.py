@@ -13,6 +13,7 @@ from nerf.cameras.cameras import join_cameras
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
+from nerf.scenes.maps import MAPS
 
 # Maximum difference between entries of two normalised poses that count as the same pose, because
 # files contain rounded numbers.
@@ -46,8 +47,7 @@ class Views:
         sizes = sorted({(int(w), int(h)) for w, h in np.asarray(self.train.cameras.size)})
         shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
         extent = "unbounded" if self.train.unbounded else "bounded"
-        present = [name for name in ("masks", "depths") if getattr(self.train, name) is not None]
-        more = "".join(f", with {name}" for name in present)
+        more = "".join(f", with {name}" for name in self.train.maps)
         scored = "none held out"
         if self.held_out is not None:
             kind = "scored" if self.trained_on else "held-out"
@@ -203,32 +203,22 @@ def join(first: Scene, second: Scene) -> Scene:
         images=[*first.images, *second.images],
         cameras=join_cameras([first.cameras, second.cameras]),
         names=names,
-        masks=_maps(first, second, "masks", np.ones, bool),
-        depths=_maps(first, second, "depths", np.zeros, np.float32),
+        **_join_maps(first, second),
     )
     if [*first.names] != sorted(first.names) or [*second.names] != sorted(second.names):
         return both
     return both.select(sorted(range(len(names)), key=names.__getitem__))
 
 
-def _maps(first: Scene, second: Scene, name: str, fill, dtype) -> list[np.ndarray] | None:
-    """Return the masks or depths of both scenes.
-
-    A scene without them gets default maps; the result is None if both scenes have none.
-
-    Args:
-      first: the first scene.
-      second: the second scene.
-      name: "masks" or "depths".
-      fill: function (shape, dtype) that makes the default map of an image.
-      dtype: type of the default maps.
-    """
-    if getattr(first, name) is None and getattr(second, name) is None:
-        return None
-    maps: list[np.ndarray] = []
-    for scene in (first, second):
-        given = getattr(scene, name)
-        if given is None:
-            given = [fill(image.shape[:2], dtype) for image in scene.images]
-        maps += given
-    return maps
+def _join_maps(first: Scene, second: Scene) -> dict[str, Any]:
+    """Return the maps of both scenes; a scene without one gets the map's default."""
+    joined: dict[str, Any] = {}
+    for name in {**first.maps, **second.maps}:
+        kind, default, _ = MAPS[name]
+        joined[name] = []
+        for scene in (first, second):
+            given = scene.maps.get(name)
+            if given is None:
+                given = [np.full(image.shape[:2], default, kind) for image in scene.images]
+            joined[name] += given
+    return joined

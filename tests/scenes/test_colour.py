@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import zlib
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import numpy as np
@@ -14,10 +15,12 @@ from nerf import scenes
 from nerf.capture.mapping import CaptureError
 from nerf.capture.video import extract_frames, parse_coding
 from nerf.output import video
-from nerf.scenes import SceneError, colour, icc
+from nerf.scenes import colour, icc
 from nerf.scenes.colour import PRIMARIES, ImageError, from_cicp, to_srgb
-from nerf.scenes.decode import check_header, decode, decode_stored
-from nerf.scenes.images import read_images, read_masks
+from nerf.scenes.decode import Header, check_header, decode, decode_stored
+from nerf.scenes.frames import Frame, ReducedFrame
+from nerf.scenes.images import undecodable
+from nerf.scenes.maps import read_mask
 from tests.scenes.test_scenes import matrix, ring
 
 PATCHES = np.array(
@@ -313,9 +316,7 @@ def test_profiles_that_cannot_be_used_are_named_all_at_once(tmp_path):
         whole[:place] + b"\1\2" + whole[place + 2 :]
     )  # one of two parts
     files = sorted(tmp_path.iterdir())
-    with pytest.raises(SceneError) as caught:
-        read_images(files, tmp_path)
-    said = {problem.file: problem for problem in caught.value.problems}
+    said = {problem.file: problem for problem in undecodable(files, tmp_path)}
     assert set(said) == {*BROKEN, "parts.jpg"}
     assert all("sRGB" in problem.fix and "\n" not in str(problem) for problem in said.values())
     assert "CMYK" in said["inks.jpg"].reason
@@ -330,8 +331,11 @@ def test_masks_are_numbers_and_not_colours(tmp_path):
     (tmp_path / "a.png").write_bytes(png(mask, linear))
     (tmp_path / "b.png").write_bytes(png(mask, (b"iCCP", b"x\0\0no zlib")))
     np.testing.assert_array_equal(decode_stored(tmp_path / "a.png"), mask)
-    masks = read_masks([tmp_path / "a.png", tmp_path / "b.png"], tmp_path, [1, 1], [(4, 1)] * 2)
-    np.testing.assert_array_equal(np.stack(masks), [[[False, False, True, True]]] * 2)
+    frame = Frame("", tmp_path / "a.png", Header((4, 1), False, np.uint8), *[np.eye(3, 4)] * 3)
+    reduced = ReducedFrame(frame, 1, SimpleNamespace(size=(4, 1)), 1.0)
+    for name in ("a.png", "b.png"):
+        mask = read_mask(tmp_path / name, reduced)
+        np.testing.assert_array_equal(mask, [[False, False, True, True]])
     assert (
         decode(tmp_path / "a.png")[0, 1, 0] > 120
     )  # as a photo, 60 of 255 in linear light is brighter

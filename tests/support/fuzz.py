@@ -24,7 +24,7 @@ from nerf.foundation.errors import UserError
 from nerf.paths.keyframes import read_keyframes
 from nerf.runs.safetensors import DamagedFile, read_tensors, write_tensors
 from nerf.scenes import SceneError
-from nerf.scenes.images import check_image, read_images
+from nerf.scenes.images import check_image, undecodable
 from tests.scenes.test_scenes import check_scene, ring, write_blender, write_nerfstudio
 
 Reader = Callable[[], object]
@@ -53,8 +53,8 @@ def image(root: Path) -> tuple[Path, Reader]:
         size, _, problem = check_image(file, file.name)
         if problem is not None:
             raise SceneError([problem])
-        if size[0] * size[1] < 10_000:
-            read_images([file], root)
+        if size[0] * size[1] < 10_000 and (found := undecodable([file], root)):
+            raise SceneError(found)
 
     return file, read
 

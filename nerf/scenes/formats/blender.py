@@ -15,8 +15,9 @@ from nerf.scenes.base import NoViews, Problem, Scene, SceneError, hold_out, no_v
 from nerf.scenes.checks import note_trained
 from nerf.scenes.decode import MISSING
 from nerf.scenes.formats.transforms import check_frames, read_transforms
-from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.frames import Frame, is_bounded
 from nerf.scenes.normalise import normalise
+from nerf.scenes.reading import to_scene
 
 TRAIN = "transforms_train.json"
 
@@ -45,19 +46,7 @@ def load(
 ) -> Scene:
     """Load one split of a synthetic scene.
 
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-      validation: exclude the "val" views from "train" if both come from the training file.
-      every: hold out every `every`-th training view if a split has no file.
-
-    Returns:
-      The views of the split; the training file alone determines the normalised world.
-
-    Raises:
-      NoViews: for "test", if the test file lists images and none of them exists.
-      SceneError: with all other problems of the scene.
+    The training file alone determines the normalised world.
     """
     train = _read(root, TRAIN)
     if train.error is not None or train.frames is None:

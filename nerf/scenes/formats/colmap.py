@@ -29,9 +29,10 @@ from nerf.scenes.formats.folders import (
     note_unposed,
     with_masks,
 )
-from nerf.scenes.frames import is_bounded, to_scene
+from nerf.scenes.frames import is_bounded
 from nerf.scenes.lookup import Finder
 from nerf.scenes.normalise import normalise
+from nerf.scenes.reading import to_scene
 from nerf.scenes.tally import Tally
 
 # Folders of models, the most likely first, each with the folders of its images that are not in
@@ -65,26 +66,10 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """Load one split of a COLMAP scene: every `every`-th image by name is "test".
+    """Load one split of a COLMAP scene, with the model's points.
 
-    The scene is bounded if any image has a transparent pixel.
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-        Of `images`, `images_2`, ... the folder whose images are largest after the reduction is
-        read.
-      validation: exclude the "val" views from "train".
-      every: hold out every `every`-th view.
-      max_missing: largest allowed fraction of the model's images that do not exist; they are
-        skipped with a note.
-
-    Returns:
-      The views of the split, with the model's points.
-
-    Raises:
-      SceneError: with all problems of the scene.
+    The scene is bounded if any image has a transparent pixel. Images that do not exist are skipped
+    with a note if they are at most the fraction `max_missing` of the model's images.
     """
     folder, pattern, notes = _best_model(root)
     model = read_model(folder)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import check_camera, check_mask, settle
+from nerf.scenes.decode import check_header
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import check_image, orientation
 from nerf.scenes.lookup import MASK, PHOTOS, Finder
@@ -150,10 +151,12 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     if not problems and np.abs(c2w[:, 3]).max() > 1e12:
         report("position", f"a position of {np.abs(c2w[:, 3]).max():.1e}", "export the pose again")
     name, path = finder.locate(view.name, report)
-    size, transparent, wrong = check_image(path, name) if path else ((0, 0), False, None)
-    problems.extend([wrong] if wrong else [])
-    if path is None or wrong:
+    if path is None:
         return None, problems
+    header, wrong = check_header(path, name)
+    if wrong:
+        return None, [*problems, wrong]
+    size = header.size
     declared = view.size or (float(size[0]), float(size[1]))
     if not min(declared) >= 1.0:
         report("w", f"images of {declared[0]:g}x{declared[1]:g}", "write the size in pixels")
@@ -163,18 +166,8 @@ def _check_view(view: View, finder: Finder, file: str) -> tuple[Frame | None, li
     check_camera(K, size, declared, view.distortion.tolist(), report, path, view.model)
     if problems:
         return None, problems
-    frame = Frame(
-        name,
-        path,
-        size,
-        c2w,
-        K,
-        view.distortion,
-        transparent,
-        view.model,
-        orientation=orientation(path),
-    )
-    return frame, []
+    lens = (K, view.distortion, view.model)
+    return Frame(name, path, header, c2w, *lens, orientation(path)), []
 
 
 def _report(
@@ -261,19 +254,9 @@ def with_masks(
     folder = next((name for name in names if any(map(is_photo, (root / name).rglob("*")))), None)
     if folder is None:
         return list(frames), []
-    finder = Finder(root, Tally())
-    masks, problems = _match_masks(frames, finder, images, folder)
-    notes = []
-    flat = photos(root / folder)
-    if not masks and not problems and len(flat) == len(frames):
-        ordered = sorted(frames, key=lambda frame: frame.name)
-        masks = {frame.name: path for frame, path in zip(ordered, flat, strict=True)}
-        notes.append(f"{folder}: no name matches an image: masks and images are paired in order")
+    masks, problems, notes = _find_masks(frames, root, images, folder)
     missing = [frame for frame in frames if frame.name not in masks]
-    if not masks and not problems:
-        fix = "name each like its image, with .png after or instead of its extension"
-        problems.append(Problem(folder, "", "no mask has the name of an image", fix))
-    elif missing and partial:
+    if missing and partial:
         count = f"{len(missing)} of {len(frames)} images"
         notes.append(f"{folder}: {count} have no mask: all of their pixels are used")
     elif missing and masks:
@@ -285,6 +268,22 @@ def with_masks(
     if problems:
         raise SceneError(problems)
     return [dataclasses.replace(frame, mask=masks.get(frame.name)) for frame in frames], notes
+
+
+def _find_masks(
+    frames: Sequence[Frame], root: Path, images: str, folder: str
+) -> tuple[dict[str, Path], list[Problem], list[str]]:
+    """Return masks by the name of their frame, their problems, and notes."""
+    masks, problems = _match_masks(frames, Finder(root, Tally()), images, folder)
+    if masks or problems:
+        return masks, problems, []
+    flat = photos(root / folder)
+    if len(flat) != len(frames):
+        fix = "name each like its image, with .png after or instead of its extension"
+        return {}, [Problem(folder, "", "no mask has the name of an image", fix)], []
+    ordered = sorted(frames, key=lambda frame: frame.name)
+    masks = {frame.name: path for frame, path in zip(ordered, flat, strict=True)}
+    return masks, [], [f"{folder}: no name matches an image: masks and images are paired in order"]
 
 
 def _match_masks(
@@ -327,11 +326,6 @@ def _check_mask(path: Path | None, frame: Frame, root: Path) -> list[Problem]:
     if not path.resolve().is_relative_to(root.resolve()):
         fix = "move the mask into the folder"
         return [Problem(shown, "", "lies outside the scene folder", fix)]
-    size, _, wrong = check_image(path, shown)
-    if wrong:
-        return [wrong]
     problems: list[Problem] = []
-    check_mask(
-        size, frame.size, lambda reason, fix: problems.append(Problem(shown, "", reason, fix))
-    )
+    check_mask(path, shown, frame.size, problems)
     return problems

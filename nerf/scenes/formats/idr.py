@@ -23,9 +23,9 @@ from nerf.scenes.formats.folders import (
     pinhole,
     with_masks,
 )
-from nerf.scenes.frames import to_scene
 from nerf.scenes.images import check_image
 from nerf.scenes.normalise import up_direction
+from nerf.scenes.reading import to_scene
 
 NAMES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGE_FOLDERS = ("image", "images")
@@ -46,25 +46,12 @@ def _file(root: Path) -> str | None:
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """Load one split of an IDR scene: every `every`-th image by name is "test".
+    """Load one split of an IDR scene.
 
     With masks the scene is bounded. They show the object, which lies in the unit ball of
     `scale_mat`; that becomes the unit ball of the normalised world, rotated so that the cameras'
     mean up direction is +z. Pixels outside the mask are unknown, not empty: the photos show a table
     there. Without masks the table belongs to the scene, which is then unbounded.
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-      validation: exclude the "val" views from "train".
-      every: hold out every `every`-th view.
-
-    Returns:
-      The views of the split.
-
-    Raises:
-      SceneError: with all problems of the scene.
     """
     file = _file(root) or NAMES[0]
     arrays = read_npz(root / file)

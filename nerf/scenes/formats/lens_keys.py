@@ -187,17 +187,24 @@ def read_lens(
         reason = f"a panorama of {wide}x{high} does not cover the whole sphere"
         report("camera_model", reason, "give panoramas that are twice as wide as high")
         return None
-    for first, second in PAIRS:
-        if (first in own) != (second in own) and first in shared and second in shared:
-            alone, other = (first, second) if first in own else (second, first)
-            reason = f"the frame has {alone} but not {other}, the file has both"
-            report(alone, reason, f"give {other} in the frame too")
-            return None
+    if not _overrides_pairs(own, shared, report):
+        return None
     # K is given for the size in the file, and scaled to the stored image.
     K = intrinsics(fx, fy, given.get("cx", w / 2), given.get("cy", h / 2))
     K = np.diag([wide / w, high / h, 1.0]) @ K
     distortion = _convert_distortion(keys, model, numbers, K, size, report, tally)
     return None if distortion is None else (model, K, distortion, (w, h))
+
+
+def _overrides_pairs(own: Mapping[str, Any], shared: Mapping[str, Any], report: Report) -> bool:
+    """Return whether a frame overrides focal keys in pairs; report one that it overrides alone."""
+    for first, second in PAIRS:
+        if (first in own) != (second in own) and first in shared and second in shared:
+            alone, other = (first, second) if first in own else (second, first)
+            reason = f"the frame has {alone} but not {other}, the file has both"
+            report(alone, reason, f"give {other} in the frame too")
+            return False
+    return True
 
 
 def _model(keys: Mapping[str, Any], report: Report) -> int | None:

@@ -21,8 +21,9 @@ from nerf.scenes.formats.folders import (
     photos,
     with_masks,
 )
-from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.frames import Frame, is_bounded
 from nerf.scenes.normalise import normalise
+from nerf.scenes.reading import to_scene
 
 FILE = "poses_bounds.npy"
 
@@ -35,7 +36,7 @@ def detect(root: Path) -> bool:
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """Load one split of an LLFF scene: every `every`-th image by name is "test".
+    """Load one split of an LLFF scene.
 
     Pixels outside the masks in a folder `masks` (or `masks_8`, ...) are unknown: they are neither
     trained on nor scored.
@@ -44,21 +45,6 @@ def load(
     The latter is assumed if there are masks and the depth range of a typical view fits into the
     ball that all cameras see. Space outside the masks is unknown rather than empty, but as nothing
     is learned from it, the object needs no space around it.
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-        Of `images`, `images_2`, ... the folder whose images are largest after the reduction is
-        read.
-      validation: exclude the "val" views from "train".
-      every: hold out every `every`-th view.
-
-    Returns:
-      The views of the split.
-
-    Raises:
-      SceneError: with all problems of the scene.
     """
     rows = _rows(root)
     folder = image_folder(root, max_side, lambda folder: next(iter(photos(folder)), None))

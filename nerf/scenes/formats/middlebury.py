@@ -27,9 +27,10 @@ from nerf.scenes.formats.folders import (
     photos,
     pinhole,
 )
-from nerf.scenes.frames import is_bounded, reduction, to_scene
+from nerf.scenes.frames import is_bounded, reduction
 from nerf.scenes.images import opaque
 from nerf.scenes.normalise import normalise
+from nerf.scenes.reading import to_scene
 
 MAX_BYTES = 10_000_000
 # Silhouettes: the largest channel of a background pixel, in [0, 1], and the closing in pixels of
@@ -47,21 +48,7 @@ def detect(root: Path) -> bool:
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """Load one split of a bounded scene: every `every`-th image by name is "test".
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-      validation: exclude the "val" views from "train".
-      every: hold out every `every`-th view.
-
-    Returns:
-      The views of the split, with alpha.
-
-    Raises:
-      SceneError: with all problems of the scene.
-    """
+    """Load one split of a bounded scene, with alpha."""
     path = min(root.glob("*_par.txt"))
     frames, notes = check_views(_views(path), root, path.name)
     transform = normalise(frames, bounded=True, level=True)

@@ -27,13 +27,15 @@ from typing import Any
 import numpy as np
 
 from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one_line
-from nerf.scenes.checks import attachments, note_trained
+from nerf.scenes.checks import note_trained
 from nerf.scenes.formats.folders import note_unposed, photos
 from nerf.scenes.formats.transforms import check_frames, read_transforms
-from nerf.scenes.frames import Frame, is_bounded, to_scene
+from nerf.scenes.frames import Frame, is_bounded
 from nerf.scenes.lookup import POINTS, Finder, plain
+from nerf.scenes.maps import map_files
 from nerf.scenes.normalise import distances_to_points, measured_distances, normalise
 from nerf.scenes.ply import read_points
+from nerf.scenes.reading import to_scene
 from nerf.scenes.tally import Tally
 
 FILE = "transforms.json"
@@ -54,27 +56,10 @@ def load(
     every: int = 8,
     max_missing: float = 0.3,
 ) -> Scene:
-    """Load one split of a nerfstudio scene.
+    """Load one split of a nerfstudio scene, with the sparse points of the file if it names any.
 
-    The file's `{train,val,test}_filenames` define the splits; without them every `every`-th view is
-    "test".
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-      validation: exclude the "val" views from "train". If the file lists none, every `every`-th
-        view is "val".
-      every: hold out every `every`-th view if the file defines no splits.
-      max_missing: largest allowed fraction of listed images that do not exist; they are skipped
-        with a note.
-
-    Returns:
-      The views of the split, with the sparse points of the file if it names any.
-
-    Raises:
-      NoViews: for "test", if the file lists training views and no others.
-      SceneError: with all other problems of the scene.
+    The file's `{train,val,test}_filenames` define the splits. Listed images that do not exist are
+    skipped with a note if they are at most the fraction `max_missing` of all.
     """
     data = read_transforms(root / FILE)
     lists = _SplitLists(data)
@@ -125,7 +110,7 @@ def _points(
 def _note_unnamed(frames: Sequence[Frame], file_paths: Sequence[str], root: Path) -> list[str]:
     """Return notes on photos and masks in the scene folder that the file does not name."""
     notes = []
-    used = attachments(frames)
+    used = map_files(frames)
     # These include the names of frames that are marked as bad, so that their photos are not
     # reported.
     names = {plain(name).rpartition("/")[2] for name in file_paths}

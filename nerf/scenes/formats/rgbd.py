@@ -22,8 +22,9 @@ from nerf.scenes.base import Problem, Scene, SceneError, read_bytes
 from nerf.scenes.decode import check_numbers
 from nerf.scenes.formats.folders import View, check_views, choose, note_unposed, photos, pinhole
 from nerf.scenes.formats.transforms import MILLIMETRE
-from nerf.scenes.frames import Frame, to_scene
+from nerf.scenes.frames import Frame
 from nerf.scenes.normalise import measured_distances, normalise
+from nerf.scenes.reading import to_scene
 
 INTRINSICS = "camera-intrinsics.txt"
 COLOUR = "color-intrinsics.txt"
@@ -41,21 +42,7 @@ def detect(root: Path) -> bool:
 def load(
     root: Path, split: str, max_side: int = 1024, validation: bool = False, every: int = 8
 ) -> Scene:
-    """Load one split of an unbounded scene with depth: every `every`-th frame by name is "test".
-
-    Args:
-      root: the scene folder.
-      split: "train", "val" or "test".
-      max_side: larger images are reduced by an integer factor to at most this many pixels a side.
-      validation: exclude the "val" views from "train".
-      every: hold out every `every`-th view.
-
-    Returns:
-      The views of the split, with depth.
-
-    Raises:
-      SceneError: with all problems of the scene.
-    """
+    """Load one split of an unbounded scene, with depth."""
     views, K, more = _views(root)
     frames, notes = check_views(views, root, INTRINSICS)
     frames = [

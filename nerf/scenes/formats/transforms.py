@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 
 from nerf.scenes.base import Problem, SceneError, one_line, read_bytes
 from nerf.scenes.checks import check_camera, check_mask, settle
-from nerf.scenes.decode import check_numbers
+from nerf.scenes.decode import check_header, check_numbers
 from nerf.scenes.formats.lens_keys import KEYS, UNSUPPORTED_LENSES, flag, number, read_lens
 from nerf.scenes.frames import Frame
-from nerf.scenes.images import check_image, orientation
+from nerf.scenes.images import orientation
 from nerf.scenes.lookup import DEPTH, IMAGE, MASK, Finder, Kind
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally
@@ -225,10 +226,11 @@ class _Entry:
         name, path = self.finder.locate(listed, self.report, kind=IMAGE)
         if path is None:
             return None
-        size, transparent, wrong = check_image(path, name)
+        header, wrong = check_header(path, name)
         if wrong:
             self.found.append(wrong)
             return None
+        size = header.size
         lens = read_lens(self.own, self.data, size, self.report, self.tally)
         if lens is not None:
             model, K, distortion, declared = lens
@@ -243,18 +245,17 @@ class _Entry:
         return Frame(
             name,
             path,
-            size,
+            header,
             c2w,
             K,
             distortion,
-            transparent,
             model,
-            mask,
-            depth,
-            unit,
-            listed=str(listed),
-            orientation=orientation(path),
+            orientation(path),
+            str(listed),
+            mask=mask,
             moving=moving,
+            depth=depth,
+            depth_unit=unit,
         )
 
     def _pose(self) -> np.ndarray | None:
@@ -287,18 +288,8 @@ class _Entry:
         key, name, path = self._file(MASKS, MASK)
         if path is None:
             return None
-        self._check_mask(path, name, size, lambda reason, fix: self.report(key, reason, fix))
+        check_mask(path, name, size, self.found, partial(self.report, key))
         return path
-
-    def _check_mask(
-        self, path: Path, name: str, size: tuple[int, int], report: Callable[[str, str], None]
-    ) -> None:
-        """Report a mask that cannot be read or that does not fit an image of `size`."""
-        own, _, wrong = check_image(path, name)
-        if wrong:
-            self.found.append(wrong)
-        else:
-            check_mask(own, size, report)
 
     def _moving(self, image: Path, size: tuple[int, int]) -> Path | None:
         """Return instant-ngp's mask of moving objects, which lies beside its image."""
@@ -309,9 +300,7 @@ class _Entry:
         name, found = self.finder.locate(relative, self.report, "file_path", MASK)
         if found is None:
             return None
-        self._check_mask(
-            found, name, size, lambda reason, fix: self.found.append(Problem(name, "", reason, fix))
-        )
+        check_mask(found, name, size, self.found)
         effect = "pixels that are not black there are neither trained on nor scored"
         self.tally.add(f"{MOVING_PREFIX}* files are read: {effect}", name)
         return found

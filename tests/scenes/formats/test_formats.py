@@ -3,6 +3,7 @@
 What these files say is what cameras do.
 """
 
+import inspect
 import io
 import math
 import struct
@@ -20,7 +21,8 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.cameras.cameras import pixels_to_rays, project
-from nerf.scenes import Scene, SceneError, base, frames
+from nerf.scenes import Scene, SceneError, base, formats, reading
+from nerf.scenes.decode import Header
 from nerf.scenes.formats import arrays, colmap, colmap_model, folders, idr, llff, middlebury, rgbd
 from nerf.scenes.formats.arrays import read_npy, read_npz
 from tests.scenes.formats.test_colmap import make_model, write_binary
@@ -148,6 +150,15 @@ def test_every_format_is_found_by_its_files(tmp_path):
         root = made(name, tmp_path / name)
         found = [known for known, module in scenes.all_formats().items() if module.detect(root)]
         assert found == [name]
+
+
+@pytest.mark.parametrize("name", scenes.all_formats())
+def test_every_format_has_the_functions_of_the_contract(name):
+    """With the same parameters in the same order, before those that it adds."""
+    for function in ("detect", "load"):
+        _, *wanted = inspect.signature(getattr(formats.Format, function)).parameters.values()
+        own = inspect.signature(getattr(scenes.all_formats()[name], function)).parameters.values()
+        assert [str(parameter) for parameter in own][: len(wanted)] == list(map(str, wanted))
 
 
 def test_a_folder_of_two_formats_says_so(tmp_path):
@@ -557,18 +568,18 @@ def undecoded(monkeypatch):
             "read_bytes",
             lambda path, limit: DAMAGED.get(path) or base.read_bytes(path, limit),
         )
+    header = Header((4, 3), False, np.uint8)
+    monkeypatch.setattr(folders, "check_header", lambda path, shown: (header, None))
     monkeypatch.setattr(folders, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(idr, "check_image", lambda path, shown: ((4, 3), False, None))
     monkeypatch.setattr(rgbd, "_check_depth", lambda frame, root: [])
     monkeypatch.setattr(rgbd, "measured_distances", lambda frames, root: np.ones(1))
-    monkeypatch.setattr(
-        frames, "read_depths", lambda paths, *_: [np.ones((3, 4), np.float32) for _ in paths]
-    )
 
-    def images(paths, root, factors=None, alpha=False):
-        return [np.full((3, 4, 4 if alpha else 3), 255, np.uint8) for _ in paths]
+    def read_frames(reduced, root, channels):
+        images = [np.full((3, 4, channels), 255, np.uint8) for _ in reduced]
+        return images, {"depths": [np.ones((3, 4), np.float32) for _ in reduced]}
 
-    monkeypatch.setattr(frames, "read_images", images)
+    monkeypatch.setattr(reading, "read_frames", read_frames)
 
 
 def mutated_npz(data: bytes, random: Random) -> bytes:

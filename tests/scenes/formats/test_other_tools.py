@@ -19,7 +19,7 @@ from nerf.scenes.base import NoViews
 from nerf.scenes.fits import fit_rational
 from nerf.scenes.formats import folders, transforms
 from nerf.scenes.formats.lens_keys import read_lens
-from nerf.scenes.images import orientation, read_masks
+from nerf.scenes.images import orientation
 from nerf.scenes.lookup import Finder
 from nerf.scenes.tally import Tally
 from tests.scenes.formats.test_colmap import write_scene
@@ -393,14 +393,21 @@ def test_masks_have_the_names_of_several_tools_and_may_be_of_another_size(tmp_pa
     )
 
 
+def mask_of_halved(root: Path, pixels: np.ndarray) -> np.ndarray:
+    """What a mask file makes of an image of 8x6 pixels that is reduced to 4x3."""
+    save(root / "m.png", pixels)
+    write_nerfstudio(root)
+    edit(root, lambda data: [frame.update(mask_path="m.png") for frame in data["frames"]])
+    return scenes.load(root, "train", max_side=4).masks[0]
+
+
 @pytest.mark.parametrize("size", [(4, 3), (8, 6), (24, 18), (12, 9)])
 def test_a_pixel_counts_where_all_of_its_mask_does(tmp_path, size):
     """Of masks of any size, of images that are reduced by two."""
     dark = np.zeros(size[::-1], np.uint8)
     dark[:, size[0] // 2 :] = 255
     dark[0, -1] = 0
-    save(tmp_path / "m.png", dark)
-    (mask,) = read_masks([tmp_path / "m.png"], tmp_path, [2], [(8, 6)])
+    mask = mask_of_halved(tmp_path, dark)
     expected = np.array([[False, False, True, True]] * 3)
     expected[0, 3] = False
     np.testing.assert_array_equal(mask, expected)
@@ -408,10 +415,8 @@ def test_a_pixel_counts_where_all_of_its_mask_does(tmp_path, size):
 
 def test_a_mask_s_pixel_on_the_border_of_two_hides_both(tmp_path):
     """Of ten columns for four pixels the third lies in the first pixel and in the second."""
-    save(
-        tmp_path / "m.png", np.where(np.arange(10) == 2, 0, 255).astype(np.uint8)[None].repeat(9, 0)
-    )
-    (mask,) = read_masks([tmp_path / "m.png"], tmp_path, [2], [(8, 6)])
+    line = np.where(np.arange(10) == 2, 0, 255).astype(np.uint8)
+    mask = mask_of_halved(tmp_path, line[None].repeat(8, 0))
     np.testing.assert_array_equal(mask, [[False, False, True, True]] * 3)
 
 

@@ -1,0 +1,174 @@
+"""The per-pixel maps of a scene besides its images: masks and depth.
+
+`MAPS` lists every kind of map with its type and the files that it is read from. A new kind is an
+entry there, the attribute of a `Frame` that names its file, and the function that reads this file.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from nerf.cameras.cameras import Cameras, axis_cosines, seen_pixels, sees_whole_picture
+from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
+from nerf.scenes.decode import decode_numbers, decode_stored
+from nerf.scenes.frames import Frame, ReducedFrame
+
+
+class Map(NamedTuple):
+    """A kind of per-pixel map.
+
+    Attributes:
+      kind: type of its arrays.
+      default: value of pixels of which no file says anything.
+      files: the attributes of a `Frame` that name its files, each with the function that reads the
+        file at the size of a reduced frame. A file determines only pixels that the files before it
+        have left at the default.
+    """
+
+    kind: type[np.generic]
+    default: float
+    files: dict[str, Callable[[Path, ReducedFrame], np.ndarray]]
+
+
+def read_mask(path: Path, reduced: ReducedFrame) -> Bool[np.ndarray, "h w"]:
+    """Read a mask of the pixels that count.
+
+    A pixel of a mask file counts if it is brighter than half of the file's brightest pixel. Since
+    images are reduced, and mask files may be larger or smaller than their images, a pixel of an
+    image counts if all pixels of the mask file that it overlaps do.
+    """
+    grey = decode_stored(path)[..., :3].max(-1)
+    return _untouched(2.0 * grey <= grey.max(), reduced)
+
+
+def read_still(path: Path, reduced: ReducedFrame) -> Bool[np.ndarray, "h w"]:
+    """Read a mask that is bright at moving objects: only pixels that are black in it count."""
+    return _untouched(decode_stored(path)[..., :3].max(-1) > 0, reduced)
+
+
+def _untouched(dark: Bool[np.ndarray, "_ _"], reduced: ReducedFrame) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of a reduced image that overlap no pixel of `dark`, of any size."""
+    w, h = np.asarray(reduced.camera.size).tolist()
+    wide, high = reduced.frame.size
+    # A summed-area table: the number of dark pixels in a rectangle is the sum of four entries.
+    counts = np.pad(dark.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
+    top, bottom = _spans(h, reduced.factor * dark.shape[0] / high, dark.shape[0])
+    left, right = _spans(w, reduced.factor * dark.shape[1] / wide, dark.shape[1])
+    rows = counts[bottom] - counts[top]
+    return rows[:, right] <= rows[:, left]
+
+
+def _spans(count: int, step: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the range of pixels that each of a row of intervals overlaps.
+
+    Args:
+      count: number of intervals, side by side from 0.
+      step: length of an interval in pixels.
+      limit: number of pixels.
+
+    Returns:
+      The first pixel of each interval, and the one after its last.
+    """
+    edges = np.arange(count + 1) * step
+    first = np.floor(edges[:-1] + 1e-6).astype(int)
+    end = np.ceil(edges[1:] - 1e-6).astype(int)
+    return np.clip(first, 0, limit - 1), np.clip(np.maximum(end, first + 1), 1, limit)
+
+
+def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
+    """Read depth as distances along the rays, in units of the normalised world; 0 if unknown.
+
+    Depth of perspective cameras is stored along their optical axis, and converted; that of other
+    cameras is stored along the ray. A depth map may be smaller or larger than its image. The
+    nearest stored number is used, since a mean across an edge would be a depth without a surface.
+    """
+    stored = decode_numbers(path)
+    x, in_x = _stored_pixels(reduced, 0, stored.shape[1])
+    y, in_y = _stored_pixels(reduced, 1, stored.shape[0])
+    unit = np.float32(reduced.frame.depth_unit * reduced.scale)
+    found = stored[y[:, None], x[None, :]] * unit
+    known = np.isfinite(found) & (found > 0) & in_y[:, None] & in_x[None, :]
+    found = np.where(known, found, np.float32(0.0))
+    # Depth along the axis is the distance along the ray times the cosine between them.
+    if reduced.frame.model == PERSPECTIVE:
+        found = found / axis_cosines(reduced.camera)
+    return found
+
+
+def _stored_pixels(
+    reduced: ReducedFrame, axis: int, count: int
+) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+    """Return the pixel of a depth file at each column or row of the reduced image.
+
+    Args:
+      reduced: the frame.
+      axis: 0 for columns, 1 for rows.
+      count: number of columns or rows of the file.
+
+    Returns:
+      The index of the nearest pixel, and whether the file's picture contains the position.
+    """
+    frame = reduced.frame
+    # The pixel coordinate x of the image is zoom x + shift of the camera that measured depth.
+    zoom, shift = 1.0, 0.0
+    if frame.depth_K is not None:
+        zoom = frame.depth_K[axis, axis] / frame.K[axis, axis]
+        shift = frame.depth_K[axis, 2] - zoom * frame.K[axis, 2]
+    side = frame.size[axis]
+    centres = zoom * (np.arange(side // reduced.factor) + 0.5) * reduced.factor + shift
+    pixel = np.floor(centres / side * count).astype(int)
+    return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)
+
+
+MAPS = {
+    "masks": Map(np.bool_, True, {"mask": read_mask, "moving": read_still}),
+    "depths": Map(np.float32, 0.0, {"depth": read_depth}),
+}
+
+
+def map_files(frames: Sequence[Frame]) -> set[Path | None]:
+    """Return the files of all maps of all frames, and None for missing ones."""
+    attributes = [name for kind in MAPS.values() for name in kind.files]
+    return {getattr(frame, name) for frame in frames for name in attributes}
+
+
+def mask_unseen(
+    masks: list[np.ndarray] | None, cameras: Cameras
+) -> tuple[list[np.ndarray] | None, list[str]]:
+    """Remove pixels that no direction is projected to from the masks, in place.
+
+    See `nerf.cameras.cameras.seen_pixels`.
+
+    Args:
+      masks: one per camera; None if all pixels count.
+      cameras: the cameras of the images.
+
+    Returns:
+      The masks, and a list of at most one note on the number of removed pixels.
+    """
+    # Only distorted lenses can have such pixels.
+    bent = np.isin(cameras.model, (PERSPECTIVE, FISHEYE)) & np.asarray(cameras.distortion).any(-1)
+    bent |= np.asarray(cameras.model) == FISHEYE
+    views = np.flatnonzero(bent)
+    if len(views):
+        views = views[~sees_whole_picture(cameras[views])]
+    if not len(views):
+        return masks, []
+    masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
+    # Compute the pixels once per lens, since most scenes have one lens for all views.
+    seen: dict[bytes, np.ndarray] = {}
+    for i in views.tolist():
+        camera = cameras[i]
+        parts = (camera.K, camera.distortion, camera.size, camera.model)
+        lens = b"".join(np.asarray(part).tobytes() for part in parts)
+        if lens not in seen:
+            seen[lens] = seen_pixels(camera)
+        masks[i] &= seen[lens]
+    most = max(1.0 - float(pixels.mean()) for pixels in seen.values())
+    if not most > 0.0:
+        return masks, []
+    shown = f"up to {100.0 * most:.2g} % of the pixels of {len(views)} of {len(cameras)} views"
+    return masks, [f"lens: {shown} have no direction under the distortion: they are masked"]
