@@ -24,7 +24,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in site.pages.items():
         files.append(File.generated(config, path, content=text))
     # Few systems have a font for mathematics, so the site brings its own.
-    font = Path(importlib.util.find_spec("ziamath").origin).parent / "fonts" / FONT
+    spec = importlib.util.find_spec("ziamath")
+    assert spec is not None and spec.origin is not None
+    font = Path(spec.origin).parent / "fonts" / FONT
     files.append(File.generated(config, FONT, abs_src_path=str(font)))
     generated: dict[str, Any] = {"Methods": site.methods, "Reference": site.reference}
     config.nav = [
