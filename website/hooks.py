@@ -1,8 +1,7 @@
 """Hooks of mkdocs: add the generated pages, and lead links between files to pages of the site."""
 
-import importlib.util
+import importlib.resources
 import re
-from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -24,7 +23,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in site.pages.items():
         files.append(File.generated(config, path, content=text))
     # Few systems have a font for mathematics, so the site brings its own.
-    font = Path(importlib.util.find_spec("ziamath").origin).parent / "fonts" / FONT
+    font = importlib.resources.files("ziamath") / "fonts" / FONT
     files.append(File.generated(config, FONT, abs_src_path=str(font)))
     generated: dict[str, Any] = {"Methods": site.methods, "Reference": site.reference}
     config.nav = [
