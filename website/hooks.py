@@ -1,7 +1,8 @@
 """Hooks of mkdocs: add the generated pages, and lead links between files to pages of the site."""
 
-import importlib.resources
+import importlib.util
 import re
+from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -23,7 +24,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in site.pages.items():
         files.append(File.generated(config, path, content=text))
     # Few systems have a font for mathematics, so the site brings its own.
-    font = importlib.resources.files("ziamath") / "fonts" / FONT
+    spec = importlib.util.find_spec("ziamath")
+    assert spec is not None and spec.origin is not None
+    font = Path(spec.origin).parent / "fonts" / FONT
     files.append(File.generated(config, FONT, abs_src_path=str(font)))
     generated: dict[str, Any] = {"Methods": site.methods, "Reference": site.reference}
     config.nav = [
