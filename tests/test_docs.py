@@ -60,9 +60,9 @@ def test_one_ray_can_be_followed_as_the_document_shows(monkeypatch):
     (code,) = re.findall(r"run by a test\. -->\n```python\n(.*?)```", text, re.DOTALL)
     names = {}
     exec(code, names)
-    (rendering,) = names["model"](names["ray"], names["white"])[:1]
-    np.testing.assert_allclose(names["rendering"].rgb, rendering.rgb, rtol=1e-6)
-    np.testing.assert_allclose(names["rendering"].depth, rendering.depth, rtol=1e-6)
+    found, expected = names["rendering"], names["expected"]
+    np.testing.assert_allclose(found.rgb, expected.rgb, rtol=1e-6)
+    np.testing.assert_allclose(found.depth, expected.depth, rtol=1e-6)
     assert names["points"].shape == (1, 16, 3)
 
 

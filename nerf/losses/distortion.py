@@ -15,11 +15,11 @@ class Distortion:
 
     Equation:
       L = lambda (sum_(i,j) w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 l_i)
+      sum_(i,j) w_i w_j |m_i - m_j| = 2 sum_i w_i (m_i W_i - S_i)   since intervals are sorted
 
-    w are the weights of the intervals, m their midpoints and l their lengths. Distances are
-    measured as x = t / (1 + t), so that distant intervals count little. Intervals are sorted by
-    distance, so the double sum is 2 sum_i w_i (m_i W_i - S_i), where W_i and S_i are the cumulative
-    sums of w and of w m up to i.
+    w are the weights of the intervals, m their midpoints and l their lengths; W_i and S_i are the
+    cumulative sums of w and of w m up to i. Distances are measured as x = t / (1 + t), so that
+    distant intervals count little.
 
     Attributes:
       weight: lambda, factor on the loss.
