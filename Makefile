@@ -1,5 +1,6 @@
 # make demo   train on the bundled scene for a minute, score it, film it
 # make test   the whole test suite, lint and types
+# make check  lint, types and the tests that neither train nor start processes
 # make docs   the documentation site, in site/; every warning is an error
 # make serve-docs   the same, on a local server that follows changes
 # make setup  only the environment, in .venv
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test docs serve-docs lint lock
+.PHONY: setup demo test check docs serve-docs lint lock
 setup: $(STAMP)
 
 $(STAMP): requirements.txt requirements-test.txt pyproject.toml
@@ -22,6 +23,9 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+check: setup lint
+	$(BIN)/python -m pytest -m "not slow and not whole"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

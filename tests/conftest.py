@@ -4,7 +4,9 @@ See pyproject.toml for the former.
 """
 
 import os
+import subprocess
 import tempfile
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 # Tests that run side by side have a core each, with all that they start: threads of theirs would
@@ -19,29 +21,64 @@ if not worker:
     _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    # Compiling takes most of the time of the tests, and their arrays are small.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# Compiling takes most of the time of the tests, and their arrays are small. The programs that they
+# start compile as users' do: XLA reads its flags once, when it first compiles.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 import jax
 import pytest
 
+jax.jit(lambda: 0)()
+os.environ["XLA_FLAGS"] = os.environ["XLA_FLAGS"].rpartition(" ")[0]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 DATASETS = ROOT.parent / "shared" / "datasets"
-DEAREST = [
-    f"test_{name}.py"
-    for name in ("training", "end_to_end", "claims", "processes", "reliability", "export")
+# Files whose tests train or start processes; of other files, single tests are marked `whole`.
+WHOLE = [
+    *("training/test_training", "test_end_to_end", "training/test_processes", "test_reliability"),
+    *("test_claims", "output/test_export", "test_api", "test_package", "comparing/test_compare"),
+    *("training/test_memory", "training/test_nonfinite", "training/test_image_task"),
+    *("test_examples", "training/test_notebook", "test_systems", "output/test_video"),
+    *("comparing/test_run_store", "comparing/test_report_browser", "foundation/test_interrupts"),
+    *("foundation/test_locks", "capture/test_capture", "cli/test_portability"),
+    *("runs/test_provenance", "test_fuzz", "scenes/test_bad_images"),
 ]
+WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take minutes go first, so that no worker is left with one at the end."""
-    items.sort(
-        key=lambda item: (
-            DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST)
-        )
-    )
+    """Mark the tests of whole programs, and let the files that take minutes go first.
+
+    So no worker is left with one of them at the end.
+    """
+    for item in items:
+        if item.path in WHOLE:
+            item.add_marker("whole")
+    order = {path: i for i, path in enumerate(WHOLE)}
+    items.sort(key=lambda item: order.get(item.path, len(WHOLE)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """Refuse training and processes in a test that is not marked `whole`.
+
+    `make check` leaves out the tests with this mark, so every test must be on the right side.
+    """
+    from nerf.training.session import Session  # once shapes are checked in what is imported
+
+    if item.get_closest_marker("whole"):
+        return (yield)
+
+    def refuse(*_args, **_options):
+        raise AssertionError("it trains or starts a process: mark it with pytest.mark.whole")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(BaseProcess, "start", refuse)
+        patch.setattr(Session, "compile", refuse)
+        return (yield)
 
 
 @pytest.fixture

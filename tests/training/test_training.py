@@ -171,7 +171,7 @@ def test_a_step_that_is_not_finite_changes_nothing():
     state = jax.tree.map(jnp.copy, state)
     broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))
     before = [np.asarray(x) for x in jax.tree.leaves(broken.opt_state)]
-    after, metrics = step(broken, pixels, jnp.zeros(2))
+    after, metrics = step(broken, pixels, jnp.zeros(2), *SEED_AND_RATE)
     assert int(after.step) == 0
     assert not np.isfinite(np.asarray(metrics["loss"])).any()
     for a, b in zip(before, jax.tree.leaves(after.opt_state), strict=True):
