@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
-# What SLOW networks compute, tests/networks/test_networks.py holds against their papers each time.
-SLOW = ["R18", "KiloNeRF"]
+# The formulas of these are tested each time in tests/networks and tests/encodings.
+SLOW = ["R18", "KiloNeRF", "mip-NeRF", "Gaussian", "FINER"]
 TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 

@@ -39,6 +39,7 @@ def test_every_promise_names_a_test_or_a_command_that_exists():
         assert re.fullmatch(r" [0-9a-f]{7,12} | pending ", commit), fault
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("program", ["train", "render", "compare", "capture"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)

@@ -162,6 +162,7 @@ def small(name, scene, steps):
     return config
 
 
+@pytest.mark.whole
 def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path):
     config = small("poses", "toybox_with_wrong_poses", 300)
     config.batch_size = 1024
@@ -193,6 +194,7 @@ def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path)
     assert results["psnr"] > control["psnr"] + 2
 
 
+@pytest.mark.whole
 def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_path):
     config = small("exposure", "toybox_with_exposures", 200)
     config.optimizer.groups.exposure.learning_rate = 1e-2
@@ -207,6 +209,7 @@ def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_pa
     assert np.ptp(seen) > 0.5 * 0.5 * np.ptp(GAINS) / GAINS.mean()
 
 
+@pytest.mark.whole
 def test_a_robust_loss_forgives_passers_by(tmp_path):
     """By the switch that the documentation names."""
     reached = {}

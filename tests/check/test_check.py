@@ -397,6 +397,7 @@ def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):
         ), shown
 
 
+@pytest.mark.whole
 def test_the_command_draws_a_picture_and_its_exit_code_tells(tmp_path):
     scene = write_copy(tmp_path / "scene", each(lambda m: m @ FLIP))
     data = json.loads((scene / "transforms_train.json").read_text())

@@ -234,6 +234,7 @@ def test_runs_that_ended_before_their_budget_did_not_have_equal_time(tmp_path):
     assert not answer_of(groups, "seconds").ends and answer_of(groups, "seconds").at == 6.0
 
 
+@pytest.mark.whole
 def test_the_list_has_every_run_finished_or_not_or_broken(tmp_path):
     make_run(tmp_path / "x" / "done", config_of(), [20.0, 21.0], pictures=False)
     (make_run(tmp_path / "half", config_of(3), [20.0], pictures=False) / "results.json").unlink()

@@ -266,6 +266,7 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     assert sample_weights_by_cell(models(24)[1], rays, rendering) is None
 
 
+@pytest.mark.whole
 def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
     """Of a dense ball seen from all around, the shell is trained in the end, the core is not."""
     config = ngp.get_config()

@@ -462,6 +462,7 @@ def extracted(path, side=HIGH):
 SRGB = PATCHES / 255
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("space", ["bt709", "smpte170m", "bt470bg", "bt2020nc"])
 def test_frames_of_a_video_have_its_colours_whatever_its_matrix_and_range(tmp_path, space, full):
@@ -469,6 +470,7 @@ def test_frames_of_a_video_have_its_colours_whatever_its_matrix_and_range(tmp_pa
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("side, space", [(HIGH, "smpte170m"), (160, "bt709")])
 def test_a_video_that_names_no_matrix_has_that_of_its_size(tmp_path, side, space):
     """320x40 is as SD; 1280x160 as HD."""
@@ -477,6 +479,7 @@ def test_a_video_that_names_no_matrix_has_that_of_its_size(tmp_path, side, space
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "code, space, primaries, transfer",
     [
@@ -493,6 +496,7 @@ def test_primaries_that_a_video_names_are_converted(tmp_path, code, space, prima
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "signal, transfer", [(HLG_SIGNAL, "arib-std-b67"), (PQ_SIGNAL, "smpte2084")]
 )
@@ -556,6 +560,7 @@ def test_what_a_video_says_of_its_colours_is_understood():
         assert "HDR off" in caught.value.fix
 
 
+@pytest.mark.whole
 def test_a_video_that_cannot_be_converted_is_refused_before_it_is_read(tmp_path):
     extra = {"color_primaries": "bt2020", "color_trc": "log100"}
     path = clip(tmp_path / "v.mp4", SRGB, "bt2020nc", extra=extra)
@@ -566,6 +571,7 @@ def test_a_video_that_cannot_be_converted_is_refused_before_it_is_read(tmp_path)
     assert "\n" not in str(caught.value) and not (tmp_path / "images").exists()
 
 
+@pytest.mark.whole
 def test_a_phone_video_that_was_turned_gives_upright_frames(tmp_path):
     path = clip(tmp_path / "v.mp4", SRGB)
     turned = tmp_path / "turned.mp4"
@@ -593,6 +599,7 @@ def test_frames_become_films_and_films_become_frames_with_the_same_colours(tmp_p
     assert error.max() <= 4 and error.mean() <= 1.0
 
 
+@pytest.mark.whole
 def test_frames_keep_colours_in_full_resolution(tmp_path):
     """A video's own halving of its chroma is the only one."""
     name = extract_frames(clip(tmp_path / "v.mp4", SRGB), tmp_path / "images", 1)[0]
