@@ -592,6 +592,7 @@ def test_a_phone_video_that_was_turned_gives_upright_frames(tmp_path):
     assert np.abs(centres[::-1] - PATCHES).max() <= 4
 
 
+@pytest.mark.whole
 def test_frames_become_films_and_films_become_frames_with_the_same_colours(tmp_path):
     row = np.repeat(np.repeat(PATCHES[None], HIGH, 0), HIGH, 1)
     video.encode([row] * 3, tmp_path / "film.mp4", fps=10.0)
@@ -606,6 +607,7 @@ def test_frames_keep_colours_in_full_resolution(tmp_path):
     assert JpegImagePlugin.get_sampling(Image.open(tmp_path / "images" / name)) == 0  # 4:4:4
 
 
+@pytest.mark.whole
 def test_a_film_is_marked_as_srgb_in_stream_and_container(tmp_path):
     """H.273: primaries 1 (BT.709), curve 13 (sRGB), matrix 1 (BT.709), limited range."""
     video.encode([np.zeros((48, 64, 3), np.uint8)] * 2, tmp_path / "film.MP4", fps=10.0)
