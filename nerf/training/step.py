@@ -110,10 +110,8 @@ def make_train_step(
     """Build the jitted `train_steps(state, pixels, progress, seed, rate) -> (state, metrics)`.
 
     It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
-    All randomness comes from `seed`; `rate` multiplies the learning rate. Both are arguments, so
-    that runs with another seed or rate share one compiled program.
-
-    The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
+    Runs that differ in the seed or in `rate`, a factor of the learning rate, share one compiled
+    program. The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
     "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
     finite, the call changes nothing, not even the step number.
 
@@ -141,12 +139,12 @@ def make_train_step(
     ) -> tuple[TrainState, dict[str, Array]]:
         """Take k steps; `pixels` are all pixels or those of each of the k steps."""
         first = _prepare_call(graph, state, progress, seed)
-        numbers = jnp.arange(progress.shape[0])
-        after, metrics = jax.lax.scan(
-            lambda s, x: one_step(pixels.at_step(x[0]), s, rate * schedule(x[1]), seed),
-            first,
-            (numbers, progress),
-        )
+
+        def body(state: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+            number, fraction = x
+            return one_step(pixels.at_step(number), state, rate * schedule(fraction), seed)
+
+        after, metrics = jax.lax.scan(body, first, (jnp.arange(progress.shape[0]), progress))
         return _undo_if_not_finite(state, after, metrics), metrics
 
     return train_steps
