@@ -26,6 +26,7 @@ import numpy as np
 import nerf
 
 SCENE = Path(__file__).parents[1] / "data" / "tabletop"
+MODULE = Path(__file__).stem  # the name by which a config finds the class below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,8 @@ def main() -> None:
     for name in ("without", "with"):
         config = nerf.load_config("tiny", {"steps": flags.steps, "scene.max_side": 100})
         if name == "with":
-            config["losses"]["entropy"] = {"name": "02_own_loss:Entropy", "weight": 0.01}
-        run = nerf.train(config, flags.scene, flags.out / name, plugins=("02_own_loss",))
+            config["losses"]["entropy"] = {"name": f"{MODULE}:Entropy", "weight": 0.01}
+        run = nerf.train(config, flags.scene, flags.out / name, plugins=(MODULE,))
         opacity = nerf.render_image(run, run.cameras["test"][0], scale=2)["opacity"]
         fog = np.mean((opacity > 0.05) & (opacity < 0.95))
         print(f"{name}: {100 * fog:.1f} % fog, {run.results['psnr']:.2f} dB")

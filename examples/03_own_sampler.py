@@ -2,7 +2,7 @@
 
 NeRF's fine stage draws samples where the coarse stage saw matter (2003.08934, section 5.2). Where
 the coarse intervals miss a thin object by a little, the fine stage misses it too. mip-NeRF
-(2103.13415, equation 18) therefore widens the coarse weights before it draws:
+(2103.13415) therefore widens the coarse weights before it draws:
 
     w'_k = 1/2 (max(w_(k-1), w_k) + max(w_k, w_(k+1))) + alpha
 
@@ -29,10 +29,11 @@ from nerf.cameras.cameras import pixels_to_rays
 from nerf.sampling.importance import invert_cdf
 
 SCENE = Path(__file__).parents[1] / "data" / "tabletop"
+MODULE = Path(__file__).stem  # the name by which a config finds the class below
 
 
 def widen(weights, alpha):
-    """Equation 18 along the last axis; there is nothing beyond the ends."""
+    """Return w' along the last axis; there is nothing beyond the ends."""
     none = jnp.zeros_like(weights[..., :1])
     padded = jnp.concatenate([none, weights, none], -1)
     pairs = jnp.maximum(padded[..., :-1], padded[..., 1:])  # max(w_(k-1), w_k)
@@ -60,8 +61,8 @@ def main() -> None:
 
     config = nerf.load_config("tiny", {"steps": flags.steps, "scene.max_side": 100})
     fine = config["model"]["stages"]["fine"]
-    fine["sampler"] = {"name": "03_own_sampler:Widened", "num_samples": 24}
-    run = nerf.train(config, flags.scene, flags.out, plugins=("03_own_sampler",))
+    fine["sampler"] = {"name": f"{MODULE}:Widened", "num_samples": 24}
+    run = nerf.train(config, flags.scene, flags.out, plugins=(MODULE,))
     print(f"{run.results['psnr']:.2f} dB over the held-out views")
 
     # The ray through the middle of a held-out view, and what both stages saw along it.

@@ -11,8 +11,9 @@ without a network, with the numbers and their intervals, curves, and the held-ou
 slider. Finished runs are found again, so that the same command resumes, and more seeds add to them.
 The same on the command line:
 
-    IDEA=model.stages.main.field.encoding.name=01_own_encoding:OffAxis
-    PYTHONPATH=examples nerf compare axes=systems/positional diagonals=systems/positional:$IDEA \
+    CONFIG=tiny:scene.max_side=100
+    IDEA=model.stages.fine.field.encoding.name=01_own_encoding:OffAxis
+    PYTHONPATH=examples nerf compare axes=$CONFIG diagonals=$CONFIG,$IDEA \
       --plugin=01_own_encoding --scene=data/tabletop --steps=500 --out=runs/ideas/report.html
 """
 
@@ -22,7 +23,8 @@ from pathlib import Path
 import nerf
 
 SCENE = Path(__file__).parents[1] / "data" / "tabletop"
-ENCODING = "model.stages.main.field.encoding.name"
+CONFIG = "tiny:scene.max_side=100"  # a config and changes to it, with commas between them
+IDEA = "model.stages.fine.field.encoding.name=01_own_encoding:OffAxis"
 
 
 def main() -> None:
@@ -35,8 +37,8 @@ def main() -> None:
 
     numbers = nerf.compare(
         [
-            "axes=systems/positional",  # a label, a config, and changes to it
-            f"diagonals=systems/positional:{ENCODING}=01_own_encoding:OffAxis",
+            f"axes={CONFIG}",  # a label and a config
+            f"diagonals={CONFIG},{IDEA}",
         ],
         flags.out / "report.html",
         scenes=[str(flags.scene)],

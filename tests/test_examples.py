@@ -71,8 +71,8 @@ def test_an_encoding_of_ones_own_trains(run_example, scene, tmp_path):
     (psnr,) = decibels(out)
     assert psnr > 15.0
     config = json.loads((tmp_path / "config.json").read_text())
-    encoding = config["model"]["stages"]["main"]["field"]["encoding"]
-    assert encoding == {"name": "01_own_encoding:OffAxis", "num_freqs": 10}
+    encoding = config["model"]["stages"]["fine"]["field"]["encoding"]
+    assert encoding == {"name": "01_own_encoding:OffAxis", "num_freqs": 4}
     assert list((tmp_path / "eval").glob("*.png"))
 
 
@@ -103,7 +103,7 @@ def test_a_sampler_of_ones_own_trains(run_example, scene, tmp_path):
     assert imageio.imread(tmp_path / "ray.png").std() > 10.0
 
 
-def test_the_sampler_is_equation_18(monkeypatch):
+def test_the_sampler_widens_by_its_equation(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     own = __import__("03_own_sampler")
     w = np.random.default_rng(0).uniform(size=(2, 5)).astype(np.float32)
