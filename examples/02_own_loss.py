@@ -1,18 +1,20 @@
 """Add a loss of your own: no fog.
 
 Photos of an object on white do not say whether a white pixel is empty or full of white fog, and a
-radiance field often prefers some fog. But almost every ray either hits matter or hits nothing. The
-entropy of a ray's opacity o,
+radiance field often prefers some fog. This loss prefers the emptier of two renderings that look the
+same. For a ray with opacity o it is
 
-    H(o) = -o log2(o) - (1 - o) log2(1 - o),
+    w log(1 + o / e) / log(1 + 1 / e),
 
-is 0 for both and 1 for fog that lets half of the light through. A loss sees the rendering of every
-stage and the colour of the photo, and returns one number per ray.
+which grows from 0 for an empty ray to w for an opaque one, and fastest near 0: it removes thin fog,
+while the colours of the photos hold what is opaque. A loss sees the rendering of every stage and
+the colour of the photo, and returns one number per ray.
 
     python examples/02_own_loss.py
 
-trains a small NeRF without this loss and with it. It prints how much of a held-out view is fog
-before and after, and writes both opacities to runs/own_loss/opacity.png.
+trains a small NeRF without this loss and with it, in about a minute. It prints how much of a
+held-out view is fog before and after, and writes both opacities to runs/own_loss/opacity.png. A
+weight of 0.02 takes 49 % fog to 38 %, and costs 0.6 of 19.2 dB: a smaller one costs less.
 """
 
 import argparse
@@ -30,15 +32,15 @@ MODULE = Path(__file__).stem  # the name by which a config finds the class below
 
 
 @dataclasses.dataclass(frozen=True)
-class Entropy:
-    """H(o) in bits, where o is the opacity of each ray in the last stage."""
+class NoFog:
+    """A cost of opacity: w is `weight`, and e the opacity at which the cost begins to flatten."""
 
-    weight: float = 0.01
+    weight: float
+    e: float = 0.05
 
     def __call__(self, renderings, target):
-        # The logarithm is infinite at 0, so stay a little away from both ends.
-        o = jnp.clip(renderings[-1].opacity, 1e-4, 1.0 - 1e-4)
-        return self.weight * (-o * jnp.log2(o) - (1.0 - o) * jnp.log2(1.0 - o))
+        opacity = renderings[-1].opacity  # of each ray, in the last stage
+        return self.weight * jnp.log1p(opacity / self.e) / jnp.log1p(1.0 / self.e)
 
 
 def main() -> None:
@@ -52,7 +54,7 @@ def main() -> None:
     for name in ("without", "with"):
         config = nerf.load_config("tiny", {"steps": flags.steps, "scene.max_side": 100})
         if name == "with":
-            config["losses"]["entropy"] = {"name": f"{MODULE}:Entropy", "weight": 0.01}
+            config["losses"]["no_fog"] = {"name": f"{MODULE}:NoFog", "weight": 0.02}
         run = nerf.train(config, flags.scene, flags.out / name, plugins=(MODULE,))
         opacity = nerf.render_image(run, run.cameras["test"][0], scale=2)["opacity"]
         fog = np.mean((opacity > 0.05) & (opacity < 0.95))

@@ -39,7 +39,7 @@ def main() -> None:
         flags.out.mkdir(parents=True, exist_ok=True)
         imageio.imwrite(image, cppn(256))
 
-    changes = {"steps": flags.steps, "batch_size": 1024}
+    changes = {"steps": flags.steps, "batch_size": 1024, "scene.max_side": 1024}
     config = nerf.load_config(flags.config, changes, task="image")
     run = nerf.train(config, image, flags.out / "run")
     print(f"{run.results['psnr']:.2f} dB over pixels that were not trained on")

@@ -115,7 +115,7 @@ def train(
     scene: str | Path | None,
     workdir: str | Path,
     *,
-    max_seconds: float | None = None,
+    max_seconds: int | float | None = None,
     on_call: Callable[[Call, Session], None] = lambda call, session: None,
     **options: Any,
 ) -> Run:
@@ -138,11 +138,12 @@ def train(
       UserError: one line for each problem of the config, the scene or the run folder.
     """
     options = {"inspect": quick_check, **options}
-    loop.train(config, scene, workdir, max_seconds=max_seconds, on_call=on_call, **options)
+    seconds = None if max_seconds is None else float(max_seconds)
+    loop.train(config, scene, workdir, max_seconds=seconds, on_call=on_call, **options)
     return load_run(Path(workdir).expanduser(), options.get("plugins", ()))
 
 
-def render_image(run: Run, camera: Cameras, scale: float = 1.0) -> dict[str, np.ndarray]:
+def render_image(run: Run, camera: Cameras, scale: int | float = 1.0) -> dict[str, np.ndarray]:
     """Render one camera.
 
     Args:
@@ -154,7 +155,7 @@ def render_image(run: Run, camera: Cameras, scale: float = 1.0) -> dict[str, np.
       the ray in the normalised world, 0 if nothing is hit; and every other quantity of the field.
     """
     render = make_render_image(run.model, run.config["background"], run.config["chunk"])
-    return render(camera if scale == 1.0 else resized(camera, scale))
+    return render(camera if scale == 1.0 else resized(camera, float(scale)))
 
 
 def query(
@@ -205,7 +206,7 @@ def render(
     out: str | Path,
     path: str | None = None,
     frames: int | None = None,
-    fps: float | None = None,
+    fps: int | float | None = None,
     **shape: Any,
 ) -> Path:
     """Render a video along a camera path.
@@ -229,9 +230,8 @@ def render(
     check_encoder(out)
     planned = plan(run, path, frames=frames, shape=shape)
     shown = run if planned.crop is None else cropped(run, planned.crop)
-    render_video(
-        shown, planned.cameras, out, RenderOptions(fps=planned.fps if fps is None else fps)
-    )
+    rate = planned.fps if fps is None else float(fps)
+    render_video(shown, planned.cameras, out, RenderOptions(fps=rate))
     return out
 
 
