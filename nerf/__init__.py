@@ -15,6 +15,7 @@ __all__ = [
     "load_config",
     "load_run",
     "load_scene",
+    "make_scene",
     "query",
     "render",
     "render_image",

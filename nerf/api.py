@@ -1,14 +1,6 @@
 """The library in a notebook or a script: load, train, look, render, compare.
 
-    import nerf
-
-    config = nerf.load_config("ngp", {"batch_size": 2048})
-    run = nerf.train(config, "data/tabletop", "runs/mine", max_seconds=60)
-    image = nerf.render_image(run, run.cameras["test"][0])["rgb"]  # (h, w, 3) in [0, 1]
-    values = nerf.query(run, points, directions)  # {"density": ..., "rgb": ...}
-    nerf.render(run, "runs/mine/orbit.mp4", path="orbit", frames=48)
-    again = nerf.load_run("runs/mine")
-    numbers = nerf.compare(["runs/mine", "runs/other"], "report.html")
+README.md, section "In Python", shows the calls in order, and `examples/` has scripts.
 
 Nothing here prints a traceback for a mistake of the user or exits the process: errors are
 `nerf.UserError`, whose message is one line with a fix.
@@ -26,25 +18,35 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
+from nerf.capture import photos
+from nerf.capture.mapping import Options as CaptureOptions
 from nerf.check.check import quick_check
 from nerf.comparing.report.build import Question, build_report
 from nerf.foundation.errors import UserError as UserError
+from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.progress import Phases
 from nerf.output.video import check_encoder
 from nerf.output.video_plan import plan
-from nerf.output.video_rendering import RenderOptions, cropped, render_video
+from nerf.output.video_rendering import RenderOptions, cropped, render_video, resized
 from nerf.rendering.images import make_render_image
 from nerf.runs import config_files
 from nerf.runs.budget import Budget as Budget
 from nerf.runs.read import Run, load_run
 from nerf.scenes import Scene, load
 from nerf.training import loop
+from nerf.training.image_task import image_task
 from nerf.training.session import Call, Session
 
 
 def load_config(
-    name: str = "ngp", changes: Mapping[str, Any] | None = None, plugins: tuple[str, ...] = ()
+    name: str = "ngp",
+    changes: Mapping[str, Any] | None = None,
+    plugins: tuple[str, ...] = (),
+    task: str = "scene",
 ) -> dict[str, Any]:
     """Load a config and change values in it.
+
+    It is a dictionary: add a section, such as a loss of your own, by assignment.
 
     Args:
       name: a config that comes with the library, as "ngp" or "systems/siren"; a file with
@@ -52,6 +54,7 @@ def load_config(
       changes: values by dotted key, as {"model.stages.main.field.network.width": 64}; None switches
         a section off.
       plugins: packages outside `nerf` that the config may name.
+      task: "scene", or "image" to fit the encoding and network of the config to one image.
 
     Returns: the config as plain data.
 
@@ -59,7 +62,36 @@ def load_config(
       ConfigError: one line for each problem.
     """
     words = [f"{key}={value}" for key, value in (changes or {}).items()]
-    return config_files.load_config(name, words, plugins, told_as="")
+    config = config_files.load_config(name, words, plugins, told_as="")
+    if task not in ("scene", "image"):
+        raise ConfigError(f"task={task}: no such task: give 'scene' or 'image'")
+    return image_task(config) if task == "image" else config
+
+
+def make_scene(source: str | Path, out: str | Path, frames: int = 120, **options: Any) -> Path:
+    """Make a scene of photos or of a video, by estimating where each was taken.
+
+    Args:
+      source: a folder of photos, or a video.
+      out: the scene's folder; made if it is missing, and must not hold a scene yet.
+      frames: number of frames to pick from a video.
+      **options: see `nerf.capture.mapping.Options`.
+
+    Returns: the scene's folder, for `train`.
+
+    Raises:
+      UserError: pycolmap is not installed, or the poses cannot be estimated; one line.
+    """
+    folder = Path(out).expanduser()
+    with Phases() as phases:
+        photos.make_scene(
+            Path(source).expanduser(),
+            folder,
+            frames,
+            options=CaptureOptions(**options),
+            report=phases.report,
+        )
+    return folder
 
 
 def load_scene(folder: str | Path, split: str = "train", max_side: int = 1024) -> Scene:
@@ -83,7 +115,7 @@ def train(
     scene: str | Path | None,
     workdir: str | Path,
     *,
-    max_seconds: float | None = None,
+    max_seconds: int | float | None = None,
     on_call: Callable[[Call, Session], None] = lambda call, session: None,
     **options: Any,
 ) -> Run:
@@ -94,33 +126,36 @@ def train(
 
     Args:
       config: from `load_config`.
-      scene: the scene's folder.
+      scene: the scene's folder; of a config for the task "image", the image file.
       workdir: the run folder; made if it is missing.
       max_seconds: seconds of training; None: `config["steps"]` optimizer steps.
       on_call: called after every few steps with a `Call` (step, seconds, metrics) and the session.
       **options: see `nerf.training.loop.Options`.
 
-    Returns: the run; its scores are in results.json of its folder.
+    Returns: the run; `run.results` has its scores, and its folder `eval` the held-out views.
 
     Raises:
       UserError: one line for each problem of the config, the scene or the run folder.
     """
     options = {"inspect": quick_check, **options}
-    loop.train(config, scene, workdir, max_seconds=max_seconds, on_call=on_call, **options)
+    seconds = None if max_seconds is None else float(max_seconds)
+    loop.train(config, scene, workdir, max_seconds=seconds, on_call=on_call, **options)
     return load_run(Path(workdir).expanduser(), options.get("plugins", ()))
 
 
-def render_image(run: Run, camera: Cameras) -> dict[str, np.ndarray]:
+def render_image(run: Run, camera: Cameras, scale: int | float = 1.0) -> dict[str, np.ndarray]:
     """Render one camera.
 
     Args:
       run: a trained run.
       camera: one camera (no leading axes) in the normalised world, as `run.cameras["test"][0]`.
+      scale: factor on the size of its image.
 
     Returns: "rgb" (h, w, 3) sRGB in [0, 1], "opacity" (h, w) and "depth" (h, w), the distance along
       the ray in the normalised world, 0 if nothing is hit; and every other quantity of the field.
     """
-    return make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
+    render = make_render_image(run.model, run.config["background"], run.config["chunk"])
+    return render(camera if scale == 1.0 else resized(camera, float(scale)))
 
 
 def query(
@@ -171,7 +206,7 @@ def render(
     out: str | Path,
     path: str | None = None,
     frames: int | None = None,
-    fps: float | None = None,
+    fps: int | float | None = None,
     **shape: Any,
 ) -> Path:
     """Render a video along a camera path.
@@ -195,9 +230,8 @@ def render(
     check_encoder(out)
     planned = plan(run, path, frames=frames, shape=shape)
     shown = run if planned.crop is None else cropped(run, planned.crop)
-    render_video(
-        shown, planned.cameras, out, RenderOptions(fps=planned.fps if fps is None else fps)
-    )
+    rate = planned.fps if fps is None else float(fps)
+    render_video(shown, planned.cameras, out, RenderOptions(fps=rate))
     return out
 
 

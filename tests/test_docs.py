@@ -43,7 +43,8 @@ def test_every_promise_names_a_test_or_a_command_that_exists():
 @pytest.mark.parametrize("program", ["train", "render", "compare", "capture"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    text += "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").rglob("*.py"))
+    modules = [*(ROOT / "configs").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
+    text += "\n".join(path.read_text(encoding="utf-8") for path in modules)
     commands = re.findall(rf"nerf {program}((?:\\\n|[^\n])*)", text)
     used = {flag for command in commands for flag in re.findall(r"--(\w+)(?![\w.])", command)}
     shown = subprocess.run(

@@ -29,6 +29,7 @@ MAX_PARAMETERS = 3  # of a public function that needs no `Args:`
 SOURCES = sorted((ROOT / "nerf").rglob("*.py"))
 DOCUMENTS = [*SOURCES, *sorted((ROOT / "configs").rglob("*.py")), *sorted(ROOT.glob("*.md"))]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS += sorted((ROOT / "examples").glob("*.py"))
 
 
 def name_of(path):

@@ -43,6 +43,7 @@ from nerf.scenes.ply import read_points, write_points
 WORK = ".poses"
 # EXIF tags: make and model of the camera; focal length, and its equivalent for 35 mm film.
 LENS_TAGS = ((271, 272), (37386, 41989))
+DEFAULTS = Options()
 MAX_EXHAUSTIVE_PAIRS = 20_000  # more pairs of photos, which take an hour to compare, give a note
 MAX_NAMED = 20  # images that a message names
 MIN_FEATURES = 200  # images with fewer features are blurred, dark or blank
@@ -69,9 +70,9 @@ class Captured:
 def make_scene(
     source: Path,
     out: Path,
-    frames: int,
-    min_registered: float,
-    options: Options,
+    frames: int = 120,
+    min_registered: float = 0.3,
+    options: Options = DEFAULTS,
     should_stop: Callable[[], bool] = lambda: False,
     child: Sequence[str] = CHILD,
     tell: Callable[[str], None] = print,

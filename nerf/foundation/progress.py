@@ -1,21 +1,71 @@
-"""Show the progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Show the progress of long work: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
-LINE_EVERY = 10.0  # seconds between lines if stderr is not a terminal
+LINE_EVERY = 10.0  # seconds between lines if there is no bar
+NOTEBOOK_COLUMNS = 100  # width of a bar in a notebook, which has no terminal to ask
+
+
+def make_bar(shown: bool = True, **options: Any) -> tqdm:
+    """Return a tqdm bar for a terminal or a notebook; elsewhere it is disabled.
+
+    Args:
+      shown: False returns a disabled bar everywhere.
+      **options: of `tqdm.tqdm`.
+    """
+    if in_notebook():
+        return NotebookBar(disable=not shown, **options)
+    return tqdm(disable=not shown or not sys.stderr.isatty(), **options)
+
+
+def in_notebook() -> bool:
+    """Report whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class NotebookBar(tqdm):
+    """A bar of text that is redrawn in place in the output of its cell.
+
+    It needs no widgets, and a saved notebook keeps its last state. tqdm's text would fill the
+    output of the cell with a line for every state, on a red background.
+    """
+
+    def __init__(self, **options: Any):
+        self.output: Any = None  # the bar's place in the output of the cell
+        super().__init__(gui=True, ncols=NOTEBOOK_COLUMNS, **options)
+        if not self.disable:
+            self.display()
+
+    def display(self, *_: Any, **__: Any) -> None:
+        """Show the current state."""
+        from IPython.display import display
+
+        text = {"text/plain": str(self)}
+        if self.output is None:
+            self.output = display(text, raw=True, display_id=True)
+        else:
+            self.output.update(text, raw=True)
+
+    def close(self) -> None:
+        """Show the last state and end."""
+        if not self.disable:
+            self.display()
+        super().close()
 
 
 class Meter:
-    """Show the number of finished units of work on stderr.
+    """Show the number of finished units of work.
 
-    On a terminal this is a bar, elsewhere a line every ten seconds with the number of finished
-    units, the rate and the time left. Work that ends within ten seconds prints no line.
+    On a terminal and in a notebook this is a bar, elsewhere a line on stderr every ten seconds with
+    the number of finished units, the rate and the time left. Work that ends within ten seconds
+    prints no line.
 
     Args:
       what: the name of the work.
@@ -29,10 +79,8 @@ class Meter:
         # Time and number of finished units at the first call of `add`: the rate counts from there.
         self.first: tuple[float, int] | None = None
         self.began = self.last_line = time.monotonic()
-        self.lines = not sys.stderr.isatty()
-        self.bar = tqdm(
-            total=total, initial=done, desc=what, unit=unit, disable=self.lines, file=sys.stderr
-        )
+        self.bar = make_bar(total=total, initial=done, desc=what, unit=unit)
+        self.lines = self.bar.disable
 
     def __enter__(self) -> "Meter":
         return self

@@ -45,6 +45,10 @@ def nerf_command(*words: str) -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of a child process that imports this copy of the library."""
-    path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """Return the environment of a child process that finds the modules that this one finds.
+
+    They are this copy of the library, and plugins beside a script or in a notebook's folder.
+    """
+    # An empty entry is the working directory.
+    path = [str(PACKAGE.parent), *(str(Path(entry).absolute()) for entry in sys.path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

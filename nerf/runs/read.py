@@ -50,6 +50,11 @@ class Run:
     root: str | None = None
     maps: tuple[str, ...] = ()
 
+    @property
+    def results(self) -> dict[str, Any]:
+        """Return the contents of results.json, with "psnr"; CheckpointError if it is unfinished."""
+        return read_json(self.folder / "results.json")
+
 
 def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None = None) -> Run:
     """Read a trained run.

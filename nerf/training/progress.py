@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
-from tqdm import tqdm
 
-from nerf.foundation.progress import LINE_EVERY
+from nerf.foundation.progress import LINE_EVERY, make_bar
 from nerf.runs.budget import Budget
 
 
 class Progress:
-    """Progress display of a run: a bar on a terminal, a line every ten seconds otherwise.
+    """Progress display of a run: a bar, or a line every ten seconds where there can be none.
 
     Args:
       budget: the run's budget.
@@ -29,15 +28,15 @@ class Progress:
         self.started_at = step, seconds
         self.psnr: float | None = None
         self.last_line = time.monotonic()
-        self.lines = shown and not sys.stderr.isatty()
-        self.bar = tqdm(
+        self.bar = make_bar(
+            shown,
             total=100.0,
             initial=100.0 * budget.fraction(step, seconds),
-            disable=self.lines or not shown,
             bar_format=(
                 "train {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left{postfix}"
             ),
         )
+        self.lines = shown and self.bar.disable
 
     def __enter__(self) -> "Progress":
         return self
