@@ -59,13 +59,18 @@ class Composed(nnx.Module):
         """Return the density (*b,) alone, per unit of length in the box."""
         return self._density(self.network(self.encoding(points)))
 
+    @property
+    def prefers_lattice(self) -> bool:
+        """Report whether a lattice is evaluated faster than as many points anywhere."""
+        return isinstance(self.network, SplitNetwork)
+
     def density_on_lattice(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
         """Return the density at all points of a lattice.
 
         `axes` has the coordinates (n_k,) along each axis. A network that is split by axis evaluates
         its first layers once per coordinate instead of once per point.
         """
-        if not isinstance(self.network, SplitNetwork):
+        if not self.prefers_lattice:
             return self.density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
         # Encode points whose coordinates are all equal, (n_k, 3), and keep the features of axis k,
         # which depend on coordinate k alone.

@@ -80,7 +80,7 @@ def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, "
     """
     size = x.shape[0]
 
-    def earlier(x: Shaped[Array, " m"], padding: float, shift: Int[Array, ""]) -> Array:
+    def earlier(x: Shaped[Array, " m"], padding: int | float, shift: Int[Array, ""]) -> Array:
         # x shifted right by `shift`; the first elements are filled with the padding.
         padded = jnp.concatenate([jnp.full(size, padding, x.dtype), x])
         return jax.lax.dynamic_slice(padded, (jnp.maximum(size - shift, 0),), (size,))
