@@ -70,7 +70,7 @@ class Composed(nnx.Module):
         `axes` has the coordinates (n_k,) along each axis. A network that is split by axis evaluates
         its first layers once per coordinate instead of once per point.
         """
-        if not self.prefers_lattice:
+        if not isinstance(self.network, SplitNetwork):
             return self.density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
         # Encode points whose coordinates are all equal, (n_k, 3), and keep the features of axis k,
         # which depend on coordinate k alone.

@@ -89,5 +89,5 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
         return field.density(points)
 
     lattice = getattr(field, "prefers_lattice", False) and not takes_gaussians(field)
-    on_lattice = field.density_on_lattice if lattice else None
+    on_lattice = getattr(field, "density_on_lattice", None) if lattice else None
     model.occupancy.refresh(density, part, key, on_lattice)
