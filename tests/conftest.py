@@ -22,15 +22,9 @@ if not worker:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
-# Compiling takes most of the time of the tests, and their arrays are small. The programs that they
-# start compile as users' do: XLA reads its flags once, when it first compiles.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-
 import jax
 import pytest
 
-jax.jit(lambda: 0)()
-os.environ["XLA_FLAGS"] = os.environ["XLA_FLAGS"].rpartition(" ")[0]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +40,17 @@ WHOLE = [
     *("runs/test_provenance", "test_fuzz", "scenes/test_bad_images"),
 ]
 WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
+
+
+def pytest_configure() -> None:
+    """Compile without optimisation, which takes most of the time of tests with small arrays.
+
+    XLA reads its flags once, when it first compiles, so programs that tests start compile as usual.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        flags = os.environ.get("XLA_FLAGS", "")
+        patch.setenv("XLA_FLAGS", f"{flags} --xla_backend_optimization_level=0")
+        jax.jit(lambda: 0)()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

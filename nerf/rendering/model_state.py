@@ -88,5 +88,6 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
             return field.density(Gaussians(points, jnp.full_like(points, cell)))
         return field.density(points)
 
-    on_lattice = None if takes_gaussians(field) else getattr(field, "density_on_lattice", None)
+    lattice = getattr(field, "prefers_lattice", False) and not takes_gaussians(field)
+    on_lattice = getattr(field, "density_on_lattice", None) if lattice else None
     model.occupancy.refresh(density, part, key, on_lattice)

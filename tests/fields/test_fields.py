@@ -20,6 +20,10 @@ from nerf.networks.coordx import CoordX
 from nerf.networks.kilonerf import KiloNeRF
 from nerf.networks.layers import MLP, truncated_exp
 from nerf.networks.relu import ReLU
+from nerf.rendering.model import Model, Stage
+from nerf.rendering.model_state import refresh_occupancy
+from nerf.sampling.occupancy_grid import OccupancyGrid
+from nerf.sampling.stratified import UniformSteps
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -176,6 +180,18 @@ def test_density_on_a_lattice_is_the_density_at_its_points(network):
     points = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
     got, expected = jax.jit(lambda: (field.density_on_lattice(axes), field.density(points)))()
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("network, lattice", [(CoordX(8, 3), True), (ReLU(8, 2), False)])
+def test_a_grid_is_refreshed_on_a_lattice_only_where_that_is_faster(network, lattice, monkeypatch):
+    given = []
+    monkeypatch.setattr(OccupancyGrid, "refresh", lambda self, *of: given.append(of))
+    field = Composed(Fourier(2), Fourier(2), network, rngs=nnx.Rngs(0))
+    stage = {"main": Stage(UniformSteps(4), field)}
+    grid = OccupancyGrid(resolution=4)
+    model = Model(stage, ("main",), occupancy=grid, max_samples_per_ray=4)
+    refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
+    assert [on_lattice is not None for *_, on_lattice in given] == [lattice]
 
 
 @pytest.mark.parametrize("shape", BATCHES)
