@@ -136,10 +136,11 @@ def test_photos_need_pycolmap_and_one_line_says_so(run_example, scene, tmp_path,
 
 
 def test_two_ideas_are_compared(run_example, scene, runs):
-    """Examples 01 and 02 trained the same two configs, so that nothing is left to train."""
+    """If examples 01 and 02 ran before, they trained the two configs, and nothing is left to do."""
     flags = ("--scene", scene, "--steps", STEPS, "--seeds", 1, "--out", runs)
     verdict, page = run_example("05_compare_two_ideas", *flags).splitlines()
     assert verdict
+    assert (runs / "compare").exists() != (runs / "own_loss").exists()
     text = (runs / "report.html").read_text(encoding="utf-8")
     assert "axes" in text and "diagonals" in text and str(runs / "report.html") in page
 
