@@ -51,11 +51,11 @@ def main() -> None:
     flags = parser.parse_args()
 
     opacities = []
-    for name in ("without", "with"):
+    for name, plugins in (("without", ()), ("with", (MODULE,))):
         config = nerf.load_config("tiny", {"steps": flags.steps, "scene.max_side": 100})
         if name == "with":
             config["losses"]["no_fog"] = {"name": f"{MODULE}:NoFog", "weight": 0.02}
-        run = nerf.train(config, flags.scene, flags.out / name, plugins=(MODULE,))
+        run = nerf.train(config, flags.scene, flags.out / name, plugins=plugins)
         opacity = nerf.render_image(run, run.cameras["test"][0], scale=2)["opacity"]
         fog = np.mean((opacity > 0.05) & (opacity < 0.95))
         print(f"{name}: {100 * fog:.1f} % fog, {run.results['psnr']:.2f} dB")

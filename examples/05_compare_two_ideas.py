@@ -6,9 +6,9 @@ scores the same held-out views, and says "better" only if seeds and views suppor
 
     python examples/05_compare_two_ideas.py
 
-takes some minutes, prints the verdict, and writes runs/ideas/report.html: one page that opens
-without a network, with the numbers and their intervals, and the held-out views under a slider.
-Finished runs are found again, so that the same command resumes, and more seeds add to them.
+takes two or three minutes, prints the verdict, and writes runs/ideas/report.html: one page that
+opens without a network, with the numbers and their intervals, and the held-out views under a
+slider. Finished runs are found again, so that the same command resumes, and more seeds add to them.
 The same on the command line:
 
     CONFIG=tiny:scene.max_side=100

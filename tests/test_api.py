@@ -51,7 +51,7 @@ def readme(tmp_path_factory):
         other = nerf.train(
             nerf.load_config("tiny", {**SMALL, "seed": 1}),
             "data/tabletop",
-            "runs/other",
+            folder / "runs" / "other",
             max_seconds=1,
             on_call=lambda call, session: calls.append(call),
         )
