@@ -6,10 +6,11 @@ scores the same held-out views, and says "better" only if seeds and views suppor
 
     python examples/05_compare_two_ideas.py
 
-takes two or three minutes, prints the verdict, and writes runs/ideas/report.html: one page that
-opens without a network, with the numbers and their intervals, and the held-out views under a
-slider. Finished runs are found again, so that the same command resumes, and more seeds add to them.
-The same on the command line:
+takes two or three minutes, prints the verdict ("diagonals is better than axes by 1.21 dB (95.5%
+interval 0.81 to 1.61; 20 views, 3 seeds)"), and writes runs/ideas/report.html: one page that opens
+without a network, with the numbers and their intervals, and the held-out views under a slider.
+Finished runs are found again, so that the same command resumes, and more seeds add to them. The
+same on the command line:
 
     CONFIG=tiny:scene.max_side=100
     IDEA=model.stages.fine.field.encoding.name=01_own_encoding:OffAxis
