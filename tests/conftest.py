@@ -42,17 +42,6 @@ WHOLE = [
 WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
 
 
-def pytest_configure() -> None:
-    """Compile without optimisation, which takes most of the time of tests with small arrays.
-
-    XLA reads its flags once, when it first compiles, so programs that tests start compile as usual.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        flags = os.environ.get("XLA_FLAGS", "")
-        patch.setenv("XLA_FLAGS", f"{flags} --xla_backend_optimization_level=0")
-        jax.jit(lambda: 0)()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of whole programs, and let the files that take minutes go first.
 

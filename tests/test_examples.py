@@ -150,7 +150,7 @@ def test_an_image_is_fitted(run_example, tmp_path):
     flags = ("--image", tmp_path / "drawing.png", "--steps", 300, "--out", tmp_path)
     out = run_example("06_fit_one_image", *flags)
     (psnr,) = decibels(out)
-    assert psnr > 25.0
+    assert psnr > 20.0
     fit = imageio.imread(tmp_path / "fit.png")
     assert fit.shape == (128, 128, 3)
     reduced = fit.reshape(64, 2, 64, 2, 3).mean((1, 3))

@@ -177,7 +177,9 @@ def _to_world(cameras: Cameras, local: Float[Array, "*b 3"]) -> Float[Array, "*b
 
 
 def pixels_to_rays(
-    cameras: Cameras, pixels: Float[Array, "*b 2"], image: Int[Array, "*b"] | None = None
+    cameras: Cameras,
+    pixels: Float[Array, "*b 2"] | Float[np.ndarray, "*b 2"],
+    image: Int[Array, "*b"] | None = None,
 ) -> Rays:
     """Compute the rays through pixel positions.
 
@@ -194,7 +196,7 @@ def pixels_to_rays(
       Rays in world units.
     """
     # Pixels -> picture plane (in focal lengths) -> camera axes -> world axes.
-    plane = (pixels - cameras.K[..., :2, 2]) / _focal(cameras)
+    plane = (jnp.asarray(pixels) - cameras.K[..., :2, 2]) / _focal(cameras)
     world = _to_world(cameras, _each_lens(cameras, "direction", plane))
     norm = jnp.linalg.norm(world, axis=-1)
     directions = world / norm[..., None]

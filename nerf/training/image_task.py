@@ -33,14 +33,10 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
             f"--task=image: {field['name']} has no encoding: "
             "choose a config whose field has one, such as --config=ngp"
         )
-    plain = {
-        "name": "nerf.networks.relu:ReLU",
-        **{key: field[key] for key in LAYERS if key in field},
-    }
     drawn = {
         "name": "nerf.fields.image:ImageField",
         "encoding": field["encoding"],
-        "network": field.get("network", plain),
+        "network": _network_of(field),
     }
     sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 1}
     return {
@@ -67,7 +63,9 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
     """
     stage = _last_stage(config)
     field = config["model"]["stages"][stage]["field"]
-    keys = ["encoding", "network"] if "network" in field else ["encoding", *LAYERS]
+    keys = ["encoding", *(["network"] if "network" in field else LAYERS)]
+    if "network" in field and _continues(field):
+        keys.append("colour.depth")
     used = [f"scene.{key}" for key in _of_picture(config["scene"])]
     used += [f"model.stages.{stage}.field.{key}" for key in keys]
     lines = []
@@ -81,6 +79,23 @@ def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> l
                 f"which uses {', '.join(used)} of these"
             )
     return lines
+
+
+def _network_of(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network of an image: the layers of a field's network and of its colour network."""
+    if "network" not in field:
+        plain = {key: field[key] for key in LAYERS if key in field}
+        return {"name": "nerf.networks.relu:ReLU", **plain}
+    network = dict(field["network"])
+    if _continues(field):
+        network["depth"] += 1 + field["colour"]["depth"]
+    return network
+
+
+def _continues(field: Mapping[str, Any]) -> bool:
+    """Report whether the colour network of a field continues its network, with equal layers."""
+    network, colour = field["network"], field.get("colour", {})
+    return colour.get("name") == network["name"] and "depth" in network and "depth" in colour
 
 
 def _last_stage(config: Mapping[str, Any]) -> str:
