@@ -6,6 +6,7 @@ import runpy
 import sys
 
 import imageio.v3 as imageio
+import jax
 import jaxtyping
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,8 +25,10 @@ STEPS = 80
 
 @pytest.fixture(autouse=True)
 def unchecked(monkeypatch):
-    """Check no shapes, as in the process of a user, who may pass arrays of numpy."""
+    """Check no shapes, as in the process of a user, who may pass arrays of numpy and broadcast."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 @pytest.fixture(scope="module")
