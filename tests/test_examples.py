@@ -68,7 +68,7 @@ def run_example(monkeypatch, capsys):
 
 
 def decibels(text):
-    """Return the PSNRs in a text; a white image has 10 dB on this scene."""
+    """Return the PSNRs in a text; a white image has 10 dB here, a blind field 13."""
     return [float(number) for number in re.findall(r"([\d.]+) dB", text)]
 
 
@@ -108,14 +108,14 @@ def test_a_loss_of_ones_own_removes_fog(run_example, scene, runs):
     out = run_example("02_own_loss", "--scene", scene, "--steps", STEPS, "--out", folder)
     without, with_loss = (float(number) for number in re.findall(r"([\d.]+) % fog", out))
     assert with_loss < 0.95 * without  # equal without the loss, since the seed is
-    assert min(decibels(out)) > 13.0
+    assert min(decibels(out)) > 15.0
     assert imageio.imread(folder / "opacity.png").shape == (2 * SIZE, 4 * SIZE)
 
 
 def test_a_sampler_of_ones_own_trains(run_example, scene, tmp_path):
     out = run_example("03_own_sampler", "--scene", scene, "--steps", STEPS, "--out", tmp_path)
     (psnr,) = decibels(out)
-    assert psnr > 13.0
+    assert psnr > 15.0
     assert imageio.imread(tmp_path / "ray.png").std() > 10.0
 
 
