@@ -85,8 +85,9 @@ class Session:
         self.mesh = data_mesh(jax.devices()) if mesh is None else mesh
         arguments = dict(config["trainer"])
         prepare = resolve(arguments.pop("name"), plugins)
-        self.prepared = prepare(config, scene, plugins, self.mesh, **arguments)
-        self.graph, self.state = self.prepared.graph, self.prepared.state
+        prepared = prepare(config, scene, plugins, self.mesh, **arguments)
+        self.graph, self.state = prepared.graph, prepared.state
+        self._train_steps, self._initial_state = prepared.train_steps, prepared.initial_state
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.seed, self.rate = config["seed"], 1.0
         self.steps_per_call = config["steps_per_call"]
@@ -119,7 +120,7 @@ class Session:
         self._load = lambda: make_loader(self.scene, self.seed, batch, count, limit, self._put)
         self._place()
         zeros = np.zeros(count, np.float32)
-        self._compiled = self.prepared.train_steps.lower(*self._arguments(zeros)).compile()
+        self._compiled = self._train_steps.lower(*self._arguments(zeros)).compile()
         check_fits(self._compiled, limit)
         return_freed_memory()
 
@@ -137,7 +138,7 @@ class Session:
         """
         self.seed, self.rate = seed, rate
         self.step, self.seconds, self.skipped = 0, 0.0, 0
-        self.state = self.prepared.initial_state(seed)
+        self.state = self._initial_state(seed)
         self._place()
 
     def _place(self) -> None:
