@@ -153,7 +153,7 @@ def test_functions_are_short(name):
 
 
 def names_used(tree):
-    """What a file uses of other modules: (module, name) of its imports, and names alone.
+    """Return what a file uses of other modules: (module, name) of its imports, and names.
 
     The latter are attributes, and the ends of strings, as configs name what to build.
     """

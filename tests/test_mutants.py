@@ -1,4 +1,4 @@
-"""What the mutation tests take for equivalent is quoted from the present code."""
+"""The list of equivalent mutants quotes the present code."""
 
 import pytest
 

@@ -90,7 +90,7 @@ class SourceFile:
 
     @property
     def is_method(self) -> bool:
-        """Whether it defines something that a config can name."""
+        """Report whether it defines something that a config can name."""
         return any(each.is_method for each in self.public)
 
 

@@ -73,7 +73,7 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True)
 class _Scorer:
-    """What scores a view.
+    """Scorer of single views against their photos.
 
     Attributes:
       render_image: renders one camera.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import ngp
 from nerf.cameras.cameras import pixels_to_rays
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError
@@ -121,6 +122,9 @@ def test_the_task_keeps_encoding_and_network_and_tells_what_it_cannot():
     assert json.dumps(config) == before
     plain = image_task(config_of("positional"))["model"]["stages"]["main"]["field"]["network"]
     assert (plain["width"], plain["depth"]) == (64, 4)
+    # One layer before the density and two before the colour, with the one that joins them.
+    both = image_task(ngp.get_config().to_dict())["model"]["stages"]["main"]["field"]["network"]
+    assert both["depth"] == 1 + 1 + 2
     del config["model"]["stages"]["main"]["field"]["encoding"]
     with pytest.raises(ConfigError, match="has no encoding"):
         image_task(config)

@@ -394,7 +394,7 @@ def test_masks_have_the_names_of_several_tools_and_may_be_of_another_size(tmp_pa
 
 
 def mask_of_halved(root: Path, pixels: np.ndarray) -> np.ndarray:
-    """What a mask file makes of an image of 8x6 pixels that is reduced to 4x3."""
+    """Return the mask that a mask file gives an image of 8x6 pixels, reduced to 4x3."""
     save(root / "m.png", pixels)
     write_nerfstudio(root)
     edit(root, lambda data: [frame.update(mask_path="m.png") for frame in data["frames"]])
