@@ -5,7 +5,10 @@ Everything public is explained, and nothing is long.
 
 import ast
 import re
+import sys
+import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -201,3 +204,34 @@ def test_everything_defined_is_used():
                 if name not in own | used and (home, name) not in used and name[:2] != "__"
             ]
     assert not unused
+
+
+def test_every_package_that_is_imported_is_one_that_the_package_declares():
+    imported = set()
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    # A kernel has IPython, and a module imports it only there.
+    imported -= {*sys.stdlib_module_names, "nerf", "configs", "IPython"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + [
+        line for extra, lines in extras.items() if extra not in ("docs", "test") for line in lines
+    ]
+    declared = {distribution(re.match(r"[\w.-]+", line).group()) for line in lines}
+    providers = packages_distributions()
+    undeclared = {
+        module
+        for module in imported
+        if not declared & {distribution(name) for name in providers.get(module, [module])}
+    }
+    assert not undeclared
+    assert "filelock" in declared  # JAX needs it to bound the cache of compiled programs
+
+
+def distribution(name):
+    """Return the normal form of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
