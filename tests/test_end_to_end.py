@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, compiled_as_for_users
 
 TABLETOP = ROOT / "data" / "tabletop"
 # A hash-grid run of 300 steps on the bundled scene, views reduced by 2. The bar was set once from
@@ -27,9 +27,15 @@ FAST = [
 ]
 
 
-def command(*arguments, code=0, cwd=ROOT, env=None):
+def command(*arguments, code=0, env=None):
+    """Run a program, whose compiled programs are as fast as a user's."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=compiled_as_for_users() if env is None else env,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done

@@ -135,11 +135,19 @@ HARM = {
 }
 
 
+HARMS = [
+    ["kill the second", "tell the second to stop"],
+    pytest.param(["kill the first", "tell both to stop"], marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("harms", HARMS, ids=" and ".join)
 def test_whatever_happens_to_either_the_same_commands_end_with_the_same_bits(
-    config, whole, tmp_path
+    config, whole, tmp_path, harms
 ):
     folder = tmp_path / "run"
-    for what, (number, told) in HARM.items():
+    for what in harms:
+        number, told = HARM[what]
         before = newest(folder)
         pair = Pair(folder, config)
         pair.until_logged(before + 10)

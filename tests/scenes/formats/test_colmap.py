@@ -645,20 +645,24 @@ def test_a_real_model_s_points_fall_on_their_features(dataset):
     """
     root = dataset("fox9_colmap")
     model = read_model(root / "sparse/0")
-    errors = []
+    photos = {f"images/{photo.name}": photo for photo in model.photos.values()}
+    places = {number: place for place, number in enumerate(model.ids.tolist())}
+    views, errors = 0, []
     for split in ("train", "test"):
         scene = scenes.load(root, split, max_side=2000)
-        photos = {f"images/{photo.name}": photo for photo in model.photos.values()}
-        places = {number: place for place, number in enumerate(model.ids.tolist())}
-        for view, name in enumerate(scene.names):
-            photo = photos[name]
-            known = photo.points >= 0
-            points = scene.points[[places[number] for number in photo.points[known].tolist()]]
-            camera = jax.tree.map(lambda a, v=view: jnp.asarray(a[v]), scene.cameras)
-            pixels, _ = jax.vmap(project, (None, 0))(camera, jnp.asarray(points))
-            errors.append(pixels - photo.xy[known])
+        views += len(scene)
+        seen = [
+            (view, places[number], xy)
+            for view, name in enumerate(scene.names)
+            for number, xy in zip(photos[name].points.tolist(), photos[name].xy, strict=True)
+            if number >= 0
+        ]
+        view, place, features = (np.array(column) for column in zip(*seen, strict=True))
+        cameras = jax.tree.map(lambda a, v=view: jnp.asarray(a)[v], scene.cameras)
+        pixels, _ = project(cameras, jnp.asarray(scene.points[place]))
+        errors.append(pixels - features)
     offsets = np.concatenate(errors)
-    assert len(errors) == 9 and len(scene.points) == 1457
+    assert views == 9 and len(scene.points) == 1457
     assert np.median(np.linalg.norm(offsets, axis=-1)) < 2.0
     np.testing.assert_allclose(
         offsets.mean(0), 0, atol=0.05
