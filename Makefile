@@ -21,11 +21,11 @@ $(STAMP): requirements.txt requirements-test.txt pyproject.toml
 demo: setup
 	$(BIN)/nerf demo
 
-test: setup lint
-	$(BIN)/python -m pytest
+test: check
+	$(BIN)/python -m pytest -m "whole and not slow"
 
 check: setup lint
-	$(BIN)/python -m pytest -m "not slow and not whole"
+	$(BIN)/python -m pytest -m "not whole and not slow"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -21,10 +21,6 @@ if not worker:
     _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    # Nearly all tests compile for longer than they calculate. With these flags compiling takes a
-    # third of the time, and the programs are slower; see `compiled_as_for_users`.
-    quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 
 import jax
 import pytest
@@ -46,9 +42,15 @@ WHOLE = [
 WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
 
 
-def compiled_as_for_users() -> dict[str, str]:
-    """Return the environment of a child process whose programs run for long enough to optimise."""
-    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile in a third of the time, into slower programs, where no test trains.
+
+    Such tests compile for longer than they calculate. XLA reads its flags when a process begins to
+    use a device, and tests that run side by side inherit them.
+    """
+    if "not whole" in config.option.markexpr and not worker:
+        quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

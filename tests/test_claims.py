@@ -1,6 +1,7 @@
 """Claims of papers that hold here, each against its own margin.
 
-Each has one seed and the choices of docs/systems.json.
+Each has one seed and the choices of docs/systems.json. The formulas behind the claims are tested
+in tests/networks and tests/encodings.
 """
 
 import dataclasses
@@ -14,8 +15,6 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
-# The formulas of these are tested each time in tests/networks and tests/encodings.
-SLOW = ["R18", "KiloNeRF", "mip-NeRF", "Gaussian", "FINER"]
 TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 
@@ -24,10 +23,7 @@ def claims():
     for row in (row for row in ROWS if row.name in QUICK):
         judged = MEASURED[row.name]["checks"]
         held = [check for check, one in zip(row.checks, judged, strict=True) if one["holds"]]
-        marks = [pytest.mark.slow] if row.name in SLOW else []
-        yield from (
-            pytest.param(row, check, marks=marks) for check in held if check.metric not in TIMED
-        )
+        yield from (pytest.param(row, check) for check in held if check.metric not in TIMED)
 
 
 def as_chosen(arm, row):
@@ -38,6 +34,7 @@ def as_chosen(arm, row):
     return dataclasses.replace(arm, tries=[arm.tries[chosen]], rates=[measured["rate"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "check"),
     list(claims()),

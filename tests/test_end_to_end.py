@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, compiled_as_for_users
+from tests.conftest import ROOT
 
 TABLETOP = ROOT / "data" / "tabletop"
 # A hash-grid run of 300 steps on the bundled scene, views reduced by 2. The bar was set once from
@@ -28,11 +28,10 @@ FAST = [
 
 
 def command(*arguments, code=0, env=None):
-    """Run a program, whose compiled programs are as fast as a user's."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=compiled_as_for_users() if env is None else env,
+        env=env,
         capture_output=True,
         text=True,
         timeout=600,
@@ -56,6 +55,7 @@ def test_the_train_command_learns_the_bundled_scene(trained):
     assert psnr_of(trained) > BAR
 
 
+@pytest.mark.slow
 def test_a_field_without_its_encoding_fails_the_bar(tmp_path):
     config = tmp_path / "control.py"
     config.write_text(
@@ -70,6 +70,7 @@ def test_a_field_without_its_encoding_fails_the_bar(tmp_path):
     assert psnr_of(tmp_path / "run") < BAR
 
 
+@pytest.mark.slow
 def test_mirrored_camera_axes_fail_the_bar(tmp_path):
     scene = tmp_path / "mirrored"
     scene.mkdir()

@@ -209,6 +209,7 @@ def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_pa
     assert np.ptp(seen) > 0.5 * 0.5 * np.ptp(GAINS) / GAINS.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.whole
 def test_a_robust_loss_forgives_passers_by(tmp_path):
     """By the switch that the documentation names."""

@@ -131,13 +131,19 @@ def test_what_is_declared_impossible_stays_empty():
     np.testing.assert_array_equal(grid.occupied[...], np.arange(512) % 2 == 0)
 
 
+@nnx.jit
+def refresh(grid, part, key):
+    grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), part, key)
+
+
+note = nnx.jit(OccupancyGrid.note)
+
+
 def refreshed(grid, times, first=0):
     """Where training looked in any of so many refreshes of a grid that is dense all over."""
     train_occupied = np.zeros(grid.resolution**3, bool)
     for i in range(first, first + times):
-        grid.refresh(
-            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
-        )
+        refresh(grid, jnp.int32(i), jax.random.key(i))
         train_occupied |= np.asarray(grid.train_occupied[...])
     return train_occupied
 
@@ -145,7 +151,7 @@ def refreshed(grid, times, first=0):
 def passed(grid, cells, weight: float, rays: int) -> None:
     """Let so many rays pass cells, each seeing them with a weight."""
     for _ in range(rays):
-        grid.note(cells, jnp.full(cells.shape, weight))
+        note(grid, cells, jnp.full(cells.shape, weight))
 
 
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
@@ -190,7 +196,7 @@ def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
     for i in range(1024 // rays_a_refresh):
         for _ in range(rays_a_refresh):
             weights = np.where(rays % seen_once_in == 0, 0.1, 0.0)
-            grid.note(jnp.array([0, 1, 2]), jnp.asarray(weights, jnp.float32))
+            note(grid, jnp.array([0, 1, 2]), jnp.asarray(weights, jnp.float32))
             rays += 1
         if rays % 512 == 0:  # a refresh in which no ray passes changes nothing
             refreshed(grid, 5, i)

@@ -313,7 +313,7 @@ class Copy:
             "-p",
             "no:cacheprovider",
             "-m",
-            "not slow",
+            "not whole and not slow",
             "--hypothesis-seed=0",
         ]
         code = int(pytest.main([*options, *tests]))
