@@ -129,15 +129,15 @@ def test_every_quantity_is_composited_by_its_name():
         "density": tau,
         "rgb": jnp.zeros((2, 3)),
         "label": jnp.array([[1.0, 0.0], [0.0, 1.0]]),
-        "one": jnp.ones(2),
+        "albedo": jnp.ones(2),
     }
     rendering = composite(
         quantities, tau, jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0]), jnp.zeros(3)
     )
     weights = weights_from_tau(tau)
-    assert set(rendering.extras) == {"label", "one"}
+    assert set(rendering.extras) == {"label", "albedo"}
     np.testing.assert_allclose(rendering.extras["label"], weights)
-    np.testing.assert_allclose(rendering.extras["one"], rendering.opacity)
+    np.testing.assert_allclose(rendering.extras["albedo"], rendering.opacity)
 
 
 def test_depth_is_where_the_wall_is():
@@ -152,6 +152,14 @@ def test_depth_is_where_the_wall_is():
         Dense(),
     )
     assert abs(float(rendering.depth) - 2.05) < 1e-3
+
+
+def test_a_thin_veil_is_as_far_as_it_is_whatever_it_lets_through():
+    tau = jnp.zeros(40).at[19].set(0.1)
+    t = jnp.linspace(0.0, 4.0, 41)
+    rendering = composite({"rgb": jnp.zeros((40, 3))}, tau, t[:-1], t[1:], jnp.zeros(3))
+    assert float(rendering.opacity) == pytest.approx(1 - np.exp(-0.1), rel=1e-5)
+    assert float(rendering.depth) == pytest.approx(1.95, rel=1e-5)
 
 
 def test_a_packed_layout_may_be_an_argument_of_what_is_compiled():
