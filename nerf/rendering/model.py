@@ -254,7 +254,7 @@ def march_occupied(
 
 
 def find_occupied(
-    model: Model, rays: Rays, t: Float[Array, "r e"], training: bool = False
+    model: Model, rays: Rays, t: Float[Array, "r e"], training: bool
 ) -> Bool[Array, "r s"]:
     """Return a mask of the intervals that lie in occupied cells and are not empty.
 
@@ -306,7 +306,7 @@ def _march_image(
     stops when its transmittance falls below `model.early_stop_transmittance`, which bounds the
     error of its colour.
     """
-    occupied = find_occupied(model, rays, t)
+    occupied = find_occupied(model, rays, t, training=False)
     slab_of = jnp.arange(occupied.shape[1]) // STEPS_PER_SLAB
 
     def slab(

@@ -123,6 +123,16 @@ def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
     np.testing.assert_allclose(rendering.opacity, np.ones(4), atol=1e-5)
 
 
+def test_rays_are_rendered_alike_in_a_batch_of_any_shape():
+    model = Model({"main": Stage(Stratified(8), synthetic.field)}, ("main",), space=Contracted())
+    rays, keys = random_rays(6, distance=2.0), ray_keys(6)
+    flat = model(rays, jnp.ones((6, 3)), keys)[-1]
+    folded = jax.tree.map(lambda x: x.reshape(2, 3, *x.shape[1:]), rays)
+    square = model(folded, jnp.ones((2, 3, 3)), keys.reshape(2, 3))[-1]
+    np.testing.assert_allclose(square.rgb.reshape(6, 3), flat.rgb, atol=1e-6)
+    np.testing.assert_allclose(square.depth.reshape(6), flat.depth, rtol=1e-5)
+
+
 def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
     """Weight 1 in one of m intervals: the rest together get padding (m - 1) / m of 1 + padding."""
     m, drawn, padding = 8, 999, 0.5
@@ -288,6 +298,16 @@ def test_no_stage_uses_the_jitter_of_another(monkeypatch):
     jax.block_until_ready(jax.jit(lambda ours: model(rays, jnp.ones((n, 3)), ours)[-1].rgb)(ours))
     keys.check(at_least=3 * n)
     assert not set(keys.drawn) & {row.tobytes() for row in np.asarray(jax.random.key_data(ours))}
+
+
+def test_training_looks_into_its_own_cells_and_a_picture_into_all_that_rays_may_see():
+    grid = OccupancyGrid(resolution=4)
+    grid.train_occupied[...] = jnp.zeros_like(grid.train_occupied[...])
+    stage = Stage(UniformSteps(32), fog(2.0))
+    model = Model({"main": stage}, ["main"], occupancy=grid, max_samples_per_ray=32)
+    rays, white = random_rays(5, distance=2.0), jnp.ones((5, 3))
+    assert float(model(rays, white, ray_keys(5))[-1].opacity.max()) == 0.0
+    assert float(model(rays, white)[-1].opacity.min()) > 0.9
 
 
 @pytest.mark.parametrize(

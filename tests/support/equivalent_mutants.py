@@ -40,7 +40,13 @@ EQUIVALENT = {
     ],
     "nerf/rendering/model.py": [
         Equivalent("SAMPLES_PER_WAVE = 2**14", "SAMPLES_PER_WAVE = 2**15", SIZES),
+        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 31", SIZES),
         Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 33", SIZES),
+        Equivalent(
+            "layout.broadcast_to_samples(rays.radius[..., None])[..., 0]",
+            "layout.broadcast_to_samples(rays.radius[..., None])[..., 1]",
+            "JAX clamps an index beyond the one channel",
+        ),
         Equivalent(
             "occupancy is not None and len(order) != 1",
             "occupancy is not None and len(order) > 1",
