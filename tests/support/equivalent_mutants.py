@@ -48,6 +48,11 @@ EQUIVALENT = {
             "JAX clamps an index beyond the one channel",
         ),
         Equivalent(
+            "slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))",
+            "slabs = jnp.arange(-(-occupied.shape[1] * STEPS_PER_SLAB))",
+            "slabs beyond the last are empty",
+        ),
+        Equivalent(
             "occupancy is not None and len(order) != 1",
             "occupancy is not None and len(order) > 1",
             "a model has a stage",
