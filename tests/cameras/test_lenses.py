@@ -346,7 +346,8 @@ def test_what_a_lens_folds_back_into_the_picture_is_not_seen():
         False,
         False,
     ]
-    assert not bool(see(FISHEYE, (0.0, 0.0, 1.0))[1])  # straight behind: everywhere on the rim
+    for behind in (0.3, 1.0):  # straight behind: everywhere on the rim
+        assert not bool(see(FISHEYE, (0.0, 0.0, behind))[1])
 
 
 def strong_lenses(count: int):
@@ -474,6 +475,8 @@ def test_on_the_axis_a_fisheye_lens_sees_what_a_pinhole_does():
         plane, seen = see(FISHEYE, (2e-9, -1e-9, -depth))
         np.testing.assert_allclose(plane, [2e-9 / depth, 1e-9 / depth], rtol=1e-5)
         assert bool(seen) and bool(see(FISHEYE, (0.0, 0.0, -depth))[1])
+    turn = jax.jacobian(LENSES[FISHEYE].direction)(jnp.zeros(2), jnp.zeros(8))
+    np.testing.assert_allclose(turn, [[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]], atol=1e-6)
 
 
 def test_an_orthographic_lens_sees_everything_before_it_at_its_own_place():

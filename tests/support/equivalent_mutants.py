@@ -70,6 +70,11 @@ EQUIVALENT = {
     ],
     "nerf/cameras/lenses.py": [
         Equivalent(
+            "jacobian[..., 0, 1] * jacobian[..., 1, 0]",
+            "jacobian[..., 0, 1] * jacobian[..., 2, 0]",
+            "JAX clamps an index beyond the two rows",
+        ),
+        Equivalent(
             "ahead = jnp.where(z < 0, -z, 1.0)",
             "ahead = jnp.where(z < 0, -z, 0.0)",
             "points behind the camera are not seen",
