@@ -42,15 +42,22 @@ WHOLE = [
 WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Compile in a third of the time, into slower programs, where no test trains.
+def compile_quickly() -> None:
+    """Let this process compile in a third of the time, into slower programs.
 
-    Such tests compile for longer than they calculate. XLA reads its flags when a process begins to
-    use a device, and tests that run side by side inherit them.
+    XLA reads its flags when a process begins to use a device.
+    """
+    quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile quickly where no test trains, as such tests compile for longer than they calculate.
+
+    Tests that run side by side inherit the flags.
     """
     if "not whole" in config.option.markexpr and not worker:
-        quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
+        compile_quickly()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ from nerf.training.processes import (
     replicate,
     unreplicate,
 )
+from tests.conftest import compile_quickly
 from tests.support.children import Child, fork
 from tests.test_reliability import assert_same_run, newest, temporary_files
 
@@ -89,8 +90,12 @@ class Pair:
 
 
 def alike(setup=None) -> None:
-    """As many threads in a process of one device as of two: they split products of matrices."""
+    """As many threads in a process of one device as of two: they split products of matrices.
+
+    Both compile quickly, since they train on a few pixels.
+    """
     os.environ["NPROC"] = "2"
+    compile_quickly()
     if setup is not None:
         setup()
 

@@ -118,6 +118,8 @@ def test_a_step_is_a_function_of_its_arguments_alone():
 
 
 TWO_DEVICES = """
+from tests.conftest import compile_quickly
+compile_quickly()
 import jax, jax.numpy as jnp, json, sys
 from tests.training.test_training import SEED_AND_RATE, small_ngp, step_of, synthetic, train
 assert len(jax.devices()) == 2
