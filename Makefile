@@ -1,5 +1,5 @@
 # make demo   train on the bundled scene for a minute, score it, film it
-# make test   the whole test suite, lint and types
+# make test   lint, types and all tests but those marked slow
 # make check  lint, types and the tests that neither train nor start processes
 # make docs   the documentation site, in site/; every warning is an error
 # make serve-docs   the same, on a local server that follows changes

@@ -29,12 +29,7 @@ FAST = [
 
 def command(*arguments, code=0, env=None):
     done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
+        [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
