@@ -50,15 +50,16 @@ def evaluate(
     colour = np.asarray(background, np.float32)
     measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
-    scorer = _Scorer(
-        make_render_image(model, background, chunk, should_stop),
-        alignment.make_align(model, background, should_stop) if aligned else None,
-        measures,
-        colour,
-        folder,
-    )
     try:
-        scores, seconds = _score_views(scorer, scene)
+        with Meter("evaluate", "view", len(scene)) as meter:
+            scorer = _Scorer(
+                make_render_image(model, background, chunk, should_stop, meter.within),
+                alignment.make_align(model, background, should_stop) if aligned else None,
+                measures,
+                colour,
+                folder,
+            )
+            scores, seconds = _score_views(scorer, scene, meter)
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -107,7 +108,7 @@ class _Scorer:
 
 
 def _score_views(
-    scorer: _Scorer, scene: Scene
+    scorer: _Scorer, scene: Scene, meter: Meter
 ) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]]]:
     """Score all views and show the progress.
 
@@ -117,13 +118,12 @@ def _score_views(
     """
     scores: dict[str, dict[str, float | None]] = {}
     seconds: list[tuple[float, float]] = []
-    with Meter("evaluate", "view", len(scene)) as meter:
-        for i, name in enumerate(scene.names):
-            began = time.perf_counter()
-            scores[name], rendered = scorer.score(scene, i)
-            seconds.append((rendered, time.perf_counter() - began))
-            mean = _mean([score["psnr"] for score in scores.values()])
-            meter.add(note=f"mean PSNR {mean:.2f}")
+    for i, name in enumerate(scene.names):
+        began = time.perf_counter()
+        scores[name], rendered = scorer.score(scene, i)
+        seconds.append((rendered, time.perf_counter() - began))
+        mean = _mean([score["psnr"] for score in scores.values()])
+        meter.add(note=f"mean PSNR {mean:.2f}")
     return scores, seconds
 
 

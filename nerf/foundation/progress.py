@@ -65,7 +65,7 @@ class Meter:
 
     On a terminal and in a notebook this is a bar, elsewhere a line on stderr every ten seconds with
     the number of finished units, the rate and the time left. Work that ends within ten seconds
-    prints no line.
+    prints no line. Where one unit takes long, `within` reports how much of it is done.
 
     Args:
       what: the name of the work.
@@ -76,8 +76,9 @@ class Meter:
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self.what, self.unit, self.total, self.done = what, unit, total, done
-        # Time and number of finished units at the first call of `add`: the rate counts from there.
-        self.first: tuple[float, int] | None = None
+        self.share, self.note = 0.0, ""  # share of the current unit that is done; the last note
+        # Time and finished work, in units, at the first report: the rate counts from there.
+        self.first: tuple[float, float] | None = None
         self.began = self.last_line = time.monotonic()
         self.bar = make_bar(total=total, initial=done, desc=what, unit=unit)
         self.lines = self.bar.disable
@@ -91,30 +92,43 @@ class Meter:
     def add(self, count: int = 1, note: str = "") -> None:
         """Report that `count` more units are finished, with a `note` at the end of the line."""
         self.done += count
+        self.share, self.note = 0.0, note
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(count)
+        self._print()
+
+    def within(self, share: float) -> None:
+        """Report that a share of the current unit, in [0, 1], is done."""
+        self.share = max(self.share, share)
+        if share < 1.0:  # otherwise `add` follows
+            self.bar.set_postfix_str(f"{self.unit} {share:.0%}  {self.note}")
+            self._print()
+
+    def _print(self) -> None:
+        """Print a line if the last one is ten seconds old and there is no bar."""
         now = time.monotonic()
         if self.first is None:
-            self.first = now, self.done
+            self.first = now, self.done + self.share
         if not self.lines or now - self.last_line < LINE_EVERY:
             return
         self.last_line = now
         line = f"{self.what} {self.done}/{self.total}, {self._speed(now)}"
-        print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
+        print(f"{line}, {self.note}" if self.note else line, file=sys.stderr, flush=True)
 
     def _speed(self, now: float) -> str:
         """Return the rate and the time left.
 
-        The first units may include compilation: they do not count for the rate, and until more are
-        finished only the elapsed time is returned.
+        What was done at the first report may include compilation: it does not count for the rate,
+        and until more is done only the elapsed time is returned.
         """
         assert self.first is not None
-        counted = self.done - self.first[1]
+        done = self.done + self.share
+        counted = done - self.first[1]
         if counted <= 0:
             return f"{now - self.began:.0f} s so far"
         rate = counted / max(now - self.first[0], 1e-9)
         shown = f"{rate:.1f} {self.unit}s/s" if rate >= 1.0 else f"{1.0 / rate:.1f} s/{self.unit}"
-        return f"{shown}, {max(self.total - self.done, 0) / rate:.0f} s left"
+        return f"{shown}, {max(self.total - done, 0) / rate:.0f} s left"
 
 
 def track(items: Iterable[T], what: str, unit: str, total: int) -> Iterator[T]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
-from nerf.foundation.progress import track
+from nerf.foundation.progress import Meter
 from nerf.output.video import encode
 from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
@@ -95,17 +95,33 @@ def render_video(
         mine = numbers[process::processes]
         missing = [i for i in mine if not _finished(folder, i, wanted, stamps[i])]
         _announce(render_image, [cameras[i] for i in missing], chunk)
-        with trace_calls(profile) as before_frame:
-            for i in track(missing, "render", "frame", len(missing)):
-                if should_stop():
-                    return None
-                before_frame()
-                _write_frame(folder, i, wanted, render_image(cameras[i]), stamps[i], limits, scale)
+        for i, picture in _render_frames(run, cameras, missing, should_stop, profile):
+            _write_frame(folder, i, wanted, picture, stamps[i], limits, scale)
     except RenderingStopped:
         return None
     if not all(_finished(folder, i, wanted, stamps[i]) for i in numbers):
         return []
     return _encode_videos(folder, numbers, out, wanted, alone=processes == 1)
+
+
+def _render_frames(
+    run: Run,
+    cameras: Cameras,
+    numbers: Sequence[int],
+    should_stop: Callable[[], bool],
+    profile: str | Path | None,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield the numbers of cameras with their pictures, and show the progress.
+
+    Raises RenderingStopped soon after `should_stop` returns True.
+    """
+    background, chunk = run.config["background"], run.config["chunk"]
+    with trace_calls(profile) as before_frame, Meter("render", "frame", len(numbers)) as meter:
+        render_image = make_render_image(run.model, background, chunk, should_stop, meter.within)
+        for i in numbers:
+            before_frame()
+            yield i, render_image(cameras[i])
+            meter.add()
 
 
 def _folder_of_frames(out: Path) -> Path:
@@ -172,7 +188,9 @@ def render_still(run: Run, camera: Cameras, out: Path, wanted: RenderOptions) ->
 
     Returns: the files that were written.
     """
-    picture = make_render_image(run.model, run.config["background"], run.config["chunk"])(camera)
+    background, chunk = run.config["background"], run.config["chunk"]
+    with Meter("render", "picture", 1) as meter:
+        picture = make_render_image(run.model, background, chunk, on_share=meter.within)(camera)
     out.parent.mkdir(parents=True, exist_ok=True)
     files = {
         kind: out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}")

@@ -2,9 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,6 @@ from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.foundation.errors import UserError
 from nerf.rendering.model import Model
 
-T = TypeVar("T")
 MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
 POLL_SECONDS = 0.002  # between two checks of whether a chunk is done
 
@@ -34,6 +33,7 @@ def make_render_image(
     background: Sequence[float],
     chunk: int = 4096,
     should_stop: Callable[[], bool] = lambda: False,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Callable[[Cameras], dict[str, np.ndarray]]:
     """Build `render_image(camera)`, which renders the image of one camera.
 
@@ -47,6 +47,7 @@ def make_render_image(
       background: sRGB behind transparent rays, three numbers in [0, 1].
       chunk: number of rays rendered at once; memory does not depend on the size of the image.
       should_stop: polled while an image is rendered.
+      on_share: called after each chunk with the share of the image that is rendered, in (0, 1].
 
     Returns:
       `render_image`.
@@ -58,14 +59,11 @@ def make_render_image(
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
         starts = range(0, width * height, chunk)
-        parts, waiting = [], deque[dict[str, jax.Array]]()
-        # Several chunks are in flight, so that the device never waits for Python. Their number is
-        # limited, so that a stop does not wait for the complete image.
-        for start in starts:
-            waiting.append(_render_chunk(graph, chunk, state, colour, camera, start))
-            if len(waiting) == MAX_IN_FLIGHT:
-                parts.append(fetch(waiting.popleft(), should_stop))
-        parts += [fetch(one, should_stop) for one in waiting]
+        submitted = (_render_chunk(graph, chunk, state, colour, camera, start) for start in starts)
+        parts = []
+        for part in _fetch_in_order(submitted, should_stop):
+            parts.append(part)
+            on_share(len(parts) / len(starts))
         # The last chunk extends past the image: cut it off.
         image = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
         if not np.isfinite(image["rgb"]).all():
@@ -78,7 +76,24 @@ def make_render_image(
     return render_image
 
 
-def fetch(tree: T, should_stop: Callable[[], bool]) -> T:
+def _fetch_in_order(
+    chunks: Iterable[dict[str, Any]], should_stop: Callable[[], bool]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield chunks of an image as numpy arrays, while the device computes the next ones.
+
+    Several chunks are in flight, so that the device never waits for Python. Their number is
+    limited, so that a stop does not wait for the complete image.
+    """
+    waiting = deque[dict[str, Any]]()
+    for chunk in chunks:
+        waiting.append(chunk)
+        if len(waiting) == MAX_IN_FLIGHT:
+            yield fetch(waiting.popleft(), should_stop)
+    while waiting:
+        yield fetch(waiting.popleft(), should_stop)
+
+
+def fetch(tree: PyTree, should_stop: Callable[[], bool]) -> Any:
     """Wait for device arrays and return them as numpy arrays.
 
     Raises:

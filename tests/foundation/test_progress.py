@@ -37,6 +37,24 @@ def test_work_of_less_than_ten_seconds_says_nothing(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_unit_that_takes_minutes_is_told_from_within(clock, capsys):
+    with Meter("evaluate", "view", 2) as meter:
+        for share in (0.1, 0.2, 0.3):  # the first tenth compiles, too
+            clock.now += 20.0 if share > 0.1 else 60.0
+            meter.within(share)
+        clock.now += 140.0
+        meter.add(note="mean PSNR 20")
+        clock.now += 20.0
+        meter.within(0.1)
+    assert capsys.readouterr().err.splitlines() == [
+        "evaluate 0/2, 60 s so far",
+        "evaluate 0/2, 200.0 s/view, 360 s left",
+        "evaluate 0/2, 200.0 s/view, 340 s left",
+        "evaluate 1/2, 200.0 s/view, 200 s left, mean PSNR 20",
+        "evaluate 1/2, 200.0 s/view, 180 s left, mean PSNR 20",
+    ]
+
+
 def test_what_is_left_of_a_resumed_run_is_told_by_its_own_speed(clock, capsys):
     """An earlier process may have had another machine."""
     shown = Progress(Budget(1000), step=500, seconds=5000.0)
