@@ -4,7 +4,7 @@ Matrices are camera-to-world with OpenGL axes, as everywhere in this package.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,3 +93,19 @@ def reduction(frames: Sequence[Frame], max_side: int) -> list[int]:
     """
     factor = -(-max(max(frame.size) for frame in frames) // max_side)
     return [min(factor, *frame.size) for frame in frames]
+
+
+def frames_of(splits: Mapping[str, list[Frame]], split: str, validation: bool) -> list[Frame]:
+    """Return the frames of a split.
+
+    Args:
+      splits: the frames of all three splits.
+      split: "train", "val" or "test".
+      validation: exclude the "val" frames from "train".
+
+    Returns:
+      The frames of the split.
+    """
+    if split != "train" or not validation:
+        return splits[split]
+    return [frame for frame in splits["train"] if frame not in splits["val"]]

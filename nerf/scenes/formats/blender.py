@@ -15,7 +15,7 @@ from nerf.scenes.base import NoViews, Problem, Scene, SceneError, hold_out, no_v
 from nerf.scenes.checks import note_trained
 from nerf.scenes.decode import MISSING
 from nerf.scenes.formats.transforms import check_frames, read_transforms
-from nerf.scenes.frames import Frame, is_bounded
+from nerf.scenes.frames import Frame, frames_of, is_bounded
 from nerf.scenes.normalise import normalise
 from nerf.scenes.reading import to_scene
 
@@ -57,8 +57,7 @@ def load(
     if own.error is not None and not (split == "val" and isinstance(own.error, NoViews)):
         raise own.error
     splits, notes = _splits(train.frames, read, every)
-    if split == "train" and validation and read["val"].frames is None:
-        splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
+    splits[split] = frames_of(splits, split, validation and read["val"].frames is None)
     if not splits[split]:
         raise no_views(split, len(train.frames), TRAIN)
     bounded = is_bounded(train.frames)

@@ -16,7 +16,7 @@ from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.base import Problem, SceneError, hold_out, no_views, one_line
 from nerf.scenes.checks import check_camera, check_mask, settle
 from nerf.scenes.decode import check_header
-from nerf.scenes.frames import Frame
+from nerf.scenes.frames import Frame, frames_of
 from nerf.scenes.images import check_image, orientation
 from nerf.scenes.lookup import MASK, PHOTOS, Finder
 from nerf.scenes.rigid import nearest_pose
@@ -197,8 +197,7 @@ def choose(
       SceneError: if the split is empty.
     """
     splits = hold_out(sorted(frames, key=lambda frame: frame.name), every)
-    if split == "train" and validation:
-        splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
+    splits[split] = frames_of(splits, split, validation)
     if not splits[split]:
         raise no_views(split, len(frames), file)
     return splits[split]

@@ -30,7 +30,7 @@ from nerf.scenes.base import Problem, Scene, SceneError, hold_out, no_views, one
 from nerf.scenes.checks import note_trained
 from nerf.scenes.formats.folders import note_unposed, photos
 from nerf.scenes.formats.transforms import check_frames, read_transforms
-from nerf.scenes.frames import Frame, is_bounded
+from nerf.scenes.frames import Frame, frames_of, is_bounded
 from nerf.scenes.lookup import POINTS, Finder, plain
 from nerf.scenes.maps import map_files
 from nerf.scenes.normalise import distances_to_points, measured_distances, normalise
@@ -68,8 +68,7 @@ def load(
     notes = [*notes, *_note_unnamed(frames, lists.file_paths, root)]
     bounded = is_bounded(frames)
     splits, more = _splits(frames, lists, every)
-    if split == "train" and validation:
-        splits["train"] = [frame for frame in splits["train"] if frame not in splits["val"]]
+    splits[split] = frames_of(splits, split, validation)
     if not splits[split]:
         raise _no_views(split, len(frames), lists)
     points, colours, of_points = _points(data, root)
