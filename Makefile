@@ -1,9 +1,11 @@
 # make demo   train on the bundled scene for a minute, score it, film it
 # make test   lint, types and all tests but those marked slow
-# make check  lint, types and the tests that neither train nor start processes
+# make check  lint, types and the tests of less than a second that neither train nor start processes
 # make docs   the documentation site, in site/; every warning is an error
 # make serve-docs   the same, on a local server that follows changes
 # make setup  only the environment, in .venv
+# Processes of a run find the bytecode of the earlier ones.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -21,11 +23,12 @@ $(STAMP): requirements.txt requirements-test.txt pyproject.toml
 demo: setup
 	$(BIN)/nerf demo
 
-test: check
+test: setup lint
+	$(BIN)/python -m pytest -m "not whole and not slow"
 	$(BIN)/python -m pytest -m "whole and not slow"
 
 check: setup lint
-	$(BIN)/python -m pytest -m "not whole and not slow"
+	$(BIN)/python -m pytest -m "not whole and not long and not slow"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

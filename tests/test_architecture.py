@@ -180,6 +180,7 @@ def defined_names(tree):
             yield from (part.id for part in parts if isinstance(part, ast.Name))
 
 
+@pytest.mark.long
 def test_everything_defined_is_used():
     paths = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
     trees = {
@@ -206,6 +207,7 @@ def test_everything_defined_is_used():
     assert not unused
 
 
+@pytest.mark.long
 def test_every_package_that_is_imported_is_one_that_the_package_declares():
     imported = set()
     for tree in TREES.values():

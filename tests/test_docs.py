@@ -56,6 +56,7 @@ def test_flags_in_the_documents_exist(program):
         assert re.search(rf"--(\[no\])?{flag}\b", shown), flag
 
 
+@pytest.mark.long
 def test_one_ray_can_be_followed_as_the_document_shows(monkeypatch):
     monkeypatch.chdir(ROOT)
     text = (ROOT / "docs" / "how-to-think.md").read_text(encoding="utf-8")

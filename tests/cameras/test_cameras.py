@@ -44,6 +44,7 @@ def axis_camera(size=4, focal=5.0) -> Cameras:
     return Cameras(jnp.eye(3, 4), K, jnp.zeros(8), jnp.array([size, size]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_point_on_a_pixel_s_ray_projects_to_that_pixel(shape):
     cameras = random_cameras(shape)
@@ -117,6 +118,7 @@ def test_projection_has_finite_gradients_at_and_behind_the_camera():
         assert bool(jnp.isfinite(jacobian(jnp.array([0.1, 0.2, z]))).all())
 
 
+@pytest.mark.long
 def test_indexing_selects_cameras():
     cameras = random_cameras((4,))
     assert len(cameras) == 4 and len(cameras[1:3]) == 2
@@ -126,6 +128,7 @@ def test_indexing_selects_cameras():
     )
 
 
+@pytest.mark.long
 def test_rays_know_the_view_they_are_of():
     cameras, pixels = random_cameras((3,)), jnp.full((3, 2), 12.5)
     np.testing.assert_array_equal(pixels_to_rays(cameras, pixels).image, [-1, -1, -1])
@@ -168,6 +171,7 @@ def test_the_disc_of_a_cone_has_the_variance_of_its_pixel():
     np.testing.assert_allclose(corner.radius, middle.radius / away, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_the_cosine_of_each_pixel_is_that_of_its_formula():
     """For a picture computed in two pieces.
 
@@ -185,6 +189,7 @@ def test_the_cosine_of_each_pixel_is_that_of_its_formula():
     np.testing.assert_allclose(axis_cosines(camera), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_whole_picture_is_one_of_which_every_pixel_is_seen():
     """Barrels of growing strength.
 

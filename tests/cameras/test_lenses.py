@@ -130,6 +130,7 @@ def is_sane(xy, k) -> bool:
     return bool(np.all(np.diff(distorted_by_hand(r, 0 * r, *no_tangents)[0]) >= 0.5 * np.diff(r)))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(coordinates, coefficients)
 def test_undistort_inverts_distort(xy, k):
@@ -160,6 +161,7 @@ def test_no_distortion_is_the_identity():
     np.testing.assert_array_equal(undistort(xy, jnp.zeros((2, 8))), xy)
 
 
+@pytest.mark.long
 @EACH_LENS
 @pytest.mark.parametrize("shape", [*SHAPES, (500,)])
 def test_a_point_on_a_pixel_s_ray_is_seen_in_that_pixel(lens, shape):
@@ -173,6 +175,7 @@ def test_a_point_on_a_pixel_s_ray_is_seen_in_that_pixel(lens, shape):
         np.testing.assert_allclose(back, pixels, atol=3e-3)
 
 
+@pytest.mark.long
 def test_a_mixed_batch_is_what_each_lens_gives_alone():
     lenses = np.array([[0, 1, 2, 3], [3, 3, 0, 1], [2, 1, 1, 0]])
     cameras, pixels = cameras_of(lenses), pixels_of(lenses.shape)
@@ -208,6 +211,7 @@ def test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras(
     assert bool(jnp.isfinite(moved(cameras_of([FISHEYE, FISHEYE]), 0.0)).all())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lenses", [[PERSPECTIVE], [FISHEYE], [EQUIRECTANGULAR], [ORTHOGRAPHIC], [0, 1, 2, 3]]
 )
@@ -277,6 +281,7 @@ def test_a_thin_prism_adds_what_colmap_adds():
     )
 
 
+@pytest.mark.long
 def test_an_equirectangular_picture_holds_every_direction_once():
     """Its pixels have the area of the sphere and no mean direction.
 
@@ -315,6 +320,7 @@ def test_an_equirectangular_picture_has_ahead_in_its_middle_and_up_above():
         np.testing.assert_allclose(see(EQUIRECTANGULAR, point)[0], plane, atol=1e-6)
 
 
+@pytest.mark.long
 def test_orthographic_rays_are_parallel_and_begin_where_their_pixel_is():
     camera, pixels = cameras_of(np.full(50, ORTHOGRAPHIC)), pixels_of((50,))
     camera = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), camera)
@@ -374,6 +380,7 @@ def strong_lenses(count: int):
     return np.array(focals), np.stack(distortions)
 
 
+@pytest.mark.long
 def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
     focal, distortion = strong_lenses(1000)
     identity = np.tile(np.eye(3, 4, dtype=np.float32), (1000, 1, 1))
@@ -403,6 +410,7 @@ def test_corners_of_strong_lenses_come_back_or_are_known_not_to():
         assert np.hypot(960, 540) / focal[lens] > reached[radius <= fold].max() - sideways
 
 
+@pytest.mark.long
 def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
     """A lens that passes for one to one by its radius.
 

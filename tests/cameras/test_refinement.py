@@ -54,6 +54,7 @@ def test_a_twist_moves_as_the_matrix_exponential_does(size):
         np.testing.assert_allclose(moved[i], M[:3, 3], atol=2e-6)
 
 
+@pytest.mark.long
 def test_gradients_of_no_motion_are_those_of_the_lie_algebra():
     x = jnp.array([0.3, -0.2, 0.9])
     turn = jax.jacobian(lambda w: rotate(w, x))(jnp.zeros(3))
@@ -64,6 +65,7 @@ def test_gradients_of_no_motion_are_those_of_the_lie_algebra():
     np.testing.assert_allclose(shift, np.hstack([np.zeros((3, 3)), np.eye(3)]), atol=1e-7)
 
 
+@pytest.mark.long
 def test_rays_of_moved_cameras_are_moved_rays_and_other_cameras_stay():
     scene = synthetic.load(None, "train", size=16, views=4)
     poses = CameraRefinement(scene.cameras.position)
@@ -98,6 +100,7 @@ def test_what_moves_all_cameras_alike_is_no_correction():
     assert jnp.linalg.norm(left) > 0.5 * jnp.linalg.norm(other)
 
 
+@pytest.mark.long
 def test_exposures_have_the_identity_as_their_mean_and_others_see_that():
     exposure = AffineColour(5)
     rgb = jax.random.uniform(jax.random.key(0), (5, 3))
@@ -135,6 +138,7 @@ def blurred_ball(points, viewdirs):
     }
 
 
+@pytest.mark.long
 def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
     model = Model({"main": Stage(UniformSteps(64), blurred_ball)}, ("main",))
     camera = synthetic.load(None, "test", size=40, views=1).cameras[0]

@@ -96,6 +96,7 @@ def found(scene, seen):
     return [str(diagnostic) for diagnostic in contradictions(scene, lay_out(scene), seen)[0]]
 
 
+@pytest.mark.long
 def test_a_broken_list_of_test_views_is_reported_and_a_missing_one_is_not(tmp_path):
     assert len(load_all(write_copy(tmp_path))) == 50
     data = json.loads((tmp_path / "transforms_train.json").read_text())
@@ -113,6 +114,7 @@ def test_a_list_of_test_views_without_their_images_is_no_problem(tmp_path):
     assert len(load_all(tmp_path)) == 50
 
 
+@pytest.mark.long
 def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     layout = lay_out(intact)
     assert layout.inward and layout.up[2] > 0.9
@@ -128,6 +130,7 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
     assert fits.mean() > 0.6 and quick_check(intact) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "edit, says, fix",
     [
@@ -169,6 +172,7 @@ def test_images_and_poses_sorted_in_two_ways_are_told(intact, seen):
     assert "sorted as 1, 10, 2: sort both the same way" in only
 
 
+@pytest.mark.long
 def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, seen):
     rng = np.random.default_rng(0)
 
@@ -185,6 +189,7 @@ def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, 
     assert 2 < float(only.split("miss by ")[1].split(" pixels")[0]) < 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("degrees", [3.0, 180.0])
 def test_one_wrong_pose_among_fifty_is_named(tmp_path, seen, degrees):
     a = np.radians(degrees)
@@ -200,6 +205,7 @@ def test_one_wrong_pose_among_fifty_is_named(tmp_path, seen, degrees):
     assert only.startswith(f"{scene.names[20]}: wrong pose") and "remove the frame" in only
 
 
+@pytest.mark.long
 def test_two_exchanged_poses_are_named_with_whose_they_are(tmp_path, seen):
     scene = load_all(
         write_copy(
@@ -213,6 +219,7 @@ def test_two_exchanged_poses_are_named_with_whose_they_are(tmp_path, seen):
         assert f"that is the pose of {scene.names[other]}: exchange the two" in line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, sightings, factor):
     angle = json.loads((TABLETOP / "transforms_train.json").read_text())["camera_angle_x"]
@@ -236,6 +243,7 @@ def test_a_lens_that_suits_no_picture_of_this_size_is_told_from_its_numbers(tmp_
     assert says in only
 
 
+@pytest.mark.long
 def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
     def far(frames):
         frames[7]["transform_matrix"][:3, 3] *= 30
@@ -269,6 +277,7 @@ def test_copies_blur_and_exposure_are_told_with_their_views(intact):
     assert blur.views == (few.names[5],)
 
 
+@pytest.mark.long
 def test_a_jump_of_exposure_is_told_with_its_size(intact):
     near = intact.select(nearest(intact, 20, 8))
     images = [image.copy() for image in near.images]
@@ -293,6 +302,7 @@ def test_nothing_is_said_of_pictures_that_show_nothing(intact):
     assert "meet behind them" in "".join(map(str, check_scene(scene).diagnostics))
 
 
+@pytest.mark.long
 def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
     scene = intact.select(nearest(intact, 20, 12))
     flipped = scene.cameras.c2w.copy()

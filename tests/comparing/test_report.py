@@ -179,6 +179,7 @@ def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
     assert make_table(judged({}), {"broken": "out of memory"}).numbered().columns == ()
 
 
+@pytest.mark.long
 def test_the_columns_asked_for_are_in_the_table_and_its_copies_in_that_order(tmp_path):
     columns = parse_columns("parameters, ssim,psnr,ssim")
     assert [column.key for column in columns] == ["parameters", "ssim", "psnr"]
@@ -371,6 +372,7 @@ def test_a_grid_has_a_plot_for_each_key_and_a_line_for_each_value_of_the_others(
     assert find_sweeps(groups, points, together=True) == [], "one value is no line"
 
 
+@pytest.mark.long
 def test_the_page_and_the_figures_have_the_sweep(tmp_path):
     groups, points = swept(tmp_path, ["x=1,2"])
     sweeps = find_sweeps(groups, points, together=False)
@@ -445,6 +447,7 @@ def test_a_crop_outside_of_its_view_is_one_line(tmp_path):
         pictures_figure(groups, parse_crops(["test/r_002:10,0,8"], sorted_views(groups)))
 
 
+@pytest.mark.long
 def test_figures_are_written_as_pdf_svg_and_png_and_twice_the_same(tmp_path):
     study = dataclasses.replace(study_of(groups_of(tmp_path, seeds=2)), figures=tmp_path / "a")
     write_page(study, tmp_path / "page.html")
@@ -473,6 +476,7 @@ def test_names_of_users_cannot_break_the_page(tmp_path):
     assert data["labels"] == [EVIL, "b"]
 
 
+@pytest.mark.long
 def test_the_page_needs_no_network_and_keeps_its_size(tmp_path):
     groups = groups_of(tmp_path, size=64)
     numbers = write_page(study_of(groups), tmp_path / "page.html")

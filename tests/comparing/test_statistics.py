@@ -30,6 +30,7 @@ def claims(effect, studies=STUDIES, **how):
     return claimed / studies, held / studies
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize(
     ("seeds", "configs", "studies"),
@@ -43,6 +44,7 @@ def test_without_a_difference_one_is_claimed_in_at_most_a_twentieth_of_studies(
     assert wrong <= 0.05 and held >= 0.95
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize(
     "how",
@@ -66,6 +68,7 @@ def test_one_seed_on_either_side_claims_nothing(unequal):
     assert claims(20.0, studies=20, seeds=(3, 1), unequal=unequal)[0] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("configs", "studies"), [(2, STUDIES), (6, 40)])
 def test_all_columns_together_are_wrong_in_at_most_a_twentieth_of_studies(configs, studies):
     rng, wrong = np.random.default_rng(0), 0
@@ -75,6 +78,7 @@ def test_all_columns_together_are_wrong_in_at_most_a_twentieth_of_studies(config
     assert wrong <= 0.05 * studies
 
 
+@pytest.mark.long
 def test_a_difference_that_is_there_is_found_and_its_interval_holds_it():
     power, held = claims(0.5, seeds=3)
     assert power >= 0.75 and held >= 0.95
@@ -83,6 +87,7 @@ def test_a_difference_that_is_there_is_found_and_its_interval_holds_it():
     assert claims(1.0, seeds=3)[0] > 0.95
 
 
+@pytest.mark.long
 def test_the_metric_asked_about_keeps_its_power_beside_other_columns():
     rng = np.random.default_rng(1)
     found = [compare_columns(table_of(rng, 0.5, 2, 0.0), "psnr") for _ in range(STUDIES)]
@@ -168,6 +173,7 @@ def test_changing_sides_changes_the_sign_and_nothing_else():
     np.testing.assert_allclose([d.low, d.high], [-e.high, -e.low], atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_interval_holds_0_exactly_where_nothing_is_claimed():
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -203,6 +209,7 @@ def test_where_the_views_are_what_is_unsure_no_number_of_seeds_is_proposed():
     assert not d.real and d.claimable and d.needed is None
 
 
+@pytest.mark.long
 def test_over_scenes_a_difference_counts_by_how_it_repeats_in_other_scenes():
     rng, wrong, found = np.random.default_rng(6), 0, 0
     for effect in (0.0, 1.0):

@@ -197,6 +197,7 @@ def test_seeds():
             parse_seeds(text)
 
 
+@pytest.mark.long
 def test_a_fault_of_the_second_scene_is_told_before_the_first_is_trained(tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr(build, "find_or_train", lambda *of: trained.append(of))

@@ -47,6 +47,7 @@ def test_moments_are_those_of_the_volume_of_the_cone(start, end):
     np.testing.assert_allclose(found, [mean, along, across], rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)])
 @pytest.mark.parametrize("space", [Box(), Contracted()])
 def test_a_map_of_space_carries_the_covariance_along(space, shape):
@@ -99,6 +100,7 @@ def test_what_has_no_formula_for_its_mean_is_refused():
         Integrated(Identity())
 
 
+@pytest.mark.long
 def test_a_gaussian_without_extent_is_a_point_and_an_endless_one_has_no_waves():
     x = jnp.asarray(np.random.default_rng(2).uniform(-1, 1, (3, 1, 2, 3)), jnp.float32)
     encoding, plain = Integrated(Fourier(10)), Fourier(10)(x)
@@ -119,6 +121,7 @@ def camera(size):
     )
 
 
+@pytest.mark.long
 def test_a_coarse_pixels_encoding_is_the_mean_of_the_fine_ones_in_it_where_a_points_is_not():
     """8 x 8 pixels of a picture, and the one that covers them in a picture 8 times smaller."""
     places = jnp.stack(jnp.meshgrid(*[jnp.arange(120.5, 128.0)] * 2, indexing="ij"), -1).reshape(
@@ -163,6 +166,7 @@ class Footprint:
         return 1e3 * self.size(points)[..., 0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "encoding, sees", [(None, False), (Fourier(2), False), (Integrated(Fourier(2)), True)]
 )
@@ -178,6 +182,7 @@ def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_ot
     assert (narrow > 0).any() == sees
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)]
 )

@@ -67,6 +67,7 @@ def unit(shape, seed=0):
     return jnp.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True), jnp.float32)
 
 
+@pytest.mark.long
 @EACH
 def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_under_jit(d, encoding):
     assert isinstance(encoding, Encoding)
@@ -183,6 +184,7 @@ def test_spherical_harmonics_are_orthonormal_over_the_sphere():
     np.testing.assert_allclose(gram, np.eye(16), atol=1e-5)
 
 
+@pytest.mark.long
 @given(seed=st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
 def test_spherical_harmonics_obey_the_addition_theorem(seed):

@@ -163,6 +163,7 @@ def install_lpips(tmp_path, monkeypatch, data, name="ALEX"):
     return getattr(lpips, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind, name, key", [("alex", "ALEX", "lpips"), ("vgg", "VGG", "lpips_vgg")]
 )
@@ -208,6 +209,7 @@ def slow_vgg(weights, a, b):
     return total
 
 
+@pytest.mark.long
 def test_lpips_with_vgg_is_the_papers_equation(tmp_path, monkeypatch):
     """Compared on the first two of the five layers: the weights of the others are 0."""
     weights = random_weights(np.random.default_rng(0), "vgg", "VGG16_0")

@@ -65,6 +65,7 @@ def inputs(shape, seed=0):
     )
 
 
+@pytest.mark.long
 @FIELDS
 @pytest.mark.parametrize("shape", BATCHES)
 def test_a_field_predicts_density_and_colour_of_every_point_alike_under_jit(make, shape):
@@ -120,6 +121,7 @@ def test_bfloat16_is_float32_but_for_its_rounding(make):
     assert np.abs(rounded["rgb"] - exact["rgb"]).max() > 0  # it is not float32 by another name
 
 
+@pytest.mark.long
 @FIELDS
 def test_gradients_reach_every_parameter_and_are_finite(make):
     points, viewdirs = inputs((60,))
@@ -134,6 +136,7 @@ def test_gradients_reach_every_parameter_and_are_finite(make):
         assert (gradient != 0).any()
 
 
+@pytest.mark.long
 def test_the_encoded_point_enters_again_at_the_skip_layer():
     field = nerf_field()
     points, viewdirs = inputs((20,))
@@ -173,6 +176,7 @@ def test_truncated_exp_is_finite_and_can_come_back_from_any_height(x):
     np.testing.assert_allclose([value, slope], [np.exp(15.0)] * 2, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", [CoordX(8, 3), ReLU(8, 2)], ids=["split", "plain"])
 def test_density_on_a_lattice_is_the_density_at_its_points(network):
     field = Composed(Fourier(2), Fourier(2), network, rngs=nnx.Rngs(0))

@@ -129,6 +129,7 @@ def waves(x):
     return np.concatenate([x, np.sin(3.0 * x)], -1)
 
 
+@pytest.mark.long
 @EACH
 def test_a_network_gives_every_point_its_outputs_whatever_the_batch(name):
     network, x = made(name, 2), points(6, 2)
@@ -226,6 +227,7 @@ def test_wire_is_the_complex_gabor_wavelet():
     )
 
 
+@pytest.mark.long
 def test_siren_begins_with_normal_preactivations_and_arcsine_like_outputs_at_every_depth():
     """Theorem 1.8 of 2006.09661: n inputs of mean square m give omega W h ~ N(0, 2 m).
 
@@ -278,6 +280,7 @@ def test_bacon_is_a_product_of_filters_with_an_output_after_each():
     np.testing.assert_allclose(computed(network, x), np.sum(expected, 0), atol=1e-4)
 
 
+@pytest.mark.long
 def test_bacons_spectrum_ends_at_its_band():
     """Energy beyond the i-th band, of all but the mean: below 1e-6.
 
@@ -456,6 +459,7 @@ def test_local_blobs_add_what_their_decoder_says_where_they_have_influence():
     np.testing.assert_allclose(computed(network, x), expected, atol=1e-4)
 
 
+@pytest.mark.long
 def test_moving_a_blob_moves_what_it_holds_and_nothing_far_from_it():
     network = made("local blobs")
     network.blobs.centres[...] = jnp.asarray([[-0.6, 0.0, 0.0]] + [[0.6, 0.0, 0.0]] * 4)
@@ -473,6 +477,7 @@ SEPARABLE = [Identity(), Fourier(3), Fourier(2, include_input=False)]
 MIXED = [SphericalHarmonics(3), SphericalHarmonics(4), HashGrid(1, 3, 6, 2, 8, rngs=nnx.Rngs(0))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "encoding", SEPARABLE + MIXED, ids=lambda encoding: type(encoding).__name__
 )

@@ -43,12 +43,14 @@ def ball(radius=0.5, centre=(0.1, -0.2, 0.05)):
     return render_image
 
 
+@pytest.mark.long
 def test_the_usual_distance_is_that_of_matter_in_the_middle_of_the_views():
     train = cameras_at(ring(radius=2.0, height=0.0))
     assert 1.5 < usual_distance(train, ball(0.5)) < 1.7
     assert usual_distance(cameras_at(look_at(ring()[:, :, 3], (9, 9, 9))), ball()) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["orbit", "ellipse", "follow"])
 @pytest.mark.parametrize("turns", [1.0, 0.5])
 def test_paths_along_the_photos_are_known(name, turns):
@@ -61,6 +63,7 @@ def test_paths_along_the_photos_are_known(name, turns):
         assert 0.15 < unknown.mean() < 0.6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "film",
     [
@@ -78,6 +81,7 @@ def test_films_of_what_no_photo_shows_are_found(film):
     assert unknown.all() and numbers == list(range(8))
 
 
+@pytest.mark.long
 def test_the_frames_looked_at_are_spread_over_a_long_film():
     train = cameras_at(ring())
     numbers, unknown = unknown_frames(
@@ -89,6 +93,7 @@ def test_the_frames_looked_at_are_spread_over_a_long_film():
 # Crops.
 
 
+@pytest.mark.long
 def test_a_crop_keeps_the_part_of_a_ray_within_a_turned_box():
     turn = math.radians(30)
     turned = np.array(

@@ -23,6 +23,7 @@ def edges_of(rng, shape, n, length):
     return jnp.asarray(np.concatenate([ends[0], inner, ends[1]], -1), jnp.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", BATCHES)
 @given(
     density=st.floats(0, 50),
@@ -86,6 +87,7 @@ def test_gradients_are_finite_for_any_density(value):
     assert jnp.isfinite(grads).all()
 
 
+@pytest.mark.long
 def test_the_packed_layout_renders_what_the_dense_one_does():
     rng = np.random.default_rng(0)
     counts = [3, 0, 5, 1, 0]
@@ -111,6 +113,7 @@ def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
     np.testing.assert_allclose(Packed(ray, 2).cumsum(tau)[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("counts", [[1], [70], [3, 0, 5, 1], [1, 2, 60], [8, 8, 1, 0, 1]])
 def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
     rng = np.random.default_rng(0)
@@ -140,6 +143,7 @@ def test_every_quantity_is_composited_by_its_name():
     np.testing.assert_allclose(rendering.extras["albedo"], rendering.opacity)
 
 
+@pytest.mark.long
 def test_depth_is_where_the_wall_is():
     t = jnp.linspace(0.0, 4.0, 41)
     density = jnp.where(t[:-1] >= 2.0, 1e3, 0.0)

@@ -187,6 +187,7 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
         np.testing.assert_allclose(render(density), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     n, samples = 32, 24
     model = Model(
@@ -264,6 +265,7 @@ class Keys:
         )
 
 
+@pytest.mark.long
 def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     """RayBank, backgrounds, jitter per ray and stage, and the grid's points are independent."""
     batch, steps = 3, 2
@@ -282,6 +284,7 @@ def test_no_key_of_a_training_step_is_used_twice(monkeypatch):
     keys.check(at_least=steps * (2 + batch) + 2)
 
 
+@pytest.mark.long
 def test_no_stage_uses_the_jitter_of_another(monkeypatch):
     n = 3
     stages = {
@@ -336,6 +339,7 @@ def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the
     np.testing.assert_array_equal(grid.occupied[...], expected)
 
 
+@pytest.mark.long
 def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
@@ -346,6 +350,7 @@ def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     assert grid.occupied[...].all()
 
 
+@pytest.mark.long
 def test_a_grid_counts_the_intervals_of_a_batch_and_no_unused_places_of_its_buffer():
     n = 8
     model = Model(

@@ -60,6 +60,7 @@ def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
         )  # there is something to see, and something beside it
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chunk", [1, 64, 153, 4096])
 def test_a_view_does_not_depend_on_the_chunk(chunk):
     camera = camera_of(17, 9)
@@ -70,6 +71,7 @@ def test_a_view_does_not_depend_on_the_chunk(chunk):
         np.testing.assert_allclose(got[name], value, atol=1e-5)
 
 
+@pytest.mark.long
 def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
     def wall(points, viewdirs):
         there = (jnp.abs(points[..., 2]) < 0.5) & (points[..., 0] > 0)
@@ -151,6 +153,7 @@ def test_a_stop_takes_effect_in_the_middle_of_a_view():
     assert len(asked) == 2, "the rest of the view is not waited for"
 
 
+@pytest.mark.long
 def test_scoring_that_is_stopped_has_no_scores(tmp_path):
     scene = synthetic.load(None, "test", size=16, views=3)
 

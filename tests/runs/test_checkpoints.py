@@ -153,6 +153,7 @@ def file_of(folder, step):
     return Checkpoints(folder).file(step)
 
 
+@pytest.mark.long
 def test_every_flipped_bit_is_detected_and_named(saved):
     file = file_of(saved, 3)
     data = file.read_bytes()
@@ -254,6 +255,7 @@ def test_a_header_that_is_signed_and_lies_is_refused_before_memory_is_taken(tmp_
             read_tensors(file)
 
 
+@pytest.mark.long
 @partial(many_mutations, count=500)
 def test_a_mutated_file_is_refused_or_the_same(saved, seed):
     file = saved / "mutated"

@@ -44,6 +44,7 @@ def test_a_config_is_sound_and_tells_its_command(name):
     assert f"--config={name}.py" in import_module(name.replace("/", ".")).__doc__
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name, space", [("configs/nerf", "bounded"), ("configs/ngp", "unbounded")])
 def test_a_config_renders_something_finite(name, space):
     rendering = jax.jit(lambda: render(load(name), space))()

@@ -22,6 +22,7 @@ from nerf.training.loop import train
 pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 
 
+@pytest.mark.long
 @given(
     shape=st.sampled_from(
         [(1, 70, 7), (1, 1, 1), (9, 31, 64), (9, 32, 200), (4, 70, 200), (4, 70, 1)]
@@ -81,6 +82,7 @@ def models(capacity):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("capacity", [1, 4, 96])
 def test_rendering_only_live_intervals_gives_the_exhaustive_picture(capacity):
     skipping, exhaustive = models(capacity)
@@ -92,6 +94,7 @@ def test_rendering_only_live_intervals_gives_the_exhaustive_picture(capacity):
     np.testing.assert_allclose(got.depth, expected.depth, atol=2e-4)
 
 
+@pytest.mark.long
 def test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole():
     skipping, exhaustive = models(24)
     rays = rays_of(64)
@@ -106,6 +109,7 @@ def test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_r
     np.testing.assert_allclose(small.rgb[whole], expected.rgb[whole], atol=2e-5)
 
 
+@pytest.mark.long
 def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
     grid = OccupancyGrid(resolution=16, threshold=0.5, update_every=4)
 
@@ -121,6 +125,7 @@ def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
     assert not occupied[distance > 0.6 + 0.12].any()
 
 
+@pytest.mark.long
 def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
@@ -154,6 +159,7 @@ def passed(grid, cells, weight: float, rays: int) -> None:
         note(grid, cells, jnp.full(cells.shape, weight))
 
 
+@pytest.mark.long
 def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     grid = OccupancyGrid(resolution=16, min_weight=0.01)
     assert refreshed(grid, 20).all() and not grid.occupied[...].any(), (
@@ -179,6 +185,7 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     assert bool(grid.train_occupied[...][found]), "and stays where there was something to see"
 
 
+@pytest.mark.long
 def test_time_alone_hides_nothing_from_rendering():
     """A cell that a ray saw once, and none passed since: training drops it, a picture does not."""
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
@@ -187,6 +194,7 @@ def test_time_alone_hides_nothing_from_rendering():
     assert grid.occupied[...].all() and grid.train_occupied[...].mean() < 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
 def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
     """The same rays decide the same in a capture of a few small photos and of many large ones."""
@@ -226,6 +234,7 @@ def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
     assert grid.occupied[...].all()
 
 
+@pytest.mark.long
 def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
     for i in range(40):
@@ -251,6 +260,7 @@ def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_i
     assert np.flatnonzero(grid.occupied[...]).tolist() == [3]
 
 
+@pytest.mark.long
 def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     skipping, _ = models(24)
     rays, keys = rays_of(64), jax.random.split(jax.random.key(3), 64)
@@ -300,6 +310,7 @@ def test_grid_state_is_no_parameter():
     assert not jax.tree.leaves(params)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parts, used", [(1, True), (4, True), (16, False)])
 def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_inside(parts, used):
     grid, asked = OccupancyGrid(resolution=8, update_every=parts), []

@@ -27,6 +27,7 @@ def test_edges_increase_and_lie_in_the_unit_interval(sampler, shape, random):
     assert (jnp.diff(s, axis=-1) >= 0).all() and (s >= 0).all() and (s <= 1).all()
 
 
+@pytest.mark.long
 def test_stratified_edges_keep_to_their_strata_and_cover_everything():
     s = Stratified(10)(None, (1000,), keys_of((1000,)))
     np.testing.assert_array_equal(s[:, 0], 0.0)
@@ -40,6 +41,7 @@ def test_rays_do_not_share_their_jitter(sampler):
     assert len(np.unique(np.asarray(s[:, 3]))) == 50
 
 
+@pytest.mark.long
 def test_jitter_of_a_ray_does_not_depend_on_the_rest_of_the_batch():
     keys = keys_of((6,))
     whole, half = (Stratified(5)(None, (n,), keys[-n:]) for n in (6, 3))
@@ -64,6 +66,7 @@ def test_inverting_a_cdf_agrees_with_a_slow_reference(shape):
         np.testing.assert_allclose(drawn[index], expected, atol=2e-6)
 
 
+@pytest.mark.long
 def test_importance_sampling_is_distributed_as_the_weights():
     edges, weights = jnp.linspace(0, 1, 6), jnp.array([0.1, 0.0, 0.6, 0.3, 0.0])
     n = 2000
@@ -72,6 +75,7 @@ def test_importance_sampling_is_distributed_as_the_weights():
     np.testing.assert_allclose(histogram, weights, atol=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("union", [True, False])
 def test_importance_goes_where_the_weights_are_and_no_gradient_flows_back(union):
     edges, weights = jnp.linspace(0, 1, 11)[None], jnp.zeros((1, 10)).at[0, 4].set(1.0)

@@ -17,6 +17,7 @@ def rays_of(rng, n, distance=3.0):
     return Rays(*(jnp.asarray(x, jnp.float32) for x in (origins, directions, directions)))
 
 
+@pytest.mark.long
 def test_points_of_the_box_interval_are_inside_and_those_beyond_are_not():
     rays = rays_of(np.random.default_rng(0), 200)
     t_near, t_far = Box().interval(rays)
@@ -42,6 +43,7 @@ def test_contraction_is_the_papers():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)])
 def test_contracted_points_lie_in_the_unit_ball_with_finite_gradients_also_at_the_origin(shape):
     space = Contracted()
@@ -51,6 +53,7 @@ def test_contracted_points_lie_in_the_unit_ball_with_finite_gradients_also_at_th
         assert jnp.isfinite(jax.grad(lambda p: space.warp(p).sum())(points)).all()
 
 
+@pytest.mark.long
 def test_stretch_is_the_length_that_contraction_takes_away():
     direction = jnp.array([0.6, 0.0, 0.8])
     space = Contracted()
@@ -63,6 +66,7 @@ def test_stretch_is_the_length_that_contraction_takes_away():
         )
 
 
+@pytest.mark.long
 def test_distances_of_the_contracted_space_increase_from_near_to_far_without_a_jump():
     space = Contracted()
     s = jnp.linspace(0, 1, 1001)

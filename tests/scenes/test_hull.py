@@ -90,6 +90,7 @@ def scene_of(cameras, images):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distortion", [0.0, 0.1, 0.5])
 def test_what_every_view_sees_as_matter_or_not_at_all_is_never_carved(distortion):
     """A few points, in the corners of cells, where the ball that stands for a cell is tightest."""
@@ -166,6 +167,7 @@ def test_any_resolution_is_the_one_that_was_asked_for(resolution):
     assert hull[cells_of(points_in_balls(500), resolution)].all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [[], [5], [5, 11]])
 def test_photos_whose_alpha_is_wrong_are_named_and_carve_nothing_of_what_all_others_see(wrong):
     scene = synthetic.load(None, "train", size=64, views=24)

@@ -215,6 +215,7 @@ def test_a_file_that_speaks_of_another_size_scales_K(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_reduction_scales_the_pixel_of_a_world_point_exactly(tmp_path):
     root = write_nerfstudio(tmp_path, size=(16, 12), **{k: 2 * v for k, v in FOCAL.items()})
     full, half = scenes.load(root, "train"), scenes.load(root, "train", max_side=8)
@@ -766,6 +767,7 @@ def test_every_file_that_cannot_be_decoded_is_listed_once_and_in_order(tmp_path)
     assert all("cannot be decoded" in line and "export it again" in line for line in lines)
 
 
+@pytest.mark.long
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -936,6 +938,7 @@ def folder(request, tmp_path_factory):
 ORIGINALS: dict[Path, str] = {}
 
 
+@pytest.mark.long
 @many_mutations
 def test_a_mutated_file_is_a_scene_or_a_scene_error(folder, seed):
     root, file = folder
@@ -975,6 +978,7 @@ def synthetic_rays(scene: Scene, view: int):
     return pixels_to_rays(cameras, pixels)
 
 
+@pytest.mark.long
 def test_the_synthetic_picture_is_what_its_cameras_see():
     """Ray by ray: pixels_to_rays of the scene's cameras and the closed form give its images."""
     scene = synthetic.load(None, "train", size=16, views=2)
@@ -987,6 +991,7 @@ def test_the_synthetic_picture_is_what_its_cameras_see():
         assert 0.2 < (opacity > 0.5).mean() < 0.8
 
 
+@pytest.mark.long
 def test_the_synthetic_field_integrates_to_the_closed_form():
     """Equation 3 of NeRF on 4000 even intervals, in float64."""
     scene = synthetic.load(None, "train", size=8, views=1)
@@ -1061,6 +1066,7 @@ def real(name: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_fox_loads_without_its_missing_images():
     root = real("fox")
     train, test = (scenes.load(root, split, max_side=100) for split in ("train", "test"))
@@ -1072,6 +1078,7 @@ def test_fox_loads_without_its_missing_images():
     assert poses[:, 2, 1].mean() > 0.9  # the photos are upright
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["chair_200", "lego_200"])
 def test_blender_captures_load(name):
     train, test = (scenes.load(real(name), split) for split in ("train", "test"))

@@ -71,6 +71,7 @@ def test_distance_to_a_solid_has_slope_one(solid):
     assert np.allclose(gradient[away], 1.0, atol=1e-2)
 
 
+@pytest.mark.long
 def test_cameras_see_the_points_that_rays_hit_at_the_pixels_of_these_rays():
     scene = toybox.load(None, "test", sizes=(SIZE,), turned=0.7)
     origins, directions = toybox.look(toybox.place("test", 8)[3], SIZE)
@@ -86,6 +87,7 @@ def test_cameras_see_the_points_that_rays_hit_at_the_pixels_of_these_rays():
     assert np.allclose(rays.directions, directions[there] @ scene.transform.rotation.T, atol=1e-4)
 
 
+@pytest.mark.long
 def test_the_volume_renderer_sees_the_same_picture():
     """Dense matter in the solids, rendered by another program, gives the picture and its depth."""
 

@@ -33,6 +33,7 @@ def mixed_scene(channels=3, alphas=None):
     return dataclasses.replace(scene, images=images, cameras=cameras)
 
 
+@pytest.mark.long
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
     rays, colours, _ = jax.jit(sample_rays, static_argnums=2)(
@@ -48,6 +49,7 @@ def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     np.testing.assert_allclose(pixels, np.stack([x, y], -1) + 0.5, atol=1e-3)
 
 
+@pytest.mark.long
 def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its_image():
     pixels = to_device(mixed_scene())
     count = pixels.pool.shape[0]
@@ -59,6 +61,7 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
     assert abs(chi_squared - count) < 5 * np.sqrt(2 * count)
 
 
+@pytest.mark.long
 def test_picks_depend_on_the_key_alone():
     pixels = to_device(mixed_scene())
     first, again, other = (sample_rays(pixels, jax.random.key(k), 50)[1] for k in (0, 0, 1))
@@ -91,6 +94,7 @@ def test_a_scene_without_alpha_has_all_its_pixels_in_the_pool():
     np.testing.assert_array_equal(pixels.pool, np.arange(pixels.values.shape[0]))
 
 
+@pytest.mark.long
 def test_alpha_comes_with_the_colour_and_nothing_outside_the_pool_is_picked():
     scene: Scene = synthetic.load(None, "train", size=24, views=3)
     colours = sample_rays(to_device(scene, margin=0), jax.random.key(0), 2000)[1]
@@ -120,6 +124,7 @@ def test_opaque_hides_the_background_and_transparent_is_the_background():
     np.testing.assert_allclose(over(rgba, background), [[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])
 
 
+@pytest.mark.long
 def test_a_picked_ray_knows_its_view():
     rays, colours, _ = sample_rays(to_device(mixed_scene()), jax.random.key(0), 100)
     np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours[:, 0]) * 255))
@@ -139,6 +144,7 @@ def known_scene(kind=np.uint8):
     return dataclasses.replace(scene, images=images, masks=masks, depths=depths)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
@@ -157,6 +163,7 @@ def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(k
     assert 0.5 < np.mean(np.asarray(depth) > 0) < 0.9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
     scene = known_scene(kind)
@@ -185,6 +192,7 @@ def test_colours_of_any_type_lie_between_0_and_1():
     assert to_unit(floats) is floats
 
 
+@pytest.mark.long
 def test_what_is_masked_is_not_scored(tmp_path):
     """Whatever the picture holds outside the mask, it scores as a picture that is right there."""
     scene = synthetic.load(None, "test", size=24, views=2)
@@ -208,6 +216,7 @@ def test_what_is_masked_is_not_scored(tmp_path):
     assert everything["mean"] == whole["mean"]
 
 
+@pytest.mark.long
 def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     scene = synthetic.load(None, "test", size=16, views=1)
     mask = np.zeros((16, 16), bool)

@@ -19,6 +19,7 @@ def known():
     return {*Site().pages, *(path.name for path in (ROOT / "docs").iterdir())}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_of_a_document_leads_to_a_page(page, known):
     text = (ROOT / PAGES[page]).read_text(encoding="utf-8")

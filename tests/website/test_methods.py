@@ -39,6 +39,7 @@ def test_a_method_has_an_equation_and_every_equation_can_be_read(module):
         to_mathml(equation.text)
 
 
+@pytest.mark.long
 def test_every_file_of_a_family_has_a_page_in_the_navigation(site):
     shown = re.findall(r"methods/[\w/]+\.md", str(site.methods))
     for folder in FAMILIES:
@@ -94,6 +95,7 @@ def test_every_anchor_of_a_claim_is_a_row_of_the_table(site):
             assert f"\n| {claim.row} | " in table
 
 
+@pytest.mark.long
 def test_every_module_and_config_is_shown_once(site):
     text = "\n".join(site.pages.values())
     shown = re.findall(r"^::: (nerf[\w.]+)$", text, re.MULTILINE)
@@ -105,6 +107,7 @@ def test_every_module_and_config_is_shown_once(site):
         assert f"## {path.relative_to(ROOT / 'configs').with_suffix('').as_posix()} {{#" in text
 
 
+@pytest.mark.long
 def test_every_name_in_a_docstring_that_is_linked_has_a_place(site):
     places = {"nerf", *(file.module for file in site.files), *(f"nerf.{n}" for n in nerf.__all__)}
     places |= {f"{file.module}.{each.name}" for file in site.files for each in file.public}

@@ -165,6 +165,7 @@ def reference(kind: str, given: dict[str, float], local: np.ndarray) -> np.ndarr
     return np.stack([fx * (u + du) + given["cx"], fy * (v + dv) + given["cy"]], -1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SUPPORTED)
 def test_a_point_is_seen_where_colmap_sees_it(tmp_path, kind):
     root = write_scene(tmp_path, make_model((kind,)))
@@ -352,6 +353,7 @@ def test_the_focal_length_of_fov_is_that_on_its_axis():
     np.testing.assert_allclose(np.diag(colmap_lenses.camera_of(fov)[0])[:2], expected, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_colmap_s_panorama_sees_what_pycolmap_sees():
     rays = [
         [-0.056631731, -0.956940336, -0.284706939],
@@ -362,6 +364,7 @@ def test_colmap_s_panorama_sees_what_pycolmap_sees():
     np.testing.assert_allclose(pixels, [[20.0, 30.0], [600.0, 100.0], [160.0, 160.0]], atol=1e-3)
 
 
+@pytest.mark.long
 def test_a_division_lens_that_sees_more_than_half_the_sphere_becomes_a_fisheye():
     """tan(theta) = r / (1 + k r^2) beyond 90 degrees, where no perspective lens reaches."""
     f, k, r = 160.0, -0.2, np.linspace(0.05, 2.4, 20)
@@ -638,6 +641,7 @@ def test_any_rotation_has_its_quaternion(seed):
 # ---- a real model
 
 
+@pytest.mark.long
 def test_a_real_model_s_points_fall_on_their_features(dataset):
     """1457 points that COLMAP found in nine photos.
 

@@ -337,6 +337,7 @@ def test_arrays_are_read_as_numpy_wrote_them(tmp_path, array):
     np.testing.assert_array_equal(read_npz(tmp_path / "b.npz")["other"], array + 1)
 
 
+@pytest.mark.long
 def test_an_archive_that_unpacks_to_more_than_it_says_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", b"\0" * 200_000_000)
@@ -466,6 +467,7 @@ def test_a_black_picture_is_refused(tmp_path):
 # ---- RGB-D
 
 
+@pytest.mark.long
 def test_depth_is_distance_along_the_ray(tmp_path):
     """A wall straight ahead at 2.5 m: every ray of every view ends on it, in the file's units."""
     scene = scenes.load(write_rgbd(tmp_path), "train")
@@ -521,6 +523,7 @@ def test_colours_may_have_a_lens_of_their_own_and_depth_follows_it(tmp_path):
     refused_once(root, "color-intrinsics.txt")
 
 
+@pytest.mark.long
 def test_the_lens_of_a_kinect_s_depth_camera_is_not_taken_for_its_colours(tmp_path):
     root = write_rgbd(tmp_path)
     assert not scenes.load(root, "train").notes
@@ -626,6 +629,7 @@ def folder(request, tmp_path_factory):
     return root, scenes.all_formats()[request.param.split()[0]], files
 
 
+@pytest.mark.long
 @many_seeds
 def test_a_mutated_file_is_a_scene_or_a_scene_error(folder, undecoded, seed):
     root, module, files = folder
@@ -665,6 +669,7 @@ def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
     return (np.abs(away - there) / away)[there > 0]
 
 
+@pytest.mark.long
 def test_redkitchen_s_depths_agree_between_views(dataset):
     scene = scenes.load(dataset("redkitchen"), "train", max_side=160)
     assert (len(scene), len(scene.depths)) == (55, 55) and scene.unbounded
@@ -674,6 +679,7 @@ def test_redkitchen_s_depths_agree_between_views(dataset):
     ]
 
 
+@pytest.mark.long
 def test_dtu_s_projections_are_the_file_s(dataset):
     root = dataset("dtu_scan24")
     scene, arrays = scenes.load(root, "train"), np.load(root / "cameras_sphere.npz")
@@ -687,6 +693,7 @@ def test_dtu_s_projections_are_the_file_s(dataset):
         np.testing.assert_allclose(pixel, (np.array([x, y]) / w + 0.5) / 4, atol=0.01)
 
 
+@pytest.mark.long
 def test_dino_s_projections_are_the_file_s(dataset):
     root = dataset("dino")
     scene = scenes.load(root, "train")
@@ -712,6 +719,7 @@ def test_dino_s_projections_are_the_file_s(dataset):
         np.testing.assert_allclose(pixel, np.array([x, y]) / w + 0.5, atol=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name, views, unbounded", [("fern", 17, True), ("maryRose", 60, False)])
 def test_llff_captures_load(dataset, name, views, unbounded):
     scene = scenes.load(dataset(name), "train")

@@ -217,6 +217,7 @@ def test_an_eighth_power_that_folds_before_the_sides_is_refused(tmp_path):
     assert all("folds the picture over itself inside its borders" in line for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("k4", [1.0, 5.0])
 def test_a_strong_eighth_power_is_read_in_large_photos(k4):
     """The corner of 4000x3000 pixels is at 0.9 focal lengths.
@@ -243,6 +244,7 @@ def test_a_strong_eighth_power_is_read_in_large_photos(k4):
     np.testing.assert_allclose(seen[:, 0] * focal, meant[meant < 0.9] * focal, atol=0.4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lens", [{"k4": -1.0}, {"k1": -0.6, "k2": 0.0, "camera_model": "OPENCV"}])
 def test_corners_that_a_distortion_does_not_reach_are_masked(tmp_path, lens):
     """r - r^9 has its largest value at r = 9^(-1/8), and r - 0.6 r^3 at r = 1.8^(-1/2)."""

@@ -118,6 +118,7 @@ def test_images_of_all_depths_in_one_scene_are_read_in_the_most_precise(tmp_path
     assert [(image[..., 3] == 1.0).all() for image in images] == [i != 2 for i in range(14)]
 
 
+@pytest.mark.long
 def test_16_bits_survive_to_the_target(tmp_path):
     root = write_nerfstudio(tmp_path)
     for i in range(17):
@@ -161,6 +162,7 @@ def deep_file(request, tmp_path_factory):
 WHOLE: dict[Path, bytes] = {}
 
 
+@pytest.mark.long
 @partial(many_seeds, count=700)  # of each kind: opening a file takes most of the time
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
@@ -236,6 +238,7 @@ def written(root: Path, lenses) -> list[Cameras]:
     return cameras
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lenses",
     [[PERSPECTIVE] * 3, [FISHEYE] * 3, [EQUIRECTANGULAR] * 3, [ORTHOGRAPHIC] * 3, [0, 1, 2, 3]],
@@ -309,6 +312,7 @@ def test_bad_lenses_are_refused_with_their_number(tmp_path, fault):
     refused_once(root, "transforms.json: frames[2].", reason)
 
 
+@pytest.mark.long
 def test_what_lies_around_the_circle_of_a_fisheye_is_masked(tmp_path):
     """A picture of a half sphere and more: at 3.14 radians the lens has seen everything."""
     lens = {
@@ -429,6 +433,7 @@ def depth_scene(root: Path, kind: str, **keys) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["png", "exr", "npy"])
 def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, kind):
     """Whatever the lens does, the end of every ray lies on the wall."""
@@ -573,6 +578,7 @@ def test_a_ply_file_that_promises_too_much_takes_no_memory(tmp_path, kind):
         read_points(tmp_path / "points.ply", "points.ply")
 
 
+@pytest.mark.long
 @many_seeds
 def test_damaged_points_load_or_are_refused(tmp_path_factory, seed):
     random = Random(seed)
