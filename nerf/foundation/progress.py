@@ -77,7 +77,9 @@ class Meter:
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self.what, self.unit, self.total, self.done = what, unit, total, done
         self.share, self.note = 0.0, ""  # share of the current unit that is done; the last note
-        # Time and finished work, in units, at the first report: the rate counts from there.
+        self.initial = done
+        # Time and finished work, in units, at the first report, and again once the first unit is
+        # finished: the rate counts from there.
         self.first: tuple[float, float] | None = None
         self.began = self.last_line = time.monotonic()
         self.bar = make_bar(total=total, initial=done, desc=what, unit=unit)
@@ -91,6 +93,8 @@ class Meter:
 
     def add(self, count: int = 1, note: str = "") -> None:
         """Report that `count` more units are finished, with a `note` at the end of the line."""
+        if self.done == self.initial:
+            self.first = None
         self.done += count
         self.share, self.note = 0.0, note
         self.bar.set_postfix_str(note, refresh=False)
@@ -118,8 +122,8 @@ class Meter:
     def _speed(self, now: float) -> str:
         """Return the rate and the time left.
 
-        What was done at the first report may include compilation: it does not count for the rate,
-        and until more is done only the elapsed time is returned.
+        What came before may include compilation: it does not count for the rate, and until more is
+        done only the elapsed time is returned.
         """
         assert self.first is not None
         done = self.done + self.share

@@ -50,7 +50,7 @@ def test_a_unit_that_takes_minutes_is_told_from_within(clock, capsys):
         "evaluate 0/2, 60 s so far",
         "evaluate 0/2, 200.0 s/view, 360 s left",
         "evaluate 0/2, 200.0 s/view, 340 s left",
-        "evaluate 1/2, 200.0 s/view, 200 s left, mean PSNR 20",
+        "evaluate 1/2, 240 s so far, mean PSNR 20",
         "evaluate 1/2, 200.0 s/view, 180 s left, mean PSNR 20",
     ]
 
