@@ -18,7 +18,7 @@ from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.integrated import Integrated
 from nerf.foundation.instantiate import ConfigError
 
-X = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 3)), jnp.float32)
+X = jnp.array(np.float32(np.random.default_rng(0).uniform(-1, 1, (4, 3))))
 PARTS = pytest.mark.parametrize("part", [0.0, 0.1, 0.33, 0.5, 0.99, 1.0])
 
 
@@ -30,7 +30,7 @@ def encode(annealed):
 
 def weights(window, encoding, part):
     annealed = Annealed(encoding, window, 0.2, 0.6)
-    set_progress(annealed, jnp.asarray(0.2 + 0.4 * part))
+    set_progress(annealed, jnp.array(0.2 + 0.4 * part))
     return jax.device_get(encode(annealed))
 
 
@@ -67,7 +67,7 @@ def test_levels_of_a_grid_can_come_in_too_the_first_being_there():
 def test_before_the_start_nothing_changes_and_after_the_end_it_is_the_encoding_itself(window):
     annealed, seen = Annealed(Fourier(4), window, 0.2, 0.6), []
     for progress in (0.0, 0.2, 0.6, 1.0):
-        set_progress(annealed, jnp.asarray(progress))
+        set_progress(annealed, jnp.array(progress))
         features, plain = encode(annealed)
         seen.append(np.asarray(features))
     np.testing.assert_array_equal(seen[0], seen[1])
@@ -88,7 +88,7 @@ def test_progress_reaches_every_part_that_asks_and_is_state_not_a_parameter():
     model = nnx.List(
         [Annealed(Fourier(2), RaisedCosine()), nnx.List([Annealed(Fourier(3), FrequencyMask())])]
     )
-    set_progress(model, jnp.asarray(0.25))
+    set_progress(model, jnp.array(0.25))
     params, progress, rest = nnx.split(model, nnx.Param, TrainingProgress, ...)[1:]
     assert [float(x) for x in jax.tree.leaves(progress)] == [0.25, 0.25]
     assert not jax.tree.leaves((params, rest))

@@ -94,7 +94,7 @@ def test_the_mean_over_a_gaussian_is_that_of_quadrature():
     ]:
         places = mean[:, axis, None] + np.sqrt(variance[:, axis, None]) * x
         columns.append((function(2.0**band * np.pi * places) * weights).sum(-1) / weights.sum())
-    points = Gaussians(jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
+    points = Gaussians(jnp.array(np.float32(mean)), jnp.array(np.float32(variance)))
     expected = np.concatenate([mean, np.stack(columns, -1)], -1)
     np.testing.assert_allclose(jax.jit(Integrated(waves))(points), expected, atol=1e-5)
 
@@ -105,11 +105,11 @@ def test_what_has_no_formula_for_its_mean_is_refused():
 
 
 def test_a_gaussian_without_extent_is_a_point_and_an_endless_one_has_no_waves():
-    x = jnp.asarray(np.random.default_rng(2).uniform(-1, 1, (3, 1, 2, 3)), jnp.float32)
+    x = jnp.array(np.float32(np.random.default_rng(2).uniform(-1, 1, (3, 1, 2, 3))))
     encoding, plain = jax.jit(Integrated(Fourier(10))), jax.jit(Fourier(10))(x)
 
     def wide(variance):
-        return Gaussians(x, jnp.asarray(np.full(x.shape, variance, np.float32)))
+        return Gaussians(x, jnp.array(np.full(x.shape, variance, np.float32)))
 
     np.testing.assert_array_equal(encoding(wide(0.0)), plain)
     np.testing.assert_array_equal(encoding(x), plain)
@@ -122,7 +122,7 @@ def camera(size):
     """Of a picture so many pixels wide, with the same field of view."""
     return Cameras(
         jnp.eye(3, 4),
-        jnp.asarray(intrinsics(size, size, size / 2, size / 2)),
+        jnp.array(intrinsics(size, size, size / 2, size / 2)),
         jnp.zeros(8),
         jnp.array([size, size]),
     )

@@ -31,26 +31,17 @@ BATCHES = [(), (1,), (3, 1, 2)]
 SHARED = {simplex: HashGrid(3, 2, 9, 4, 32, simplex, rngs=nnx.Rngs(0)) for simplex in (False, True)}
 
 
-@functools.partial(nnx.jit, static_argnums=0)
-def with_tables(d):
-    """Encodings with parameters, of points with d coordinates."""
+def of_every_kind(d):
+    """Encodings of points with d coordinates."""
     rngs = {"num_dims": d, "rngs": nnx.Rngs(0)}
+    waves = Fourier(4, num_dims=d)
     grids = [HashGrid(2, 2, 6, 3, 12, simplex, **rngs) for simplex in (False, True)]
     tables = [Voxels(3, 2, **rngs), VectorMatrix(3, 2, **rngs), Vectors(3, 2, **rngs)]
     planes = [KPlanes((3, 5), 2, **rngs), TriPlane(3, 2, **rngs)]
-    annealed = [
-        Annealed(Fourier(4, num_dims=d), RaisedCosine()),
-        Annealed(grids[0], FrequencyMask()),
-    ]
+    annealed = [Annealed(waves, RaisedCosine()), Annealed(grids[0], FrequencyMask())]
     random = [Gaussian(5, 0.5, learn, **rngs) for learn in (False, True)]
-    return random + annealed + grids + tables + planes
-
-
-def of_every_kind(d):
-    """Encodings of points with d coordinates."""
-    waves = Fourier(4, num_dims=d)
     plain = [Identity(d), waves, Fourier(4, False, 1.0, 6, True, d), Integrated(waves)]
-    return plain + with_tables(d)
+    return plain + random + annealed + grids + tables + planes
 
 
 ALL = [(2, e) for e in of_every_kind(2)] + [
@@ -73,7 +64,7 @@ def encode(grid, points):
 
 def unit(shape, seed=0):
     x = np.random.default_rng(seed).normal(size=(*shape, 3))
-    return jnp.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True), jnp.float32)
+    return jnp.array(np.float32(x / np.linalg.norm(x, axis=-1, keepdims=True)))
 
 
 @EACH
@@ -95,7 +86,7 @@ def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_unde
 
     x = np.random.default_rng(0).uniform(-1.0, 1.0, (3, 1, 2, d)).astype(np.float32)
     x[0, 0, 0], x[0, 0, 1], x[1, 0, 0], x[1, 0, 1, 0], x[2, 0, 0] = 0.0, 1.0, -1.0, 1.0, 2.0
-    together, apart, slope = ways(state, jnp.asarray(x))
+    together, apart, slope = ways(state, jnp.array(x))
     np.testing.assert_allclose(np.reshape(together, (6, -1)), apart, atol=1e-5)
     assert np.isfinite(slope).all(), "at the middle, on the faces and corners of the box, or beyond"
     assert (
@@ -139,7 +130,7 @@ def test_frequencies_double_or_lie_denser_or_evenly(options, frequencies):
     np.testing.assert_allclose(encoding.frequencies, frequencies)
     x = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     waves = [f(w * x.astype(np.float64)) for w in frequencies for f in (np.sin, np.cos)]
-    found = jax.jit(encoding)(jnp.asarray(x))
+    found = jax.jit(encoding)(jnp.array(x))
     np.testing.assert_allclose(found, np.concatenate(waves, -1), atol=5e-5)
 
 
@@ -175,7 +166,7 @@ def test_fourier_features_are_the_papers(num_freqs, include_input):
         ]
     encoding = Fourier(num_freqs, include_input)
     assert encoding.num_features == 6 * num_freqs + 3 * include_input
-    found = jax.jit(encoding)(jnp.asarray(x))
+    found = jax.jit(encoding)(jnp.array(x))
     np.testing.assert_allclose(found, np.concatenate(columns, -1), atol=5e-4)
 
 
@@ -239,13 +230,13 @@ def vertices_of(resolution):
 
 
 def to_points(vertices, resolution):
-    return jnp.asarray(np.asarray(vertices) * (2.0 / resolution) - 1.0, jnp.float32)
+    return jnp.array(np.float32(np.asarray(vertices) * (2.0 / resolution) - 1.0))
 
 
 def rows_at(grid, vertices):
     """Which row of the table each vertex reads: its value where row k holds the number k."""
     before = grid.table[...]
-    grid.table[...] = jnp.asarray(np.arange(before.shape[0], dtype=np.float32)[:, None])
+    grid.table[...] = jnp.array(np.arange(before.shape[0], dtype=np.float32)[:, None])
     rows = np.asarray(encode(grid, to_points(vertices, grid.resolutions[0])))[:, 0]
     grid.table[...] = before
     return rows
@@ -277,11 +268,9 @@ def test_a_linear_function_is_reproduced_everywhere(simplex):
     rows = rows_at(one_level(8, 10, simplex), vertices_of(8)).astype(int)
     table = np.zeros((9**3, 2), np.float32)
     table[rows] = np.asarray(to_points(vertices_of(8), 8)) @ slope + offset
-    grid.table[...] = jnp.asarray(table)
+    grid.table[...] = jnp.array(table)
     points = np.random.default_rng(1).uniform(-1, 1, (500, 3)).astype(np.float32)
-    np.testing.assert_allclose(
-        encode(grid, jnp.asarray(points)), points @ slope + offset, atol=5e-6
-    )
+    np.testing.assert_allclose(encode(grid, jnp.array(points)), points @ slope + offset, atol=5e-6)
 
 
 def reference(table, rows, points, resolution, simplex):
@@ -312,7 +301,7 @@ def test_levels_are_interpolated_independently_and_concatenated(simplex):
     rng = np.random.default_rng(2)
     table = rng.normal(size=grid.table.shape).astype(np.float32)
     assert len(table) == 5**3 + 2**9 + 2**9
-    grid.table[...] = jnp.asarray(table)
+    grid.table[...] = jnp.array(table)
     points = rng.uniform(-1, 1, (60, 3)).astype(np.float32)
     dense = rows_at(one_level(4, 9, simplex), vertices_of(4)).astype(int).reshape(5, 5, 5)
 
@@ -329,7 +318,7 @@ def test_levels_are_interpolated_independently_and_concatenated(simplex):
     ]
     expected = [reference(part, rows, points, n, simplex) for part, rows, n in parts]
     np.testing.assert_allclose(
-        encode(grid, jnp.asarray(points)), np.concatenate(expected, -1), atol=5e-5
+        encode(grid, jnp.array(points)), np.concatenate(expected, -1), atol=5e-5
     )
 
 
@@ -359,7 +348,7 @@ def weights_of_traced(grid, point):
 def test_features_are_continuous_across_faces_of_cells_and_of_simplices(simplex, resolution):
     grid = one_level(resolution, 10, simplex)
     rng = np.random.default_rng(4)
-    grid.table[...] = jnp.asarray(rng.normal(size=grid.table.shape), jnp.float32)
+    grid.table[...] = jnp.array(np.float32(rng.normal(size=grid.table.shape)))
     cells, f = rng.integers(0, resolution - 1, (300, 3)), rng.uniform(0.05, 0.95, (300, 3))
     on_cell_face = np.where(np.eye(3)[rng.integers(0, 3, 300)] == 1, 1.0, f)
     a, b = rng.permuted(np.tile(np.arange(3), (300, 1)), axis=1)[:, :2].T
@@ -382,7 +371,7 @@ def test_equal_fractions_are_interpolated_too(simplex):
     rows = rows_at(grid, vertices_of(8)).astype(int)
     table = np.zeros((9**3, 1), np.float32)
     table[rows, 0] = vertices_of(8) @ np.array([1.0, 10.0, 100.0])
-    grid.table[...] = jnp.asarray(table)
+    grid.table[...] = jnp.array(table)
     f = np.array(list(itertools.product((0.0, 0.25, 0.5, 1.0), repeat=3)))
     np.testing.assert_allclose(
         encode(grid, to_points(3 + f, 8)), (3 + f) @ [[1.0], [10.0], [100.0]], rtol=1e-6
@@ -393,15 +382,13 @@ def test_equal_fractions_are_interpolated_too(simplex):
 def test_points_on_and_beyond_the_box_read_its_boundary(simplex):
     grid = SHARED[simplex]
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3)), np.float32)
-    inside = np.asarray(encode(grid, jnp.asarray(corners)))
+    inside = np.asarray(encode(grid, jnp.array(corners)))
     assert np.isfinite(inside).all()
     assert (
         len(np.unique(inside[:, :2], axis=0)) == 8
     )  # the coarsest level is dense: each corner has its own row
     for factor in (1.0000001, 1.5, 1e9):
-        np.testing.assert_array_equal(
-            encode(grid, jnp.asarray(corners * np.float32(factor))), inside
-        )
+        np.testing.assert_array_equal(encode(grid, jnp.array(corners * np.float32(factor))), inside)
 
 
 @pytest.mark.parametrize("simplex", [False, True])
@@ -414,7 +401,7 @@ def test_gradients_are_finite_everywhere_and_zero_for_rows_that_no_point_touches
     def total(params, points):
         return jnp.square(1.0 + nnx.merge(graph, params)(points)).sum()
 
-    of_params, of_points = jax.jit(jax.grad(total, (0, 1)))(params, jnp.asarray(points))
+    of_params, of_points = jax.jit(jax.grad(total, (0, 1)))(params, jnp.array(points))
     of_table = np.asarray(jax.tree.leaves(of_params)[0])
     assert np.isfinite(of_table).all()
     assert np.isfinite(of_points).all()

@@ -18,14 +18,14 @@ BATCHES = [(), (1,), (3, 1, 2)]
 
 
 def rendering(rgb, depth=None):
-    rgb = jnp.asarray(rgb, jnp.float32)
-    nothing = jnp.asarray(np.zeros(rgb.shape[:-1], np.float32))
-    everything = jnp.asarray(np.ones(rgb.shape[:-1], bool))
+    rgb = jnp.array(rgb, jnp.float32)
+    nothing = jnp.array(np.zeros(rgb.shape[:-1], np.float32))
+    everything = jnp.array(np.ones(rgb.shape[:-1], bool))
     return Rendering(rgb, nothing, nothing if depth is None else depth, {}, everything, None)
 
 
 def zeros(*shape):
-    return jnp.asarray(np.zeros(shape, np.float32))
+    return jnp.array(np.zeros(shape, np.float32))
 
 
 def compiled(loss):
@@ -58,7 +58,7 @@ def test_charbonnier_of_worked_numbers():
 @pytest.mark.parametrize("shape", BATCHES)
 def test_a_loss_is_one_number_a_ray_for_any_batch_and_sums_over_stages(loss, shape):
     rng = np.random.default_rng(0)
-    a, b, target = (jnp.asarray(rng.uniform(size=(*shape, 3)), jnp.float32) for _ in range(3))
+    a, b, target = (jnp.array(rng.uniform(size=(*shape, 3)), jnp.float32) for _ in range(3))
     of = compiled(loss)
     got = of([rendering(a), rendering(b)], Target(target))
     assert got.shape == shape
@@ -72,7 +72,7 @@ def test_a_perfect_ray_has_the_least_loss_and_a_zero_gradient(loss):
     of = jax.jit(jax.value_and_grad(lambda rgb: loss([rendering(rgb)], Target(target))))
     best, slope = of(target)
     np.testing.assert_array_equal(slope, np.zeros(3))
-    assert of(jnp.asarray(np.asarray(target) + np.float32(0.01)))[0] > best
+    assert of(jnp.array(np.asarray(target) + np.float32(0.01)))[0] > best
 
 
 def test_charbonnier_forgives_an_outlier():
@@ -109,7 +109,7 @@ def test_depth_teaches_only_where_it_is_known(shape):
     np.testing.assert_array_equal(part, np.where(some > 0, whole, 0.0))
     slope = np.asarray(jax.jit(jax.grad(lambda d: depth_loss(d, some).sum()))(depth))
     assert np.isfinite(slope).all() and (slope[some == 0] == 0).all()
-    rgb = jnp.asarray(np.ones((*shape, 3), np.float32))
+    rgb = jnp.array(np.ones((*shape, 3), np.float32))
     np.testing.assert_array_equal(DepthError()([rendering(rgb)], Target(rgb)), 0.0)
 
 
@@ -136,7 +136,7 @@ def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
 
     given = [np.float32(v) for v in (w, t[:, :-1], t[:, 1:])]
     np.testing.assert_allclose(loss(*given, Dense()), wanted, rtol=1e-5)
-    packed = Packed(jnp.asarray(np.repeat(np.arange(5), 7)), 5)
+    packed = Packed(jnp.array(np.repeat(np.arange(5), 7)), 5)
     np.testing.assert_allclose(loss(*(v.reshape(-1) for v in given), packed), wanted, rtol=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_depth_error_is_quadratic_up_to_a_tenth_of_a_unit_unless_told_otherwise(
 
 @pytest.mark.parametrize("shape", BATCHES)
 def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
-    rgb = jnp.asarray(np.ones((*shape, 3), np.float32))
+    rgb = jnp.array(np.ones((*shape, 3), np.float32))
     got = DepthError()([rendering(rgb)], Target(rgb))
     assert got.shape == shape and not np.any(got)
 

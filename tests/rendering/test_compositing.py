@@ -21,7 +21,7 @@ weights_of = jax.jit(weights_from_tau)
 def edges_of(rng, shape, n, length):
     inner = np.sort(rng.uniform(0, length, (*shape, n - 1)), -1)
     ends = np.zeros((*shape, 1)), np.full((*shape, 1), length)
-    return jnp.asarray(np.concatenate([ends[0], inner, ends[1]], -1), jnp.float32)
+    return jnp.array(np.float32(np.concatenate([ends[0], inner, ends[1]], -1)))
 
 
 @jax.jit
@@ -67,12 +67,12 @@ def test_weights_are_those_of_the_definition():
         alpha = 1 - np.exp(-value)
         weights.append(transmittance * alpha)
         transmittance *= 1 - alpha
-    np.testing.assert_allclose(weights_of(jnp.asarray(tau, jnp.float32)), weights, rtol=1e-5)
+    np.testing.assert_allclose(weights_of(jnp.array(np.float32(tau))), weights, rtol=1e-5)
 
 
 def test_weights_and_what_is_left_sum_to_one():
     tau = np.float32(np.random.default_rng(0).exponential(3.0, (100, 30)))
-    total = np.asarray(weights_of(jnp.asarray(tau))).sum(-1) + np.exp(-tau.sum(-1))
+    total = np.asarray(weights_of(jnp.array(tau))).sum(-1) + np.exp(-tau.sum(-1))
     np.testing.assert_allclose(total, np.ones(100), atol=1e-6)
 
 
@@ -93,7 +93,7 @@ def slope_of_a_picture(density):
 
 @pytest.mark.parametrize("value", [0.0, 1e-30, 1.0, 1e4, 1e10, 1e30])
 def test_gradients_are_finite_for_any_density(value):
-    assert np.isfinite(slope_of_a_picture(jnp.asarray(np.full(8, value, np.float32)))).all()
+    assert np.isfinite(slope_of_a_picture(jnp.array(np.full(8, value, np.float32)))).all()
 
 
 @pytest.mark.long
@@ -106,7 +106,7 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
     start = np.float32(rng.uniform(size=len(ray)))
     background = np.float32(rng.uniform(size=(5, 3)))
     given = {"rgb": rgb, "x": tau}, tau, start, start + np.float32(0.1)
-    packed = composite_jit(*given, background, Packed(jnp.asarray(ray), 5))
+    packed = composite_jit(*given, background, Packed(jnp.array(ray), 5))
     for r in range(5):
         dense = composite_jit(*jax.tree.map(lambda x, r=r: x[ray == r], given), background[r])
         for name in ("rgb", "opacity", "depth"):
@@ -115,7 +115,7 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
 
 
 def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
-    layout = Packed(jnp.asarray(np.repeat(np.arange(2), 4)), 2)
+    layout = Packed(jnp.array(np.repeat(np.arange(2), 4)), 2)
     tau = jnp.array([1e9, 1e9, 1e9, 1e9, 0.1, 0.1, 0.1, 0.1])
     running = np.asarray(jax.jit(Packed.cumsum)(layout, tau))
     np.testing.assert_allclose(running[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
@@ -130,7 +130,7 @@ def running_sum_and_transpose(layout, x, g):
 @pytest.mark.parametrize("counts", [[1], [70], [3, 0, 5, 1], [1, 2, 60], [8, 8, 1, 0, 1]])
 def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
     rng = np.random.default_rng(0)
-    ray = jnp.asarray(np.repeat(np.arange(len(counts)), counts))
+    ray = jnp.array(np.repeat(np.arange(len(counts)), counts))
     x, g = (np.float32(rng.exponential(size=sum(counts))) for _ in range(2))
     layout = Packed(ray, len(counts))
     running, back = jax.device_get(running_sum_and_transpose(layout, x, g))

@@ -40,9 +40,7 @@ def random_rays(n: int, seed: int = 0, distance: float = 0.0) -> Rays:
     """Return rays towards the origin that begin `distance` before it."""
     directions = np.random.default_rng(seed).normal(size=(n, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    directions, origins = (
-        jnp.asarray(x, jnp.float32) for x in (directions, -distance * directions)
-    )
+    directions, origins = (jnp.array(np.float32(x)) for x in (directions, -distance * directions))
     return Rays(origins, directions, directions)
 
 
@@ -174,7 +172,7 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
     down, above = (jnp.array([row] * 3) for row in ([0.0, 0.0, -1.0], [0.1, 0.2, 2.0]))
     rays = Rays(above, down, down, jnp.array([0, 1, -1]))
     background = np.random.default_rng(0).uniform(size=(3, 3)).astype(np.float32)
-    behind = jnp.asarray(background)
+    behind = jnp.array(background)
 
     @jax.jit
     def render(density):
@@ -208,7 +206,7 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
         make_gradients(graph, {"colour": SquaredError()}, data_mesh(jax.devices()[:1]))
     )
     (grads, loss, error, count), _ = gradients(
-        params, state, rays, Target(jnp.asarray(target)), background, keys
+        params, state, rays, Target(jnp.array(target)), background, keys
     )
 
     whole = np.asarray(jax.jit(lambda keys: model(rays, background, keys)[-1].complete)(keys))
@@ -219,7 +217,7 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     np.testing.assert_allclose([loss, error], [squares[whole].mean()] * 2, rtol=1e-4)
     assert float(count) == whole.sum()
 
-    other = Target(jnp.asarray(np.where(whole[:, None], target, 1.0 - target)))
+    other = Target(jnp.array(np.where(whole[:, None], target, 1.0 - target)))
     (same_grads, same_loss, *_), _ = gradients(params, state, rays, other, background, keys)
     assert float(same_loss) == float(loss)
     jax.tree.map(np.testing.assert_array_equal, same_grads, grads)

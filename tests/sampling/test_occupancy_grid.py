@@ -36,7 +36,7 @@ pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     rays, steps, capacity = shape
     mask = np.random.default_rng(seed).uniform(size=(rays, steps)) < fill
-    packed = pack_samples_jit(jnp.asarray(mask), capacity, first)
+    packed = pack_samples_jit(jnp.array(mask), capacity, first)
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
     used = np.asarray(packed.used)
     assert used.sum() == min(len(expected), capacity)
@@ -69,7 +69,7 @@ def rays_of(n, seed=0):
     origins *= 2.5 / np.linalg.norm(origins, axis=-1, keepdims=True)
     directions = rng.uniform(-0.7, 0.7, (n, 3)) - origins
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return Rays(*(jnp.asarray(x, jnp.float32) for x in (origins, directions, directions)))
+    return Rays(*(jnp.array(np.float32(x)) for x in (origins, directions, directions)))
 
 
 @functools.cache

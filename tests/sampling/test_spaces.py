@@ -14,7 +14,7 @@ def rays_of(rng, n, distance=3.0):
     origins *= distance / np.linalg.norm(origins, axis=-1, keepdims=True)
     directions = rng.uniform(-1, 1, (n, 3)) - origins
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return Rays(*(jnp.asarray(x, jnp.float32) for x in (origins, directions, directions)))
+    return Rays(*(jnp.array(np.float32(x)) for x in (origins, directions, directions)))
 
 
 def test_points_of_the_box_interval_are_inside_and_those_beyond_are_not():
@@ -39,7 +39,7 @@ def test_contraction_is_the_papers():
     points = np.random.default_rng(1).normal(size=(100, 3)) * 3
     norm = np.linalg.norm(points, axis=-1, keepdims=True)
     expected = np.where(norm <= 1, points, (2 - 1 / norm) * points / norm) / 2
-    found = jax.jit(Contracted().warp)(jnp.asarray(points, jnp.float32))
+    found = jax.jit(Contracted().warp)(jnp.array(np.float32(points)))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -52,7 +52,7 @@ def test_contracted_points_lie_in_the_unit_ball_with_finite_gradients_also_at_th
         return space.warp(points), jax.grad(lambda p: space.warp(p).sum())(points)
 
     for scale in (0.0, 1e-20, 1.0, 1e6):
-        warped, slope = warp_and_slope(jnp.asarray(np.full((*shape, 3), scale, np.float32)))
+        warped, slope = warp_and_slope(jnp.array(np.full((*shape, 3), scale, np.float32)))
         assert (np.linalg.norm(warped, axis=-1) <= 1.0 + 1e-6).all()
         assert np.isfinite(slope).all()
 

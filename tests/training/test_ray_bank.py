@@ -114,7 +114,7 @@ def test_straight_alpha_goes_over_a_background_by_porter_and_duff(shape):
     expected = alpha * rgba[..., :3] + (1 - alpha) * background
     np.testing.assert_allclose(over(rgba, background), expected, atol=1e-6)
     np.testing.assert_allclose(
-        jax.jit(over)(jnp.asarray(rgba), jnp.asarray(background)), expected, atol=1e-6
+        jax.jit(over)(jnp.array(rgba), jnp.array(background)), expected, atol=1e-6
     )
     np.testing.assert_array_equal(over(rgba[..., :3], background), rgba[..., :3])  # opaque as it is
 
