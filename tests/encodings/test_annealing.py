@@ -55,6 +55,7 @@ def test_groups_come_in_as_in_freenerf(part):
     np.testing.assert_allclose(found, plain * mask, atol=1e-5)
 
 
+@pytest.mark.long
 def test_levels_of_a_grid_can_come_in_too_the_first_being_there():
     grid = HashGrid(4, 2, 8, 4, 32, rngs=nnx.Rngs(0))
     found, plain = weights(RaisedCosine(visible=1.0), grid, 0.0)

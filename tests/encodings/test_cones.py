@@ -128,6 +128,7 @@ def camera(size):
     )
 
 
+@pytest.mark.long
 def test_a_coarse_pixels_encoding_is_the_mean_of_the_fine_ones_in_it_where_a_points_is_not():
     """8 x 8 pixels of a picture, and the one that covers them in a picture 8 times smaller."""
     places = np.stack(np.meshgrid(*[np.arange(120.5, 128.0)] * 2, indexing="ij"), -1)

@@ -349,6 +349,7 @@ def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the
     np.testing.assert_array_equal(occupied_where_half_is_dense_and_half(low, threshold), expected)
 
 
+@pytest.mark.long
 def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)

@@ -146,6 +146,7 @@ def refreshed(grid, times, first=0, density=dense):
     return np.asarray(refresh(grid, jnp.int32(first), jnp.int32(times), density))
 
 
+@pytest.mark.long
 def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
     grid = OccupancyGrid(resolution=16, threshold=0.5, update_every=4)
 
@@ -159,6 +160,7 @@ def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
     assert not occupied[distance > 0.6 + 0.12].any()
 
 
+@pytest.mark.long
 def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
@@ -200,6 +202,7 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
         assert np.asarray(cells[...])[found], "and stays where there was something to see"
 
 
+@pytest.mark.long
 def test_time_alone_hides_nothing_from_rendering():
     """A cell that a ray saw once, and none passed since: training drops it, a picture does not."""
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
@@ -262,6 +265,7 @@ def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
     assert grid.occupied[...].all()
 
 
+@pytest.mark.long
 def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
 
@@ -281,6 +285,7 @@ def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_i
     assert np.flatnonzero(grid.occupied[...]).tolist() == [3]
 
 
+@pytest.mark.long
 def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     skipping, exhaustive = models(24)
     rays = rays_of(64)

@@ -40,6 +40,7 @@ def mixed_scene(channels=3, alphas=None):
     return dataclasses.replace(scene, images=images, cameras=cameras)
 
 
+@pytest.mark.long
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
     rays, colours, _ = pick(to_device(scene), jax.random.key(0), 300)
@@ -52,6 +53,7 @@ def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     np.testing.assert_allclose(pixels, np.stack([x, y], -1) + 0.5, atol=1e-3)
 
 
+@pytest.mark.long
 def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its_image():
     pixels = to_device(mixed_scene())
     count = pixels.pool.shape[0]
@@ -96,6 +98,7 @@ def test_a_scene_without_alpha_has_all_its_pixels_in_the_pool():
     np.testing.assert_array_equal(pixels.pool, np.arange(pixels.values.shape[0]))
 
 
+@pytest.mark.long
 def test_alpha_comes_with_the_colour_and_nothing_outside_the_pool_is_picked():
     scene: Scene = synthetic.load(None, "train", size=24, views=3)
     colours = np.asarray(pick(to_device(scene, margin=0), jax.random.key(0), 2000)[1])
@@ -144,6 +147,7 @@ def known_scene(kind=np.uint8):
     return dataclasses.replace(scene, images=images, masks=masks, depths=depths)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
