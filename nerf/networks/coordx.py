@@ -34,9 +34,11 @@ def is_separable(encoding: Encoding, num_dims: int) -> bool:
     if encoding.num_features % num_dims:
         return False
     with jax.ensure_compile_time_eval():
-        point = jnp.linspace(-0.37, 0.59, num_dims)
-        moved = point[None] + 0.173 * jnp.eye(num_dims)  # row k has a different coordinate k
-        changed = np.asarray(jax.jit(lambda: encoding(moved) != encoding(point[None]))())
+        point = np.linspace(-0.37, 0.59, num_dims, dtype=np.float32)[None]
+        moved = point + np.float32(0.173) * np.eye(num_dims, dtype=np.float32)
+        # Row k of `moved` has a different coordinate k.
+        compare = jax.jit(lambda moved, point: encoding(moved) != encoding(point))
+        changed = np.asarray(compare(moved, point))
     # `changed[k, j]` may be true only if feature j belongs to axis k.
     others = np.arange(num_dims)[:, None] != np.arange(changed.shape[1])[None] % num_dims
     return not changed[others].any()

@@ -102,10 +102,10 @@ class OccupancyGrid(nnx.Module):
         self.threshold, self.decay = threshold, decay
         self.min_weight, self.keep_weight, self.forget = min_weight, keep_weight, forget
         cells = resolution**3
-        self.density = GridState(jnp.full((cells,), 1.0))
+        self.density = GridState(jnp.ones((cells,)))
         self.possible = GridState(jnp.ones((cells,), bool))
         # At first everything is fog: `seen` takes 32 refreshes without a ray to fall to min_weight.
-        self.seen = GridState(jnp.full((cells,), min_weight / decay**32))
+        self.seen = GridState(jnp.full((cells,), min_weight / decay**32, jnp.float32))
         self.weight = GridState(jnp.zeros((cells,)))
         self.recent = GridState(jnp.zeros((cells,)))
         self.passes = GridState(jnp.zeros((cells,), jnp.int32))

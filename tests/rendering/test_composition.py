@@ -40,9 +40,7 @@ def random_rays(n: int, seed: int = 0, distance: float = 0.0) -> Rays:
     """Return rays towards the origin that begin `distance` before it."""
     directions = np.random.default_rng(seed).normal(size=(n, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    directions, origins = (
-        jnp.asarray(x, jnp.float32) for x in (directions, -distance * directions)
-    )
+    directions, origins = (jnp.array(np.float32(x)) for x in (directions, -distance * directions))
     return Rays(origins, directions, directions)
 
 
@@ -126,11 +124,16 @@ def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
 def test_rays_are_rendered_alike_in_a_batch_of_any_shape():
     model = Model({"main": Stage(Stratified(8), synthetic.field)}, ("main",), space=Contracted())
     rays, keys = random_rays(6, distance=2.0), ray_keys(6)
-    flat = model(rays, jnp.ones((6, 3)), keys)[-1]
-    folded = jax.tree.map(lambda x: x.reshape(2, 3, *x.shape[1:]), rays)
-    square = model(folded, jnp.ones((2, 3, 3)), keys.reshape(2, 3))[-1]
-    np.testing.assert_allclose(square.rgb.reshape(6, 3), flat.rgb, atol=1e-6)
-    np.testing.assert_allclose(square.depth.reshape(6), flat.depth, rtol=1e-5)
+
+    @jax.jit
+    def render(rays, keys):
+        return model(rays, jnp.ones(rays.origins.shape), keys)[-1]
+
+    flat = render(rays, keys)
+    folded = jax.tree.map(lambda x: np.asarray(x).reshape(2, 3, *x.shape[1:]), rays)
+    square = render(jax.tree.map(jnp.asarray, folded), keys.reshape(2, 3))
+    np.testing.assert_allclose(np.reshape(square.rgb, (6, 3)), flat.rgb, atol=1e-6)
+    np.testing.assert_allclose(np.reshape(square.depth, 6), flat.depth, rtol=1e-5)
 
 
 def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
@@ -166,10 +169,10 @@ def test_an_exposure_changes_what_is_there_and_not_the_background_behind_it():
     gain = np.array(
         [[0.5, 0.1, 0.0, 0.03], [0.0, -0.2, 0.0, 0.0], [0.0, 0.0, 0.3, -0.02]], np.float32
     )
-    down = jnp.tile(jnp.array([[0.0, 0.0, -1.0]]), (3, 1))
-    rays = Rays(jnp.tile(jnp.array([[0.1, 0.2, 2.0]]), (3, 1)), down, down, jnp.array([0, 1, -1]))
+    down, above = (jnp.array([row] * 3) for row in ([0.0, 0.0, -1.0], [0.1, 0.2, 2.0]))
+    rays = Rays(above, down, down, jnp.array([0, 1, -1]))
     background = np.random.default_rng(0).uniform(size=(3, 3)).astype(np.float32)
-    behind = jnp.asarray(background)
+    behind = jnp.array(background)
 
     @jax.jit
     def render(density):
@@ -203,7 +206,7 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
         make_gradients(graph, {"colour": SquaredError()}, data_mesh(jax.devices()[:1]))
     )
     (grads, loss, error, count), _ = gradients(
-        params, state, rays, Target(jnp.asarray(target)), background, keys
+        params, state, rays, Target(jnp.array(target)), background, keys
     )
 
     whole = np.asarray(jax.jit(lambda keys: model(rays, background, keys)[-1].complete)(keys))
@@ -214,7 +217,7 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     np.testing.assert_allclose([loss, error], [squares[whole].mean()] * 2, rtol=1e-4)
     assert float(count) == whole.sum()
 
-    other = Target(jnp.asarray(np.where(whole[:, None], target, 1.0 - target)))
+    other = Target(jnp.array(np.where(whole[:, None], target, 1.0 - target)))
     (same_grads, same_loss, *_), _ = gradients(params, state, rays, other, background, keys)
     assert float(same_loss) == float(loss)
     jax.tree.map(np.testing.assert_array_equal, same_grads, grads)
@@ -309,8 +312,25 @@ def test_training_looks_into_its_own_cells_and_a_picture_into_all_that_rays_may_
     stage = Stage(UniformSteps(32), fog(2.0))
     model = Model({"main": stage}, ["main"], occupancy=grid, max_samples_per_ray=32)
     rays, white = random_rays(5, distance=2.0), jnp.ones((5, 3))
-    assert float(model(rays, white, ray_keys(5))[-1].opacity.max()) == 0.0
-    assert float(model(rays, white)[-1].opacity.min()) > 0.9
+    render = jax.jit(lambda keys: model(rays, white, keys)[-1].opacity)
+    assert np.max(render(ray_keys(5))) == 0.0
+    assert np.min(render(None)) > 0.9
+
+
+@jax.jit
+def occupied_where_half_is_dense_and_half(low, threshold):
+    """The cells that a grid keeps of the first 32, half of which have density 10 and half `low`."""
+    grid = OccupancyGrid(resolution=4, update_every=2)
+    grid.threshold = threshold
+    grid.restrict((np.arange(64) < 32).reshape(4, 4, 4))
+
+    def density(points):
+        cell = grid.index(points)
+        return jnp.where(cell < 32, jnp.where(cell % 4 < 2, 10.0, low), 0.0)
+
+    for part in range(2):
+        grid.refresh(density, jnp.int32(part), jax.random.key(part))
+    return grid.occupied[...]
 
 
 @pytest.mark.parametrize(
@@ -324,29 +344,22 @@ def test_a_grid_keeps_cells_denser_than_its_threshold_or_than_nine_tenths_of_the
 
     Those above min(threshold, 0.9 mean) live.
     """
-    grid = OccupancyGrid(resolution=4, threshold=threshold, update_every=2)
     cells = np.arange(64)
-    grid.restrict((cells < 32).reshape(4, 4, 4))
-
-    def density(points):
-        return jnp.where(
-            grid.index(points) < 32, jnp.where(grid.index(points) % 4 < 2, 10.0, low), 0.0
-        )
-
-    for part in range(2):
-        grid.refresh(density, jnp.int32(part), jax.random.key(part))
     expected = (cells < 32) & ((cells % 4 < 2) | kept)
-    np.testing.assert_array_equal(grid.occupied[...], expected)
+    np.testing.assert_array_equal(occupied_where_half_is_dense_and_half(low, threshold), expected)
 
 
 @pytest.mark.long
 def test_a_grid_keeps_faint_matter_that_is_alike_everywhere():
     """As all matter is when training begins, however far it lies below the threshold."""
     grid = OccupancyGrid(resolution=4, threshold=2.0, update_every=1)
+
+    @nnx.jit
+    def refresh(grid, key):
+        grid.refresh(lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), key)
+
     for i in range(80):
-        grid.refresh(
-            lambda points: 1e-3 * (1.0 + 0.02 * points[..., 0]), jnp.int32(0), jax.random.key(i)
-        )
+        refresh(grid, jax.random.key(i))
     assert grid.occupied[...].all()
 
 
@@ -407,7 +420,7 @@ def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
         occupancy=OccupancyGrid(4, update_every=1),
         max_samples_per_ray=4,
     )
-    refresh_occupancy(model, jnp.int32(0), jax.random.key(0))
+    nnx.jit(refresh_occupancy)(model, jnp.int32(0), jax.random.key(0))
     np.testing.assert_allclose(
         model.occupancy.density[...], np.full(64, 1e3 * 3 * 0.5**2 / 12), rtol=1e-5
     )

@@ -1,6 +1,7 @@
 """Compaction is exact, skipping changes only dead cells' density, the grid follows the field."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ pack_samples_jit = jax.jit(pack_samples, static_argnums=1)
 def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     rays, steps, capacity = shape
     mask = np.random.default_rng(seed).uniform(size=(rays, steps)) < fill
-    packed = pack_samples_jit(jnp.asarray(mask), capacity, first)
+    packed = pack_samples_jit(jnp.array(mask), capacity, first)
     expected = [(r, s) for r in range(first, rays) for s in range(steps) if mask[r, s]]
     used = np.asarray(packed.used)
     assert used.sum() == min(len(expected), capacity)
@@ -68,27 +69,41 @@ def rays_of(n, seed=0):
     origins *= 2.5 / np.linalg.norm(origins, axis=-1, keepdims=True)
     directions = rng.uniform(-0.7, 0.7, (n, 3)) - origins
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return Rays(*(jnp.asarray(x, jnp.float32) for x in (origins, directions, directions)))
+    return Rays(*(jnp.array(np.float32(x)) for x in (origins, directions, directions)))
+
+
+@functools.cache
+def centres_of(resolution):
+    """The centre of each cell of a grid, in the order of `index`."""
+    return np.asarray(jax.jit(OccupancyGrid(resolution).centres)(np.arange(resolution**3)))
 
 
 def models(capacity):
     """The same field with a grid that knows it, and without one."""
     grid = OccupancyGrid(resolution=32)
-    centres = grid.centres(jnp.arange(32**3))
-    grid.restrict((jnp.linalg.norm(centres, axis=-1) < 0.5 + 0.06).reshape(32, 32, 32))
+    possible = np.linalg.norm(centres_of(32), axis=-1) < 0.5 + 0.06
+    grid.restrict(possible.reshape(32, 32, 32))
     stage = {"main": Stage(UniformSteps(96), ball)}
     return Model(stage, ("main",), occupancy=grid, max_samples_per_ray=capacity), Model(
         stage, ("main",)
     )
 
 
+def rendered(model, keys=None):
+    """What a model renders of `rays_of(64)` in front of white."""
+    rays = rays_of(64)
+    return jax.jit(lambda keys: model(rays, jnp.ones((64, 3)), keys)[-1])(keys)
+
+
+@functools.cache
+def exhaustive_picture():
+    return rendered(models(1)[1])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("capacity", [1, 4, 96])
 def test_rendering_only_live_intervals_gives_the_exhaustive_picture(capacity):
-    skipping, exhaustive = models(capacity)
-    rays = rays_of(64)
-    background = jnp.ones((64, 3))
-    got, expected = (jax.jit(lambda m=m: m(rays, background)[-1])() for m in (skipping, exhaustive))
+    got, expected = rendered(models(capacity)[0]), exhaustive_picture()
     np.testing.assert_allclose(got.rgb, expected.rgb, atol=2e-5)
     np.testing.assert_allclose(got.opacity, expected.opacity, atol=2e-5)
     np.testing.assert_allclose(got.depth, expected.depth, atol=2e-4)
@@ -96,17 +111,39 @@ def test_rendering_only_live_intervals_gives_the_exhaustive_picture(capacity):
 
 @pytest.mark.long
 def test_training_on_live_intervals_has_the_exhaustive_gradient_and_says_which_rays_are_whole():
-    skipping, exhaustive = models(24)
-    rays = rays_of(64)
-    background = jnp.ones((64, 3))
     keys = jax.random.split(jax.random.key(3), 64)
-    got, expected = (m(rays, background, keys)[-1] for m in (skipping, exhaustive))
+    small, (got, expected) = models(4)[0], models(24)
+    small, got, expected = (jax.device_get(rendered(m, keys)) for m in (small, got, expected))
     assert got.complete.all()
     np.testing.assert_allclose(got.rgb, expected.rgb, atol=2e-5)
-    small = models(4)[0](rays, background, keys)[-1]
-    whole = np.asarray(small.complete)
+    whole = small.complete
     assert 0 < whole.sum() < 64
     np.testing.assert_allclose(small.rgb[whole], expected.rgb[whole], atol=2e-5)
+
+
+def dense(points):
+    """As dense all over."""
+    return jnp.full(points.shape[0], 99.0)
+
+
+@functools.partial(nnx.jit, static_argnames="density")
+def refresh(grid, first, times, density=dense):
+    """Refresh a grid so many times, from the refresh with a number on.
+
+    Returns where training looked in any of them.
+    """
+
+    def once(number, carry):
+        grid, looked = carry
+        grid.refresh(density, number, jax.random.key(number))
+        return grid, looked | grid.train_occupied[...]
+
+    start = grid, jnp.zeros(grid.resolution**3, bool)
+    return nnx.fori_loop(first, first + times, once, start)[1]
+
+
+def refreshed(grid, times, first=0, density=dense):
+    return np.asarray(refresh(grid, jnp.int32(first), jnp.int32(times), density))
 
 
 @pytest.mark.long
@@ -116,10 +153,8 @@ def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
     def density(points):
         return jnp.where(jnp.linalg.norm(points, axis=-1) < 0.6, 20.0, 0.0)
 
-    for i in range(40):
-        grid.refresh(density, jnp.int32(i), jax.random.key(i))
-    centres = np.asarray(grid.centres(jnp.arange(16**3)))
-    distance = np.linalg.norm(centres, axis=-1)
+    refreshed(grid, 40, density=density)
+    distance = np.linalg.norm(centres_of(16), axis=-1)
     occupied = np.asarray(grid.occupied[...])
     assert occupied[distance < 0.5].all()
     assert not occupied[distance > 0.6 + 0.12].any()
@@ -129,34 +164,17 @@ def test_a_grid_keeps_what_the_field_has_and_drops_the_rest():
 def test_what_is_declared_impossible_stays_empty():
     grid = OccupancyGrid(resolution=8)
     grid.restrict(np.arange(512).reshape(8, 8, 8) % 2 == 0)
-    for i in range(8):
-        grid.refresh(
-            lambda points: jnp.full(points.shape[0], 99.0), jnp.int32(i), jax.random.key(i)
-        )
+    refreshed(grid, 8)
     np.testing.assert_array_equal(grid.occupied[...], np.arange(512) % 2 == 0)
-
-
-@nnx.jit
-def refresh(grid, part, key):
-    grid.refresh(lambda points: jnp.full(points.shape[0], 99.0), part, key)
 
 
 note = nnx.jit(OccupancyGrid.note)
 
 
-def refreshed(grid, times, first=0):
-    """Where training looked in any of so many refreshes of a grid that is dense all over."""
-    train_occupied = np.zeros(grid.resolution**3, bool)
-    for i in range(first, first + times):
-        refresh(grid, jnp.int32(i), jax.random.key(i))
-        train_occupied |= np.asarray(grid.train_occupied[...])
-    return train_occupied
-
-
-def passed(grid, cells, weight: float, rays: int) -> None:
-    """Let so many rays pass cells, each seeing them with a weight."""
-    for _ in range(rays):
-        note(grid, cells, jnp.full(cells.shape, weight))
+def passed(grid, cells, weights, rays):
+    """Let so many rays pass cells, each seeing a cell with its weight."""
+    cells = np.tile(np.int32(cells), rays)
+    note(grid, cells, np.float32(np.broadcast_to(weights, (rays, len(cells) // rays)).reshape(-1)))
 
 
 @pytest.mark.long
@@ -166,12 +184,11 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
         "trained, and not rendered before a ray passed"
     )
     seen = np.arange(16**3) % 3 == 0
-    passed(grid, jnp.arange(16**3), 0.001, 1)
+    passed(grid, np.arange(16**3), 0.001, 1)
     refreshed(grid, 1, 20)
     assert grid.occupied[...].all(), "one ray decides nothing"
     for i in range(21, 61):
-        passed(grid, jnp.flatnonzero(seen), 0.02, 2)
-        passed(grid, jnp.flatnonzero(~seen), 0.001, 2)
+        passed(grid, np.arange(16**3), np.where(seen, 0.02, 0.001), 2)
         refreshed(grid, 1, i)
     np.testing.assert_array_equal(grid.occupied[...], seen)
     tried = np.asarray(grid.train_occupied[...])
@@ -179,50 +196,64 @@ def test_what_no_ray_sees_is_skipped_but_looked_into_now_and_then():
     again = refreshed(grid, 1, 61)
     assert (again & ~tried).any() and (tried & ~again).any()
     (found,) = np.flatnonzero(again & ~seen)[:1]
-    grid.note(jnp.array([found, found]), jnp.array([0.5, 0.1]))
+    passed(grid, [found, found], [0.5, 0.1], 1)
     refreshed(grid, 1, 62)
-    assert bool(grid.occupied[...][found]), "and stays where there was something to see"
-    assert bool(grid.train_occupied[...][found]), "and stays where there was something to see"
+    for cells in (grid.occupied, grid.train_occupied):
+        assert np.asarray(cells[...])[found], "and stays where there was something to see"
 
 
 @pytest.mark.long
 def test_time_alone_hides_nothing_from_rendering():
     """A cell that a ray saw once, and none passed since: training drops it, a picture does not."""
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01)
-    passed(grid, jnp.arange(8**3), 0.5, MIN_PASSES)
+    passed(grid, np.arange(8**3), 0.5, MIN_PASSES)
     refreshed(grid, 200)
-    assert grid.occupied[...].all() and grid.train_occupied[...].mean() < 0.1
+    assert grid.occupied[...].all() and np.asarray(grid.train_occupied[...]).mean() < 0.1
 
 
-@pytest.mark.long
+SEEN_ONCE_IN = np.array([2, 40, 400])  # rays: the third is hidden from nearly all
+
+
+@nnx.jit
+def watch(grid, first, end, rays_a_refresh):
+    """Let rays pass three cells, a refresh after so many: `first` and `end` count refreshes."""
+
+    def a_ray(ray, grid):
+        grid.note(jnp.arange(3), jnp.where(ray % SEEN_ONCE_IN == 0, 0.1, 0.0))
+        return grid
+
+    def a_refresh(number, grid):
+        grid.refresh(dense, number, jax.random.key(number))
+        return grid
+
+    def until_a_refresh(number, grid):
+        rays = (number + 1) * rays_a_refresh
+        grid = nnx.fori_loop(rays - rays_a_refresh, rays, a_ray, grid)
+        # a refresh in which no ray passes changes nothing
+        idle = jnp.where(rays % 512 == 0, 5, 0)
+        grid = nnx.fori_loop(number, number + idle, a_refresh, grid)
+        return a_refresh(number, grid)
+
+    nnx.fori_loop(first, end, until_a_refresh, grid)
+
+
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
 def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
     """The same rays decide the same in a capture of a few small photos and of many large ones."""
     grid = OccupancyGrid(resolution=4, update_every=1, min_weight=0.01)
-    seen_once_in = np.array([2, 40, 400])  # rays: the third is hidden from nearly all
-    rays = 0
-    for i in range(1024 // rays_a_refresh):
-        for _ in range(rays_a_refresh):
-            weights = np.where(rays % seen_once_in == 0, 0.1, 0.0)
-            note(grid, jnp.array([0, 1, 2]), jnp.asarray(weights, jnp.float32))
-            rays += 1
-        if rays % 512 == 0:  # a refresh in which no ray passes changes nothing
-            refreshed(grid, 5, i)
-        refreshed(grid, 1, i)
-        if rays == 960:
-            forgotten = 0.1 * grid.forget ** (960 - 921)
-            assert (
-                0.999 * forgotten
-                < grid.weight[...][1]
-                < (0.101 if rays_a_refresh > 39 else 1.6 * forgotten)
-            )
-            assert np.asarray(grid.occupied[...])[:3].tolist() == [True, True, False]
-    assert not grid.occupied[...][3:].any()
+    start, then, end = (jnp.int32(rays // rays_a_refresh) for rays in (0, 960, 1024))
+    watch(grid, start, then, jnp.int32(rays_a_refresh))
+    forgotten = 0.1 * grid.forget ** (960 - 921)
+    most = 0.101 if rays_a_refresh > 39 else 1.6 * forgotten
+    assert 0.999 * forgotten < np.asarray(grid.weight[...])[1] < most
+    assert np.asarray(grid.occupied[...])[:3].tolist() == [True, True, False]
+    watch(grid, then, end, jnp.int32(rays_a_refresh))
+    assert not np.asarray(grid.occupied[...])[3:].any()
 
 
 def test_places_without_an_interval_pass_no_cell():
     grid = OccupancyGrid(resolution=4)
-    grid.note(jnp.array([64, 64, 5]), jnp.array([0.0, 0.0, 0.3]))
+    passed(grid, [64, 64, 5], [0.0, 0.0, 0.3], 1)
     assert np.flatnonzero(grid.passes[...]).tolist() == [5] and np.flatnonzero(
         grid.recent[...]
     ).tolist() == [5]
@@ -237,49 +268,49 @@ def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
 @pytest.mark.long
 def test_what_rays_see_clearly_is_kept_though_the_density_was_looked_at_beside_it():
     grid = OccupancyGrid(resolution=8, update_every=1, min_weight=0.01, keep_weight=0.05)
+
+    def density(points):
+        return jnp.where(grid.index(points) == 5, 99.0, 0.0)
+
     for i in range(40):
-        passed(grid, jnp.array([3, 4]), 0.06, 2)
-        passed(
-            grid, jnp.array([4, 5]), 0.0, 6
-        )  # after 4 rays a sighting of 0.06 is none of more than 0.05
-        grid.refresh(
-            lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
-            jnp.int32(0),
-            jax.random.key(i),
-        )
+        passed(grid, [3, 4], 0.06, 2)
+        passed(grid, [4, 5], 0.0, 6)  # after 4 rays a sighting of 0.06 is none of more than 0.05
+        refreshed(grid, 1, i, density)
     assert np.flatnonzero(grid.occupied[...]).tolist() == [3, 4], (
         "0.06 was seen since the last refresh"
     )
-    passed(grid, jnp.array([3, 4]), 0.0, 3)
-    passed(grid, jnp.array([4]), 0.0, 1)
-    grid.refresh(
-        lambda points: jnp.where(grid.index(points) == 5, 99.0, 0.0),
-        jnp.int32(0),
-        jax.random.key(0),
-    )
+    passed(grid, [3, 4], 0.0, 3)
+    passed(grid, [4], 0.0, 1)
+    refreshed(grid, 1, 0, density)
     assert np.flatnonzero(grid.occupied[...]).tolist() == [3]
 
 
 @pytest.mark.long
 def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
-    skipping, _ = models(24)
-    rays, keys = rays_of(64), jax.random.split(jax.random.key(3), 64)
-    rendering = skipping(rays, jnp.ones((64, 3)), keys)[-1]
-    cells, weights = sample_weights_by_cell(skipping, rays, rendering)
-    middle = 0.5 * (rendering.intervals.t_start + rendering.intervals.t_end)
-    ray = rendering.intervals.layout.ray
-    points = rays.origins[ray] + middle[:, None] * rays.directions[ray]
-    there = (
-        np.abs(points - skipping.occupancy.centres(cells)).max(-1)
-        < 1.0 / skipping.occupancy.resolution + 1e-5
-    )
-    assert there[np.asarray(weights) > 0].all() and (weights > 0.01).sum() > 30
-    np.testing.assert_allclose(jax.ops.segment_sum(weights, ray, 64), rendering.opacity, atol=1e-5)
+    skipping, exhaustive = models(24)
+    rays = rays_of(64)
+    rendering = rendered(skipping, jax.random.split(jax.random.key(3), 64))
+    intervals = jax.device_get(rendering.intervals)
+
+    def sightings(rays):
+        return jax.jit(lambda rays: sample_weights_by_cell(skipping, rays, rendering))(rays)
+
+    cells, weights = sightings(rays)
+    middle = 0.5 * (intervals.t_start + intervals.t_end)
+    ray = intervals.layout.ray
+    points = np.asarray(rays.origins)[ray] + middle[:, None] * np.asarray(rays.directions)[ray]
+    centres = np.append(centres_of(32), [[np.inf] * 3], 0)  # of no cell: nowhere
+    apart = np.abs(points - centres[np.asarray(cells)]).max(-1)
+    seen = np.asarray(weights) > 0
+    assert (apart[seen] < 1.0 / 32 + 1e-5).all()
+    assert (np.asarray(weights) > 0.01).sum() > 30
+    of_rays = np.bincount(ray, weights, 64)
+    np.testing.assert_allclose(of_rays, rendering.opacity, atol=1e-5)
     away = jnp.array([[0.3, 0.0, 0.0]])
     skipping.poses = lambda rays: dataclasses.replace(rays, origins=rays.origins + away)
     back = dataclasses.replace(rays, origins=rays.origins - away)
-    np.testing.assert_array_equal(sample_weights_by_cell(skipping, back, rendering)[0], cells)
-    assert sample_weights_by_cell(models(24)[1], rays, rendering) is None
+    np.testing.assert_array_equal(sightings(back)[0], cells)
+    assert sample_weights_by_cell(exhaustive, rays, rendering) is None
 
 
 @pytest.mark.whole
@@ -302,7 +333,8 @@ def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_pat
 
 def test_index_and_centres_are_inverse():
     grid = OccupancyGrid(resolution=8)
-    np.testing.assert_array_equal(grid.index(grid.centres(jnp.arange(512))), np.arange(512))
+    there_and_back = jax.jit(lambda cells: grid.index(grid.centres(cells)))
+    np.testing.assert_array_equal(there_and_back(np.arange(512)), np.arange(512))
 
 
 def test_grid_state_is_no_parameter():
@@ -310,7 +342,6 @@ def test_grid_state_is_no_parameter():
     assert not jax.tree.leaves(params)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("parts, used", [(1, True), (4, True), (16, False)])
 def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_inside(parts, used):
     grid, asked = OccupancyGrid(resolution=8, update_every=parts), []
@@ -322,10 +353,14 @@ def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_insid
         asked.append(tuple(axis.shape[0] for axis in axes))
         return density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
 
+    @nnx.jit
+    def refresh_part(grid, part):
+        grid.refresh(density, part, jax.random.key(part), on_lattice)
+
     for part in range(parts):
         before = np.asarray(grid.density[...])
-        grid.refresh(density, jnp.int32(part), jax.random.key(part), on_lattice)
+        refresh_part(grid, jnp.int32(part))
         changed = np.flatnonzero(np.asarray(grid.density[...]) != before)
         np.testing.assert_array_equal(changed, np.arange(8**3 // parts) * parts + part)
     np.testing.assert_array_equal(grid.density[...], np.arange(8**3) + 2.0)
-    assert asked == ([(8, 8, 8 // parts)] * parts if used else [])
+    assert set(asked) == ({(8, 8, 8 // parts)} if used else set())

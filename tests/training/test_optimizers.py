@@ -41,7 +41,6 @@ PARAMS = {
 GRADIENTS = np.random.default_rng(0).normal(size=5)
 
 
-@pytest.mark.long
 def test_without_groups_everything_moves_as_in_the_paper():
     moved = descend(adam(0.01, b1=0.8, b2=0.95, eps=1e-3), PARAMS, GRADIENTS)
     for leaf in jax.tree.leaves(moved):

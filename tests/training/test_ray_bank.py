@@ -16,6 +16,13 @@ from nerf.scenes.images import over
 from nerf.training.ray_bank import HostRayBank, sample_rays, step_keys, to_device
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
+pick = jax.jit(sample_rays, static_argnums=2)
+
+
+@jax.jit
+def seen_by(cameras, rays):
+    """Where each camera sees a point of its ray, and whether it does."""
+    return project(cameras, rays.origins + 2.0 * rays.directions)
 
 
 def mixed_scene(channels=3, alphas=None):
@@ -36,16 +43,13 @@ def mixed_scene(channels=3, alphas=None):
 @pytest.mark.long
 def test_a_picked_ray_comes_with_the_colour_of_the_pixel_it_goes_through():
     scene = mixed_scene()
-    rays, colours, _ = jax.jit(sample_rays, static_argnums=2)(
-        to_device(scene), jax.random.key(0), 300
-    )
+    rays, colours, _ = pick(to_device(scene), jax.random.key(0), 300)
     image, x, y = np.rint(np.asarray(colours) * 255).astype(int).T
     assert set(image) == set(range(len(SIZES)))
     np.testing.assert_array_equal(rays.origins, scene.cameras.position[image])
     np.testing.assert_array_equal(rays.directions, rays.viewdirs)
-    own = jax.tree.map(jnp.asarray, scene.cameras[image])
-    pixels, inside = project(own, rays.origins + 2.0 * rays.directions)
-    assert inside.all()
+    pixels, inside = seen_by(scene.cameras[image], rays)
+    assert np.all(inside)
     np.testing.assert_allclose(pixels, np.stack([x, y], -1) + 0.5, atol=1e-3)
 
 
@@ -54,17 +58,17 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
     pixels = to_device(mixed_scene())
     count = pixels.pool.shape[0]
     assert count == sum(w * h for w, h in SIZES)
-    colours = sample_rays(pixels, jax.random.key(1), 400 * count)[1]
+    colours = pick(pixels, jax.random.key(1), 400 * count)[1]
     drawn = np.unique(np.rint(np.asarray(colours) * 255).astype(int), axis=0, return_counts=True)[1]
     assert len(drawn) == count
     chi_squared = np.square(drawn - 400).sum() / 400  # mean count - 1, deviation sqrt(2 count)
     assert abs(chi_squared - count) < 5 * np.sqrt(2 * count)
 
 
-@pytest.mark.long
 def test_picks_depend_on_the_key_alone():
     pixels = to_device(mixed_scene())
-    first, again, other = (sample_rays(pixels, jax.random.key(k), 50)[1] for k in (0, 0, 1))
+    keys = (jax.random.key(k) for k in (0, 0, 1))
+    first, again, other = (np.asarray(pick(pixels, key, 300)[1]) for key in keys)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -97,9 +101,9 @@ def test_a_scene_without_alpha_has_all_its_pixels_in_the_pool():
 @pytest.mark.long
 def test_alpha_comes_with_the_colour_and_nothing_outside_the_pool_is_picked():
     scene: Scene = synthetic.load(None, "train", size=24, views=3)
-    colours = sample_rays(to_device(scene, margin=0), jax.random.key(0), 2000)[1]
+    colours = np.asarray(pick(to_device(scene, margin=0), jax.random.key(0), 2000)[1])
     assert colours.shape == (2000, 4)
-    assert float(colours[:, 3].min()) > 0.0
+    assert colours[:, 3].min() > 0.0
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)])
@@ -113,7 +117,7 @@ def test_straight_alpha_goes_over_a_background_by_porter_and_duff(shape):
     expected = alpha * rgba[..., :3] + (1 - alpha) * background
     np.testing.assert_allclose(over(rgba, background), expected, atol=1e-6)
     np.testing.assert_allclose(
-        jax.jit(over)(jnp.asarray(rgba), jnp.asarray(background)), expected, atol=1e-6
+        jax.jit(over)(jnp.array(rgba), jnp.array(background)), expected, atol=1e-6
     )
     np.testing.assert_array_equal(over(rgba[..., :3], background), rgba[..., :3])  # opaque as it is
 
@@ -124,10 +128,9 @@ def test_opaque_hides_the_background_and_transparent_is_the_background():
     np.testing.assert_allclose(over(rgba, background), [[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])
 
 
-@pytest.mark.long
 def test_a_picked_ray_knows_its_view():
-    rays, colours, _ = sample_rays(to_device(mixed_scene()), jax.random.key(0), 100)
-    np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours[:, 0]) * 255))
+    rays, colours, _ = pick(to_device(mixed_scene()), jax.random.key(0), 300)
+    np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours)[:, 0] * 255))
 
 
 def known_scene(kind=np.uint8):
@@ -148,18 +151,14 @@ def known_scene(kind=np.uint8):
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
-    rays, colours, depth = jax.jit(sample_rays, static_argnums=2)(
-        to_device(scene), jax.random.key(0), 2000
-    )
-    own = jax.tree.map(jnp.asarray, scene.cameras[np.asarray(rays.image)])
-    places = np.floor(np.asarray(project(own, rays.origins + 2.0 * rays.directions)[0])).astype(int)
+    rays, colours, depth = jax.device_get(pick(to_device(scene), jax.random.key(0), 2000))
+    pixels = np.asarray(seen_by(scene.cameras[rays.image], rays)[0])
     size = 65535.0 if kind == np.uint16 else 255.0 if kind == np.uint8 else 1.0
-    for image, (x, y), rgb, far in zip(
-        np.asarray(rays.image), places, np.asarray(colours), depth, strict=True
-    ):
-        assert scene.masks[image][y, x]
-        np.testing.assert_allclose(rgb, scene.images[image][y, x] / size, atol=1e-7)
-        assert far == scene.depths[image][y, x]
+    places = [(i, y, x) for i, (x, y) in zip(rays.image, np.floor(pixels).astype(int), strict=True)]
+    assert all(scene.masks[i][y, x] for i, y, x in places)
+    expected = [scene.images[i][y, x] / size for i, y, x in places]
+    np.testing.assert_allclose(colours, expected, atol=1e-7)
+    np.testing.assert_array_equal(depth, [scene.depths[i][y, x] for i, y, x in places])
     assert 0.5 < np.mean(np.asarray(depth) > 0) < 0.9
 
 
@@ -167,10 +166,14 @@ def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(k
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
     scene = known_scene(kind)
-    host = jax.tree.map(jnp.asarray, HostRayBank(scene, seed=5, batch_size=40, steps=3)(6))
-    for step in range(3):
-        here = sample_rays(to_device(scene), step_keys(5, jnp.int32(6 + step)).pixels, 40)
-        there = sample_rays(host.at_step(jnp.int32(step)), jax.random.key(0), 40)
+    device, host = to_device(scene), HostRayBank(scene, seed=5, batch_size=40, steps=3)(6)
+
+    @jax.jit
+    def rays_of(pixels, step):
+        return sample_rays(pixels.at_step(step - 6), step_keys(5, step).pixels, 40)
+
+    for step in (6, 7, 8):
+        here, there = (rays_of(pixels, jnp.int32(step)) for pixels in (device, host))
         for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
             np.testing.assert_array_equal(a, b)
 
