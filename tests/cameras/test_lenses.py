@@ -5,6 +5,7 @@ Each is undone by its inverse, alone and mixed with others, and means what its f
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -39,6 +40,7 @@ from nerf.cameras.lenses import (
 )
 from nerf.runs.record import cameras_from_json, cameras_to_json
 from nerf.scenes.checks import check_camera
+from tests.support.compiled import repeated, to_pixels, to_rays
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575, 0.0, 0.0, 0.0, 0.0)
 SHAPES = [(), (1,), (3, 1, 2)]
@@ -94,7 +96,7 @@ def test_distortion_in_numpy_is_that_of_jax_in_double_precision(lens):
         radial = fisheye_radial(x * x + y * y, k)
     bent = np.stack(bend(x, y, radial, p1, p2), -1)
     assert bent.dtype == np.float64
-    expected, _ = forward(jnp.asarray(xy, jnp.float32), jnp.tile(jnp.float32(k), (20, 1)))
+    expected, _ = jax.jit(forward)(jnp.float32(xy), np.tile(np.float32(k), (20, 1)))
     np.testing.assert_allclose(bent, expected, atol=1e-6)
     assert np.abs(bent - xy).max() > 1e-2
 
@@ -119,8 +121,8 @@ coefficients = st.tuples(
     *[st.floats(-(2**-7), 2**-7, width=32)] * 2,
     *[st.floats(-0.0625, 0.0625, width=32)] * 4,
 ) | st.just(FOX)
-distort_jit, undistort_jit = jax.jit(distort), jax.jit(undistort)
-to_rays, to_pixels = jax.jit(pixels_to_rays), jax.jit(project)
+distort_jit, undistort_jit = jax.jit(distort), jax.jit(undistort, static_argnames="iterations")
+lens_image = jax.jit(lambda lens, *given: LENSES[lens].image(*given), static_argnums=0)
 
 
 def is_sane(xy, k) -> bool:
@@ -147,18 +149,23 @@ def test_distort_is_opencv_s_formula(xy, k):
     np.testing.assert_allclose(distorted, distorted_by_hand(*xy, *k), atol=1e-6)
 
 
+@partial(jax.jit, static_argnums=0)
+def jacobians(forward, xy, k):
+    """The derivative of a distortion as it says, and as JAX finds it."""
+    return forward(xy, k)[1], jax.jacfwd(lambda x: forward(x, k)[0])(xy)
+
+
 @pytest.mark.parametrize("forward", [distort, distort_fisheye])
 @pytest.mark.parametrize("k", [FOX, (0.3, -0.2, 0.02, -0.03, 0.1, 0.2, -0.1, 0.3), (0.0,) * 8])
 def test_jacobian_is_the_derivative(k, forward):
     k = jnp.array(k)
     for xy in np.random.default_rng(0).uniform(-1, 1, (10, 2)).astype(np.float32):
-        expected = jax.jacfwd(lambda x: forward(x, k)[0])(jnp.asarray(xy))
-        np.testing.assert_allclose(forward(jnp.asarray(xy), k)[1], expected, atol=5e-6)
+        np.testing.assert_allclose(*jacobians(forward, xy, k), atol=5e-6)
 
 
 def test_no_distortion_is_the_identity():
     xy = jnp.array([[0.3, -0.7], [0.0, 0.0]])
-    np.testing.assert_array_equal(undistort(xy, jnp.zeros((2, 8))), xy)
+    np.testing.assert_array_equal(undistort_jit(xy, jnp.zeros((2, 8))), xy)
 
 
 @pytest.mark.long
@@ -246,7 +253,7 @@ def test_cameras_survive_a_run_s_file():
 
 def see(lens, point, distortion=(0,) * 8):
     """Where on the plane of the picture a point in camera axes is seen."""
-    return LENSES[lens].image(jnp.array(point, jnp.float32), jnp.array(distortion, jnp.float32))
+    return lens_image(lens, jnp.array(point, jnp.float32), jnp.array(distortion, jnp.float32))
 
 
 def test_a_fisheye_lens_puts_an_angle_where_opencv_does():
@@ -297,10 +304,8 @@ def test_an_equirectangular_picture_holds_every_direction_once():
         np.array([2 * n, n]),
         np.array(2),
     )
-    cameras = jax.tree.map(lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *a.shape)), camera)
-    directions = np.asarray(
-        pixels_to_rays(cameras, jnp.asarray(np.stack([x, y], -1), jnp.float32)).directions
-    )
+    cameras = repeated(camera, len(x))
+    directions = np.asarray(to_rays(cameras, np.stack([x, y], -1)).directions)
     area = np.cos((y - n / 2) / focal) / focal**2
     np.testing.assert_allclose(area.sum(), 4 * np.pi, rtol=1e-3)
     np.testing.assert_allclose(area @ directions, np.zeros(3), atol=1e-4)
@@ -308,7 +313,7 @@ def test_an_equirectangular_picture_holds_every_direction_once():
         (directions.T * area) @ directions, 4 * np.pi / 3 * np.eye(3), atol=5e-3
     )
     everywhere = np.random.default_rng(0).normal(size=(len(x), 3)).astype(np.float32)
-    assert bool(project(cameras, jnp.asarray(everywhere))[1].all())
+    assert bool(to_pixels(cameras, everywhere)[1].all())
 
 
 def test_an_equirectangular_picture_has_ahead_in_its_middle_and_up_above():
@@ -324,7 +329,7 @@ def test_an_equirectangular_picture_has_ahead_in_its_middle_and_up_above():
 def test_orthographic_rays_are_parallel_and_begin_where_their_pixel_is():
     camera, pixels = cameras_of(np.full(50, ORTHOGRAPHIC)), pixels_of((50,))
     camera = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), camera)
-    rays = pixels_to_rays(camera, pixels)
+    rays = to_rays(camera, pixels)
     c2w, K = np.asarray(camera.c2w[0]), np.asarray(camera.K[0])
     np.testing.assert_allclose(rays.directions, np.tile(-c2w[:, 2], (50, 1)), atol=1e-6)
     right, down = ((np.asarray(pixels) - K[:2, 2]) / K[[0, 1], [0, 1]]).T
@@ -443,9 +448,10 @@ def test_the_inverse_needs_its_iterations():
     radius = np.linspace(0, 2, 20001)
     reached = radius * (1 - 0.467 * radius**2 + 0.055 * radius**4)
     corner = jnp.array([reached[:12000].max() * 0.9999, 0.0], jnp.float32)
-    back = distort(undistort(corner, k), k)[0]
+    back = distort_jit(undistort_jit(corner, k), k)[0]
     np.testing.assert_allclose(back, corner, atol=2e-7)
-    assert abs(float(distort(undistort(corner, k, 3), k)[0][0] - corner[0])) > 1e-5
+    early = distort_jit(undistort_jit(corner, k, iterations=3), k)[0]
+    assert abs(float(early[0] - corner[0])) > 1e-5
 
 
 @pytest.mark.parametrize(
@@ -483,7 +489,7 @@ def test_on_the_axis_a_fisheye_lens_sees_what_a_pinhole_does():
         plane, seen = see(FISHEYE, (2e-9, -1e-9, -depth))
         np.testing.assert_allclose(plane, [2e-9 / depth, 1e-9 / depth], rtol=1e-5)
         assert bool(seen) and bool(see(FISHEYE, (0.0, 0.0, -depth))[1])
-    turn = jax.jacobian(LENSES[FISHEYE].direction)(jnp.zeros(2), jnp.zeros(8))
+    turn = jax.jit(jax.jacobian(LENSES[FISHEYE].direction))(jnp.zeros(2), jnp.zeros(8))
     np.testing.assert_allclose(turn, [[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]], atol=1e-6)
 
 

@@ -12,10 +12,11 @@ from functools import wraps
 from random import Random
 from typing import Any
 
-import jaxtyping
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.support.unchecked import unchecked
 
 NUMBERS = [
     0,
@@ -111,17 +112,9 @@ KEYS = [
 def many_mutations(test, count: int = 800):
     """Run `test(..., seed)` for so many seeds, without shape checks, which take most time."""
 
-    @wraps(test)
-    def unchecked(*args, **kwargs):
-        jaxtyping.config.update("jaxtyping_disable", True)
-        try:
-            test(*args, **kwargs)
-        finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
-
     seeds = given(seed=st.integers(0, 2**63))
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(
-        seeds(unchecked)
+        seeds(wraps(test)(unchecked()(test)))
     )
 
 
@@ -130,15 +123,13 @@ def many_seeds(test, count: int = 1000):
 
     @wraps(test)
     def each(**fixtures):
-        jaxtyping.config.update("jaxtyping_disable", True)
-        try:
+        with unchecked():
             for seed in range(count):
-                test(**fixtures, seed=seed)
-        except Exception as error:
-            error.add_note(f"with seed {seed}")
-            raise
-        finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
+                try:
+                    test(**fixtures, seed=seed)
+                except Exception as error:
+                    error.add_note(f"with seed {seed}")
+                    raise
 
     wanted = inspect.signature(test)
     each.__signature__ = wanted.replace(
