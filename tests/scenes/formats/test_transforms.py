@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -163,7 +162,7 @@ WHOLE: dict[Path, bytes] = {}
 
 
 @pytest.mark.long
-@partial(many_seeds, count=700)  # of each kind: opening a file takes most of the time
+@many_seeds
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
     deep_file.write_bytes(mutate_bytes(whole, Random(seed)))
