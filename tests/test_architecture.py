@@ -4,6 +4,7 @@ Everything public is explained, and nothing is long.
 """
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -44,8 +45,20 @@ CODE = ("nerf", "benchmarks", "configs", "tests")
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 50
 
+
+@functools.cache
+def tree_of(path):
+    """Return the syntax tree of a file, which several tests look at."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def nodes_of(path):
+    """Return every node of a file's syntax tree."""
+    return list(ast.walk(tree_of(path)))
+
+
 FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "nerf").rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 EACH_FILE = pytest.mark.parametrize("name", FILES)
 WITH_SHORT_FUNCTIONS = sorted(
     path.relative_to(ROOT).as_posix()
@@ -73,9 +86,9 @@ def folder_of(module):
     return module.partition(".")[0]
 
 
-def imports_of(tree):
+def imports_of(nodes):
     """Modules of nerf that a file imports, anywhere in it."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (
                 alias.name.removeprefix("nerf.")
@@ -89,6 +102,12 @@ def imports_of(tree):
                 for alias in node.names:
                     inner = f"{home}.{alias.name}".removeprefix(".")
                     yield inner if inner in MODULES else home
+
+
+@functools.cache
+def imports():
+    """Return for each module the modules of nerf that it imports."""
+    return {module_of(name): set(imports_of(nodes_of(path))) for name, path in FILES.items()}
 
 
 def public(tree):
@@ -110,9 +129,9 @@ def test_every_module_lies_in_a_folder_of_the_list():
 @EACH_FILE
 def test_a_module_imports_only_from_folders_above_its_own(name):
     module = module_of(name)
-    found = list(imports_of(TREES[name]))
+    found = imports()[module]
     if not module:
-        assert set(found) <= {"api"}, (
+        assert found <= {"api"}, (
             "the package itself imports only the library's functions, when they are used"
         )
         return
@@ -122,8 +141,7 @@ def test_a_module_imports_only_from_folders_above_its_own(name):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_module_imports_itself_through_others(folder):
-    imports = {module_of(name): set(imports_of(tree)) for name, tree in TREES.items()}
-    inside = {module: others for module, others in imports.items() if folder_of(module) == folder}
+    inside = {module: others for module, others in imports().items() if folder_of(module) == folder}
     assert tuple(TopologicalSorter(inside).static_order())  # raises CycleError
 
 
@@ -132,13 +150,14 @@ def test_imports_are_found_wherever_they_are():
         "import nerf.output.video\ndef f():\n    from nerf.runs import lock\n"
         "    from nerf.scenes.base import Scene\n"
     )
-    assert list(imports_of(tree)) == ["output.video", "runs.lock", "scenes.base"]
+    assert list(imports_of(ast.walk(tree))) == ["output.video", "runs.lock", "scenes.base"]
 
 
 @EACH_FILE
 def test_everything_public_has_a_docstring(name):
-    assert ast.get_docstring(TREES[name]), f"{name}: what is this module?"
-    bare = [called for called, node in public(TREES[name]) if not ast.get_docstring(node)]
+    tree = tree_of(FILES[name])
+    assert ast.get_docstring(tree), f"{name}: what is this module?"
+    bare = [called for called, node in public(tree) if not ast.get_docstring(node)]
     assert not bare, f"{name}: without a docstring: {bare}"
 
 
@@ -149,18 +168,17 @@ def test_files_are_short(name):
 
 @pytest.mark.parametrize("name", WITH_SHORT_FUNCTIONS)
 def test_functions_are_short(name):
-    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in nodes_of(ROOT / name) if isinstance(node, ast.FunctionDef)]
     lengths = {f.name: f.end_lineno - f.lineno + 1 for f in functions}
     assert not {f: n for f, n in lengths.items() if n > MAX_FUNCTION_LINES}
 
 
-def names_used(tree):
+def names_used(nodes):
     """Return what a file uses of other modules: (module, name) of its imports, and names.
 
     The latter are attributes, and the ends of strings, as configs name what to build.
     """
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Attribute):
@@ -182,26 +200,24 @@ def defined_names(tree):
 
 @pytest.mark.long
 def test_everything_defined_is_used():
-    paths = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
-    trees = {
-        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): ast.parse(
-            path.read_text(encoding="utf-8")
-        )
-        for path in paths
+    paths = {
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
+        for folder in CODE
+        for path in (ROOT / folder).rglob("*.py")
     }
-    used = {name for tree in trees.values() for name in names_used(tree)}
+    used = {name for path in paths.values() for name in names_used(nodes_of(path))}
     unused = []
-    for module, tree in trees.items():
+    for module, path in paths.items():
         if module.startswith(("nerf.", "benchmarks.")):
             own = {
                 node.id
-                for node in ast.walk(tree)
+                for node in nodes_of(path)
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
             }
             home = module.removesuffix(".__init__")
             unused += [
                 f"{module}: {name}"
-                for name in defined_names(tree)
+                for name in defined_names(tree_of(path))
                 if name not in own | used and (home, name) not in used and name[:2] != "__"
             ]
     assert not unused
@@ -210,8 +226,8 @@ def test_everything_defined_is_used():
 @pytest.mark.long
 def test_every_package_that_is_imported_is_one_that_the_package_declares():
     imported = set()
-    for tree in TREES.values():
-        for node in ast.walk(tree):
+    for path in FILES.values():
+        for node in nodes_of(path):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):

@@ -5,7 +5,9 @@ entry there, the attribute of a `Frame` that names its file, and the function th
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,11 @@ from nerf.cameras.cameras import Cameras, axis_cosines, seen_pixels, sees_whole_
 from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes.decode import decode_numbers, decode_stored
 from nerf.scenes.frames import Frame, ReducedFrame
+
+# The cosines of the lens that was used last: most scenes have one lens for all views, and threads
+# that read frames side by side wait for one of them.
+_cosines: dict[bytes, np.ndarray] = {}
+_one_at_a_time = Lock()
 
 
 class Map(NamedTuple):
@@ -94,8 +101,29 @@ def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
     found = np.where(known, found, np.float32(0.0))
     # Depth along the axis is the distance along the ray times the cosine between them.
     if reduced.frame.model == PERSPECTIVE:
-        found = found / axis_cosines(reduced.camera)
+        found = found / _lens_cosines(reduced.camera)
     return found
+
+
+def _lens_cosines(camera: Cameras) -> Float[np.ndarray, "h w"]:
+    """Return `axis_cosines`, which depend on the lens only, computed once for views that share it.
+
+    The result must not be changed.
+    """
+    lens = _lens_key(camera)
+    with _one_at_a_time:
+        if lens not in _cosines:
+            # A pose would only add rounding, which must not depend on the view that comes first.
+            found = axis_cosines(replace(camera, c2w=np.eye(3, 4, dtype=np.float32)))
+            _cosines.clear()
+            _cosines[lens] = found
+        return _cosines[lens]
+
+
+def _lens_key(camera: Cameras) -> bytes:
+    """Return what is equal for cameras that differ at most in their pose."""
+    parts = (camera.K, camera.distortion, camera.size, camera.model)
+    return b"".join(np.asarray(part).tobytes() for part in parts)
 
 
 def _stored_pixels(
@@ -162,8 +190,7 @@ def mask_unseen(
     seen: dict[bytes, np.ndarray] = {}
     for i in views.tolist():
         camera = cameras[i]
-        parts = (camera.K, camera.distortion, camera.size, camera.model)
-        lens = b"".join(np.asarray(part).tobytes() for part in parts)
+        lens = _lens_key(camera)
         if lens not in seen:
             seen[lens] = seen_pixels(camera)
         masks[i] &= seen[lens]

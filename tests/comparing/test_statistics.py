@@ -11,11 +11,13 @@ from benchmarks.verdicts import along_path, study, table_of
 from nerf.comparing import standard_errors
 from nerf.comparing.standard_errors import MAX_VIEWS, seed_error, view_error
 from nerf.comparing.statistics import best, compare, compare_columns, compare_over_scenes
+from tests.support.unchecked import unchecked
 
 STUDIES = 400
 CHANCE = 2 * np.sqrt(0.05 * 0.95 / STUDIES)  # what chance may add to 5 % in so many studies
 
 
+@unchecked()
 def claims(effect, studies=STUDIES, **how):
     """Return two fractions of the studies.
 
@@ -70,6 +72,7 @@ def test_one_seed_on_either_side_claims_nothing(unequal):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("configs", "studies"), [(2, STUDIES), (6, 40)])
+@unchecked()
 def test_all_columns_together_are_wrong_in_at_most_a_twentieth_of_studies(configs, studies):
     rng, wrong = np.random.default_rng(0), 0
     for _ in range(studies):
@@ -88,6 +91,7 @@ def test_a_difference_that_is_there_is_found_and_its_interval_holds_it():
 
 
 @pytest.mark.long
+@unchecked()
 def test_the_metric_asked_about_keeps_its_power_beside_other_columns():
     rng = np.random.default_rng(1)
     found = [compare_columns(table_of(rng, 0.5, 2, 0.0), "psnr") for _ in range(STUDIES)]
@@ -97,6 +101,7 @@ def test_the_metric_asked_about_keeps_its_power_beside_other_columns():
     )
 
 
+@unchecked()
 def test_correlated_views_count_less_and_independent_ones_fully():
     rng = np.random.default_rng(0)
     ratio = {}
@@ -125,6 +130,7 @@ def test_many_views_are_grouped_without_changing_what_they_say():
     assert 0.85 < view_error(noise).half_width(0.05) / expected < 1.25
 
 
+@unchecked()
 def test_noise_of_single_runs_is_not_counted_twice():
     rng = np.random.default_rng(0)
     noises = [rng.normal(size=100) for _ in range(50)]
@@ -134,6 +140,7 @@ def test_noise_of_single_runs_is_not_counted_twice():
     assert np.isclose(np.median(ratio), np.sqrt(0.5), atol=0.1)
 
 
+@unchecked()
 def test_a_plain_bootstrap_of_three_seeds_would_not_keep_the_bar():
     rng, wrong = np.random.default_rng(0), 0
     for _ in range(300):
@@ -174,6 +181,7 @@ def test_changing_sides_changes_the_sign_and_nothing_else():
 
 
 @pytest.mark.long
+@unchecked()
 def test_the_interval_holds_0_exactly_where_nothing_is_claimed():
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -210,6 +218,7 @@ def test_where_the_views_are_what_is_unsure_no_number_of_seeds_is_proposed():
 
 
 @pytest.mark.long
+@unchecked()
 def test_over_scenes_a_difference_counts_by_how_it_repeats_in_other_scenes():
     rng, wrong, found = np.random.default_rng(6), 0, 0
     for effect in (0.0, 1.0):
@@ -224,6 +233,7 @@ def test_over_scenes_a_difference_counts_by_how_it_repeats_in_other_scenes():
     assert not one.real and one.p == 1.0, "one scene does not stand for others"
 
 
+@unchecked()
 def test_over_scenes_a_seed_that_is_lucky_everywhere_is_no_evidence():
     rng, wrong = np.random.default_rng(7), 0
     for _ in range(200):

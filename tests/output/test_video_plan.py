@@ -5,12 +5,11 @@ Which frames show what no photo shows, crops, and flags that do not go together.
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras.cameras import Rays, pixels_to_rays
+from nerf.cameras.cameras import Rays
 from nerf.cli.render_flags import check_flags
 from nerf.foundation.instantiate import ConfigError
 from nerf.paths import paths
@@ -18,6 +17,7 @@ from nerf.paths.coverage import unknown_frames, usual_distance
 from nerf.paths.path_options import parse_range
 from nerf.sampling.spaces import Box, Contracted, Cropped
 from tests.paths.test_paths import IDENTITY, cameras_at, look_at, ring
+from tests.support.compiled import repeated, to_rays
 
 # What photos saw.
 
@@ -28,10 +28,7 @@ def ball(radius=0.5, centre=(0.1, -0.2, 0.05)):
     def render_image(camera):
         width, height = (int(n) for n in camera.size)
         y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
-        many = jax.tree.map(
-            lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *np.shape(a))), camera
-        )
-        rays = pixels_to_rays(many, jnp.asarray(np.stack([x, y], -1), jnp.float32))
+        rays = to_rays(repeated(camera, len(x)), np.stack([x, y], -1))
         offset = np.asarray(rays.origins) - centre
         along = (offset * np.asarray(rays.directions)).sum(-1)
         inside = along**2 - (offset**2).sum(-1) + radius**2

@@ -1,7 +1,6 @@
 """Checkpoints come back bit for bit or are refused in one line: never silently different."""
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -256,7 +255,7 @@ def test_a_header_that_is_signed_and_lies_is_refused_before_memory_is_taken(tmp_
 
 
 @pytest.mark.long
-@partial(many_mutations, count=500)
+@many_mutations
 def test_a_mutated_file_is_refused_or_the_same(saved, seed):
     file = saved / "mutated"
     data = file_of(saved, 3).read_bytes()

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.cameras.lenses import FISHEYE
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError, Similarity, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z
 from nerf.scenes.formats import nerfstudio
 from nerf.scenes.images import check_image, read_image, undecodable
+from tests.support.compiled import repeated, to_pixels, to_rays
 from tests.support.mutations import many_mutations, mutate_json
 
 DATASETS = Path(__file__).parents[3] / "shared" / "datasets"
@@ -221,11 +221,11 @@ def test_reduction_scales_the_pixel_of_a_world_point_exactly(tmp_path):
     full, half = scenes.load(root, "train"), scenes.load(root, "train", max_side=8)
     assert half.images[0].shape == (6, 8, 3) and "reduced by 2" in half.notes[0]
     np.testing.assert_array_equal(full.cameras.c2w, half.cameras.c2w)
-    points = jnp.asarray(np.random.default_rng(0).uniform(-0.2, 0.2, (len(full), 3)), jnp.float32)
-    big, seen = project(jax.tree.map(jnp.asarray, full.cameras), points)
-    small, _ = project(jax.tree.map(jnp.asarray, half.cameras), points)
+    points = np.random.default_rng(0).uniform(-0.2, 0.2, (len(full), 3))
+    big, seen = to_pixels(full.cameras, points)
+    small, _ = to_pixels(half.cameras, points)
     assert bool(seen.all())
-    np.testing.assert_allclose(big / 2, small, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(big) / 2, small, atol=1e-5)
 
 
 def box_filter(pixels: np.ndarray, n: int) -> np.ndarray:
@@ -971,11 +971,7 @@ def check_scene(scene: Scene) -> None:
 def synthetic_rays(scene: Scene, view: int):
     size = int(scene.cameras.size[view, 0])
     y, x = np.mgrid[:size, :size] + 0.5
-    pixels = jnp.asarray(np.stack([x, y], -1).reshape(-1, 2), jnp.float32)
-    cameras = jax.tree.map(
-        lambda a: jnp.broadcast_to(jnp.asarray(a[view]), (size**2, *a.shape[1:])), scene.cameras
-    )
-    return pixels_to_rays(cameras, pixels)
+    return to_rays(repeated(scene.cameras[view], size**2), np.stack([x, y], -1).reshape(-1, 2))
 
 
 @pytest.mark.long
@@ -999,7 +995,7 @@ def test_the_synthetic_field_integrates_to_the_closed_form():
     origins, directions = np.float64(rays.origins), np.float64(rays.directions)
     t = np.linspace(1.5, 4.5, 4001)
     points = origins[:, None] + (0.5 * (t[1:] + t[:-1]))[:, None] * directions[:, None]
-    found = synthetic.field(jnp.asarray(points, jnp.float32), jnp.zeros(points.shape))
+    found = jax.jit(synthetic.field)(jnp.asarray(points, jnp.float32), jnp.zeros(points.shape))
     tau = np.float64(found["density"]) * np.diff(t)
     weights = np.exp(-(np.cumsum(tau, -1) - tau)) * (1 - np.exp(-tau))
     colour, opacity = synthetic.picture(origins, directions)

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras.cameras import pixels_to_rays, project
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import Stratified
 from nerf.scenes import drawings, toybox
 from nerf.scenes.solids import normals
+from tests.support.compiled import repeated, to_pixels, to_rays
 
 SIZE = 24
 
@@ -78,12 +78,12 @@ def test_cameras_see_the_points_that_rays_hit_at_the_pixels_of_these_rays():
     hits = toybox.trace(origins, directions)
     there = np.isfinite(hits.t)
     points = scene.transform.points(origins[there] + hits.t[there, None] * directions[there])
-    camera = jax.tree.map(lambda x: np.broadcast_to(x, (len(points), *x.shape)), scene.cameras[3])
-    pixels, inside = jax.jit(project)(camera, jnp.asarray(points, jnp.float32))
+    camera = repeated(scene.cameras[3], len(points))
+    pixels, inside = to_pixels(camera, jnp.asarray(points, jnp.float32))
     y, x = np.divmod(np.flatnonzero(there), SIZE)
     assert inside.all()
     assert np.allclose(pixels, np.stack([x, y], -1) + 0.5, atol=1e-3)
-    rays = jax.jit(pixels_to_rays)(camera, pixels)
+    rays = to_rays(camera, pixels)
     assert np.allclose(rays.directions, directions[there] @ scene.transform.rotation.T, atol=1e-4)
 
 

@@ -8,14 +8,16 @@ import copy
 import inspect
 import json
 import math
-from functools import wraps
+from functools import partial, wraps
 from random import Random
 from typing import Any
 
-import jaxtyping
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.support.unchecked import unchecked
 
 NUMBERS = [
     0,
@@ -108,43 +110,51 @@ KEYS = [
 ]
 
 
-def many_mutations(test, count: int = 800):
-    """Run `test(..., seed)` for so many seeds, without shape checks, which take most time."""
+def many_mutations(test, few: int = 200, many: int = 2000):
+    """Run `test(..., seed)` for few seeds, or for many in a case marked slow.
 
-    @wraps(test)
-    def unchecked(*args, **kwargs):
-        jaxtyping.config.update("jaxtyping_disable", True)
-        try:
-            test(*args, **kwargs)
-        finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
+    They are drawn anew each time. Shapes are not checked, which would take most of the time.
+    """
 
-    seeds = given(seed=st.integers(0, 2**63))
-    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))(
-        seeds(unchecked)
-    )
+    def each(fixtures, count):
+        seeds = given(seed=st.integers(0, 2**63))
+        checks = list(HealthCheck)
+        once = unchecked()(partial(test, **fixtures))
+        settings(max_examples=count, deadline=None, suppress_health_check=checks)(
+            seeds(lambda seed: once(seed=seed))
+        )()
+
+    return _with_counts(test, each, few, many)
 
 
-def many_seeds(test, count: int = 1000):
+def many_seeds(test, few: int = 250, many: int = 2500):
     """The same for cheap tests, where hypothesis' own work would be most: seeds are 0, 1, 2, ..."""
 
-    @wraps(test)
-    def each(**fixtures):
-        jaxtyping.config.update("jaxtyping_disable", True)
-        try:
+    def each(fixtures, count):
+        with unchecked():
             for seed in range(count):
-                test(**fixtures, seed=seed)
-        except Exception as error:
-            error.add_note(f"with seed {seed}")
-            raise
-        finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
+                try:
+                    test(**fixtures, seed=seed)
+                except Exception as error:
+                    error.add_note(f"with seed {seed}")
+                    raise
+
+    return _with_counts(test, each, few, many)
+
+
+def _with_counts(test, each, few: int, many: int):
+    """Return the test `each(fixtures, count)` with the fixtures of `test` and both counts."""
+
+    @wraps(test)
+    def counted(count, **fixtures):
+        each(fixtures, count)
 
     wanted = inspect.signature(test)
-    each.__signature__ = wanted.replace(
-        parameters=[p for p in wanted.parameters.values() if p.name != "seed"]
-    )
-    return each
+    count = inspect.Parameter("count", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    fixtures = [p for p in wanted.parameters.values() if p.name != "seed"]
+    counted.__signature__ = wanted.replace(parameters=[count, *fixtures])
+    counts = [few, pytest.param(many, marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("count", counts)(counted)
 
 
 def mutate_json(text: str, random: Random) -> str:

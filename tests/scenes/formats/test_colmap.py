@@ -3,19 +3,19 @@
 import struct
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf import scenes
-from nerf.cameras.cameras import Cameras, project
+from nerf.cameras.cameras import Cameras
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes import SceneError
 from nerf.scenes.formats import colmap, colmap_lenses
 from nerf.scenes.formats.colmap_model import PARAMETERS, Lens, Model, Photo, read_model, write_text
 from tests.scenes.test_scenes import noise, refusal, refused_once, ring, save
+from tests.support.compiled import to_pixels
 
 W, H = 16, 12
 SMALL = {
@@ -179,7 +179,7 @@ def test_a_point_is_seen_where_colmap_sees_it(tmp_path, kind):
         local = Rotation.from_quat([*v, w]).apply(point) + photos[name].translation
         expected.append(reference(kind, given, local[None])[0])
     normalised = jnp.asarray(scene.transform.points(points), jnp.float32)
-    pixels, seen = project(jax.tree.map(jnp.asarray, scene.cameras), normalised)
+    pixels, seen = to_pixels(scene.cameras, normalised)
     np.testing.assert_allclose(pixels, expected, atol=2e-4)
     assert bool(seen.all())
 
@@ -334,7 +334,7 @@ def pixels_of(lens: Lens, rays) -> tuple[np.ndarray, np.ndarray]:
         models,
     )
     points = jnp.asarray(np.array(rays) * [1, -1, -1], jnp.float32)
-    pixels, seen = project(jax.tree.map(jnp.asarray, cameras), points)
+    pixels, seen = to_pixels(cameras, points)
     return np.asarray(pixels), np.asarray(seen)
 
 
@@ -662,8 +662,7 @@ def test_a_real_model_s_points_fall_on_their_features(dataset):
             if number >= 0
         ]
         view, place, features = (np.array(column) for column in zip(*seen, strict=True))
-        cameras = jax.tree.map(lambda a, v=view: jnp.asarray(a)[v], scene.cameras)
-        pixels, _ = project(cameras, jnp.asarray(scene.points[place]))
+        pixels, _ = to_pixels(scene.cameras[view], jnp.asarray(scene.points[place], jnp.float32))
         errors.append(pixels - features)
     offsets = np.concatenate(errors)
     assert views == 9 and len(scene.points) == 1457

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image, ImageFile
 
 from nerf import scenes
-from nerf.cameras.cameras import project
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE, distort
 from nerf.scenes.base import NoViews
 from nerf.scenes.fits import fit_rational
@@ -36,6 +35,7 @@ from tests.scenes.test_scenes import (
     write_json,
     write_nerfstudio,
 )
+from tests.support.compiled import to_pixels
 
 ALL = [f"images/{i:03d}.png" for i in range(17)]
 
@@ -186,7 +186,7 @@ def radius(scene, r: float) -> float:
     camera = scene.cameras[:1]
     c2w = np.float64(camera.c2w[0])
     point = c2w[:, :3] @ [r, 0.0, -1.0] + c2w[:, 3]
-    pixel, _ = project(jax.tree.map(jnp.asarray, camera), jnp.asarray(point[None], jnp.float32))
+    pixel, _ = to_pixels(camera, jnp.asarray(point[None], jnp.float32))
     return float((pixel[0, 0] - camera.K[0, 0, 2]) / camera.K[0, 0, 0])
 
 
@@ -238,7 +238,7 @@ def test_a_strong_eighth_power_is_read_in_large_photos(k4):
     r = np.linspace(0.0, 2.0, 20_001)
     meant = r * (1 - 0.1 * r**2 + 0.02 * r**4 + k4 * r**8)
     r = np.stack([r, 0.0 * r], -1)[meant < 0.9]
-    seen, _ = distort(
+    seen, _ = jax.jit(distort)(
         jnp.asarray(r, jnp.float32), jnp.tile(jnp.asarray(distortion, jnp.float32), (len(r), 1))
     )
     np.testing.assert_allclose(seen[:, 0] * focal, meant[meant < 0.9] * focal, atol=0.4)

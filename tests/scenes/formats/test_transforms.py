@@ -3,19 +3,17 @@
 import dataclasses
 import json
 import math
-from functools import partial
 from pathlib import Path
 from random import Random
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import OpenImageIO as oiio
 import pytest
 from PIL import Image
 
 from nerf import scenes
-from nerf.cameras.cameras import Cameras, pixels_to_rays
+from nerf.cameras.cameras import Cameras
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.scenes import Problem, SceneError, synthetic, to_unit
 from nerf.scenes.decode import decode, decode_numbers
@@ -32,6 +30,7 @@ from tests.scenes.test_scenes import (
     write_blender,
     write_nerfstudio,
 )
+from tests.support.compiled import repeated, to_rays
 from tests.support.mutations import many_seeds, mutate_bytes
 
 
@@ -163,7 +162,7 @@ WHOLE: dict[Path, bytes] = {}
 
 
 @pytest.mark.long
-@partial(many_seeds, count=700)  # of each kind: opening a file takes most of the time
+@many_seeds
 def test_damaged_deep_images_load_or_are_refused(deep_file, seed):
     whole = WHOLE.setdefault(deep_file, deep_file.read_bytes())
     deep_file.write_bytes(mutate_bytes(whole, Random(seed)))
@@ -206,10 +205,7 @@ def see_balls(camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
     """A camera's closed-form picture (RGB over white) of the synthetic scene, and its opacity."""
     width, height = camera.size
     y, x = np.mgrid[:height, :width].reshape(2, -1) + 0.5
-    cameras = jax.tree.map(
-        lambda a: jnp.broadcast_to(jnp.asarray(a), (len(x), *np.shape(a))), camera
-    )
-    rays = pixels_to_rays(cameras, jnp.asarray(np.stack([x, y], -1), jnp.float32))
+    rays = to_rays(repeated(camera, len(x)), np.stack([x, y], -1))
     colour, opacity = synthetic.picture(np.float64(rays.origins), np.float64(rays.directions))
     picture = np.rint(255 * (colour + 1 - opacity[:, None])).astype(np.uint8)
     return picture.reshape(height, width, 3), opacity.reshape(height, width)
@@ -443,11 +439,9 @@ def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, 
     known = scene.depths[1] > 0
     assert known.sum() == 47 and not known[1, 2] and scene.depths[1].dtype == np.float32
     y, x = np.mgrid[:6, :8].reshape(2, -1) + 0.5
-    cameras = jax.tree.map(
-        lambda a: jnp.broadcast_to(jnp.asarray(a[1]), (48, *a.shape[1:])), scene.cameras
-    )
-    rays = pixels_to_rays(cameras, jnp.asarray(np.stack([x, y], -1), jnp.float32))
-    ends = np.asarray(rays.origins + scene.depths[1].reshape(-1, 1) * rays.directions, np.float64)
+    rays = to_rays(repeated(scene.cameras[1], 48), np.stack([x, y], -1))
+    along = scene.depths[1].reshape(-1, 1) * np.asarray(rays.directions)
+    ends = np.float64(np.asarray(rays.origins) + along)
     wall = scene.transform.points_back(ends)[known.ravel()]
     np.testing.assert_allclose(wall[:, 2], -2.0, atol=1e-5)
     assert np.ptp(wall[:, 0]) > 2.0
