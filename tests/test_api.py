@@ -13,6 +13,7 @@ import pytest
 import nerf
 from nerf.training.image_task import image_task
 from tests.conftest import ROOT
+from tests.support.small_scenes import write_small_tabletop
 
 SMALL = {
     "steps": 40,
@@ -20,7 +21,7 @@ SMALL = {
     "log_every": 10,
     "save_every": 40,
     "batch_size": 64,
-    "scene.max_side": 25,
+    "chunk": 576,
 }
 # What a test changes in the Python of the README, so that it takes seconds.
 SHORTER = {
@@ -45,7 +46,7 @@ def readme_block() -> str:
 def readme(tmp_path_factory):
     """The variables of the README's Python after it ran; and "folder", where it ran."""
     folder, calls = tmp_path_factory.mktemp("readme"), []
-    (folder / "data").symlink_to(ROOT / "data")
+    write_small_tabletop(folder / "data" / "tabletop", size=24)
     with contextlib.chdir(folder):
         # What the README leaves to the reader: a second run, and points with directions.
         other = nerf.train(
@@ -145,9 +146,9 @@ def test_a_scene_of_photos_needs_pycolmap(tmp_path, monkeypatch):
     assert not (tmp_path / "scene").exists()
 
 
-def test_a_session_is_iterated_by_hand():
+def test_a_session_is_iterated_by_hand(readme):
     config = nerf.load_config("tiny", SMALL)
-    session = nerf.Session(config, nerf.load_scene(ROOT / "data" / "tabletop", max_side=25))
+    session = nerf.Session(config, nerf.load_scene(readme["folder"] / "data" / "tabletop"))
     session.compile()
     steps = [call.step for call in session.calls(nerf.Budget(steps=20))]
     assert steps == [10, 20] and session.step == 20

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.small_scenes import write_small_tabletop
 
 SMALL = ["--config=tiny", "--config.steps=20", "--config.log_every=20", "--config.save_every=20"]
-TINY_VIEWS = ["--config.scene.max_side=25", "--config.batch_size=64"]
+TINY_VIEWS = ["--config.chunk=576", "--config.batch_size=64"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_the_wheel_holds_configs_the_scene_and_the_pages_templates_and_nothing_b
 
 def test_train_render_and_compare_work_from_any_folder(nerf, tmp_path):
     scene = nerf(tmp_path, "--version") and "--scene=scene"
-    (tmp_path / "scene").symlink_to(ROOT / "data" / "tabletop")
+    write_small_tabletop(tmp_path / "scene", size=24)
     for seed in (0, 1):
         nerf(
             tmp_path,

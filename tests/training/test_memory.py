@@ -5,7 +5,6 @@ What fits nowhere is told in numbers.
 
 import json
 import shutil
-from importlib import import_module
 from types import SimpleNamespace
 
 import jax
@@ -19,6 +18,7 @@ from nerf.training.loop import train
 from nerf.training.memory import OutOfMemory
 from nerf.training.ray_bank import HostRayBank, sample_rays, step_keys, to_device
 from tests.scenes.test_scenes import write_nerfstudio
+from tests.support import one_stage
 from tests.training.test_ray_bank import mixed_scene
 
 DEVICE = 16e6  # bytes: holds a step of this config, but not twice the pixels
@@ -31,7 +31,7 @@ def root(tmp_path_factory):
 
 
 def config(**changes) -> dict:
-    one = import_module("configs.tiny").get_config()
+    one = one_stage.get_config()
     one.update(
         {"steps": 20, "batch_size": 64, "save_every": 20, "log_every": 10, "chunk": 4096, **changes}
     )
