@@ -1,4 +1,4 @@
-"""The bundled scene with fewer and smaller photos, which load, train and are scored in no time."""
+"""The bundled scene with fewer and smaller photos, which load, train and are scored in little time."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from tests.conftest import ROOT
 
 
 def write_small_tabletop(folder: Path, size: int = 40, train_every: int = 3) -> Path:
-    """Write every third training photo and two held-out ones, and return the folder.
+    """Write every `train_every`-th training photo and two held-out ones, and return the folder.
 
     Args:
       folder: of the new scene; made if it is missing.
       size: of the photos, in pixels.
-      train_every: take every so-manieth training photo.
+      train_every: n, to take every n-th training photo.
     """
     bundled = ROOT / "data" / "tabletop"
     for split, every in (("train", train_every), ("test", 10)):
