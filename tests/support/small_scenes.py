@@ -1,4 +1,4 @@
-"""The bundled scene with fewer and smaller photos, which load, train and are scored in little time."""
+"""The bundled scene with fewer and smaller photos, for commands that are not judged by quality."""
 
 import json
 from pathlib import Path
