@@ -168,7 +168,6 @@ def test_no_distortion_is_the_identity():
     np.testing.assert_array_equal(undistort_jit(xy, jnp.zeros((2, 8))), xy)
 
 
-@pytest.mark.long
 @EACH_LENS
 @pytest.mark.parametrize("shape", [*SHAPES, (500,)])
 def test_a_point_on_a_pixel_s_ray_is_seen_in_that_pixel(lens, shape):
@@ -288,7 +287,6 @@ def test_a_thin_prism_adds_what_colmap_adds():
     )
 
 
-@pytest.mark.long
 def test_an_equirectangular_picture_holds_every_direction_once():
     """Its pixels have the area of the sphere and no mean direction.
 

@@ -31,6 +31,7 @@ from nerf.check.layout import lay_out, lens_diagnostics, place_diagnostics, up_d
 from nerf.check.picture import make_figure
 from nerf.scenes import SceneError
 from tests.conftest import ROOT
+from tests.support.unchecked import unchecked
 
 TABLETOP = ROOT / "data" / "tabletop"
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -50,6 +51,12 @@ def write_copy(folder, edit=lambda frames: None, **keys):
         frame["transform_matrix"] = frame["transform_matrix"].tolist()
     (folder / "transforms_train.json").write_text(json.dumps({**data, **keys}))
     return folder
+
+
+@unchecked()
+def load_copy(folder, edit=lambda frames: None, **keys):
+    """What `load_all` makes of such a copy; `intact` is loaded with its shapes checked."""
+    return load_all(write_copy(folder, edit, **keys))
 
 
 def each(change):
@@ -98,7 +105,7 @@ def found(scene, seen):
 
 @pytest.mark.long
 def test_a_broken_list_of_test_views_is_reported_and_a_missing_one_is_not(tmp_path):
-    assert len(load_all(write_copy(tmp_path))) == 50
+    assert len(load_copy(tmp_path)) == 50
     data = json.loads((tmp_path / "transforms_train.json").read_text())
     data["frames"] = [{**data["frames"][0], "transform_matrix": [[0.0]]}]
     (tmp_path / "transforms_test.json").write_text(json.dumps(data))
@@ -158,7 +165,7 @@ def test_the_bundled_scene_as_it_is_gives_no_finding(intact, seen):
 def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(
     tmp_path, seen, edit, says, fix
 ):
-    scene = load_all(write_copy(tmp_path, edit))
+    scene = load_copy(tmp_path, edit)
     (only,) = found(scene, seen)
     assert says in only and fix in only
 
@@ -183,7 +190,7 @@ def test_inaccurate_poses_are_told_with_the_pixels_by_which_they_miss(tmp_path, 
         )
         return matrix
 
-    scene = load_all(write_copy(tmp_path, each(shake)))
+    scene = load_copy(tmp_path, each(shake))
     (only,) = found(scene, seen)
     assert "poses or lenses are inaccurate" in only
     assert 2 < float(only.split("miss by ")[1].split(" pixels")[0]) < 16
@@ -200,7 +207,7 @@ def test_one_wrong_pose_among_fifty_is_named(tmp_path, seen, degrees):
     def edit(frames):
         frames[20]["transform_matrix"] = turn @ frames[20]["transform_matrix"]
 
-    scene = load_all(write_copy(tmp_path, edit))
+    scene = load_copy(tmp_path, edit)
     (only,) = found(scene, seen)
     assert only.startswith(f"{scene.names[20]}: wrong pose") and "remove the frame" in only
 
@@ -223,7 +230,7 @@ def test_two_exchanged_poses_are_named_with_whose_they_are(tmp_path, seen):
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, sightings, factor):
     angle = json.loads((TABLETOP / "transforms_train.json").read_text())["camera_angle_x"]
-    scene = load_all(write_copy(tmp_path, fl_x=factor * 100 / np.tan(angle / 2)))
+    scene = load_copy(tmp_path, fl_x=factor * 100 / np.tan(angle / 2))
     (only,) = found(scene, as_rays(scene, sightings))
     assert "focal length is that of" in only and "or give the size" in only
     said = float(only.split("multiply the focal length by ")[1].split(",")[0])
@@ -239,7 +246,7 @@ def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, 
     ],
 )
 def test_a_lens_that_suits_no_picture_of_this_size_is_told_from_its_numbers(tmp_path, keys, says):
-    (only,) = map(str, lens_diagnostics(load_all(write_copy(tmp_path, **keys))))
+    (only,) = map(str, lens_diagnostics(load_copy(tmp_path, **keys)))
     assert says in only
 
 
@@ -248,7 +255,7 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
     def far(frames):
         frames[7]["transform_matrix"][:3, 3] *= 30
 
-    scene = load_all(write_copy(tmp_path / "far", far))
+    scene = load_copy(tmp_path / "far", far)
     (only,) = place_diagnostics(scene, lay_out(scene))
     assert only.views == (scene.names[7],)
 
@@ -256,12 +263,12 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
         for frame in frames:
             frame["transform_matrix"][:3, 3] = 1.0
 
-    scene = load_all(write_copy(tmp_path / "same", same))
+    scene = load_copy(tmp_path / "same", same)
     assert "in one place" in str(*place_diagnostics(scene, lay_out(scene)))
     sideways = each(
         lambda m: np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ m
     )
-    scene = load_all(write_copy(tmp_path / "up", sideways))
+    scene = load_copy(tmp_path / "up", sideways)
     (only,) = map(str, up_diagnostics(scene, lay_out(scene)))
     assert "lean to +x of the file" in only and "turn all poses" in only
 

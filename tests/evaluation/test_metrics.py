@@ -173,11 +173,12 @@ def test_lpips_with_any_weights_is_a_distance_that_grows_with_the_error(
     weights = random_weights(np.random.default_rng(0), kind, getattr(lpips, name).section)
     network = install_lpips(tmp_path, monkeypatch, pickle.dumps(weights, protocol=3), name)
     measure = metrics.installed()[key]
-    a = picture((40, 36, 3))
+    a = picture((network.smallest + 4, network.smallest + 2, 3))
     near, far = a + 0.05 * picture(a.shape, 1), 0.5 * a + 0.5 * picture(a.shape, 2)
     assert measure(a, a) < 1e-9
-    assert 0.0 < measure(near, a) < measure(far, a)
-    np.testing.assert_allclose(measure(far, a), measure(a, far), rtol=1e-5)
+    distance = measure(far, a)
+    assert 0.0 < measure(near, a) < distance
+    np.testing.assert_allclose(distance, measure(a, far), rtol=1e-5)
     small = network.smallest - 1
     assert measure(picture((small, 40, 3)), picture((small, 40, 3), 1)) is None
 

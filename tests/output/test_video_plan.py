@@ -47,7 +47,6 @@ def test_the_usual_distance_is_that_of_matter_in_the_middle_of_the_views():
     assert usual_distance(cameras_at(look_at(ring()[:, :, 3], (9, 9, 9))), ball()) is None
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["orbit", "ellipse", "follow"])
 @pytest.mark.parametrize("turns", [1.0, 0.5])
 def test_paths_along_the_photos_are_known(name, turns):
@@ -60,7 +59,6 @@ def test_paths_along_the_photos_are_known(name, turns):
         assert 0.15 < unknown.mean() < 0.6
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "film",
     [
@@ -78,7 +76,6 @@ def test_films_of_what_no_photo_shows_are_found(film):
     assert unknown.all() and numbers == list(range(8))
 
 
-@pytest.mark.long
 def test_the_frames_looked_at_are_spread_over_a_long_film():
     train = cameras_at(ring())
     numbers, unknown = unknown_frames(

@@ -165,7 +165,6 @@ def reference(kind: str, given: dict[str, float], local: np.ndarray) -> np.ndarr
     return np.stack([fx * (u + du) + given["cx"], fy * (v + dv) + given["cy"]], -1)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", SUPPORTED)
 def test_a_point_is_seen_where_colmap_sees_it(tmp_path, kind):
     root = write_scene(tmp_path, make_model((kind,)))
@@ -353,7 +352,6 @@ def test_the_focal_length_of_fov_is_that_on_its_axis():
     np.testing.assert_allclose(np.diag(colmap_lenses.camera_of(fov)[0])[:2], expected, rtol=1e-9)
 
 
-@pytest.mark.long
 def test_colmap_s_panorama_sees_what_pycolmap_sees():
     rays = [
         [-0.056631731, -0.956940336, -0.284706939],

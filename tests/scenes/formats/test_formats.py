@@ -464,7 +464,6 @@ def test_a_black_picture_is_refused(tmp_path):
 # ---- RGB-D
 
 
-@pytest.mark.long
 def test_depth_is_distance_along_the_ray(tmp_path):
     """A wall straight ahead at 2.5 m: every ray of every view ends on it, in the file's units."""
     scene = scenes.load(write_rgbd(tmp_path), "train")

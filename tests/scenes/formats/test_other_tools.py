@@ -217,7 +217,6 @@ def test_an_eighth_power_that_folds_before_the_sides_is_refused(tmp_path):
     assert all("folds the picture over itself inside its borders" in line for line in lines)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("k4", [1.0, 5.0])
 def test_a_strong_eighth_power_is_read_in_large_photos(k4):
     """The corner of 4000x3000 pixels is at 0.9 focal lengths.

@@ -429,7 +429,15 @@ def depth_scene(root: Path, kind: str, **keys) -> None:
     )
 
 
-@pytest.mark.long
+def wall_of(scene, view: int) -> np.ndarray:
+    """The ends of a view's rays at its depth, in the file's world, where depth is known."""
+    y, x = np.mgrid[:6, :8].reshape(2, -1) + 0.5
+    rays = to_rays(repeated(scene.cameras[view], 48), np.stack([x, y], -1))
+    along = scene.depths[view].reshape(-1, 1) * np.asarray(rays.directions)
+    ends = scene.transform.points_back(np.float64(np.asarray(rays.origins) + along))
+    return ends[scene.depths[view].ravel() > 0]
+
+
 @pytest.mark.parametrize("kind", ["png", "exr", "npy"])
 def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, kind):
     """Whatever the lens does, the end of every ray lies on the wall."""
@@ -438,13 +446,19 @@ def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, 
     assert (scene.depths[0] == 0).all(), "no depth file, nothing known"
     known = scene.depths[1] > 0
     assert known.sum() == 47 and not known[1, 2] and scene.depths[1].dtype == np.float32
-    y, x = np.mgrid[:6, :8].reshape(2, -1) + 0.5
-    rays = to_rays(repeated(scene.cameras[1], 48), np.stack([x, y], -1))
-    along = scene.depths[1].reshape(-1, 1) * np.asarray(rays.directions)
-    ends = np.float64(np.asarray(rays.origins) + along)
-    wall = scene.transform.points_back(ends)[known.ravel()]
+    wall = wall_of(scene, 1)
     np.testing.assert_allclose(wall[:, 2], -2.0, atol=1e-5)
     assert np.ptp(wall[:, 0]) > 2.0
+
+
+@pytest.mark.parametrize("lens", [{"k1": 0.2}, {"fl_x": 7.0, "fl_y": 7.0}, {"cx": 3.0}])
+def test_depth_of_each_view_is_along_the_rays_of_its_own_lens(tmp_path, lens):
+    depth_scene(tmp_path, "npy")
+    other = {"depth_file_path": "depth.npy", **lens}
+    edit(tmp_path, lambda data: data["frames"][0].update(other))
+    scene = scenes.load(tmp_path, "train")
+    for view in (0, 1):
+        np.testing.assert_allclose(wall_of(scene, view)[:, 2], -2.0, atol=1e-5)
 
 
 def test_the_unit_of_depth_is_the_file_s(tmp_path):
@@ -572,7 +586,6 @@ def test_a_ply_file_that_promises_too_much_takes_no_memory(tmp_path, kind):
         read_points(tmp_path / "points.ply", "points.ply")
 
 
-@pytest.mark.long
 @many_seeds
 def test_damaged_points_load_or_are_refused(tmp_path_factory, seed):
     random = Random(seed)
