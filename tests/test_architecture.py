@@ -126,6 +126,7 @@ def test_every_module_lies_in_a_folder_of_the_list():
     assert not [module for module in MODULES if module and folder_of(module) not in FOLDERS]
 
 
+@pytest.mark.long
 @EACH_FILE
 def test_a_module_imports_only_from_folders_above_its_own(name):
     module = module_of(name)

@@ -142,6 +142,7 @@ def test_undistort_inverts_distort(xy, k):
     np.testing.assert_allclose(back, xy, atol=1e-6)
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(coordinates, coefficients)
 def test_distort_is_opencv_s_formula(xy, k):
@@ -441,6 +442,7 @@ def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
         np.testing.assert_array_equal(mask, seen)
 
 
+@pytest.mark.long
 def test_the_inverse_needs_its_iterations():
     """Three steps leave a corner near the fold of a lens where it is seen to be off."""
     k = jnp.array([-0.467, 0.055, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], jnp.float32)
@@ -453,6 +455,7 @@ def test_the_inverse_needs_its_iterations():
     assert abs(float(early[0] - corner[0])) > 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lens", "k1", "k2", "reach"), [(PERSPECTIVE, -0.3, 0.4, 2.0), (FISHEYE, -0.15, 0.02, 2.9)]
 )
@@ -483,6 +486,7 @@ def test_corners_that_need_many_iterations_come_back_to_a_hundredth_of_a_pixel(l
     np.testing.assert_allclose(np.arccos(-rays.directions[:4, 2]), np.full(4, angle), atol=1e-3)
 
 
+@pytest.mark.long
 def test_on_the_axis_a_fisheye_lens_sees_what_a_pinhole_does():
     for depth in (0.1, 0.5, 3.0):
         plane, seen = see(FISHEYE, (2e-9, -1e-9, -depth))
@@ -499,6 +503,7 @@ def test_an_orthographic_lens_sees_everything_before_it_at_its_own_place():
         assert bool(seen) and not bool(see(ORTHOGRAPHIC, (0.3, -0.7, depth))[1])
 
 
+@pytest.mark.long
 def test_two_lenses_in_one_batch_have_each_their_own_rays():
     cameras, pixels = cameras_of([FISHEYE, PERSPECTIVE]), pixels_of((2,))
     rays = to_rays(cameras, pixels)

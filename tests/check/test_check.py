@@ -113,6 +113,7 @@ def test_a_broken_list_of_test_views_is_reported_and_a_missing_one_is_not(tmp_pa
         load_all(tmp_path)
 
 
+@pytest.mark.long
 def test_a_list_of_test_views_without_their_images_is_no_problem(tmp_path):
     write_copy(tmp_path)
     data = json.loads((tmp_path / "transforms_train.json").read_text())
@@ -170,6 +171,7 @@ def test_what_is_wrong_with_all_poses_is_told_with_the_edit_that_mends_it(
     assert says in only and fix in only
 
 
+@pytest.mark.long
 def test_images_and_poses_sorted_in_two_ways_are_told(intact, seen):
     """Names sorted differently by letters and by numbers: the pose of 2 went to 10, and so on."""
     names = [f"r_{i}" for i in range(len(intact))]
@@ -297,6 +299,7 @@ def test_a_jump_of_exposure_is_told_with_its_size(intact):
     assert abs(float(only.why.split(" times")[0].split()[-1]) - 1 / 0.6) < 0.15
 
 
+@pytest.mark.long
 def test_nothing_is_said_of_pictures_that_show_nothing(intact):
     """Without matches only what poses tell by themselves is said: all look away from one point."""
     few = intact.select(range(6))
@@ -396,6 +399,7 @@ def test_a_depth_cameras_lens_given_for_its_colour_pictures_is_told(dataset, tmp
     assert 0.85 < float(only.split("with the focal length times ")[1].split(":")[0]) < 0.95
 
 
+@pytest.mark.long
 def test_titles_labels_and_legend_of_the_picture_are_not_cut_off(intact):
     report = check.Report(
         [Diagnostic(intact.names[:1], "blurred", "", "")], [], lay_out(intact), np.zeros((0, 3))

@@ -168,6 +168,7 @@ def test_lists_that_leave_nothing_to_train_on_are_named_as_the_file_has_them(tmp
         scenes.load(root, "test")
 
 
+@pytest.mark.long
 def test_only_what_has_a_mask_is_told_to_correct_it(tmp_path):
     root = write_nerfstudio(tmp_path / "clear")
     save(root / "images/003.png", np.zeros((6, 8, 4), np.uint8))

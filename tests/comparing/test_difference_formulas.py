@@ -85,6 +85,7 @@ def test_the_views_error_is_the_posterior_of_its_equations(views, noise):
     np.testing.assert_array_equal(error.freedom, np.full(25, views - 1.0))
 
 
+@pytest.mark.long
 def test_few_views_make_a_wide_interval():
     """Four views with differences known to be independent allow 3.18 standard errors, not 1.96."""
     rng = np.random.default_rng(0)

@@ -110,6 +110,7 @@ def test_the_verdict_says_who_by_how_much_and_on_what_it_rests(tmp_path):
     ) and "one seed each" in words.describe_difference(one)
 
 
+@pytest.mark.long
 def test_with_several_configs_the_lead_names_a_winner_or_who_is_tied(tmp_path):
 
     def lead_of(groups):
@@ -160,6 +161,7 @@ def test_a_failed_config_is_a_row_that_says_why(tmp_path):
         assert "out of memory" in text
 
 
+@pytest.mark.long
 def test_columns_in_which_no_config_has_a_number_are_told_in_one_line(tmp_path):
     groups = groups_of(tmp_path)
     for results in groups.values():
@@ -292,6 +294,7 @@ def test_curves_have_a_line_and_a_band_for_each_config(tmp_path):
     assert curves(groups, "seconds") == ""
 
 
+@pytest.mark.long
 def test_lines_are_means_over_the_views_that_every_scoring_has(tmp_path):
     groups = groups_of(tmp_path, seeds=2)
     slow = groups["better"][0].folder / "metrics.jsonl"
@@ -405,6 +408,7 @@ def drawn_images(figure):
     return [axes.get_images()[0].get_array() for axes in figure.axes]
 
 
+@pytest.mark.long
 def test_a_figure_has_each_view_of_each_config_and_the_same_crop_of_all(tmp_path):
     labels = [f"config {i}" for i in range(7)]
     groups = groups_of(tmp_path, labels=labels, seeds=1, size=20, views=4)
@@ -465,6 +469,7 @@ def test_figures_are_written_as_pdf_svg_and_png_and_twice_the_same(tmp_path):
     assert "data:image/webp;base64," in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.long
 def test_names_of_users_cannot_break_the_page(tmp_path):
     write_page(
         study_of(groups_of(tmp_path, labels=(EVIL, "b")), {"x": EVIL}), tmp_path / "page.html"
@@ -558,6 +563,7 @@ def test_a_config_without_results_on_one_scene_is_left_out_and_said(tmp_path):
     assert "c: no result on at least one scene" in (tmp_path / "out.html").read_text()
 
 
+@pytest.mark.long
 def test_a_page_says_that_one_scene_was_asked(tmp_path):
     study = dataclasses.replace(study_of(groups_of(tmp_path / "a")), scene="fox")
     numbers = write_page(study, tmp_path / "page.html")

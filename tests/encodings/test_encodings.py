@@ -294,6 +294,7 @@ def reference(table, rows, points, resolution, simplex):
     return np.array(result)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("simplex", [False, True])
 def test_levels_are_interpolated_independently_and_concatenated(simplex):
     grid = HashGrid(3, 2, 9, 4, 64, simplex, rngs=nnx.Rngs(0))
@@ -378,6 +379,7 @@ def test_equal_fractions_are_interpolated_too(simplex):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("simplex", [False, True])
 def test_points_on_and_beyond_the_box_read_its_boundary(simplex):
     grid = SHARED[simplex]
@@ -391,6 +393,7 @@ def test_points_on_and_beyond_the_box_read_its_boundary(simplex):
         np.testing.assert_array_equal(encode(grid, jnp.array(corners * np.float32(factor))), inside)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("simplex", [False, True])
 def test_gradients_are_finite_everywhere_and_zero_for_rows_that_no_point_touches(simplex):
     grid = SHARED[simplex]

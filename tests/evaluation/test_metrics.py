@@ -47,6 +47,7 @@ def test_psnr_is_of_the_mean_over_pixels_and_channels_and_symmetric():
     assert psnr(a, b) == psnr(b, a)
 
 
+@pytest.mark.long
 def test_equal_pictures_have_the_greatest_psnr_and_an_ssim_of_one():
     a = picture((16, 12, 3))
     assert psnr(a, a) == 100.0
@@ -55,6 +56,7 @@ def test_equal_pictures_have_the_greatest_psnr_and_an_ssim_of_one():
     np.testing.assert_allclose(ssim(flat, flat), 1.0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_what_8_bits_do_not_hold_is_not_scored():
     levels = np.random.default_rng(0).integers(0, 256, (12, 12, 3))
     truth, off = (

@@ -184,6 +184,7 @@ def test_truncated_exp_is_finite_and_can_come_back_from_any_height(x):
     np.testing.assert_allclose([value, slope], [np.exp(15.0)] * 2, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", [CoordX(8, 3), ReLU(8, 2)], ids=["split", "plain"])
 def test_density_on_a_lattice_is_the_density_at_its_points(network):
     field = Composed(Fourier(2), Fourier(2), network, rngs=nnx.Rngs(0))

@@ -192,6 +192,7 @@ def test_a_pattern_network_mixes_five_functions_and_sees_the_radius():
     )
 
 
+@pytest.mark.long
 def test_a_pattern_network_of_one_function_is_homogeneous_and_an_unknown_function_is_refused():
     network = CPPN(5, 1, functions=["tanh"])(3, 2, rngs=nnx.Rngs(0))
     x = np.float64(points(20, 3))
@@ -253,6 +254,7 @@ def test_siren_begins_with_normal_preactivations_and_arcsine_like_outputs_at_eve
     )  # constant to 10 percent either way, over 8 layers
 
 
+@pytest.mark.long
 def test_finer_begins_with_first_biases_as_wide_as_asked_and_the_rest_as_siren():
     specifications = Finer(200, 2, first_bias=5.0), Siren(200, 2)
     wide, plain = (specification(3, 1, rngs=nnx.Rngs(0)) for specification in specifications)

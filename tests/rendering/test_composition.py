@@ -77,6 +77,7 @@ class Fog(nnx.Module):
         }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "way", ["every interval", "picture through a grid", "training through a grid"]
 )
@@ -121,6 +122,7 @@ def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
     np.testing.assert_allclose(rendering.opacity, np.ones(4), atol=1e-5)
 
 
+@pytest.mark.long
 def test_rays_are_rendered_alike_in_a_batch_of_any_shape():
     model = Model({"main": Stage(Stratified(8), synthetic.field)}, ("main",), space=Contracted())
     rays, keys = random_rays(6, distance=2.0), ray_keys(6)
@@ -136,6 +138,7 @@ def test_rays_are_rendered_alike_in_a_batch_of_any_shape():
     np.testing.assert_allclose(np.reshape(square.depth, 6), flat.depth, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
     """Weight 1 in one of m intervals: the rest together get padding (m - 1) / m of 1 + padding."""
     m, drawn, padding = 8, 999, 0.5
@@ -306,6 +309,7 @@ def test_no_stage_uses_the_jitter_of_another(monkeypatch):
     assert not set(keys.drawn) & {row.tobytes() for row in np.asarray(jax.random.key_data(ours))}
 
 
+@pytest.mark.long
 def test_training_looks_into_its_own_cells_and_a_picture_into_all_that_rays_may_see():
     grid = OccupancyGrid(resolution=4)
     grid.train_occupied[...] = jnp.zeros_like(grid.train_occupied[...])
@@ -412,6 +416,7 @@ class Blurred(nnx.Module):
         return {"density": self.density(points)}
 
 
+@pytest.mark.long
 def test_a_grid_looks_at_a_field_of_gaussians_with_the_size_of_its_cells():
     """Places in a cell of width w have a variance of w^2 / 12 along each axis."""
     model = Model(

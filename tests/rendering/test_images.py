@@ -92,6 +92,7 @@ def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
     )
 
 
+@pytest.mark.long
 def test_whatever_else_a_field_predicts_is_part_of_the_picture():
     def field(points, viewdirs):
         label = jnp.broadcast_to(
@@ -106,6 +107,7 @@ def test_whatever_else_a_field_predicts_is_part_of_the_picture():
     )
 
 
+@pytest.mark.long
 def test_cameras_of_different_sizes_share_one_function():
     render_image = make_render_image(model_of(samples=16), BACKGROUND, chunk=32)
     for size in ((5, 9), (9, 5)):
@@ -137,6 +139,7 @@ def test_depth_of_an_empty_or_a_flat_picture_has_colours_too():
     ).all()
 
 
+@pytest.mark.long
 def test_a_stop_takes_effect_in_the_middle_of_a_view():
     asked = []
 

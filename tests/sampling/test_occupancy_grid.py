@@ -259,6 +259,7 @@ def test_places_without_an_interval_pass_no_cell():
     ).tolist() == [5]
 
 
+@pytest.mark.long
 def test_no_cell_is_skipped_for_being_hidden_where_nothing_is_asked_of_it():
     grid = OccupancyGrid(resolution=8)
     refreshed(grid, 60)

@@ -110,6 +110,7 @@ def test_what_every_view_sees_as_matter_or_not_at_all_is_never_carved(distortion
     assert np.mean(left) < 0.9  # the law is not kept by doing nothing
 
 
+@pytest.mark.long
 def test_distortion_is_followed():
     """Matter at the picture's rim, moved by pixels by the lens, is found where the lens puts it."""
     scene = synthetic.load(None, "train", size=64, views=8)

@@ -743,6 +743,7 @@ def test_only_the_first_twenty_problems_are_shown():
     assert len(str(SceneError(error.problems[:20])).split("\n")) == 20
 
 
+@pytest.mark.long
 def test_every_file_that_cannot_be_decoded_is_listed_once_and_in_order(tmp_path):
     """Images, masks and depth together, of all frames."""
     root = write_nerfstudio(tmp_path)

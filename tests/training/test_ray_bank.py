@@ -65,6 +65,7 @@ def test_every_pixel_of_the_pool_is_drawn_equally_often_whatever_the_size_of_its
     assert abs(chi_squared - count) < 5 * np.sqrt(2 * count)
 
 
+@pytest.mark.long
 def test_picks_depend_on_the_key_alone():
     pixels = to_device(mixed_scene())
     keys = (jax.random.key(k) for k in (0, 0, 1))

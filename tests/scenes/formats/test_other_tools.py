@@ -682,6 +682,7 @@ def test_an_empty_test_list_holds_nothing_out(tmp_path):
     assert scenes.load(root, "train").names == ALL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_test_views_that_are_training_views_are_counted(tmp_path, split):
     root = write_nerfstudio(tmp_path / "n", train_filenames=ALL[:16], test_filenames=ALL[14:])

@@ -257,6 +257,7 @@ def test_a_written_scene_comes_back_with_its_lenses_and_its_rays_see_its_picture
         assert 0 < (opacity > 0.1).mean() < 0.7
 
 
+@pytest.mark.long
 def test_a_frame_s_own_lens_goes_before_the_file_s(tmp_path):
     root = write_nerfstudio(tmp_path, camera_model="PINHOLE", k1=0.0)
     edit(
@@ -271,6 +272,7 @@ def test_a_frame_s_own_lens_goes_before_the_file_s(tmp_path):
     np.testing.assert_allclose(scene.cameras.distortion[0], [0.01, 0, 0, 0, 0, 0, 0, 0])
 
 
+@pytest.mark.long
 def test_sizes_of_images_and_lenses_may_be_mixed(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=["images/001.png", "images/002.png"])
     save(root / "images/002.png", noise(16, 8, 3))
@@ -586,6 +588,7 @@ def test_a_ply_file_that_promises_too_much_takes_no_memory(tmp_path, kind):
         read_points(tmp_path / "points.ply", "points.ply")
 
 
+@pytest.mark.long
 @many_seeds
 def test_damaged_points_load_or_are_refused(tmp_path_factory, seed):
     random = Random(seed)
