@@ -1,6 +1,6 @@
 # make demo   train on the bundled scene for a minute, score it, film it
 # make test   lint, types and all tests but those marked slow
-# make check  lint, types and the tests of less than a second that neither train nor start processes
+# make check  lint, types and the tests of less than half a second that neither train nor start processes
 # make docs   the documentation site, in site/; every warning is an error
 # make serve-docs   the same, on a local server that follows changes
 # make setup  only the environment, in .venv
