@@ -55,7 +55,7 @@ def write_copy(folder, edit=lambda frames: None, **keys):
 
 @unchecked()
 def load_copy(folder, edit=lambda frames: None, **keys):
-    """What `load_all` makes of such a copy; `intact` is loaded with its shapes checked."""
+    """Load a copy without shape checks; `intact` is loaded with them."""
     return load_all(write_copy(folder, edit, **keys))
 
 

@@ -90,7 +90,7 @@ def models(capacity):
 
 
 def rendered(model, keys=None):
-    """What a model renders of `rays_of(64)` in front of white."""
+    """Render `rays_of(64)` in front of white."""
     rays = rays_of(64)
     return jax.jit(lambda keys: model(rays, jnp.ones((64, 3)), keys)[-1])(keys)
 
@@ -128,7 +128,7 @@ def dense(points):
 
 @functools.partial(nnx.jit, static_argnames="density")
 def refresh(grid, first, times, density=dense):
-    """Refresh a grid so many times, from the refresh with a number on.
+    """Refresh a grid `times` times, starting at refresh number `first`.
 
     Returns where training looked in any of them.
     """
@@ -172,7 +172,7 @@ note = nnx.jit(OccupancyGrid.note)
 
 
 def passed(grid, cells, weights, rays):
-    """Let so many rays pass cells, each seeing a cell with its weight."""
+    """Record rays that pass cells, each with its rendering weight there."""
     cells = np.tile(np.int32(cells), rays)
     note(grid, cells, np.float32(np.broadcast_to(weights, (rays, len(cells) // rays)).reshape(-1)))
 
@@ -216,7 +216,7 @@ SEEN_ONCE_IN = np.array([2, 40, 400])  # rays: the third is hidden from nearly a
 
 @nnx.jit
 def watch(grid, first, end, rays_a_refresh):
-    """Let rays pass three cells, a refresh after so many: `first` and `end` count refreshes."""
+    """Record rays through three cells, from refresh `first` to refresh `end`."""
 
     def a_ray(ray, grid):
         grid.note(jnp.arange(3), jnp.where(ray % SEEN_ONCE_IN == 0, 0.1, 0.0))

@@ -19,7 +19,7 @@ def keys_of(shape, seed=0):
 
 
 def drawn(sampler, keys):
-    """What a first sampler draws for the keys, as one program."""
+    """Draw the samples of a first sampler for the keys, as one program."""
     return np.asarray(jax.jit(lambda keys: sampler(None, keys.shape, keys))(keys))
 
 

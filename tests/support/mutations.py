@@ -113,7 +113,7 @@ KEYS = [
 def many_mutations(test, few: int = 200, many: int = 2000):
     """Run `test(..., seed)` for few seeds, or for many in a case marked slow.
 
-    They are drawn anew each time. Shapes are not checked, which would take most of the time.
+    The seeds are new in each run. Shapes are not checked, which would take most of the time.
     """
 
     def each(fixtures, count):

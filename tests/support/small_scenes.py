@@ -8,16 +8,15 @@ from PIL import Image
 from tests.conftest import ROOT
 
 
-def write_small_tabletop(folder: Path, size: int = 40, train_every: int = 3) -> Path:
-    """Write every `train_every`-th training photo and two held-out ones, and return the folder.
+def write_small_tabletop(folder: Path, size: int = 40) -> Path:
+    """Write every third training photo and two held-out ones, and return the folder.
 
     Args:
       folder: of the new scene; made if it is missing.
       size: of the photos, in pixels.
-      train_every: n, to take every n-th training photo.
     """
     bundled = ROOT / "data" / "tabletop"
-    for split, every in (("train", train_every), ("test", 10)):
+    for split, every in (("train", 3), ("test", 10)):
         file = f"transforms_{split}.json"
         record = json.loads((bundled / file).read_text())
         record["frames"] = record["frames"][::every]

@@ -21,7 +21,7 @@ pick = jax.jit(sample_rays, static_argnums=2)
 
 @jax.jit
 def seen_by(cameras, rays):
-    """Where each camera sees a point of its ray, and whether it does."""
+    """Project a point of each ray into its camera; return the pixels and whether they are seen."""
     return project(cameras, rays.origins + 2.0 * rays.directions)
 
 
