@@ -1,6 +1,7 @@
 # make demo   train on the bundled scene for a minute, score it, film it
 # make test   lint, types and all tests but those marked slow
-# make check  lint, types and the tests of less than half a second that neither train nor start processes
+# make check  lint, types and the tests of less than a third of a second that neither train nor start processes
+# make slow   the tests that make test leaves out: before a release, and after a change to what they test
 # make docs   the documentation site, in site/; every warning is an error
 # make serve-docs   the same, on a local server that follows changes
 # make setup  only the environment, in .venv
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check docs serve-docs lint lock
+.PHONY: setup demo test check slow docs serve-docs lint lock
 setup: $(STAMP)
 
 $(STAMP): requirements.txt requirements-test.txt pyproject.toml
@@ -29,6 +30,9 @@ test: setup lint
 
 check: setup lint
 	$(BIN)/python -m pytest -m "not whole and not long and not slow"
+
+slow: setup
+	$(BIN)/python -m pytest -m "slow"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -2,6 +2,9 @@
 
 README.md, section "In Python", shows the calls in order, and `examples/` has scripts.
 
+Capture, checks, plans of videos and comparison are imported by the functions that need them:
+together they take as long to import as JAX, and a notebook that looks at a run needs none of them.
+
 Nothing here prints a traceback for a mistake of the user or exits the process: errors are
 `nerf.UserError`, whose message is one line with a fix.
 """
@@ -18,15 +21,10 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
-from nerf.capture import photos
-from nerf.capture.mapping import Options as CaptureOptions
-from nerf.check.check import quick_check
-from nerf.comparing.report.build import Question, build_report
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.progress import Phases
 from nerf.output.video import check_encoder
-from nerf.output.video_plan import plan
 from nerf.output.video_rendering import RenderOptions, cropped, render_video, resized
 from nerf.rendering.images import make_render_image
 from nerf.runs import config_files
@@ -82,6 +80,9 @@ def make_scene(source: str | Path, out: str | Path, frames: int = 120, **options
     Raises:
       UserError: pycolmap is not installed, or the poses cannot be estimated; one line.
     """
+    from nerf.capture import photos
+    from nerf.capture.mapping import Options as CaptureOptions
+
     folder = Path(out).expanduser()
     with Phases() as phases:
         photos.make_scene(
@@ -137,6 +138,8 @@ def train(
     Raises:
       UserError: one line for each problem of the config, the scene or the run folder.
     """
+    from nerf.check.check import quick_check
+
     options = {"inspect": quick_check, **options}
     seconds = None if max_seconds is None else float(max_seconds)
     loop.train(config, scene, workdir, max_seconds=seconds, on_call=on_call, **options)
@@ -225,6 +228,8 @@ def render(
     Raises:
       UserError: one line for each problem.
     """
+    from nerf.output.video_plan import plan
+
     out = Path(out).expanduser()
     out.parent.mkdir(parents=True, exist_ok=True)
     check_encoder(out)
@@ -249,6 +254,8 @@ def compare(arguments: Sequence[str | Path], out: str | Path, **question: Any) -
     Raises:
       UserError: one line for each problem.
     """
+    from nerf.comparing.report.build import Question, build_report
+
     words = [str(argument) for argument in arguments]
     command = f"nerf.compare({words}, {str(out)!r})"
     return build_report(Question(words, command, Path(out), **question))

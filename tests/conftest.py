@@ -29,15 +29,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 DATASETS = ROOT.parent / "shared" / "datasets"
-# Files whose tests train or start processes; of other files, single tests are marked `whole`.
+# Files whose tests train or start processes, the longest first; of other files, single tests are
+# marked `whole`.
 WHOLE = [
-    *("training/test_training", "test_end_to_end", "training/test_processes", "test_reliability"),
-    *("test_claims", "output/test_export", "test_api", "test_package", "comparing/test_compare"),
-    *("training/test_memory", "training/test_nonfinite", "training/test_image_task"),
-    *("test_examples", "training/test_notebook", "test_systems", "output/test_video"),
-    *("comparing/test_run_store", "comparing/test_report_browser", "foundation/test_interrupts"),
-    *("foundation/test_locks", "capture/test_capture", "cli/test_portability"),
-    *("runs/test_provenance", "test_fuzz", "scenes/test_bad_images"),
+    *("test_examples", "test_end_to_end", "test_reliability", "training/test_training"),
+    *("output/test_export", "training/test_processes", "comparing/test_compare", "test_package"),
+    *("comparing/test_report_browser", "test_systems", "test_api", "training/test_memory"),
+    *("training/test_image_task", "training/test_nonfinite", "training/test_notebook"),
+    *("scenes/test_bad_images", "foundation/test_interrupts", "comparing/test_run_store"),
+    *("test_claims", "output/test_video", "test_fuzz", "capture/test_capture"),
+    *("foundation/test_locks", "cli/test_portability", "runs/test_provenance"),
 ]
 WHOLE = [ROOT / "tests" / f"{name}.py" for name in WHOLE]
 

@@ -62,6 +62,15 @@ def readme(tmp_path_factory):
     return {**names, "folder": folder, "other": other, "calls": calls}
 
 
+def test_a_notebook_that_looks_at_a_run_imports_nothing_that_captures_checks_or_compares():
+    code = "import sys, nerf; nerf.load_run; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    imported = done.stdout.split()
+    assert "nerf.rendering.images" in imported
+    unneeded = ("nerf.capture", "nerf.check", "nerf.comparing", "matplotlib.figure")
+    assert not [name for name in imported if name.startswith(unneeded)]
+
+
 def test_importing_the_library_imports_nothing_heavy():
     code = (
         "import sys, nerf; nerf.__version__;"

@@ -224,6 +224,7 @@ def test_everything_defined_is_used():
     assert not unused
 
 
+@pytest.mark.long
 def test_every_package_that_is_imported_is_one_that_the_package_declares():
     imported = set()
     for path in FILES.values():

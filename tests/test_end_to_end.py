@@ -166,6 +166,7 @@ def test_skipping_and_stopping_early_change_a_frame_by_less_than_a_tenth_of_a_de
     assert abs(metrics.psnr(quick, truth) - metrics.psnr(whole, truth)) < 0.1
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
@@ -190,6 +191,7 @@ def test_a_second_process_finds_what_the_first_compiled_and_a_trace_is_written(t
     )
 
 
+@pytest.mark.slow
 def test_a_users_own_encoding_is_named_in_a_config(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")

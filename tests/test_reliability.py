@@ -105,7 +105,10 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_never_was(config, whole, 
     assert_same_run(folder, whole)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "number, code",
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_signal_in_training_saves_and_the_same_command_goes_on(
     config, whole, tmp_path, number, code
 ):
@@ -307,6 +310,7 @@ def test_frames_survive_an_encoder_that_fails_late_with_the_line_that_makes_the_
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_a_render_with_one_line_and_its_frames_stay(whole, small_disk):
     place, limit = small_disk
     if limit is not None:

@@ -59,6 +59,7 @@ def test_a_point_on_a_pixel_s_ray_projects_to_that_pixel(shape):
         np.testing.assert_allclose(back, pixels, atol=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rays_are_unit_and_start_at_the_camera(shape):
     cameras = random_cameras(shape)

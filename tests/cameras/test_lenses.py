@@ -164,11 +164,13 @@ def test_jacobian_is_the_derivative(k, forward):
         np.testing.assert_allclose(*jacobians(forward, xy, k), atol=5e-6)
 
 
+@pytest.mark.long
 def test_no_distortion_is_the_identity():
     xy = jnp.array([[0.3, -0.7], [0.0, 0.0]])
     np.testing.assert_array_equal(undistort_jit(xy, jnp.zeros((2, 8))), xy)
 
 
+@pytest.mark.long
 @EACH_LENS
 @pytest.mark.parametrize("shape", [*SHAPES, (500,)])
 def test_a_point_on_a_pixel_s_ray_is_seen_in_that_pixel(lens, shape):
@@ -202,6 +204,7 @@ def test_a_mixed_batch_is_what_each_lens_gives_alone():
         np.testing.assert_allclose(to_pixels(alone, points[mine])[0], seen[mine], atol=1e-4)
 
 
+@pytest.mark.long
 def test_the_lens_stays_known_inside_a_compiled_function_that_moves_the_cameras():
     @jax.jit
     def moved(cameras, by):

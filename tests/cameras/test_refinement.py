@@ -83,6 +83,7 @@ def test_rays_of_moved_cameras_are_moved_rays_and_other_cameras_stay():
     np.testing.assert_array_equal(poses(nobody).origins, rays.origins)
 
 
+@pytest.mark.long
 def test_what_moves_all_cameras_alike_is_no_correction():
     """A world turned, shifted and enlarged a little is all drift; one camera has no other."""
     random = np.random.default_rng(0)
@@ -140,7 +141,7 @@ def blurred_ball(points, viewdirs):
     }
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_camera_is_brought_back_to_where_its_picture_was_taken():
     model = Model({"main": Stage(UniformSteps(24), blurred_ball)}, ("main",))
     camera = synthetic.load(None, "test", size=40, views=1).cameras[0]
@@ -186,6 +187,7 @@ def learning_poses(steps):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.whole
 def test_poses_that_are_learned_are_the_cameras_of_the_run_and_held_out_ones_are_aligned(
     tmp_path, monkeypatch

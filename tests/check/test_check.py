@@ -239,6 +239,7 @@ def test_a_focal_length_of_another_image_size_is_told_with_the_factor(tmp_path, 
     assert abs(np.log(said * factor)) < 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "keys, says",
     [
@@ -275,6 +276,7 @@ def test_cameras_far_away_or_in_one_place_or_upside_down_are_told(tmp_path):
     assert "lean to +x of the file" in only and "turn all poses" in only
 
 
+@pytest.mark.long
 def test_copies_blur_and_exposure_are_told_with_their_views(intact):
     few = intact.select(range(12))
     images = [image.copy() for image in few.images]
@@ -323,11 +325,13 @@ def test_a_glance_asks_the_pictures_where_cameras_look_odd(intact):
     assert line.startswith("check: the cameras' axes are OpenCV's")
 
 
+@pytest.mark.long
 def test_a_glance_stays_short(intact):
     lines = quick_check(dataclasses.replace(intact, images=[intact.images[0]] * len(intact)))
     assert len(lines) == check.MAX_QUICK_LINES + 1 and "--check" in lines[-1]
 
 
+@pytest.mark.long
 def test_features_are_found_again_in_a_turned_scaled_and_brighter_picture():
     rng = np.random.default_rng(0)
     picture = ndimage.gaussian_filter(rng.uniform(size=(400, 400)), 2.0)

@@ -148,6 +148,7 @@ def test_holding_out_every_view_is_not_mended_by_more_images(tmp_path):
         scenes.load(root, "train")
 
 
+@pytest.mark.long
 def test_lists_that_leave_nothing_to_train_on_are_named_as_the_file_has_them(tmp_path):
     names = [f"images/{i:03d}.png" for i in range(17)]
     root = write_nerfstudio(tmp_path, test_filenames=names)

@@ -507,6 +507,7 @@ def test_a_study_of_which_no_run_ended_still_says_why(tmp_path):
     assert numbers["verdict"] is None and "No run finished" in page and page.count("no memory") >= 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["eval", "metrics.jsonl"])
 def test_a_run_that_lost_its_pictures_or_curve_still_has_a_page(tmp_path, what):
     groups = groups_of(tmp_path, seeds=2)

@@ -64,6 +64,7 @@ def test_claims_stay_rare_where_noises_have_other_sizes(how, rho):
     assert wrong <= 0.05 + CHANCE and held >= 0.95 - CHANCE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unequal", [1.0, 4.0])
 def test_one_seed_on_either_side_claims_nothing(unequal):
     assert claims(0.0, seeds=(1, 3), unequal=unequal)[0] == 0
@@ -101,6 +102,7 @@ def test_the_metric_asked_about_keeps_its_power_beside_other_columns():
     )
 
 
+@pytest.mark.long
 @unchecked()
 def test_correlated_views_count_less_and_independent_ones_fully():
     rng = np.random.default_rng(0)
@@ -233,6 +235,7 @@ def test_over_scenes_a_difference_counts_by_how_it_repeats_in_other_scenes():
     assert not one.real and one.p == 1.0, "one scene does not stand for others"
 
 
+@pytest.mark.long
 @unchecked()
 def test_over_scenes_a_seed_that_is_lucky_everywhere_is_no_evidence():
     rng, wrong = np.random.default_rng(7), 0

@@ -183,6 +183,7 @@ def test_a_model_gives_gaussians_to_a_field_whose_encoding_asks_and_points_to_ot
     assert (narrow > 0).any() == sees
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "encoding, expected", [(None, 0.9), (Integrated(Fourier(2)), 1e3 * 0.5**2 / 12)]
 )

@@ -67,6 +67,7 @@ def unit(shape, seed=0):
     return jnp.array(np.float32(x / np.linalg.norm(x, axis=-1, keepdims=True)))
 
 
+@pytest.mark.long
 @EACH
 def test_every_encoding_gives_as_many_features_as_it_says_for_any_batch_and_under_jit(d, encoding):
     assert isinstance(encoding, Encoding)
@@ -323,6 +324,7 @@ def test_levels_are_interpolated_independently_and_concatenated(simplex):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("simplex", [False, True])
 def test_weights_are_never_negative_sum_to_one_and_touch_only_corners_of_the_cell(simplex):
     grid = one_level(8, 10, simplex)

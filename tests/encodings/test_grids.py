@@ -57,6 +57,7 @@ def test_voxels_are_interpolated(d):
     check(encoding, x, read(table, x, list(range(d))))
 
 
+@pytest.mark.long
 @DIMS
 def test_vectors_and_matrices_are_multiplied_axis_by_axis(d):
     encoding, x = VectorMatrix(5, 3, num_dims=d, rngs=nnx.Rngs(0)), points_in(d)
@@ -104,6 +105,7 @@ def test_a_hash_grid_in_the_plane_reproduces_a_linear_function(simplex):
     check(encoding, points, points @ np.array([[3.0], [-2.0]]))
 
 
+@pytest.mark.long
 def test_a_hash_grid_in_the_plane_weighs_three_vertices_and_hashes_by_equation_4():
     encoding = HashGrid(1, 1, 6, 32, 32, num_dims=2, rngs=nnx.Rngs(0))
     assert encoding.table.shape == (64, 1)

@@ -95,6 +95,7 @@ def slow_ssim(a, b):
     return np.mean(values)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(11, 11, 3), (14, 17, 3), (17, 12, 1)])
 @pytest.mark.parametrize("noise", [0.02, 0.3])
 def test_ssim_is_the_papers(shape, noise):

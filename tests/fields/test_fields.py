@@ -75,6 +75,7 @@ def inputs(shape, seed=0):
     return jnp.array(np.float32(points)), jnp.array(np.float32(directions))
 
 
+@pytest.mark.long
 @FIELDS
 @pytest.mark.parametrize("shape", BATCHES)
 def test_a_field_predicts_density_and_colour_of_every_point_alike_under_jit(make, shape):
@@ -131,6 +132,7 @@ def test_bfloat16_is_float32_but_for_its_rounding(make):
     assert np.abs(rounded["rgb"] - exact["rgb"]).max() > 0  # it is not float32 by another name
 
 
+@pytest.mark.long
 @FIELDS
 def test_gradients_reach_every_parameter_and_are_finite(make):
     points, viewdirs = inputs((60,))
@@ -156,6 +158,7 @@ def test_the_encoded_point_enters_again_at_the_skip_layer():
     assert np.ptp(apply(nnx.split(field), points, viewdirs)["density"]) == 0.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("skip", [(), (1,), (1, 2)])
 def test_a_multilayer_perceptron_is_the_textbooks(skip):
     mlp = MLP([5, 7, 6, 2], skip=skip, rngs=nnx.Rngs(0))
@@ -194,6 +197,7 @@ def test_density_on_a_lattice_is_the_density_at_its_points(network):
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network, lattice", [(CoordX(8, 3), True), (ReLU(8, 2), False)])
 def test_a_grid_is_refreshed_on_a_lattice_only_where_that_is_faster(network, lattice, monkeypatch):
     given = []

@@ -118,6 +118,7 @@ def test_depth_error_forgives_outliers():
     np.testing.assert_allclose(slope, 10.0, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
     rng = np.random.default_rng(2)
     t = np.sort(rng.uniform(0.1, 9.0, (5, 8)), -1)

@@ -129,6 +129,7 @@ def waves(x):
     return np.concatenate([x, np.sin(3.0 * x)], -1)
 
 
+@pytest.mark.long
 @EACH
 def test_a_network_gives_every_point_its_outputs_whatever_the_batch(name):
     network, x = made(name, 2), points(6, 2)
@@ -356,6 +357,7 @@ def counted(call, module, seen):
     return wrapped
 
 
+@pytest.mark.long
 def test_kilonerf_asks_the_network_of_the_cell_with_the_place_in_it():
     network, x = made("kilonerf"), np.float64(points(30, 3, reach=1.2))  # some of them outside
     expected = []

@@ -108,6 +108,7 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
         )
 
 
+@pytest.mark.long
 def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
     """Matter 8 to 9 units away is a thin shell in the box; its depth comes out in world units."""
 
@@ -337,6 +338,7 @@ def occupied_where_half_is_dense_and_half(low, threshold):
     return grid.occupied[...]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("low", "threshold", "kept"),
     [(8.0, 99.0, False), (8.3, 99.0, True), (8.0, 7.9, True), (5.0, 5.1, False), (1.0, 0.9, True)],

@@ -42,6 +42,7 @@ def model_of(field=synthetic.field, samples=1024):
     return Model({"main": Stage(UniformSteps(samples), field)}, ("main",))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(23, 17), (7, 31), (1, 1)])
 def test_a_view_of_the_closed_form_field_is_the_closed_form_picture(size):
     camera = camera_of(*size)

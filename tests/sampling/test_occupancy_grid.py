@@ -237,6 +237,7 @@ def watch(grid, first, end, rays_a_refresh):
     nnx.fori_loop(first, end, until_a_refresh, grid)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rays_a_refresh", [64, 8, 1])
 def test_what_rays_saw_is_forgotten_by_rays_and_not_by_time(rays_a_refresh):
     """The same rays decide the same in a capture of a few small photos and of many large ones."""
@@ -314,6 +315,7 @@ def test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles():
     assert sample_weights_by_cell(exhaustive, rays, rendering) is None
 
 
+@pytest.mark.slow
 @pytest.mark.whole
 def test_training_keeps_what_its_rays_see_and_drops_the_inside_of_things(tmp_path):
     """Of a dense ball seen from all around, the shell is trained in the end, the core is not."""
@@ -338,11 +340,13 @@ def test_index_and_centres_are_inverse():
     np.testing.assert_array_equal(there_and_back(np.arange(512)), np.arange(512))
 
 
+@pytest.mark.long
 def test_grid_state_is_no_parameter():
     _, params, _ = nnx.split(models(4)[0], nnx.Param, ...)
     assert not jax.tree.leaves(params)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parts, used", [(1, True), (4, True), (16, False)])
 def test_a_refresh_on_a_lattice_sees_every_cell_of_its_part_once_somewhere_inside(parts, used):
     grid, asked = OccupancyGrid(resolution=8, update_every=parts), []

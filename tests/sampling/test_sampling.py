@@ -36,6 +36,7 @@ def test_edges_increase_and_lie_in_the_unit_interval(sampler, shape, random):
     assert (np.diff(s, axis=-1) >= 0).all() and (s >= 0).all() and (s <= 1).all()
 
 
+@pytest.mark.long
 def test_stratified_edges_keep_to_their_strata_and_cover_everything():
     s = drawn(Stratified(10), keys_of((1000,)))
     np.testing.assert_array_equal(s[:, 0], 0.0)
@@ -48,12 +49,14 @@ def test_rays_do_not_share_their_jitter(sampler):
     assert len(np.unique(drawn(sampler, keys_of((50,)))[:, 3])) == 50
 
 
+@pytest.mark.long
 def test_jitter_of_a_ray_does_not_depend_on_the_rest_of_the_batch():
     keys = keys_of((6,))
     whole, half = (drawn(Stratified(5), keys[-n:]) for n in (6, 3))
     np.testing.assert_array_equal(whole[3:], half)
 
 
+@pytest.mark.long
 def test_numbers_for_a_key_are_uniform():
     numbers = np.ravel(jax.jit(lambda keys: uniform(keys, 5))(keys_of((2000,))))
     histogram = np.histogram(numbers, 10, (0, 1))[0] / len(numbers)
@@ -72,6 +75,7 @@ def test_inverting_a_cdf_agrees_with_a_slow_reference(shape):
         np.testing.assert_allclose(found[index], expected, atol=2e-6)
 
 
+@pytest.mark.long
 def test_importance_sampling_is_distributed_as_the_weights():
     edges, weights = np.linspace(0, 1, 6), np.array([0.1, 0.0, 0.6, 0.3, 0.0])
     n = 2000
@@ -80,6 +84,7 @@ def test_importance_sampling_is_distributed_as_the_weights():
     np.testing.assert_allclose(histogram, weights, atol=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("union", [True, False])
 def test_importance_goes_where_the_weights_are_and_no_gradient_flows_back(union):
     edges, weights = jnp.linspace(0, 1, 11)[None], np.eye(10, dtype=np.float32)[4:5]
@@ -96,12 +101,14 @@ def test_importance_goes_where_the_weights_are_and_no_gradient_flows_back(union)
     np.testing.assert_array_equal(grads, 0.0)
 
 
+@pytest.mark.long
 def test_importance_survives_a_ray_without_weights():
     sampler = Importance(5, padding=0.01)
     s = jax.jit(lambda: sampler((jnp.linspace(0, 1, 4), jnp.zeros(3)), (), None))()
     assert np.isfinite(s).all()
 
 
+@pytest.mark.long
 def test_importance_keeps_the_edges_it_was_given_unless_told_otherwise():
     """NeRF evaluates its fine network at both; a hundredth of the weights is spread evenly."""
     edges, weights = jnp.array([[0.0, 0.1, 0.5, 1.0]]), jnp.array([[0.0, 1.0, 0.0]])

@@ -34,6 +34,7 @@ def centres_of(resolution):
     ) - 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("resolution", [16, 32, 64])
 def test_the_hull_of_the_balls_holds_them_and_little_of_the_empty_space(resolution):
     hull = visual_hull(synthetic.load(None, "train", size=64, views=24), resolution)
@@ -152,6 +153,7 @@ def test_a_view_that_sees_nothing_empties_what_it_covers_and_full_views_carve_no
     assert not hull[middle].any()
 
 
+@pytest.mark.long
 def test_finer_hulls_lie_inside_coarser_ones():
     scene = synthetic.load(None, "train", size=32, views=8)
     for coarse in (8, 16, 32):

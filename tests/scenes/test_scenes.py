@@ -183,6 +183,7 @@ def test_a_blender_validation_file_of_its_own_leaves_train_whole(tmp_path):
     assert scenes.load(root, "val").names[0] == "val/r_0"
 
 
+@pytest.mark.long
 def test_splits_share_one_transform(tmp_path):
     for write, root in ((write_blender, tmp_path / "b"), (write_nerfstudio, tmp_path / "n")):
         root.mkdir()
@@ -392,6 +393,7 @@ def test_images_of_every_mode_load(tmp_path, mode):
         assert np.all(pixels[..., 0] == pixels[..., 1]) and np.all(pixels[..., 0] == pixels[..., 2])
 
 
+@pytest.mark.long
 def test_digests_tell_scenes_apart(tmp_path):
     scene = scenes.load(write_nerfstudio(tmp_path), "train")
     assert scene.digest() == scenes.load(tmp_path, "train").digest()
@@ -861,6 +863,7 @@ def relative_poses(c2w: np.ndarray) -> np.ndarray:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "write, channels", [(write_blender, 4), (write_nerfstudio, 3), (write_nerfstudio, 4)]
 )
@@ -1006,6 +1009,7 @@ def test_the_synthetic_field_integrates_to_the_closed_form():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mirror", [*(1 - 2 * np.eye(3)), [[0, 1, 0], [1, 0, 0], [0, 0, 1]]])
 def test_a_mirrored_synthetic_world_looks_different(mirror):
     mirror = np.diag(mirror) if np.ndim(mirror) == 1 else np.array(mirror, float)

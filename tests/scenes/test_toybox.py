@@ -23,6 +23,7 @@ def seen():
     return origins, directions, toybox.trace(origins, directions)
 
 
+@pytest.mark.long
 def test_rays_end_on_surfaces_and_never_pass_through_one(seen):
     origins, directions, hits = seen
     there = np.isfinite(hits.t)
@@ -121,6 +122,7 @@ def test_the_texture_has_no_energy_above_its_band_and_some_at_it():
         assert power[int(cycles / 3) :].sum() > 0.5 * power.sum()
 
 
+@pytest.mark.long
 def test_splits_look_from_different_places_and_options_do_what_they_say():
     small = {"sizes": (16,), "views": 6, "held_out": 4}
     scenes = {split: toybox.load(None, split, **small) for split in ("train", "val", "test")}
@@ -149,6 +151,7 @@ def test_smaller_sizes_are_box_filtered_from_the_largest():
     assert np.abs(boxed - small[..., :3] * small[..., 3:]).max() < 0.02
 
 
+@pytest.mark.long
 def test_drawings_are_the_same_each_time_and_have_detail_and_colour():
     for draw in (drawings.cppn, drawings.text):
         picture = draw()

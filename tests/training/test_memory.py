@@ -49,6 +49,7 @@ def stop_after_training():
     return lambda: next(asked)
 
 
+@pytest.mark.slow
 def test_where_pixels_are_kept_changes_no_bit(root, tmp_path, monkeypatch):
     files = []
     opened = storage.tempfile.TemporaryFile

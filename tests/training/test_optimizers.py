@@ -41,6 +41,7 @@ PARAMS = {
 GRADIENTS = np.random.default_rng(0).normal(size=5)
 
 
+@pytest.mark.long
 def test_without_groups_everything_moves_as_in_the_paper():
     moved = descend(adam(0.01, b1=0.8, b2=0.95, eps=1e-3), PARAMS, GRADIENTS)
     for leaf in jax.tree.leaves(moved):
@@ -58,6 +59,7 @@ def test_a_group_moves_with_its_own_numbers_and_the_rest_with_the_defaults():
     np.testing.assert_allclose(field["base"]["layers"][0]["kernel"], np.full(3, kernel), rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_group_is_a_whole_name_on_the_path_not_a_part_of_one():
     params = {"table": jnp.zeros(1), "tables": jnp.zeros(1)}
     moved = descend(adam(1e-3, groups={"table": {"learning_rate": 0.1}}), params, GRADIENTS[:1])
@@ -84,6 +86,7 @@ def test_cosine_is_half_a_period_and_exponential_falls_by_equal_ratios():
     np.testing.assert_allclose(exponential[1:] / exponential[:-1], np.full(10, 0.1**0.1), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_warm_up_rises_from_almost_nothing_and_changes_nothing_afterwards():
     progress = jnp.linspace(0.0, 1.0, 1001)
     warm, plain = (np.asarray(jax.vmap(Cosine(0.05, warmup))(progress)) for warmup in (0.1, 0.0))

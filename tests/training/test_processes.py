@@ -140,12 +140,10 @@ HARM = {
 }
 
 
-HARMS = [
-    ["kill the second", "tell the second to stop"],
-    pytest.param(["kill the first", "tell both to stop"], marks=pytest.mark.slow),
-]
+HARMS = [["kill the second", "tell the second to stop"], ["kill the first", "tell both to stop"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harms", HARMS, ids=" and ".join)
 def test_whatever_happens_to_either_the_same_commands_end_with_the_same_bits(
     config, whole, tmp_path, harms
@@ -214,6 +212,7 @@ def full_disk() -> None:
     nerf.runs.checkpoints.write_tensors = fail
 
 
+@pytest.mark.slow
 def test_where_the_first_fails_the_other_does_not_wait_for_it(config, tmp_path):
     pair = Pair(tmp_path / "run", config, (full_disk, None))
     first, second = pair.codes()
@@ -273,7 +272,7 @@ def impatient() -> None:
     jax.distributed.initialize = partial(jax.distributed.initialize, initialization_timeout=3)
 
 
-@pytest.mark.parametrize("process", [0, 1])
+@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_waits_for_the_others_in_vain_ends(tmp_path, process):
     flags = [f"--coordinator=127.0.0.1:{free_port()}", "--processes=2", f"--process={process}"]
     child = Child(
@@ -344,6 +343,7 @@ def test_a_process_alone_asks_nobody():
 # ---- rendering
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_film_render_each_frame_once(whole, tmp_path):
     """In turn: the one that comes last makes the video, and others do what a lost one leaves."""
     arguments = [f"--run={whole}", "--frames=5", "--width=32", "--depth"]

@@ -129,6 +129,7 @@ def test_opaque_hides_the_background_and_transparent_is_the_background():
     np.testing.assert_allclose(over(rgba, background), [[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])
 
 
+@pytest.mark.long
 def test_a_picked_ray_knows_its_view():
     rays, colours, _ = pick(to_device(mixed_scene()), jax.random.key(0), 300)
     np.testing.assert_array_equal(rays.image, np.rint(np.asarray(colours)[:, 0] * 255))

@@ -49,7 +49,7 @@ def final_state(workdir) -> dict[str, np.ndarray]:
     return checkpoints.Checkpoints(workdir / "checkpoints").read()[0]
 
 
-@pytest.mark.parametrize("name", ["annealed", "ngp"])
+@pytest.mark.parametrize("name", [pytest.param("annealed", marks=pytest.mark.slow), "ngp"])
 def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_path, name):
     """Its log has one line a step, although the run lost its last steps."""
     config = small_ngp() if name == "ngp" else annealed()
@@ -202,7 +202,8 @@ def test_a_step_that_is_not_finite_changes_nothing():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("random", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("random", [True, False])
 def test_a_random_background_makes_white_matter_opaque_where_a_white_one_leaves_a_hole(
     tmp_path, random
 ):

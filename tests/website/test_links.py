@@ -33,6 +33,7 @@ def test_every_link_of_a_document_leads_to_a_page(page, known):
             assert name in names or module_itself, fragment
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "page"),
     [

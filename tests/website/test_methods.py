@@ -63,6 +63,7 @@ def test_a_method_added_as_one_file_has_a_page(tmp_path):
     assert [equation.text for equation in file.equations] == ["f(x) = |x - floor(x)|"]
 
 
+@pytest.mark.long
 def test_a_page_names_paper_equation_configs_and_verdict(site):
     text = site.pages["methods/networks/siren.md"]
     assert "https://arxiv.org/abs/2006.09661" in text

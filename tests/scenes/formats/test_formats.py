@@ -158,6 +158,7 @@ def test_every_format_has_the_functions_of_the_contract(name):
         assert [str(parameter) for parameter in own][: len(wanted)] == list(map(str, wanted))
 
 
+@pytest.mark.long
 def test_a_folder_of_two_formats_says_so(tmp_path):
     root = write_llff(write_colmap(tmp_path))
     scene = scenes.load(root, "train")
@@ -464,6 +465,7 @@ def test_a_black_picture_is_refused(tmp_path):
 # ---- RGB-D
 
 
+@pytest.mark.long
 def test_depth_is_distance_along_the_ray(tmp_path):
     """A wall straight ahead at 2.5 m: every ray of every view ends on it, in the file's units."""
     scene = scenes.load(write_rgbd(tmp_path), "train")

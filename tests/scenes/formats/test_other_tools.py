@@ -151,6 +151,7 @@ MODELS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", MODELS)
 def test_a_frame_s_own_model_or_distortion_has_nothing_of_the_file_s(tmp_path, case):
     own, model, distortion = MODELS[case]
@@ -637,6 +638,7 @@ def test_what_is_far_from_a_rotation_is_refused(tmp_path, case):
 # ---- test views that are not there, or that are trained on
 
 
+@pytest.mark.long
 def test_without_a_test_file_every_eighth_training_view_is_held_out(tmp_path):
     root = write_blender(tmp_path, poses=ring(17), splits=("train",))
     names = {split: scenes.load(root, split).names for split in ("train", "val", "test")}
@@ -646,6 +648,7 @@ def test_without_a_test_file_every_eighth_training_view_is_held_out(tmp_path):
     assert len(scenes.load(root, "train", validation=True)) == 12
 
 
+@pytest.mark.long
 def test_a_validation_file_stands_for_a_test_file_that_is_not_there(tmp_path):
     root = write_blender(tmp_path, splits=("train", "val"))
     assert (
@@ -654,6 +657,7 @@ def test_a_validation_file_stands_for_a_test_file_that_is_not_there(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_test_views_that_were_never_rendered_do_not_keep_a_scene_from_training(tmp_path):
     root = write_blender(tmp_path)
     shutil.rmtree(root / "test")
@@ -668,6 +672,7 @@ def test_test_views_that_were_never_rendered_do_not_keep_a_scene_from_training(t
     assert len(refusal(root, split="test")) == 8, "some are there: the others are missing"
 
 
+@pytest.mark.long
 def test_all_images_may_be_training_views(tmp_path):
     root = write_nerfstudio(tmp_path, train_filenames=ALL)
     assert scenes.load(root, "train").names == ALL and len(scenes.load(root, "val")) == 3
@@ -900,6 +905,7 @@ def test_names_are_compared_in_one_unicode_form():
     assert unicodedata.normalize("NFC", "e\u0301") == "\u00e9"
 
 
+@pytest.mark.long
 def test_a_panorama_needs_no_focal_length_of_the_file(tmp_path):
     root = write_plain(tmp_path, SHARED, {"camera_model": "EQUIRECTANGULAR"})
     save(root / "images/001.png", noise(12, 6, 3))

@@ -349,6 +349,7 @@ def masked_scene(root: Path, **options) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_masks_are_read_for_the_frames_that_have_one(tmp_path):
     scene = scenes.load(masked_scene(tmp_path), "train")
     assert len(scene.masks) == len(scene) == 14 and scene.masks[0].all()
@@ -440,6 +441,7 @@ def wall_of(scene, view: int) -> np.ndarray:
     return ends[scene.depths[view].ravel() > 0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["png", "exr", "npy"])
 def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, kind):
     """Whatever the lens does, the end of every ray lies on the wall."""
@@ -479,6 +481,7 @@ def test_depth_of_another_lens_is_along_its_ray(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_depth_of_another_size_is_read_where_it_is_nearest(tmp_path):
     depth_scene(tmp_path, "npy", k1=0.0, k2=0.0, p1=0.0, p2=0.0, fl_x=1e3, fl_y=1e3)
     far = np.arange(1, 13).reshape(3, 4) * 1000.0
