@@ -506,6 +506,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(config, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_training_works_without_streams_home_or_locale_and_with_any_name(config, tmp_path):
     """Stdout is closed, nobody reads the pipe of stderr, home is read-only, the locale is ASCII."""
     folder = tmp_path / "a run\nof \u00fcnic\u00f6de"

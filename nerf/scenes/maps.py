@@ -5,7 +5,7 @@ entry there, the attribute of a `Frame` that names its file, and the function th
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import lru_cache, wraps
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -18,10 +18,7 @@ from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes.decode import decode_numbers, decode_stored
 from nerf.scenes.frames import Frame, ReducedFrame
 
-# The cosines of the lens that was used last: most scenes have one lens for all views, and threads
-# that read frames side by side wait for one of them.
-_cosines: dict[bytes, np.ndarray] = {}
-_one_at_a_time = Lock()
+MAX_LENSES = 8  # lenses whose images are kept; most scenes have one lens for all views
 
 
 class Map(NamedTuple):
@@ -101,29 +98,58 @@ def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
     found = np.where(known, found, np.float32(0.0))
     # Depth along the axis is the distance along the ray times the cosine between them.
     if reduced.frame.model == PERSPECTIVE:
-        found = found / _lens_cosines(reduced.camera)
+        found = found / _cosines(_Lens.of(reduced.camera))
     return found
 
 
-def _lens_cosines(camera: Cameras) -> Float[np.ndarray, "h w"]:
-    """Return `axis_cosines`, which depend on the lens only, computed once for views that share it.
+class _Lens(NamedTuple):
+    """A camera without its pose, in numbers: equal for the cameras of one lens."""
 
-    The result must not be changed.
-    """
-    lens = _lens_key(camera)
-    with _one_at_a_time:
-        if lens not in _cosines:
-            # A pose would only add rounding, which must not depend on the view that comes first.
-            found = axis_cosines(replace(camera, c2w=np.eye(3, 4, dtype=np.float32)))
-            _cosines.clear()
-            _cosines[lens] = found
-        return _cosines[lens]
+    K: tuple[float, ...]
+    distortion: tuple[float, ...]
+    size: tuple[int, ...]
+    model: int
+
+    @classmethod
+    def of(cls, camera: Cameras) -> "_Lens":
+        """Return the lens of one camera."""
+        values = (camera.K, camera.distortion, camera.size, camera.model)
+        K, distortion, size, model = (np.asarray(value).ravel().tolist() for value in values)
+        return cls(tuple(K), tuple(distortion), tuple(size), model[0])
+
+    def camera(self) -> Cameras:
+        """Return a camera with this lens at the origin."""
+        return Cameras(
+            np.eye(3, 4, dtype=np.float32),
+            np.reshape(self.K, (3, 3)).astype(np.float32),
+            np.array(self.distortion, np.float32),
+            np.array(self.size, np.int32),
+            np.array(self.model, np.int32),
+        )
 
 
-def _lens_key(camera: Cameras) -> bytes:
-    """Return what is equal for cameras that differ at most in their pose."""
-    parts = (camera.K, camera.distortion, camera.size, camera.model)
-    return b"".join(np.asarray(part).tobytes() for part in parts)
+def _per_lens(compute: Callable[[_Lens], np.ndarray]) -> Callable[[_Lens], np.ndarray]:
+    """Keep the results for the last lenses; threads that read frames side by side wait for one."""
+    kept, one_at_a_time = lru_cache(MAX_LENSES)(compute), Lock()
+
+    @wraps(compute)
+    def look_up(lens: _Lens) -> np.ndarray:
+        with one_at_a_time:
+            return kept(lens)
+
+    return look_up
+
+
+@_per_lens
+def _cosines(lens: _Lens) -> Float[np.ndarray, "h w"]:
+    """Return `axis_cosines` of a lens; the result must not be changed."""
+    return axis_cosines(lens.camera())
+
+
+@_per_lens
+def _seen(lens: _Lens) -> Bool[np.ndarray, "h w"]:
+    """Return `seen_pixels` of a lens; the result must not be changed."""
+    return seen_pixels(lens.camera())
 
 
 def _stored_pixels(
@@ -186,15 +212,11 @@ def mask_unseen(
     if not len(views):
         return masks, []
     masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
-    # Compute the pixels once per lens, since most scenes have one lens for all views.
-    seen: dict[bytes, np.ndarray] = {}
+    most = 0.0
     for i in views.tolist():
-        camera = cameras[i]
-        lens = _lens_key(camera)
-        if lens not in seen:
-            seen[lens] = seen_pixels(camera)
-        masks[i] &= seen[lens]
-    most = max(1.0 - float(pixels.mean()) for pixels in seen.values())
+        seen = _seen(_Lens.of(cameras[i]))
+        masks[i] &= seen
+        most = max(most, 1.0 - float(seen.mean()))
     if not most > 0.0:
         return masks, []
     shown = f"up to {100.0 * most:.2g} % of the pixels of {len(views)} of {len(cameras)} views"

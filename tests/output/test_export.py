@@ -288,6 +288,7 @@ def twins(tmp_path_factory):
     return folder, there, results
 
 
+@pytest.mark.slow
 def test_a_scene_turned_scaled_and_moved_gives_the_same_psnr_cameras_and_depth_in_its_own_units(
     twins,
 ):
