@@ -4,8 +4,8 @@ See pyproject.toml for the former.
 """
 
 import os
+import shutil
 import subprocess
-import tempfile
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,11 +15,13 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-# Before JAX is imported, and for the processes that tests start: what one test compiled, the next
-# finds. Tests that run side by side inherit the folder of the process that started them.
+# Before JAX is imported, and for the processes that tests start: what one test compiled, the others
+# find, also when they run again another day. Tests that run side by side inherit this.
 if not worker:
-    _compiled = tempfile.TemporaryDirectory(prefix="compiled-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    compiled = Path(__file__).parent.parent / ".pytest_cache" / "compiled"
+    if sum(file.stat().st_size for file in compiled.glob("*")) > 2e9:
+        shutil.rmtree(compiled)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
