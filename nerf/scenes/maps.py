@@ -5,7 +5,7 @@ entry there, the attribute of a `Frame` that names its file, and the function th
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -18,7 +18,9 @@ from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes.decode import decode_numbers, decode_stored
 from nerf.scenes.frames import Frame, ReducedFrame
 
-MAX_LENSES = 8  # lenses whose images are kept; most scenes have one lens for all views
+MAX_LENSES = 8  # lenses whose cosines are kept; most scenes have one lens for all views
+# Threads that read frames side by side wait for one of them to compute the cosines of their lens.
+_one_at_a_time = Lock()
 
 
 class Map(NamedTuple):
@@ -98,7 +100,9 @@ def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
     found = np.where(known, found, np.float32(0.0))
     # Depth along the axis is the distance along the ray times the cosine between them.
     if reduced.frame.model == PERSPECTIVE:
-        found = found / _cosines(_Lens.of(reduced.camera))
+        with _one_at_a_time:
+            cosines = _cosines(_Lens.of(reduced.camera))
+        found = found / cosines
     return found
 
 
@@ -128,28 +132,10 @@ class _Lens(NamedTuple):
         )
 
 
-def _per_lens(compute: Callable[[_Lens], np.ndarray]) -> Callable[[_Lens], np.ndarray]:
-    """Keep the results for the last lenses; threads that read frames side by side wait for one."""
-    kept, one_at_a_time = lru_cache(MAX_LENSES)(compute), Lock()
-
-    @wraps(compute)
-    def look_up(lens: _Lens) -> np.ndarray:
-        with one_at_a_time:
-            return kept(lens)
-
-    return look_up
-
-
-@_per_lens
+@lru_cache(MAX_LENSES)
 def _cosines(lens: _Lens) -> Float[np.ndarray, "h w"]:
     """Return `axis_cosines` of a lens; the result must not be changed."""
     return axis_cosines(lens.camera())
-
-
-@_per_lens
-def _seen(lens: _Lens) -> Bool[np.ndarray, "h w"]:
-    """Return `seen_pixels` of a lens; the result must not be changed."""
-    return seen_pixels(lens.camera())
 
 
 def _stored_pixels(
@@ -212,11 +198,14 @@ def mask_unseen(
     if not len(views):
         return masks, []
     masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
-    most = 0.0
+    # Compute the pixels once per lens, however many lenses alternate.
+    seen: dict[_Lens, np.ndarray] = {}
     for i in views.tolist():
-        seen = _seen(_Lens.of(cameras[i]))
-        masks[i] &= seen
-        most = max(most, 1.0 - float(seen.mean()))
+        lens = _Lens.of(cameras[i])
+        if lens not in seen:
+            seen[lens] = seen_pixels(cameras[i])
+        masks[i] &= seen[lens]
+    most = max(1.0 - float(pixels.mean()) for pixels in seen.values())
     if not most > 0.0:
         return masks, []
     shown = f"up to {100.0 * most:.2g} % of the pixels of {len(views)} of {len(cameras)} views"
