@@ -115,7 +115,7 @@ def _correlations(views: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
         [INDEPENDENT_PRIOR, *[(1.0 - INDEPENDENT_PRIOR) / NUM_CORRELATIONS] * NUM_CORRELATIONS]
     )
     eigenvalues, vectors = np.linalg.eigh(matrices)
-    return prior, np.maximum(eigenvalues, 1e-12), vectors, matrices.sum((1, 2))
+    return prior, eigenvalues, vectors, matrices.sum((1, 2))
 
 
 def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error:
@@ -136,7 +136,7 @@ def view_error(difference: Float[np.ndarray, " v"], noise: float = 0.0) -> Error
         )
     views = len(difference)
     variance = float(difference.var(ddof=1)) if views > 1 else 0.0
-    if variance <= 1e-24 * max(1.0, float(np.square(difference).max(initial=0.0))):
+    if variance <= 1e-24 * float(np.square(difference).max(initial=1.0)):
         return Error(np.ones(1), np.zeros(1), np.full(1, max(views - 1.0, 1.0)))
     share = min(noise / variance, MAX_NOISE_SHARE)
     prior, eigenvalues, vectors, total = _correlations(views)

@@ -295,6 +295,28 @@ def test_over_scenes_pairs_share_the_error_of_their_claims():
     assert not any(d.claimable or d.real or d.p < 1 for d in compare_over_scenes(one_seed))
 
 
+def test_a_scene_alone_has_no_spread_over_scenes_and_claims_nothing():
+    (d,) = compare_over_scenes({"s": study(np.random.default_rng(0), 9.0, seeds=3)})
+    assert not d.claimable and not d.real and d.p == 1.0 and d.low == d.mean == d.high
+
+
+def test_metrics_of_one_seed_each_claim_nothing():
+    rng = np.random.default_rng(0)
+    found = compare_columns({name: study(rng, 9.0, seeds=1) for name in ("psnr", "ssim")}, "psnr")
+    assert not any(d.claimable or d.real for pairs in found.values() for d in pairs)
+
+
+def test_pairs_of_a_metric_share_its_weight_however_many_they_are():
+    """Nothing differs, so every pair stays at the level of Holm's first step."""
+    rng = np.random.default_rng(3)
+    three = study(rng, 0.0, seeds=3, configs=3)
+    two = {name: study(rng, 0.0, seeds=3, configs=3)[name] for name in ("c0", "c1")}
+    found = compare_columns({"psnr": three, "ssim": two}, "psnr")
+    assert not any(d.real for pairs in found.values() for d in pairs)
+    np.testing.assert_allclose([d.level for d in found["psnr"]], [1 - 0.05 * 0.9 / 3] * 3)
+    np.testing.assert_allclose([d.level for d in found["ssim"]], [1 - 0.05 * 0.1])
+
+
 def test_a_config_alone_is_not_the_best():
     scores = {"a": seeds_alone([1.0, 2.0])}
     assert compare(scores) == [] and best(scores, [], True) is None

@@ -44,6 +44,14 @@ def test_stratified_edges_keep_to_their_strata_and_cover_everything():
     assert (np.abs(s - np.linspace(0, 1, 11)) <= 0.05 + 1e-6).all()
 
 
+def test_one_offset_moves_all_edges_of_uniform_steps_but_the_first():
+    s = drawn(UniformSteps(8), keys_of((50,)))
+    offset = np.arange(1, 9) / 8 - s[:, 1:]
+    np.testing.assert_array_equal(s[:, 0], 0.0)
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-6)
+    assert offset.min() >= -1e-6 and offset.max() <= 1 / 8 + 1e-6 and np.ptp(offset[:, 0]) > 0.1
+
+
 @pytest.mark.parametrize("sampler", [Stratified(8), UniformSteps(8)])
 def test_rays_do_not_share_their_jitter(sampler):
     assert len(np.unique(drawn(sampler, keys_of((50,)))[:, 3])) == 50

@@ -87,6 +87,16 @@ EQUIVALENT = {
     ],
     "nerf/cameras/cameras.py": [
         Equivalent(
+            "chunk = min(2 ** (width * height).bit_length(), 2**16)",
+            "chunk = min(2 ** (width * height).bit_length(), 1**16)",
+            SIZES,
+        ),
+        Equivalent(
+            "jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5",
+            "jnp.stack([index % camera.size[0], index // camera.size[0]], 1) + 0.5",
+            "the indices have one axis",
+        ),
+        Equivalent(
             "np.concatenate([np.stack(side, -1) for side in rim])",
             "np.concatenate([np.stack(side, 1) for side in rim])",
             "sides have one axis",
@@ -115,6 +125,16 @@ EQUIVALENT = {
         ),
     ],
     "nerf/comparing/statistics.py": [
+        Equivalent(
+            "float(score.mean(1).var(ddof=1)) if len(score) > 1 else 0.0",
+            "float(score.mean(1).var(ddof=1)) if len(score) > 1 else -1.0",
+            "with a single seed nothing is claimable, and the variance is not used",
+        ),
+        Equivalent(
+            "open_ = [i for i in range(len(ps)) if weights[i] > 0.0]",
+            "open_ = [i for i in range(len(ps)) if weights[i] != 0.0]",
+            "no weight is negative",
+        ),
         Equivalent(
             "sign = 1.0 if higher_is_better else -1.0",
             "sign = 2.0 if higher_is_better else -1.0",
