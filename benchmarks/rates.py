@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.common import device, write_out
-from benchmarks.systems.laboratory import Trainer
+from benchmarks.systems.training import Trainer
 from nerf.cli.commands import keep_compiled_programs, keep_freed_memory
 from nerf.scenes.splits import load_scenes
 
@@ -33,7 +33,7 @@ def scores(name: str, folder: str, steps: int, rates: list[float]) -> dict[str, 
     train, held_out = load_scenes(plain, folder)
     trainer = Trainer(plain, {"train": train, "val": held_out})
     learning_rate = config.optimizer.learning_rate
-    psnr = {rate: trainer.score(trainer.train(0, rate)[0], "val") for rate in rates}
+    psnr = {rate: trainer.choose(0, rate, steps) for rate in rates}
     return {
         "config": name,
         "steps": steps,

@@ -5,6 +5,7 @@ import posixpath
 import re
 from pathlib import Path
 
+from benchmarks.systems.judging import HOLDS, UNDECIDED
 from website import usage
 from website.docstrings import linked, to_markdown
 from website.equations import to_mathml
@@ -86,7 +87,9 @@ class Site:
         lines += ["  \n".join(facts), ""]
         for claim in self.claims[file.module]:
             target = f"{_relative('systems.md', page)}#{claim.row}"
-            count = f"{sum(claim.verdicts)} of {len(claim.verdicts)} margins hold"
+            held, undecided = (claim.verdicts.count(word) for word in (HOLDS, UNDECIDED))
+            count = f"{held} of {len(claim.verdicts)} margins hold"
+            count += f", {undecided} undecided" if undecided else ""
             verdict = count if claim.verdicts else "not measured"
             lines.append(f"- [{claim.row}]({target}): {linked(claim.text)}. **{verdict}.**")
         lines += ["", to_markdown(file.summary), ""]

@@ -21,12 +21,12 @@ class Claim:
     Attributes:
       row: name of its row in the table.
       text: the claim.
-      verdicts: for each check of the row whether it holds; empty if it was not measured.
+      verdicts: verdict of each check of the row; empty if it was not measured.
     """
 
     row: str
     text: str
-    verdicts: tuple[bool, ...]
+    verdicts: tuple[str, ...]
 
 
 def load_configs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -82,6 +82,6 @@ def claims_about(file: SourceFile, results: dict[str, Any]) -> list[Claim]:
         ]
         if len(set(used)) > 1:
             checks = results.get(row.name, {}).get("checks", [])
-            verdicts = tuple(check["holds"] for check in checks)
+            verdicts = tuple(check["verdict"] for check in checks)
             found.append(Claim(row.name, f"{row.system}: {row.claim}", verdicts))
     return found

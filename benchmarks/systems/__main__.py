@@ -1,48 +1,62 @@
-"""Measure claims about representations, and write them into docs/systems.md.
+"""Measure claims of papers, and write them into docs/systems.md.
 
-    python -m benchmarks.systems                    # all rows, three seeds: 45 minutes on one core
-    python -m benchmarks.systems R3 wire --seeds=1  # some rows
-    python -m benchmarks.systems --list             # print all rows
+    python -m benchmarks.systems                    # all rows that are not measured yet
+    python -m benchmarks.systems R3 wire --seeds=1  # some rows, again
+    python -m benchmarks.systems --jobs=2           # two rows at a time, each on one core
+    python -m benchmarks.systems --list             # print all rows and exit
 
-A measured row replaces its old numbers in docs/systems.json; all other rows are kept.
+A measured row replaces its old numbers in docs/systems.json; all other rows are kept. Every run is
+kept in --runs too, so a command that was interrupted goes on where it stopped, and a row that is
+asked for again repeats only the runs whose config or code has changed. Times, as in R34, are best
+measured with nothing else running.
 """
 
 import argparse
 import json
+import os
+import queue
+import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.systems.laboratory import measure_row
+from benchmarks.systems.claims import Row
+from benchmarks.systems.laboratory import Laboratory, write_pictures
 from benchmarks.systems.rows import ROWS
-from benchmarks.systems.table import keep, write_document
+from benchmarks.systems.store import Store
+from benchmarks.systems.table import describe, keep, write_document
 from nerf.cli.commands import keep_freed_memory
 from nerf.foundation.instantiate import ConfigError, did_you_mean
+from nerf.foundation.progress import Meter
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def main(argv: list[str]) -> int:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("names", nargs="*", help="rows; default: all")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument(
-        "--steps", type=int, help="overrides the steps of the configs, for a quick test"
-    )
+    parser.add_argument("names", nargs="*", help="rows; default: all that are not measured yet")
+    parser.add_argument("--seeds", type=int, help="seeds of each arm; default: 3, close rows 5")
+    parser.add_argument("--steps", type=int, help="steps of every run, for a quick test")
+    parser.add_argument("--jobs", type=int, default=1, help="rows to measure at a time")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "docs" / "systems.json", help="JSON file of the numbers"
     )
     parser.add_argument(
-        "--document",
-        type=Path,
-        help="document with the table; default: systems.md next to the numbers",
+        "--runs", type=Path, default=ROOT / "runs" / "laboratory", help="folder of the kept runs"
     )
     parser.add_argument("--list", action="store_true", help="print all rows and exit")
-    flags = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    flags = parse(argv)
     known = {row.name.lower(): row for row in ROWS}
     if flags.list:
-        print("\n".join(f"{row.name:<10} {row.system}: {row.claim}" for row in ROWS))
+        print("\n".join(f"{row.name:<12} {row.system}: {row.claim}" for row in ROWS))
         return 0
     if missing := [name for name in flags.names if name.lower() not in known]:
         print(
@@ -50,19 +64,78 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    measured = json.loads(flags.out.read_text(encoding="utf-8")) if flags.out.exists() else {}
+    rows = [known[name.lower()] for name in flags.names]
+    rows = rows or [row for row in ROWS if row.name not in measured]
+    if len(rows) > 1:
+        return in_children(argv, rows, flags.jobs)
     keep_freed_memory()
-    document = flags.document or flags.out.with_suffix(".md")
-    for row in [known[name.lower()] for name in flags.names] or ROWS:
+    for row in rows:
         try:
-            result = measure_row(row, range(flags.seeds), flags.steps)
+            measure(row, flags)
         except ConfigError as error:
             print(error, file=sys.stderr)
             return 1
-        rows = keep(flags.out, row.name, result)
-        print(json.dumps({row.name: result["checks"], "minutes": result["minutes"]}), flush=True)
-        if document.exists():
-            write_document(document, ROWS, rows)
     return 0
+
+
+def measure(row: Row, flags: argparse.Namespace) -> None:
+    """Measure a row and write it down.
+
+    Args:
+      row: the row.
+      flags: those of the command line.
+
+    Raises:
+      ConfigError: the arms have different numbers of parameters.
+    """
+
+    def say(line: str) -> None:
+        print(f"{row.name}: {line}", flush=True)
+
+    result = Laboratory(Store(flags.runs), say).measure(row, flags.seeds, flags.steps)
+    write_pictures(result, flags.out.with_suffix(""), row.name)
+    rows = keep(flags.out, row.name, result)
+    document = flags.out.with_suffix(".md")
+    if document.exists():
+        write_document(document, ROWS, rows)
+    for check in result["checks"]:
+        say(describe(check))
+
+
+def in_children(argv: Sequence[str], rows: Sequence[Row], jobs: int) -> int:
+    """Measure each row in a process of its own, several at a time.
+
+    Args:
+      argv: the command line, whose flags the processes get.
+      rows: the rows.
+      jobs: number of processes at a time; the cores are divided among them.
+
+    Returns: the largest exit status.
+    """
+    flags = [word for word in argv if word.startswith("--") and not word.startswith("--jobs")]
+    # Each process computes on cores of its own, so that they do not wait for each other.
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    slots: queue.Queue[set[int]] = queue.Queue()
+    for i in range(jobs):
+        slots.put(set(cores[i::jobs]))
+
+    def run(row: Row) -> int:
+        slot = slots.get()
+        command = [sys.executable, "-m", "benchmarks.systems", row.name, *flags]
+        child = subprocess.Popen(command, cwd=ROOT)
+        if slot:
+            os.sched_setaffinity(child.pid, slot)
+        status = child.wait()
+        slots.put(slot)
+        return status
+
+    with Meter("measure", "row", len(rows)) as meter, ThreadPoolExecutor(jobs) as pool:
+        worst = 0
+        for row, status in zip(rows, pool.map(run, rows), strict=True):
+            worst = max(worst, status)
+            meter.add(note=row.name if status == 0 else f"{row.name} failed")
+    return worst
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ equal numbers of parameters to within a tenth.
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.systems.laboratory import Arm, Check, Row
+from benchmarks.systems.claims import Arm, Check, Row
 
 TOYBOX = {"name": "nerf.scenes.toybox:load", "held_out": 4}
 PICTURE = {"name": "nerf.scenes.picture:load"}

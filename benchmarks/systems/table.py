@@ -1,4 +1,4 @@
-"""Write the measured rows as JSON and as the table of docs/systems.md.
+"""Write the measured rows as JSON, and as the table and the sections of docs/systems.md.
 
 Rows without measurements are marked as such.
 """
@@ -8,21 +8,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.systems.laboratory import Row
+import numpy as np
+
+from benchmarks.systems.claims import Row
+from benchmarks.systems.judging import FAILS, FLAT, UNDECIDED, last_quarter
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-UNITS = {"psnr": "dB"}
+SHOWN = {FAILS: "**does not hold** at a converged size", UNDECIDED: "*undecided*"}
+Result = Mapping[str, Any]
 
 
-def keep(file: Path, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def keep(file: Path, name: str, result: Result) -> dict[str, Any]:
     """Add or replace one row in the JSON file; several processes may do so at once.
 
     Args:
       file: the JSON file.
       name: name of the row.
-      result: its measurements, see `laboratory.measure_row`.
+      result: its measurements, see `laboratory.Laboratory.measure`.
 
     Returns: all rows of the file.
     """
@@ -37,51 +41,85 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _with_spread(values: Sequence[float]) -> str:
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return _number(mean)
-    spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{_number(mean)} ± {_number(spread)}"
+def describe(check: Result) -> str:
+    """Return a check's verdict, number, interval and margin in words."""
+    at_least = check["at_least"] is not None
+    bound = f"at least {check['at_least']:g}" if at_least else f"at most {check['at_most']:g}"
+    sides = check["first"]
+    if check["second"] is not None:
+        sides += f" {'/' if check['ratio'] else 'minus'} {check['second']}"
+    between = "one seed"
+    if check["low"] is not None:
+        between = f"{_number(check['low'])} to {_number(check['high'])}"
+    unit = "" if check["ratio"] or check["metric"] != "psnr" else " dB"
+    what = "" if check["metric"] == "psnr" else f", `{check['metric']}`"
+    verdict = SHOWN.get(check["verdict"], check["verdict"])
+    return f"{verdict}: {sides}{what}: {_number(check['mean'])}{unit} ({between}); {bound}"
 
 
-def _lines(row: Row, result: Mapping[str, Any] | None) -> list[str]:
-    """Return the table lines of one row, one per check."""
-    if result is None:
-        return [f"| {row.name} | {row.system}: {row.claim} | not measured | | | |"]
-    lines = []
-    for i, check in enumerate(result["checks"]):
-        metric, unit = check["metric"], UNITS.get(check["metric"], "")
-        value = _with_spread(result["arms"][check["first"]]["values"][metric])
-        first = f"{check['first']}: {value} {unit}".strip()
-        second = ""
-        if check["second"] is not None:
-            value = _with_spread(result["arms"][check["second"]]["values"][metric])
-            second = f"{check['second']}: {value} {unit}".strip()
-        bound = (
-            f"≥ {check['at_least']:g}"
-            if check["at_least"] is not None
-            else f"≤ {check['at_most']:g}"
+def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
+    """Return the table and the section of every measured row in Markdown."""
+    lines = ["| row | claim | verdict: number (95 % interval); margin |", "|---|---|---|"]
+    for row in rows:
+        result = results.get(row.name)
+        said = f"| {row.name} | {row.system}: {row.claim} |"
+        lines += (
+            [f"{said} not measured |"]
+            if result is None
+            else [
+                f"{said if i == 0 else '| | |'} {describe(check)} |"
+                for i, check in enumerate(result["checks"])
+            ]
         )
-        verdict = "holds" if check["holds"] else "**does not hold**"
-        said = f"{row.name} | {row.system}: {row.claim}" if i == 0 else " |"
-        shown = f"{metric}: {bound}" if metric != "psnr" else f"{bound} dB"
-        difference = f"{_number(check['mean'])} ± {_number(check['spread'])}"
-        lines.append(f"| {said} | {first} | {second} | {shown} | {difference}: {verdict} |")
-    return lines
+    sections = [_section(row, results[row.name]) for row in rows if row.name in results]
+    return "\n".join([summary(results), "", *lines, "", *sections]).rstrip()
 
 
-def markdown(rows: Sequence[Row], results: Mapping[str, Any]) -> str:
-    """Return the table in Markdown."""
-    head = [
-        "| row | claim | measured | control | margin | difference, verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    return "\n".join(head + [line for row in rows for line in _lines(row, results.get(row.name))])
+def summary(results: Mapping[str, Result]) -> str:
+    """Return how many checks hold, do not hold and are undecided, in a sentence."""
+    verdicts = [check["verdict"] for result in results.values() for check in result["checks"]]
+    undecided, fail = verdicts.count(UNDECIDED), verdicts.count(FAILS)
+    return (
+        f"Of {len(verdicts)} margins {len(verdicts) - undecided - fail} hold, {fail} do not hold "
+        f"at a converged size, and {undecided} are undecided."
+    )
 
 
-def write_document(file: Path, rows: Sequence[Row], results: Mapping[str, Any]) -> None:
-    """Write the table between the markers of the document.
+def _section(row: Row, result: Result) -> str:
+    """Return the section of a measured row: arms, how it was measured, and the evidence."""
+    lines = [f"### {row.name}: {row.system}", ""]
+    for arm in row.arms:
+        lines.append(f"- {_describe_arm(arm.config, arm.name, result['arms'][arm.name])}")
+    lines += ["", f"`python -m benchmarks.systems {row.name}` measures this row.", ""]
+    return "\n".join(lines + ([row.evidence, ""] if row.evidence else []))
+
+
+def _describe_arm(config: str, name: str, arm: Result) -> str:
+    """Return the measurements of an arm in words.
+
+    Args:
+      config: module of the config below `configs`.
+      name: name of the arm.
+      arm: its measurements.
+    """
+    by_seed = np.mean(arm["psnr"], 1)
+    spread = f" ± {by_seed.std(ddof=1):.2f}" if len(by_seed) > 1 else ""
+    path = config.replace(".", "/")
+    change = last_quarter(arm)
+    flat = (
+        "not checked"
+        if np.isnan(change)
+        else f"{change:+.2f} dB{'' if abs(change) < FLAT else ', not converged'}"
+    )
+    return (
+        f"{name} ([`{path}`](../configs/{path}.py)): {by_seed.mean():.2f}{spread} dB over "
+        f"{len(by_seed)} seeds; {arm['steps']} steps, {arm['parameters']} parameters, learning "
+        f"rate ×{arm['rate']:.3g}; last quarter of training: {flat}"
+    )
+
+
+def write_document(file: Path, rows: Sequence[Row], results: Mapping[str, Result]) -> None:
+    """Write the table and the sections between the markers of the document.
 
     Args:
       file: the Markdown document.

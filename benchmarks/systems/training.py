@@ -1,0 +1,135 @@
+"""Train one arm: compiled once for all seeds, learning rates and numbers of steps."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+
+from nerf.evaluation.evaluate import evaluate
+from nerf.foundation.instantiate import build
+from nerf.foundation.png import to_bytes
+from nerf.rendering.images import make_render_image
+from nerf.rendering.model import Model
+from nerf.runs.budget import Budget
+from nerf.scenes import Scene
+from nerf.training.nonfinite import TrainingError
+from nerf.training.session import Session
+
+CURVE_POINTS = 24  # of the training curve that a run keeps
+DIVERGED = -100.0  # dB, of a run whose numbers are not finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model, and what its training showed.
+
+    Attributes:
+      model: the model.
+      before: PSNR on "val" after three quarters of the steps.
+      after: PSNR on "val" at the end.
+      curve: mean PSNR of the training batches in equal parts of the training.
+      ms_per_step: median milliseconds per step.
+    """
+
+    model: Model
+    before: float
+    after: float
+    curve: list[float]
+    ms_per_step: float
+
+
+class Trainer:
+    """A config, compiled once: seed, learning rate and steps are arguments.
+
+    Args:
+      config: the complete config.
+      scenes: the scene by split; default: built from the config.
+    """
+
+    def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
+        self.config = config
+        self.scenes = scenes or {
+            split: build(config["scene"], root=None, split=split)
+            for split in ("train", "val", "test")
+        }
+        self.session = Session(config, self.scenes["train"])
+        self.session.compile()
+
+    def rounded(self, steps: float) -> int:
+        """Return the nearest number of steps that three quarters of a run can be taken of."""
+        unit = 4 * self.config["steps_per_call"]
+        return max(round(steps / unit), 1) * unit
+
+    def choose(self, seed: int, rate: float, steps: float) -> float:
+        """Train with a seed, a factor of the learning rate and a number of steps.
+
+        Returns: the mean PSNR of the views of "val"; `DIVERGED` if numbers are not finite.
+        """
+        self.session.restart(seed, rate)
+        try:
+            for _ in self.session.calls(Budget(self.rounded(steps))):
+                pass
+        except TrainingError:
+            return DIVERGED
+        return self.score(self.session.model(), "val")
+
+    def train(self, seed: int, rate: float, steps: float) -> Trained:
+        """Train, and score "val" before and after the last quarter; see `choose`.
+
+        Raises:
+          TrainingError: numbers are not finite.
+        """
+        self.session.restart(seed, rate)
+        steps = self.rounded(steps)
+        psnr: list[float] = []
+        ends = [0.0]
+        before = float("nan")
+        for call in self.session.calls(Budget(steps)):
+            assert call.metrics is not None  # these configs skip no steps
+            psnr.extend(call.metrics["psnr"].tolist())
+            ends.append(call.seconds)
+            if 4 * call.step == 3 * steps:
+                before = self.score(self.session.model(), "val")
+        model = self.session.model()
+        return Trained(
+            model=model,
+            before=before,
+            after=self.score(model, "val"),
+            curve=[float(part.mean()) for part in np.array_split(np.array(psnr), CURVE_POINTS)],
+            ms_per_step=1e3 * float(np.median(np.diff(ends))) / self.config["steps_per_call"],
+        )
+
+    def score(self, model: Model, split: str) -> float:
+        """Return the mean PSNR of the views of a split."""
+        return float(np.mean(self.scores(model, split)))
+
+    def scores(self, model: Model, split: str) -> list[float]:
+        """Return the PSNR of each view of a split, as nerf train scores it."""
+        scene, config = self.scenes[split], self.config
+        # The laboratory has a line of progress of its own.
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = evaluate(
+                model, scene, split, config["background"], config["chunk"], folder=None
+            )
+        assert found is not None
+        return [found["per_image"][name]["psnr"] for name in scene.names]
+
+    def picture(self, model: Model) -> bytes:
+        """Return a PNG of the first test view; of a picture, all of its pixels."""
+        split = "train" if self.scenes["train"].masks is not None else "test"
+        render = make_render_image(model, self.config["background"], self.config["chunk"])
+        image = render(self.scenes[split].cameras[0])["rgb"]
+        return iio.imwrite("<bytes>", to_bytes(image), extension=".png")
+
+    def measure(self, model: Model, measures: Sequence[str]) -> dict[str, float]:
+        """Return the numbers of the functions in `benchmarks.systems.measures`."""
+        module = import_module("benchmarks.systems.measures")
+        numbers: dict[str, float] = {}
+        for name in measures:
+            numbers |= getattr(module, name)(model, self.config, self.scenes["test"])
+        return numbers
