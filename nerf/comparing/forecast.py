@@ -32,6 +32,7 @@ class Forecast:
       requests: label and budget in seconds of each run to train; None for runs bounded by steps.
       jobs: number of runs trained at a time.
       known: wall times in seconds of earlier runs, by label.
+      frames: frames of the fly-through that each config gets after the last run.
     """
 
     def __init__(
@@ -39,9 +40,12 @@ class Forecast:
         requests: Sequence[tuple[str, float | None]],
         jobs: int = 1,
         known: Mapping[str, Sequence[float]] | None = None,
+        frames: int = 0,
     ):
         self.waiting, self.jobs, self.count = list(requests), jobs, len(requests)
         self.budgets = dict(requests)
+        self.frames = frames
+        self.films: dict[str, float] = {}  # seconds that the fly-through of a config takes
         self.walls: dict[str, list[float]] = {
             label: list(walls) for label, walls in (known or {}).items() if walls
         }
@@ -49,6 +53,12 @@ class Forecast:
         # The time at which each run expects to complete its current phase, from its own log.
         self.expected: dict[int, float] = {}
         self.lock = threading.Lock()  # guards all of these: several runs may be trained at a time
+
+    def measured_frame(self, label: str, seconds: float | None) -> None:
+        """Record how many seconds a run of a config takes to render a frame; None: unknown."""
+        if seconds is not None:
+            with self.lock:
+                self.films[label] = self.frames * seconds
 
     def run_seconds(self, label: str) -> float | None:
         """Return the expected wall time of a run in seconds.
@@ -111,7 +121,10 @@ class Forecast:
             return wall
 
     def left(self) -> float | None:
-        """Return the seconds until the last run ends; None if there is no estimate."""
+        """Return the seconds until the last fly-through ends; None if there is no estimate.
+
+        Configs whose frames have not been timed add nothing for their fly-through.
+        """
         with self.lock:
             now = time.monotonic()
             waiting = [self.run_seconds(label) for label, _ in self.waiting]
@@ -119,6 +132,7 @@ class Forecast:
                 (self.run_seconds(self.running[i][0]), self.running[i][1], i) for i in self.running
             ]
             expected = {i: until - now for i, until in self.expected.items()}
+            films = sum(self.films.values())  # rendered one after the other
         if None in waiting or any(seconds is None for seconds, _, _ in running):
             return None
         # A run takes at least until it completes its current phase.
@@ -128,7 +142,7 @@ class Forecast:
             if s is not None
         ]
         work = sum(seconds for seconds in waiting if seconds is not None) + sum(rest)
-        return max([work / self.jobs, *rest])
+        return max([work / self.jobs, *rest]) + films
 
     def before(self) -> str:
         """Return a line with the number of runs and the expected time."""
@@ -153,7 +167,8 @@ class Forecast:
         if seconds is None or not (self.waiting or self.running):
             return ""
         labels = {label for label, _ in [*self.waiting, *self.running.values()]}
-        # A slow config may need many times its budget to evaluate its views, so without a finished
-        # run the estimate is only a lower bound.
-        how = "about" if labels <= self.walls.keys() else "at least"
+        # A slow config may need many times its budget to evaluate its views and to render its
+        # fly-through, so without a finished run the estimate is only a lower bound.
+        filmed = not self.frames or self.budgets.keys() <= self.films.keys()
+        how = "about" if labels <= self.walls.keys() and filmed else "at least"
         return f"; study: {how} {duration(seconds)} left"

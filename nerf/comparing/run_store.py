@@ -61,6 +61,7 @@ class RunStore:
       plugins: packages outside `nerf` that configs may name.
       jobs: number of runs trained at a time.
       fresh: train all runs again, even if they exist.
+      frames: frames of the fly-through that follows, for the estimate of the time left.
       should_stop: polled repeatedly; True stops the child processes, which save their state.
       say: receives log lines.
     """
@@ -70,6 +71,7 @@ class RunStore:
     plugins: tuple[str, ...] = ()
     jobs: int = 1
     fresh: bool = False
+    frames: int = 0
     should_stop: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
 
@@ -112,7 +114,11 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
         {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
+        store.frames,
     )
+    for run, result in zip(requests, found, strict=True):
+        if result is not None:
+            forecast.measured_frame(run.label, result.results["seconds_per_frame"])
     if missing:
         store.say(forecast.before())
 
@@ -134,6 +140,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         if outcome.note.startswith("trained") and outcome.result is not None:
             _record(run, outcome.folder, store.jobs, seconds)
             numbers = outcome.result.results
+            forecast.measured_frame(run.label, numbers["seconds_per_frame"])
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
             store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
         return outcome

@@ -98,3 +98,21 @@ def test_several_at_a_time_share_the_work_and_earlier_runs_count(clock):
     study.end(2, finished=True)
     study.begin(3, "a", None)
     assert study.left() == pytest.approx((50 + 70 + 20) / 3), "the last run is not shared"
+
+
+def test_fly_throughs_are_part_of_a_study(clock):
+    study = Forecast([("fast", 15.0), ("slow", 15.0)], frames=48)
+    study.measured_frame("slow", None)
+    study.begin(0, "fast", 15.0)
+    clock.now = 25.0
+    study.end(0, finished=True)
+    study.measured_frame("fast", 0.5)
+    assert study.left() == pytest.approx(25.0 + 24.0), "the other config's frames are not known"
+    study.begin(1, "slow", 15.0)
+    assert "at least" in study.after()
+    study.measured_frame("slow", 10.0)
+    clock.now += 20.0
+    assert study.left() == pytest.approx(5.0 + 24.0 + 480.0)
+    assert Forecast([("a", 15.0)] * 2, jobs=2, frames=0).left() == pytest.approx(
+        15 * (1 + SHARE) + ASSUMED_OVERHEAD
+    )

@@ -3,6 +3,7 @@
 Locks end with their processes; a stop and a failure lose nothing.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -257,6 +258,9 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
     assert said[0] == "2 runs to train: about 0 s, as earlier runs of these configs took"
     ask_aloud((0,), None)
     assert said[0] == "1 run to train: the time is estimated once the first run has ended"
+    workshop = dataclasses.replace(workshop, frames=6000)
+    ask_aloud((0, 5), 100.0)
+    assert said[0].startswith("1 run to train: about 10 min"), "6000 frames of 0.1 s"
 
 
 def test_the_children_tell_their_device_and_versions():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.comparing.comparison import Groups
+from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
@@ -195,7 +196,13 @@ def _study(
     """Find or train the runs on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
     store = RunStore(
-        scene, question.runs, question.plugins, question.jobs, question.fresh, should_stop
+        scene,
+        question.runs,
+        question.plugins,
+        question.jobs,
+        question.fresh,
+        question.frames,
+        should_stop,
     )
     trained = find_or_train(_requests(question, methods), store)
     groups, outcomes = _gather(methods, trained)
@@ -277,7 +284,9 @@ def _render_videos(
             *(f"--plugin={p}" for p in question.plugins),
         )
         title = f"fly-through of {label}"
-        store.say(f"{title}: {out}")
+        frame = results[0].results["seconds_per_frame"]
+        takes = "" if frame is None else f", about {duration(question.frames * frame)}"
+        store.say(f"{title}: {question.frames} frames{takes}: {out}")
         tell = partial(_tell, store, title)
         code = run_child(command, out.with_suffix(".log"), store.should_stop, on_progress=tell)
         if store.should_stop():
