@@ -16,7 +16,9 @@ from PIL import Image
 from benchmarks.systems.claims import Arm, Check, Row, check_parameters
 from benchmarks.systems.judging import judge
 from benchmarks.systems.laboratory import Laboratory
-from benchmarks.systems.rows import FIELD, ON_PICTURES, PICTURE, RELU_RAW, ROWS, SIREN, SIX, toys
+from benchmarks.systems.rows import ROWS
+from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE, SIX, toys
+from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store
 from benchmarks.systems.table import BEGIN, END, keep, markdown, write_document
 from benchmarks.systems.training import Trainer
@@ -80,6 +82,7 @@ def result_of(*checks, **arms):
             "psnr": [[score] for score in scores],
             "val": [[20.0, 20.1]] * len(scores),
             "numbers": {},
+            "curve": [],
             "steps": 40,
             "parameters": 12,
             "rate": 3.0,
@@ -127,13 +130,18 @@ def test_the_document_shows_what_the_file_says():
     assert shown.strip() == markdown(ROWS, results).strip()
 
 
+def trainer_of(arm: Arm) -> Trainer:
+    """Return an arm, compiled."""
+    return Trainer(arm.resolve(), arm.scenes())
+
+
 def test_a_seed_and_a_rate_are_arguments_of_one_compiled_step_and_sines_fit_where_relu_does_not():
-    sines = Trainer(dataclasses.replace(SIREN, changes=QUICK).resolve())
+    sines = trainer_of(dataclasses.replace(SIREN, changes=QUICK))
     tried = ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.1))
     scores = [sines.choose(seed, rate, 200) for seed, rate in tried]
     assert scores[0] == scores[1]
     assert len(set(scores)) == 3
-    raw = Trainer(dataclasses.replace(RELU_RAW, changes={**RELU_RAW.changes, **QUICK}).resolve())
+    raw = trainer_of(dataclasses.replace(RELU_RAW, changes={**RELU_RAW.changes, **QUICK}))
     assert scores[0] > raw.choose(0, 1.0, 200) + 4.0
 
 

@@ -22,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.systems.claims import Row
-from benchmarks.systems.laboratory import Laboratory, write_pictures
+from benchmarks.systems.figures import draw_row
+from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.store import Store
 from benchmarks.systems.table import describe, keep, write_document
@@ -94,7 +95,9 @@ def measure(row: Row, flags: argparse.Namespace) -> None:
         print(f"{row.name}: {line}", flush=True)
 
     result = Laboratory(Store(flags.runs), say).measure(row, flags.seeds, flags.steps)
-    write_pictures(result, flags.out.with_suffix(""), row.name)
+    draw_row(flags.out.with_suffix("") / f"{row.name}.webp", row, result)
+    for arm in result["arms"].values():
+        del arm["picture"]  # it is in the figure
     rows = keep(flags.out, row.name, result)
     document = flags.out.with_suffix(".md")
     if document.exists():

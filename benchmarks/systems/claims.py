@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,8 +16,10 @@ from flax import nnx
 
 from nerf.foundation.instantiate import ConfigError, build
 from nerf.runs.config_checks import check_config
+from nerf.scenes import Scene
 from nerf.training.image_task import image_task
 
+ROOT = Path(__file__).parents[2]
 MAX_PARAMETER_DIFFERENCE = 0.1  # relative to the first arm
 
 
@@ -29,7 +32,10 @@ class Arm:
       config: a module of `configs` with `get_config()`, for example "systems.siren".
       changes: values or sections of the config to replace, by dotted key.
       scene: config section of the scene to train on.
+      file: file or folder of the scene, below the repository; None for a scene that is computed.
       image: whether to train on one picture.
+      seen: whether a picture is trained and scored on all of its pixels, to measure how well they
+        are fitted.
       rates: first factors of the config's learning rates to try; see `choosing`.
       tries: further changes to try, such as bandwidths.
       measures: names of functions in `benchmarks.systems.measures`, in addition to PSNR.
@@ -39,10 +45,24 @@ class Arm:
     config: str
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scene: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    file: str | None = None
     image: bool = False
+    seen: bool = False
     rates: Sequence[float] = (1 / 3, 1.0, 3.0)
     tries: Sequence[Mapping[str, Any]] = ({},)
     measures: Sequence[str] = ()
+
+    def scenes(self) -> dict[str, Scene]:
+        """Return the scene by split."""
+        root = None if self.file is None else ROOT / self.file
+        found = {
+            split: build(dict(self.scene), root=root, split=split)
+            for split in ("train", "val", "test")
+        }
+        if self.seen:
+            whole = dataclasses.replace(found["train"], masks=None)
+            return dict.fromkeys(found, whole)
+        return found
 
     def resolve(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the config to train, with `more` changes (default: the first try).

@@ -9,7 +9,6 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from benchmarks.systems.claims import Arm, Row, check_parameters, count_paramete
 from benchmarks.systems.judging import UNDECIDED, has_converged, judge
 from benchmarks.systems.store import Store, digest_code, digest_scenes
 from benchmarks.systems.training import Trainer
-from nerf.foundation.instantiate import build
 from nerf.scenes import Scene
 
 CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate; it is not scored
@@ -96,13 +94,15 @@ class Laboratory:
             config = arm.resolve(arm.tries[one.trial])
 
             def make() -> Result:
-                trainer = self._trainer(config)
+                trainer = self._trainer(arm, config)
                 return {"val": trainer.choose(CHOOSING_SEED, one.rate, fraction * steps)}
 
-            facts = self._facts(config, CHOOSING_SEED, one.rate, fraction * steps, ())
-            found = self.store.get({**facts, "choosing": True}, make)["val"]
+            facts = self._facts(arm, config, CHOOSING_SEED, one.rate, fraction * steps)
+            facts = {**facts, "choosing": True}
+            found = self.store.get(facts, make)["val"]
             said = f"try {one.trial}, " if len(arm.tries) > 1 else ""
-            self.say(f"{arm.name}: {said}rate x{one.rate:.3g}, {fraction:g} steps: {found:.2f} dB")
+            steps_of = f"{fraction:g} of {steps} steps"
+            self.say(f"{arm.name}: {said}rate x{one.rate:.3g}, {steps_of}: {found:.2f} dB")
             return found
 
         return choose(len(arm.tries), arm.rates, score)
@@ -119,9 +119,9 @@ class Laboratory:
           seed: the seed.
           steps: training steps.
         """
-        facts = self._facts(config, seed, rate, steps, arm.measures)
+        facts = {**self._facts(arm, config, seed, rate, steps), "measures": list(arm.measures)}
         result = self.store.get(
-            facts, lambda: _measure_run(self._trainer(config), arm, seed, rate, steps)
+            facts, lambda: _measure_run(self._trainer(arm, config), arm, seed, rate, steps)
         )
         psnr, (before, after) = np.mean(result["psnr"]), result["val"]
         self.say(
@@ -131,47 +131,38 @@ class Laboratory:
         return result
 
     def _facts(
-        self,
-        config: Mapping[str, Any],
-        seed: int,
-        rate: float,
-        steps: float,
-        measures: Sequence[str],
-    ) -> dict[str, Any]:
-        """Return everything that decides the result of a run.
+        self, arm: Arm, config: Mapping[str, Any], seed: int, rate: float, steps: float
+    ) -> Result:
+        """Return everything that decides the result of a run, but for its measures.
 
         Args:
-          config: the complete config.
+          arm: the arm.
+          config: its complete config.
           seed: the seed.
           rate: factor of the learning rate.
           steps: training steps.
-          measures: names of further measures.
         """
         return {
             "config": config,
             "seed": seed,
             "rate": rate,
             "steps": steps,
-            "measures": list(measures),
-            "code": digest_code(config, [MEASURES] if measures else []),
-            "scene": digest_scenes(self._scene(config)),
+            "code": digest_code(config, [MEASURES] if arm.measures else []),
+            "scene": digest_scenes(self._scene(arm)),
         }
 
-    def _scene(self, config: Mapping[str, Any]) -> dict[str, Scene]:
-        """Return the scene of a config by split."""
-        section = config["scene"]
-        name = json.dumps(section)
+    def _scene(self, arm: Arm) -> dict[str, Scene]:
+        """Return the scene of an arm by split."""
+        name = json.dumps([arm.file, arm.seen, dict(arm.scene)])
         if name not in self._scenes:
-            self._scenes[name] = {
-                split: build(section, root=None, split=split) for split in ("train", "val", "test")
-            }
+            self._scenes[name] = arm.scenes()
         return self._scenes[name]
 
-    def _trainer(self, config: Mapping[str, Any]) -> Trainer:
-        """Return a config, compiled."""
-        name = json.dumps(config)
+    def _trainer(self, arm: Arm, config: Mapping[str, Any]) -> Trainer:
+        """Return a config of an arm, compiled."""
+        name = json.dumps([arm.file, arm.seen, config])
         if name not in self._trainers:
-            self._trainers[name] = Trainer(config, self._scene(config))
+            self._trainers[name] = Trainer(config, self._scene(arm))
         return self._trainers[name]
 
 
@@ -224,17 +215,3 @@ def _gather(runs: Sequence[Result], chosen: Chosen, parameters: int) -> Result:
         "tried_on_val": tried,
         "picture": runs[0]["picture"],
     }
-
-
-def write_pictures(result: Result, folder: Path, name: str) -> None:
-    """Move the pictures of a row's arms from its result to PNG files.
-
-    Args:
-      result: the measurements of a row.
-      folder: where the files go; made if it is missing.
-      name: name of the row.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for i, arm in enumerate(result["arms"].values()):
-        data = base64.b64decode(arm.pop("picture"))
-        (folder / f"{name}_{i}.png").write_bytes(data)

@@ -88,6 +88,8 @@ def summary(results: Mapping[str, Result]) -> str:
 def _section(row: Row, result: Result) -> str:
     """Return the section of a measured row: arms, how it was measured, and the evidence."""
     lines = [f"### {row.name}: {row.system}", ""]
+    if any(arm["curve"] for arm in result["arms"].values()):
+        lines += [f"![{row.claim}](systems/{row.name}.webp)", ""]
     for arm in row.arms:
         lines.append(f"- {_describe_arm(arm.config, arm.name, result['arms'][arm.name])}")
     lines += ["", f"`python -m benchmarks.systems {row.name}` measures this row.", ""]

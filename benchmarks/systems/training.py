@@ -11,7 +11,6 @@ import imageio.v3 as iio
 import numpy as np
 
 from nerf.evaluation.evaluate import evaluate
-from nerf.foundation.instantiate import build
 from nerf.foundation.png import to_bytes
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model
@@ -48,15 +47,11 @@ class Trainer:
 
     Args:
       config: the complete config.
-      scenes: the scene by split; default: built from the config.
+      scenes: the scene by split.
     """
 
-    def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene] | None = None):
-        self.config = config
-        self.scenes = scenes or {
-            split: build(config["scene"], root=None, split=split)
-            for split in ("train", "val", "test")
-        }
+    def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene]):
+        self.config, self.scenes = config, scenes
         self.session = Session(config, self.scenes["train"])
         self.session.compile()
 

@@ -1,0 +1,169 @@
+"""Claims about encodings of coordinates."""
+
+from benchmarks.systems.claims import Check, Row
+from benchmarks.systems.rows.common import (
+    FIELD,
+    FINE,
+    LONG,
+    MIDDLE,
+    SIX,
+    SMOOTH,
+    drawn,
+    toys,
+)
+
+DENSE = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 16, "include_input": False}
+RANDOM_FOURIER = {"name": "nerf.encodings.gaussian_fourier:Gaussian", "num_freqs": 32}
+SIGMA_TRIES = [
+    {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": sigma}} for sigma in (0.5, 1.0, 2.0, 4.0)
+]
+DENSE_TRIES = [
+    {f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)
+]
+IN_CONES = {f"{FIELD}.encoding.waves.num_freqs": 10}
+SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
+FEW_VIEWS = {"cycles": 4, "views": 4}
+
+ROWS = [
+    Row(
+        "R1",
+        "NeRF (2003.08934)",
+        "encoding the coordinates resolves fine texture that raw coordinates do not; on a "
+        "smooth texture the gap shrinks",
+        [
+            toys(
+                "positional",
+                "positional",
+                {**SIX, **LONG},
+                FINE,
+                measures=["fine_error"],
+            ),
+            toys("raw", "none", {f"{FIELD}.width": 70, **LONG}, FINE, measures=["fine_error"]),
+            toys("positional, smooth", "positional", {**SIX, **LONG}, SMOOTH),
+            toys("raw, smooth", "none", {f"{FIELD}.width": 70, **LONG}, SMOOTH),
+        ],
+        [
+            Check("positional", "raw", at_least=2.5),
+            Check("positional, smooth", "raw, smooth", at_most=1.0),
+            Check("positional", "raw", "fine_error", at_most=0.5, ratio=True),
+        ],
+    ),
+    Row(
+        "R2",
+        "Fourier features (2006.10739)",
+        "random frequencies are best at an intermediate bandwidth,"
+        " and as good as axis-aligned ones",
+        [
+            drawn(
+                "random, chosen",
+                "gaussian",
+                {f"{FIELD}.encoding": RANDOM_FOURIER},
+                tries=SIGMA_TRIES,
+            ),
+            drawn(
+                "random, lowest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 0.1}},
+            ),
+            drawn(
+                "random, highest",
+                "gaussian",
+                {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 32.0}},
+            ),
+            drawn(
+                "aligned, chosen",
+                "positional",
+                {f"{FIELD}.encoding": DENSE},
+                tries=DENSE_TRIES,
+            ),
+        ],
+        [
+            Check("random, chosen", "random, lowest", at_least=1.0),
+            Check("random, chosen", "random, highest", at_least=1.0),
+            Check("random, chosen", "aligned, chosen", at_least=-1.0),
+        ],
+    ),
+    Row(
+        "R2-turn",
+        "Fourier features (2006.10739)",
+        "random frequencies are invariant to rotation of the world",
+        [
+            toys(
+                f"{name}{', turned' if turned else ''}",
+                config,
+                changes,
+                {"cycles": 8, "turned": turned},
+            )
+            for name, config, changes in (
+                ("random", "gaussian", {f"{FIELD}.encoding": {**RANDOM_FOURIER, "sigma": 2.0}}),
+                ("aligned", "positional", {f"{FIELD}.encoding.num_freqs": 6, f"{FIELD}.width": 69}),
+            )
+            for turned in (0.0, 0.7)
+        ],
+        [
+            Check("random, turned", "random", at_least=-0.5),
+            Check("aligned, turned", "aligned", at_most=0.0),
+        ],
+    ),
+    Row(
+        "R2-bands",
+        "Fourier features (2006.10739)",
+        "more axis-aligned bands in the same octaves are no worse",
+        [
+            toys(
+                "two an octave",
+                "dense",
+                {f"{FIELD}.encoding.num_freqs": 12, f"{FIELD}.encoding.octaves": 5, **LONG},
+                FINE,
+            ),
+            toys("one an octave", "positional", {**SIX, f"{FIELD}.width": 69, **LONG}, FINE),
+        ],
+        [Check("two an octave", "one an octave", at_least=0.0)],
+    ),
+    Row(
+        "R2-learned",
+        "Fourier features (2006.10739)",
+        "trainable random frequencies are no worse than fixed ones",
+        [
+            drawn("learned", "gaussian", {f"{FIELD}.encoding": {**RANDOM_FOURIER, "learn": True}}),
+            drawn("fixed", "gaussian", {f"{FIELD}.encoding": RANDOM_FOURIER}),
+        ],
+        [Check("learned", "fixed", at_least=-0.5)],
+    ),
+    Row(
+        "mip-NeRF",
+        "mip-NeRF (2103.13415)",
+        "with cones instead of points, views at several sizes are all rendered correctly",
+        [
+            toys("cones", "integrated", IN_CONES, SIZES, measures=["by_size"]),
+            toys("points", "positional", {}, SIZES, measures=["by_size"]),
+        ],
+        [Check("cones", "points", at_least=0.5), Check("cones", "points", "psnr_16", at_least=1.0)],
+    ),
+    Row(
+        "BARF",
+        "BARF (2104.06405)",
+        "with correct poses, enabling octaves one by one matches using all from the start",
+        [
+            toys("one by one", "barf", {f"{FIELD}.encoding.encoding.num_freqs": 6}, MIDDLE),
+            toys("all from the start", "positional", SIX, MIDDLE),
+        ],
+        [Check("one by one", "all from the start", at_least=-0.5)],
+    ),
+    Row(
+        "FreeNeRF",
+        "FreeNeRF (2303.07418)",
+        "with few views, enabling frequencies slowly beats all at once;"
+        " with many views it costs almost nothing",
+        [
+            toys("masked, 4 views", "free_nerf", {}, FEW_VIEWS),
+            toys("all, 4 views", "positional", {}, FEW_VIEWS),
+            toys("masked, 32 views", "free_nerf", {}, MIDDLE),
+            toys("all, 32 views", "positional", {}, MIDDLE),
+        ],
+        [
+            Check("masked, 4 views", "all, 4 views", at_least=1.0),
+            Check("masked, 32 views", "all, 32 views", at_least=-0.3),
+        ],
+    ),
+]

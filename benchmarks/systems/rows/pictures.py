@@ -1,0 +1,203 @@
+"""Claims about networks that represent one picture."""
+
+from typing import Any
+
+from benchmarks.systems.claims import Arm, Check, Row
+from benchmarks.systems.rows.common import FIELD, drawn, network
+
+POINTS = {"name": "nerf.encodings.identity:Identity"}
+# Half of the pixels along an axis resolve just under 32 cycles, so at most five octaves from one
+# cycle up.
+FOURIER = {"name": "nerf.encodings.fourier:Fourier"}
+OCTAVES = [{**FOURIER, "num_freqs": count} for count in (3, 4, 5)]
+RELU_RAW = drawn("ReLU, raw", "relu", {f"{FIELD}.encoding": POINTS})
+RELU_OCTAVES = drawn(
+    "ReLU, octaves",
+    "relu",
+    network(width=62),
+    tries=[{f"{FIELD}.encoding": octaves} for octaves in OCTAVES],
+)
+# The papers' bandwidths are for pictures of more pixels. Each network chooses between the
+# bandwidth of its paper and lower ones.
+SIREN = drawn("SIREN", "siren", tries=[network(omega=omega) for omega in (30.0, 15.0)])
+FINER_TRIES = [network(omega=omega) for omega in (30.0, 10.0)]
+GAUSSIAN_TRIES = [network(scale=scale) for scale in (10.0, 5.0)]
+WIRE_TRIES = [
+    network(omega=omega, scale=scale)
+    for omega, scale in ((10.0, 40.0), (10.0, 10.0), (5.0, 10.0), (5.0, 5.0))
+]
+VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
+NUMBERS = {**VOXELS, "resolution": 40, "features": 3}
+LINEAR = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
+NUMBERS_RATES = (10.0, 30.0, 100.0)
+
+# All pixels of a photograph are trained and scored, as in the papers of these networks.
+PHOTO = {"name": "nerf.scenes.picture:load"}
+
+
+def photo(name: str, config: str, width: int, *tries: dict[str, Any]) -> Arm:
+    """Return an arm that fits all pixels of a photograph.
+
+    Args:
+      name: name of the arm.
+      config: module of `configs.systems`.
+      width: width of the network.
+      *tries: changes to choose from.
+    """
+    return drawn(
+        name,
+        config,
+        network(width=width),
+        PHOTO,
+        file="data/pictures/cat.png",
+        seen=True,
+        tries=tries,
+    )
+
+
+SEEN_RAW = photo("ReLU, raw", "relu", 128, {f"{FIELD}.encoding": POINTS})
+SEEN_OCTAVES = photo(
+    "ReLU, octaves",
+    "relu",
+    124,
+    *({f"{FIELD}.encoding": {**FOURIER, "num_freqs": count}} for count in (5, 6)),
+)
+SEEN_SIREN = photo("SIREN", "siren", 128, *(network(omega=omega) for omega in (15.0, 30.0, 60.0)))
+SEEN_WIRE = photo("wavelets", "wire", 90, *WIRE_TRIES)
+SEEN_FINER = photo("FINER", "finer", 128, *FINER_TRIES)
+SEEN_GAUSSIAN = photo(
+    "Gaussians", "gaussian_network", 128, *(network(scale=scale) for scale in (5.0, 10.0, 20.0))
+)
+SEEN_BACON = photo(
+    "BACON", "bacon", 128, *(network(bands=bands) for bands in ((4, 8, 12, 16), (8, 16, 24, 32)))
+)
+
+ROWS = [
+    Row(
+        "R3",
+        "SIREN (2006.09661)",
+        "sines fit an image far better than ReLU on raw coordinates,"
+        " and as well as ReLU on encoded ones",
+        [SIREN, RELU_RAW, RELU_OCTAVES],
+        [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
+    ),
+    Row(
+        "R4",
+        "images as functions",
+        "a network trained on every fourth pixel predicts the others better than a grid of as "
+        "many numbers, and can enlarge the image",
+        [
+            drawn("SIREN", "siren", network(width=48, depth=3), measures=["enlarged"]),
+            drawn(
+                "grid of numbers",
+                "relu",
+                {f"{FIELD}.encoding": NUMBERS, f"{FIELD}.network": LINEAR},
+                rates=NUMBERS_RATES,
+            ),
+        ],
+        [
+            Check("SIREN", "grid of numbers", at_least=2.0),
+            Check("SIREN", metric="enlarged_over_bicubic", at_least=0.0),
+        ],
+    ),
+    Row(
+        "R6",
+        "CPPN (Stanley 2007)",
+        "a mixture of functions fits an image better than any single one",
+        [
+            drawn("mixture", "cppn"),
+            *(
+                drawn(one, "cppn", network(functions=(one,)))
+                for one in ("tanh", "sine", "gaussian", "absolute", "identity")
+            ),
+        ],
+        [
+            Check("mixture", one, at_least=2.0 if one == "tanh" else 0.0)
+            for one in ("tanh", "sine", "gaussian", "absolute", "identity")
+        ],
+    ),
+    Row(
+        "WIRE",
+        "WIRE (2301.05187)",
+        "complex Gabor wavelets fit an image better than sines",
+        [drawn("wavelets", "wire", tries=WIRE_TRIES), SIREN, RELU_OCTAVES],
+        [
+            Check("wavelets", "SIREN", at_least=0.5),
+            Check("wavelets", "ReLU, octaves", at_least=0.0),
+        ],
+    ),
+    Row(
+        "FINER",
+        "FINER (2312.02434)",
+        "sines whose frequency grows with their argument fit an image better than sines",
+        [drawn("FINER", "finer", tries=FINER_TRIES), SIREN, RELU_OCTAVES],
+        [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
+    ),
+    Row(
+        "Gaussian",
+        "Gaussian activations (2111.15135)",
+        "Gaussians fit an image far better than ReLU on raw coordinates, without an encoding",
+        [
+            drawn("Gaussians", "gaussian_network", tries=GAUSSIAN_TRIES),
+            RELU_RAW,
+            RELU_OCTAVES,
+        ],
+        [
+            Check("Gaussians", "ReLU, raw", at_least=3.0),
+            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
+        ],
+    ),
+    Row(
+        "BACON",
+        "BACON (2112.04645)",
+        "products of frozen sines of a known band fit an image far better than ReLU"
+        " on raw coordinates",
+        [drawn("BACON", "bacon"), RELU_RAW, RELU_OCTAVES],
+        [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
+    ),
+    Row(
+        "SIREN-photo",
+        "SIREN (2006.09661)",
+        "sines fit all pixels of a photograph far better than ReLU on raw coordinates, and as well"
+        " as ReLU on encoded ones",
+        [SEEN_SIREN, SEEN_RAW, SEEN_OCTAVES],
+        [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
+    ),
+    Row(
+        "WIRE-photo",
+        "WIRE (2301.05187)",
+        "complex Gabor wavelets fit all pixels of a photograph better than sines",
+        [SEEN_WIRE, SEEN_SIREN, SEEN_OCTAVES],
+        [
+            Check("wavelets", "SIREN", at_least=0.5),
+            Check("wavelets", "ReLU, octaves", at_least=0.0),
+        ],
+    ),
+    Row(
+        "FINER-photo",
+        "FINER (2312.02434)",
+        "sines whose frequency grows with their argument fit all pixels of a photograph better"
+        " than sines",
+        [SEEN_FINER, SEEN_SIREN, SEEN_OCTAVES],
+        [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
+    ),
+    Row(
+        "Gaussian-photo",
+        "Gaussian activations (2111.15135)",
+        "Gaussians fit all pixels of a photograph far better than ReLU on raw coordinates, without"
+        " an encoding",
+        [SEEN_GAUSSIAN, SEEN_RAW, SEEN_OCTAVES],
+        [
+            Check("Gaussians", "ReLU, raw", at_least=3.0),
+            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
+        ],
+    ),
+    Row(
+        "BACON-photo",
+        "BACON (2112.04645)",
+        "products of frozen sines of a known band fit all pixels of a photograph far better than"
+        " ReLU on raw coordinates",
+        [SEEN_BACON, SEEN_RAW, SEEN_OCTAVES],
+        [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
+    ),
+]

@@ -1,0 +1,69 @@
+"""Claims about where a ray is sampled, and from where it is seen."""
+
+from benchmarks.systems.claims import Check, Row
+from benchmarks.systems.rows.common import (
+    FIELD,
+    GLOSSY,
+    MIDDLE,
+    SAMPLER,
+    SIX,
+    WITHOUT_GRID,
+    toys,
+)
+from nerf.runs import small_configs
+
+STRATIFIED = {"name": "nerf.sampling.stratified:Stratified"}
+OCTAVES = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 6}
+FIELD_OF_NERF = small_configs.deep(OCTAVES).to_dict()["model"]["stages"]["main"]["field"]
+# The toys fill half of the rays' way through the box, about as in the paper's scenes of objects.
+EMPTY = {**MIDDLE, "scale": 0.5}
+# 16 coarse evaluations and 32 fine ones (the coarse edges are kept), by two networks as in the
+# paper; against 48 by one network.
+HIERARCHICAL = {
+    **WITHOUT_GRID,
+    SAMPLER: {**STRATIFIED, "num_samples": 16},
+    "model.stages.fine": {
+        "name": "nerf.rendering.model:Stage",
+        "sampler": {"name": "nerf.sampling.importance:Importance", "num_samples": 15},
+        "field": FIELD_OF_NERF,
+    },
+    "model.order": ("main", "fine"),
+}
+EVEN = {**WITHOUT_GRID, SAMPLER: {**STRATIFIED, "num_samples": 48}}
+NO_DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
+
+ROWS = [
+    Row(
+        "R16",
+        "NeRF (2003.08934)",
+        "samples placed where the coarse stage found matter beat as many evaluations spread evenly",
+        [
+            toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, EMPTY),
+            toys("even", "positional", {**SIX, **EVEN}, EMPTY),
+        ],
+        [Check("hierarchical", "even", at_least=0.5)],
+        equal_parameters=False,
+    ),
+    Row(
+        "R16-view",
+        "NeRF (2003.08934)",
+        "view-dependent colour represents gloss",
+        [
+            toys("with directions", "positional", SIX, GLOSSY),
+            toys(
+                "without",
+                "positional",
+                {**SIX, f"{FIELD}.direction_encoding": NO_DIRECTIONS},
+                GLOSSY,
+            ),
+        ],
+        [Check("with directions", "without", at_least=1.0)],
+    ),
+    Row(
+        "NGP-view",
+        "Instant NGP (2201.05989)",
+        "spherical harmonics of the direction are as good as sines of the direction",
+        [toys("harmonics", "harmonics", SIX, GLOSSY), toys("sines", "positional", SIX, GLOSSY)],
+        [Check("harmonics", "sines", at_least=-0.5)],
+    ),
+]
