@@ -66,7 +66,7 @@ def test_rays_are_unit_and_start_at_the_camera(shape):
     rays = to_rays(cameras, np.full((*shape, 2), 12.5))
     np.testing.assert_allclose(np.linalg.norm(rays.directions, axis=-1), 1.0, atol=1e-6)
     np.testing.assert_array_equal(rays.origins, np.asarray(cameras.c2w)[..., 3])
-    np.testing.assert_array_equal(rays.origins, cameras.position)
+    np.testing.assert_array_equal(rays.origins, jax.tree.map(np.asarray, cameras).position)
     np.testing.assert_array_equal(rays.viewdirs, rays.directions)
 
 

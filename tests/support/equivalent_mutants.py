@@ -119,6 +119,11 @@ EQUIVALENT = {
     ],
     "nerf/comparing/standard_errors.py": [
         Equivalent(
+            "score.mean(0, keepdims=True) + score.mean()",
+            "score.mean(0, keepdims=False) + score.mean()",
+            "the means of the views broadcast over the seeds either way",
+        ),
+        Equivalent(
             "variance = float(difference.var(ddof=1)) if views > 1 else 0.0",
             "variance = float(difference.var(ddof=1)) if views > 1 else -1.0",
             "no error follows from 0 and from less",
