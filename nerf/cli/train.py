@@ -106,7 +106,11 @@ def main(argv: list[str]) -> int:
         return 0  # the first of the processes reports
     print(_describe(results))
     if _TASK.value == "image" and results["psnr"] is not None:
+        from nerf.output.fit import write_fit
+
         print(beside_files(config, _SCENE.value, results))
+        fit = write_fit(Path(_WORKDIR.value), Path(_CONFIG.value).stem, plugins)
+        print(f"picture, error and spectrum: {fit}")
     return 0
 
 

@@ -6,9 +6,10 @@ The estimate starts from assumptions and is replaced by measurements as runs end
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nerf.evaluation.interim import SHARE
+from nerf.runs.results import Result
 
 # Seconds assumed for start, compilation and final evaluation until they have been measured.
 ASSUMED_OVERHEAD = 20.0
@@ -59,6 +60,12 @@ class Forecast:
         if seconds is not None:
             with self.lock:
                 self.films[label] = self.frames * seconds
+
+    def reuse(self, runs: Iterable[tuple[str, Result | None]]) -> None:
+        """Take the time of a frame from runs that are not trained again, by label."""
+        for label, result in runs:
+            if result is not None:
+                self.measured_frame(label, result.results["seconds_per_frame"])
 
     def run_seconds(self, label: str) -> float | None:
         """Return the expected wall time of a run in seconds.

@@ -116,9 +116,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
         store.frames,
     )
-    for run, result in zip(requests, found, strict=True):
-        if result is not None:
-            forecast.measured_frame(run.label, result.results["seconds_per_frame"])
+    forecast.reuse((run.label, result) for run, result in zip(requests, found, strict=True))
     if missing:
         store.say(forecast.before())
 

@@ -228,15 +228,19 @@ def load(
         _straight(painted[i].reshape(size, largest // size, size, largest // size, 4).mean((1, 3)))
         for i, size in views_at
     ]
-    side = np.array([size for _, size in views_at])
-    cameras = Cameras(
-        c2w=poses[[i for i, _ in views_at]].astype(np.float32),
+    cameras = _cameras(poses[[i for i, _ in views_at]], np.array([size for _, size in views_at]))
+    names = [f"{split}/{i:03d}_{size}" for i, size in views_at]
+    return Scene(images, cameras, names, transform, unbounded=False)
+
+
+def _cameras(c2w: Float[np.ndarray, "n 3 4"], side: Int[np.ndarray, " n"]) -> Cameras:
+    """Return pinhole cameras of square images with `side` pixels along each side."""
+    return Cameras(
+        c2w=c2w.astype(np.float32),
         K=intrinsics(FOCAL * side, FOCAL * side, side / 2, side / 2).astype(np.float32),
         distortion=np.zeros((len(side), COEFFICIENTS), np.float32),
         size=np.stack([side, side], -1).astype(np.int32),
     )
-    names = [f"{split}/{i:03d}_{size}" for i, size in views_at]
-    return Scene(images, cameras, names, transform, unbounded=False)
 
 
 def _rotation(angle: float) -> Float[np.ndarray, "3 3"]:

@@ -14,6 +14,7 @@ from nerf.foundation.instantiate import CONTEXT, ConfigError, build, parameters_
 from nerf.scenes import picture
 
 PLANE = {"name": "nerf.sampling.spaces:Plane"}
+PICTURE = "nerf.scenes.picture:load"
 LAYERS = ("width", "depth")  # keys of a field without a section `network`
 
 
@@ -41,7 +42,7 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
     sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 1}
     return {
         **config,
-        "scene": {"name": "nerf.scenes.picture:load", **_of_picture(config["scene"])},
+        "scene": {"name": PICTURE, **_of_picture(config["scene"])},
         "spaces": {"bounded": PLANE, "unbounded": PLANE},
         "model": {
             "name": "nerf.rendering.model:Model",
@@ -52,6 +53,11 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
             "opacity": {"name": "nerf.geometry.opaque:Opaque"},
         },
     }
+
+
+def is_image_task(config: Mapping[str, Any]) -> bool:
+    """Report whether a config trains on one image."""
+    return config["scene"]["name"] == PICTURE
 
 
 def unused_by_image_task(config: Mapping[str, Any], changes: Sequence[str]) -> list[str]:

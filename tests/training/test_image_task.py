@@ -11,9 +11,11 @@ from PIL import Image
 
 from configs import ngp
 from nerf.cameras.cameras import pixels_to_rays
+from nerf.comparing.report.build import Question, build_report
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.opaque import Opaque
+from nerf.output.fit import write_fit
 from nerf.output.video_rendering import RenderOptions, render_still, resized
 from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_image
@@ -192,6 +194,31 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
         -10.0 * np.log10(np.square(large.reshape(64, 4, 64, 4, 3).mean((1, 3)) - whole).mean())
         > spread + 4.0
     )
+    assert Image.open(write_fit(tmp_path / "run", "siren")).width > 300
+
+
+def test_runs_on_a_picture_are_compared_in_one_picture_and_without_films(tmp_path, capsys):
+    Image.fromarray(waves(16)).save(tmp_path / "picture.png")
+    folders = []
+    for name in ("siren", "relu"):
+        steps = {"steps": 20, "steps_per_call": 10, "log_every": 10, "save_every": 10}
+        config = image_task(config_of(name, batch_size=32, **steps))
+        folders.append(str(tmp_path / name))
+        train(config, tmp_path / "picture.png", folders[-1])
+    question = Question(
+        folders, "nerf compare", tmp_path / "page.html", figures=tmp_path / "figures"
+    )
+    capsys.readouterr()
+    build_report(question)
+    assert "fly-through" not in capsys.readouterr().err
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "every config's picture, error and spectrum" in page and "<video" not in page
+    assert Image.open(tmp_path / "figures" / "fits.png").width > 500
+    (tmp_path / "picture.png").unlink()
+    capsys.readouterr()
+    build_report(question)
+    assert "no picture of the fits" in capsys.readouterr().err
+    assert "error and spectrum" not in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_grid_with_a_number_for_each_pixel_is_the_picture_and_a_coarser_one_is_worse():

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from nerf.comparing.comparison import Groups
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
@@ -34,9 +36,12 @@ from nerf.comparing.studies import (
 from nerf.comparing.study_scenes import scene_digests
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.resources import nerf_command
+from nerf.output.fit import fits_of_runs
+from nerf.runs.read import load_run
 from nerf.runs.record import read_json
 from nerf.runs.results import Result, check_protocols
 from nerf.scenes import SceneError
+from nerf.training.image_task import is_image_task
 
 FPS = 12  # of the fly-throughs
 
@@ -212,7 +217,8 @@ def _study(
         for o in reversed(outcomes)
         if o.failure and o.label not in groups
     }
-    videos = _render_videos(groups, question, store)
+    of_images = groups and all(is_image_task(r[0].config) for r in groups.values())
+    videos = {} if of_images else _render_videos(groups, question, store)
     scene = scene or next(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
@@ -230,7 +236,22 @@ def _study(
         columns=columns,
         crops=question.crops,
         figures=question.figures,
+        fits=_draw_fits(groups, question.plugins) if of_images else None,
     )
+
+
+def _draw_fits(groups: Groups, plugins: tuple[str, ...]) -> Figure | None:
+    """Draw the first run of each config on an image; None if the image is gone.
+
+    Args:
+      groups: the finished runs of each config.
+      plugins: packages outside `nerf` that configs may name.
+    """
+    try:
+        return fits_of_runs({n: load_run(r[0].folder, plugins) for n, r in groups.items()})
+    except SceneError as error:
+        print(f"{error}: no picture of the fits", file=sys.stderr)
+        return None
 
 
 def _gather(

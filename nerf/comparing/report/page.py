@@ -60,6 +60,7 @@ class Study:
       columns: columns of the table, in order.
       crops: views and crops of the figure, in the form that `figure.parse_crops` reads.
       figures: folder for figures as files; None writes none.
+      fits: of runs that fit one image: the picture, error and spectrum of each config.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Study:
     columns: Sequence[Column] = COLUMNS
     crops: Sequence[str] = ()
     figures: Path | None = None
+    fits: Figure | None = None
 
 
 def warnings(study: Study) -> list[str]:
@@ -209,7 +211,8 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     room = int(megabytes * 1e6) - len(_render(study, context, views, [], videos))
     overview = "" if figure is None else as_webp(figure)
     context["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
-    room -= len(context["overview"])
+    context["fits"] = "" if study.fits is None else as_webp(study.fits)
+    room -= len(context["overview"]) + len(context["fits"])
     blobs, shown = fill(study.groups, views, room) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, _render(study, context, shown, blobs, videos).encode())
@@ -218,7 +221,7 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
             f"curves_{axis}": curves_figure(study.groups, axis) for axis in ("seconds", "step")
         }
         drawn |= {f"sweep_{sweep.key}": sweep_figure(sweep) for sweep in study.sweeps}
-        write_figures(study.figures, {"pictures": figure, **drawn})
+        write_figures(study.figures, {"pictures": figure, "fits": study.fits, **drawn})
     return numbers
 
 
@@ -261,6 +264,7 @@ def _context_without_pictures(
         "curve_views": len(views) if shared is None else int(shared.sum()),
         "views": views,
         "overview": "",
+        "fits": "",
         "protocol": protocol_lines(study.groups) if some else [],
         "numbers": as_script(numbers),
         "style": style(),
