@@ -86,6 +86,8 @@ def result_of(*checks, **arms):
             "steps": 40,
             "parameters": 12,
             "rate": 3.0,
+            "interior": name == "x",
+            "tried_on_val": [{"rate": 3.0}],
         }
         for name, scores in arms.items()
     }
@@ -111,6 +113,7 @@ def test_a_row_measured_again_replaces_itself_alone(tmp_path):
     assert "not measured" in lines["C"]
     assert not re.search(r"\d", lines["C"].partition("not measured")[2])
     assert "Of 2 margins 1 hold, 1 do not hold at a converged size, and 0 are undecided." in text
+    assert text.count("×3, an end of the tried range;") == text.count("×3;") == 2
     assert "last quarter of training: +0.10 dB" in text and "### C" not in text
 
 

@@ -113,10 +113,11 @@ def _describe_arm(config: str, name: str, arm: Result) -> str:
         if np.isnan(change)
         else f"{change:+.2f} dB{'' if abs(change) < FLAT else ', not converged'}"
     )
+    end = "" if arm["interior"] or not arm["tried_on_val"] else ", an end of the tried range"
     return (
         f"{name} ([`{path}`](../configs/{path}.py)): {by_seed.mean():.2f}{spread} dB over "
         f"{len(by_seed)} seeds; {arm['steps']} steps, {arm['parameters']} parameters, learning "
-        f"rate ×{arm['rate']:.3g}; last quarter of training: {flat}"
+        f"rate ×{arm['rate']:.3g}{end}; last quarter of training: {flat}"
     )
 
 

@@ -3,8 +3,8 @@
 from benchmarks.systems.claims import Check, Row
 from benchmarks.systems.rows.common import (
     FIELD,
+    FINE,
     GLOSSY,
-    MIDDLE,
     SAMPLER,
     SIX,
     WITHOUT_GRID,
@@ -15,12 +15,11 @@ from nerf.runs import small_configs
 STRATIFIED = {"name": "nerf.sampling.stratified:Stratified"}
 OCTAVES = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 6}
 FIELD_OF_NERF = small_configs.deep(OCTAVES).to_dict()["model"]["stages"]["main"]["field"]
-# The toys fill half of the rays' way through the box, about as in the paper's scenes of objects.
-EMPTY = {**MIDDLE, "scale": 0.5}
 # 16 coarse evaluations and 32 fine ones (the coarse edges are kept), by two networks as in the
-# paper; against 48 by one network.
+# paper; against 48 by one network. Even samples are half a period of the texture apart.
 HIERARCHICAL = {
     **WITHOUT_GRID,
+    "steps": 8000,
     SAMPLER: {**STRATIFIED, "num_samples": 16},
     "model.stages.fine": {
         "name": "nerf.rendering.model:Stage",
@@ -29,7 +28,7 @@ HIERARCHICAL = {
     },
     "model.order": ("main", "fine"),
 }
-EVEN = {**WITHOUT_GRID, SAMPLER: {**STRATIFIED, "num_samples": 48}}
+EVEN = {**WITHOUT_GRID, "steps": 8000, SAMPLER: {**STRATIFIED, "num_samples": 48}}
 NO_DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
 
 ROWS = [
@@ -38,8 +37,8 @@ ROWS = [
         "NeRF (2003.08934)",
         "samples placed where the coarse stage found matter beat as many evaluations spread evenly",
         [
-            toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, EMPTY),
-            toys("even", "positional", {**SIX, **EVEN}, EMPTY),
+            toys("hierarchical", "positional", {**SIX, **HIERARCHICAL}, FINE),
+            toys("even", "positional", {**SIX, **EVEN}, FINE),
         ],
         [Check("hierarchical", "even", at_least=0.5)],
         equal_parameters=False,
