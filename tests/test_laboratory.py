@@ -250,11 +250,11 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
     monkeypatch.setattr(Laboratory, "_arms", arms)
     row = dataclasses.replace(tiny_row(doublings=3), checks=[Check("a", "b", at_least=1.0)])
     result = Laboratory(Store("unused")).measure(row)
-    assert asked == [(3, 40), (3, 80), (3, 160), (5, 160)]
+    assert asked == [(1, 40), (1, 80), (1, 160), (3, 160), (5, 160)]
     assert result["checks"][0]["verdict"] == UNDECIDED
     asked.clear()
     Laboratory(Store("unused")).measure(dataclasses.replace(row, doublings=1), seeds=2)
-    assert asked == [(2, 40), (2, 80)]
+    assert asked == [(1, 40), (2, 80)]
 
 
 @pytest.mark.whole

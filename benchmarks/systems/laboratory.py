@@ -1,7 +1,7 @@
 """Measure rows: choose, train, check convergence, judge.
 
-All arms of a row are trained for the same number of steps. A row whose arms have not converged is
-trained again for twice as many, up to `Row.doublings` times. A row with an undecided check gets
+All arms of a row are trained for the same number of steps. A row whose arms have not converged with
+the first seed is trained for twice as many, up to `Row.doublings` times. A row with an undecided check gets
 `MORE_SEEDS` seeds.
 """
 
@@ -57,12 +57,12 @@ class Laboratory:
         began = time.perf_counter()
         self._trainers.clear()
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
-        arms = self._arms(row, seeds or SEEDS, size)
+        # The first seed shows whether the steps are enough.
         for _ in range(0 if steps else row.doublings):
-            if all(has_converged(arm) for arm in arms.values()):
+            if all(has_converged(arm) for arm in self._arms(row, 1, size).values()):
                 break
             size *= 2
-            arms = self._arms(row, seeds or SEEDS, size)
+        arms = self._arms(row, seeds or SEEDS, size)
         checks = [judge(check, arms) for check in row.checks]
         if seeds is None and any(check["verdict"] == UNDECIDED for check in checks):
             arms = self._arms(row, MORE_SEEDS, size)
