@@ -1,8 +1,8 @@
 """Measure rows: choose, train, check convergence, judge.
 
 All arms of a row are trained for the same number of steps. A row whose arms have not converged with
-the first seed is trained for twice as many, up to `Row.doublings` times. A row with an undecided check gets
-`MORE_SEEDS` seeds.
+the first seed is trained for twice as many, up to `Row.doublings` times. A row with an undecided
+check gets `MORE_SEEDS` seeds.
 """
 
 import base64
