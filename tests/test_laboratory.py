@@ -278,3 +278,29 @@ def test_the_command_measures_some_rows_and_keeps_the_others(tmp_path, monkeypat
     assert Image.open(tmp_path / "systems" / "T.webp").width > 400
     assert command.main(["V", *flags]) == 1
     assert "V: no such row" in capsys.readouterr().err
+
+
+def test_several_rows_are_measured_in_processes_with_the_same_flags(tmp_path, monkeypatch):
+    commands = []
+
+    class Child:
+        pid = 0
+
+        def __init__(self, line, cwd):
+            commands.append(line[3:])
+
+        def wait(self):
+            return len(commands) % 2
+
+    monkeypatch.setattr(command.subprocess, "Popen", Child)
+    rows = [tiny_row(), dataclasses.replace(tiny_row(), name="U")]
+    monkeypatch.setattr(command, "ROWS", rows)
+    monkeypatch.setattr(command.os, "sched_setaffinity", lambda pid, cores: None, raising=False)
+    out, runs = tmp_path / "a.json", tmp_path / "runs"
+    words = ["--seeds", "2", "--jobs", "1", f"--out={out}", "--runs", str(runs)]
+    assert command.main(words) == 1, "the first child failed"
+    given = ["--seeds=2", f"--out={out}", f"--runs={runs}"]
+    assert commands == [["T", *given], ["U", *given]]
+    out.write_text(json.dumps({"T": {}}))
+    commands.clear()
+    assert command.main([*words, "t", "u"]) == 1 and len(commands) == 2

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     rows = [known[name.lower()] for name in flags.names]
     rows = rows or [row for row in ROWS if row.name not in measured]
     if len(rows) > 1:
-        return in_children(argv, rows, flags.jobs)
+        return in_children(rows, flags)
     keep_freed_memory()
     for row in rows:
         try:
@@ -106,26 +106,27 @@ def measure(row: Row, flags: argparse.Namespace) -> None:
         say(describe(check))
 
 
-def in_children(argv: Sequence[str], rows: Sequence[Row], jobs: int) -> int:
+def in_children(rows: Sequence[Row], flags: argparse.Namespace) -> int:
     """Measure each row in a process of its own, several at a time.
 
     Args:
-      argv: the command line, whose flags the processes get.
       rows: the rows.
-      jobs: number of processes at a time; the cores are divided among them.
+      flags: those of the command line, which the processes get; the cores are divided among
+        `flags.jobs` processes at a time.
 
     Returns: the largest exit status.
     """
-    flags = [word for word in argv if word.startswith("--") and not word.startswith("--jobs")]
+    values = {name: getattr(flags, name) for name in ("seeds", "steps", "out", "runs")}
+    given = [f"--{name}={value}" for name, value in values.items() if value is not None]
     # Each process computes on cores of its own, so that they do not wait for each other.
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     slots: queue.Queue[set[int]] = queue.Queue()
-    for i in range(jobs):
-        slots.put(set(cores[i::jobs]))
+    for i in range(flags.jobs):
+        slots.put(set(cores[i :: flags.jobs]))
 
     def run(row: Row) -> int:
         slot = slots.get()
-        command = [sys.executable, "-m", "benchmarks.systems", row.name, *flags]
+        command = [sys.executable, "-m", "benchmarks.systems", row.name, *given]
         child = subprocess.Popen(command, cwd=ROOT)
         if slot:
             os.sched_setaffinity(child.pid, slot)
@@ -133,7 +134,7 @@ def in_children(argv: Sequence[str], rows: Sequence[Row], jobs: int) -> int:
         slots.put(slot)
         return status
 
-    with Meter("measure", "row", len(rows)) as meter, ThreadPoolExecutor(jobs) as pool:
+    with Meter("measure", "row", len(rows)) as meter, ThreadPoolExecutor(flags.jobs) as pool:
         worst = 0
         for row, status in zip(rows, pool.map(run, rows), strict=True):
             worst = max(worst, status)

@@ -16,7 +16,8 @@ PAGES = {**DOCUMENTS, **{page: source for source, page in COPIED.items()}}
 
 @pytest.fixture(scope="module")
 def known():
-    return {*Site().pages, *(path.name for path in (ROOT / "docs").iterdir())}
+    docs = ROOT / "docs"
+    return {*Site().pages, *(path.relative_to(docs).as_posix() for path in docs.rglob("*"))}
 
 
 @pytest.mark.long
