@@ -112,7 +112,7 @@ def test_a_row_measured_again_replaces_itself_alone(tmp_path):
     assert "| holds: x minus y: 2.00 dB (1.70 to 2.30); at least 1 |" in lines["B"]
     assert "not measured" in lines["C"]
     assert not re.search(r"\d", lines["C"].partition("not measured")[2])
-    assert "Of 2 margins 1 hold, 1 do not hold at a converged size, and 0 are undecided." in text
+    assert "Of 2 margins 1 hold, 1 of them at a converged size; 1 do not" in text
     assert text.count("×3, an end of the tried range;") == text.count("×3;") == 2
     assert "last quarter of training: +0.10 dB" in text and "### C" not in text
 

@@ -95,10 +95,13 @@ def measure(row: Row, flags: argparse.Namespace) -> None:
         print(f"{row.name}: {line}", flush=True)
 
     result = Laboratory(Store(flags.runs), say).measure(row, flags.seeds, flags.steps)
+    # The pictures are in the figure alone.
+    arms = {
+        name: {key: value for key, value in arm.items() if key != "picture"}
+        for name, arm in result["arms"].items()
+    }
+    rows = keep(flags.out, row.name, {**result, "arms": arms})
     draw_row(flags.out.with_suffix("") / f"{row.name}.webp", row, result)
-    for arm in result["arms"].values():
-        del arm["picture"]  # it is in the figure
-    rows = keep(flags.out, row.name, result)
     document = flags.out.with_suffix(".md")
     if document.exists():
         write_document(document, ROWS, rows)
@@ -114,7 +117,7 @@ def in_children(rows: Sequence[Row], flags: argparse.Namespace) -> int:
       flags: those of the command line, which the processes get; the cores are divided among
         `flags.jobs` processes at a time.
 
-    Returns: the largest exit status.
+    Returns: 1 if a process failed, otherwise 0.
     """
     values = {name: getattr(flags, name) for name in ("seeds", "steps", "out", "runs")}
     given = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -126,18 +129,19 @@ def in_children(rows: Sequence[Row], flags: argparse.Namespace) -> int:
 
     def run(row: Row) -> int:
         slot = slots.get()
-        command = [sys.executable, "-m", "benchmarks.systems", row.name, *given]
-        child = subprocess.Popen(command, cwd=ROOT)
-        if slot:
-            os.sched_setaffinity(child.pid, slot)
-        status = child.wait()
-        slots.put(slot)
-        return status
+        try:
+            command = [sys.executable, "-m", "benchmarks.systems", row.name, *given]
+            child = subprocess.Popen(command, cwd=ROOT)
+            if slot:
+                os.sched_setaffinity(child.pid, slot)
+            return child.wait()
+        finally:
+            slots.put(slot)
 
     with Meter("measure", "row", len(rows)) as meter, ThreadPoolExecutor(flags.jobs) as pool:
         worst = 0
         for row, status in zip(rows, pool.map(run, rows), strict=True):
-            worst = max(worst, status)
+            worst = worst or int(status != 0)  # a killed process has a negative status
             meter.add(note=row.name if status == 0 else f"{row.name} failed")
     return worst
 

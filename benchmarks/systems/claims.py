@@ -135,10 +135,6 @@ class Row:
     doublings: int = 1
     evidence: str = ""
 
-    def arm(self, name: str) -> Arm:
-        """Return the arm of this name."""
-        return next(arm for arm in self.arms if arm.name == name)
-
 
 def check_parameters(row: Row) -> None:
     """Check that the arms of a row have equal numbers of parameters, without training.

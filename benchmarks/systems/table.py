@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.systems.claims import Row
-from benchmarks.systems.judging import FAILS, FLAT, UNDECIDED, last_quarter
+from benchmarks.systems.judging import FAILS, FLAT, HOLDS, UNDECIDED, last_quarter
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
 
@@ -77,11 +77,14 @@ def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
 
 def summary(results: Mapping[str, Result]) -> str:
     """Return how many checks hold, do not hold and are undecided, in a sentence."""
-    verdicts = [check["verdict"] for result in results.values() for check in result["checks"]]
-    undecided, fail = verdicts.count(UNDECIDED), verdicts.count(FAILS)
+    checks = [check for result in results.values() for check in result["checks"]]
+    verdicts = [check["verdict"] for check in checks]
+    held = [check for check in checks if check["verdict"] == HOLDS]
     return (
-        f"Of {len(verdicts)} margins {len(verdicts) - undecided - fail} hold, {fail} do not hold "
-        f"at a converged size, and {undecided} are undecided."
+        f"Of {len(verdicts)} margins {len(held)} hold, "
+        f"{sum(check['converged'] for check in held)} of them at a converged size; "
+        f"{verdicts.count(FAILS)} do not hold at a converged size, and "
+        f"{verdicts.count(UNDECIDED)} are undecided."
     )
 
 

@@ -69,20 +69,20 @@ def fits_figure(
     return figure
 
 
-def fits_of_runs(runs: Mapping[str, Run], scene: str | Path | None = None) -> Figure:
+def fits_of_runs(runs: Mapping[str, Run], plugins: tuple[str, ...] = ()) -> Figure:
     """Draw what runs of the image task make of all pixels of their image; see `fits_figure`.
 
     PSNR is that of all pixels, seen and held out.
 
     Args:
       runs: runs on one image, by name.
-      scene: the image; None: where the first run found it.
+      plugins: packages outside `nerf` that the runs' configs may name.
 
     Raises:
-      SceneError: the image cannot be read.
+      UserError: the image cannot be read, or is not that of the runs any more.
     """
     first = next(iter(runs.values()))
-    image = np.asarray(to_unit(reload_split(first, "train", scene).images[0]))
+    image = np.asarray(to_unit(reload_split(first, "train", None, plugins).images[0]))
     truth = np.asarray(over(image, np.asarray(first.config["background"], np.float32)))
     pictures = {}
     for name, run in runs.items():
@@ -102,6 +102,6 @@ def write_fit(folder: Path, name: str, plugins: tuple[str, ...] = ()) -> Path:
     Returns: the file.
     """
     buffer = io.BytesIO()
-    fits_of_runs({name: load_run(folder, plugins)}).savefig(buffer, format="png", dpi=DPI)
+    fits_of_runs({name: load_run(folder, plugins)}, plugins).savefig(buffer, format="png", dpi=DPI)
     write_bytes(folder / "fit.png", buffer.getvalue())
     return folder / "fit.png"

@@ -34,6 +34,7 @@ from nerf.comparing.studies import (
     with_unique_labels,
 )
 from nerf.comparing.study_scenes import scene_digests
+from nerf.foundation.errors import UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.resources import nerf_command
 from nerf.output.fit import fits_of_runs
@@ -241,15 +242,16 @@ def _study(
 
 
 def _draw_fits(groups: Groups, plugins: tuple[str, ...]) -> Figure | None:
-    """Draw the first run of each config on an image; None if the image is gone.
+    """Draw the first run of each config on an image; None if the image or a checkpoint is gone.
 
     Args:
       groups: the finished runs of each config.
       plugins: packages outside `nerf` that configs may name.
     """
     try:
-        return fits_of_runs({n: load_run(r[0].folder, plugins) for n, r in groups.items()})
-    except SceneError as error:
+        runs = {label: load_run(results[0].folder, plugins) for label, results in groups.items()}
+        return fits_of_runs(runs, plugins)
+    except UserError as error:
         print(f"{error}: no picture of the fits", file=sys.stderr)
         return None
 
