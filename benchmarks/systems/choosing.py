@@ -17,7 +17,7 @@ FINALISTS = 2
 
 
 class Candidate(NamedTuple):
-    """What may be chosen.
+    """A candidate: a set of changes and a learning rate.
 
     Attributes:
       trial: index of the arm's further changes.
@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What was chosen, and the evidence.
+    """The chosen candidate and the scores that decided.
 
     Attributes:
       candidate: the best one.

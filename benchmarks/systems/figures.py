@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.systems.claims import Arm, Row
-from nerf.scenes import Scene, to_unit
+from nerf.scenes import to_unit
 from nerf.scenes.images import over
 
 SIDE = 1.7  # inches of a picture
@@ -22,8 +22,9 @@ QUALITY = 80  # of the WebP
 MAX_ARMS = 4  # that a figure shows
 
 
-def truth_of(arm: Arm, scenes: Mapping[str, Scene]) -> Float[np.ndarray, "h w 3"]:
+def truth_of(arm: Arm) -> Float[np.ndarray, "h w 3"]:
     """Return the photo that `Trainer.picture` renders, on the arm's background."""
+    scenes = arm.scenes()
     whole = scenes["train"].masks is not None or arm.seen
     image = np.asarray(to_unit(scenes["train" if whole else "test"].images[0]))
     return np.asarray(over(image, np.asarray(arm.resolve()["background"], np.float32)))
@@ -44,15 +45,15 @@ def draw_row(file: Path, row: Row, result: Mapping[str, Any]) -> None:
     )
     for axis in axes[:, :-1].flat:
         axis.axis("off")
-    truth = truth_of(arms[0], arms[0].scenes())
-    axes[0, 0].imshow(truth)
+    truths = [truth_of(arm) for arm in arms]
+    axes[0, 0].imshow(truths[0])
     axes[0, 0].set_title("truth", fontsize=8)
-    for i, arm in enumerate(arms, 1):
+    for i, (arm, truth) in enumerate(zip(arms, truths, strict=True), 1):
         measured = result["arms"][arm.name]
         rendered = iio.imread(base64.b64decode(measured["picture"])) / 255.0
         axes[0, i].imshow(rendered)
         axes[0, i].set_title(f"{arm.name}\n{np.mean(measured['psnr']):.1f} dB", fontsize=8)
-        error = np.abs(rendered - truth_of(arm, arm.scenes())).mean(-1)
+        error = np.abs(rendered - truth).mean(-1)
         axes[1, i].imshow(error, cmap="magma", vmin=0.0, vmax=ERROR)
     axes[1, 1].set_title(f"error, 0 to {ERROR:g}", fontsize=8)
     axes[1, -1].axis("off")

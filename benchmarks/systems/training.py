@@ -25,7 +25,7 @@ DIVERGED = -100.0  # dB, of a run whose numbers are not finite
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained model, and what its training showed.
+    """A trained model, its validation scores and its training curve.
 
     Attributes:
       model: the model.

@@ -1,4 +1,4 @@
-"""What the rows share: scenes, sizes, and short ways to define an arm."""
+"""Define the scenes, the sizes and the kinds of arm that the rows share."""
 
 from collections.abc import Mapping
 from typing import Any

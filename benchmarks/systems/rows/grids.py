@@ -13,6 +13,7 @@ from benchmarks.systems.rows.common import (
 
 AT_64 = {**MIDDLE, "sizes": (64,)}
 NARROW = {f"{FIELD}.network.width": 32, f"{FIELD}.colour.width": 32}
+DENSE_24 = toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE)
 
 ROWS = [
     Row(
@@ -55,7 +56,7 @@ ROWS = [
                 {f"{FIELD}.encoding.resolution": 48, **components(8)},
                 FINE,
             ),
-            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
+            DENSE_24,
         ],
         [Check("vectors and matrices", "dense grid", at_least=1.0)],
     ),
@@ -87,7 +88,7 @@ ROWS = [
                 {f"{FIELD}.encoding.resolution": 71, **features(4)},
                 FINE,
             ),
-            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 24}, FINE),
+            DENSE_24,
         ],
         [
             Check("products of planes", "sums of planes", at_least=0.5),

@@ -72,6 +72,28 @@ SEEN_BACON = photo(
     "BACON", "bacon", 128, *(network(bands=bands) for bands in ((4, 8, 12, 16), (8, 16, 24, 32)))
 )
 
+# A claim has the same margins on drawings and on the photograph.
+SIREN_CHECKS = [
+    Check("SIREN", "ReLU, raw", at_least=5.0),
+    Check("SIREN", "ReLU, octaves", at_least=-1.0),
+]
+WIRE_CHECKS = [
+    Check("wavelets", "SIREN", at_least=0.5),
+    Check("wavelets", "ReLU, octaves", at_least=0.0),
+]
+FINER_CHECKS = [
+    Check("FINER", "SIREN", at_least=0.5),
+    Check("FINER", "ReLU, octaves", at_least=0.0),
+]
+GAUSSIAN_CHECKS = [
+    Check("Gaussians", "ReLU, raw", at_least=3.0),
+    Check("Gaussians", "ReLU, octaves", at_least=-1.0),
+]
+BACON_CHECKS = [
+    Check("BACON", "ReLU, raw", at_least=3.0),
+    Check("BACON", "ReLU, octaves", at_least=-1.0),
+]
+
 ROWS = [
     Row(
         "R3",
@@ -79,7 +101,7 @@ ROWS = [
         "sines fit an image far better than ReLU on raw coordinates,"
         " and as well as ReLU on encoded ones",
         [SIREN, RELU_RAW, RELU_OCTAVES],
-        [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
+        SIREN_CHECKS,
     ),
     Row(
         "R4",
@@ -121,17 +143,14 @@ ROWS = [
         "WIRE (2301.05187)",
         "complex Gabor wavelets fit an image better than sines",
         [drawn("wavelets", "wire", tries=WIRE_TRIES), SIREN, RELU_OCTAVES],
-        [
-            Check("wavelets", "SIREN", at_least=0.5),
-            Check("wavelets", "ReLU, octaves", at_least=0.0),
-        ],
+        WIRE_CHECKS,
     ),
     Row(
         "FINER",
         "FINER (2312.02434)",
         "sines whose frequency grows with their argument fit an image better than sines",
         [drawn("FINER", "finer", tries=FINER_TRIES), SIREN, RELU_OCTAVES],
-        [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
+        FINER_CHECKS,
     ),
     Row(
         "Gaussian",
@@ -142,10 +161,7 @@ ROWS = [
             RELU_RAW,
             RELU_OCTAVES,
         ],
-        [
-            Check("Gaussians", "ReLU, raw", at_least=3.0),
-            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
-        ],
+        GAUSSIAN_CHECKS,
     ),
     Row(
         "BACON",
@@ -153,7 +169,7 @@ ROWS = [
         "products of frozen sines of a known band fit an image far better than ReLU"
         " on raw coordinates",
         [drawn("BACON", "bacon"), RELU_RAW, RELU_OCTAVES],
-        [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
+        BACON_CHECKS,
     ),
     Row(
         "SIREN-photo",
@@ -161,17 +177,14 @@ ROWS = [
         "sines fit all pixels of a photograph far better than ReLU on raw coordinates, and as well"
         " as ReLU on encoded ones",
         [SEEN_SIREN, SEEN_RAW, SEEN_OCTAVES],
-        [Check("SIREN", "ReLU, raw", at_least=5.0), Check("SIREN", "ReLU, octaves", at_least=-1.0)],
+        SIREN_CHECKS,
     ),
     Row(
         "WIRE-photo",
         "WIRE (2301.05187)",
         "complex Gabor wavelets fit all pixels of a photograph better than sines",
         [SEEN_WIRE, SEEN_SIREN, SEEN_OCTAVES],
-        [
-            Check("wavelets", "SIREN", at_least=0.5),
-            Check("wavelets", "ReLU, octaves", at_least=0.0),
-        ],
+        WIRE_CHECKS,
     ),
     Row(
         "FINER-photo",
@@ -179,7 +192,7 @@ ROWS = [
         "sines whose frequency grows with their argument fit all pixels of a photograph better"
         " than sines",
         [SEEN_FINER, SEEN_SIREN, SEEN_OCTAVES],
-        [Check("FINER", "SIREN", at_least=0.5), Check("FINER", "ReLU, octaves", at_least=0.0)],
+        FINER_CHECKS,
     ),
     Row(
         "Gaussian-photo",
@@ -187,10 +200,7 @@ ROWS = [
         "Gaussians fit all pixels of a photograph far better than ReLU on raw coordinates, without"
         " an encoding",
         [SEEN_GAUSSIAN, SEEN_RAW, SEEN_OCTAVES],
-        [
-            Check("Gaussians", "ReLU, raw", at_least=3.0),
-            Check("Gaussians", "ReLU, octaves", at_least=-1.0),
-        ],
+        GAUSSIAN_CHECKS,
     ),
     Row(
         "BACON-photo",
@@ -198,6 +208,6 @@ ROWS = [
         "products of frozen sines of a known band fit all pixels of a photograph far better than"
         " ReLU on raw coordinates",
         [SEEN_BACON, SEEN_RAW, SEEN_OCTAVES],
-        [Check("BACON", "ReLU, raw", at_least=3.0), Check("BACON", "ReLU, octaves", at_least=-1.0)],
+        BACON_CHECKS,
     ),
 ]
