@@ -1,4 +1,4 @@
-"""Claims of papers that hold here at a converged size, each against its own margin.
+"""Claims of papers that hold here, each against its own margin.
 
 Each has one seed and the choices of docs/systems.json. The formulas behind the claims are tested
 in tests/networks and tests/encodings.
@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from benchmarks.systems.judging import HOLDS, interval
+from benchmarks.systems.judging import HOLDS, TIMES, interval
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.store import Store
@@ -17,16 +17,19 @@ from tests.conftest import ROOT
 
 MEASURED = json.loads((ROOT / "docs" / "systems.json").read_text(encoding="utf-8"))
 QUICK = ["R2", "R3", "R6", "R18", "Gaussian", "KiloNeRF", "mip-NeRF", "FINER"]
-TIMED = ("ms_per_step", "lattice_64_ms", "lattice_128_ms")
 
 
 def claims():
-    """(row, check) of all checks of quick rows that held, once their arms had converged."""
+    """(row, check) of all checks of quick rows that held."""
     for row in (row for row in ROWS if row.name in QUICK):
         judged = MEASURED[row.name]["checks"]
         for check, one in zip(row.checks, judged, strict=True):
-            if one["verdict"] == HOLDS and one["converged"] and check.metric not in TIMED:
+            if one["verdict"] == HOLDS and check.metric not in TIMES:
                 yield pytest.param(row, check)
+
+
+def test_some_claims_held():
+    assert list(claims()), "there is nothing to test: measure the quick rows"
 
 
 def as_chosen(arm, row):

@@ -20,7 +20,7 @@ from benchmarks.systems.rows import ROWS
 from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE, SIX, toys
 from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store
-from benchmarks.systems.table import BEGIN, END, keep, markdown, write_document
+from benchmarks.systems.table import BEGIN, END, keep, markdown
 from benchmarks.systems.training import Trainer
 from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
@@ -82,6 +82,8 @@ def result_of(*checks, **arms):
             "psnr": [[score] for score in scores],
             "val": [[20.0, 20.1]] * len(scores),
             "numbers": {},
+            "diverged": 0,
+            "half": {"psnr": [[scores[0] - 0.1]], "val": [[0.0, 20.0]], "numbers": {}},
             "curve": [],
             "steps": 40,
             "parameters": 12,
@@ -99,31 +101,62 @@ def test_a_row_measured_again_replaces_itself_alone(tmp_path):
     check = Check("x", "y", at_least=1.0)
     rows = [Row(name, "S", f"claim {name}", arms, [check]) for name in ("A", "B", "C")]
     file, document = tmp_path / "systems.json", tmp_path / "systems.md"
-    keep(file, "A", result_of(check, x=[25.0, 25.0], y=[20.0, 20.1]))
-    keep(file, "B", result_of(check, x=[22.0, 22.1], y=[20.0, 20.1]))
-    measured = keep(file, "A", result_of(check, x=[20.5, 20.6], y=[20.0, 20.1]))
-    assert json.loads(file.read_text()) == measured
     document.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
-    write_document(document, rows, measured)
+    keep(file, "A", result_of(check, x=[25.0, 25.0], y=[20.0, 20.1]), rows)
+    keep(file, "B", result_of(check, x=[22.0, 22.1], y=[20.0, 20.1]), rows)
+    measured = keep(file, "A", result_of(check, x=[20.5, 20.6], y=[20.0, 20.1]), rows)
+    assert json.loads(file.read_text()) == measured
     text = document.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale" not in text
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
-    assert "**does not hold** at a converged size: x minus y: 0.50 dB (0.20 to 0.80)" in lines["A"]
-    assert "| holds: x minus y: 2.00 dB (1.70 to 2.30); at least 1 |" in lines["B"]
+    assert (
+        "**does not hold** at a converged size: x minus y: 0.50 dB (0.06 to 0.94; half the"
+        in lines["A"]
+    )
+    assert (
+        "| holds: x minus y: 2.00 dB (1.56 to 2.44; half the steps: 2.00); at least 1 |"
+        in lines["B"]
+    )
     assert "not measured" in lines["C"]
     assert not re.search(r"\d", lines["C"].partition("not measured")[2])
-    assert "Of 2 margins 1 hold, 1 of them at a converged size; 1 do not" in text
+    assert "Of 2 measured margins 1 hold, 1 do not hold at a converged size, and 0" in text
     assert text.count("×3, an end of the tried range;") == text.count("×3;") == 2
-    assert "last quarter of training: +0.10 dB" in text and "### C" not in text
+    assert "+0.10 dB by doubling the steps, +0.10 dB in the last quarter" in text
+    assert "### C" not in text
 
 
 def test_a_row_says_which_arms_have_not_converged_or_were_not_checked():
     check = Check("x", "y", at_least=9.0)
     result = result_of(check, x=[25.0, 25.1], y=[20.0, 20.1])
-    result["arms"]["x"]["val"], result["arms"]["y"]["val"] = [[20.0, 20.3]] * 2, []
+    result["arms"]["x"]["half"]["val"], result["arms"]["y"]["half"] = [[0.0, 19.5]], None
     row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], [check])
     text = markdown([row], {"A": result})
-    assert "+0.30 dB, not converged" in text and "last quarter of training: not checked" in text
+    assert "+0.60 dB by doubling the steps, +0.10 dB in the last quarter, not converged" in text
+    assert "convergence: not checked" in text
+    result["checks"] = [judge(check, result["arms"])]
+    assert "*undecided*, not settled: x minus y" in markdown([row], {"A": result})
+
+
+def test_a_row_of_other_arms_or_margins_is_not_shown():
+    check = Check("x", "y", at_least=1.0)
+    row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], [check])
+    result = result_of(check, x=[25.0, 25.1], y=[20.0, 20.1])
+    assert "holds" in markdown([row], {"A": result})
+    for other in (
+        dataclasses.replace(row, arms=[*row.arms, Arm("z", "systems.relu")]),
+        dataclasses.replace(row, checks=[dataclasses.replace(check, at_least=2.0)]),
+    ):
+        text = markdown([other], {"A": result})
+        assert "| not measured |" in text and "Of 0 measured margins 0 hold" in text
+
+
+def test_margins_that_were_added_are_counted_apart():
+    checks = [Check("x", "y", at_least=1.0, added=added) for added in (False, True, True)]
+    row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], checks)
+    result = result_of(*checks, x=[25.0, 25.1], y=[20.0, 20.1])
+    text = markdown([row], {"A": result})
+    assert text.startswith("Of 1 measured margins 1 hold")
+    assert "Of 2 margins that were added later 2 hold" in text
 
 
 def test_the_document_shows_what_the_file_says():

@@ -26,12 +26,13 @@ from benchmarks.systems.figures import draw_row
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.store import Store
-from benchmarks.systems.table import describe, keep, write_document
+from benchmarks.systems.table import describe, keep
 from nerf.cli.commands import keep_freed_memory
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.foundation.progress import Meter
 
 ROOT = Path(__file__).parent.parent.parent
+DOCUMENT = ROOT / "docs" / "systems.md"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -41,16 +42,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", help="rows; default: all that are not measured yet")
     parser.add_argument("--seeds", type=int, help="seeds of each arm; default: 3, close rows 5")
-    parser.add_argument("--steps", type=int, help="steps of every run, for a quick test")
-    parser.add_argument("--jobs", type=int, default=1, help="rows to measure at a time")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "docs" / "systems.json", help="JSON file of the numbers"
+        "--steps", type=int, help="steps of every run, for a quick test; with --out"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="rows to measure at a time")
+    parser.add_argument("--out", type=Path, help="JSON file of the numbers")
     parser.add_argument(
         "--runs", type=Path, default=ROOT / "runs" / "laboratory", help="folder of the kept runs"
     )
     parser.add_argument("--list", action="store_true", help="print all rows and exit")
-    return parser.parse_args(argv)
+    flags = parser.parse_args(argv)
+    if flags.steps is not None and flags.out is None:
+        parser.error("--steps gives numbers for a test, not for docs/systems.json: add --out=FILE")
+    # Children have another working directory.
+    flags.out = (flags.out or DOCUMENT.with_suffix(".json")).absolute()
+    flags.runs = flags.runs.absolute()
+    return flags
 
 
 def main(argv: list[str]) -> int:
@@ -100,11 +107,8 @@ def measure(row: Row, flags: argparse.Namespace) -> None:
         name: {key: value for key, value in arm.items() if key != "picture"}
         for name, arm in result["arms"].items()
     }
-    rows = keep(flags.out, row.name, {**result, "arms": arms})
     draw_row(flags.out.with_suffix("") / f"{row.name}.webp", row, result)
-    document = flags.out.with_suffix(".md")
-    if document.exists():
-        write_document(document, ROWS, rows)
+    keep(flags.out, row.name, {**result, "arms": arms}, ROWS)
     for check in result["checks"]:
         say(describe(check))
 

@@ -1,19 +1,20 @@
 """Choose a learning rate, and a bandwidth where there is one, by successive halving.
 
-All candidates are trained for an eighth of the steps; the best two of them for half of the steps;
-the better one is chosen. If the best learning rate of a round is the smallest or the largest that
-was tried, the next one beyond it is tried too, so that the chosen rate is not an end of the range.
+All candidates are trained for an eighth of the steps. The best one of each set of changes is then
+trained for half of the steps, but at most `FINALISTS` of them. In both rounds the next rates on
+both sides of a best one are trained too, so that a chosen rate is not an end of what was tried.
 
 Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
 optimization" (AISTATS 2016).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 FACTOR = 3.0  # between neighbouring learning rates
-MAX_EXTENSIONS = 4  # rates beyond the first range, in each round
+MAX_EXTENSIONS = 4  # further rates on each side, in each round
 FINALISTS = 2
+EARLY, LATE = 1 / 8, 1 / 2  # parts of the steps of the two rounds
 
 
 class Candidate(NamedTuple):
@@ -28,13 +29,16 @@ class Candidate(NamedTuple):
     rate: float
 
 
+Score = Callable[[Candidate, float], float]
+
+
 class Chosen(NamedTuple):
     """The chosen candidate and the scores that decided.
 
     Attributes:
       candidate: the best one.
-      interior: whether a smaller and a larger rate were tried and found worse.
-      scores: score of each candidate in each round, (fraction of the steps, candidate, score).
+      interior: whether a smaller and a larger rate were worse after as many steps.
+      scores: score of each candidate in each round, (part of the steps, candidate, score).
     """
 
     candidate: Candidate
@@ -42,44 +46,75 @@ class Chosen(NamedTuple):
     scores: list[tuple[float, Candidate, float]]
 
 
-def choose(
-    trials: int, rates: Sequence[float], score: Callable[[Candidate, float], float]
-) -> Chosen:
+def choose(trials: int, rates: Sequence[float], score: Score) -> Chosen:
     """Return the best candidate.
 
     Args:
       trials: number of sets of further changes.
-      rates: first factors of the learning rate.
-      score: trains a candidate for a fraction of the steps and returns its score; higher is better.
+      rates: first factors of the learning rate; a single one is kept.
+      score: trains a candidate for a part of the steps and returns its score; higher is better.
     """
-    first = [Candidate(trial, rate) for trial in range(trials) for rate in sorted(rates)]
+    first = [Candidate(trial, rate) for trial in range(trials) for rate in rates]
     if len(first) == 1:
         return Chosen(first[0], False, [])
-    tried: list[tuple[float, Candidate, float]] = []
-    entrants = first
-    best = first[0]
-    for fraction in (1 / 8, 1 / 2):
-        found = {one: score(one, fraction) for one in entrants}
+    early: dict[Candidate, float] = {}
+    leaders = []
+    for trial in range(trials):
+        found = {one: score(one, EARLY) for one in first if one.trial == trial}
+        leaders.append(_extend(found, lambda one: score(one, EARLY), len(rates) > 1))
+        early |= found
+    leaders.sort(key=lambda one: early[one], reverse=True)
+    late = {one: score(one, LATE) for one in leaders[:FINALISTS]}
+    _extend(late, lambda one: score(one, LATE), len(rates) > 1)
+    return _chosen(early, late)
+
+
+def choose_near(before: Chosen, score: Score) -> Chosen:
+    """Return the best candidate for more steps than those for which one was chosen.
+
+    Args:
+      before: the choice for fewer steps; its neighbours are tried.
+      score: see `choose`.
+    """
+    if not before.scores:
+        return before
+    late = {before.candidate: score(before.candidate, LATE)}
+    _extend(late, lambda one: score(one, LATE), len({one.rate for _, one, _ in before.scores}) > 1)
+    return _chosen({}, late)
+
+
+def _extend(
+    found: dict[Candidate, float], score: Callable[[Candidate], float], rates: bool
+) -> Candidate:
+    """Add neighbours of the best candidate until both of its sides are known; return the best.
+
+    Args:
+      found: scores by candidate; neighbours are added.
+      score: trains and scores a candidate.
+      rates: whether there is a choice of rates.
+    """
+    best = max(found, key=lambda one: found[one])
+    for _ in range(2 * MAX_EXTENSIONS if rates else 0):
+        missing = _missing_side(best, found)
+        if missing is None:
+            break
+        found[missing] = score(missing)
         best = max(found, key=lambda one: found[one])
-        everywhere = [*first, *(one for _, one, _ in tried), *found]
-        for _ in range(MAX_EXTENSIONS):
-            beyond = _beyond(best, everywhere)
-            if beyond is None:
-                break
-            found[beyond] = score(beyond, fraction)
-            everywhere.append(beyond)
-            best = max(found, key=lambda one: found[one])
-        tried += [(fraction, one, value) for one, value in found.items()]
-        entrants = sorted(found, key=lambda one: found[one], reverse=True)[:FINALISTS]
-    known = [one for _, one, _ in tried]
-    return Chosen(best, _beyond(best, known) is None, tried)
+    return best
 
 
-def _beyond(best: Candidate, tried: Sequence[Candidate]) -> Candidate | None:
-    """Return the next rate outside of the tried range if the best one is its end."""
-    rates = [one.rate for one in tried if one.trial == best.trial]
+def _missing_side(best: Candidate, known: Mapping[Candidate, float]) -> Candidate | None:
+    """Return the next rate beyond the best one on a side where none is known, or None."""
+    rates = [one.rate for one in known if one.trial == best.trial]
     if best.rate >= max(rates):
         return Candidate(best.trial, best.rate * FACTOR)
     if best.rate <= min(rates):
         return Candidate(best.trial, best.rate / FACTOR)
     return None
+
+
+def _chosen(early: dict[Candidate, float], late: dict[Candidate, float]) -> Chosen:
+    best = max(late, key=lambda one: late[one])
+    rounds = ((EARLY, early), (LATE, late))
+    scores = [(part, one, value) for part, found in rounds for one, value in found.items()]
+    return Chosen(best, _missing_side(best, late) is None, scores)

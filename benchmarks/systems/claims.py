@@ -100,6 +100,7 @@ class Check:
       at_least: lower margin; give this or `at_most`.
       at_most: upper margin.
       ratio: check first / second instead of first - second.
+      added: whether the margin was added after the first table; such ones are counted apart.
     """
 
     first: str
@@ -108,6 +109,7 @@ class Check:
     at_least: float | None = None
     at_most: float | None = None
     ratio: bool = False
+    added: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Row:
       checks: the margins that the claim implies.
       equal_parameters: whether the numbers of parameters must agree to within a tenth, as for
         claims about representations.
-      doublings: how often the steps of the configs may be doubled until every arm has converged.
+      doublings: how often the steps of the configs may be doubled until every check is settled.
       evidence: what is known about a check that does not hold or is undecided, for the page.
     """
 

@@ -1,28 +1,33 @@
 """Measure rows: choose, train, check convergence, judge.
 
-All arms of a row are trained for the same number of steps. A row whose arms have not converged with
-the first seed is trained for twice as many, up to `Row.doublings` times. A row with an undecided
-check gets `MORE_SEEDS` seeds.
+All arms of a row are trained for the same number of steps, and with the first seed for half of them
+too. A row with a check that is not settled then is trained for twice as many, up to `Row.doublings`
+times. A row with a margin inside an interval gets `MORE_SEEDS` seeds.
 """
 
-import base64
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from benchmarks.systems.choosing import Candidate, Chosen, choose
+from benchmarks.systems.choosing import Candidate, Chosen, choose, choose_near
 from benchmarks.systems.claims import Arm, Row, check_parameters, count_parameters_of
-from benchmarks.systems.judging import UNDECIDED, has_converged, judge
-from benchmarks.systems.store import Store, digest_code, digest_scenes
-from benchmarks.systems.training import Trainer
+from benchmarks.systems.judging import judge
+from benchmarks.systems.store import (
+    Store,
+    digest_code,
+    digest_scenes,
+    modules_of,
+    surroundings,
+)
+from benchmarks.systems.training import MEASURES, Trainer
 from nerf.scenes import Scene
 
 CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate; it is not scored
 SEEDS, MORE_SEEDS = 3, 5
-MEASURES = "benchmarks.systems.measures"  # code that only arms with measures use
 Result = dict[str, Any]
 
 
@@ -38,15 +43,17 @@ class Laboratory:
         self.store, self.say = store, say
         self._scenes: dict[str, dict[str, Scene]] = {}
         self._trainers: dict[str, Trainer] = {}  # compiled arms of the present row
+        self._digests: dict[str, str] = {}  # of scenes and of code, by what they are of
+        self._said: set[str] = set()
 
     def measure(self, row: Row, seeds: int | None = None, steps: int | None = None) -> Result:
         """Measure all arms of a row and judge every check.
 
         Args:
           row: the claim.
-          seeds: number of seeds; None: 3, or 5 if a check is undecided with 3.
+          seeds: number of seeds; None: 3, or 5 if a margin is inside an interval with 3.
           steps: training steps, for a quick test; None: those of the configs, doubled until the
-            arms have converged.
+            checks are settled.
 
         Returns: what the page shows of the row.
 
@@ -56,16 +63,20 @@ class Laboratory:
         check_parameters(row)
         began = time.perf_counter()
         self._trainers.clear()
+        self._read_code(row)
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
+        chosen = {arm.name: self._choose(arm, size) for arm in row.arms}
         # The first seed shows whether the steps are enough.
         for _ in range(0 if steps else row.doublings):
-            if all(has_converged(arm) for arm in self._arms(row, 1, size).values()):
+            arms = self._arms(row, chosen, 1, size)
+            if all(judge(check, arms)["settled"] for check in row.checks):
                 break
             size *= 2
-        arms = self._arms(row, seeds or SEEDS, size)
+            chosen = {arm.name: self._choose(arm, size, chosen[arm.name]) for arm in row.arms}
+        arms = self._arms(row, chosen, seeds or SEEDS, size)
         checks = [judge(check, arms) for check in row.checks]
-        if seeds is None and any(check["verdict"] == UNDECIDED for check in checks):
-            arms = self._arms(row, MORE_SEEDS, size)
+        if seeds is None and any(check["included"] for check in checks):
+            arms = self._arms(row, chosen, MORE_SEEDS, size)
             checks = [judge(check, arms) for check in row.checks]
         return {
             "system": row.system,
@@ -75,40 +86,70 @@ class Laboratory:
             "minutes": round((time.perf_counter() - began) / 60, 2),
         }
 
-    def _arms(self, row: Row, seeds: int, steps: int) -> dict[str, Result]:
-        """Return the measurements of each arm by name."""
+    def _read_code(self, row: Row) -> None:
+        """Import and digest all code of a row, so that later edits of files change neither."""
+        for arm in row.arms:
+            for config in (arm.resolve(changes) for changes in arm.tries):
+                modules = modules_of(config, _code_of(arm))
+                self._digests[json.dumps([config, _code_of(arm)])] = digest_code(modules)
+                for module in modules:
+                    import_module(module)
+
+    def _arms(
+        self, row: Row, chosen: Mapping[str, Chosen], seeds: int, steps: int
+    ) -> dict[str, Result]:
+        """Return the measurements of each arm by name.
+
+        Args:
+          row: the claim.
+          chosen: the choice of each arm by name.
+          seeds: number of seeds.
+          steps: training steps.
+        """
         found = {}
         for arm in row.arms:
-            chosen = self._choose(arm, steps)
-            config = arm.resolve(arm.tries[chosen.candidate.trial])
-            runs = [
-                self._run(arm, config, chosen.candidate.rate, seed, steps) for seed in range(seeds)
-            ]
-            found[arm.name] = _gather(runs, chosen, count_parameters_of(config))
+            choice = chosen[arm.name]
+            config = arm.resolve(arm.tries[choice.candidate.trial])
+            rate = choice.candidate.rate
+            half = self._run(arm, config, rate, 0, steps / 2)
+            runs = [self._run(arm, config, rate, seed, steps) for seed in range(seeds)]
+            found[arm.name] = {
+                **_gather(runs),
+                "half": {key: _gather([half])[key] for key in ("psnr", "val", "numbers")},
+                "parameters": count_parameters_of(config),
+                **_described(choice),
+            }
         return found
 
-    def _choose(self, arm: Arm, steps: int) -> Chosen:
-        """Choose the learning rate and the try of an arm on "val"."""
+    def _choose(self, arm: Arm, steps: int, before: Chosen | None = None) -> Chosen:
+        """Choose the learning rate and the try of an arm on "val".
 
-        def score(one: Candidate, fraction: float) -> float:
+        Args:
+          arm: the arm.
+          steps: training steps.
+          before: the choice for half as many steps, whose neighbours are tried; None: everything.
+        """
+
+        def score(one: Candidate, part: float) -> float:
             config = arm.resolve(arm.tries[one.trial])
 
             def make() -> Result:
                 trainer = self._trainer(arm, config)
-                return {"val": trainer.choose(CHOOSING_SEED, one.rate, fraction * steps)}
+                return {"val": trainer.choose(CHOOSING_SEED, one.rate, part * steps)}
 
-            facts = self._facts(arm, config, CHOOSING_SEED, one.rate, fraction * steps)
-            facts = {**facts, "choosing": True}
-            found = self.store.get(facts, make)["val"]
+            facts = self._facts(arm, config, CHOOSING_SEED, one.rate, part * steps)
+            found = self.store.get({**facts, "choosing": True}, make)["val"]
             said = f"try {one.trial}, " if len(arm.tries) > 1 else ""
-            steps_of = f"{fraction:g} of {steps} steps"
-            self.say(f"{arm.name}: {said}rate x{one.rate:.3g}, {steps_of}: {found:.2f} dB")
+            steps_of = f"{part:g} of {steps} steps"
+            self._say_once(f"{arm.name}: {said}rate x{one.rate:.3g}, {steps_of}: {found:.2f} dB")
             return found
 
+        if before is not None:
+            return choose_near(before, score)
         return choose(len(arm.tries), arm.rates, score)
 
     def _run(
-        self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: int
+        self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: float
     ) -> Result:
         """Return the measurements of one seed.
 
@@ -119,14 +160,18 @@ class Laboratory:
           seed: the seed.
           steps: training steps.
         """
-        facts = {**self._facts(arm, config, seed, rate, steps), "measures": list(arm.measures)}
+        measures = arm.measures
+        facts = {**self._facts(arm, config, seed, rate, steps), "measures": list(measures)}
         result = self.store.get(
-            facts, lambda: _measure_run(self._trainer(arm, config), arm, seed, rate, steps)
+            facts, lambda: self._trainer(arm, config).measure(seed, rate, steps, measures)
         )
-        psnr, (before, after) = np.mean(result["psnr"]), result["val"]
-        self.say(
-            f"{arm.name}: seed {seed}, {result['steps']} steps: {psnr:.2f} dB, "
-            f"last quarter {after - before:+.2f} dB"
+        said = f"{arm.name}: seed {seed}, {result['steps']} steps"
+        if result["diverged"]:
+            self._say_once(f"{said}: diverged")
+            return result
+        before, after = result["val"]
+        self._say_once(
+            f"{said}: {np.mean(result['psnr']):.2f} dB, last quarter {after - before:+.2f} dB"
         )
         return result
 
@@ -142,13 +187,19 @@ class Laboratory:
           rate: factor of the learning rate.
           steps: training steps.
         """
+        call = config["steps_per_call"]
+        scene = json.dumps([arm.file, arm.seen, dict(arm.scene)])
+        if scene not in self._digests:
+            self._digests[scene] = digest_scenes(self._scene(arm))
         return {
-            "config": config,
+            # The steps of the run are those below.
+            "config": {key: value for key, value in config.items() if key != "steps"},
             "seed": seed,
             "rate": rate,
-            "steps": steps,
-            "code": digest_code(config, [MEASURES] if arm.measures else []),
-            "scene": digest_scenes(self._scene(arm)),
+            "steps": max(round(steps / call), 1) * call,
+            "code": self._digests[json.dumps([config, _code_of(arm)])],
+            "scene": self._digests[scene],
+            **surroundings(),
         }
 
     def _scene(self, arm: Arm) -> dict[str, Scene]:
@@ -165,53 +216,42 @@ class Laboratory:
             self._trainers[name] = Trainer(config, self._scene(arm))
         return self._trainers[name]
 
+    def _say_once(self, line: str) -> None:
+        """Say a line unless it was said."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
-def _measure_run(trainer: Trainer, arm: Arm, seed: int, rate: float, steps: int) -> Result:
-    """Train one seed and measure everything.
 
-    Args:
-      trainer: the compiled config.
-      arm: the arm, for its measures.
-      seed: the seed.
-      rate: factor of the learning rate.
-      steps: training steps.
-    """
-    trained = trainer.train(seed, rate, steps)
-    numbers = {"ms_per_step": trained.ms_per_step}
-    numbers |= trainer.measure(trained.model, arm.measures)
-    picture = trainer.picture(trained.model) if seed == 0 else b""
+def _code_of(arm: Arm) -> list[str]:
+    """Return the modules that an arm uses in addition to those that its config names."""
+    return [MEASURES] if arm.measures else []
+
+
+def _gather(runs: Sequence[Result]) -> Result:
+    """Return the measurements of several seeds of an arm; those that diverged are only counted."""
+    whole = [run for run in runs if not run["diverged"]]
+    names = whole[0]["numbers"] if whole else []
     return {
-        "psnr": trainer.scores(trained.model, "test"),
-        "val": [trained.before, trained.after],
-        "numbers": numbers,
-        "curve": trained.curve,
-        "steps": trainer.rounded(steps),
-        "picture": base64.b64encode(picture).decode(),
+        "psnr": [np.round(run["psnr"], 3).tolist() for run in whole],
+        "val": [np.round(run["val"], 3).tolist() for run in whole],
+        "diverged": len(runs) - len(whole),
+        "numbers": {name: [run["numbers"][name] for run in whole] for name in names},
+        "curve": np.mean([run["curve"] for run in whole], 0).round(2).tolist() if whole else [],
+        "steps": runs[0]["steps"],
+        "picture": next((run["picture"] for run in whole if run["picture"]), ""),
     }
 
 
-def _gather(runs: Sequence[Result], chosen: Chosen, parameters: int) -> Result:
-    """Return the measurements of an arm from those of its seeds.
-
-    Args:
-      runs: the seeds, in their order.
-      chosen: the choice of its learning rate and try.
-      parameters: number of trainable parameters.
-    """
+def _described(chosen: Chosen) -> Result:
+    """Return the choice of a learning rate and a try as JSON."""
     tried = [
         {"part": part, "trial": one.trial, "rate": one.rate, "psnr": round(score, 3)}
         for part, one, score in chosen.scores
     ]
     return {
-        "psnr": [np.round(run["psnr"], 3).tolist() for run in runs],
-        "val": [np.round(run["val"], 3).tolist() for run in runs],
-        "numbers": {name: [run["numbers"][name] for run in runs] for name in runs[0]["numbers"]},
-        "curve": np.mean([run["curve"] for run in runs], 0).round(2).tolist(),
-        "steps": runs[0]["steps"],
-        "parameters": parameters,
         "rate": chosen.candidate.rate,
         "trial": chosen.candidate.trial,
         "interior": chosen.interior,
         "tried_on_val": tried,
-        "picture": runs[0]["picture"],
     }

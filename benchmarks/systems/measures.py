@@ -16,8 +16,8 @@ from nerf.foundation.instantiate import build
 from nerf.output.video_rendering import resized
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model
-from nerf.scenes import Scene, to_unit, toybox
-from nerf.scenes.images import over
+from nerf.scenes import Scene, toybox
+from nerf.scenes.images import on_background
 
 Config = Mapping[str, Any]
 ENLARGEMENT = 4  # size of an enlarged picture, in sizes of the original
@@ -26,12 +26,6 @@ MAX_VIEWS = 4  # held-out views used by expensive metrics
 
 def _renderer(model: Model, config: Config) -> Callable[[Cameras], dict[str, np.ndarray]]:
     return make_render_image(model, config["background"], config["chunk"])
-
-
-def _truth(image: np.ndarray, config: Config) -> np.ndarray:
-    return np.asarray(
-        over(np.asarray(to_unit(image)), np.asarray(config["background"], np.float32))
-    )
 
 
 def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
@@ -45,7 +39,9 @@ def by_size(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     render = _renderer(model, config)
     found: dict[str, list[float]] = {}
     for i, image in enumerate(scene.images):
-        score = metrics.psnr(render(scene.cameras[i])["rgb"], _truth(image, config))
+        score = metrics.psnr(
+            render(scene.cameras[i])["rgb"], on_background(image, config["background"])
+        )
         found.setdefault(f"psnr_{image.shape[0]}", []).append(score)
     return {name: float(np.mean(scores)) for name, scores in found.items()}
 
@@ -122,7 +118,7 @@ def fine_error(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     render = _renderer(model, config)
     wrong, whole = 0.0, 0.0
     for i, image in enumerate(scene.images[:MAX_VIEWS]):
-        true = _truth(image, config)
+        true = on_background(image, config["background"])
         for picture, add in ((render(scene.cameras[i])["rgb"] - true, True), (true, False)):
             # Spectral power of the picture, summed over frequencies above 1/8 cycle per pixel.
             power = np.abs(np.fft.fft2(picture, axes=(0, 1))) ** 2

@@ -1,9 +1,10 @@
 """Keep the result of every run under a name made of all that decides it.
 
-The name is a digest of the config, the seed, the learning rate, the steps, the pixels and poses of
-the scene, and the code that trains and scores: the syntax trees, without docstrings, of the modules
-that the config names and of everything that they import. So an interrupted table goes on where it
-stopped, and after a change of the code only the runs that use the changed files are done again.
+The name is a digest of the config, the seed, the learning rate, the steps, the pixels and cameras
+of the scene, the device, the versions of the libraries that compute, and the code that trains and
+scores: the syntax trees, without docstrings, of the modules that the config names and of everything
+that they import. So an interrupted table goes on where it stopped, and after a change of the code
+only the runs that use the changed files are done again.
 """
 
 import ast
@@ -13,9 +14,11 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from nerf.foundation.files import write_json
@@ -26,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("nerf", "benchmarks")
 # What trains and scores every run.
 ALWAYS = ("benchmarks.systems.training",)
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 IMPORT_PATH = re.compile(r"((?:nerf|benchmarks)(?:\.\w+)+):\w+")
 
 
@@ -66,29 +70,43 @@ def digest(data: bytes) -> str:
 
 def digest_scenes(scenes: Mapping[str, Scene]) -> str:
     """Return a digest of the pixels and cameras of a scene by split."""
-    parts = []
+    parts: list[bytes] = []
     for split, scene in sorted(scenes.items()):
-        arrays = [*scene.images, *(scene.masks or []), scene.cameras.c2w, scene.cameras.K]
-        parts += [split.encode(), *(np.ascontiguousarray(array).tobytes() for array in arrays)]
+        parts.append(f"{split} {scene.transform} {scene.unbounded}".encode())
+        cameras = scene.cameras
+        posed = (cameras.c2w, cameras.K, cameras.distortion, cameras.size, cameras.model)
+        for array in (*scene.images, *(scene.masks or []), *(scene.depths or []), *posed):
+            values = np.ascontiguousarray(array)
+            parts += [f"{values.shape} {values.dtype}".encode(), values.tobytes()]
     return digest(b"".join(parts))
 
 
-def digest_code(config: Mapping[str, Any], more: Iterable[str] = ()) -> str:
-    """Return a digest of the code that a run of a config uses.
+def surroundings() -> dict[str, str]:
+    """Return the device and the versions of the libraries that compute."""
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    return {**versions, "device": jax.devices()[0].device_kind}
+
+
+def modules_of(config: Mapping[str, Any], more: Iterable[str] = ()) -> list[str]:
+    """Return the names of all modules of this project that a run of a config uses.
 
     Args:
       config: the complete config.
       more: names of further modules.
     """
-    named = IMPORT_PATH.findall(json.dumps(config))
     found: set[str] = set()
-    waiting = [*ALWAYS, *more, *named]
+    waiting = [*ALWAYS, *more, *IMPORT_PATH.findall(json.dumps(config))]
     while waiting:
         module = waiting.pop()
         if module not in found:
             found.add(module)
             waiting += imports_of(module)
-    return digest("\n".join(f"{module} {_tree(module)}" for module in sorted(found)).encode())
+    return sorted(found)
+
+
+def digest_code(modules: Iterable[str]) -> str:
+    """Return a digest of modules without their docstrings and comments."""
+    return digest("\n".join(f"{module} {_tree(module)}" for module in modules).encode())
 
 
 @functools.cache

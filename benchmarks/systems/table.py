@@ -3,6 +3,7 @@
 Rows without measurements are marked as such.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.systems.claims import Row
-from benchmarks.systems.judging import FAILS, FLAT, HOLDS, UNDECIDED, last_quarter
+from benchmarks.systems.judging import FAILS, FLAT, HOLDS, UNDECIDED, doubling
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
 
@@ -20,21 +21,26 @@ SHOWN = {FAILS: "**does not hold** at a converged size", UNDECIDED: "*undecided*
 Result = Mapping[str, Any]
 
 
-def keep(file: Path, name: str, result: Result) -> dict[str, Any]:
-    """Add or replace one row in the JSON file; several processes may do so at once.
+def keep(file: Path, name: str, result: Result, rows: Sequence[Row]) -> dict[str, Any]:
+    """Add or replace one row in the JSON file and in the document beside it, if there is one.
+
+    Several processes may do so at once.
 
     Args:
-      file: the JSON file.
+      file: the JSON file; the document has the suffix ".md" instead.
       name: name of the row.
       result: its measurements, see `laboratory.Laboratory.measure`.
+      rows: all rows, in the order of the table.
 
-    Returns: all rows of the file.
+    Returns: all measured rows.
     """
     with exclusive(file.with_name(f"{file.name}.lock")):
-        rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        rows[name] = dict(result)
-        write_json(file, rows)
-    return rows
+        results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        results[name] = dict(result)
+        write_json(file, results)
+        if (document := file.with_suffix(".md")).exists():
+            write_document(document, rows, results)
+    return results
 
 
 def _number(value: float) -> str:
@@ -48,18 +54,25 @@ def describe(check: Result) -> str:
     sides = check["first"]
     if check["second"] is not None:
         sides += f" {'/' if check['ratio'] else 'minus'} {check['second']}"
+    if check["mean"] is None:
+        return f"*undecided*: {sides}: every seed diverged; {bound}"
     between = "one seed"
-    if check["low"] is not None:
+    if check["low"] is not None and check["high"] is not None:
         between = f"{_number(check['low'])} to {_number(check['high'])}"
+    if check["half"] is not None:
+        between += f"; half the steps: {_number(check['half'])}"
     unit = "" if check["ratio"] or check["metric"] != "psnr" else " dB"
     what = "" if check["metric"] == "psnr" else f", `{check['metric']}`"
-    verdict = SHOWN.get(check["verdict"], check["verdict"])
+    verdict = str(SHOWN.get(check["verdict"], check["verdict"]))
+    if check["verdict"] == UNDECIDED and not check["included"]:
+        verdict += ", not settled"
     return f"{verdict}: {sides}{what}: {_number(check['mean'])}{unit} ({between}); {bound}"
 
 
 def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
     """Return the table and the section of every measured row in Markdown."""
-    lines = ["| row | claim | verdict: number (95 % interval); margin |", "|---|---|---|"]
+    lines = ["| row | claim | verdict: number (interval); margin |", "|---|---|---|"]
+    results = {row.name: results[row.name] for row in rows if _is_of(row, results.get(row.name))}
     for row in rows:
         result = results.get(row.name)
         said = f"| {row.name} | {row.system}: {row.claim} |"
@@ -75,17 +88,30 @@ def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
     return "\n".join([summary(results), "", *lines, "", *sections]).rstrip()
 
 
+def _is_of(row: Row, result: Result | None) -> bool:
+    """Report whether measurements are of a row's present arms and checks."""
+    return result is not None and (
+        set(result["arms"]) == {arm.name for arm in row.arms}
+        and len(result["checks"]) == len(row.checks)
+        and all(
+            one.items() >= dataclasses.asdict(check).items()
+            for one, check in zip(result["checks"], row.checks, strict=True)
+        )
+    )
+
+
 def summary(results: Mapping[str, Result]) -> str:
     """Return how many checks hold, do not hold and are undecided, in a sentence."""
     checks = [check for result in results.values() for check in result["checks"]]
-    verdicts = [check["verdict"] for check in checks]
-    held = [check for check in checks if check["verdict"] == HOLDS]
-    return (
-        f"Of {len(verdicts)} margins {len(held)} hold, "
-        f"{sum(check['converged'] for check in held)} of them at a converged size; "
-        f"{verdicts.count(FAILS)} do not hold at a converged size, and "
-        f"{verdicts.count(UNDECIDED)} are undecided."
-    )
+    parts = []
+    for added, name in ((False, "measured margins"), (True, "margins that were added later")):
+        verdicts = [check["verdict"] for check in checks if check["added"] == added]
+        counts = [verdicts.count(verdict) for verdict in (HOLDS, FAILS, UNDECIDED)]
+        parts.append(
+            f"Of {len(verdicts)} {name} {counts[0]} hold, {counts[1]} do not hold at a converged "
+            f"size, and {counts[2]} are undecided."
+        )
+    return " ".join(parts)
 
 
 def _section(row: Row, result: Result) -> str:
@@ -107,21 +133,31 @@ def _describe_arm(config: str, name: str, arm: Result) -> str:
       name: name of the arm.
       arm: its measurements.
     """
+    path = config.replace(".", "/")
+    link = f"{name} ([`{path}`](../configs/{path}.py))"
+    if not arm["psnr"]:
+        return f"{link}: all {arm['diverged']} seeds diverged"
     by_seed = np.mean(arm["psnr"], 1)
     spread = f" ± {by_seed.std(ddof=1):.2f}" if len(by_seed) > 1 else ""
-    path = config.replace(".", "/")
-    change = last_quarter(arm)
+    lost = f" ({arm['diverged']} more diverged)" if arm.get("diverged") else ""
+    change = doubling(arm)
     flat = (
         "not checked"
         if np.isnan(change)
-        else f"{change:+.2f} dB{'' if abs(change) < FLAT else ', not converged'}"
+        else f"{change:+.2f} dB by doubling the steps, {_last_quarter(arm):+.2f} dB in the last "
+        f"quarter{'' if abs(change) < FLAT else ', not converged'}"
     )
     end = "" if arm["interior"] or not arm["tried_on_val"] else ", an end of the tried range"
     return (
-        f"{name} ([`{path}`](../configs/{path}.py)): {by_seed.mean():.2f}{spread} dB over "
-        f"{len(by_seed)} seeds; {arm['steps']} steps, {arm['parameters']} parameters, learning "
-        f"rate ×{arm['rate']:.3g}{end}; last quarter of training: {flat}"
+        f"{link}: {by_seed.mean():.2f}{spread} dB over {len(by_seed)} seeds{lost}; "
+        f"{arm['steps']} steps, {arm['parameters']} parameters, learning rate "
+        f"×{arm['rate']:.3g}{end}; convergence: {flat}"
     )
+
+
+def _last_quarter(arm: Result) -> float:
+    """Return the change of PSNR on "val" in the last quarter of training, the mean over seeds."""
+    return float(np.mean([after - before for before, after in arm["val"]]))
 
 
 def write_document(file: Path, rows: Sequence[Row], results: Mapping[str, Result]) -> None:

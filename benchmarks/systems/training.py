@@ -1,5 +1,6 @@
 """Train one arm: compiled once for all seeds, learning rates and numbers of steps."""
 
+import base64
 import contextlib
 import dataclasses
 import io
@@ -19,6 +20,7 @@ from nerf.scenes import Scene
 from nerf.training.nonfinite import TrainingError
 from nerf.training.session import Session
 
+MEASURES = "benchmarks.systems.measures"
 CURVE_POINTS = 24  # of the training curve that a run keeps
 DIVERGED = -100.0  # dB, of a run whose numbers are not finite
 
@@ -29,7 +31,7 @@ class Trained:
 
     Attributes:
       model: the model.
-      before: PSNR on "val" after three quarters of the steps.
+      before: PSNR on "val" after the first three quarters of the steps.
       after: PSNR on "val" at the end.
       curve: mean PSNR of the training batches in equal parts of the training.
       ms_per_step: median milliseconds per step.
@@ -56,8 +58,8 @@ class Trainer:
         self.session.compile()
 
     def rounded(self, steps: float) -> int:
-        """Return the nearest number of steps that three quarters of a run can be taken of."""
-        unit = 4 * self.config["steps_per_call"]
+        """Return the nearest number of steps that whole calls make."""
+        unit = self.config["steps_per_call"]
         return max(round(steps / unit), 1) * unit
 
     def choose(self, seed: int, rate: float, steps: float) -> float:
@@ -88,14 +90,15 @@ class Trainer:
             assert call.metrics is not None  # these configs skip no steps
             psnr.extend(call.metrics["psnr"].tolist())
             ends.append(call.seconds)
-            if 4 * call.step == 3 * steps:
+            if np.isnan(before) and call.step >= 0.75 * steps:
                 before = self.score(self.session.model(), "val")
         model = self.session.model()
+        parts = np.array_split(np.array(psnr), min(CURVE_POINTS, len(psnr)))
         return Trained(
             model=model,
             before=before,
             after=self.score(model, "val"),
-            curve=[float(part.mean()) for part in np.array_split(np.array(psnr), CURVE_POINTS)],
+            curve=[float(part.mean()) for part in parts],
             ms_per_step=1e3 * float(np.median(np.diff(ends))) / self.config["steps_per_call"],
         )
 
@@ -104,15 +107,23 @@ class Trainer:
         return float(np.mean(self.scores(model, split)))
 
     def scores(self, model: Model, split: str) -> list[float]:
-        """Return the PSNR of each view of a split, as nerf train scores it."""
+        """Return the PSNR of each pose of a split, as nerf train scores it.
+
+        Views of several sizes from one pose are one score, their mean, since they are not
+        independent.
+        """
         scene, config = self.scenes[split], self.config
         # The laboratory has a line of progress of its own.
-        with contextlib.redirect_stdout(io.StringIO()):
+        silent = io.StringIO()
+        with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             found = evaluate(
                 model, scene, split, config["background"], config["chunk"], folder=None
             )
         assert found is not None
-        return [found["per_image"][name]["psnr"] for name in scene.names]
+        by_pose: dict[bytes, list[float]] = {}
+        for pose, name in zip(np.asarray(scene.cameras.c2w), scene.names, strict=True):
+            by_pose.setdefault(pose.tobytes(), []).append(found["per_image"][name]["psnr"])
+        return [float(np.mean(scores)) for scores in by_pose.values()]
 
     def picture(self, model: Model) -> bytes:
         """Return a PNG of the first test view; of a picture, all of its pixels."""
@@ -121,10 +132,35 @@ class Trainer:
         image = render(self.scenes[split].cameras[0])["rgb"]
         return iio.imwrite("<bytes>", to_bytes(image), extension=".png")
 
-    def measure(self, model: Model, measures: Sequence[str]) -> dict[str, float]:
-        """Return the numbers of the functions in `benchmarks.systems.measures`."""
-        module = import_module("benchmarks.systems.measures")
-        numbers: dict[str, float] = {}
+    def measure(
+        self, seed: int, rate: float, steps: float, measures: Sequence[str]
+    ) -> dict[str, Any]:
+        """Train a seed and measure everything, as JSON.
+
+        Args:
+          seed: the seed.
+          rate: factor of the learning rate.
+          steps: training steps.
+          measures: names of functions in `benchmarks.systems.measures`.
+
+        Returns: "diverged", and unless that is true the measurements; "picture" is a PNG in base 64
+        of the first seed, otherwise empty.
+        """
+        try:
+            trained = self.train(seed, rate, steps)
+        except TrainingError:
+            return {"diverged": True, "steps": self.rounded(steps)}
+        module = import_module(MEASURES)
+        numbers: dict[str, float] = {"ms_per_step": trained.ms_per_step}
         for name in measures:
-            numbers |= getattr(module, name)(model, self.config, self.scenes["test"])
-        return numbers
+            numbers |= getattr(module, name)(trained.model, self.config, self.scenes["test"])
+        picture = self.picture(trained.model) if seed == 0 else b""
+        return {
+            "diverged": False,
+            "psnr": self.scores(trained.model, "test"),
+            "val": [trained.before, trained.after],
+            "numbers": numbers,
+            "curve": trained.curve,
+            "steps": self.rounded(steps),
+            "picture": base64.b64encode(picture).decode(),
+        }

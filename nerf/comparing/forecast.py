@@ -158,12 +158,18 @@ class Forecast:
         if seconds is None:
             return f"{runs}: the time is estimated once the first run has ended"
         if all(label in self.walls for label, _ in self.waiting):
-            return f"{runs}: about {duration(seconds)}, as earlier runs of these configs took"
+            return f"{runs}: about {duration(seconds)}, as earlier runs of these configs took" + (
+                "" if self._filmed() else "; then the fly-throughs"
+            )
         return (
             f"{runs}: about {duration(seconds)}, if starting and scoring take "
             f"{ASSUMED_OVERHEAD:.0f} s and a quarter of the budget; "
             "the first run of each config replaces this estimate"
         )
+
+    def _filmed(self) -> bool:
+        """Report whether the time of every fly-through is known."""
+        return not self.frames or self.budgets.keys() <= self.films.keys()
 
     def after(self) -> str:
         """Return the time left as a suffix for a line.
@@ -176,6 +182,5 @@ class Forecast:
         labels = {label for label, _ in [*self.waiting, *self.running.values()]}
         # A slow config may need many times its budget to evaluate its views and to render its
         # fly-through, so without a finished run the estimate is only a lower bound.
-        filmed = not self.frames or self.budgets.keys() <= self.films.keys()
-        how = "about" if labels <= self.walls.keys() and filmed else "at least"
+        how = "about" if labels <= self.walls.keys() and self._filmed() else "at least"
         return f"; study: {how} {duration(seconds)} left"

@@ -28,6 +28,7 @@ from nerf.foundation.locks import exclusive
 from nerf.foundation.resources import child_environment, nerf_command
 from nerf.runs.provenance import processor, source_digests
 from nerf.runs.results import Result, read_result
+from nerf.training.image_task import is_image_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,8 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         [(run.label, run.max_seconds) for run in missing],
         store.jobs,
         {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
-        store.frames,
+        # Runs on images get no fly-through.
+        0 if all(is_image_task(run.config) for run in requests) else store.frames,
     )
     forecast.reuse((run.label, result) for run, result in zip(requests, found, strict=True))
     if missing:

@@ -16,8 +16,7 @@ from nerf.evaluation import metrics
 from nerf.foundation.files import write_bytes
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run, load_run, reload_split
-from nerf.scenes import to_unit
-from nerf.scenes.images import over
+from nerf.scenes.images import on_background
 
 SIDE = 2.0  # inches of a picture
 DPI = 120
@@ -82,8 +81,8 @@ def fits_of_runs(runs: Mapping[str, Run], plugins: tuple[str, ...] = ()) -> Figu
       UserError: the image cannot be read, or is not that of the runs any more.
     """
     first = next(iter(runs.values()))
-    image = np.asarray(to_unit(reload_split(first, "train", None, plugins).images[0]))
-    truth = np.asarray(over(image, np.asarray(first.config["background"], np.float32)))
+    image = reload_split(first, "train", None, plugins).images[0]
+    truth = on_background(image, first.config["background"])
     pictures = {}
     for name, run in runs.items():
         render = make_render_image(run.model, run.config["background"], run.config["chunk"])

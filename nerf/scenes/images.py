@@ -1,7 +1,7 @@
 """Check, read and reduce images, and report all files that cannot be decoded."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Real
 from PIL import ExifTags
 
-from nerf.scenes.base import Problem
+from nerf.scenes.base import Problem, to_unit
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import (
     check_header,
@@ -94,6 +94,18 @@ def reduce(pixels: Real[np.ndarray, "h w c"], factor: int) -> Real[np.ndarray, "
 def read_image(path: Path, factor: int = 1) -> Real[np.ndarray, "h w c"]:
     """Decode an image to sRGB and reduce it by an integer factor."""
     return reduce(decode(path), factor)
+
+
+def on_background(
+    image: Real[np.ndarray, "h w c"], background: Sequence[float]
+) -> Float[np.ndarray, "h w 3"]:
+    """Return an image of any type in [0, 1], blended over a background.
+
+    Args:
+      image: sRGB, with or without straight alpha.
+      background: sRGB colour in [0, 1].
+    """
+    return np.asarray(over(np.asarray(to_unit(image)), np.asarray(background, np.float32)))
 
 
 def add_alpha(image: Real[np.ndarray, "h w c"]) -> Real[np.ndarray, "h w 4"]:

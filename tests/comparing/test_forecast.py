@@ -90,6 +90,8 @@ def test_several_at_a_time_share_the_work_and_earlier_runs_count(clock):
     study = Forecast([("a", None)] * 4, jobs=2, known={"a": [50.0, 70.0], "b": []})
     assert study.left() == pytest.approx(120.0)
     assert study.before() == "4 runs to train: about 2 min, as earlier runs of these configs took"
+    filmed = Forecast([("a", None)], known={"a": [50.0]}, frames=96)
+    assert filmed.before().endswith("of these configs took; then the fly-throughs")
     for number in range(3):
         study.begin(number, "a", None)
         clock.now += 20.0

@@ -1,5 +1,6 @@
 """The image task: one picture, with the scene, training, scoring and rendering of posed photos."""
 
+import dataclasses
 import json
 from importlib import import_module
 
@@ -214,6 +215,8 @@ def test_runs_on_a_picture_are_compared_in_one_picture_and_without_films(tmp_pat
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "every config's picture, error and spectrum" in page and "<video" not in page
     assert Image.open(tmp_path / "figures" / "fits.png").width > 500
+    build_report(dataclasses.replace(question, megabytes=0.05))
+    assert "error and spectrum" not in (tmp_path / "page.html").read_text(encoding="utf-8")
     (tmp_path / "picture.png").unlink()
     capsys.readouterr()
     build_report(question)

@@ -102,6 +102,7 @@ ROWS = [
         ],
         [
             Check("random, turned", "random", at_least=-0.5),
+            Check("random, turned", "random", at_most=0.5, added=True),
             Check("aligned, turned", "aligned", at_most=0.0),
         ],
     ),

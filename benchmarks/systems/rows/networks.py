@@ -90,7 +90,8 @@ ROWS = [
     Row(
         "R22",
         "Deep Local Shapes (2003.10983)",
-        "local codes with one small decoder learn faster than one network of as many bytes",
+        "local codes with one small decoder are better than one network of as many bytes after"
+        " as many steps",
         [
             toys(
                 "local codes",

@@ -210,8 +210,9 @@ def write_page(study: Study, out: Path, megabytes: float = MEGABYTES) -> dict[st
     # Render without pictures first, to find the space that is left for them.
     room = int(megabytes * 1e6) - len(_render(study, context, views, [], videos))
     overview = "" if figure is None else as_webp(figure)
-    context["overview"] = overview if len(overview) < MAX_FIGURE_FRACTION * room else ""
-    context["fits"] = "" if study.fits is None else as_webp(study.fits)
+    fits = "" if study.fits is None else as_webp(study.fits)
+    for name, drawing in (("overview", overview), ("fits", fits)):
+        context[name] = drawing if len(drawing) < MAX_FIGURE_FRACTION * room else ""
     room -= len(context["overview"]) + len(context["fits"])
     blobs, shown = fill(study.groups, views, room) if labels else ([], [])
     out.parent.mkdir(parents=True, exist_ok=True)
