@@ -119,7 +119,7 @@ def test_a_row_measured_again_replaces_itself_alone(tmp_path):
     )
     assert "not measured" in lines["C"]
     assert not re.search(r"\d", lines["C"].partition("not measured")[2])
-    assert "Of 2 measured margins 1 hold, 1 do not hold at a converged size, and 0" in text
+    assert "Of 2 measured margins 1 hold, 1 do not hold, and 0 are undecided" in text
     assert text.count("×3, an end of the tried range;") == text.count("×3;") == 2
     assert "+0.10 dB by doubling the steps, +0.10 dB in the last quarter" in text
     assert "### C" not in text

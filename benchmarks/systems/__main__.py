@@ -1,7 +1,7 @@
 """Measure claims of papers, and write them into docs/systems.md.
 
     python -m benchmarks.systems                    # all rows that are not measured yet
-    python -m benchmarks.systems R3 wire --seeds=1  # some rows, again
+    python -m benchmarks.systems R3 wire            # some rows, again
     python -m benchmarks.systems --jobs=2           # two rows at a time, each on one core
     python -m benchmarks.systems --list             # print all rows and exit
 
@@ -26,7 +26,7 @@ from benchmarks.systems.figures import draw_row
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.store import Store
-from benchmarks.systems.table import describe, keep
+from benchmarks.systems.table import describe, is_of, keep
 from nerf.cli.commands import keep_freed_memory
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.foundation.progress import Meter
@@ -52,8 +52,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="print all rows and exit")
     flags = parser.parse_args(argv)
-    if flags.steps is not None and flags.out is None:
-        parser.error("--steps gives numbers for a test, not for docs/systems.json: add --out=FILE")
+    for name in ("seeds", "steps"):
+        if getattr(flags, name) is not None and flags.out is None:
+            parser.error(f"--{name} is for tests, not for docs/systems.json: add --out=FILE")
+        if getattr(flags, name) is not None and getattr(flags, name) < 1:
+            parser.error(f"--{name} must be at least 1")
     # Children have another working directory.
     flags.out = (flags.out or DOCUMENT.with_suffix(".json")).absolute()
     flags.runs = flags.runs.absolute()
@@ -74,7 +77,7 @@ def main(argv: list[str]) -> int:
         return 1
     measured = json.loads(flags.out.read_text(encoding="utf-8")) if flags.out.exists() else {}
     rows = [known[name.lower()] for name in flags.names]
-    rows = rows or [row for row in ROWS if row.name not in measured]
+    rows = rows or [row for row in ROWS if not is_of(row, measured.get(row.name))]
     if len(rows) > 1:
         return in_children(rows, flags)
     keep_freed_memory()

@@ -146,12 +146,14 @@ def check_parameters(row: Row) -> None:
     """
     if not row.equal_parameters:
         return
-    counts = {arm.name: count_parameters_of(arm.resolve()) for arm in row.arms}
-    first = next(iter(counts.values()))
+    counts = [
+        (arm.name, count_parameters_of(arm.resolve(changes)))
+        for arm in row.arms
+        for changes in arm.tries
+    ]
+    first = counts[0][1]
     if wrong := [
-        f"{name} {n}"
-        for name, n in counts.items()
-        if abs(n - first) > MAX_PARAMETER_DIFFERENCE * first
+        f"{name} {n}" for name, n in counts if abs(n - first) > MAX_PARAMETER_DIFFERENCE * first
     ]:
         raise ConfigError(
             f"{row.name}: parameters differ from {first}: {', '.join(wrong)}: change the widths"

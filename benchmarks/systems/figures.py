@@ -37,7 +37,8 @@ def draw_row(file: Path, row: Row, result: Mapping[str, Any]) -> None:
       result: its measurements, with the pictures of the first seeds.
     """
     arms = [arm for arm in row.arms if result["arms"][arm.name]["picture"]]
-    if not arms:
+    if not arms:  # every first seed diverged
+        file.unlink(missing_ok=True)
         return
     figure = Figure(figsize=(SIDE * len(arms) + 2.8, 3 * SIDE + 0.5), layout="constrained")
     axes = figure.subplots(3, len(arms) + 1, width_ratios=[*[SIDE] * len(arms), 2.6], squeeze=False)

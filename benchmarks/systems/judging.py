@@ -2,11 +2,12 @@
 
 A check holds if the whole interval of its number is on the right side of the margin, and does not
 hold if the whole interval is on the wrong side. Otherwise it is undecided, and also if longer
-training could change the verdict. Each arm is therefore trained for half of the steps too, with the
-first seed and its whole schedule. A check is settled if the last doubling changed its PSNR by less
-than FLAT, or if `HORIZON` further doublings that change its number as much would leave it on its
-side of the margin. (Within one training, the last quarter says little: with a cosine schedule most
-of it is the gain, or the standstill, of a small learning rate.) Times are always settled.
+training could change the verdict. The first seeds of each arm are therefore trained for half of the
+steps too, with its whole schedule. A check is settled if a further doubling that changes its number
+as much as the last one would leave it on its side of the margin, and if either the last doubling
+changed its PSNR by less than FLAT, or `HORIZON` such doublings would leave it there. (Within one
+training, the last quarter says little: with a cosine schedule most of it is the gain, or the
+standstill, of a small learning rate.) Times are always settled.
 
 A row is judged with three seeds, and once more with five if an interval includes a margin. Two
 looks would err more often than one: each interval covers 97.5 %, so that both together err at most
@@ -43,13 +44,16 @@ Arms = Mapping[str, Mapping[str, Any]]
 
 
 def doubling(arm: Mapping[str, Any]) -> float:
-    """Return the change of the first seed's PSNR on "val" from half of the steps to all of them.
+    """Return the change of PSNR on "val" from half of the steps to all of them, in dB.
 
-    It is not a number if it was not measured.
+    It is the mean over the seeds that were trained for half of the steps, and not a number if there
+    are none or if one of them diverged.
     """
-    if not arm.get("half") or not arm["half"]["val"] or not arm["val"]:
+    halves = _halves(arm)
+    if halves is None:
         return float("nan")
-    return float(arm["val"][0][1] - arm["half"]["val"][0][1])
+    before, now = (np.mean([after for _, after in one["val"]]) for one in (halves, _same(arm)))
+    return float(now - before)
 
 
 def judge(check: Check, arms: Arms) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def judge(check: Check, arms: Arms) -> dict[str, Any]:
     Args:
       check: the check.
       arms: measurements by name: "psnr" (seeds, views), "numbers" by metric (seeds), "diverged",
-        the number of seeds without measurements, and "half", those of the first seed with half of
+        the number of seeds without measurements, and "half", those of the first seeds with half of
         the steps.
 
     Returns: the fields of the check, "mean", "low" and "high", "half" (the number with half of the
@@ -69,16 +73,17 @@ def judge(check: Check, arms: Arms) -> dict[str, Any]:
     lost = any(arm.get("diverged") for arm in sides.values())
     known = all(arm["psnr"] for arm in sides.values())
     mean, low, high = interval(check, arms) if known else (np.nan, -np.inf, np.inf)
-    before, later = _trend(check, sides, mean)
+    before, later, last = _trend(check, sides, mean)
     if check.at_least is not None:
         right, wrong = low >= check.at_least, high < check.at_least
-        stays = (later >= check.at_least) == (mean >= check.at_least)
+        stays = [(end >= check.at_least) == (mean >= check.at_least) for end in (later, last)]
     else:
         assert check.at_most is not None
         right, wrong = high <= check.at_most, low > check.at_most
-        stays = (later <= check.at_most) == (mean <= check.at_most)
-    flat = check.metric == "psnr" and not check.ratio and abs(later - mean) < HORIZON * FLAT
-    settled = not lost and (check.metric in TIMES or flat or (stays and np.isfinite(later)))
+        stays = [(end <= check.at_most) == (mean <= check.at_most) for end in (later, last)]
+    flat = check.metric == "psnr" and not check.ratio and abs(later - mean) < FLAT
+    trend = np.isfinite(later) and stays[0] and (flat or stays[1])
+    settled = not lost and (check.metric in TIMES or trend)
     # Numbers that are not finite are on neither side, and not settled.
     verdict = UNDECIDED if not settled else HOLDS if right else FAILS if wrong else UNDECIDED
     numbers = {"mean": mean, "low": low, "high": high, "half": before}
@@ -91,31 +96,39 @@ def judge(check: Check, arms: Arms) -> dict[str, Any]:
     }
 
 
-def _trend(check: Check, sides: Arms, mean: float) -> tuple[float, float]:
-    """Return a check's number with half of the steps, and with 2**HORIZON times the steps.
+def _trend(check: Check, sides: Arms, mean: float) -> tuple[float, float, float]:
+    """Return a check's number with half of the steps, with twice, and with 2**HORIZON times.
 
-    The latter continues the change of the first seed: of the number, or of the logarithm of a
-    ratio.
+    The latter two continue the last change of the number, or of the logarithm of a ratio.
 
     Args:
       check: the check.
       sides: its arms by name.
       mean: its number.
     """
-    halves = {name: arm.get("half") for name, arm in sides.items()}
-    if not all(half and half["psnr"] for half in halves.values()) or not np.isfinite(mean):
-        return np.nan, np.nan
-    firsts = {name: _first_seed(arm) for name, arm in sides.items()}
-    before, now = interval(check, halves)[0], interval(check, firsts)[0]
+    halves = {name: _halves(arm) for name, arm in sides.items()}
+    if None in halves.values() or not np.isfinite(mean):
+        return np.nan, np.nan, np.nan
+    seeds = {name: _same(arm) for name, arm in sides.items()}
+    before, now = interval(check, halves)[0], interval(check, seeds)[0]
     if check.ratio:
-        return before, mean * (now / before) ** HORIZON
-    return before, mean + HORIZON * (now - before)
+        return before, mean * (now / before), mean * (now / before) ** HORIZON
+    return before, mean + (now - before), mean + HORIZON * (now - before)
 
 
-def _first_seed(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the measurements of an arm's first seed alone."""
-    numbers = {name: values[:1] for name, values in arm["numbers"].items()}
-    return {"psnr": arm["psnr"][:1], "numbers": numbers}
+def _halves(arm: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return an arm's measurements with half of the steps; None without, or if a seed diverged."""
+    half = arm.get("half")
+    if not half or not half["psnr"] or half.get("diverged") or arm.get("diverged"):
+        return None
+    return half if len(half["psnr"]) <= len(arm["psnr"]) else None
+
+
+def _same(arm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measurements, with all steps, of the seeds that were trained for half too."""
+    count = len(arm["half"]["psnr"])
+    numbers = {name: values[:count] for name, values in arm["numbers"].items()}
+    return {"psnr": arm["psnr"][:count], "val": arm["val"][:count], "numbers": numbers}
 
 
 def interval(check: Check, arms: Mapping[str, Any]) -> tuple[float, float, float]:

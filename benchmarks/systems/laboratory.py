@@ -1,7 +1,7 @@
 """Measure rows: choose, train, check convergence, judge.
 
-All arms of a row are trained for the same number of steps, and with the first seed for half of them
-too. A row with a check that is not settled then is trained for twice as many, up to `Row.doublings`
+All arms of a row are trained for the same number of steps, and the first `SEEDS` seeds for half of
+them too. A row with a check that is not settled is trained for twice as many, up to `Row.doublings`
 times. A row with a margin inside an interval gets `MORE_SEEDS` seeds.
 """
 
@@ -28,6 +28,7 @@ from nerf.scenes import Scene
 
 CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate; it is not scored
 SEEDS, MORE_SEEDS = 3, 5
+HALF = ("psnr", "val", "numbers", "diverged")  # measurements with half of the steps that are kept
 Result = dict[str, Any]
 
 
@@ -66,16 +67,17 @@ class Laboratory:
         self._read_code(row)
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
         chosen = {arm.name: self._choose(arm, size) for arm in row.arms}
-        # The first seed shows whether the steps are enough.
         for _ in range(0 if steps else row.doublings):
-            arms = self._arms(row, chosen, 1, size)
-            if all(judge(check, arms)["settled"] for check in row.checks):
+            # The first seed often shows already that the steps are not enough.
+            counts = sorted({1, seeds or SEEDS})
+            if all(self._is_settled(row, self._arms(row, chosen, n, size)) for n in counts):
                 break
             size *= 2
             chosen = {arm.name: self._choose(arm, size, chosen[arm.name]) for arm in row.arms}
         arms = self._arms(row, chosen, seeds or SEEDS, size)
         checks = [judge(check, arms) for check in row.checks]
-        if seeds is None and any(check["included"] for check in checks):
+        whole = not any(arm["diverged"] for arm in arms.values())
+        if seeds is None and whole and any(check["included"] for check in checks):
             arms = self._arms(row, chosen, MORE_SEEDS, size)
             checks = [judge(check, arms) for check in row.checks]
         return {
@@ -85,6 +87,11 @@ class Laboratory:
             "checks": checks,
             "minutes": round((time.perf_counter() - began) / 60, 2),
         }
+
+    def _is_settled(self, row: Row, arms: Mapping[str, Result]) -> bool:
+        """Report whether more steps would change nothing, or cannot help since a seed diverged."""
+        lost = any(arm["diverged"] for arm in arms.values())
+        return lost or all(judge(check, arms)["settled"] for check in row.checks)
 
     def _read_code(self, row: Row) -> None:
         """Import and digest all code of a row, so that later edits of files change neither."""
@@ -111,11 +118,13 @@ class Laboratory:
             choice = chosen[arm.name]
             config = arm.resolve(arm.tries[choice.candidate.trial])
             rate = choice.candidate.rate
-            half = self._run(arm, config, rate, 0, steps / 2)
+            halves = [
+                self._run(arm, config, rate, seed, steps / 2) for seed in range(min(seeds, SEEDS))
+            ]
             runs = [self._run(arm, config, rate, seed, steps) for seed in range(seeds)]
             found[arm.name] = {
                 **_gather(runs),
-                "half": {key: _gather([half])[key] for key in ("psnr", "val", "numbers")},
+                "half": {key: _gather(halves)[key] for key in HALF},
                 "parameters": count_parameters_of(config),
                 **_described(choice),
             }

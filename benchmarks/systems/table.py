@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.systems.claims import Row
-from benchmarks.systems.judging import FAILS, FLAT, HOLDS, UNDECIDED, doubling
+from benchmarks.systems.judging import FAILS, FLAT, HOLDS, TIMES, UNDECIDED, doubling
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-SHOWN = {FAILS: "**does not hold** at a converged size", UNDECIDED: "*undecided*"}
+SHOWN = {FAILS: "**does not hold**", UNDECIDED: "*undecided*"}
 Result = Mapping[str, Any]
 
 
@@ -64,7 +64,9 @@ def describe(check: Result) -> str:
     unit = "" if check["ratio"] or check["metric"] != "psnr" else " dB"
     what = "" if check["metric"] == "psnr" else f", `{check['metric']}`"
     verdict = str(SHOWN.get(check["verdict"], check["verdict"]))
-    if check["verdict"] == UNDECIDED and not check["included"]:
+    if check["verdict"] == FAILS and check["metric"] not in TIMES:
+        verdict += " at a converged size"
+    if check["verdict"] == UNDECIDED and not check["settled"]:
         verdict += ", not settled"
     return f"{verdict}: {sides}{what}: {_number(check['mean'])}{unit} ({between}); {bound}"
 
@@ -72,7 +74,7 @@ def describe(check: Result) -> str:
 def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
     """Return the table and the section of every measured row in Markdown."""
     lines = ["| row | claim | verdict: number (interval); margin |", "|---|---|---|"]
-    results = {row.name: results[row.name] for row in rows if _is_of(row, results.get(row.name))}
+    results = {row.name: results[row.name] for row in rows if is_of(row, results.get(row.name))}
     for row in rows:
         result = results.get(row.name)
         said = f"| {row.name} | {row.system}: {row.claim} |"
@@ -88,7 +90,7 @@ def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
     return "\n".join([summary(results), "", *lines, "", *sections]).rstrip()
 
 
-def _is_of(row: Row, result: Result | None) -> bool:
+def is_of(row: Row, result: Result | None) -> bool:
     """Report whether measurements are of a row's present arms and checks."""
     return result is not None and (
         set(result["arms"]) == {arm.name for arm in row.arms}
@@ -108,8 +110,8 @@ def summary(results: Mapping[str, Result]) -> str:
         verdicts = [check["verdict"] for check in checks if check["added"] == added]
         counts = [verdicts.count(verdict) for verdict in (HOLDS, FAILS, UNDECIDED)]
         parts.append(
-            f"Of {len(verdicts)} {name} {counts[0]} hold, {counts[1]} do not hold at a converged "
-            f"size, and {counts[2]} are undecided."
+            f"Of {len(verdicts)} {name} {counts[0]} hold, {counts[1]} do not hold, and "
+            f"{counts[2]} are undecided."
         )
     return " ".join(parts)
 
@@ -117,7 +119,7 @@ def summary(results: Mapping[str, Result]) -> str:
 def _section(row: Row, result: Result) -> str:
     """Return the section of a measured row: arms, how it was measured, and the evidence."""
     lines = [f"### {row.name}: {row.system}", ""]
-    if any(arm["curve"] for arm in result["arms"].values()):
+    if any(arm["curve"] and not arm.get("diverged") for arm in result["arms"].values()):
         lines += [f"![{row.claim}](systems/{row.name}.webp)", ""]
     for arm in row.arms:
         lines.append(f"- {_describe_arm(arm.config, arm.name, result['arms'][arm.name])}")

@@ -71,9 +71,11 @@ class Trainer:
         try:
             for _ in self.session.calls(Budget(self.rounded(steps))):
                 pass
+            self.session.check_finite()
         except TrainingError:
             return DIVERGED
-        return self.score(self.session.model(), "val")
+        score = self.score(self.session.model(), "val")
+        return score if np.isfinite(score) else DIVERGED
 
     def train(self, seed: int, rate: float, steps: float) -> Trained:
         """Train, and score "val" before and after the last quarter; see `choose`.
@@ -92,6 +94,7 @@ class Trainer:
             ends.append(call.seconds)
             if np.isnan(before) and call.step >= 0.75 * steps:
                 before = self.score(self.session.model(), "val")
+        self.session.check_finite()
         model = self.session.model()
         parts = np.array_split(np.array(psnr), min(CURVE_POINTS, len(psnr)))
         return Trained(
@@ -150,6 +153,9 @@ class Trainer:
             trained = self.train(seed, rate, steps)
         except TrainingError:
             return {"diverged": True, "steps": self.rounded(steps)}
+        psnr = self.scores(trained.model, "test")
+        if not np.isfinite([trained.before, trained.after, *psnr]).all():
+            return {"diverged": True, "steps": self.rounded(steps)}
         module = import_module(MEASURES)
         numbers: dict[str, float] = {"ms_per_step": trained.ms_per_step}
         for name in measures:
@@ -157,7 +163,7 @@ class Trainer:
         picture = self.picture(trained.model) if seed == 0 else b""
         return {
             "diverged": False,
-            "psnr": self.scores(trained.model, "test"),
+            "psnr": psnr,
             "val": [trained.before, trained.after],
             "numbers": numbers,
             "curve": trained.curve,

@@ -44,6 +44,20 @@ ROWS = [
         "multiresolution hash tables are better than a dense grid of as many numbers",
         [toys("hash grid", "hash_grid", {}, FINE), toys("dense grid", "voxels", {}, FINE)],
         [Check("hash grid", "dense grid", at_least=1.0)],
+        evidence="The dense grid has 48 cells along an axis here, three for each period of the "
+        "texture: enough to resolve it, so that finer levels have little to add. NGP-small asks "
+        "the same where the dense grid has 25 cells.",
+    ),
+    Row(
+        "NGP-small",
+        "Instant NGP (2201.05989)",
+        "multiresolution hash tables are better than a dense grid of as many numbers, if that is"
+        " too coarse for the texture",
+        [
+            toys("hash grid", "hash_grid", {f"{FIELD}.encoding.log2_table_size": 11}, FINE),
+            toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 25}, FINE),
+        ],
+        [Check("hash grid", "dense grid", at_least=1.0, added=True)],
     ),
     Row(
         "TensoRF",
