@@ -16,14 +16,12 @@ import sys
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from benchmarks.common import Arm, device, take_turns, write_out
 from configs import ngp
 from nerf.cli.commands import keep_compiled_programs, keep_freed_memory
 from nerf.evaluation.evaluate import evaluate
-from nerf.scenes import Scene, load, to_unit
-from nerf.scenes.images import over
+from nerf.scenes import Scene, load
+from nerf.scenes.images import on_background
 from nerf.scenes.splits import load_scenes
 
 PLUGINS = ("benchmarks",)
@@ -65,8 +63,9 @@ def opaque(root: str, split: str, max_side: int = 1024, validation: bool = False
       validation: whether to hold out validation views from the training views.
     """
     scene = load(root, split, max_side, validation)
+    white = (1.0, 1.0, 1.0)
     return dataclasses.replace(
-        scene, images=[over(to_unit(image), np.ones(3, np.float32)) for image in scene.images]
+        scene, images=[on_background(image, white) for image in scene.images]
     )
 
 

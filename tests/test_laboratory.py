@@ -21,7 +21,7 @@ from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows.common import ON_PICTURES
 from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store, digest_code, digest_scenes, imports_of, modules_of
-from benchmarks.systems.training import DIVERGED, Trainer
+from benchmarks.systems.training import DIVERGED, Trainer, rounded
 from nerf.comparing.statistics import compare
 from nerf.scenes import picture, toybox
 
@@ -409,7 +409,7 @@ def test_a_row_in_which_a_seed_diverges_is_not_trained_longer(monkeypatch):
 @pytest.mark.whole
 def test_a_run_is_trained_for_the_steps_asked_for_and_a_diverged_one_is_said_to_be(monkeypatch):
     trainer = Trainer(tiny_row().arms[0].resolve(), tiny_row().arms[0].scenes())
-    assert trainer.rounded(44) == 40 and trainer.rounded(1) == 10
+    assert rounded(trainer.config, 44) == 40 and rounded(trainer.config, 1) == 10
     trained = trainer.train(0, 1.0, 41)
     assert np.isfinite(trained.before) and trainer.session.step == 40
     assert trained.after == trainer.score(trained.model, "val")

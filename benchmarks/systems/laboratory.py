@@ -21,9 +21,9 @@ from benchmarks.systems.store import (
     digest_code,
     digest_scenes,
     modules_of,
-    surroundings,
 )
-from benchmarks.systems.training import MEASURES, Trainer
+from benchmarks.systems.training import MEASURES, Trainer, rounded
+from nerf.runs.provenance import environment
 from nerf.scenes import Scene
 
 CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate; it is not scored
@@ -46,6 +46,7 @@ class Laboratory:
         self._trainers: dict[str, Trainer] = {}  # compiled arms of the present row
         self._digests: dict[str, str] = {}  # of scenes and of code, by what they are of
         self._said: set[str] = set()
+        self._environment = environment()
 
     def measure(self, row: Row, seeds: int | None = None, steps: int | None = None) -> Result:
         """Measure all arms of a row and judge every check.
@@ -98,7 +99,7 @@ class Laboratory:
         for arm in row.arms:
             for config in (arm.resolve(changes) for changes in arm.tries):
                 modules = modules_of(config, _code_of(arm))
-                self._digests[json.dumps([config, _code_of(arm)])] = digest_code(modules)
+                self._digests[_code_name(arm, config)] = digest_code(modules)
                 for module in modules:
                     import_module(module)
 
@@ -122,9 +123,10 @@ class Laboratory:
                 self._run(arm, config, rate, seed, steps / 2) for seed in range(min(seeds, SEEDS))
             ]
             runs = [self._run(arm, config, rate, seed, steps) for seed in range(seeds)]
+            half = _gather(halves)
             found[arm.name] = {
                 **_gather(runs),
-                "half": {key: _gather(halves)[key] for key in HALF},
+                "half": {key: half[key] for key in HALF},
                 "parameters": count_parameters_of(config),
                 **_described(choice),
             }
@@ -196,8 +198,7 @@ class Laboratory:
           rate: factor of the learning rate.
           steps: training steps.
         """
-        call = config["steps_per_call"]
-        scene = json.dumps([arm.file, arm.seen, dict(arm.scene)])
+        scene = _scene_name(arm)
         if scene not in self._digests:
             self._digests[scene] = digest_scenes(self._scene(arm))
         return {
@@ -205,15 +206,15 @@ class Laboratory:
             "config": {key: value for key, value in config.items() if key != "steps"},
             "seed": seed,
             "rate": rate,
-            "steps": max(round(steps / call), 1) * call,
-            "code": self._digests[json.dumps([config, _code_of(arm)])],
+            "steps": rounded(config, steps),
+            "code": self._digests[_code_name(arm, config)],
             "scene": self._digests[scene],
-            **surroundings(),
+            **self._environment,
         }
 
     def _scene(self, arm: Arm) -> dict[str, Scene]:
         """Return the scene of an arm by split."""
-        name = json.dumps([arm.file, arm.seen, dict(arm.scene)])
+        name = _scene_name(arm)
         if name not in self._scenes:
             self._scenes[name] = arm.scenes()
         return self._scenes[name]
@@ -235,6 +236,16 @@ class Laboratory:
 def _code_of(arm: Arm) -> list[str]:
     """Return the modules that an arm uses in addition to those that its config names."""
     return [MEASURES] if arm.measures else []
+
+
+def _code_name(arm: Arm, config: Mapping[str, Any]) -> str:
+    """Return the key of the digest of the code that an arm uses with a config."""
+    return json.dumps([config, _code_of(arm)])
+
+
+def _scene_name(arm: Arm) -> str:
+    """Return the key of an arm's scene."""
+    return json.dumps([arm.file, arm.seen, dict(arm.scene)])
 
 
 def _gather(runs: Sequence[Result]) -> Result:

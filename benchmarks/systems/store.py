@@ -14,11 +14,9 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from nerf.foundation.files import write_json
@@ -29,7 +27,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("nerf", "benchmarks")
 # What trains and scores every run.
 ALWAYS = ("benchmarks.systems.training",)
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 IMPORT_PATH = re.compile(r"((?:nerf|benchmarks)(?:\.\w+)+):\w+")
 
 
@@ -79,12 +76,6 @@ def digest_scenes(scenes: Mapping[str, Scene]) -> str:
             values = np.ascontiguousarray(array)
             parts += [f"{values.shape} {values.dtype}".encode(), values.tobytes()]
     return digest(b"".join(parts))
-
-
-def surroundings() -> dict[str, str]:
-    """Return the device and the versions of the libraries that compute."""
-    versions = {name: metadata.version(name) for name in LIBRARIES}
-    return {**versions, "device": jax.devices()[0].device_kind}
 
 
 def modules_of(config: Mapping[str, Any], more: Iterable[str] = ()) -> list[str]:

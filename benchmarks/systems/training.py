@@ -44,6 +44,12 @@ class Trained:
     ms_per_step: float
 
 
+def rounded(config: Mapping[str, Any], steps: float) -> int:
+    """Return the nearest number of steps that whole calls of a config make."""
+    unit = config["steps_per_call"]
+    return max(round(steps / unit), 1) * unit
+
+
 class Trainer:
     """A config, compiled once: seed, learning rate and steps are arguments.
 
@@ -57,11 +63,6 @@ class Trainer:
         self.session = Session(config, self.scenes["train"])
         self.session.compile()
 
-    def rounded(self, steps: float) -> int:
-        """Return the nearest number of steps that whole calls make."""
-        unit = self.config["steps_per_call"]
-        return max(round(steps / unit), 1) * unit
-
     def choose(self, seed: int, rate: float, steps: float) -> float:
         """Train with a seed, a factor of the learning rate and a number of steps.
 
@@ -69,7 +70,7 @@ class Trainer:
         """
         self.session.restart(seed, rate)
         try:
-            for _ in self.session.calls(Budget(self.rounded(steps))):
+            for _ in self.session.calls(Budget(rounded(self.config, steps))):
                 pass
             self.session.check_finite()
         except TrainingError:
@@ -84,7 +85,7 @@ class Trainer:
           TrainingError: numbers are not finite.
         """
         self.session.restart(seed, rate)
-        steps = self.rounded(steps)
+        steps = rounded(self.config, steps)
         psnr: list[float] = []
         ends = [0.0]
         before = float("nan")
@@ -152,10 +153,10 @@ class Trainer:
         try:
             trained = self.train(seed, rate, steps)
         except TrainingError:
-            return {"diverged": True, "steps": self.rounded(steps)}
+            return {"diverged": True, "steps": rounded(self.config, steps)}
         psnr = self.scores(trained.model, "test")
         if not np.isfinite([trained.before, trained.after, *psnr]).all():
-            return {"diverged": True, "steps": self.rounded(steps)}
+            return {"diverged": True, "steps": rounded(self.config, steps)}
         module = import_module(MEASURES)
         numbers: dict[str, float] = {"ms_per_step": trained.ms_per_step}
         for name in measures:
@@ -167,6 +168,6 @@ class Trainer:
             "val": [trained.before, trained.after],
             "numbers": numbers,
             "curve": trained.curve,
-            "steps": self.rounded(steps),
+            "steps": rounded(self.config, steps),
             "picture": base64.b64encode(picture).decode(),
         }

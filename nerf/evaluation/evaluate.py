@@ -16,8 +16,8 @@ from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
 from nerf.rendering.model import Model
-from nerf.scenes import Scene, to_unit
-from nerf.scenes.images import over
+from nerf.scenes import Scene
+from nerf.scenes.images import on_background
 
 PIXELWISE = {"psnr", "psnr_corrected"}  # metrics that take any set of pixels; others need images
 
@@ -143,7 +143,7 @@ def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.
     """Return a view's photo over the background, also outside of its mask, and the mask."""
     image = scene.images[view]
     there = np.ones(image.shape[:2], bool) if scene.masks is None else scene.masks[view]
-    return metrics.apply_mask(np.asarray(over(to_unit(image), colour)), there, colour), there
+    return metrics.apply_mask(on_background(image, colour), there, colour), there
 
 
 def _score(

@@ -97,7 +97,7 @@ def read_image(path: Path, factor: int = 1) -> Real[np.ndarray, "h w c"]:
 
 
 def on_background(
-    image: Real[np.ndarray, "h w c"], background: Sequence[float]
+    image: Real[np.ndarray, "h w c"], background: Sequence[float] | Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "h w 3"]:
     """Return an image of any type in [0, 1], blended over a background.
 
