@@ -146,6 +146,9 @@ ROWS = [
             Check("mixture", one, at_least=2.0 if one == "tanh" else 0.0)
             for one in ("tanh", "sine", "gaussian", "absolute", "identity")
         ],
+        evidence="Two of the five seeds of the mixture end at a constant colour, 4.9 dB, at the "
+        "learning rate that a sixth seed chose; the others reach 32.5 to 33.3 dB. Means of such "
+        "scores decide nothing. Sines alone are better than any of them, at 36.8 to 39.7 dB.",
     ),
     Row(
         "WIRE",
