@@ -7,8 +7,8 @@ same. For a ray with opacity o it is
     w log(1 + o / e) / log(1 + 1 / e),
 
 which grows from 0 for an empty ray to w for an opaque one, and fastest near 0: it removes thin fog,
-while the colours of the photos hold what is opaque. A loss sees the rendering of every stage and
-the colour of the photo, and returns one number per ray.
+while the colours of the photos hold what is opaque. A loss sees the rendering of every stage, the
+colour of the photo and the model, and returns one number per ray.
 
     python examples/02_own_loss.py
 
@@ -38,8 +38,8 @@ class NoFog:
     weight: float
     e: float = 0.05
 
-    def __call__(self, renderings, target):
-        opacity = renderings[-1].opacity  # of each ray, in the last stage
+    def __call__(self, context):
+        opacity = context.renderings[-1].opacity  # of each ray, in the last stage
         return self.weight * jnp.log1p(opacity / self.e) / jnp.log1p(1.0 / self.e)
 
 

@@ -295,7 +295,7 @@ def test_the_scene_of_a_run_is_its_pixels_and_poses():
     assert digest_scenes(scenes) != digest_scenes({"test": moved})
     masked = picture.load(None, "train", source=np.zeros((4, 4, 3), np.uint8))
     assert digest_scenes({"train": masked}) != digest_scenes(
-        {"train": dataclasses.replace(masked, masks=[~masked.masks[0]])}
+        {"train": dataclasses.replace(masked, maps={"mask": [~masked.maps["mask"][0]]})}
     )
 
 

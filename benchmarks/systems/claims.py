@@ -60,7 +60,7 @@ class Arm:
             for split in ("train", "val", "test")
         }
         if self.seen:
-            whole = dataclasses.replace(found["train"], masks=None)
+            whole = dataclasses.replace(found["train"], maps={})
             return dict.fromkeys(found, whole)
         return found
 

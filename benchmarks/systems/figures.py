@@ -23,7 +23,7 @@ QUALITY = 80  # of the WebP
 def truth_of(arm: Arm) -> Float[np.ndarray, "h w 3"]:
     """Return the photo that `Trainer.picture` renders, on the arm's background."""
     scenes = arm.scenes()
-    whole = scenes["train"].masks is not None or arm.seen
+    whole = "mask" in scenes["train"].maps or arm.seen
     image = scenes["train" if whole else "test"].images[0]
     return on_background(image, arm.resolve()["background"])
 

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def digest_scenes(scenes: Mapping[str, Scene]) -> str:
         parts.append(f"{split} {scene.transform} {scene.unbounded}".encode())
         cameras = scene.cameras
         posed = (cameras.c2w, cameras.K, cameras.distortion, cameras.size, cameras.model)
-        for array in (*scene.images, *(scene.masks or []), *(scene.depths or []), *posed):
+        for array in (*scene.images, *chain(*scene.maps.values()), *posed):
             values = np.ascontiguousarray(array)
             parts += [f"{values.shape} {values.dtype}".encode(), values.tobytes()]
     return digest(b"".join(parts))

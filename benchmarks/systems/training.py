@@ -131,7 +131,7 @@ class Trainer:
 
     def picture(self, model: Model) -> bytes:
         """Return a PNG of the first test view; of a picture, all of its pixels."""
-        split = "train" if self.scenes["train"].masks is not None else "test"
+        split = "train" if "mask" in self.scenes["train"].maps else "test"
         render = make_render_image(model, self.config["background"], self.config["chunk"])
         image = render(self.scenes[split].cameras[0])["rgb"]
         return iio.imwrite("<bytes>", to_bytes(image), extension=".png")

@@ -81,9 +81,7 @@ def _join(a: Scene, b: Scene) -> Scene:
     """Return a scene with the views of both."""
     cameras = join_cameras([a.cameras, b.cameras])
     images, names = [*a.images, *b.images], [*a.names, *b.names]
-    return dataclasses.replace(
-        a, images=images, cameras=cameras, names=names, masks=None, depths=None
-    )
+    return dataclasses.replace(a, images=images, cameras=cameras, names=names, maps={})
 
 
 def check_scene(scene: Scene) -> Report:

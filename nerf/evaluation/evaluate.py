@@ -142,7 +142,7 @@ def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
 def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view's photo over the background, also outside of its mask, and the mask."""
     image = scene.images[view]
-    there = np.ones(image.shape[:2], bool) if scene.masks is None else scene.masks[view]
+    there = scene.maps["mask"][view] if "mask" in scene.maps else np.ones(image.shape[:2], bool)
     return metrics.apply_mask(on_background(image, colour), there, colour), there
 
 
@@ -180,7 +180,7 @@ def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:
         "size": sorted({"x".join(map(str, size)) for size in sizes}),
         "background": [float(c) for c in colour],
         "precision": metrics.PRECISION,
-        "mask": metrics.NO_MASK if scene.masks is None else metrics.MASK,
+        "mask": metrics.MASK if "mask" in scene.maps else metrics.NO_MASK,
     }
 
 

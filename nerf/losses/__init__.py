@@ -1,12 +1,20 @@
 """Losses: one number per ray.
 
-A loss is a callable `loss(renderings, target) -> (*b)`, given one `Rendering` per stage. Training
-averages it over the rays that are `complete`.
+A loss is a callable `loss(context) -> (*b)`. It takes what it needs from the `Context`, which also
+has the model, for regularisers that evaluate the field elsewhere. Training averages each loss over
+the rays that are `complete`, and adds them up.
 """
 
-from jaxtyping import Array, Float
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from jaxtyping import Array, Float, Key
+
+from nerf.cameras.cameras import Rays
 from nerf.foundation.pytrees import pytree
+from nerf.rendering.compositing import Rendering
+from nerf.rendering.model import Model
 
 
 @pytree
@@ -15,9 +23,27 @@ class Target:
 
     Attributes:
       rgb: true sRGB over the background, (*b, 3).
-      depth: true distance along the ray in world units, (*b), 0 if unknown; None if it is unknown
-        for all rays.
+      maps: the scene's other maps by name, (*b) or (*b, c), 0 where nothing is known; "depth" is
+        the true distance along the ray in world units.
     """
 
     rgb: Float[Array, "*b 3"]
-    depth: Float[Array, "*b"] | None = None
+    maps: dict[str, Array] = dataclasses.field(default_factory=dict)
+
+
+class Context(NamedTuple):
+    """Everything that a loss may use.
+
+    Attributes:
+      model: the model with its present parameters.
+      rays: the rays of the batch, (*b), before learned corrections of their poses.
+      renderings: one per stage; all have their intervals.
+      target: the supervision of each ray.
+      keys: one random key per ray, (*b), different for each loss.
+    """
+
+    model: Model
+    rays: Rays
+    renderings: Sequence[Rendering]
+    target: Target
+    keys: Key[Array, "*b"]

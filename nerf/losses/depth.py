@@ -1,13 +1,11 @@
 """Depth supervision with a robust loss."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.losses import Target
-from nerf.rendering.compositing import Rendering
+from nerf.losses import Context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +27,18 @@ class DepthError:
     weight: float = 1.0
     robust: float = 0.1
 
-    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the loss of each ray.
 
         Args:
-          renderings: one per stage.
-          target: the supervision; its depth may be None.
+          context: its target may have the map "depth".
 
         Returns:
           The weighted loss, (*b).
         """
-        if target.depth is None:
-            return jnp.zeros(target.rgb.shape[:-1])
-        errors = jnp.stack([(r.depth - target.depth) / self.robust for r in renderings])
-        known = target.depth > 0
+        if "depth" not in context.target.maps:
+            return jnp.zeros(context.target.rgb.shape[:-1])
+        true = context.target.maps["depth"]
+        errors = jnp.stack([(r.depth - true) / self.robust for r in context.renderings])
+        known = true > 0
         return jnp.where(known, self.weight * (jnp.sqrt(errors**2 + 1.0) - 1.0).sum(0), 0.0)

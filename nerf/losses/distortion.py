@@ -1,12 +1,10 @@
 """Distortion loss, which concentrates a ray's weights (mip-NeRF 360, 2111.12077, equation 15)."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
-from nerf.losses import Target
-from nerf.rendering.compositing import Rendering
+from nerf.losses import Context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +25,16 @@ class Distortion:
 
     weight: float = 1.0
 
-    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the loss of each ray.
 
         Args:
-          renderings: one per stage; the last one must have its intervals.
-          target: not used.
+          context: the intervals of its last rendering are used.
 
         Returns:
           The weighted loss, (*b).
         """
-        intervals = renderings[-1].intervals
+        intervals = context.renderings[-1].intervals
         assert intervals is not None
         w, layout = intervals.weights, intervals.layout
         # Map both ends to x = t / (1 + t) in [0, 1).

@@ -1,13 +1,11 @@
 """Photometric losses: squared error and Charbonnier."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.losses import Target
-from nerf.rendering.compositing import Rendering
+from nerf.losses import Context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +23,10 @@ class SquaredError:
 
     weight: float = 1.0
 
-    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the weighted loss of each ray, (*b)."""
-        errors = jnp.stack([jnp.square(r.rgb - target.rgb).mean(-1) for r in renderings])
+        true = context.target.rgb
+        errors = jnp.stack([jnp.square(r.rgb - true).mean(-1) for r in context.renderings])
         return self.weight * errors.sum(0)
 
 
@@ -48,7 +47,8 @@ class Charbonnier:
     weight: float = 1.0
     eps: float = 0.001
 
-    def __call__(self, renderings: Sequence[Rendering], target: Target) -> Float[Array, "*b"]:
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the weighted loss of each ray, (*b)."""
-        squares = jnp.stack([jnp.square(r.rgb - target.rgb).sum(-1) for r in renderings])
+        true = context.target.rgb
+        squares = jnp.stack([jnp.square(r.rgb - true).sum(-1) for r in context.renderings])
         return self.weight * jnp.sqrt(squares + self.eps**2).sum(0)

@@ -31,7 +31,7 @@ from nerf.scenes.ply import write_points
 # Suffixes that are tried for a view named without one.
 IMAGE_SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 # Keys of transforms.json for the maps of a scene.
-_MAP_KEYS = {"masks": "mask_path", "depths": "depth_file_path"}
+_MAP_KEYS = {"mask": "mask_path", "depth": "depth_file_path"}
 
 
 class Exported(NamedTuple):
@@ -149,9 +149,10 @@ def _about_images(run: Run, images: dict[str, Path], root: str | Path | None) ->
         fix = "give the scene's folder with --scene, otherwise the export cannot be trained on"
         notes.append(f"images: {missing} of {total} {where}: {fix}")
     for name in run.maps if images else ():
-        add = f"add {_MAP_KEYS[name]} to the frames in transforms.json"
-        fix = f"to train on the export, copy them and {add}"
-        notes.append(f"{name}: not exported: {fix}")
+        key = _MAP_KEYS.get(name)
+        add = "" if key is None else f" and add {key} to the frames in transforms.json"
+        fix = f"to train on the export, copy them{add}"
+        notes.append(f"{name} maps: not exported: {fix}")
     return notes
 
 

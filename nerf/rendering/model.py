@@ -143,7 +143,7 @@ def render_rays(
         assert field is not None, "the first stage needs a field"
         # Interval edges as s in [0, 1] and as distances t along the rays, both (*b, n + 1). Each
         # stage draws its jitter with keys of its own.
-        s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else _fold_in(keys, i))
+        s = stage.sampler(previous, t_near.shape[:-1], None if keys is None else fold_in(keys, i))
         t = model.space.distance(s, t_near, t_far)
         renderings.append(model.march(model, field, rays, t, background, keys is not None))
         # The next stage's sampler may place its samples by these weights.
@@ -152,7 +152,7 @@ def render_rays(
     return renderings
 
 
-def _fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
+def fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
     """Fold a number into each key."""
     folded = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1))
     return folded.reshape(keys.shape)

@@ -35,7 +35,7 @@ class Run:
       stamp: a digest of the parameters.
       unbounded: see `Scene.unbounded`.
       root: the scene's folder at training; None if it was made by a program.
-      maps: per-pixel data that the training views had: "masks", "depths".
+      maps: per-pixel data that the training views had: such as "mask" and "depth".
     """
 
     folder: Path

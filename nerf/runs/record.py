@@ -48,7 +48,7 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
         "digest": {split: scene.digest() for split, scene in splits.items()},
         "transform": train.transform.to_json(),
         "unbounded": train.unbounded,
-        "maps": [name for name in ("masks", "depths") if getattr(train, name) is not None],
+        "maps": list(train.maps),
         "names": {split: list(scene.names) for split, scene in splits.items()},
         "cameras": {split: cameras_to_json(scene.cameras) for split, scene in splits.items()},
     }

@@ -6,12 +6,12 @@ This module uses numpy only. `nerf.scenes.formats` states what the loader of a f
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
+from jaxtyping import Array, Float, Float32, Real, UInt8
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
@@ -118,9 +118,10 @@ class Scene:
       transform: from the file's world to the normalised one; the same for every split of a scene.
       unbounded: whether the scene may extend beyond the normalised box [-1, 1]^3.
       notes: decisions of the loader that the user should know, e.g. skipped images, one line each.
-      masks: one per view, True at pixels that are trained on and scored; None if all pixels are.
-      depths: one per view, distances along the rays in units of the normalised world, 0 if
-        unknown; None if no view has depth.
+      maps: per-pixel arrays besides the images by name, (h, w) or (h, w, c), one per view. "mask"
+        is True at pixels that are trained on and scored, and "depth" is the distance along the ray
+        in units of the normalised world, 0 if unknown. Other maps reach the losses by their names,
+        and are 0 where nothing is known.
       points: sparse points in the normalised world; None if the file has none.
       point_colours: sRGB colours of `points`; None if the file has none.
       axes_kept: True if +z is the file's +z, because its format defines the up direction; False if
@@ -133,8 +134,7 @@ class Scene:
     transform: Similarity
     unbounded: bool
     notes: Sequence[str] = ()
-    masks: Sequence[Bool[np.ndarray, "_ _"]] | None = None
-    depths: Sequence[Float32[np.ndarray, "_ _"]] | None = None
+    maps: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
     points: Float[np.ndarray, "m 3"] | None = None
     point_colours: UInt8[np.ndarray, "m 3"] | None = None
     axes_kept: bool = False
@@ -150,12 +150,6 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    @property
-    def maps(self) -> dict[str, Any]:
-        """The per-pixel arrays besides the images, one per view, by the attribute's name."""
-        maps = {"masks": self.masks, "depths": self.depths}
-        return {name: arrays for name, arrays in maps.items() if arrays is not None}
 
     @property
     def has_alpha(self) -> bool:
@@ -183,13 +177,12 @@ class Scene:
 
     def select(self, indices: Sequence[int]) -> "Scene":
         """Return the scene with only the views at `indices`."""
-        maps: dict[str, Any] = {name: [x[i] for i in indices] for name, x in self.maps.items()}
         return dataclasses.replace(
             self,
             images=[self.images[i] for i in indices],
             cameras=self.cameras[np.asarray(indices, int)],
             names=[self.names[i] for i in indices],
-            **maps,
+            maps={name: [x[i] for i in indices] for name, x in self.maps.items()},
         )
 
 

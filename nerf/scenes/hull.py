@@ -100,7 +100,7 @@ def _tables(scene: Scene) -> dict[int, np.ndarray]:
 def _seen(scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
     """Return the pixels of a view that may show an object, masked pixels included."""
     visible = scene.images[view][..., 3] > 0
-    return visible if scene.masks is None else visible | ~scene.masks[view]
+    return visible | ~scene.maps["mask"][view] if "mask" in scene.maps else visible
 
 
 def _is_polynomial(scene: Scene, view: int) -> bool:

@@ -164,8 +164,8 @@ def _stored_pixels(
 
 
 MAPS = {
-    "masks": Map(np.bool_, True, {"mask": read_mask, "moving": read_still}),
-    "depths": Map(np.float32, 0.0, {"depth": read_depth}),
+    "mask": Map(np.bool_, True, {"mask": read_mask, "moving": read_still}),
+    "depth": Map(np.float32, 0.0, {"depth": read_depth}),
 }
 
 
@@ -176,18 +176,18 @@ def map_files(frames: Sequence[Frame]) -> set[Path | None]:
 
 
 def mask_unseen(
-    masks: list[np.ndarray] | None, cameras: Cameras
-) -> tuple[list[np.ndarray] | None, list[str]]:
-    """Remove pixels that no direction is projected to from the masks, in place.
+    maps: dict[str, list[np.ndarray]], cameras: Cameras
+) -> tuple[dict[str, list[np.ndarray]], list[str]]:
+    """Remove pixels that no direction is projected to from the masks, which change in place.
 
     See `nerf.cameras.cameras.seen_pixels`.
 
     Args:
-      masks: one per camera; None if all pixels count.
+      maps: arrays of each camera by name; without "mask" all pixels count.
       cameras: the cameras of the images.
 
     Returns:
-      The masks, and a list of at most one note on the number of removed pixels.
+      The maps, and a list of at most one note on the number of removed pixels.
     """
     # Only distorted lenses can have such pixels.
     bent = np.isin(cameras.model, (PERSPECTIVE, FISHEYE)) & np.asarray(cameras.distortion).any(-1)
@@ -196,8 +196,10 @@ def mask_unseen(
     if len(views):
         views = views[~sees_whole_picture(cameras[views])]
     if not len(views):
-        return masks, []
-    masks = masks or [np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()]
+        return maps, []
+    masks = maps.get("mask") or [
+        np.ones((h, w), bool) for w, h in np.asarray(cameras.size).tolist()
+    ]
     # Compute the pixels once per lens, however many lenses alternate.
     seen: dict[_Lens, np.ndarray] = {}
     for i in views.tolist():
@@ -207,6 +209,8 @@ def mask_unseen(
         masks[i] &= seen[lens]
     most = max(1.0 - float(pixels.mean()) for pixels in seen.values())
     if not most > 0.0:
-        return masks, []
+        return maps, []
     shown = f"up to {100.0 * most:.2g} % of the pixels of {len(views)} of {len(cameras)} views"
-    return masks, [f"lens: {shown} have no direction under the distortion: they are masked"]
+    return {**maps, "mask": masks}, [
+        f"lens: {shown} have no direction under the distortion: they are masked"
+    ]

@@ -54,7 +54,9 @@ def load(
         known[::2, ::2] = True
         size, side = np.array([[width, height]]), max(height, width)
         camera = _cameras(size, side, 1, np.zeros((1, 2)), width, height)
-        return Scene([image], camera, ["picture"], Similarity(), unbounded=False, masks=[known])
+        return Scene(
+            [image], camera, ["picture"], Similarity(), unbounded=False, maps={"mask": [known]}
+        )
     phases = PHASES[split]
     parts = [np.ascontiguousarray(image[row::2, column::2]) for row, column in phases]
     sizes = np.array([(part.shape[1], part.shape[0]) for part in parts])

@@ -6,7 +6,6 @@ any file is decoded.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,15 +52,15 @@ def to_scene(
     names = [frame.name for frame in frames]
     if not unbounded:
         _refuse_empty(names, [image[..., 3] for image in images], "fully transparent", "remove it")
-    masks, more = mask_unseen(maps.pop("masks", None), cameras)
+    maps, more = mask_unseen(maps, cameras)
     fix = "remove it, or correct its mask (white pixels count)"
-    _refuse_empty(names, masks or (), "fully masked", fix)
-    return Scene(images, cameras, names, transform, unbounded, [*notes, *more], masks, **maps)
+    _refuse_empty(names, maps.get("mask", ()), "fully masked", fix)
+    return Scene(images, cameras, names, transform, unbounded, [*notes, *more], maps)
 
 
 def read_frames(
     reduced: Sequence[ReducedFrame], root: Path, channels: int
-) -> tuple[list[np.ndarray], dict[str, Any]]:
+) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
     """Read the image and the maps of every frame, in parallel.
 
     Args:

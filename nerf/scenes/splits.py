@@ -47,7 +47,7 @@ class Views:
         sizes = sorted({(int(w), int(h)) for w, h in np.asarray(self.train.cameras.size)})
         shown = f"{sizes[0][0]}x{sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
         extent = "unbounded" if self.train.unbounded else "bounded"
-        more = "".join(f", with {name}" for name in self.train.maps)
+        more = f", with {' and '.join(self.train.maps)} maps" if self.train.maps else ""
         scored = "none held out"
         if self.held_out is not None:
             kind = "scored" if self.trained_on else "held-out"
@@ -203,22 +203,22 @@ def join(first: Scene, second: Scene) -> Scene:
         images=[*first.images, *second.images],
         cameras=join_cameras([first.cameras, second.cameras]),
         names=names,
-        **_join_maps(first, second),
+        maps=_join_maps(first, second),
     )
     if [*first.names] != sorted(first.names) or [*second.names] != sorted(second.names):
         return both
     return both.select(sorted(range(len(names)), key=names.__getitem__))
 
 
-def _join_maps(first: Scene, second: Scene) -> dict[str, Any]:
+def _join_maps(first: Scene, second: Scene) -> dict[str, list[np.ndarray]]:
     """Return the maps of both scenes; a scene without one gets the map's default."""
-    joined: dict[str, Any] = {}
-    for name in {**first.maps, **second.maps}:
-        kind, default, _ = MAPS[name]
+    joined: dict[str, list[np.ndarray]] = {}
+    for name, known in {**first.maps, **second.maps}.items():
+        default = MAPS[name].default if name in MAPS else 0
+        channels, kind = known[0].shape[2:], known[0].dtype
         joined[name] = []
         for scene in (first, second):
-            given = scene.maps.get(name)
-            if given is None:
-                given = [np.full(image.shape[:2], default, kind) for image in scene.images]
-            joined[name] += given
+            joined[name] += scene.maps.get(name) or [
+                np.full((*x.shape[:2], *channels), default, kind) for x in scene.images
+            ]
     return joined

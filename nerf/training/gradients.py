@@ -13,9 +13,11 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from nerf.cameras.cameras import Rays
 from nerf.foundation.pytrees import pytree
-from nerf.losses import Target
-from nerf.rendering.model import Model
+from nerf.losses import Context, Target
+from nerf.rendering.model import Model, fold_in
 from nerf.rendering.model_state import sample_weights_by_cell, split_model
+
+FIRST_LOSS = 1_000  # folded into the keys of the first loss; stages fold in smaller numbers
 
 # The result of `sample_weights_by_cell`: cells and weights, or None.
 Seen = tuple[Array, Array] | None
@@ -111,9 +113,10 @@ def _make_loss(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) 
         # Rays that did not fit the sample buffer have wrong colours, so they do not count.
         complete = renderings[-1].complete
         count = jnp.maximum(_sum_over_devices(complete.sum(dtype=jnp.float32), mesh), 1.0)
-        per_loss = (
-            jnp.where(complete, one(renderings, target), 0.0).sum() for one in losses.values()
-        )
+        per_loss = []
+        for i, one in enumerate(losses.values()):
+            context = Context(model, rays, renderings, target, fold_in(keys, FIRST_LOSS + i))
+            per_loss.append(jnp.where(complete, one(context), 0.0).sum())
         mean = sum(per_loss) / count
         squares = jnp.square(renderings[-1].rgb - target.rgb).mean(-1)
         error = jnp.where(complete, squares, 0.0).sum() / count

@@ -4,7 +4,9 @@ Which pixels a step samples depends on the seed and the step alone, not on where
 stored.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -29,14 +31,14 @@ class RayBank:
       starts: index of each image's first pixel, (n,).
       pool: indices of the pixels to sample from, (k,).
       cameras: one camera per image.
-      depth: distance along the ray in world units, (p,), 0 if unknown; None if the scene has none.
+      maps: the scene's maps by name, (p) or (p, c), without "mask", which decides the pool.
     """
 
     values: Real[Array, "p c"]
     starts: Int[Array, " n"]
     pool: Int[Array, " k"]
     cameras: Cameras
-    depth: Float[Array, " p"] | None = None
+    maps: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     def at_step(self, number: Int[Array, ""]) -> "RayBank":
         """Return the pixels for one step of a call: all of them."""
@@ -49,12 +51,19 @@ def to_device(scene: Scene, margin: int = 4) -> RayBank:
     The pool excludes masked pixels, and transparent pixels more than `margin` pixels from matter.
     Those carry no information that transparent pixels near silhouettes do not.
     """
-    values = np.concatenate([image.reshape(-1, image.shape[-1]) for image in scene.images])
-    depth = None
-    if scene.depths is not None:
-        depth = np.concatenate([depth.reshape(-1) for depth in scene.depths])
-    arrays = (values, _starts(scene), _pool(scene, margin), scene.cameras, depth)
+    maps = {name: _flat(arrays) for name, arrays in _supervision(scene).items()}
+    arrays = (_flat(scene.images), _starts(scene), _pool(scene, margin), scene.cameras, maps)
     return RayBank(*jax.tree.map(jnp.asarray, arrays))
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the pixels of all views, (h, w, ...) each, in one array (p, ...)."""
+    return np.concatenate([array.reshape(-1, *array.shape[2:]) for array in arrays])
+
+
+def _supervision(scene: Scene) -> dict[str, Sequence[np.ndarray]]:
+    """Return the maps that losses may use: all but the mask."""
+    return {name: arrays for name, arrays in scene.maps.items() if name != "mask"}
 
 
 def _starts(scene: Scene) -> Int[np.ndarray, " n"]:
@@ -75,8 +84,8 @@ def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
         usable = np.ones(image.shape[:2], bool)
         if scene.has_alpha:
             usable = _dilate(image[..., 3] > 0, margin)
-        if scene.masks is not None:
-            usable = usable & scene.masks[i]
+        if "mask" in scene.maps:
+            usable = usable & scene.maps["mask"][i]
         chosen = np.flatnonzero(usable)
         pool[filled : filled + len(chosen)] = chosen + start
         filled += len(chosen)
@@ -108,30 +117,30 @@ class RayBatch:
       offset: index of the pixel in its image, row-major.
       values: sRGB and perhaps alpha, as in `RayBank`.
       cameras: one camera per image, not per pixel.
-      depth: as in `RayBank`.
+      maps: as in `RayBank`, of each pixel.
     """
 
     image: Int[Array | np.ndarray, "*k b"]
     offset: Int[Array | np.ndarray, "*k b"]
     values: Real[Array | np.ndarray, "*k b c"]
     cameras: Cameras
-    depth: Float[Array | np.ndarray, "*k b"] | None = None
+    maps: Mapping[str, Array | np.ndarray] = dataclasses.field(default_factory=dict)
 
     def at_step(self, number: Int[Array, ""]) -> "RayBatch":
         """Return the pixels of one step of a call."""
-        depth = None if self.depth is None else self.depth[number]
+        maps = {name: values[number] for name, values in self.maps.items()}
         return RayBatch(
-            self.image[number], self.offset[number], self.values[number], self.cameras, depth
+            self.image[number], self.offset[number], self.values[number], self.cameras, maps
         )
 
-    def rays(self) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
-        """Return the rays through a step's pixels, their colours in [0, 1], and their depth."""
+    def rays(self) -> tuple[Rays, Float[Array, "b c"], dict[str, Array]]:
+        """Return the rays through a step's pixels, their colours in [0, 1], and their maps."""
         cameras = self.cameras[self.image]
         width = cameras.size[..., 0]
         # Pixel centres are at +0.5.
         centres = jnp.stack([self.offset % width, self.offset // width], -1) + 0.5
-        image, values, depth = jax.tree.map(jnp.asarray, (self.image, self.values, self.depth))
-        return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), depth
+        image, values, maps = jax.tree.map(jnp.asarray, (self.image, self.values, self.maps))
+        return pixels_to_rays(cameras, centres, image), jnp.asarray(to_unit(values)), maps
 
 
 class StepKeys(NamedTuple):
@@ -156,7 +165,7 @@ def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
 
 def sample_rays(
     pixels: RayBank | RayBatch, key: PRNGKeyArray, count: int
-) -> tuple[Rays, Float[Array, "b c"], Float[Array, " b"] | None]:
+) -> tuple[Rays, Float[Array, "b c"], dict[str, Array]]:
     """Sample rays through pixels drawn uniformly from the pool.
 
     Args:
@@ -165,7 +174,7 @@ def sample_rays(
       count: number of rays b.
 
     Returns:
-      (rays, values, depth) as from `RayBatch.rays`.
+      (rays, values, maps) as from `RayBatch.rays`.
     """
     batch = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
     # The barrier makes the following code compile equally for both kinds of pixels, so that the
@@ -178,9 +187,9 @@ def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
     chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
     # The image of a pixel is the last one that starts at or before it.
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
-    depth = None if pixels.depth is None else pixels.depth[chosen]
+    maps = {name: values[chosen] for name, values in pixels.maps.items()}
     offset = chosen - pixels.starts[image]
-    return RayBatch(image, offset, pixels.values[chosen], pixels.cameras, depth)
+    return RayBatch(image, offset, pixels.values[chosen], pixels.cameras, maps)
 
 
 def make_loader(
@@ -208,8 +217,10 @@ def make_loader(
     Returns:
       `pixels_at`.
     """
-    # Bytes per pixel: four channels at most, an index in the pool, and depth.
-    each = 4 * scene.images[0].itemsize + 4 + (0 if scene.depths is None else 4)
+    # Bytes per pixel: four channels at most, an index in the pool, and maps.
+    firsts = [arrays[0] for arrays in _supervision(scene).values()]
+    of_maps = sum(x.itemsize * math.prod(x.shape[2:]) for x in firsts)
+    each = 4 * scene.images[0].itemsize + 4 + of_maps
     needed = each * sum(image.shape[0] * image.shape[1] for image in scene.images)
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = everywhere(to_device(scene))
@@ -261,17 +272,18 @@ class HostRayBank:
         ends = np.searchsorted(image.reshape(-1)[order], np.arange(1, len(self.starts)))
         of_image = np.split(order, ends)
         values = self._gather(self.scene.images, offset, of_image)
-        depth = None
-        if self.scene.depths is not None:
-            depth = self._gather(self.scene.depths, offset, of_image)
+        maps = {
+            name: self._gather(arrays, offset, of_image)
+            for name, arrays in _supervision(self.scene).items()
+        }
         image, offset = image.astype(np.int32), offset.astype(np.int32)
-        return RayBatch(image, offset, values, self.scene.cameras, depth)
+        return RayBatch(image, offset, values, self.scene.cameras, maps)
 
     @staticmethod
     def _gather(
         images: Sequence[np.ndarray], offset: Int[np.ndarray, "k b"], of_image: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Read the sampled pixels of images or of depths.
+        """Read the sampled pixels of images or of maps.
 
         Args:
           images: arrays (h, w, ...) of each image.

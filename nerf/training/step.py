@@ -88,14 +88,14 @@ def _sample_batch(
     Returns:
       Rays, their supervision, and the background behind each of them.
     """
-    rays, rgba, depth = sample_rays(pixels, keys.pixels, batch_size)
+    rays, rgba, maps = sample_rays(pixels, keys.pixels, batch_size)
     colour = (
         jax.random.uniform(keys.background, (batch_size, 3))
         if background is None
         else jnp.asarray(background)
     )
     colour = jnp.broadcast_to(colour, (batch_size, 3))
-    return rays, Target(jnp.asarray(over(rgba, colour)), depth), colour
+    return rays, Target(jnp.asarray(over(rgba, colour)), maps), colour
 
 
 def make_train_step(

@@ -433,9 +433,9 @@ def test_pixels_that_no_direction_leads_to_are_masked_for_every_lens(tmp_path):
         json.dumps({"camera_model": "OPENCV", **lens, "frames": frames})
     )
     scene = scenes.load(tmp_path, "train")
-    assert scene.masks is not None
+    assert "mask" in scene.maps
     seen = seen_pixels(scene.cameras[0])
-    for mask in scene.masks:
+    for mask in scene.maps["mask"]:
         assert (
             0.95 < mask.mean() < 1.0
             and mask[20:160, 20:300].all()

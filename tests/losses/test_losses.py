@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.losses import Target
+from nerf.losses import Context, Target
 from nerf.losses.depth import DepthError
 from nerf.losses.distortion import Distortion
 from nerf.losses.photometric import Charbonnier, SquaredError
@@ -28,9 +28,14 @@ def zeros(*shape):
     return jnp.array(np.zeros(shape, np.float32))
 
 
+def seen(stages, target):
+    """What a loss of renderings sees: no model, rays or keys."""
+    return Context(None, None, stages, target, None)
+
+
 def compiled(loss):
     """The loss as one program."""
-    return jax.jit(lambda stages, target: loss(stages, target))
+    return jax.jit(lambda stages, target: loss(seen(stages, target)))
 
 
 def test_squared_error_of_worked_numbers():
@@ -69,7 +74,7 @@ def test_a_loss_is_one_number_a_ray_for_any_batch_and_sums_over_stages(loss, sha
 @pytest.mark.parametrize("loss", [SquaredError(), Charbonnier()])
 def test_a_perfect_ray_has_the_least_loss_and_a_zero_gradient(loss):
     target = jnp.array([0.2, 0.4, 0.9])
-    of = jax.jit(jax.value_and_grad(lambda rgb: loss([rendering(rgb)], Target(target))))
+    of = jax.jit(jax.value_and_grad(lambda rgb: loss(seen([rendering(rgb)], Target(target)))))
     best, slope = of(target)
     np.testing.assert_array_equal(slope, np.zeros(3))
     assert of(jnp.array(np.asarray(target) + np.float32(0.01)))[0] > best
@@ -77,16 +82,16 @@ def test_a_perfect_ray_has_the_least_loss_and_a_zero_gradient(loss):
 
 def test_charbonnier_forgives_an_outlier():
     """Its slope is bounded by 1, where that of the squared error grows with the difference."""
-    slope = jax.jit(jax.grad(lambda rgb: Charbonnier()([rendering(rgb)], Target(jnp.zeros(3)))))(
-        np.full(3, 100.0, np.float32)
-    )
+    loss = compiled(Charbonnier())
+    of = jax.jit(jax.grad(lambda rgb: loss([rendering(rgb)], Target(jnp.zeros(3)))))
+    slope = of(np.full(3, 100.0, np.float32))
     np.testing.assert_allclose(np.linalg.norm(slope), 1.0, rtol=1e-4)
 
 
 @functools.partial(jax.jit, static_argnames=("weight", "robust"))
 def depth_loss(depth, known, **options):
     rgb = jnp.zeros((*depth.shape, 3))
-    return DepthError(**options)([rendering(rgb, depth)], Target(rgb, known))
+    return DepthError(**options)(seen([rendering(rgb, depth)], Target(rgb, {"depth": known})))
 
 
 def test_depth_error_of_worked_numbers():
@@ -110,7 +115,7 @@ def test_depth_teaches_only_where_it_is_known(shape):
     slope = np.asarray(jax.jit(jax.grad(lambda d: depth_loss(d, some).sum()))(depth))
     assert np.isfinite(slope).all() and (slope[some == 0] == 0).all()
     rgb = jnp.array(np.ones((*shape, 3), np.float32))
-    np.testing.assert_array_equal(DepthError()([rendering(rgb)], Target(rgb)), 0.0)
+    np.testing.assert_array_equal(DepthError()(seen([rendering(rgb)], Target(rgb))), 0.0)
 
 
 def test_depth_error_forgives_outliers():
@@ -129,11 +134,11 @@ def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
     wanted = 0.3 * (pairs.sum((1, 2)) + (w**2 * length).sum(-1) / 3)
 
     def loss(*intervals):
-        seen = dataclasses.replace(
+        found = dataclasses.replace(
             rendering(np.zeros((5, 3))),
             intervals=Intervals(*jax.tree.map(jnp.asarray, intervals)),
         )
-        return compiled(Distortion(0.3))([seen], Target(zeros(5, 3)))
+        return compiled(Distortion(0.3))([found], Target(zeros(5, 3)))
 
     given = [np.float32(v) for v in (w, t[:, :-1], t[:, 1:])]
     np.testing.assert_allclose(loss(*given, Dense()), wanted, rtol=1e-5)
@@ -147,8 +152,8 @@ def test_distortion_is_least_where_one_thin_interval_is_seen():
 
     def of(w):
         intervals = Intervals(jnp.array(w), start, end, Dense())
-        seen = dataclasses.replace(rendering(zeros(3)), intervals=intervals)
-        return float(loss([seen], Target(zeros(3))))
+        found = dataclasses.replace(rendering(zeros(3)), intervals=intervals)
+        return float(loss([found], Target(zeros(3))))
 
     assert 0 < of([1.0, 0.0, 0.0]) < of([0.5, 0.5, 0.0]) < of([0.5, 0.0, 0.5])
     assert of([0.0, 0.0, 0.0]) == 0
@@ -162,7 +167,7 @@ def test_depth_error_is_quadratic_up_to_a_tenth_of_a_unit_unless_told_otherwise(
 @pytest.mark.parametrize("shape", BATCHES)
 def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
     rgb = jnp.array(np.ones((*shape, 3), np.float32))
-    got = DepthError()([rendering(rgb)], Target(rgb))
+    got = DepthError()(seen([rendering(rgb)], Target(rgb)))
     assert got.shape == shape and not np.any(got)
 
 
@@ -172,7 +177,10 @@ def test_distortion_of_one_interval_from_the_camera_on():
     From t = 0 to 1, that is x = 0 to 1/2, with weight 0.6.
     """
     intervals = Intervals(jnp.array([0.6]), jnp.array([0.0]), jnp.array([1.0]), Dense())
-    seen, black = dataclasses.replace(rendering(zeros(3)), intervals=intervals), rendering(zeros(3))
+    found, black = (
+        dataclasses.replace(rendering(zeros(3)), intervals=intervals),
+        rendering(zeros(3)),
+    )
     loss = compiled(Distortion())
-    for stages in ([seen], [black, black, seen]):
+    for stages in ([found], [black, black, found]):
         np.testing.assert_allclose(loss(stages, Target(zeros(3))), 0.06, rtol=1e-6)

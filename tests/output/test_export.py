@@ -213,12 +213,12 @@ def test_images_go_with_the_export_in_full_size_under_their_own_names(around, tm
         iio.imwrite(tmp_path / "scene" / f"{name}.png", rng.integers(0, 255, (97, 98, 3), np.uint8))
     run = run_of(cameras, names)
     done = export(run, tmp_path / "out", 50, tmp_path / "scene")
-    assert not [note for note in done.notes if note.startswith(("images:", "masks", "depths"))]
+    assert not [note for note in done.notes if note.startswith(("images:", "mask", "depth"))]
     masked = export(
-        dataclasses.replace(run, maps=("masks",)), tmp_path / "masked", 50, tmp_path / "scene"
+        dataclasses.replace(run, maps=("mask",)), tmp_path / "masked", 50, tmp_path / "scene"
     )
     fix = "to train on the export, copy them and add mask_path to the frames in transforms.json"
-    assert f"masks: not exported: {fix}" in masked.notes
+    assert f"mask maps: not exported: {fix}" in masked.notes
     for file in (tmp_path / "scene").rglob("*.png"):
         copy = tmp_path / "out" / file.relative_to(tmp_path / "scene")
         assert copy.read_bytes() == file.read_bytes()

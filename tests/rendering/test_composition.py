@@ -227,6 +227,31 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     jax.tree.map(np.testing.assert_array_equal, same_grads, grads)
 
 
+def test_a_loss_may_ask_the_field_anywhere_and_has_random_numbers_of_its_own():
+    """With a density c everywhere, the mean of c x^2 over random places is c / 3."""
+    n = 400
+
+    def elsewhere(context):
+        places = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(context.keys)
+        return context.model.stages[-1].field.density(places) * places[:, 0] ** 2
+
+    model = Model({"main": Stage(UniformSteps(4), Fog(0.6))}, ["main"])
+    graph, params, state = split_model(model)
+    rays, target, white = random_rays(n), Target(jnp.ones((n, 3))), jnp.ones((n, 3))
+
+    def run(*names):
+        losses = dict.fromkeys(names, elsewhere)
+        gradients = make_gradients(graph, losses, data_mesh(jax.devices()[:1]))
+        (grads, loss, *_), _ = jax.jit(gradients)(params, state, rays, target, white, ray_keys(n))
+        return float(loss), [float(slope.sum()) for slope in jax.tree.leaves(grads)]
+
+    loss, slopes = run("first")
+    np.testing.assert_allclose(loss, 0.6 / 3, rtol=0.2)
+    np.testing.assert_allclose(sorted(slopes), [0.0, loss / 0.6], rtol=1e-5)
+    both, _ = run("first", "second")
+    assert 0.0 < abs(both - 2 * loss) < 0.1
+
+
 class Keys:
     """Keys that were drawn from and keys that were split, as compiled code runs.
 

@@ -137,7 +137,7 @@ def test_views_through_other_lenses_and_masked_pixels_carve_nothing(lens):
     assert not visual_hull(blind, 16).all()
     through = dataclasses.replace(scene.cameras, model=np.full(4, lens, np.int32))
     assert visual_hull(dataclasses.replace(blind, cameras=through), 16).all()
-    masked = dataclasses.replace(blind, masks=[np.zeros((16, 16), bool)] * 4)
+    masked = dataclasses.replace(blind, maps={"mask": [np.zeros((16, 16), bool)] * 4})
     assert visual_hull(masked, 16).all()
 
 

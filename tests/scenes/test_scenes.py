@@ -411,19 +411,19 @@ def full_scene(**changes):
     depths = [mask.astype(np.float32) for mask in masks]
     points, colours = np.eye(3), np.eye(3, dtype=np.uint8)
     known = dataclasses.replace(
-        scene, masks=masks, depths=depths, points=points, point_colours=colours
+        scene, maps={"mask": masks, "depth": depths}, points=points, point_colours=colours
     )
     return dataclasses.replace(known, **changes)
 
 
 def test_everything_that_training_may_use_changes_the_digest():
     scene = full_scene()
-    changes: list[dict] = [{name: None} for name in ("masks", "depths", "points", "point_colours")]
-    changes += [
-        {"masks": scene.masks[::-1]},
-        {"depths": scene.depths[::-1]},
-        {"points": 2 * scene.points},
-    ]
+    changes: list[dict] = [{name: None} for name in ("points", "point_colours")]
+    for name, arrays in scene.maps.items():
+        others = {key: value for key, value in scene.maps.items() if key != name}
+        changes += [{"maps": {**others, name: arrays[::-1]}}, {"maps": {**others, "new": arrays}}]
+        changes.append({"maps": others})
+    changes.append({"points": 2 * scene.points})
     changes += [
         {"point_colours": 2 * scene.point_colours},
         {"images": [x.astype(np.uint16) for x in scene.images]},
@@ -437,7 +437,7 @@ def test_everything_that_training_may_use_changes_the_digest():
 
 def test_a_scene_with_parts_that_do_not_fit_is_refused():
     with pytest.raises(ValueError, match="as many images"):
-        full_scene(masks=full_scene().masks[:2])
+        full_scene(maps={"mask": full_scene().maps["mask"][:2]})
     with pytest.raises(ValueError, match="one type"):
         full_scene(
             images=[
@@ -449,8 +449,10 @@ def test_a_scene_with_parts_that_do_not_fit_is_refused():
 def test_select_keeps_views_together(tmp_path):
     whole = full_scene()
     two = whole.select([2, 0])
-    np.testing.assert_array_equal(two.masks, [whole.masks[2], whole.masks[0]])
-    np.testing.assert_array_equal(two.depths, [whole.depths[2], whole.depths[0]])
+    np.testing.assert_array_equal(two.maps["mask"], [whole.maps["mask"][2], whole.maps["mask"][0]])
+    np.testing.assert_array_equal(
+        two.maps["depth"], [whole.maps["depth"][2], whole.maps["depth"][0]]
+    )
     scene = scenes.load(write_nerfstudio(tmp_path), "train")
     some = scene.select([3, 1])
     assert some.names == [scene.names[3], scene.names[1]] and len(some) == 2

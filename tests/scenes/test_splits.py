@@ -116,14 +116,14 @@ def test_a_study_refuses_what_says_nothing_about_new_views(config):
 
 
 def test_views_of_two_splits_are_in_the_order_of_their_names_with_all_that_belongs_to_them():
-    whole = scene_of("train", masks=[np.full((8, 8), i % 2 == 0) for i in range(4)])
+    whole = scene_of("train", maps={"mask": [np.full((8, 8), i % 2 == 0) for i in range(4)]})
     whole = dataclasses.replace(whole, names=list("abcd"))
-    both = join(whole.select([0, 1, 3]), dataclasses.replace(whole.select([2, 3]), masks=None))
+    both = join(whole.select([0, 1, 3]), dataclasses.replace(whole.select([2, 3]), maps={}))
     assert both.names == list("abcd")
     for i in range(4):
         np.testing.assert_array_equal(both.images[i], whole.images[i])
         np.testing.assert_array_equal(both.cameras.c2w[i], whole.cameras.c2w[i])
-    assert [bool(mask.all()) for mask in both.masks] == [True, False, True, False], (
+    assert [bool(mask.all()) for mask in both.maps["mask"]] == [True, False, True, False], (
         "no mask is a mask of all"
     )
 

@@ -34,16 +34,18 @@ class BadAfter:
 
     limit: float
 
-    def __call__(self, renderings, target):
-        return jnp.sqrt(self.limit - 1.0 - jnp.square(renderings[-1].rgb - target.rgb).mean(-1))
+    def __call__(self, context):
+        return jnp.sqrt(
+            self.limit - 1.0 - jnp.square(context.renderings[-1].rgb - context.target.rgb).mean(-1)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class BadGradient:
     """A loss that is a number, whose gradient is none."""
 
-    def __call__(self, renderings, target):
-        return jnp.sqrt(0.0 * renderings[-1].rgb.mean(-1))
+    def __call__(self, context):
+        return jnp.sqrt(0.0 * context.renderings[-1].rgb.mean(-1))
 
 
 def endless_scene(root, split, size, views):

@@ -54,10 +54,10 @@ def test_each_pixel_is_in_one_split_and_keeps_its_place(height, width):
     side = max(height, width) / 2
     assert np.allclose(at[..., 0], (image[..., 1] + 0.5 - width / 2) / side, atol=1e-6)
     assert np.allclose(at[..., 1], -(image[..., 0] + 0.5 - height / 2) / side, atol=1e-6)
-    counted = whole.masks[0].astype(int)
+    counted = whole.maps["mask"][0].astype(int)
     for split in ("val", "test"):
         scene = picture.load(None, split, source=image)
-        assert scene.masks is None
+        assert "mask" not in scene.maps
         for i, part in enumerate(scene.images):
             y, x = part[..., 0], part[..., 1]
             counted[y, x] += 1

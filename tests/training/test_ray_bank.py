@@ -146,22 +146,25 @@ def known_scene(kind=np.uint8):
         rng.uniform(1, 2, mask.shape).astype(np.float32) * (rng.uniform(size=mask.shape) < 0.7)
         for mask in masks
     ]
-    return dataclasses.replace(scene, images=images, masks=masks, depths=depths)
+    return dataclasses.replace(scene, images=images, maps={"mask": masks, "depth": depths})
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(kind):
     scene = known_scene(kind)
-    rays, colours, depth = jax.device_get(pick(to_device(scene), jax.random.key(0), 2000))
+    rays, colours, maps = jax.device_get(pick(to_device(scene), jax.random.key(0), 2000))
     pixels = np.asarray(seen_by(scene.cameras[rays.image], rays)[0])
     size = 65535.0 if kind == np.uint16 else 255.0 if kind == np.uint8 else 1.0
     places = [(i, y, x) for i, (x, y) in zip(rays.image, np.floor(pixels).astype(int), strict=True)]
-    assert all(scene.masks[i][y, x] for i, y, x in places)
+    assert all(scene.maps["mask"][i][y, x] for i, y, x in places)
     expected = [scene.images[i][y, x] / size for i, y, x in places]
     np.testing.assert_allclose(colours, expected, atol=1e-7)
-    np.testing.assert_array_equal(depth, [scene.depths[i][y, x] for i, y, x in places])
-    assert 0.5 < np.mean(np.asarray(depth) > 0) < 0.9
+    assert set(maps) == {"depth"}, "the mask decides which pixels there are"
+    np.testing.assert_array_equal(
+        maps["depth"], [scene.maps["depth"][i][y, x] for i, y, x in places]
+    )
+    assert 0.5 < np.mean(maps["depth"] > 0) < 0.9
 
 
 @pytest.mark.long
@@ -184,7 +187,7 @@ def test_a_scene_that_is_masked_all_over_is_refused():
     scene = mixed_scene()
     masks = [np.zeros(image.shape[:2], bool) for image in scene.images]
     with pytest.raises(SceneError, match="no pixel to learn from"):
-        to_device(dataclasses.replace(scene, masks=masks))
+        to_device(dataclasses.replace(scene, maps={"mask": masks}))
 
 
 def test_colours_of_any_type_lie_between_0_and_1():
@@ -213,11 +216,15 @@ def test_what_is_masked_is_not_scored(tmp_path):
             model, dataclasses.replace(scene, **changes), "test", (1.0, 0.5, 0.0), 1024, tmp_path
         )
 
-    whole, masked, other = score(), score(masks=masks), score(masks=masks, images=spoilt)
+    whole, masked, other = (
+        score(),
+        score(maps={"mask": masks}),
+        score(maps={"mask": masks}, images=spoilt),
+    )
     assert other["mean"] == masked["mean"] != whole["mean"]
     assert score(images=spoilt)["mean"]["psnr"] < whole["mean"]["psnr"] - 5
     assert masked["protocol"]["mask"] != whole["protocol"]["mask"]
-    everything = score(masks=[np.ones((24, 24), bool)] * 2)
+    everything = score(maps={"mask": [np.ones((24, 24), bool)] * 2})
     assert everything["mean"] == whole["mean"]
 
 
@@ -228,7 +235,7 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     mask[5:9, 4:13] = True
     model = Model({"main": Stage(UniformSteps(64), synthetic.field)}, ("main",))
     scores = evaluate(
-        model, dataclasses.replace(scene, masks=[mask]), "test", (0.0,) * 3, 1024, None
+        model, dataclasses.replace(scene, maps={"mask": [mask]}), "test", (0.0,) * 3, 1024, None
     )
     from nerf.rendering.images import make_render_image
 

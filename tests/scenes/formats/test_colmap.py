@@ -236,8 +236,8 @@ def test_masks_beside_the_images_are_the_scene_s(tmp_path):
             np.where(np.arange(6)[:, None] > i % 3, 255, 0).repeat(8, 1).astype(np.uint8),
         )
     scene = scenes.load(root, "train")
-    assert scene.unbounded and len(scene.masks) == 7
-    np.testing.assert_array_equal(scene.masks[0], np.arange(6)[:, None].repeat(8, 1) > 1)
+    assert scene.unbounded and len(scene.maps["mask"]) == 7
+    np.testing.assert_array_equal(scene.maps["mask"][0], np.arange(6)[:, None].repeat(8, 1) > 1)
 
 
 def test_missing_images_are_left_out_with_a_note(tmp_path):
@@ -448,7 +448,7 @@ def test_masks_in_subfolders_belong_to_the_images_of_the_same_subfolder(tmp_path
         save(root / "masks" / f"{name}{ending.lower()}", half(right=name.startswith("cam_a")))
         (root / "masks" / f"{name}{ending.lower()}").rename(root / "masks" / f"{name}{ending}")
     scene = scenes.load(root, "train")
-    for name, mask in zip(scene.names, scene.masks, strict=True):
+    for name, mask in zip(scene.names, scene.maps["mask"], strict=True):
         right = "cam_a" in name
         assert mask[:, 10:].all() == right and mask[:, :6].all() != right
 
@@ -469,7 +469,7 @@ def test_masks_of_full_size_go_with_smaller_images(tmp_path):
         save(root / "masks" / f"{i:03d}.png", half())
     scene = scenes.load(root, "train", max_side=4)
     assert scene.names[0].startswith("images_4/")
-    np.testing.assert_array_equal(scene.masks[0], np.array([[False, False, True, True]] * 3))
+    np.testing.assert_array_equal(scene.maps["mask"][0], np.array([[False, False, True, True]] * 3))
 
 
 def test_a_photo_without_a_mask_counts_everywhere_as_in_colmap(tmp_path):
@@ -477,7 +477,7 @@ def test_a_photo_without_a_mask_counts_everywhere_as_in_colmap(tmp_path):
     for i in range(8):
         save(root / "masks" / f"{i:03d}.png.png", half())
     scene = scenes.load(root, "test")
-    assert not scene.masks[0].all() and scene.masks[1].all()
+    assert not scene.maps["mask"][0].all() and scene.maps["mask"][1].all()
     assert "1 of 9 images have no mask" in "".join(scene.notes)
 
 

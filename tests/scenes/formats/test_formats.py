@@ -251,7 +251,7 @@ def test_masks_bound_an_object_between_its_bounds(tmp_path, bounds, unbounded):
     save_masks(root / "masks_2", 9, (8, 6), "_mask.png")
     scene = scenes.load(root, "train")
     assert scene.unbounded == unbounded
-    np.testing.assert_array_equal(scene.masks[2], np.arange(6)[:, None].repeat(8, 1) > 3)
+    np.testing.assert_array_equal(scene.maps["mask"][2], np.arange(6)[:, None].repeat(8, 1) > 3)
 
 
 def test_a_mask_follows_the_reduction(tmp_path):
@@ -263,8 +263,8 @@ def test_a_mask_follows_the_reduction(tmp_path):
             np.where(np.arange(15) > 6, 255, 0)[:, None].repeat(20, 1).astype(np.uint8),
         )
     scene = scenes.load(root, "train", max_side=5)
-    assert scene.images[0].shape[:2] == scene.masks[0].shape == (3, 5)
-    np.testing.assert_array_equal(scene.masks[0][:, 0], [False, False, True])
+    assert scene.images[0].shape[:2] == scene.maps["mask"][0].shape == (3, 5)
+    np.testing.assert_array_equal(scene.maps["mask"][0][:, 0], [False, False, True])
 
 
 def test_masks_of_some_images_only_are_refused(tmp_path):
@@ -367,18 +367,20 @@ def test_the_ball_of_scale_mat_is_the_normalised_one(tmp_path):
     np.testing.assert_allclose(
         np.linalg.norm(scene.transform.points(centre + [0, 2.0, 0])), 1, rtol=1e-6
     )
-    assert not scene.unbounded and len(scene.masks) == len(scene)
+    assert not scene.unbounded and len(scene.maps["mask"]) == len(scene)
 
 
 def test_without_masks_idr_scenes_are_unbounded(tmp_path):
     scene = scenes.load(write_idr(tmp_path, masks=False), "train")
-    assert scene.unbounded and scene.masks is None
+    assert scene.unbounded and "mask" not in scene.maps
 
 
 def test_masks_of_other_names_come_in_order(tmp_path):
     root = write_idr(tmp_path, masks=False)
     save_masks(root / "mask", 9, suffix="-alpha.png")
-    np.testing.assert_array_equal(scenes.load(root, "train").masks[0][:, 0], np.arange(H) > 1)
+    np.testing.assert_array_equal(
+        scenes.load(root, "train").maps["mask"][0][:, 0], np.arange(H) > 1
+    )
 
 
 @pytest.mark.parametrize("size", [(W, H), (W // 2, H // 2), (W // 4, H // 4)])
@@ -472,12 +474,14 @@ def test_depth_is_distance_along_the_ray(tmp_path):
     y, x = np.mgrid[:H, :W] + 0.5
     camera = repeated(scene.cameras[0], H * W)
     rays = to_rays(camera, np.stack([x, y], -1).reshape(-1, 2))
-    ends = np.asarray(rays.origins) + np.asarray(rays.directions) * scene.depths[0].reshape(-1, 1)
+    ends = np.asarray(rays.origins) + np.asarray(rays.directions) * scene.maps["depth"][0].reshape(
+        -1, 1
+    )
     ahead = (
         (ends - scene.cameras.c2w[0, :, 3]) @ -scene.cameras.c2w[0, :, 2] / scene.transform.scale
     )
     np.testing.assert_allclose(ahead, 2.5, rtol=1e-5)
-    assert scene.unbounded and scene.depths[0].dtype == np.float32
+    assert scene.unbounded and scene.maps["depth"][0].dtype == np.float32
 
 
 def test_unknown_depth_is_zero_and_not_averaged(tmp_path):
@@ -485,8 +489,12 @@ def test_unknown_depth_is_zero_and_not_averaged(tmp_path):
     depth[:6, :2], depth[0, 2] = [0, 65535], 65535
     depth[1, 2:4] = 3000
     scene = scenes.load(write_rgbd(tmp_path, depth=depth), "train", max_side=8)
-    along = scene.depths[0][0] / scene.transform.scale
-    assert along[0] == 0 and not scene.depths[0][:3, 0].any() and scene.depths[0][3:].all()
+    along = scene.maps["depth"][0][0] / scene.transform.scale
+    assert (
+        along[0] == 0
+        and not scene.maps["depth"][0][:3, 0].any()
+        and scene.maps["depth"][0][3:].all()
+    )
     length = math.sqrt(1 + ((3 - 8) / FOCAL) ** 2 + ((1 - 6.5) / FOCAL) ** 2)
     assert along[1] == pytest.approx(3.0 * length, rel=1e-5)  # of 2000, 3000, 3000 and one unknown
 
@@ -514,7 +522,7 @@ def test_colours_may_have_a_lens_of_their_own_and_depth_follows_it(tmp_path):
     )
     wanted = np.where(seen_y[:, None] & seen_x[None], wanted, 0.0)
     assert 0.5 < (wanted > 0).mean() < 1
-    np.testing.assert_allclose(scene.depths[0] / scene.transform.scale, wanted, rtol=1e-5)
+    np.testing.assert_allclose(scene.maps["depth"][0] / scene.transform.scale, wanted, rtol=1e-5)
     (root / "color-intrinsics.txt").write_text("1 2 3")
     refused_once(root, "color-intrinsics.txt")
 
@@ -576,7 +584,7 @@ def undecoded(monkeypatch):
 
     def read_frames(reduced, root, channels):
         images = [np.full((3, 4, channels), 255, np.uint8) for _ in reduced]
-        return images, {"depths": [np.ones((3, 4), np.float32) for _ in reduced]}
+        return images, {"depth": [np.ones((3, 4), np.float32) for _ in reduced]}
 
     monkeypatch.setattr(reading, "read_frames", read_frames)
 
@@ -651,12 +659,12 @@ def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
     y, x = np.mgrid[:h, :w] + 0.5
     camera = repeated(scene.cameras[i], h * w)
     rays = to_rays(camera, np.stack([x, y], -1).reshape(-1, 2))
-    depth = scene.depths[i].reshape(-1)
+    depth = scene.maps["depth"][i].reshape(-1)
     ends = np.asarray(rays.origins) + np.asarray(rays.directions) * depth[:, None]
     pixels, seen = (np.asarray(x) for x in to_pixels(repeated(scene.cameras[j], h * w), ends))
     known = (depth > 0) & seen
     ends, pixels = ends[known], pixels[known]
-    there = scipy.ndimage.map_coordinates(scene.depths[j], pixels.T[::-1] - 0.5, order=0)
+    there = scipy.ndimage.map_coordinates(scene.maps["depth"][j], pixels.T[::-1] - 0.5, order=0)
     away = np.linalg.norm(ends - scene.cameras.c2w[j, :, 3], axis=-1)
     return (np.abs(away - there) / away)[there > 0]
 
@@ -664,7 +672,7 @@ def real_pair(scene: Scene, i: int, j: int) -> np.ndarray:
 @pytest.mark.long
 def test_redkitchen_s_depths_agree_between_views(dataset):
     scene = scenes.load(dataset("redkitchen"), "train", max_side=160)
-    assert (len(scene), len(scene.depths)) == (55, 55) and scene.unbounded
+    assert (len(scene), len(scene.maps["depth"])) == (55, 55) and scene.unbounded
     differences = [real_pair(scene, i, i + 1) for i in (0, 20, 40)]
     assert all(len(d) > 5_000 and np.median(d) < 0.02 for d in differences), [
         np.median(d) for d in differences
@@ -675,7 +683,7 @@ def test_redkitchen_s_depths_agree_between_views(dataset):
 def test_dtu_s_projections_are_the_file_s(dataset):
     root = dataset("dtu_scan24")
     scene, arrays = scenes.load(root, "train"), np.load(root / "cameras_sphere.npz")
-    assert not scene.unbounded and 0.4 < np.mean([mask.mean() for mask in scene.masks]) < 0.9
+    assert not scene.unbounded and 0.4 < np.mean([mask.mean() for mask in scene.maps["mask"]]) < 0.9
     points = np.random.default_rng(0).uniform(-0.3, 0.3, (len(scene), 3))
     found = at_once(scene.cameras, points)
     for name, pixel, point in zip(
@@ -717,4 +725,4 @@ def test_llff_captures_load(dataset, name, views, unbounded):
     scene = scenes.load(dataset(name), "train")
     assert len(scene) == views and scene.unbounded == unbounded
     assert {max(image.shape[:2]) for image in scene.images} == {504 if name == "fern" else 432}
-    assert (scene.masks is None) == (name == "fern")
+    assert ("mask" not in scene.maps) == (name == "fern")

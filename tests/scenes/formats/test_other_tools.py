@@ -263,9 +263,11 @@ def test_corners_that_a_distortion_does_not_reach_are_masked(tmp_path, lens):
     scene = scenes.load(root, "train")
     y, x = np.mgrid[:90, :120] + 0.5
     distance = np.hypot(x - 60.0, y - 45.0) / 100.0
-    assert scene.masks[0][distance < reach - 0.02].all()
-    assert not scene.masks[0][distance > reach + 0.02].any() and (distance > reach + 0.02).any()
-    hidden = 100.0 * (1.0 - scene.masks[0].mean())
+    assert scene.maps["mask"][0][distance < reach - 0.02].all()
+    assert (
+        not scene.maps["mask"][0][distance > reach + 0.02].any() and (distance > reach + 0.02).any()
+    )
+    hidden = 100.0 * (1.0 - scene.maps["mask"][0].mean())
     assert any(
         f"up to {hidden:.2g} % of the pixels of {len(scene)} of {len(scene)} views" in n
         for n in scene.notes
@@ -358,13 +360,15 @@ def test_instant_ngp_s_depth_is_read_in_its_unit(tmp_path):
     scene = scenes.load(depth_scene(tmp_path, integer_depth_scale=0.002, k1=0.0), "train")
     y, x = np.mgrid[:6, :8] + 0.5
     along = np.sqrt(1 + ((x - 4.5) / 8.0) ** 2 + ((y - 3.5) / 8.5) ** 2)
-    np.testing.assert_allclose(scene.depths[0] / scene.transform.scale, 8.0 * along, rtol=1e-4)
+    np.testing.assert_allclose(
+        scene.maps["depth"][0] / scene.transform.scale, 8.0 * along, rtol=1e-4
+    )
     assert scene.notes == []
 
 
 def test_depth_without_a_unit_is_left_out_with_a_note(tmp_path):
     scene = scenes.load(depth_scene(tmp_path), "train")
-    assert scene.depths is None and "depth_path without integer_depth_scale" in scene.notes[0]
+    assert "depth" not in scene.maps and "depth_path without integer_depth_scale" in scene.notes[0]
 
 
 def test_bad_frames_are_left_out_and_test_frames_are_the_test_views(tmp_path):
@@ -391,7 +395,7 @@ def test_masks_have_the_names_of_several_tools_and_may_be_of_another_size(tmp_pa
     root = write_plain(tmp_path, SHARED, {key: "m.png"})
     save(root / "m.png", np.where(np.arange(16) < 8, 0, 255).astype(np.uint8)[None].repeat(12, 0))
     np.testing.assert_array_equal(
-        scenes.load(root, "train").masks[0], np.arange(8)[None].repeat(6, 0) >= 4
+        scenes.load(root, "train").maps["mask"][0], np.arange(8)[None].repeat(6, 0) >= 4
     )
 
 
@@ -400,7 +404,7 @@ def mask_of_halved(root: Path, pixels: np.ndarray) -> np.ndarray:
     save(root / "m.png", pixels)
     write_nerfstudio(root)
     edit(root, lambda data: [frame.update(mask_path="m.png") for frame in data["frames"]])
-    return scenes.load(root, "train", max_side=4).masks[0]
+    return scenes.load(root, "train", max_side=4).maps["mask"][0]
 
 
 @pytest.mark.parametrize("size", [(4, 3), (8, 6), (24, 18), (12, 9)])
@@ -512,8 +516,8 @@ def test_masks_depth_and_points_are_found_as_images_are(tmp_path):
     own = {"mask_path": "/data/masks/M.PNG", "depth_file_path": "E:\\scan\\depth"}
     edit(root, lambda data: data["frames"][1].update(own))
     scene = scenes.load(root, "train")
-    assert not scene.masks[0][0, 0] and scene.masks[0][0, 1]
-    assert (scene.depths[0] > 0).all() and len(scene.points) == 1
+    assert not scene.maps["mask"][0][0, 0] and scene.maps["mask"][0][0, 1]
+    assert (scene.maps["depth"][0] > 0).all() and len(scene.points) == 1
 
 
 def test_nothing_outside_of_the_folder_is_found(tmp_path):
@@ -753,8 +757,8 @@ def test_what_moves_by_instant_ngp_s_masks_is_masked(tmp_path, with_mask):
         expected &= known > 0
     scene = scenes.load(root, "train")
     assert len(scene) == 14 and scene.names[0] == ALL[1], "no mask is taken for a photo"
-    np.testing.assert_array_equal(scene.masks[0], expected)
-    assert all(mask.all() for mask in scene.masks[1:])
+    np.testing.assert_array_equal(scene.maps["mask"][0], expected)
+    assert all(mask.all() for mask in scene.maps["mask"][1:])
     (note,) = scene.notes
     assert (
         note.startswith("transforms.json: dynamic_mask_* files are read")

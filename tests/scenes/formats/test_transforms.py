@@ -326,7 +326,7 @@ def test_what_lies_around_the_circle_of_a_fisheye_is_masked(tmp_path):
     names = {"train_filenames": ["images/001.png"]}
     (mask,) = scenes.load(
         write_nerfstudio(tmp_path, size=(40, 40), **lens, **straight, **names), "train"
-    ).masks
+    ).maps["mask"]
     y, x = np.mgrid[:40, :40] - 19.5
     np.testing.assert_array_equal(mask, np.hypot(x, y) < 7 * math.pi)
 
@@ -352,16 +352,16 @@ def masked_scene(root: Path, **options) -> Path:
 @pytest.mark.long
 def test_masks_are_read_for_the_frames_that_have_one(tmp_path):
     scene = scenes.load(masked_scene(tmp_path), "train")
-    assert len(scene.masks) == len(scene) == 14 and scene.masks[0].all()
-    for name, mask in list(zip(scene.names, scene.masks, strict=True))[1:]:
+    assert len(scene.maps["mask"]) == len(scene) == 14 and scene.maps["mask"][0].all()
+    for name, mask in list(zip(scene.names, scene.maps["mask"], strict=True))[1:]:
         np.testing.assert_array_equal(mask, noise(8, 6, 1, seed=50 + int(name[7:10]))[..., 0] > 40)
-    assert scenes.load(write_nerfstudio(tmp_path / "n"), "train").masks is None
+    assert "mask" not in scenes.load(write_nerfstudio(tmp_path / "n"), "train").maps
 
 
 def test_a_reduced_pixel_is_masked_where_any_of_its_pixels_is(tmp_path):
     scene = scenes.load(masked_scene(tmp_path), "train", max_side=4)
     bright = noise(8, 6, 1, seed=52)[..., 0] > 40
-    np.testing.assert_array_equal(scene.masks[1], bright.reshape(3, 2, 4, 2).all((1, 3)))
+    np.testing.assert_array_equal(scene.maps["mask"][1], bright.reshape(3, 2, 4, 2).all((1, 3)))
 
 
 @pytest.mark.parametrize("write", ["one bit", "ones", "jpeg"])
@@ -373,7 +373,7 @@ def test_masks_of_every_kind_mean_the_same(tmp_path, write):
     name = f"mask.{'jpg' if write == 'jpeg' else 'png'}"
     (image.convert("1") if write == "one bit" else image).save(root / name)
     edit(root, lambda data: data["frames"][1].update(mask_path=name))
-    np.testing.assert_array_equal(scenes.load(root, "train").masks[0], there)
+    np.testing.assert_array_equal(scenes.load(root, "train").maps["mask"][0], there)
 
 
 BAD_MASKS = {
@@ -436,9 +436,9 @@ def wall_of(scene, view: int) -> np.ndarray:
     """The ends of a view's rays at its depth, in the file's world, where depth is known."""
     y, x = np.mgrid[:6, :8].reshape(2, -1) + 0.5
     rays = to_rays(repeated(scene.cameras[view], 48), np.stack([x, y], -1))
-    along = scene.depths[view].reshape(-1, 1) * np.asarray(rays.directions)
+    along = scene.maps["depth"][view].reshape(-1, 1) * np.asarray(rays.directions)
     ends = scene.transform.points_back(np.float64(np.asarray(rays.origins) + along))
-    return ends[scene.depths[view].ravel() > 0]
+    return ends[scene.maps["depth"][view].ravel() > 0]
 
 
 @pytest.mark.long
@@ -447,9 +447,9 @@ def test_depth_becomes_distance_along_the_ray_in_the_normalised_world(tmp_path, 
     """Whatever the lens does, the end of every ray lies on the wall."""
     depth_scene(tmp_path, kind)
     scene = scenes.load(tmp_path, "train")
-    assert (scene.depths[0] == 0).all(), "no depth file, nothing known"
-    known = scene.depths[1] > 0
-    assert known.sum() == 47 and not known[1, 2] and scene.depths[1].dtype == np.float32
+    assert (scene.maps["depth"][0] == 0).all(), "no depth file, nothing known"
+    known = scene.maps["depth"][1] > 0
+    assert known.sum() == 47 and not known[1, 2] and scene.maps["depth"][1].dtype == np.float32
     wall = wall_of(scene, 1)
     np.testing.assert_allclose(wall[:, 2], -2.0, atol=1e-5)
     assert np.ptp(wall[:, 0]) > 2.0
@@ -469,7 +469,7 @@ def test_the_unit_of_depth_is_the_file_s(tmp_path):
     depth_scene(tmp_path / "a", "png")
     depth_scene(tmp_path / "b", "png", depth_unit_scale_factor=0.002)
     a, b = (scenes.load(tmp_path / name, "train") for name in "ab")
-    a_units, b_units = (scene.depths[1] / scene.transform.scale for scene in (a, b))
+    a_units, b_units = (scene.maps["depth"][1] / scene.transform.scale for scene in (a, b))
     np.testing.assert_allclose(b_units, 2 * a_units, rtol=1e-5)
 
 
@@ -477,7 +477,7 @@ def test_depth_of_another_lens_is_along_its_ray(tmp_path):
     depth_scene(tmp_path, "png", camera_model="OPENCV_FISHEYE", k1=0.0, k2=0.0, p1=0.0, p2=0.0)
     scene = scenes.load(tmp_path, "train")
     np.testing.assert_allclose(
-        scene.depths[1][scene.depths[1] > 0], 2.0 * scene.transform.scale, rtol=1e-6
+        scene.maps["depth"][1][scene.maps["depth"][1] > 0], 2.0 * scene.transform.scale, rtol=1e-6
     )
 
 
@@ -488,10 +488,12 @@ def test_depth_of_another_size_is_read_where_it_is_nearest(tmp_path):
     np.save(tmp_path / "depth.npy", far)
     full = scenes.load(tmp_path, "train")
     np.testing.assert_allclose(
-        full.depths[1] / full.transform.scale, far.repeat(2, 0).repeat(2, 1) / 1000, rtol=1e-3
+        full.maps["depth"][1] / full.transform.scale,
+        far.repeat(2, 0).repeat(2, 1) / 1000,
+        rtol=1e-3,
     )
     half = scenes.load(tmp_path, "train", max_side=4)
-    np.testing.assert_allclose(half.depths[1] / half.transform.scale, far / 1000, rtol=1e-3)
+    np.testing.assert_allclose(half.maps["depth"][1] / half.transform.scale, far / 1000, rtol=1e-3)
 
 
 def bad_array(path: Path, array) -> None:
@@ -612,5 +614,5 @@ def test_masks_go_with_blender_s_alpha(tmp_path):
     edit(root, lambda data: data["frames"][0].update(mask_path="m.png"), "transforms_train.json")
     scene = scenes.load(root, "train")
     assert scene.has_alpha and not scene.unbounded
-    np.testing.assert_array_equal(scene.masks[0], np.arange(36).reshape(6, 6) % 3 != 0)
-    assert dataclasses.replace(scene, masks=None).digest() != scene.digest()
+    np.testing.assert_array_equal(scene.maps["mask"][0], np.arange(36).reshape(6, 6) % 3 != 0)
+    assert dataclasses.replace(scene, maps={}).digest() != scene.digest()
