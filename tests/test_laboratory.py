@@ -23,6 +23,7 @@ from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store, digest_code, digest_scenes, imports_of, modules_of
 from benchmarks.systems.training import DIVERGED, Trainer, rounded
 from nerf.comparing.statistics import compare
+from nerf.evaluation import metrics
 from nerf.scenes import picture, toybox
 
 TINY = {**ON_PICTURES, "steps": 40, "steps_per_call": 10, "log_every": 40, "batch_size": 64}
@@ -425,10 +426,27 @@ def test_views_of_one_pose_are_one_score(monkeypatch):
     arm = dataclasses.replace(tiny_row().arms[0], image=False)
     trainer = object.__new__(Trainer)
     trainer.scenes, trainer.config = {"test": scene}, {"background": [1.0] * 3, "chunk": 64}
+    trainer.shifted = False
     sizes = zip(scene.names, [len(image) for image in scene.images], strict=True)
     psnr = {name: {"psnr": 10.0 * size} for name, size in sizes}
     monkeypatch.setattr(training_module, "evaluate", lambda *_, **__: {"per_image": psnr})
     assert len(scene) == 4 and trainer.scores(arm, "test") == [120.0, 120.0]
+
+
+def test_a_shifted_picture_is_scored_with_the_mean_colour_of_the_truth(monkeypatch):
+    truth = np.random.default_rng(0).integers(60, 180, (8, 8, 3), np.uint8)
+    scene = picture.load(None, "train", source=truth)
+    trainer = object.__new__(Trainer)
+    trainer.scenes, trainer.config = {"train": scene}, {"background": [1.0] * 3, "chunk": 64}
+    noise = np.random.default_rng(1).normal(0.0, 0.01, truth.shape)
+    noise -= noise.mean((0, 1))
+    drawn = {"rgb": truth / 255.0 + noise + np.array([0.1, -0.1, 0.05])}
+    monkeypatch.setattr(training_module, "make_render_image", lambda *_: lambda camera: drawn)
+    trainer.shifted = True
+    expected = metrics.psnr(truth / 255.0 + noise, truth / 255.0)
+    np.testing.assert_allclose(trainer.scores(None, "train"), [expected], rtol=1e-6)
+    trainer.shifted = False
+    np.testing.assert_array_equal(trainer.render(None, "train", 0), drawn["rgb"])
 
 
 @pytest.mark.whole

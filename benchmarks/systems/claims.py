@@ -36,6 +36,8 @@ class Arm:
       image: whether to train on one picture.
       seen: whether a picture is trained and scored on all of its pixels, to measure how well they
         are fitted.
+      shifted: whether a picture is scored after its mean colour is set to that of the truth, as
+        for training that does not determine a constant.
       rates: first factors of the config's learning rates to try; see `choosing`.
       tries: further changes to try, such as bandwidths.
       measures: names of functions in `benchmarks.systems.measures`, in addition to PSNR.
@@ -48,6 +50,7 @@ class Arm:
     file: str | None = None
     image: bool = False
     seen: bool = False
+    shifted: bool = False
     rates: Sequence[float] = (1 / 3, 1.0, 3.0)
     tries: Sequence[Mapping[str, Any]] = ({},)
     measures: Sequence[str] = ()
@@ -60,7 +63,9 @@ class Arm:
             for split in ("train", "val", "test")
         }
         if self.seen:
-            whole = dataclasses.replace(found["train"], maps={})
+            scene = found["train"]
+            maps = {name: arrays for name, arrays in scene.maps.items() if name != "mask"}
+            whole = dataclasses.replace(scene, maps=maps)
             return dict.fromkeys(found, whole)
         return found
 

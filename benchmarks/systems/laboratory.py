@@ -204,6 +204,7 @@ class Laboratory:
         return {
             # The steps of the run are those below.
             "config": {key: value for key, value in config.items() if key != "steps"},
+            "shifted": arm.shifted,
             "seed": seed,
             "rate": rate,
             "steps": rounded(config, steps),
@@ -221,9 +222,9 @@ class Laboratory:
 
     def _trainer(self, arm: Arm, config: Mapping[str, Any]) -> Trainer:
         """Return a config of an arm, compiled."""
-        name = json.dumps([arm.file, arm.seen, config])
+        name = json.dumps([arm.file, arm.seen, arm.shifted, config])
         if name not in self._trainers:
-            self._trainers[name] = Trainer(config, self._scene(arm))
+            self._trainers[name] = Trainer(config, self._scene(arm), arm.shifted)
         return self._trainers[name]
 
     def _say_once(self, line: str) -> None:

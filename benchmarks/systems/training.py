@@ -10,13 +10,16 @@ from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
+from jaxtyping import Float
 
 from nerf.evaluation.evaluate import evaluate
+from nerf.evaluation.metrics import psnr
 from nerf.foundation.png import to_bytes
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model
 from nerf.runs.budget import Budget
 from nerf.scenes import Scene
+from nerf.scenes.images import on_background
 from nerf.training.nonfinite import TrainingError
 from nerf.training.session import Session
 
@@ -56,10 +59,13 @@ class Trainer:
     Args:
       config: the complete config.
       scenes: the scene by split.
+      shifted: see `Arm`.
     """
 
-    def __init__(self, config: Mapping[str, Any], scenes: Mapping[str, Scene]):
-        self.config, self.scenes = config, scenes
+    def __init__(
+        self, config: Mapping[str, Any], scenes: Mapping[str, Scene], shifted: bool = False
+    ):
+        self.config, self.scenes, self.shifted = config, scenes, shifted
         self.session = Session(config, self.scenes["train"])
         self.session.compile()
 
@@ -86,18 +92,18 @@ class Trainer:
         """
         self.session.restart(seed, rate)
         steps = rounded(self.config, steps)
-        psnr: list[float] = []
+        curve: list[float] = []
         ends = [0.0]
         before = float("nan")
         for call in self.session.calls(Budget(steps)):
             assert call.metrics is not None  # these configs skip no steps
-            psnr.extend(call.metrics["psnr"].tolist())
+            curve.extend(call.metrics["psnr"].tolist())
             ends.append(call.seconds)
             if np.isnan(before) and call.step >= 0.75 * steps:
                 before = self.score(self.session.model(), "val")
         self.session.check_finite()
         model = self.session.model()
-        parts = np.array_split(np.array(psnr), min(CURVE_POINTS, len(psnr)))
+        parts = np.array_split(np.array(curve), min(CURVE_POINTS, len(curve)))
         return Trained(
             model=model,
             before=before,
@@ -117,6 +123,11 @@ class Trainer:
         independent.
         """
         scene, config = self.scenes[split], self.config
+        if self.shifted:
+            return [
+                psnr(self.render(model, split, view), self._truth(split, view))
+                for view in range(len(scene))
+            ]
         # The laboratory has a line of progress of its own.
         silent = io.StringIO()
         with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
@@ -132,9 +143,20 @@ class Trainer:
     def picture(self, model: Model) -> bytes:
         """Return a PNG of the first test view; of a picture, all of its pixels."""
         split = "train" if "mask" in self.scenes["train"].maps else "test"
+        image = to_bytes(self.render(model, split, 0))
+        return iio.imwrite("<bytes>", image, extension=".png")
+
+    def render(self, model: Model, split: str, view: int) -> Float[np.ndarray, "h w 3"]:
+        """Render a view of a split, with the mean colour of its photo if pictures are shifted."""
         render = make_render_image(model, self.config["background"], self.config["chunk"])
-        image = render(self.scenes[split].cameras[0])["rgb"]
-        return iio.imwrite("<bytes>", to_bytes(image), extension=".png")
+        image = render(self.scenes[split].cameras[view])["rgb"]
+        if not self.shifted:
+            return image
+        return np.clip(image + (self._truth(split, view) - image).mean((0, 1)), 0.0, 1.0)
+
+    def _truth(self, split: str, view: int) -> Float[np.ndarray, "h w 3"]:
+        """Return the photo of a view of a split over the background."""
+        return on_background(self.scenes[split].images[view], self.config["background"])
 
     def measure(
         self, seed: int, rate: float, steps: float, measures: Sequence[str]
@@ -154,8 +176,8 @@ class Trainer:
             trained = self.train(seed, rate, steps)
         except TrainingError:
             return {"diverged": True, "steps": rounded(self.config, steps)}
-        psnr = self.scores(trained.model, "test")
-        if not np.isfinite([trained.before, trained.after, *psnr]).all():
+        scores = self.scores(trained.model, "test")
+        if not np.isfinite([trained.before, trained.after, *scores]).all():
             return {"diverged": True, "steps": rounded(self.config, steps)}
         module = import_module(MEASURES)
         numbers: dict[str, float] = {"ms_per_step": trained.ms_per_step}
@@ -164,7 +186,7 @@ class Trainer:
         picture = self.picture(trained.model) if seed == 0 else b""
         return {
             "diverged": False,
-            "psnr": psnr,
+            "psnr": scores,
             "val": [trained.before, trained.after],
             "numbers": numbers,
             "curve": trained.curve,

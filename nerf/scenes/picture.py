@@ -9,11 +9,11 @@ remaining ones. The longer side of the full image extends from -1 to 1.
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Real, UInt8
+from jaxtyping import Float32, Int, Real, UInt8
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import COEFFICIENTS, ORTHOGRAPHIC
-from nerf.scenes.base import Problem, Scene, SceneError, Similarity
+from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import FOLDER, MISSING
 from nerf.scenes.images import check_image, read_image
@@ -27,6 +27,7 @@ def load(
     split: str,
     source: UInt8[np.ndarray, "h w c"] | None = None,
     max_side: int = 1024,
+    slopes: bool = False,
 ) -> Scene:
     """Load one split of an image, from a file or from pixels.
 
@@ -37,6 +38,7 @@ def load(
         as {"name": "nerf.scenes.drawings:text"}.
       max_side: maximum width and height in pixels; a larger file is downscaled by an integer
         factor.
+      slopes: whether "train" has the map "slopes", see `nerf.losses.slopes`.
 
     Returns:
       A bounded scene with an orthographic camera for each image.
@@ -52,17 +54,23 @@ def load(
     if split == "train":
         known = np.zeros((height, width), bool)
         known[::2, ::2] = True
+        maps = {"mask": [known], **({"slopes": [_slopes(image)]} if slopes else {})}
         size, side = np.array([[width, height]]), max(height, width)
         camera = _cameras(size, side, 1, np.zeros((1, 2)), width, height)
-        return Scene(
-            [image], camera, ["picture"], Similarity(), unbounded=False, maps={"mask": [known]}
-        )
+        return Scene([image], camera, ["picture"], Similarity(), unbounded=False, maps=maps)
     phases = PHASES[split]
     parts = [np.ascontiguousarray(image[row::2, column::2]) for row, column in phases]
     sizes = np.array([(part.shape[1], part.shape[0]) for part in parts])
     cameras = _cameras(sizes, max(height, width), 2, np.array(phases)[:, ::-1], width, height)
     names = [f"{split}_row{row}_column{column}" for row, column in phases]
     return Scene(parts, cameras, names, Similarity(), unbounded=False)
+
+
+def _slopes(image: UInt8[np.ndarray, "h w c"]) -> Float32[np.ndarray, "h w 3 2"]:
+    """Return the slopes of sRGB to the right and up, per unit of the plane: central differences."""
+    colours = to_unit(image[..., :3])
+    down, right = np.gradient(colours, 2.0 / max(image.shape[:2]), axis=(0, 1))
+    return np.stack([right, -down], -1).astype(np.float32)
 
 
 def _cameras(

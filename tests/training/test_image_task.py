@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from configs import ngp
-from nerf.cameras.cameras import pixels_to_rays
+from nerf.cameras.cameras import Rays, pixels_to_rays
 from nerf.comparing.report.build import Question, build_report
 from nerf.evaluation.evaluate import evaluate
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.opaque import Opaque
+from nerf.losses import Context, Target
+from nerf.losses.slopes import SlopeError
 from nerf.output.fit import write_fit
 from nerf.output.video_rendering import RenderOptions, render_still, resized
 from nerf.rendering.compositing import weights_from_tau
@@ -109,6 +111,46 @@ def test_a_picture_seen_larger_is_seen_at_the_same_places():
     assert large.shape == (24, 32, 3)
     assert np.allclose(large.reshape(6, 4, 8, 4, 3).mean((1, 3)), small, atol=1e-5)
     assert np.allclose(small[..., :2], 0.5 + 0.5 * places(scene), atol=1e-5)
+
+
+def test_the_slopes_of_a_picture_are_those_of_its_colours_in_the_plane():
+    """Its longer side of eight pixels is two units long, so a pixel is a quarter of one."""
+    y, x = np.mgrid[:6, :8]
+    image = np.stack([10 * x, 50 - 8 * y, 20 + 0 * x], -1).astype(np.uint8)
+    scene = picture.load(None, "train", source=image, slopes=True)
+    expected = np.broadcast_to(np.array([[40, 0], [0, 32], [0, 0]]) / 255, (6, 8, 3, 2))
+    np.testing.assert_allclose(scene.maps["slopes"][0], expected, atol=1e-5)
+    assert set(scene.maps) == {"mask", "slopes"}
+    assert set(picture.load(None, "train", source=image).maps) == {"mask"}
+
+
+def test_slopes_alone_are_compared_and_a_constant_costs_nothing():
+    x = jnp.array(np.random.default_rng(0).uniform(-1, 1, (5, 2)), jnp.float32)
+    slopes = jnp.stack(
+        [
+            jnp.stack([2 * x[:, 0], 0 * x[:, 0]], -1),
+            jnp.stack([0 * x[:, 0], 3 + 0 * x[:, 0]], -1),
+            jnp.stack([x[:, 1], x[:, 0]], -1),
+        ],
+        1,
+    )
+
+    def loss(constant, slopes):
+        def field(points, viewdirs):
+            a, b = points[..., 0], points[..., 1]
+            return {"rgb": constant + jnp.stack([a**2, 3 * b, a * b], -1)}
+
+        stages = {"main": Stage(Stratified(1), field)}
+        model = Model(stages, ["main"], space=Plane(), opacity=Opaque())
+        down = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), (5, 3))
+        rays = Rays(jnp.concatenate([x, jnp.ones((5, 1))], -1), down, down)
+        target = Target(jnp.zeros((5, 3)), {"slopes": slopes})
+        return SlopeError(weight=2.0)(Context(model, rays, [], target, None))
+
+    np.testing.assert_allclose(loss(0.0, slopes), np.zeros(5), atol=1e-10)
+    np.testing.assert_allclose(loss(0.7, slopes), np.zeros(5), atol=1e-10)
+    other = slopes.at[:, 1, 0].add(0.6)
+    np.testing.assert_allclose(loss(0.7, other), np.full(5, 2.0 * 0.36 / 6), rtol=1e-5)
 
 
 def config_of(name, **changes):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.systems.claims import Arm, Check, Row
-from benchmarks.systems.rows.common import FIELD, drawn, network
+from benchmarks.systems.rows.common import CPPN, FIELD, drawn, network
 
 POINTS = {"name": "nerf.encodings.identity:Identity"}
 # Half of the pixels along an axis resolve just under 32 cycles, so at most five octaves from one
@@ -27,6 +27,9 @@ GAUSSIAN_TRIES = [network(scale=scale) for scale in (10.0, 5.0, 2.5, 1.25)]
 WIRE_PAIRS = ((10, 20), (10, 10), (5, 10), (5, 5), (5, 2.5), (2.5, 5), (2.5, 2.5))
 WIRE_TRIES = [network(omega=float(omega), scale=float(scale)) for omega, scale in WIRE_PAIRS]
 BAND_TRIES = [network(bands=bands) for bands in ((2, 4, 6, 8), (4, 8, 12, 16), (8, 16, 24, 32))]
+# The slopes of a picture are the same if a constant is added to it.
+SLOPES = {**CPPN, "slopes": True}
+ONLY_SLOPES = {"losses": {"slopes": {"name": "nerf.losses.slopes:SlopeError"}}}
 VOXELS = {"name": "nerf.encodings.voxels:Voxels"}
 NUMBERS = {**VOXELS, "resolution": 40, "features": 3}
 LINEAR = {"name": "nerf.networks.relu:ReLU", "width": 3, "depth": 0}
@@ -111,6 +114,26 @@ ROWS = [
         " and as well as ReLU on encoded ones",
         [SIREN, RELU_RAW, RELU_OCTAVES],
         SIREN_CHECKS,
+    ),
+    Row(
+        "R3-slopes",
+        "SIREN (2006.09661)",
+        "sines recover an image from its slopes alone, and ReLU does not",
+        [
+            drawn("SIREN", "siren", ONLY_SLOPES, SLOPES, seen=True, shifted=True, tries=SINE_TRIES),
+            drawn(
+                "ReLU, raw",
+                "relu",
+                {**ONLY_SLOPES, f"{FIELD}.encoding": POINTS},
+                SLOPES,
+                seen=True,
+                shifted=True,
+            ),
+        ],
+        [
+            Check("SIREN", at_least=25.0, added=True),
+            Check("ReLU, raw", at_most=25.0, added=True),
+        ],
     ),
     Row(
         "R4",

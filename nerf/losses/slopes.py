@@ -1,0 +1,48 @@
+"""Supervision of a picture by its slopes alone (SIREN, 2006.09661, section 4.1)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nerf.losses import Context
+
+
+@dataclasses.dataclass(frozen=True)
+class SlopeError:
+    """Squared error of the slopes of a picture: the field solves Poisson's equation.
+
+    Equation:
+      L = lambda 1/6 sum_k |partial / (partial x_k) f(x) - g_k|^2   k: right and up
+
+    f is the sRGB that the field returns at the position x of a pixel, and g_k the map "slopes" of
+    the picture. Colours themselves are not compared, so that a constant that is added to all of
+    them costs nothing.
+
+    Attributes:
+      weight: lambda, factor on the loss.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
+        """Compute the loss of each ray of an image task.
+
+        Args:
+          context: its target has the map "slopes", (*b, 3, 2), per unit of the plane.
+
+        Returns:
+          The weighted loss, (*b).
+        """
+        field = context.model.stages[-1].field
+        places = context.model.space.warp(context.rays.origins)
+
+        def colour(x: Float[Array, "*b 2"]) -> Float[Array, "*b 3"]:
+            return field(x, context.rays.viewdirs)["rgb"]
+
+        # The derivative along an axis for all points at once.
+        axes = [jnp.broadcast_to(axis, places.shape) for axis in jnp.eye(2)]
+        slopes = jnp.stack([jax.jvp(colour, (places,), (axis,))[1] for axis in axes], -1)
+        errors = jnp.square(slopes - context.target.maps["slopes"])
+        return self.weight * errors.mean((-2, -1))
