@@ -3,7 +3,7 @@
 They need no files and are equal on every machine with the same numpy and Pillow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,18 +14,28 @@ WORDS = ("NeRF", "rays", "f(x)", "JAX!", "a=2b")
 
 
 def cppn(
-    size: int = 64, seed: int = 5, depth: int = 3, width: int = 12
+    size: int = 64,
+    seed: int = 5,
+    depth: int = 3,
+    width: int = 12,
+    latent: Sequence[float] = (),
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw a compositional pattern-producing network (Stanley 2007).
 
-    It is a random network from x, y and r to colours, with sine, Gaussian, tanh and |x|
-    activations.
+    It is a random network from x, y, r and a latent vector z to colours, with sine, Gaussian, tanh
+    and |x| activations. A picture changes smoothly with z.
+
+    Equation:
+      h_1 = f(W (x, y, r) + V z + b)
+      h_l = f(W_l h_(l-1) + b_l)   f: each function on a quarter of the units
+      rgb = sigmoid(1.5 (U h - mean) / std)   over the pixels, per channel
 
     Args:
       size: number of pixels along each side.
       seed: seed of the weights.
       depth: number of layers of the network.
       width: number of units of each layer; a multiple of 4.
+      latent: z; numbers of about 1 change the picture clearly. Zeros draw the picture without z.
 
     Returns:
       The sRGB picture.
@@ -37,10 +47,13 @@ def cppn(
     y, x = np.meshgrid(axis, axis, indexing="ij")
     h = np.stack([x, y, np.hypot(x, y)], -1)
     kinds: tuple[Callable, ...] = (np.sin, lambda v: np.exp(-(v**2)), np.tanh, np.abs)
+    # The weights V have random numbers of their own, so that z = 0 changes nothing.
+    shift = np.asarray(latent) @ np.random.default_rng([seed, 1]).normal(size=(len(latent), width))
     for layer in range(depth):
         # The first layer has large weights, which set the spatial frequency of the picture.
         scale = 6.0 if layer == 0 else 2.5 / np.sqrt(h.shape[-1])
         h = h @ rng.normal(0.0, scale, (h.shape[-1], width)) + rng.normal(0.0, 1.0, width)
+        h = h + shift if layer == 0 else h
         h = np.concatenate(
             [kind(part) for kind, part in zip(kinds, np.split(h, len(kinds), -1), strict=True)], -1
         )

@@ -161,4 +161,20 @@ def test_drawings_are_the_same_each_time_and_have_detail_and_colour():
         assert spread.std((0, 1)).min() > 20.0
         assert np.abs(np.diff(spread, axis=0)).mean() > 4.0
     assert not np.array_equal(drawings.cppn(seed=1), drawings.cppn(seed=2))
+
+
+def test_a_drawing_changes_smoothly_with_its_latent_vector():
+    plain = drawings.cppn()
+    np.testing.assert_array_equal(drawings.cppn(latent=(0.0, 0.0)), plain)
+
+    def distance(*latent):
+        return np.sqrt(np.mean((drawings.cppn(latent=latent) / 255.0 - plain / 255.0) ** 2))
+
+    near, farther, far = distance(0.02, 0.0), distance(0.04, 0.0), distance(1.0, 0.0)
+    assert near > 0.002 and 1.5 < farther / near < 2.5
+    assert far > 0.15 and distance(0.0, 1.0) > 0.15
+    assert not np.array_equal(drawings.cppn(latent=(1.0, 0.0)), drawings.cppn(latent=(0.0, 1.0)))
+
+
+def test_drawings_have_the_size_asked_for():
     assert drawings.cppn(size=32).shape == (32, 32, 3)
