@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.systems.claims import Arm, Check, Row, check_parameters
+from benchmarks.systems.claims import Arm, Check, Row, check_parameters, declaration
 from benchmarks.systems.judging import judge
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
@@ -75,6 +75,10 @@ def test_arms_that_are_not_of_one_size_are_refused_before_training(tmp_path):
         Arm("a", "systems.siren", {"model.nothing.width": 3}).resolve()
 
 
+ARMS = [Arm("x", "systems.siren"), Arm("y", "systems.relu")]
+DECLARED = declaration(Row("", "", "", ARMS, []))
+
+
 def result_of(*checks, **arms):
     """Return the measurements of a row from the scores of its arms, one list over seeds each."""
     measured = {
@@ -93,13 +97,13 @@ def result_of(*checks, **arms):
         }
         for name, scores in arms.items()
     }
-    return {"arms": measured, "checks": [judge(check, measured) for check in checks]}
+    judged = [judge(check, measured) for check in checks]
+    return {"arms": measured, "checks": judged, "declared": DECLARED}
 
 
 def test_a_row_measured_again_replaces_itself_alone(tmp_path):
-    arms = [Arm("x", "systems.siren"), Arm("y", "systems.relu")]
     check = Check("x", "y", at_least=1.0)
-    rows = [Row(name, "S", f"claim {name}", arms, [check]) for name in ("A", "B", "C")]
+    rows = [Row(name, "S", f"claim {name}", ARMS, [check]) for name in ("A", "B", "C")]
     file, document = tmp_path / "systems.json", tmp_path / "systems.md"
     document.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     keep(file, "A", result_of(check, x=[25.0, 25.0], y=[20.0, 20.1]), rows)
@@ -129,7 +133,7 @@ def test_a_row_says_which_arms_have_not_converged_or_were_not_checked():
     check = Check("x", "y", at_least=9.0)
     result = result_of(check, x=[25.0, 25.1], y=[20.0, 20.1])
     result["arms"]["x"]["half"]["val"], result["arms"]["y"]["half"] = [[0.0, 19.5]], None
-    row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], [check])
+    row = Row("A", "S", "C", ARMS, [check])
     text = markdown([row], {"A": result})
     assert "+0.60 dB by doubling the steps, +0.10 dB in the last quarter, not converged" in text
     assert "convergence: not checked" in text
@@ -139,11 +143,12 @@ def test_a_row_says_which_arms_have_not_converged_or_were_not_checked():
 
 def test_a_row_of_other_arms_or_margins_is_not_shown():
     check = Check("x", "y", at_least=1.0)
-    row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], [check])
+    row = Row("A", "S", "C", ARMS, [check])
     result = result_of(check, x=[25.0, 25.1], y=[20.0, 20.1])
     assert "holds" in markdown([row], {"A": result})
     for other in (
         dataclasses.replace(row, arms=[*row.arms, Arm("z", "systems.relu")]),
+        dataclasses.replace(row, arms=[row.arms[0], Arm("y", "systems.relu", {"steps": 9})]),
         dataclasses.replace(row, checks=[dataclasses.replace(check, at_least=2.0)]),
     ):
         text = markdown([other], {"A": result})
@@ -152,7 +157,7 @@ def test_a_row_of_other_arms_or_margins_is_not_shown():
 
 def test_margins_that_were_added_are_counted_apart():
     checks = [Check("x", "y", at_least=1.0, added=added) for added in (False, True, True)]
-    row = Row("A", "S", "C", [Arm("x", "systems.siren"), Arm("y", "systems.relu")], checks)
+    row = Row("A", "S", "C", ARMS, checks)
     result = result_of(*checks, x=[25.0, 25.1], y=[20.0, 20.1])
     text = markdown([row], {"A": result})
     assert text.startswith("Of 1 measured margins 1 hold")

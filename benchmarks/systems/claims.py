@@ -5,6 +5,7 @@ The margin of a check is set before the first measurement.
 
 import copy
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -141,6 +142,12 @@ class Row:
     equal_parameters: bool = True
     doublings: int = 1
     evidence: str = ""
+
+
+def declaration(row: Row) -> str:
+    """Return a digest of the arms of a row, to see whether measurements are of the present ones."""
+    arms = json.dumps([dataclasses.asdict(arm) for arm in row.arms], sort_keys=True)
+    return hashlib.sha256(arms.encode()).hexdigest()[:16]
 
 
 def check_parameters(row: Row) -> None:

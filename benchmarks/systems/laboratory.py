@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.systems.choosing import Candidate, Chosen, choose, choose_near
-from benchmarks.systems.claims import Arm, Row, check_parameters, count_parameters_of
+from benchmarks.systems.claims import Arm, Row, check_parameters, count_parameters_of, declaration
 from benchmarks.systems.judging import judge
 from benchmarks.systems.store import (
     Store,
@@ -84,6 +84,7 @@ class Laboratory:
         return {
             "system": row.system,
             "claim": row.claim,
+            "declared": declaration(row),
             "arms": arms,
             "checks": checks,
             "minutes": round((time.perf_counter() - began) / 60, 2),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.systems.claims import Row
+from benchmarks.systems.claims import Row, declaration
 from benchmarks.systems.judging import FAILS, FLAT, HOLDS, TIMES, UNDECIDED, doubling
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
@@ -93,7 +93,7 @@ def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
 def is_of(row: Row, result: Result | None) -> bool:
     """Report whether measurements are of a row's present arms and checks."""
     return result is not None and (
-        set(result["arms"]) == {arm.name for arm in row.arms}
+        result.get("declared") == declaration(row)
         and len(result["checks"]) == len(row.checks)
         and all(
             one.items() >= dataclasses.asdict(check).items()

@@ -57,14 +57,15 @@ def toys(
       name: name of the arm.
       config: module of `configs.systems`.
       changes: values of the config to replace, by dotted key.
-      scene: arguments of the toybox to replace.
+      scene: arguments of the toybox to replace; with a name, another scene.
       **more: other arguments of `Arm`.
     """
+    other = scene is not None and "name" in scene
     return Arm(
         name,
         f"systems.{config}",
         {**ON_TOYS, **(changes or {})},
-        {**TOYBOX, **(scene or {})},
+        dict(scene) if other else {**TOYBOX, **(scene or {})},
         **more,
     )
 

@@ -21,6 +21,7 @@ DENSE_TRIES = [
     {f"{FIELD}.encoding": {**DENSE, "octaves": octaves}} for octaves in (2.0, 3.0, 4.0, 5.0)
 ]
 IN_CONES = {f"{FIELD}.encoding.waves.num_freqs": 10}
+FOG = {"name": "nerf.scenes.synthetic:load", "size": 96, "views": 32}
 SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
 FEW_VIEWS = {"cycles": 4, "views": 4}
 
@@ -47,6 +48,17 @@ ROWS = [
             Check("positional, smooth", "raw, smooth", at_most=1.0),
             Check("positional", "raw", "fine_error", at_most=0.5, ratio=True),
         ],
+    ),
+    Row(
+        "R1-soft",
+        "NeRF (2003.08934)",
+        "encoded coordinates gain little where nothing is sharp: on balls of fog, whose colours are"
+        " uniform and whose outlines fade",
+        [
+            toys("positional", "positional", {**SIX, **LONG}, scene=FOG),
+            toys("raw", "none", {f"{FIELD}.width": 70, **LONG}, scene=FOG),
+        ],
+        [Check("positional", "raw", at_most=1.0, added=True)],
     ),
     Row(
         "R2",
