@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from benchmarks.common import device, measure, write_out
 from nerf.encodings.fourier import Fourier
 from nerf.fields.composed import Composed
+from nerf.fields.samples import Samples
 from nerf.networks import Network
 from nerf.networks.coordx import CoordX
 from nerf.networks.relu import ReLU
@@ -34,12 +35,13 @@ NETWORKS: dict[str, Network] = {
 
 def point_by_point(field: Composed, axis: Float[Array, " n"]) -> Float[Array, "n n n"]:
     """Compute the density at each point of the lattice separately."""
-    return field.density(jnp.stack(jnp.meshgrid(axis, axis, axis, indexing="ij"), -1))
+    points = jnp.stack(jnp.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    return field(Samples(points, points))["density"]
 
 
 def on_lattice(field: Composed, axis: Float[Array, " n"]) -> Float[Array, "n n n"]:
     """Compute the same densities from the three axes of the lattice."""
-    return field.density_on_lattice([axis] * 3)
+    return field.on_lattice([axis] * 3)["density"]
 
 
 def main() -> None:

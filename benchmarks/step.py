@@ -21,6 +21,7 @@ from flax import nnx
 
 from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.cli.commands import define_config, run
+from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_occupied
@@ -128,13 +129,12 @@ def parts_of_field(model: Model, pixels: RayBank, size: int) -> dict[str, Part]:
         params, features = inputs
         field = nnx.merge(field_graph, params, rest)
         field.encoding = lambda _: features
-        return field(points, rays.viewdirs[packed.ray])
+        return field(Samples(points, rays.viewdirs[packed.ray]))
 
     def picture(out):
         layout = Packed(packed.ray, size)
-        return composite(
-            out, out["density"] * length, start, start + length, jnp.ones((size, 3)), layout
-        ).rgb
+        shown, tau = {"rgb": out["rgb"]}, out["density"] * length
+        return composite(shown, tau, start, start + length, jnp.ones((size, 3)), layout).rgb
 
     inputs = (params, encode(params))
     return {

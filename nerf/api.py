@@ -21,12 +21,15 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
+from nerf.fields.samples import Samples
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.progress import Phases
 from nerf.output.video import check_encoder
 from nerf.output.video_rendering import RenderOptions, cropped, render_video, resized
 from nerf.rendering.images import make_render_image
+from nerf.rendering.intervals import evaluate_field
+from nerf.rendering.model import last_field
 from nerf.runs import config_files
 from nerf.runs.budget import Budget as Budget
 from nerf.runs.read import Run, load_run
@@ -193,9 +196,8 @@ def _evaluate(
 ) -> dict[str, Array]:
     """Evaluate the last field at places of the normalised world; see `query`."""
     model = nnx.merge(graph, state)
-    field = [stage.field for stage in model.stages if stage.field is not None][-1]
     inside = model.space.warp(place)
-    quantities = field(inside, towards)
+    quantities = evaluate_field(last_field(model), Samples(inside, towards), model.geometry)
     if "density" in quantities:
         # The field's density is per unit of the box; a unit of the file is `scale` normalised
         # units, each of which the space shortens by `stretch`.

@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float
 from PIL import Image
 
 from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
+from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import build
 from nerf.output.video_rendering import resized
 from nerf.rendering.images import make_render_image
-from nerf.rendering.model import Model
+from nerf.rendering.model import Model, last_field
 from nerf.scenes import Scene, toybox
 from nerf.scenes.images import on_background
 
@@ -88,7 +90,7 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     Returns: "normal_degrees".
     """
     # Random points on the ball, without those close to other solids or below the cameras' view.
-    field: Any = model.stages[-1].field
+    field = last_field(model)
     spots = np.random.default_rng(0).normal(size=(2000, 3))
     spots /= np.linalg.norm(spots, axis=-1, keepdims=True)
     ball = toybox.BALL
@@ -97,9 +99,12 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     kept = (others > 0.1) & (spots[:, 2] > -0.3)
     # The gradient of the density points inwards. Rotate it from the box to the file's world.
     where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
-    gradient = jax.jit(jax.vmap(jax.grad(lambda p: jnp.log(field.density(p[None])[0] + 1e-6))))(
-        where
-    )
+
+    def log_density(point: Float[Array, "3"]) -> Float[Array, ""]:
+        quantities = field(Samples(point[None], jnp.eye(3)[2:]))
+        return jnp.log(model.geometry.density(quantities)[0] + 1e-6)
+
+    gradient = jax.jit(jax.vmap(jax.grad(log_density)))(where)
     outward = -np.asarray(gradient) @ scene.transform.rotation
     cosine = (outward * spots[kept]).sum(-1) / np.maximum(np.linalg.norm(outward, axis=-1), 1e-12)
     return {"normal_degrees": float(np.median(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))))}
@@ -176,7 +181,7 @@ def lattice(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     found = {}
     for side, calls in ((64, 5), (128, 2)):
         axes = [jnp.linspace(-1.0, 1.0, side)] * 3
-        evaluate = jax.jit(lambda state, axes: nnx.merge(graph, state).density_on_lattice(axes))
+        evaluate = jax.jit(lambda state, axes: nnx.merge(graph, state).on_lattice(axes)["density"])
         jax.block_until_ready(evaluate(state, axes))  # compile before timing
         times = []
         for _ in range(calls):

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.encodings.cones import Points
+from nerf.fields.samples import Samples
 from nerf.networks import Network, connect
 from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.layers import truncated_exp
@@ -57,23 +57,20 @@ class Composed(nnx.Module):
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
         self.colour = colour(features + direction_encoding.num_features, 3, rngs=rngs)
 
-    def density(self, points: Points) -> Float[Array, "*b"]:
-        """Return the density (*b,) alone, per unit of length in the box."""
-        return self._density(self.network(self.encoding(points)))
-
     @property
     def prefers_lattice(self) -> bool:
         """Report whether a lattice is evaluated faster than as many points anywhere."""
         return isinstance(self.network, SplitNetwork)
 
-    def density_on_lattice(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
-        """Return the density at all points of a lattice.
+    def on_lattice(self, axes: Sequence[Float[Array, " _"]]) -> dict[str, Float[Array, "x y z"]]:
+        """Return the density at all points of a lattice, as a quantity.
 
         `axes` has the coordinates (n_k,) along each axis. A network that is split by axis evaluates
         its first layers once per coordinate instead of once per point.
         """
         if not isinstance(self.network, SplitNetwork):
-            return self.density(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1))
+            points = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
+            return {"density": self._density(self.network(self.encoding(points)))}
         # Encode points whose coordinates are all equal, (n_k, 3), and keep the features of axis k,
         # which depend on coordinate k alone.
         diagonals = [
@@ -82,13 +79,14 @@ class Composed(nnx.Module):
         features = [
             split_axes(self.encoding(points), len(axes))[k] for k, points in enumerate(diagonals)
         ]
-        return self._density(self.network.on_lattice(features))
+        return {"density": self._density(self.network.on_lattice(features))}
 
     def _density(self, outputs: Float[Array, "*b o"]) -> Float[Array, "*b"]:
         return truncated_exp(outputs[..., 0] + self.density_bias)
 
-    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
-        outputs = self.network(self.encoding(points))
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        outputs = self.network(self.encoding(samples.points))
         # Colour depends on the features h (all outputs but the first) and on the view direction.
-        inputs = jnp.concatenate([outputs[..., 1:], self.direction_encoding(viewdirs)], -1)
+        directions = self.direction_encoding(samples.viewdirs)
+        inputs = jnp.concatenate([outputs[..., 1:], directions], -1)
         return {"density": self._density(outputs), "rgb": jax.nn.sigmoid(self.colour(inputs))}

@@ -2,10 +2,10 @@
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from nerf.encodings import Encoding
-from nerf.encodings.cones import Points
+from nerf.fields.samples import Samples
 from nerf.networks import Network, connect
 
 
@@ -27,5 +27,5 @@ class ImageField(nnx.Module):
         self.encoding = encoding
         self.network = connect(encoding, network, 3, 2, rngs=rngs)
 
-    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
-        return {"rgb": jax.nn.sigmoid(self.network(self.encoding(points)))}
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        return {"rgb": jax.nn.sigmoid(self.network(self.encoding(samples.points)))}

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from nerf.encodings import Encoding
-from nerf.encodings.cones import Points
+from nerf.fields.samples import Samples
 from nerf.networks.layers import MLP
 
 
@@ -53,16 +53,11 @@ class NeRFField(nnx.Module):
         colour_in = width + direction_encoding.num_features
         self.colour = MLP([colour_in, width // 2, 3], dtype=dtype, rngs=rngs)
 
-    def density(self, points: Points) -> Float[Array, "*b"]:
-        """Return the density (*b,) alone, per unit of length in the box."""
-        return self._density(jax.nn.relu(self.trunk(self.encoding(points))))
-
-    def _density(self, features: Float[Array, "*b f"]) -> Float[Array, "*b"]:
-        return jax.nn.softplus(self.density_head(features)[..., 0] - 1.0)
-
-    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
+    def __call__(self, samples: Samples) -> dict[str, Array]:
         # An MLP ends without an activation, so the trunk's last ReLU is applied here.
-        features = jax.nn.relu(self.trunk(self.encoding(points)))
+        features = jax.nn.relu(self.trunk(self.encoding(samples.points)))
+        density = jax.nn.softplus(self.density_head(features)[..., 0] - 1.0)
         # Only the colour branch sees the view direction: density is the same from all sides.
-        inputs = jnp.concatenate([self.bottleneck(features), self.direction_encoding(viewdirs)], -1)
-        return {"density": self._density(features), "rgb": jax.nn.sigmoid(self.colour(inputs))}
+        directions = self.direction_encoding(samples.viewdirs)
+        inputs = jnp.concatenate([self.bottleneck(features), directions], -1)
+        return {"density": density, "rgb": jax.nn.sigmoid(self.colour(inputs))}

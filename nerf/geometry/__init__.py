@@ -1,8 +1,44 @@
-"""Geometry: from the field's quantities to the optical depth of each interval.
+"""Geometry: from the quantities of a field to the optical depth of intervals, one kind per file."""
 
-A geometry is a callable `geometry(quantities, delta) -> tau`:
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
-  quantities  the field's outputs by name, arrays (*b) or (*b, c)
-  delta       lengths of the intervals, (*b)
-  tau         their optical depths >= 0, (*b); the opacity is alpha = 1 - exp(-tau)
-"""
+from jaxtyping import Array, Float
+
+from nerf.fields.samples import Samples
+
+Quantities = Mapping[str, Array]
+
+
+@runtime_checkable
+class Geometry(Protocol):
+    """What decides how opaque an interval is; with parameters it is an `nnx.Module`.
+
+    A geometry returns optical depth tau and not the opacity 1 - exp(-tau), so that nothing is lost
+    to rounding where an interval is nearly opaque.
+    """
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the quantities that it needs."""
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of the quantities that are not composited."""
+
+    def __call__(self, quantities: Quantities, samples: Samples) -> Float[Array, "*b"]:
+        """Compute the optical depths of intervals.
+
+        Args:
+          quantities: the field's outputs by name, (*b) or (*b, c).
+          samples: where they were evaluated, with the lengths and steps of the intervals.
+
+        Returns:
+          Optical depths >= 0, (*b).
+        """
+
+    def density(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Return the optical depth per unit of length in the box, for occupancy grids.
+
+        It is an upper bound over the directions of rays through the point.
+        """

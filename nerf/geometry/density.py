@@ -1,9 +1,12 @@
 """Optical depth from a volume density (NeRF, 2003.08934, equation 3; Max 1995)."""
 
 import dataclasses
-from collections.abc import Mapping
+from typing import ClassVar
 
 from jaxtyping import Array, Float
+
+from nerf.fields.samples import Samples
+from nerf.geometry import Quantities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +16,17 @@ class VolumeDensity:
     Equation:
       tau_i = sigma_i delta_i   density times length of interval i
 
-    The density is per unit of the length in which `delta` is given. Any other geometry, a callable
-    (quantities, delta) -> tau >= 0 with alpha = 1 - exp(-tau), may take its place.
+    The density is per unit of length in the box.
     """
 
-    def __call__(
-        self, quantities: Mapping[str, Array], delta: Float[Array, "..."]
-    ) -> Float[Array, "..."]:
-        """Compute optical depths (*b) from densities (*b) and lengths `delta` (*b)."""
-        return quantities["density"] * delta
+    reads: ClassVar[tuple[str, ...]] = ("density",)
+    hidden: ClassVar[tuple[str, ...]] = ("density",)
+
+    def __call__(self, quantities: Quantities, samples: Samples) -> Float[Array, "*b"]:
+        """Compute the optical depths of intervals, (*b), from their "density" (*b)."""
+        assert samples.lengths is not None
+        return quantities["density"] * samples.lengths
+
+    def density(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Return the density, (*b)."""
+        return quantities["density"]

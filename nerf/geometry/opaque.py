@@ -1,10 +1,14 @@
 """Opaque geometry, for fields without density such as a single image."""
 
 import dataclasses
-from collections.abc import Mapping
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from nerf.fields.samples import Samples
+from nerf.foundation.instantiate import ConfigError
+from nerf.geometry import Quantities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +21,15 @@ class Opaque:
     The rendering is then the field's colour in the first interval.
     """
 
-    def __call__(
-        self, quantities: Mapping[str, Array], delta: Float[Array, "..."]
-    ) -> Float[Array, "..."]:
+    reads: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, quantities: Quantities, samples: Samples) -> Float[Array, "*b"]:
         """Return the optical depth 100 for each interval: alpha is 1 in float32."""
-        return jnp.full(delta.shape, 100.0)
+        return jnp.full(samples.means.shape[:-1], 100.0)
+
+    def density(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Raise ConfigError: a picture has no empty space that a grid could skip."""
+        raise ConfigError(
+            "model.occupancy: a picture has no empty space: use --config.model.occupancy=None"
+        )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nerf.fields.samples import Samples
 from nerf.losses import Context
 
 
@@ -39,7 +40,7 @@ class SlopeError:
         places = context.model.space.warp(context.rays.origins)
 
         def colour(x: Float[Array, "*b 2"]) -> Float[Array, "*b 3"]:
-            return field(x, context.rays.viewdirs)["rgb"]
+            return field(Samples(x, context.rays.viewdirs))["rgb"]
 
         # The derivative along an axis for all points at once.
         axes = [jnp.broadcast_to(axis, places.shape) for axis in jnp.eye(2)]

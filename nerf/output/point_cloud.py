@@ -25,10 +25,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
 from scipy.spatial import cKDTree
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
-from nerf.encodings.cones import Points, mean_of
+from nerf.fields.samples import Samples
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
-from nerf.rendering.model import Model, Stage
+from nerf.rendering.model import Model, Stage, last_field
 from nerf.runs.read import Run
 
 NORMAL_NEIGHBOURS = 16  # points that a plane is fitted to, the point itself included
@@ -71,9 +71,9 @@ class Surveyed(nnx.Module):
         # The encoding tells the model whether the field takes points or Gaussians.
         self.encoding = getattr(field, "encoding", None)
 
-    def __call__(self, points: Points, viewdirs: Float[Array, "*b 3"]) -> dict[str, Array]:
-        place = mean_of(points)
-        return {**self.field(points, viewdirs), "place": place, "square": jnp.square(place).sum(-1)}
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        place = samples.means
+        return {**self.field(samples), "place": place, "square": jnp.square(place).sum(-1)}
 
 
 def survey(run: Run, count: int) -> Cloud:
@@ -85,8 +85,7 @@ def survey(run: Run, count: int) -> Cloud:
     """
     # Only the last stage is composited into points, so its field is the one to wrap.
     model = nnx.clone(run.model)
-    field = [stage.field for stage in model.stages if stage.field is not None][-1]
-    model.stages[-1] = Stage(model.stages[-1].sampler, Surveyed(field))
+    model.stages[-1] = Stage(model.stages[-1].sampler, Surveyed(last_field(model)))
     graph, state = nnx.split(model)
     cameras = jax.tree.map(jnp.asarray, run.cameras["train"])
     chunk = min(run.config["chunk"], MAX_CHUNK)

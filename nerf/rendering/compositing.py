@@ -180,7 +180,7 @@ def composite(
     Args:
       quantities: the field's outputs by name, with or without a last channel axis: (*b, s) or
         (*b, s, c) in a `Dense` layout, (m,) or (m, c) in a `Packed` one. `rgb` is composited over
-        the background; `density` is skipped.
+        the background, and everything else without one.
       tau: optical depth of each interval, (*b, s) or (m,).
       t_start: distance where each interval begins, in world units; same shape.
       t_end: distance where each interval ends, in world units; same shape.
@@ -200,7 +200,7 @@ def composite(
         channels = jnp.moveaxis(value, -1, 0)
         return jnp.stack([layout.sum(weights * channel) for channel in channels], -1)
 
-    summed = {name: integrate(value) for name, value in quantities.items() if name != "density"}
+    summed = {name: integrate(value) for name, value in quantities.items()}
     opacity = layout.sum(weights)
     # Expected distance: the weighted mean of the intervals' midpoints.
     depth = layout.sum(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)

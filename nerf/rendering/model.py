@@ -15,15 +15,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from nerf.cameras.cameras import Rays
-from nerf.encodings.cones import Points, cone_gaussians, mean_of, takes_gaussians
 from nerf.foundation.instantiate import ConfigError
+from nerf.geometry import Geometry
 from nerf.geometry.density import VolumeDensity
 from nerf.rendering.compositing import Dense, Packed, Rendering, composite
+from nerf.rendering.intervals import Edges, evaluate_field, interval_middles, sample_intervals
 from nerf.sampling.occupancy_grid import OccupancyGrid, PackedSamples, pack_samples
 from nerf.sampling.spaces import Box
 
 Background = Float[Array, "*#b 3"]  # sRGB behind each ray
-Edges = Float[Array, "..."]  # start or end of each interval, (*b, s) in `Dense`, (m,) in `Packed`
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
 
 # For images with an occupancy grid: samples evaluated at once, and steps between early stops.
@@ -36,7 +36,8 @@ class Stage(nnx.Module):
 
     Args:
       sampler: see `nerf.sampling`.
-      field: (points, viewdirs) -> named quantities; None means the field of the previous stage.
+      field: samples -> named quantities, see `nerf.fields`; None means the field of the previous
+        stage.
     """
 
     def __init__(self, sampler: Callable, field: Callable | None = None):
@@ -52,7 +53,7 @@ class Model(nnx.Module):
       space: the sampled part of each ray and its map into the box; see `nerf.sampling.spaces`.
       occupancy: grid that skips empty intervals, for models with one stage and with
         `max_samples_per_ray`; None evaluates all intervals.
-      opacity: (quantities, lengths) -> optical depth; see `nerf.geometry`.
+      geometry: (quantities, samples) -> optical depth; see `nerf.geometry`.
       max_samples_per_ray: with a grid, the size of the training buffer, in occupied intervals per
         ray on average.
       early_stop_transmittance: with a grid, transmittance below which a ray of an image stops.
@@ -66,7 +67,7 @@ class Model(nnx.Module):
         order: Sequence[str],
         space: Any = BOX,
         occupancy: OccupancyGrid | None = None,
-        opacity: Callable = VOLUME_DENSITY,
+        geometry: Geometry = VOLUME_DENSITY,
         max_samples_per_ray: int | None = None,
         early_stop_transmittance: float = 1e-4,
         poses: Callable | None = None,
@@ -83,7 +84,7 @@ class Model(nnx.Module):
                 "give --config.model.max_samples_per_ray=16"
             )
         self.stages = nnx.List([stages[name] for name in order])
-        self.space, self.occupancy, self.opacity = space, occupancy, opacity
+        self.space, self.occupancy, self.geometry = space, occupancy, geometry
         self.max_samples_per_ray = max_samples_per_ray or 0
         self.early_stop_transmittance = early_stop_transmittance
         self.poses, self.exposure = poses, exposure
@@ -152,39 +153,15 @@ def render_rays(
     return renderings
 
 
+def last_field(model: Model) -> Any:
+    """Return the field of the last stage."""
+    return [stage.field for stage in model.stages if stage.field is not None][-1]
+
+
 def fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:
     """Fold a number into each key."""
     folded = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys.reshape(-1))
     return folded.reshape(keys.shape)
-
-
-def _samples(
-    model: Model, field: Callable, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
-) -> Points:
-    """Return the field's input at each interval, in the box: its midpoint, or a cone's Gaussian."""
-    if takes_gaussians(field):
-        origins = layout.broadcast_to_samples(rays.origins)
-        directions = layout.broadcast_to_samples(rays.directions)
-        radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
-        return cone_gaussians(origins, directions, radius, t_start, t_end, model.space.warp)
-    return interval_middles(model, rays, t_start, t_end, layout)
-
-
-def interval_middles(
-    model: Model, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
-) -> Float[Array, "..."]:
-    """Return the midpoint o + t_mid d of each interval, in the box.
-
-    Args:
-      model: its space maps the points into the box.
-      rays: (*b) or (r) rays.
-      t_start: start of each interval in world units, in the layout.
-      t_end: end of each interval, likewise.
-      layout: `Dense` or `Packed`.
-    """
-    origins = layout.broadcast_to_samples(rays.origins)
-    directions = layout.broadcast_to_samples(rays.directions)
-    return model.space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
 
 
 def _render_intervals(
@@ -198,14 +175,11 @@ def _render_intervals(
     complete: Bool[Array, "..."] | None = None,
 ) -> Rendering:
     """Evaluate the field at each interval and composite, in either layout."""
-    samples = _samples(model, field, rays, t_start, t_end, layout)
-    points = mean_of(samples)
-    viewdirs = jnp.broadcast_to(layout.broadcast_to_samples(rays.viewdirs), (*points.shape[:-1], 3))
-    quantities = field(samples, viewdirs)
-    # Optical depth uses lengths in the box, where the field is defined. With world lengths, an
-    # untrained field in contracted space would be foggier far away than near the cameras.
-    tau = model.opacity(quantities, (t_end - t_start) / model.space.stretch(points))
-    return composite(quantities, tau, t_start, t_end, background, layout, complete)
+    samples = sample_intervals(model.space, field, rays, t_start, t_end, layout)
+    quantities = evaluate_field(field, samples, model.geometry)
+    tau = model.geometry(quantities, samples)
+    shown = {name: x for name, x in quantities.items() if name not in model.geometry.hidden}
+    return composite(shown, tau, t_start, t_end, background, layout, complete)
 
 
 def march_all(
@@ -220,7 +194,7 @@ def march_all(
 
     Args:
       model: its geometry and space are used.
-      field: (points, viewdirs) -> named quantities.
+      field: samples -> named quantities.
       rays: (*b) rays.
       t: interval edges along each ray in world units, increasing.
       background: sRGB behind each ray.
@@ -241,7 +215,7 @@ def march_occupied(
 
     Args:
       model: its grid, geometry and space are used.
-      field: (points, viewdirs) -> named quantities.
+      field: samples -> named quantities.
       rays: (r) rays.
       t: interval edges along each ray in world units, increasing.
       background: sRGB behind each ray.
@@ -266,7 +240,7 @@ def find_occupied(
     """
     assert model.occupancy is not None
     start, end = t[:, :-1], t[:, 1:]
-    middles = interval_middles(model, rays, start, end, Dense())
+    middles = interval_middles(model.space, rays, start, end, Dense())
     return model.occupancy.is_occupied(middles, training) & (end > start)
 
 

@@ -1,14 +1,17 @@
 """The state of a model in training: its static part and arrays, and its occupancy grid."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians, takes_gaussians
-from nerf.foundation.instantiate import ConfigError
+from nerf.fields.samples import Samples
 from nerf.rendering.compositing import Rendering
-from nerf.rendering.model import Model, interval_middles
+from nerf.rendering.intervals import evaluate_field, interval_middles
+from nerf.rendering.model import Model, last_field
 
 
 def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, dict, dict]:
@@ -38,7 +41,9 @@ def sample_weights_by_cell(
     if model.occupancy is None or intervals is None:
         return None
     posed = model.as_taken(rays)
-    points = interval_middles(model, posed, intervals.t_start, intervals.t_end, intervals.layout)
+    points = interval_middles(
+        model.space, posed, intervals.t_start, intervals.t_end, intervals.layout
+    )
     used = intervals.t_end > intervals.t_start
     cells = jnp.where(used, model.occupancy.index(points), model.occupancy.resolution**3)
     return cells, intervals.weights
@@ -69,25 +74,22 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
       model: its grid is changed in place.
       part: number of the part; the grid takes it modulo its number of parts, `update_every`.
       key: random key for the points at which the density is evaluated.
-
-    Raises:
-      ConfigError: if the field has no method `density(points)`.
     """
     if model.occupancy is None:
         return
-    field = [stage.field for stage in model.stages if stage.field is not None][-1]
-
-    if not hasattr(field, "density"):
-        reason = f"{type(field).__name__}: has no density(points), which an occupancy grid needs"
-        raise ConfigError(f"{reason}: add it, or use --config.model.occupancy=None")
+    field = last_field(model)
     # A Gaussian the size of a cell: a uniform distribution of width h has the variance h^2 / 12.
     cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0
 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        if takes_gaussians(field):
-            return field.density(Gaussians(points, jnp.full_like(points, cell)))
-        return field.density(points)
+        gaussian = Gaussians(points, jnp.full_like(points, cell))
+        # Optical depth does not depend on the view direction.
+        ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
+        samples = Samples(gaussian if takes_gaussians(field) else points, ahead)
+        return model.geometry.density(evaluate_field(field, samples, model.geometry))
+
+    def on_lattice(axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
+        return model.geometry.density(field.on_lattice(axes))
 
     lattice = getattr(field, "prefers_lattice", False) and not takes_gaussians(field)
-    on_lattice = getattr(field, "density_on_lattice", None) if lattice else None
-    model.occupancy.refresh(density, part, key, on_lattice)
+    model.occupancy.refresh(density, part, key, on_lattice if lattice else None)

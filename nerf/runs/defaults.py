@@ -34,7 +34,7 @@ def base() -> ConfigDict:
         }
     )
     config.model = ConfigDict({"name": "nerf.rendering.model:Model"})
-    config.model.opacity = {"name": "nerf.geometry.density:VolumeDensity"}
+    config.model.geometry = {"name": "nerf.geometry.density:VolumeDensity"}
     config.losses = ConfigDict(
         {"colour": {"name": "nerf.losses.photometric:SquaredError", "weight": 1.0}}
     )

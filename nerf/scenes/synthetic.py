@@ -7,6 +7,7 @@ sum_i alpha_i colour_i prod_{j<i} (1 - alpha_j).
 
 import math
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +27,9 @@ FOCAL = 1.5  # focal length in image widths
 MOVED = Similarity(0.5, rotation_to_z(np.array([0.3, -0.5, 0.6])), np.array([0.2, -0.1, 0.4]))
 
 
-def field(
-    points: Float[Array, "*b 3"], viewdirs: Float[Array, "*b 3"]
-) -> dict[str, Float[Array, "..."]]:
+def field(samples: Any) -> dict[str, Float[Array, "..."]]:
     """Return density (*b,) and colour (*b, 3) of the balls, as a field for the volume renderer."""
+    points = samples.points
     batch = (1,) * (points.ndim - 1)
     offset = points[..., None, :] - jnp.asarray(CENTRES, points.dtype).reshape(*batch, 3, 3)
     inside = jnp.sum(offset**2, -1) < jnp.asarray(RADII**2, points.dtype).reshape(*batch, 3)

@@ -50,7 +50,7 @@ def image_task(config: Mapping[str, Any]) -> dict[str, Any]:
             "stages": {
                 "main": {"name": "nerf.rendering.model:Stage", "sampler": sampler, "field": drawn}
             },
-            "opacity": {"name": "nerf.geometry.opaque:Opaque"},
+            "geometry": {"name": "nerf.geometry.opaque:Opaque"},
         },
     }
 

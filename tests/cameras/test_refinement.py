@@ -130,8 +130,9 @@ def test_correcting_colours_undoes_gain_and_bias_and_nothing_else():
     )
 
 
-def blurred_ball(points, viewdirs):
+def blurred_ball(samples):
     """Something smooth and coloured, which tells where a camera stands."""
+    points = samples.points
     distance = jnp.linalg.norm(
         points - jnp.broadcast_to(jnp.array([0.1, 0.0, 0.0]), points.shape), axis=-1
     )

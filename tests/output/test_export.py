@@ -39,8 +39,9 @@ MOVED = Similarity(1 / 37, TURN * np.sign(np.linalg.det(TURN)), np.array([0.3, -
 CENTRE, RADIUS = np.array([0.1, 0.0, -0.1]), 0.5
 
 
-def ball(points, viewdirs):
+def ball(samples):
     """Hard to the eye: a ray that enters it is stopped within two hundredths."""
+    points = samples.points
     inside = jnp.linalg.norm(points - jnp.broadcast_to(CENTRE, points.shape), axis=-1) < RADIUS
     return {"density": jnp.where(inside, 400.0, 0.0), "rgb": 0.5 + 0.5 * points}
 
@@ -92,9 +93,9 @@ def test_what_is_in_the_air_is_no_point(around):
     Such rays are left out.
     """
 
-    def foggy(points, viewdirs):
-        seen = ball(points, viewdirs)
-        return {**seen, "density": seen["density"] + jnp.where(points[..., 0] > 0.1, 1.0, 0.0)}
+    def foggy(samples):
+        seen, before = ball(samples), samples.points[..., 0] > 0.1
+        return {**seen, "density": seen["density"] + jnp.where(before, 1.0, 0.0)}
 
     def of(points):
         return np.linalg.norm(MOVED.points(points) - CENTRE, axis=-1)
@@ -251,8 +252,8 @@ def test_few_points_are_told_with_the_reason(around, tmp_path, monkeypatch):
     monkeypatch.setattr(point_cloud, "MIN_TRIES", 1000)
 
     def note_of(density):
-        def field(points, viewdirs):
-            return {**ball(points, viewdirs), "density": jnp.full(points.shape[:-1], density)}
+        def field(samples):
+            return {**ball(samples), "density": jnp.full(samples.points.shape[:-1], density)}
 
         return export(run_of(*around, field), tmp_path, 100, tmp_path / "gone").notes[0]
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nerf.fields.samples import Samples
 from nerf.geometry.density import VolumeDensity
 from nerf.rendering.compositing import Dense, Packed, composite, weights_from_tau
 
@@ -24,16 +25,20 @@ def edges_of(rng, shape, n, length):
     return jnp.array(np.float32(np.concatenate([ends[0], inner, ends[1]], -1)))
 
 
+def samples_of(lengths):
+    """Samples of intervals of given lengths; where they are makes no difference."""
+    nowhere = jnp.zeros((*lengths.shape, 3))
+    return Samples(nowhere, nowhere, lengths)
+
+
 @jax.jit
 def slab_of(density, t):
     """A slab that is equally dense and coloured, between edges t, in front of white."""
     shape, n = t.shape[:-1], t.shape[-1] - 1
-    quantities = {
-        "density": jnp.full((*shape, n), density),
-        "rgb": jnp.broadcast_to(jnp.array([0.2, 0.5, 0.9]), (*shape, n, 3)),
-    }
-    tau = VolumeDensity()(quantities, jnp.diff(t, axis=-1))
-    return composite(quantities, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
+    rgb = jnp.broadcast_to(jnp.array([0.2, 0.5, 0.9]), (*shape, n, 3))
+    density = {"density": jnp.full((*shape, n), density)}
+    tau = VolumeDensity()(density, samples_of(jnp.diff(t, axis=-1)))
+    return composite({"rgb": rgb}, tau, t[..., :-1], t[..., 1:], jnp.ones((*shape, 3)))
 
 
 @pytest.mark.long
@@ -84,10 +89,9 @@ def test_nothing_behind_an_opaque_wall_is_seen():
 @jax.jit
 @jax.grad
 def slope_of_a_picture(density):
-    quantities = {"density": density, "rgb": jnp.full((8, 3), 0.3)}
     t = jnp.arange(9.0)
-    tau = VolumeDensity()(quantities, jnp.diff(t))
-    rendering = composite(quantities, tau, t[:-1], t[1:], jnp.ones(3))
+    tau = VolumeDensity()({"density": density}, samples_of(jnp.diff(t)))
+    rendering = composite({"rgb": jnp.full((8, 3), 0.3)}, tau, t[:-1], t[1:], jnp.ones(3))
     return rendering.rgb.sum() + rendering.depth
 
 
@@ -143,7 +147,6 @@ def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
 def test_every_quantity_is_composited_by_its_name():
     tau = np.float32([0.5, 1.0])
     quantities = {
-        "density": tau,
         "rgb": np.zeros((2, 3), np.float32),
         "label": np.eye(2, dtype=np.float32),
         "albedo": np.ones(2, np.float32),

@@ -11,6 +11,7 @@ from flax import nnx
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
+from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Target
 from nerf.losses.photometric import SquaredError
@@ -51,7 +52,8 @@ def ray_keys(n: int, seed: int = 0):
 def fog(density):
     """Return a field that is equally dense everywhere in the box, and grey."""
 
-    def field(points, viewdirs):
+    def field(samples):
+        points = samples.points
         return {
             "density": jnp.full(points.shape[:-1], density),
             "rgb": jnp.full((*points.shape[:-1], 3), GREY),
@@ -67,12 +69,10 @@ class Fog(nnx.Module):
         self.grow = nnx.Param(jnp.array(density))
         self.colour = nnx.Param(jnp.full(3, GREY))
 
-    def density(self, points):
-        return jnp.broadcast_to(self.grow[...], points.shape[:-1])
-
-    def __call__(self, points, viewdirs):
+    def __call__(self, samples):
+        points = samples.points
         return {
-            "density": self.density(points),
+            "density": jnp.broadcast_to(self.grow[...], points.shape[:-1]),
             "rgb": jnp.broadcast_to(self.colour[...], points.shape),
         }
 
@@ -112,7 +112,8 @@ def test_fog_in_unbounded_space_is_as_thick_as_its_path_through_the_box_is_long(
 def test_a_far_shell_of_unbounded_space_is_seen_at_its_distance():
     """Matter 8 to 9 units away is a thin shell in the box; its depth comes out in world units."""
 
-    def shell(points, viewdirs):
+    def shell(samples):
+        points = samples.points
         contracted = 2.0 * jnp.linalg.norm(points, axis=-1)
         inside = (contracted > 2.0 - 1.0 / 8.0) & (contracted < 2.0 - 1.0 / 9.0)
         return {"density": jnp.where(inside, 1e4, 0.0), "rgb": jnp.zeros_like(points)}
@@ -144,7 +145,8 @@ def test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says():
     """Weight 1 in one of m intervals: the rest together get padding (m - 1) / m of 1 + padding."""
     m, drawn, padding = 8, 999, 0.5
 
-    def wall(points, viewdirs):
+    def wall(samples):
+        points = samples.points
         inside = (points[..., 2] > 0.25) & (
             points[..., 2] < 0.5
         )  # the third of eight intervals from above
@@ -233,7 +235,8 @@ def test_a_loss_may_ask_the_field_anywhere_and_has_random_numbers_of_its_own():
 
     def elsewhere(context):
         places = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(context.keys)
-        return context.model.stages[-1].field.density(places) * places[:, 0] ** 2
+        density = context.model.stages[-1].field(Samples(places, places))["density"]
+        return density * places[:, 0] ** 2
 
     model = Model({"main": Stage(UniformSteps(4), Fog(0.6))}, ["main"])
     graph, params, state = split_model(model)
@@ -435,12 +438,9 @@ class Blurred(nnx.Module):
 
     encoding = Encoding()
 
-    def density(self, points):
-        assert isinstance(points, Gaussians)
-        return 1e3 * points.variance.sum(-1)
-
-    def __call__(self, points, viewdirs):
-        return {"density": self.density(points)}
+    def __call__(self, samples):
+        assert isinstance(samples.points, Gaussians)
+        return {"density": 1e3 * samples.points.variance.sum(-1)}
 
 
 @pytest.mark.long

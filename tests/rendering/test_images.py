@@ -74,7 +74,8 @@ def test_a_view_does_not_depend_on_the_chunk(chunk):
 
 @pytest.mark.long
 def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
-    def wall(points, viewdirs):
+    def wall(samples):
+        points = samples.points
         there = (jnp.abs(points[..., 2]) < 0.5) & (points[..., 0] > 0)
         return {"density": jnp.where(there, 1e4, 0.0), "rgb": jnp.zeros_like(points)}
 
@@ -95,11 +96,12 @@ def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
 
 @pytest.mark.long
 def test_whatever_else_a_field_predicts_is_part_of_the_picture():
-    def field(points, viewdirs):
+    def field(samples):
+        points = samples.points
         label = jnp.broadcast_to(
             jnp.array([1.0, 2.0]).reshape(*[1] * (points.ndim - 1), 2), (*points.shape[:-1], 2)
         )
-        return {**synthetic.field(points, viewdirs), "label": label}
+        return {**synthetic.field(samples), "label": label}
 
     picture = make_render_image(model_of(field, 64), BACKGROUND, chunk=50)(camera_of(13, 5))
     assert picture["label"].shape == (5, 13, 2)
@@ -148,9 +150,9 @@ def test_a_stop_takes_effect_in_the_middle_of_a_view():
         asked.append(1)
         return len(asked) > 1
 
-    def slow(points, viewdirs):
-        work = jax.lax.fori_loop(0, 3000, lambda _, x: jnp.sin(x), points)
-        return synthetic.field(points + 0.0 * work, viewdirs)
+    def slow(samples):
+        work = jax.lax.fori_loop(0, 3000, lambda _, x: jnp.sin(x), samples.points)
+        return synthetic.field(dataclasses.replace(samples, points=samples.points + 0.0 * work))
 
     with pytest.raises(RenderingStopped):
         make_render_image(model_of(slow, 64), BACKGROUND, 64, stop_soon)(camera_of(64, 64))

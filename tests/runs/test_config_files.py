@@ -112,7 +112,7 @@ def test_sections_are_switched_off_with_none_and_on_by_their_name():
         ("random_background=maybe", "neither true nor false"),
         ("model=None", "every config needs it"),
         ("model.stages.main.sampler=None", "nerf.rendering.model:Stage needs it"),
-        ("model.opacity=None", "nerf.rendering.model:Model needs it"),
+        ("model.geometry=None", "nerf.rendering.model:Model needs it"),
         ("model.occupancy=3", "a section, with keys .*resolution"),
         ("steps.more=3", "steps is a value and has no keys"),
     ],

@@ -57,8 +57,9 @@ def test_compaction_lists_the_live_intervals_in_order(shape, fill, first, seed):
     ).all()  # also where unused: sums over rays rely on it
 
 
-def ball(points, viewdirs):
+def ball(samples):
     """A soft ball at the origin whose colour depends on where one looks from."""
+    points, viewdirs = samples.points, samples.viewdirs
     density = 30.0 * jax.nn.relu(0.5 - jnp.linalg.norm(points, axis=-1))
     return {"density": density, "rgb": 0.5 + 0.5 * viewdirs * jnp.cos(9.0 * points)}
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.cameras.lenses import FISHEYE
+from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError, Similarity, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z
@@ -1001,7 +1002,9 @@ def test_the_synthetic_field_integrates_to_the_closed_form():
     origins, directions = np.float64(rays.origins), np.float64(rays.directions)
     t = np.linspace(1.5, 4.5, 4001)
     points = origins[:, None] + (0.5 * (t[1:] + t[:-1]))[:, None] * directions[:, None]
-    found = jax.jit(synthetic.field)(jnp.asarray(points, jnp.float32), jnp.zeros(points.shape))
+    found = jax.jit(synthetic.field)(
+        Samples(jnp.asarray(points, jnp.float32), jnp.zeros(points.shape))
+    )
     tau = np.float64(found["density"]) * np.diff(t)
     weights = np.exp(-(np.cumsum(tau, -1) - tau)) * (1 - np.exp(-tau))
     colour, opacity = synthetic.picture(origins, directions)

@@ -92,7 +92,8 @@ def test_cameras_see_the_points_that_rays_hit_at_the_pixels_of_these_rays():
 def test_the_volume_renderer_sees_the_same_picture():
     """Dense matter in the solids, rendered by another program, gives the picture and its depth."""
 
-    def field(points, viewdirs):
+    def field(samples):
+        points = samples.points
         flat = np.asarray
         inside = jax.pure_callback(
             lambda p: (toybox.distance(flat(p, np.float64)) < 0.0).astype(np.float32),

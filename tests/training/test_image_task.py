@@ -102,10 +102,11 @@ def test_an_opaque_sample_is_seen_as_it_is_and_the_plane_drops_what_is_not_in_it
 def test_a_picture_seen_larger_is_seen_at_the_same_places():
     scene = picture.load(None, "train", source=numbered(6, 8))
 
-    def field(points, viewdirs):
+    def field(samples):
+        points = samples.points
         return {"rgb": jnp.concatenate([0.5 + 0.5 * points, jnp.zeros_like(points[..., :1])], -1)}
 
-    model = Model({"main": Stage(Stratified(1), field)}, ["main"], space=Plane(), opacity=Opaque())
+    model = Model({"main": Stage(Stratified(1), field)}, ["main"], space=Plane(), geometry=Opaque())
     render = make_render_image(model, (1.0, 1.0, 1.0), 64)
     small, large = (render(resized(scene.cameras[0], factor))["rgb"] for factor in (1.0, 4.0))
     assert large.shape == (24, 32, 3)
@@ -136,12 +137,12 @@ def test_slopes_alone_are_compared_and_a_constant_costs_nothing():
     )
 
     def loss(constant, slopes):
-        def field(points, viewdirs):
-            a, b = points[..., 0], points[..., 1]
+        def field(samples):
+            a, b = samples.points[..., 0], samples.points[..., 1]
             return {"rgb": constant + jnp.stack([a**2, 3 * b, a * b], -1)}
 
         stages = {"main": Stage(Stratified(1), field)}
-        model = Model(stages, ["main"], space=Plane(), opacity=Opaque())
+        model = Model(stages, ["main"], space=Plane(), geometry=Opaque())
         down = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), (5, 3))
         rays = Rays(jnp.concatenate([x, jnp.ones((5, 1))], -1), down, down)
         target = Target(jnp.zeros((5, 3)), {"slopes": slopes})

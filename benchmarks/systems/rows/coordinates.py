@@ -48,6 +48,7 @@ ROWS = [
             Check("positional, smooth", "raw, smooth", at_most=1.0),
             Check("positional", "raw", "fine_error", at_most=0.5, ratio=True),
         ],
+        doublings=0,  # these are 8,000 steps already
     ),
     Row(
         "R1-soft",

@@ -1,0 +1,82 @@
+"""From the intervals of rays to the samples of a field, and the field's quantities there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nerf.cameras.cameras import Rays
+from nerf.encodings.cones import Points, cone_gaussians, mean_of, takes_gaussians
+from nerf.fields.samples import Samples
+from nerf.foundation.instantiate import ConfigError
+from nerf.geometry import Geometry
+from nerf.rendering.compositing import Dense, Packed
+
+Edges = Float[Array, "..."]  # start or end of each interval, (*b, s) in `Dense`, (m,) in `Packed`
+
+
+def sample_intervals(
+    space: Any, field: Callable, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
+) -> Samples:
+    """Return the samples of intervals: each at its midpoint, or the Gaussian of its cone.
+
+    Args:
+      space: maps the points into the box, see `nerf.sampling.spaces`.
+      field: decides between points and Gaussians, see `nerf.encodings.cones`.
+      rays: (*b) or (r) rays.
+      t_start: start of each interval in world units, in the layout.
+      t_end: end of each interval, likewise.
+      layout: `Dense` or `Packed`.
+    """
+    origins = layout.broadcast_to_samples(rays.origins)
+    directions = layout.broadcast_to_samples(rays.directions)
+    points: Points = interval_middles(space, rays, t_start, t_end, layout)
+    if takes_gaussians(field):
+        radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
+        points = cone_gaussians(origins, directions, radius, t_start, t_end, space.warp)
+    means = mean_of(points)
+    viewdirs = layout.broadcast_to_samples(rays.viewdirs)
+    return Samples(
+        points,
+        jnp.broadcast_to(viewdirs, (*means.shape[:-1], 3)),
+        # Lengths in the box, where the field is defined. With world lengths, an untrained field in
+        # contracted space would be foggier far away than near the cameras.
+        (t_end - t_start) / space.stretch(means),
+    )
+
+
+def interval_middles(
+    space: Any, rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
+) -> Float[Array, "..."]:
+    """Return the midpoint o + t_mid d of each interval, in the box.
+
+    Args:
+      space: maps the points into the box.
+      rays: (*b) or (r) rays.
+      t_start: start of each interval in world units, in the layout.
+      t_end: end of each interval, likewise.
+      layout: `Dense` or `Packed`.
+    """
+    origins = layout.broadcast_to_samples(rays.origins)
+    directions = layout.broadcast_to_samples(rays.directions)
+    return space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
+
+
+def evaluate_field(field: Callable, samples: Samples, geometry: Geometry) -> dict[str, Array]:
+    """Return the quantities of a field at samples.
+
+    Args:
+      field: samples -> named quantities.
+      samples: where to evaluate it.
+      geometry: decides which quantities there must be.
+
+    Raises:
+      ConfigError: the geometry reads a quantity that the field does not return.
+    """
+    quantities = field(samples)
+    if missing := [name for name in geometry.reads if name not in quantities]:
+        reader, kind = type(geometry).__name__, type(field).__name__
+        reason = f"{reader} needs '{missing[0]}', and {kind} returns {', '.join(quantities)}"
+        raise ConfigError(f"model.geometry: {reason}: choose another geometry or field")
+    return quantities
