@@ -104,6 +104,7 @@ def _descend(
     ) -> Float[Array, ""]:
         rays = move_rays(pixels_to_rays(cameras, pixels), jnp.broadcast_to(twist, (count, 6)))
         seen = model(rays, background, jax.random.split(key, count))[-1]
+        assert seen.rgb is not None  # of the last stage
         # Rays that did not fit the sample buffer do not count.
         error = jnp.where(seen.complete, jnp.square(seen.rgb - target).mean(-1), 0.0)
         return error.sum() / jnp.maximum(seen.complete.sum(), 1)

@@ -8,6 +8,11 @@ from jaxtyping import Array, Float
 from nerf.losses import Context
 
 
+def _differences(context: Context) -> list[Float[Array, "*b 3"]]:
+    """Return the difference from the true colour of each stage that has colour."""
+    return [r.rgb - context.target.rgb for r in context.renderings if r.rgb is not None]
+
+
 @dataclasses.dataclass(frozen=True)
 class SquaredError:
     """Squared error of the colour (NeRF, 2003.08934, equation 6).
@@ -15,7 +20,8 @@ class SquaredError:
     Equation:
       L = lambda sum_s 1/3 |hat(C)_s - C|^2
 
-    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one.
+    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one. Stages without colour
+    are left out.
 
     Attributes:
       weight: lambda, factor on the loss.
@@ -25,8 +31,7 @@ class SquaredError:
 
     def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the weighted loss of each ray, (*b)."""
-        true = context.target.rgb
-        errors = jnp.stack([jnp.square(r.rgb - true).mean(-1) for r in context.renderings])
+        errors = jnp.stack([jnp.square(x).mean(-1) for x in _differences(context)])
         return self.weight * errors.sum(0)
 
 
@@ -37,7 +42,8 @@ class Charbonnier:
     Equation:
       L = lambda sum_s sqrt(|hat(C)_s - C|^2 + epsilon^2)
 
-    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one.
+    hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one. Stages without colour
+    are left out.
 
     Attributes:
       weight: lambda, factor on the loss.
@@ -49,6 +55,5 @@ class Charbonnier:
 
     def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the weighted loss of each ray, (*b)."""
-        true = context.target.rgb
-        squares = jnp.stack([jnp.square(r.rgb - true).sum(-1) for r in context.renderings])
+        squares = jnp.stack([jnp.square(x).sum(-1) for x in _differences(context)])
         return self.weight * jnp.sqrt(squares + self.eps**2).sum(0)

@@ -146,6 +146,7 @@ def _stopped(
     mine = cameras[image]
     rays = pixels_to_rays(mine, jax.random.uniform(keys[1], (chunk, 2)) * mine.size)
     seen = model(rays, jnp.zeros((chunk, 3)))[-1]
+    assert seen.rgb is not None  # of the last stage
     # Position m and spread s, see the top of this module.
     opacity = jnp.maximum(seen.opacity, 1e-8)
     place = seen.extras["place"] / opacity[:, None]

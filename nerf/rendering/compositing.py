@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from nerf.fields.samples import Samples
 from nerf.foundation.pytrees import pytree
 
 
@@ -124,12 +125,16 @@ class Intervals:
       t_start: distance along the ray where each interval begins, in world units; same shape.
       t_end: distance where each interval ends, in world units; same shape.
       layout: the layout of the three arrays.
+      samples: where the field was evaluated; None if not known.
+      quantities: what the field returned there, also what is not composited; empty if not known.
     """
 
     weights: Float[Array, "..."]
     t_start: Float[Array, "..."]
     t_end: Float[Array, "..."]
     layout: Dense | Packed
+    samples: Samples | None = None
+    quantities: dict[str, Float[Array, "..."]] = dataclasses.field(default_factory=dict)
 
 
 @pytree
@@ -137,7 +142,8 @@ class Rendering:
     """Composited quantities of each ray, from one stage of the model.
 
     Attributes:
-      rgb: sRGB composited over the background, (*b, 3).
+      rgb: sRGB composited over the background, (*b, 3); None if the field has no colour, as that of
+        a proposal network.
       opacity: sum of the weights, (*b).
       depth: weighted mean distance along the ray in world units, (*b); 0 if nothing was hit.
       extras: every other quantity of the field by name, composited without a background.
@@ -146,7 +152,7 @@ class Rendering:
         in pieces.
     """
 
-    rgb: Float[Array, "*b 3"]
+    rgb: Float[Array, "*b 3"] | None
     opacity: Float[Array, "*b"]
     depth: Float[Array, "*b"]
     extras: dict[str, Float[Array, "..."]]
@@ -204,8 +210,10 @@ def composite(
     opacity = layout.sum(weights)
     # Expected distance: the weighted mean of the intervals' midpoints.
     depth = layout.sum(weights * 0.5 * (t_start + t_end)) / jnp.maximum(opacity, 1e-8)
-    # T_n is exp(-sum tau). 1 - opacity would lose its digits and may turn negative on opaque rays.
-    rgb = summed.pop("rgb") + jnp.exp(-layout.sum(tau))[..., None] * background  # Equation 4.
+    rgb = summed.pop("rgb", None)
+    if rgb is not None:
+        # T_n is exp(-sum tau). 1 - opacity would lose digits and may turn negative on opaque rays.
+        rgb = rgb + jnp.exp(-layout.sum(tau))[..., None] * background  # Equation 4.
     complete = jnp.ones(opacity.shape, bool) if complete is None else complete
     intervals = Intervals(weights, t_start, t_end, layout)
     return Rendering(rgb, opacity, depth, summed, complete, intervals)

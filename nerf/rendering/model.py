@@ -100,21 +100,26 @@ class Model(nnx.Module):
           background: sRGB behind each ray.
           keys: one random key per ray in training, for jitter; None for images, without jitter.
             With an occupancy grid, training evaluates a bounded number of intervals.
+
+        Raises:
+          ConfigError: the field of the last stage has no colour.
         """
         renderings = render_rays(self, self.as_taken(rays), background, keys)
-        if self.exposure is None:
-            return renderings
-        return [dataclasses.replace(r, rgb=self._exposed(r, rays, background)) for r in renderings]
+        if renderings[-1].rgb is None:
+            reason = "the field of the last stage returns no 'rgb', so there is no picture"
+            raise ConfigError(f"model.stages: {reason}: end with a stage whose field has colour")
+        return [self._exposed(rendering, rays, background) for rendering in renderings]
 
-    def _exposed(
-        self, rendering: Rendering, rays: Rays, background: Background
-    ) -> Float[Array, "*b 3"]:
+    def _exposed(self, rendering: Rendering, rays: Rays, background: Background) -> Rendering:
         """Apply the exposure to the scene's colours and not to the background behind them."""
+        if self.exposure is None or rendering.rgb is None:
+            return rendering
         # Solve rgb = opacity * matter + (1 - opacity) * background for the mean colour of matter.
         opacity = rendering.opacity[..., None]
         behind = (1.0 - opacity) * background
         matter = (rendering.rgb - behind) / jnp.maximum(opacity, 1e-6)
-        return opacity * self.exposure(matter, rays.image) + behind
+        exposed = opacity * self.exposure(matter, rays.image) + behind
+        return dataclasses.replace(rendering, rgb=exposed)
 
     def as_taken(self, rays: Rays) -> Rays:
         """Return the rays moved by the learned corrections of their cameras' poses."""
@@ -179,7 +184,10 @@ def _render_intervals(
     quantities = evaluate_field(field, samples, model.geometry)
     tau = model.geometry(quantities, samples)
     shown = {name: x for name, x in quantities.items() if name not in model.geometry.hidden}
-    return composite(shown, tau, t_start, t_end, background, layout, complete)
+    rendering = composite(shown, tau, t_start, t_end, background, layout, complete)
+    assert rendering.intervals is not None
+    intervals = dataclasses.replace(rendering.intervals, samples=samples, quantities=quantities)
+    return dataclasses.replace(rendering, intervals=intervals)
 
 
 def march_all(
@@ -301,7 +309,9 @@ def _march_image(
     start = (jnp.ones(occupied.shape[0]), empty)
     slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))
     (transmittance, sums), _ = jax.lax.scan(slab, start, slabs)
-    rgb = sums["rgb"] + transmittance[:, None] * background  # Equation 4 of `compositing`.
+    # Equation 4 of `compositing`.
+    rgb = sums["rgb"]
+    rgb = None if rgb is None else rgb + transmittance[:, None] * background
     depth = sums["distance"] / jnp.maximum(sums["opacity"], 1e-8)
     complete = jnp.ones(transmittance.shape, bool)
     return Rendering(rgb, sums["opacity"], depth, sums["extras"], complete, intervals=None)

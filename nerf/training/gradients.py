@@ -118,7 +118,9 @@ def _make_loss(graph: nnx.GraphDef, losses: Mapping[str, Callable], mesh: Mesh) 
             context = Context(model, rays, renderings, target, fold_in(keys, FIRST_LOSS + i))
             per_loss.append(jnp.where(complete, one(context), 0.0).sum())
         mean = sum(per_loss) / count
-        squares = jnp.square(renderings[-1].rgb - target.rgb).mean(-1)
+        colour = renderings[-1].rgb
+        assert colour is not None  # checked by the model
+        squares = jnp.square(colour - target.rgb).mean(-1)
         error = jnp.where(complete, squares, 0.0).sum() / count
         means = jnp.stack([jnp.asarray(mean), error, complete.sum(dtype=jnp.float32)])
         return mean, (means, sample_weights_by_cell(model, rays, renderings[-1]))

@@ -13,7 +13,7 @@ from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
 from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import ConfigError
-from nerf.losses import Target
+from nerf.losses import Context, Target
 from nerf.losses.photometric import SquaredError
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.model import Model, Stage
@@ -227,6 +227,69 @@ def test_rays_that_did_not_fit_count_neither_in_the_loss_nor_in_its_gradient():
     (same_grads, same_loss, *_), _ = gradients(params, state, rays, other, background, keys)
     assert float(same_loss) == float(loss)
     jax.tree.map(np.testing.assert_array_equal, same_grads, grads)
+
+
+class Proposal(nnx.Module):
+    """A field that is only dense, within a slab."""
+
+    def __call__(self, samples):
+        return {"density": jnp.where(jnp.abs(samples.points[..., 2]) < 0.1, 20.0, 0.0)}
+
+
+def looking_down(n):
+    down = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), (n, 3))
+    return Rays(jnp.broadcast_to(jnp.array([0.0, 0.0, 2.0]), (n, 3)), down, down)
+
+
+def test_a_stage_without_colour_places_the_samples_of_the_next_and_has_no_colour_loss():
+    stages = {
+        "proposal": Stage(UniformSteps(32), Proposal()),
+        "main": Stage(Importance(8, padding=0.0, union=False), Fog(50.0)),
+    }
+    model, rays, white = Model(stages, ["proposal", "main"]), looking_down(3), jnp.ones((3, 3))
+    first, last = jax.jit(lambda: model(rays, white))()
+    assert first.rgb is None and last.rgb.shape == (3, 3)
+    middle = 2.0 - 0.5 * (last.intervals.t_start + last.intervals.t_end)
+    assert np.abs(middle).max() < 0.13, "all samples lie where the proposal is dense"
+    np.testing.assert_allclose(first.depth, np.full(3, 1.9 + 1 / 20), atol=0.05)
+    context = Context(model, rays, [first, last], Target(white), None)
+    alone = context._replace(renderings=[last])
+    np.testing.assert_array_equal(SquaredError()(context), SquaredError()(alone))
+
+
+def test_a_model_whose_last_stage_has_no_colour_is_refused():
+    model = Model({"main": Stage(UniformSteps(8), Proposal())}, ["main"])
+    with pytest.raises(ConfigError, match="last stage returns no 'rgb'"):
+        model(looking_down(1), jnp.ones((1, 3)))
+
+
+def test_a_geometry_that_reads_what_a_field_does_not_return_is_refused():
+    def distance(samples):
+        return {"sdf": samples.points[..., 2], "rgb": samples.points}
+
+    model = Model({"main": Stage(UniformSteps(8), distance)}, ["main"])
+    with pytest.raises(ConfigError, match="VolumeDensity needs 'density', and .* sdf, rgb"):
+        model(looking_down(1), jnp.ones((1, 3)))
+
+
+@pytest.mark.parametrize("grid", [None, OccupancyGrid(4)])
+def test_a_loss_sees_what_the_field_said_of_each_interval(grid):
+    """The optical depth of fog, summed over a ray, is density times the length of its intervals."""
+    model = Model(
+        {"main": Stage(UniformSteps(16), Fog(0.7))},
+        ["main"],
+        occupancy=grid,
+        max_samples_per_ray=16,
+    )
+    rays, white = looking_down(3), jnp.ones((3, 3))
+
+    @jax.jit
+    def of(keys):
+        intervals = model(rays, white, keys)[-1].intervals
+        tau = intervals.quantities["density"] * intervals.samples.lengths
+        return intervals.layout.sum(tau)
+
+    np.testing.assert_allclose(of(ray_keys(3)), np.full(3, 0.7 * 2.0), rtol=0.1)
 
 
 def test_a_loss_may_ask_the_field_anywhere_and_has_random_numbers_of_its_own():
