@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from benchmarks.common import device, measure, write_out
 from nerf.encodings.fourier import Fourier
+from nerf.fields import Samples
 from nerf.fields.composed import Composed
-from nerf.fields.samples import Samples
 from nerf.networks import Network
 from nerf.networks.coordx import CoordX
 from nerf.networks.relu import ReLU

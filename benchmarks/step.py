@@ -21,7 +21,7 @@ from flax import nnx
 
 from benchmarks.common import device, matmul_peak, measure, write_out
 from nerf.cli.commands import define_config, run
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_occupied

@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from nerf.cameras.cameras import Cameras
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.progress import Phases

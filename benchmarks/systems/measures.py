@@ -13,7 +13,7 @@ from PIL import Image
 
 from nerf.cameras.cameras import Cameras
 from nerf.evaluation import metrics
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import build
 from nerf.output.video_rendering import resized
 from nerf.rendering.images import make_render_image

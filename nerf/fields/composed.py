@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from nerf.encodings import Encoding
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.networks import Network, connect
 from nerf.networks.coordx import SplitNetwork, split_axes
 from nerf.networks.layers import truncated_exp

@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from nerf.encodings import Encoding
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.networks import Network, connect
 
 

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 
 Quantities = Mapping[str, Array]
 
@@ -42,3 +42,11 @@ class Geometry(Protocol):
 
         It is an upper bound over the directions of rays through the point.
         """
+
+
+@runtime_checkable
+class WithSurface(Geometry, Protocol):
+    """A geometry with a surface: the zeros of its level."""
+
+    def level(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Return what is positive inside, negative outside and zero on the surface, (*b)."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.geometry import Quantities
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry import Quantities
 

@@ -21,7 +21,7 @@ class SquaredError:
       L = lambda sum_s 1/3 |hat(C)_s - C|^2
 
     hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one. Stages without colour
-    are left out.
+    are skipped.
 
     Attributes:
       weight: lambda, factor on the loss.
@@ -43,7 +43,7 @@ class Charbonnier:
       L = lambda sum_s sqrt(|hat(C)_s - C|^2 + epsilon^2)
 
     hat(C)_s is the colour (r, g, b) that stage s rendered and C the true one. Stages without colour
-    are left out.
+    are skipped.
 
     Attributes:
       weight: lambda, factor on the loss.

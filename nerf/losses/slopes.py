@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.losses import Context
 
 

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
 from scipy.spatial import cKDTree
 
 from nerf.cameras.cameras import Cameras, pixels_to_rays
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
 from nerf.rendering.model import Model, Stage, last_field

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.pytrees import pytree
 
 

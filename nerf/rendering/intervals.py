@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Points, cone_gaussians, mean_of, takes_gaussians
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry import Geometry
 from nerf.rendering.compositing import Dense, Packed
@@ -36,6 +37,10 @@ def sample_intervals(
         radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
         points = cone_gaussians(origins, directions, radius, t_start, t_end, space.warp)
     means = mean_of(points)
+    middles = origins + 0.5 * (t_start + t_end)[..., None] * directions
+    along = jnp.broadcast_to(directions, middles.shape)
+    # The direction in the box is the derivative of the warp along the ray.
+    steps = jax.jvp(space.warp, (middles,), (along,))[1] * (t_end - t_start)[..., None]
     viewdirs = layout.broadcast_to_samples(rays.viewdirs)
     return Samples(
         points,
@@ -43,6 +48,7 @@ def sample_intervals(
         # Lengths in the box, where the field is defined. With world lengths, an untrained field in
         # contracted space would be foggier far away than near the cameras.
         (t_end - t_start) / space.stretch(means),
+        steps,
     )
 
 

@@ -57,6 +57,8 @@ class Model(nnx.Module):
       max_samples_per_ray: with a grid, the size of the training buffer, in occupied intervals per
         ray on average.
       early_stop_transmittance: with a grid, transmittance below which a ray of an image stops.
+      renderer: (model, rays, background, keys) -> one rendering per stage, such as
+        `nerf.rendering.surface:Surface`; None is the volume renderer, `render_rays`.
       poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
       exposure: learned exposure, (rgb, image) -> rgb, or None; see `nerf.rendering.exposure`.
     """
@@ -70,6 +72,7 @@ class Model(nnx.Module):
         geometry: Geometry = VOLUME_DENSITY,
         max_samples_per_ray: int | None = None,
         early_stop_transmittance: float = 1e-4,
+        renderer: Callable | None = None,
         poses: Callable | None = None,
         exposure: Callable | None = None,
     ):
@@ -87,6 +90,7 @@ class Model(nnx.Module):
         self.space, self.occupancy, self.geometry = space, occupancy, geometry
         self.max_samples_per_ray = max_samples_per_ray or 0
         self.early_stop_transmittance = early_stop_transmittance
+        self.renderer = renderer or render_rays
         self.poses, self.exposure = poses, exposure
         self.march = march_all if occupancy is None else march_occupied
 
@@ -104,7 +108,7 @@ class Model(nnx.Module):
         Raises:
           ConfigError: the field of the last stage has no colour.
         """
-        renderings = render_rays(self, self.as_taken(rays), background, keys)
+        renderings = self.renderer(self, self.as_taken(rays), background, keys)
         if renderings[-1].rgb is None:
             reason = "the field of the last stage returns no 'rgb', so there is no picture"
             raise ConfigError(f"model.stages: {reason}: end with a stage whose field has colour")

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians, takes_gaussians
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.rendering.compositing import Rendering
 from nerf.rendering.intervals import evaluate_field, interval_middles
 from nerf.rendering.model import Model, last_field

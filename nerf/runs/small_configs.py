@@ -4,6 +4,8 @@
 pixels per side.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from nerf.runs.defaults import base
@@ -80,3 +82,35 @@ def composed(encoding: dict, network: dict) -> ConfigDict:
         "network": network,
     }
     return small(field)
+
+
+# The tables of `surface`, of half a million numbers.
+TABLES = {
+    "name": "nerf.encodings.hash_grid:HashGrid",
+    "num_levels": 8,
+    "features_per_level": 4,
+    "log2_table_size": 14,
+    "min_resolution": 16,
+    "max_resolution": 256,
+}
+
+
+def surface(geometry: dict, **field: Any) -> ConfigDict:
+    """Return a config whose field is a surface in a hash grid, for `nerf.fields.surface`.
+
+    Args:
+      geometry: config section of the geometry.
+      **field: other values of the field's section.
+    """
+    config = shallow(TABLES)
+    main = config.model.stages.main.field
+    main.name = "nerf.fields.surface:SurfaceField"
+    main.network = {"name": "nerf.networks.softplus:Softplus", "width": 64, "depth": 1}
+    main.update(field)
+    config.model.geometry = geometry
+    if main.get("quantity", "sdf") == "sdf":
+        # A squared error becomes small against the eikonal loss while the surface is still wrong.
+        colour = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
+        config.losses.colour = {**colour, "weight": 1.0}
+        config.losses.eikonal = {"name": "nerf.losses.eikonal:Eikonal", "weight": 0.01}
+    return config

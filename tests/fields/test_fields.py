@@ -12,10 +12,10 @@ from flax import nnx
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.spherical_harmonics import SphericalHarmonics
+from nerf.fields import Samples
 from nerf.fields.composed import Composed
 from nerf.fields.image import ImageField
 from nerf.fields.nerf import NeRFField
-from nerf.fields.samples import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.networks.coordx import CoordX
 from nerf.networks.kilonerf import KiloNeRF

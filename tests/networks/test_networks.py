@@ -30,6 +30,7 @@ from nerf.networks.kilonerf import KiloNeRF, blocks_by_cell
 from nerf.networks.local_codes import DeepLocalShapes, LocalImplicitGrid
 from nerf.networks.relu import ReLU
 from nerf.networks.siren import Siren
+from nerf.networks.softplus import Softplus
 from nerf.networks.wire import Wire
 
 
@@ -50,6 +51,7 @@ class Waves:
 NETWORKS = {
     "relu": lambda d: ReLU(10, 2, skip=[1]),
     "siren": lambda d: Siren(10, 2, omega=7.0),
+    "softplus": lambda d: Softplus(10, 2, beta=5.0),
     "gaussian": lambda d: Gaussian(10, 2, scale=3.0),
     "wire": lambda d: Wire(7, 2, omega=5.0, scale=2.0),
     "finer": lambda d: Finer(10, 2, omega=7.0),
@@ -157,6 +159,7 @@ def test_gradients_reach_every_parameter_and_are_finite(name):
 
 ACTIVATIONS = {
     "siren": lambda z: np.sin(7.0 * z),
+    "softplus": lambda z: np.log1p(np.exp(5.0 * z)) / 5.0,
     "gaussian": lambda z: np.exp(-((3.0 * z) ** 2)),
     "finer": lambda z: np.sin(7.0 * (np.abs(z) + 1.0) * z),
 }
@@ -229,6 +232,14 @@ def test_wire_is_the_complex_gabor_wavelet():
     np.testing.assert_allclose(
         computed(network, x), (h @ kernel).real + numbers(network.last.bias), atol=1e-5
     )
+
+
+@pytest.mark.long
+def test_softplus_begins_near_zero_whatever_its_input():
+    network = Softplus(64, 3)(5, 4, rngs=nnx.Rngs(0))
+    assert np.abs(computed(network, points(200, 5))).max() < 0.05
+    widths = [np.asarray(layer.kernel[...]).std() for layer in network.layers[:-1]]
+    np.testing.assert_allclose(widths, np.sqrt(2.0 / 64), rtol=0.15)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.geometry.density import VolumeDensity
 from nerf.rendering.compositing import Dense, Packed, composite, weights_from_tau
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context, Target
 from nerf.losses.photometric import SquaredError

@@ -20,7 +20,7 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.cameras.lenses import FISHEYE
-from nerf.fields.samples import Samples
+from nerf.fields import Samples
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError, Similarity, synthetic
 from nerf.scenes.base import every_nth, focus_point, rotation_to_z

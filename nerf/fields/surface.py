@@ -1,0 +1,113 @@
+"""A field with a surface: a signed distance or an occupancy, its gradient, and colour."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from nerf.encodings import Encoding
+from nerf.fields import Samples
+from nerf.foundation.instantiate import ConfigError, did_you_mean
+from nerf.networks import Network, connect
+from nerf.networks.relu import ReLU
+
+COLOUR = ReLU(width=32, depth=2)
+SIGNS = {"sdf": 1.0, "logit": -1.0}  # of the quantity outside of the surface
+# Corners of a tetrahedron, at which a gradient takes four evaluations and not six.
+CORNERS = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / math.sqrt(3.0)
+
+
+class SurfaceField(nnx.Module):
+    """Points -> encoding -> network -> (f, features) -> colour network -> sRGB.
+
+    The colour network also gets the normal and the encoded view direction (IDR, 2003.09852).
+
+    Equation:
+      (g, h) = network(gamma(x))
+      f = scale (|x| - radius) + g   signed distance; an occupancy's logit has the opposite sign
+      n = nabla f / |nabla f|
+      rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
+
+    While g is small, the surface is a sphere, as with the geometric initialisation of SAL
+    (1911.10414), for any encoding and network.
+
+    Args:
+      encoding: gamma, the encoding of points.
+      direction_encoding: gamma_d, the encoding of unit directions.
+      network: specification of the network of f, see `nerf.networks`.
+      colour: specification of the colour network.
+      features: number of features h passed from the first network to the second.
+      quantity: name of f: "sdf", positive outside, or "logit", positive inside.
+      radius: of the sphere at the start, in units of the box.
+      scale: slope of the sphere at the start; 1 for distances.
+      spacing: distance of the points whose differences are the gradient, as in Neuralangelo
+        (2306.03092), in units of the box; None differentiates the network.
+      rngs: source of the initial parameters.
+
+    Raises:
+      ConfigError: the quantity is unknown, or the encoding takes Gaussians.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        direction_encoding: Encoding,
+        network: Network,
+        colour: Network = COLOUR,
+        features: int = 15,
+        quantity: str = "sdf",
+        radius: float = 0.5,
+        scale: float = 1.0,
+        spacing: float | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        if quantity not in SIGNS:
+            raise ConfigError(
+                f"SurfaceField: quantity: {quantity}: {did_you_mean(quantity, SIGNS)}"
+            )
+        if getattr(encoding, "takes_gaussians", False):
+            reason = f"{type(encoding).__name__} takes Gaussians, which have no gradient at a point"
+            raise ConfigError(f"SurfaceField: {reason}: choose an encoding of points")
+        self.encoding, self.direction_encoding = encoding, direction_encoding
+        self.quantity, self.radius, self.scale, self.spacing = quantity, radius, scale, spacing
+        self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
+        self.colour = colour(features + 3 + direction_encoding.num_features, 3, rngs=rngs)
+
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        f, features, gradient = self._with_gradient(samples.means)
+        outward = SIGNS[self.quantity] * gradient
+        # Where the gradient vanishes there is no normal, and the division would not be finite.
+        squared = jnp.square(outward).sum(-1, keepdims=True)
+        normals = outward * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
+        inputs = [features, normals, self.direction_encoding(samples.viewdirs)]
+        rgb = jax.nn.sigmoid(self.colour(jnp.concatenate(inputs, -1)))
+        return {self.quantity: f, "gradient": gradient, "normals": normals, "rgb": rgb}
+
+    def _level(self, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b"], Array]:
+        """Return f and the features of points."""
+        outputs = self.network(self.encoding(points))
+        # Keep |x| away from 0, where its gradient is undefined.
+        distance = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1), 1e-12)) - self.radius
+        sphere = SIGNS[self.quantity] * self.scale * distance
+        return sphere + outputs[..., 0], outputs[..., 1:]
+
+    def _with_gradient(
+        self, points: Float[Array, "*b 3"]
+    ) -> tuple[Float[Array, "*b"], Array, Float[Array, "*b 3"]]:
+        """Return f, the features and the gradient of f."""
+        if self.spacing is None:
+            f, pull, features = jax.vjp(self._level, points, has_aux=True)
+            return f, features, pull(jnp.ones_like(f))[0]
+        f, features = self._level(points)
+        corners = jnp.asarray(CORNERS, points.dtype)
+        around = points[..., None, :] + self.spacing * corners.reshape(
+            *[1] * (points.ndim - 1), 4, 3
+        )
+        values, _ = self._level(around)
+        # sum_k c_k c_k^T = 4/3 I, so that sum_k c_k f(x + h c_k) = 4/3 h nabla f.
+        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / self.spacing)
+        return f, features, gradient

@@ -1,0 +1,59 @@
+"""Eikonal loss, which makes the slope of a signed distance one (IGR, Gropp et al., 2002.10099)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nerf.fields import Samples
+from nerf.losses import Context
+from nerf.rendering.model import last_field
+
+
+@dataclasses.dataclass(frozen=True)
+class Eikonal:
+    """Squared deviation of the gradient's length from one (IGR, 2002.10099, equation 2).
+
+    Equation:
+      L = lambda 1/n sum_i (|nabla f(x_i)| - 1)^2   over the n intervals of a ray
+      L = L + lambda (|nabla f(x)| - 1)^2   with `everywhere`, x uniform in the box
+
+    Of intervals that were not evaluated, such as those in empty cells, nothing is known, and they
+    do not count.
+
+    Attributes:
+      weight: lambda, factor on the loss.
+      everywhere: whether to add a random point of the box for each ray, as IGR and IDR do.
+    """
+
+    weight: float = 0.1
+    everywhere: bool = False
+
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
+        """Compute the loss of each ray.
+
+        Args:
+          context: the last stage's field returns "gradient".
+
+        Returns:
+          The weighted loss, (*b).
+        """
+        intervals = context.renderings[-1].intervals
+        assert intervals is not None
+        error = _error(intervals.quantities["gradient"])
+        used = (intervals.t_end > intervals.t_start).astype(error.dtype)
+        count = jnp.maximum(intervals.layout.sum(used), 1.0)
+        loss = intervals.layout.sum(used * error) / count
+        if self.everywhere:
+            draw = jax.vmap(lambda key: jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0))
+            samples = Samples(draw(context.keys), context.rays.viewdirs)
+            loss = loss + _error(last_field(context.model)(samples)["gradient"])
+        return self.weight * loss
+
+
+def _error(gradient: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
+    """Return the squared deviation of the lengths of gradients from one."""
+    squared = jnp.square(gradient).sum(-1)
+    # Keep the length away from 0, where its gradient is not finite.
+    return jnp.square(jnp.sqrt(jnp.maximum(squared, 1e-12)) - 1.0)

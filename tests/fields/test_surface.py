@@ -1,0 +1,108 @@
+"""Fields with a surface: the sphere that they begin with, gradients, and the eikonal loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nerf.encodings.fourier import Fourier
+from nerf.encodings.hash_grid import HashGrid
+from nerf.encodings.identity import Identity
+from nerf.encodings.integrated import Integrated
+from nerf.fields import Samples
+from nerf.fields.surface import SurfaceField
+from nerf.foundation.instantiate import ConfigError
+from nerf.losses import Context, Target
+from nerf.losses.eikonal import Eikonal
+from nerf.networks.relu import ReLU
+from nerf.networks.siren import Siren
+from nerf.rendering.compositing import Dense, Intervals, Rendering
+
+
+def grid_field(**options):
+    grid = HashGrid(2, 2, 10, 4, 8, simplex=False, rngs=nnx.Rngs(0))
+    return SurfaceField(grid, Fourier(2), ReLU(16, 1), rngs=nnx.Rngs(1), **options)
+
+
+def smooth_field(**options):
+    network = Siren(16, 2, omega=3.0)
+    return SurfaceField(Identity(), Fourier(2), network, rngs=nnx.Rngs(1), **options)
+
+
+def places(count=64, seed=0):
+    rng = np.random.default_rng(seed)
+    points, directions = rng.uniform(-0.9, 0.9, (count, 3)), rng.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return Samples(jnp.array(points, jnp.float32), jnp.array(directions, jnp.float32))
+
+
+@pytest.mark.parametrize("quantity, sign", [("sdf", 1.0), ("logit", -1.0)])
+@pytest.mark.parametrize("spacing", [None, 0.01])
+def test_a_field_with_an_untrained_table_is_a_sphere(quantity, sign, spacing):
+    field = grid_field(quantity=quantity, radius=0.4, scale=2.0, spacing=spacing)
+    samples = places()
+    got = jax.jit(field)(samples)
+    points = np.asarray(samples.points)
+    norm = np.linalg.norm(points, axis=-1)
+    np.testing.assert_allclose(got[quantity], sign * 2.0 * (norm - 0.4), atol=2e-3)
+    np.testing.assert_allclose(got["normals"], points / norm[:, None], atol=0.03)
+    np.testing.assert_allclose(got["gradient"], sign * 2.0 * points / norm[:, None], atol=0.05)
+    assert set(got) == {quantity, "gradient", "normals", "rgb"}
+
+
+@pytest.mark.parametrize("spacing", [None, 1e-3])
+def test_the_gradient_is_that_of_the_quantity(spacing):
+    field = smooth_field(spacing=spacing)
+    samples, h = places(), 1e-2
+    value = jax.jit(lambda points: field(Samples(points, points))["sdf"])
+
+    def at(offset):
+        return np.asarray(value(jnp.array(np.asarray(samples.points) + np.float32(offset))))
+
+    expected = np.stack([(at(x) - at(-x)) / (2 * h) for x in h * np.eye(3)], -1)
+    np.testing.assert_allclose(jax.jit(field)(samples)["gradient"], expected, atol=5e-3)
+
+
+def test_the_colour_depends_on_normal_and_direction():
+    field, samples = smooth_field(), places()
+    rgb = jax.jit(lambda samples: field(samples)["rgb"])
+    other = Samples(samples.points, -samples.viewdirs)
+    assert np.abs(rgb(samples) - rgb(other)).max() > 1e-3
+
+
+def test_a_field_at_the_centre_of_its_sphere_has_finite_gradients():
+    def total(points):
+        got = smooth_field()(Samples(points, jnp.ones_like(points)))
+        return sum(x.sum() for x in got.values())
+
+    assert np.isfinite(jax.grad(total)(jnp.zeros((2, 3)))).all()
+
+
+def test_unusable_parts_are_refused():
+    with pytest.raises(ConfigError, match="quantity: sfd: did you mean 'sdf'"):
+        smooth_field(quantity="sfd")
+    with pytest.raises(ConfigError, match="takes Gaussians"):
+        SurfaceField(Integrated(Fourier(2)), Fourier(2), ReLU(8, 1), rngs=nnx.Rngs(0))
+
+
+def seen_with(gradient, lengths):
+    t = jnp.concatenate([jnp.zeros((len(lengths), 1)), jnp.cumsum(lengths, -1)], -1)
+    zeros = jnp.zeros(lengths.shape)
+    intervals = Intervals(zeros, t[:, :-1], t[:, 1:], Dense(), None, {"gradient": gradient})
+    nothing, whole = jnp.zeros(len(lengths)), jnp.ones(len(lengths), bool)
+    rendering = Rendering(jnp.zeros((len(lengths), 3)), nothing, nothing, {}, whole, intervals)
+    return Context(None, None, [rendering], Target(jnp.zeros((len(lengths), 3))), None)
+
+
+def test_the_eikonal_loss_of_worked_numbers():
+    gradient = jnp.array([[[3.0, 4.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 2.0], [9.0, 9.0, 9.0]]])
+    lengths = jnp.array([[0.1, 0.1], [0.1, 0.0]])
+    # ((5 - 1)^2 + 0) / 2, and (2 - 1)^2 of the one interval that was evaluated
+    np.testing.assert_allclose(Eikonal(0.5)(seen_with(gradient, lengths)), [4.0, 0.5], rtol=1e-6)
+
+
+def test_the_eikonal_loss_has_a_finite_gradient_where_the_distance_is_flat():
+    lengths = jnp.ones((1, 2))
+    loss = jax.grad(lambda gradient: Eikonal()(seen_with(gradient, lengths)).sum())
+    assert np.isfinite(loss(jnp.zeros((1, 2, 3)))).all()
