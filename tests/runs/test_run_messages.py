@@ -66,7 +66,7 @@ def test_a_name_unlike_any_config_does_not_list_all_of_them():
 @pytest.mark.parametrize(
     "change, line",
     [
-        ("model=3", "--config.model=3: a section, with keys max_samples_per_ray, name, occupancy"),
+        ("model=3", "--config.model=3: a section, with keys geometry, max_samples_per_ray, name"),
         ("steps.foo=3", "--config.steps.foo=3: steps is a value and has no keys: set steps itself"),
         (
             "scene=None",

@@ -38,15 +38,17 @@ EQUIVALENT = {
             "the mask excludes the padding",
         ),
     ],
-    "nerf/rendering/model.py": [
-        Equivalent("SAMPLES_PER_WAVE = 2**14", "SAMPLES_PER_WAVE = 2**15", SIZES),
-        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 31", SIZES),
-        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 33", SIZES),
+    "nerf/rendering/intervals.py": [
         Equivalent(
             "layout.broadcast_to_samples(rays.radius[..., None])[..., 0]",
             "layout.broadcast_to_samples(rays.radius[..., None])[..., 1]",
             "JAX clamps an index beyond the one channel",
         ),
+    ],
+    "nerf/rendering/model.py": [
+        Equivalent("SAMPLES_PER_WAVE = 2**14", "SAMPLES_PER_WAVE = 2**15", SIZES),
+        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 31", SIZES),
+        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 33", SIZES),
         Equivalent(
             "slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))",
             "slabs = jnp.arange(-(-occupied.shape[1] * STEPS_PER_SLAB))",

@@ -85,12 +85,20 @@ SAMPLING = [
     f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
     f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",
 ]
+GEOMETRY = ["tests/geometry/test_geometry.py"]
 TESTS = {
     "nerf/comparing/statistics.py": STATISTICS,
     "nerf/comparing/standard_errors.py": STATISTICS,
     "nerf/losses/photometric.py": LOSSES,
     "nerf/losses/depth.py": LOSSES,
     "nerf/losses/distortion.py": LOSSES,
+    "nerf/geometry/neus.py": GEOMETRY,
+    "nerf/geometry/volsdf.py": GEOMETRY,
+    "nerf/geometry/occupancy.py": GEOMETRY,
+    "nerf/fields/surface.py": ["tests/fields/test_surface.py"],
+    "nerf/losses/eikonal.py": ["tests/fields/test_surface.py", "tests/rendering/test_surface.py"],
+    "nerf/rendering/surface.py": ["tests/rendering/test_surface.py"],
+    "nerf/rendering/intervals.py": [*GEOMETRY, COMPOSED, "tests/encodings/test_cones.py"],
     "nerf/sampling/stratified.py": SAMPLING,
     "nerf/sampling/importance.py": SAMPLING,
     "nerf/rendering/compositing.py": ["tests/rendering/test_compositing.py", FOG],
