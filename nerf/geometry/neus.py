@@ -20,10 +20,10 @@ class NeuS(nnx.Module):
     """Geometry of a field with a signed distance, opaque where a ray enters (NeuS, 2106.10689).
 
     Equation:
-      a = f_i - 1/2 min(nabla f_i * step_i, 0)   distance at the start of interval i
-      b = f_i + 1/2 min(nabla f_i * step_i, 0)   distance at its end
-      alpha_i = (Phi(a) - Phi(b)) / (Phi(a)) with Phi(x) = 1 / (1 + exp(-s x))
-      tau_i = log Phi(a) - log Phi(b)   so that 1 - exp(-tau_i) = alpha_i
+      a = f_i - 1/2 nabla f_i * step_i   distance at the start of interval i
+      b = f_i + 1/2 nabla f_i * step_i   distance at its end
+      alpha_i = max((Phi(a) - Phi(b)) / (Phi(a)), 0) with Phi(x) = 1 / (1 + exp(-s x))
+      tau_i = max(log Phi(a) - log Phi(b), 0)   so that 1 - exp(-tau_i) = alpha_i
 
     These are equations 10 and 13 of the paper; the distances of both ends follow from the gradient
     in the middle. A ray that leaves the surface, along which f grows, meets no matter. The
@@ -55,7 +55,7 @@ class NeuS(nnx.Module):
           Optical depths, (*b).
         """
         assert samples.steps is not None
-        change = jnp.minimum((quantities["gradient"] * samples.steps).sum(-1), 0.0)
+        change = (quantities["gradient"] * samples.steps).sum(-1)
         start = jax.nn.log_sigmoid(self.sharpness * (quantities["sdf"] - 0.5 * change))
         end = jax.nn.log_sigmoid(self.sharpness * (quantities["sdf"] + 0.5 * change))
         return jnp.maximum(start - end, 0.0)

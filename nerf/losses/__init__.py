@@ -23,8 +23,8 @@ class Target:
 
     Attributes:
       rgb: true sRGB over the background, (*b, 3).
-      maps: the scene's other maps by name, (*b) or (*b, c), 0 where nothing is known; "depth" is
-        the true distance along the ray in world units.
+      maps: the scene's other maps by name, (*b) or (*b, c), 0 where nothing is known. "depth" is
+        the true distance along the ray in world units, and "alpha" that of an image with alpha.
     """
 
     rgb: Float[Array, "*b 3"]

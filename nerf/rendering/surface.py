@@ -54,20 +54,18 @@ class Surface:
     Equation:
       t_0 = min {t : l(o + t d) = 0}   l: the level of the geometry, positive inside
       t = t_0 - (l(o + t_0 d) - l_0) / (nabla l * d)   l_0: the same number without a gradient
-      a = 1 / (1 + exp(-softness max_t l(o + t d)))   opacity
-      C = a c(o + t d) + (1 - a) background
+      C = c(o + t d)   or the background, if there is no such t
+      z = softness max_t l(o + t d)   logit that the ray meets matter
 
     t is t_0 in value. Its gradient is that of the crossing: moving with the ray and the field, the
-    point stays on the surface. The largest level along a ray gives rays beside the silhouette a
-    gradient. The search stores nothing for the gradient, so that its memory does not grow with the
-    number of steps.
-
-    A scene needs images with alpha, since a ray that misses everything must be told so.
+    point stays on the surface. The colour of a ray says nothing about whether it should meet
+    matter: the map "silhouette", z, does, and `nerf.losses.silhouette` teaches it. The search
+    stores nothing for the gradient, so that its memory does not grow with the number of steps.
 
     Attributes:
       num_steps: number of steps of the search; thinner parts may be missed.
       refinements: number of secant steps within the step that contains the crossing.
-      softness: slope of the opacity at the silhouette, per unit of the level.
+      softness: slope of the logit z, per unit of the level.
     """
 
     num_steps: int = 64
@@ -105,11 +103,9 @@ class Surface:
         search = jax.lax.stop_gradient(self.search(frozen, rays, keys))
         first = jax.lax.stop_gradient(self.refine(frozen, rays, search))
         t = crossing(model, rays, jnp.where(search.found, first, search.best))
-        best = level_at(model, rays)(search.best)
-        opacity = jax.nn.sigmoid(self.softness * best)
-        return [
-            self._shade(model, rays, background, jnp.where(search.found, t, search.best), opacity)
-        ]
+        where = jnp.where(search.found, t, search.best)
+        silhouette = self.softness * level_at(model, rays)(search.best)
+        return [self._shade(model, rays, background, where, search.found, silhouette)]
 
     def search(self, model: Any, rays: Rays, keys: Key[Array, "*b"] | None) -> Search:
         """March along rays until they enter the surface.
@@ -187,27 +183,26 @@ class Surface:
         rays: Rays,
         background: Float[Array, "*#b 3"],
         t: Float[Array, "*b"],
-        opacity: Float[Array, "*b"],
+        found: Bool[Array, "*b"],
+        silhouette: Float[Array, "*b"],
     ) -> Rendering:
-        """Return the rendering of points at distances t with given opacities."""
+        """Return the rendering of points at distances t; other rays see the background."""
         points = model.space.warp(rays.origins + t[..., None] * rays.directions)
-        # Losses and compositing expect an axis of intervals.
+        # Losses expect an axis of intervals.
         samples = Samples(points[..., None, :], rays.viewdirs[..., None, :])
         quantities = evaluate_field(_field(model), samples, model.geometry)
+        hit = found.astype(t.dtype)
         shown = {
-            name: x[..., 0, :] if x.ndim > t.ndim + 1 else x[..., 0]
+            # Drop the axis of intervals, which is the first after those of the rays.
+            name: hit.reshape(*t.shape, *[1] * (x.ndim - t.ndim - 1)) * x.squeeze(t.ndim)
             for name, x in quantities.items()
-        }
-        maps = {
-            name: opacity.reshape(*t.shape, *[1] * (x.ndim - t.ndim)) * x
-            for name, x in shown.items()
             if name not in model.geometry.hidden
         }
-        rgb = maps.pop("rgb") + (1.0 - opacity)[..., None] * background
+        rgb = shown.pop("rgb") + (1.0 - hit)[..., None] * background
         start, end = t[..., None], t[..., None] + SHORT
-        intervals = Intervals(opacity[..., None], start, end, Dense(), samples, quantities)
-        depth = jnp.where(opacity > 0.5, t, 0.0)
-        return Rendering(rgb, opacity, depth, maps, jnp.ones(t.shape, bool), intervals)
+        intervals = Intervals(hit[..., None], start, end, Dense(), samples, quantities)
+        extras = {**shown, "silhouette": silhouette}
+        return Rendering(rgb, hit, hit * t, extras, jnp.ones(t.shape, bool), intervals)
 
 
 def _field(model: Any) -> Callable:

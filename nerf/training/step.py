@@ -95,6 +95,8 @@ def _sample_batch(
         else jnp.asarray(background)
     )
     colour = jnp.broadcast_to(colour, (batch_size, 3))
+    if rgba.shape[-1] == 4:
+        maps = {**maps, "alpha": rgba[..., 3]}
     return rays, Target(jnp.asarray(over(rgba, colour)), maps), colour
 
 

@@ -141,11 +141,14 @@ def test_a_grid_is_told_a_density_that_no_direction_exceeds(name):
     gradient /= np.linalg.norm(gradient, axis=-1, keepdims=True)
     quantities = {"sdf": sdf, "gradient": jnp.array(gradient, jnp.float32)}
     short = 1e-4
-    for direction in (-gradient, rng.normal(size=(200, 3))):
-        unit = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
-        geometry = {"NeuS": NeuS(200.0), "VolSDF": VolSDF(0.01)}[name]
-        rate = geometry(quantities, samples_of(short * unit)) / short
-        assert (np.asarray(rate) <= np.asarray(geometry.density(quantities)) * 1.02 + 0.1).all()
+    geometry = {"NeuS": NeuS(200.0), "VolSDF": VolSDF(0.01)}[name]
+    bound = np.asarray(geometry.density(quantities))
+    against, across = (
+        np.asarray(geometry(quantities, samples_of(short * direction))) / short
+        for direction in (-gradient, np.roll(gradient, 1, axis=-1))
+    )
+    np.testing.assert_allclose(against, bound, rtol=0.03, atol=0.1)
+    assert (across <= bound * 1.03 + 0.1).all()
 
 
 @pytest.mark.parametrize("space", [Box(), Contracted()])

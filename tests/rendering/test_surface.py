@@ -12,6 +12,7 @@ from nerf.geometry.neus import NeuS
 from nerf.geometry.occupancy import Occupancy
 from nerf.losses import Context, Target
 from nerf.losses.eikonal import Eikonal
+from nerf.losses.silhouette import Silhouette
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.surface import Surface
 from nerf.sampling.stratified import UniformSteps
@@ -63,7 +64,8 @@ def test_rays_stop_at_the_first_crossing_and_show_its_normal(geometry, training)
     model, rays = model_of(geometry()), rays_at([*OFFSETS, 0.8])
     seen = jax.jit(lambda: model(rays, jnp.ones((5, 3)), keys)[-1])()
     np.testing.assert_allclose(seen.depth[:4], distance(OFFSETS), atol=1e-4)
-    assert seen.depth[4] == 0 and seen.opacity[4] < 0.01
+    np.testing.assert_array_equal(seen.opacity, [1, 1, 1, 1, 0])
+    assert seen.depth[4] == 0
     normals = np.stack([OFFSETS, 0 * OFFSETS, np.sqrt(RADIUS**2 - OFFSETS**2)], -1) / RADIUS
     np.testing.assert_allclose(seen.extras["normals"][:3], normals[:3], atol=0.01)
     np.testing.assert_allclose(seen.rgb[:3], 0.5 + 0.5 * normals[:3], atol=0.01)
@@ -101,12 +103,26 @@ def test_the_crossing_moves_with_the_ray(geometry):
 def test_a_ray_beside_the_silhouette_pulls_the_surface_towards_it():
     """The photo shows matter at x = 0.62, where the sphere of radius 0.6 ends just before."""
 
-    def loss(radius, target):
+    def loss(radius, offset, alpha):
         model = model_of(NeuS(), field=Ball(radius))
-        return jnp.square(model(rays_at([0.62]), jnp.zeros((1, 3)))[-1].opacity - target).sum()
+        rays, black = rays_at([offset]), jnp.zeros((1, 3))
+        target = Target(black, {"alpha": jnp.full(1, alpha)})
+        return Silhouette()(Context(model, rays, model(rays, black), target, None)).sum()
 
-    slope = jax.jit(jax.grad(loss))
-    assert slope(RADIUS, 1.0) < -1e-3 and slope(RADIUS, 0.0) > 1e-3
+    slope = jax.jit(jax.grad(loss), static_argnums=(1, 2))
+    assert slope(RADIUS, 0.62, 1.0) < -1.0 and slope(RADIUS, 0.62, 0.0) > 1.0
+    assert slope(RADIUS, 0.0, 0.0) > 1.0, "also where a ray meets the middle of the sphere"
+    assert abs(slope(RADIUS, 0.0, 1.0)) < 1e-3
+
+
+def test_a_silhouette_needs_alpha_and_a_renderer_that_has_one():
+    model, rays, white = model_of(NeuS()), rays_at([0.0]), jnp.ones((1, 3))
+    with pytest.raises(ConfigError, match="images have no alpha"):
+        Silhouette()(Context(model, rays, model(rays, white), Target(white), None))
+    volume = Model({"main": Stage(UniformSteps(8), Ball())}, ["main"], geometry=Occupancy())
+    target = Target(white, {"alpha": jnp.ones(1)})
+    with pytest.raises(ConfigError, match="renderer has no silhouette"):
+        Silhouette()(Context(volume, rays, volume(rays, white), target, None))
 
 
 def test_the_first_of_several_surfaces_is_seen():
