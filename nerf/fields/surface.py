@@ -27,7 +27,7 @@ class SurfaceField(nnx.Module):
 
     Equation:
       (g, h) = network(gamma(x))
-      f = scale (|x| - radius) + g   signed distance; an occupancy's logit has the opposite sign
+      f = scale (|x| - radius) + gain g   signed distance; a logit's sphere has the opposite sign
       n = nabla f / |nabla f|
       rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
 
@@ -43,6 +43,8 @@ class SurfaceField(nnx.Module):
       quantity: name of f: "sdf", positive outside, or "logit", positive inside.
       radius: of the sphere at the start, in units of the box.
       scale: slope of the sphere at the start; 1 for distances.
+      gain: factor on the network's output: a small one lets the surface move slowly at learning
+        rates that suit the colours.
       spacing: distance of the points whose differences are the gradient, as in Neuralangelo
         (2306.03092), in units of the box; None differentiates the network.
       rngs: source of the initial parameters.
@@ -61,6 +63,7 @@ class SurfaceField(nnx.Module):
         quantity: str = "sdf",
         radius: float = 0.5,
         scale: float = 1.0,
+        gain: float = 1.0,
         spacing: float | None = None,
         *,
         rngs: nnx.Rngs,
@@ -73,7 +76,8 @@ class SurfaceField(nnx.Module):
             reason = f"{type(encoding).__name__} takes Gaussians, which have no gradient at a point"
             raise ConfigError(f"SurfaceField: {reason}: choose an encoding of points")
         self.encoding, self.direction_encoding = encoding, direction_encoding
-        self.quantity, self.radius, self.scale, self.spacing = quantity, radius, scale, spacing
+        self.quantity, self.spacing = quantity, spacing
+        self.radius, self.scale, self.gain = radius, scale, gain
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
         self.colour = colour(features + 3 + direction_encoding.num_features, 3, rngs=rngs)
 
@@ -93,7 +97,7 @@ class SurfaceField(nnx.Module):
         # Keep |x| away from 0, where its gradient is undefined.
         distance = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1), 1e-12)) - self.radius
         sphere = SIGNS[self.quantity] * self.scale * distance
-        return sphere + outputs[..., 0], outputs[..., 1:]
+        return sphere + self.gain * outputs[..., 0], outputs[..., 1:]
 
     def _with_gradient(
         self, points: Float[Array, "*b 3"]

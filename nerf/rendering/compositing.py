@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from nerf.fields import Samples
@@ -72,13 +73,19 @@ class Packed:
         return x[self.ray]
 
 
-@jax.custom_vjp
 def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, " m"]:
-    """Return the inclusive cumulative sum within each run of equal `ray`.
+    """Return the inclusive cumulative sum within each run of equal `ray`."""
+    # A linear function with its transpose has derivatives in both modes.
+    return linear_call(_scan, _scan_backwards, ray, x)
+
+
+def _scan(ray: Int[Array, " m"], x: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Return the sums of `_running_sum`.
 
     This is the scan of Hillis & Steele (1986): after k rounds each element contains the sum of up
-    to 2^k elements. It is a while loop with its own gradient, because compiling the unrolled rounds
-    of `jax.lax.associative_scan` and their transposes takes a quarter of a step's compile time.
+    to 2^k elements. It is a while loop with its own transpose, because compiling the unrolled
+    rounds of `jax.lax.associative_scan` and their transposes takes a quarter of a step's compile
+    time.
     """
     size = x.shape[0]
 
@@ -100,20 +107,9 @@ def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, "
     return jax.lax.while_loop(lambda carry: carry[1].any(), add, start)[2]
 
 
-def _running_sum_forward(
-    x: Float[Array, " m"], ray: Int[Array, " m"]
-) -> tuple[Float[Array, " m"], Int[Array, " m"]]:
-    return _running_sum(x, ray), ray
-
-
-def _running_sum_backward(
-    ray: Int[Array, " m"], g: Float[Array, " m"]
-) -> tuple[Float[Array, " m"], None]:
+def _scan_backwards(ray: Int[Array, " m"], g: Float[Array, " m"]) -> Float[Array, " m"]:
     # The transpose of a cumulative sum is the cumulative sum from the other end.
-    return _running_sum(g[::-1], ray[::-1])[::-1], None
-
-
-_running_sum.defvjp(_running_sum_forward, _running_sum_backward)
+    return _scan(ray[::-1], g[::-1])[::-1]
 
 
 @pytree

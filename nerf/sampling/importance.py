@@ -17,6 +17,9 @@ class Importance:
       p_j = (w_j + padding / m) / (sum_k (w_k + padding / m))   probability of interval j of m
       s_i = F^(-1)((i + xi_i) / n) with xi_i ~ U(0, 1)   F: the cumulative distribution of p
 
+    Without `union`, the first and the last edge are those of the previous stage, so that all of the
+    ray is rendered.
+
     Attributes:
       num_samples: number of new intervals.
       padding: added to every weight, in units of 1 / number of intervals, so that empty space is
@@ -46,9 +49,11 @@ class Importance:
         """
         edges, weights = jax.lax.stop_gradient(previous)
         weights = weights + self.padding / weights.shape[-1]
-        drawn = invert_cdf(edges, weights, self.num_samples + 1, keys)
         if not self.union:
-            return drawn
+            # Without the ends, what lies before the first position would never be rendered.
+            drawn = invert_cdf(edges, weights, self.num_samples - 1, keys)
+            return jnp.concatenate([edges[..., :1], drawn, edges[..., -1:]], -1)
+        drawn = invert_cdf(edges, weights, self.num_samples + 1, keys)
         return jnp.sort(jnp.concatenate([edges, drawn], -1), -1)
 
 

@@ -194,6 +194,7 @@ def load(
     cycles: int | float = 8.0,
     specular: bool = False,
     turned: int | float = 0.0,
+    scale: int | float = 1.0,
     samples: int = 2,
 ) -> Scene:
     """Render square RGBA images of the scene.
@@ -210,6 +211,8 @@ def load(
       specular: whether the solids have specular highlights.
       turned: angle in radians by which the normalised world, including its cameras, is rotated
         about TURN_AXIS. The images do not change.
+      scale: size of the solids, and of their distance from the cameras, in the normalised world;
+        less than 1 leaves more of the box empty. The images do not change.
       samples: number of rays along each side of a pixel of the largest size.
 
     Returns:
@@ -218,7 +221,7 @@ def load(
     count = views if split == "train" else held_out
     largest = max(sizes)
     painted = _paint(split, count, largest, float(cycles), specular, samples)
-    transform = Similarity(1.0, _rotation(turned), np.zeros(3))
+    transform = Similarity(scale, _rotation(turned), np.zeros(3))
     poses = transform.poses(place(split, count))
     views_at = [(i, size) for i in range(count) for size in sizes]
     images = [

@@ -101,9 +101,11 @@ def test_what_is_in_the_air_is_no_point(around):
         return np.linalg.norm(MOVED.points(points) - CENTRE, axis=-1)
 
     assert np.quantile(of(survey(run_of(*around, foggy), 500).points), 0.99) < RADIUS + 0.06
-    nothing = survey(
-        run_of(*around, lambda p, v: {**ball(p, v), "density": jnp.full(p.shape[:-1], 0.5)}), 100
-    )
+
+    def fog(samples):
+        return {**ball(samples), "density": jnp.full(samples.points.shape[:-1], 0.5)}
+
+    nothing = survey(run_of(*around, fog), 100)
     assert len(nothing.points) == 0
     assert nothing.foggy > 0.9
     assert nothing.empty < 0.1

@@ -126,22 +126,23 @@ def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
 
 
 @jax.jit
-def running_sum_and_transpose(layout, x, g):
+def running_sum_and_derivatives(layout, x, g):
     running, transpose = jax.vjp(layout.cumsum, x)
-    return running, transpose(g)[0]
+    return running, transpose(g)[0], jax.jvp(layout.cumsum, (x,), (g,))[1]
 
 
 @pytest.mark.parametrize("counts", [[1], [70], [3, 0, 5, 1], [1, 2, 60], [8, 8, 1, 0, 1]])
-def test_the_packed_running_sum_and_its_gradient_are_those_of_each_ray(counts):
+def test_the_packed_running_sum_and_its_derivatives_are_those_of_each_ray(counts):
     rng = np.random.default_rng(0)
     ray = jnp.array(np.repeat(np.arange(len(counts)), counts))
     x, g = (np.float32(rng.exponential(size=sum(counts))) for _ in range(2))
     layout = Packed(ray, len(counts))
-    running, back = jax.device_get(running_sum_and_transpose(layout, x, g))
+    running, back, ahead = jax.device_get(running_sum_and_derivatives(layout, x, g))
     for r in range(len(counts)):
         own = np.asarray(ray) == r
         np.testing.assert_allclose(running[own], np.cumsum(x[own]), rtol=1e-5)
         np.testing.assert_allclose(back[own], np.cumsum(g[own][::-1])[::-1], rtol=1e-5)
+        np.testing.assert_allclose(ahead[own], np.cumsum(g[own]), rtol=1e-5)
 
 
 def test_every_quantity_is_composited_by_its_name():

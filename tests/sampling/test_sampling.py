@@ -104,6 +104,7 @@ def test_importance_goes_where_the_weights_are_and_no_gradient_flows_back(union)
 
     grads, s = jax.device_get(jax.jit(jax.grad(total, has_aux=True))(weights))
     assert s.shape[-1] == (11 + 51 if union else 51)
+    assert s[0, 0] == 0.0 and s[0, -1] == 1.0, "all of the ray is rendered"
     assert ((s > 0.4) & (s < 0.5)).mean() > 0.7
     assert (np.diff(s) >= 0).all()
     np.testing.assert_array_equal(grads, 0.0)

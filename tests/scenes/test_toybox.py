@@ -136,6 +136,13 @@ def test_splits_look_from_different_places_and_options_do_what_they_say():
         np.array_equal(a, b) for a, b in zip(turned.images, scenes["test"].images, strict=True)
     )
     assert turned.digest() != scenes["test"].digest()
+    shrunk = toybox.load(None, "test", scale=0.25, **small)
+    for a, b in zip(shrunk.images, scenes["test"].images, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(
+        shrunk.cameras.position, 0.25 * scenes["test"].cameras.position, atol=1e-6
+    )
+    np.testing.assert_allclose(shrunk.transform.points(np.ones(3)), np.full(3, 0.25))
     shiny = toybox.load(None, "test", specular=True, **small)
     brighter = [a.astype(int) - b for a, b in zip(shiny.images, scenes["test"].images, strict=True)]
     assert all(more[..., :3].min() >= 0 and not more[..., 3].any() for more in brighter)

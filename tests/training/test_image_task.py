@@ -14,6 +14,7 @@ from configs import ngp
 from nerf.cameras.cameras import Rays, pixels_to_rays
 from nerf.comparing.report.build import Question, build_report
 from nerf.evaluation.evaluate import evaluate
+from nerf.fields import Samples
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.opaque import Opaque
 from nerf.losses import Context, Target
@@ -92,7 +93,8 @@ def test_a_file_is_read_and_a_wrong_one_is_told(tmp_path):
 
 @pytest.mark.parametrize("batch", [(), (1,), (3, 1, 2)])
 def test_an_opaque_sample_is_seen_as_it_is_and_the_plane_drops_what_is_not_in_it(batch):
-    tau = Opaque()({}, jnp.full((*batch, 2), 0.5))
+    nowhere = jnp.zeros((*batch, 2, 3))
+    tau = Opaque()({}, Samples(nowhere, nowhere))
     assert np.allclose(weights_from_tau(tau), np.broadcast_to([1.0, 0.0], (*batch, 2)))
     points = jnp.broadcast_to(jnp.arange(3.0), (*batch, 3))
     assert Plane().warp(points).shape == (*batch, Plane.num_dims)

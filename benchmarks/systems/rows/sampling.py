@@ -30,6 +30,9 @@ TWO_NETWORKS = {
     "model.stages.fine": {**FINE_STAGE, "field": FIELD_OF_NERF},
 }
 EVEN = {**ALONG_RAYS, SAMPLER: {**STRATIFIED, "num_samples": 48}}
+# Solids of a third of the size in the same box. They have as many periods of the texture as with
+# 12 cycles at full size.
+SPARSE = {"cycles": 4, "scale": 1.0 / 3.0}
 NO_DIRECTIONS = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 0, "include_input": False}
 
 ROWS = [
@@ -48,6 +51,18 @@ ROWS = [
             Check("hierarchical", "even, as many parameters", at_least=0.0, added=True),
             Check("hierarchical, one network", "even", at_least=0.0, added=True),
         ],
+        equal_parameters=False,
+    ),
+    Row(
+        "R16-sparse",
+        "NeRF (2003.08934)",
+        "samples placed where the coarse stage found matter beat as many evaluations spread evenly,"
+        " where most of a ray is empty",
+        [
+            toys("hierarchical", "positional", TWO_NETWORKS, SPARSE),
+            toys("even", "positional", EVEN, SPARSE),
+        ],
+        [Check("hierarchical", "even", at_least=0.5, added=True)],
         equal_parameters=False,
     ),
     Row(
