@@ -12,7 +12,7 @@ Quantities = Mapping[str, Array]
 
 @runtime_checkable
 class Geometry(Protocol):
-    """What decides how opaque an interval is; with parameters it is an `nnx.Module`.
+    """Decide how opaque an interval is; a geometry with parameters is an `nnx.Module`.
 
     A geometry returns optical depth tau and not the opacity 1 - exp(-tau), so that nothing is lost
     to rounding where an interval is nearly opaque.

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nerf.foundation.instantiate import ConfigError
@@ -47,4 +46,4 @@ class Silhouette:
             reason = "the renderer has no silhouette"
             raise ConfigError(f"losses.silhouette: {reason}: use nerf.rendering.surface:Surface")
         z, alpha = context.renderings[-1].extras["silhouette"], context.target.maps["alpha"]
-        return self.weight * (jax.nn.softplus(z) - jnp.asarray(alpha) * z)
+        return self.weight * (jax.nn.softplus(z) - alpha * z)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
+from nerf.rendering.model import last_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SlopeError:
         Returns:
           The weighted loss, (*b).
         """
-        field = context.model.stages[-1].field
+        field = last_field(context.model)
         places = context.model.space.warp(context.rays.origins)
 
         def colour(x: Float[Array, "*b 2"]) -> Float[Array, "*b 3"]:

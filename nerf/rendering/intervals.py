@@ -30,17 +30,15 @@ def sample_intervals(
       t_end: end of each interval, likewise.
       layout: `Dense` or `Packed`.
     """
-    origins = layout.broadcast_to_samples(rays.origins)
-    directions = layout.broadcast_to_samples(rays.directions)
-    points: Points = interval_middles(space, rays, t_start, t_end, layout)
+    middles, origins, directions = _middles(rays, t_start, t_end, layout)
+    # The direction in the box is the derivative of the warp along the ray.
+    along = jnp.broadcast_to(directions, middles.shape)
+    points: Points
+    points, direction = jax.jvp(space.warp, (middles,), (along,))
     if takes_gaussians(field):
         radius = layout.broadcast_to_samples(rays.radius[..., None])[..., 0]
         points = cone_gaussians(origins, directions, radius, t_start, t_end, space.warp)
     means = mean_of(points)
-    middles = origins + 0.5 * (t_start + t_end)[..., None] * directions
-    along = jnp.broadcast_to(directions, middles.shape)
-    # The direction in the box is the derivative of the warp along the ray.
-    steps = jax.jvp(space.warp, (middles,), (along,))[1] * (t_end - t_start)[..., None]
     viewdirs = layout.broadcast_to_samples(rays.viewdirs)
     return Samples(
         points,
@@ -48,7 +46,7 @@ def sample_intervals(
         # Lengths in the box, where the field is defined. With world lengths, an untrained field in
         # contracted space would be foggier far away than near the cameras.
         (t_end - t_start) / space.stretch(means),
-        steps,
+        direction * (t_end - t_start)[..., None],
     )
 
 
@@ -64,9 +62,16 @@ def interval_middles(
       t_end: end of each interval, likewise.
       layout: `Dense` or `Packed`.
     """
+    return space.warp(_middles(rays, t_start, t_end, layout)[0])
+
+
+def _middles(
+    rays: Rays, t_start: Edges, t_end: Edges, layout: Dense | Packed
+) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+    """Return the midpoints of intervals in the world, and the origins and directions of rays."""
     origins = layout.broadcast_to_samples(rays.origins)
     directions = layout.broadcast_to_samples(rays.directions)
-    return space.warp(origins + 0.5 * (t_start + t_end)[..., None] * directions)
+    return origins + 0.5 * (t_start + t_end)[..., None] * directions, origins, directions
 
 
 def evaluate_field(field: Callable, samples: Samples, geometry: Geometry) -> dict[str, Array]:

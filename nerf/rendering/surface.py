@@ -19,6 +19,7 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.geometry import WithSurface
 from nerf.rendering.compositing import Dense, Intervals, Rendering
 from nerf.rendering.intervals import evaluate_field
+from nerf.rendering.model import last_field
 from nerf.sampling.stratified import uniform
 
 MIN_SLOPE = 1e-3  # of the level along a ray, in what the gradient of a crossing divides by
@@ -26,7 +27,7 @@ SHORT = 1e-4  # length of the interval of a ray in world units
 
 
 class Search(NamedTuple):
-    """What a search along rays has found so far, each (*b).
+    """State of a search along rays, each (*b).
 
     Attributes:
       found: whether the ray has entered the surface.
@@ -190,7 +191,7 @@ class Surface:
         points = model.space.warp(rays.origins + t[..., None] * rays.directions)
         # Losses expect an axis of intervals.
         samples = Samples(points[..., None, :], rays.viewdirs[..., None, :])
-        quantities = evaluate_field(_field(model), samples, model.geometry)
+        quantities = evaluate_field(last_field(model), samples, model.geometry)
         hit = found.astype(t.dtype)
         shown = {
             # Drop the axis of intervals, which is the first after those of the rays.
@@ -205,14 +206,9 @@ class Surface:
         return Rendering(rgb, hit, hit * t, extras, jnp.ones(t.shape, bool), intervals)
 
 
-def _field(model: Any) -> Callable:
-    """Return the field of the last stage."""
-    return [stage.field for stage in model.stages if stage.field is not None][-1]
-
-
 def level_at(model: Any, rays: Rays) -> Callable[[Float[Array, "*b"]], Float[Array, "*b"]]:
     """Return the function from distances along rays to the level there."""
-    field = _field(model)
+    field = last_field(model)
 
     def level(t: Float[Array, "*b"]) -> Float[Array, "*b"]:
         points = model.space.warp(rays.origins + t[..., None] * rays.directions)

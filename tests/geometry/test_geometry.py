@@ -100,7 +100,7 @@ def test_neus_is_the_relative_fall_of_the_logistic_distribution_of_both_ends():
 
 
 def test_neus_keeps_its_digits_deep_inside():
-    """Where Phi is 0 in float32, the logarithm still falls by sharpness times distance."""
+    """Phi is 0 there in float32, and its logarithm falls by sharpness times distance."""
     quantities = {"sdf": jnp.array([-5.0]), "gradient": jnp.array([[0.0, 0.0, 1.0]])}
     tau = NeuS(sharpness=1000.0)(quantities, samples_of([[0.0, 0.0, -0.01]]))
     np.testing.assert_allclose(tau, [10.0], rtol=1e-3)

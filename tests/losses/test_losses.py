@@ -29,7 +29,7 @@ def zeros(*shape):
 
 
 def seen(stages, target):
-    """What a loss of renderings sees: no model, rays or keys."""
+    """Return the context of renderings alone, without a model, rays or keys."""
     return Context(None, None, stages, target, None)
 
 
