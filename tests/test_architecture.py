@@ -33,6 +33,7 @@ FOLDERS = [
     "runs",
     "training",
     "output",
+    "meshes",
     "comparing",
     "check",
     "capture",

@@ -6,6 +6,7 @@
     nerf render --run=runs/tabletop --split=test --out=test_views
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
     nerf render --run=runs/tabletop --export --out=exported
+    nerf render --run=runs/tabletop --export --mesh=tabletop.glb
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or
 instant-ngp's), or the import path of your own function. Options follow a colon, lengths and points
@@ -26,7 +27,8 @@ from absl import flags
 from nerf.cli.commands import stop_on_signal
 
 if TYPE_CHECKING:
-    import nerf.runs.read  # takes seconds
+    import nerf.paths.keyframe_reader  # takes seconds
+    import nerf.runs.read
 
 _RUN = flags.DEFINE_string("run", None, "Run folder made by nerf train.", required=True)
 _PATH = flags.DEFINE_string(
@@ -46,12 +48,29 @@ _EXPORT = flags.DEFINE_bool(
     "export", False, "Instead of a path: a point cloud and the cameras, for other programs."
 )
 _POINTS = flags.DEFINE_integer("points", 200_000, "With --export: how many points.", lower_bound=1)
+_MESH = flags.DEFINE_string(
+    "mesh",
+    None,
+    "With --export: the surface as .glb or .obj with a texture, or .ply with a colour for each "
+    "vertex.",
+)
+_RESOLUTION = flags.DEFINE_integer(
+    "resolution", 256, "With --mesh: cells along the longest side of the box.", lower_bound=16
+)
+_TRIANGLES = flags.DEFINE_integer(
+    "triangles", 100_000, "With --mesh: about how many triangles; 0 keeps all.", lower_bound=0
+)
+_CROP = flags.DEFINE_string(
+    "crop",
+    None,
+    'Of a path or --export: only this box, a file such as {"center": [0, 0, 1], "size": [2, 2, 1]} '
+    "in the units and axes of the scene's file.",
+)
 _OUT = flags.DEFINE_string(
     "out",
     None,
     "The video (.mp4), or for one frame an image (.png); with --split and --export a folder, with "
     "--enlarge a .png.",
-    required=True,
 )
 _SCENE = flags.DEFINE_string(
     "scene", None, "With --split or --export: the scene's folder, where its images are."
@@ -65,15 +84,15 @@ _RANGE = flags.DEFINE_string(
 _FPS = flags.DEFINE_float(
     "fps", None, "Frames a second; default 24, or what the keyframe file says."
 )
-_WIDTH = flags.DEFINE_integer(
+flags.DEFINE_integer(
     "width",
     None,
     "Pixels; default: the keyframe file's, or the training views' but no side above 640. One of "
     "--width and --height keeps the aspect.",
 )
-_HEIGHT = flags.DEFINE_integer("height", None, "Pixels; see --width.")
-_FOCAL = flags.DEFINE_float("focal", None, "Focal length in pixels, instead of --fov.")
-_FOV = flags.DEFINE_float(
+flags.DEFINE_integer("height", None, "Pixels; see --width.")
+flags.DEFINE_float("focal", None, "Focal length in pixels, instead of --fov.")
+flags.DEFINE_float(
     "fov",
     None,
     "Vertical field of view in degrees; default: the keyframe file's, or such that the shorter "
@@ -107,17 +126,19 @@ def main(_: list[str]) -> int:
         check_flags(
             {name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present}
         )
+        out = Path(_OUT.value or "")  # only a mesh needs none
         if _path_is_wanted():
-            _check_writable()
+            _check_writable(out)
+        crop = None if _CROP.value is None else _read_crop(_CROP.value)
         run = load_run(_RUN.value, plugins, _STEP.value)
         if _ENLARGE.value is not None:
-            done = _enlarge(run, _ENLARGE.value)
+            done = _enlarge(run, _ENLARGE.value, out)
         elif _EXPORT.value:
-            done = _export(run)
+            done = _export(run, crop)
         elif _SPLIT.value:
-            done = _render_split(run, _SPLIT.value, plugins, stop)
+            done = _render_split(run, _SPLIT.value, out, plugins, stop)
         else:
-            done = _render_path(run, plugins, stop)
+            done = _render_path(run, out, plugins, crop, stop)
     if not done:
         print(
             "stopped: run the same command again to "
@@ -130,44 +151,49 @@ def _path_is_wanted() -> bool:
     return _ENLARGE.value is None and not _EXPORT.value and not _SPLIT.value
 
 
-def _check_writable() -> None:
+def _check_writable(out: Path) -> None:
     """Try the encoder before anything else is printed or computed. Raises VideoError."""
     from nerf.output.video import check_encoder
 
-    out = Path(_OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".mp4":
         check_encoder(out)
 
 
+def _read_crop(file: str) -> "nerf.paths.keyframe_reader.Crop":
+    from nerf.paths.crops import read_crop
+
+    return read_crop(file)
+
+
 def _render_path(
-    run: "nerf.runs.read.Run", plugins: tuple[str, ...], stop: Callable[[], bool]
+    run: "nerf.runs.read.Run",
+    out: Path,
+    plugins: tuple[str, ...],
+    crop: "nerf.paths.keyframe_reader.Crop | None",
+    stop: Callable[[], bool],
 ) -> bool:
     from nerf.output.video_plan import plan
     from nerf.output.video_rendering import RenderOptions, cropped, render_still, render_video
 
+    shape = {name: flags.FLAGS[name].value for name in ("width", "height", "focal", "fov")}
     planned = plan(
         run,
         _PATH.value,
         frames=_FRAMES.value,
         only=_RANGE.value,
-        shape={
-            "width": _WIDTH.value,
-            "height": _HEIGHT.value,
-            "focal": _FOCAL.value,
-            "fov": _FOV.value,
-        },
+        shape=shape,
         plugins=plugins,
-        one_picture=Path(_OUT.value).suffix.lower() == ".png",
+        one_picture=out.suffix.lower() == ".png",
     )
     for line in planned.notes:
         print(line, file=sys.stderr)
-    run = run if planned.crop is None else cropped(run, planned.crop)
+    crop = crop or planned.crop
+    run = run if crop is None else cropped(run, crop)
     fps = planned.fps if _FPS.value is None else _FPS.value
     wanted = RenderOptions(
         depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
     )
-    out = Path(_OUT.value)
     if out.suffix.lower() == ".png":
         written: list[Path] | None = render_still(
             run, planned.cameras[planned.numbers[0]], out, wanted
@@ -191,25 +217,36 @@ def _render_path(
     return written is not None
 
 
-def _enlarge(run: "nerf.runs.read.Run", factor: float) -> bool:
+def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
     from nerf.output.video_rendering import RenderOptions, render_still, resized
 
     camera = resized(run.cameras["train"][0], factor)
-    render_still(run, camera, Path(_OUT.value), RenderOptions())
-    print(f"wrote {_OUT.value}, {camera.size[0]}x{camera.size[1]}")
+    render_still(run, camera, out, RenderOptions())
+    print(f"wrote {out}, {camera.size[0]}x{camera.size[1]}")
     return True
 
 
-def _export(run: "nerf.runs.read.Run") -> bool:
+def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | None") -> bool:
+    from nerf.meshes.export import export_mesh
     from nerf.output.export import export
+    from nerf.output.video_rendering import cropped
 
-    done = export(run, Path(_OUT.value), _POINTS.value, _SCENE.value)
-    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
+    shown = run if crop is None else cropped(run, crop)
+    if _MESH.value is not None:
+        mesh = export_mesh(shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value)
+        print("\n".join([*mesh.notes, *(f"wrote {path}" for path in mesh.written)]))
+    if _OUT.value is not None:
+        done = export(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)
+        print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
     return True
 
 
 def _render_split(
-    run: "nerf.runs.read.Run", split: str, plugins: tuple[str, ...], stop: Callable[[], bool]
+    run: "nerf.runs.read.Run",
+    split: str,
+    folder: Path,
+    plugins: tuple[str, ...],
+    stop: Callable[[], bool],
 ) -> bool:
     from nerf.evaluation.evaluate import evaluate
     from nerf.evaluation.metrics import describe_scores
@@ -217,7 +254,6 @@ def _render_split(
     from nerf.runs.read import reload_split
 
     scene = reload_split(run, split, _SCENE.value, plugins)
-    folder = Path(_OUT.value)
     scores = evaluate(
         run.model, scene, split, run.config["background"], run.config["chunk"], folder, stop
     )

@@ -1,7 +1,7 @@
 """Check which flags of nerf render go together, before any long computation."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,13 @@ ONLY = {
     "processes": ("path",),
     "scene": ("split", "export"),
     "points": ("export",),
+    "mesh": ("export",),
+    "resolution": ("export",),
+    "triangles": ("export",),
+    "crop": ("path", "export"),
 }
+ONLY_MESHES = ("resolution", "triangles")
+MESHES = (".glb", ".ply", ".obj")
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
@@ -40,7 +46,7 @@ def check_flags(given: Mapping[str, Any]) -> None:
     """Check the flags that a user gave to nerf render.
 
     Args:
-      given: values by flag name, only of the flags that were given and of "out".
+      given: values by flag name, only of the flags that were given.
 
     Raises:
       ConfigError: one line for each mistake.
@@ -51,8 +57,8 @@ def check_flags(given: Mapping[str, Any]) -> None:
             f"--{modes[0]} and --{modes[1]}: each makes a different output: give one of them"
         )
     mode = modes[0] if modes else "path"
-    out = Path(given["out"])
-    lines = [*_misplaced(given, mode, out), *_wrong_numbers(given), *_wrong_name(out, mode)]
+    out = None if given.get("out") is None else Path(given["out"])
+    lines = [*_misplaced(given, mode, out), *_wrong_numbers(given), *_wrong_name(given, out, mode)]
     if mode == "split" and given["split"] not in SPLITS:
         lines.append(f"--split={given['split']}: no such split: give train, val or test")
     if given.get("focal") is not None and given.get("fov") is not None:
@@ -71,18 +77,22 @@ def check_flags(given: Mapping[str, Any]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def _misplaced(given: Mapping[str, Any], mode: str, out: Path) -> Iterator[str]:
+def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterator[str]:
     """Yield a line for each flag that has no effect in this mode."""
     for name, modes in ONLY.items():
         if given.get(name) is None or given[name] is False:
             continue
         if mode not in modes:
-            others = " or ".join(f"--{other}" for other in modes)
-            where = f"only without --{mode}" if modes == ("path",) else f"only with {others}"
+            others = " or ".join(f"--{other}" for other in modes if other != "path")
+            where = f"only without --{mode}" if "path" in modes else f"only with {others}"
             yield f"--{name}: has no effect here, {where}: remove it"
-        elif name in ONLY_VIDEOS and out.suffix.lower() == ".png":
+        elif name in ONLY_VIDEOS and out is not None and out.suffix.lower() == ".png":
             fix = "remove it, or give --out a name that ends in .mp4"
             yield f"--{name}: has no effect on a picture: {fix}"
+        elif name in ONLY_MESHES and given.get("mesh") is None:
+            yield f"--{name}: has no effect here, only with --mesh: remove it"
+        elif name == "points" and out is None:
+            yield f"--{name}: has no effect here, only with --out: remove it"
 
 
 def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
@@ -102,8 +112,17 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{name}={value:g}: out of range: give {low:g} to {high:g} {unit}"
 
 
-def _wrong_name(out: Path, mode: str) -> Iterator[str]:
-    """Yield a line if the name of the output does not fit the mode."""
+def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterator[str]:
+    """Yield a line if the name of an output is missing or does not fit the mode."""
+    mesh = given.get("mesh")
+    if mesh is not None and Path(mesh).suffix.lower() not in MESHES:
+        yield f"--mesh={mesh}: no such format: give a name that ends in {_one_of(MESHES)}"
+    if out is None:
+        if mode != "export":
+            yield "--out: missing: give the name of the output"
+        elif mesh is None:
+            yield "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"
+        return
     suffix = out.suffix.lower()
     if mode == "path" and suffix not in (".mp4", ".png"):
         yield f"--out={out}: neither a video nor a picture: give a name that ends in .mp4 or .png"
@@ -111,3 +130,8 @@ def _wrong_name(out: Path, mode: str) -> Iterator[str]:
         yield f"--out={out}: --enlarge makes one picture: give a name that ends in .png"
     if mode in ("split", "export") and suffix in (".mp4", ".png"):
         yield f"--out={out}: --{mode} makes a folder: give a name without {out.suffix}"
+
+
+def _one_of(words: Sequence[str]) -> str:
+    """Return words as "a, b or c"."""
+    return f"{', '.join(words[:-1])} or {words[-1]}"

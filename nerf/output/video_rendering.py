@@ -205,7 +205,7 @@ def render_still(run: Run, camera: Cameras, out: Path, wanted: RenderOptions) ->
 
 
 def cropped(run: Run, crop: Crop) -> Run:
-    """Return a run that shows only a box, over its background."""
+    """Return a run that shows only a box, over a background."""
     # Compose the similarities: normalised world -> file's world -> axes of the box -> [-1, 1]^3.
     world = run.transform
     turned = crop.to_box.scale / world.scale * crop.to_box.rotation @ world.rotation.T
@@ -215,8 +215,9 @@ def cropped(run: Run, crop: Crop) -> Run:
     model = nnx.merge(*nnx.split(run.model))
     model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
     stamp = hashlib.sha256(repr([run.stamp, crop]).encode()).hexdigest()
+    background = run.config["background"] if crop.background is None else crop.background
     return dataclasses.replace(
-        run, model=model, config={**run.config, "background": crop.background}, stamp=stamp
+        run, model=model, config={**run.config, "background": background}, stamp=stamp
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,20 +36,35 @@ def path_error(where: str, key: str, reason: str, fix: str) -> PathError:
     return PathError([Problem(where, key, reason, fix)])
 
 
+def load_json(file: str) -> Mapping[str, Any]:
+    """Return the JSON object in a file, or an empty one if the file has something else.
+
+    Raises:
+      PathError: the file cannot be read or is not JSON.
+    """
+    try:
+        data = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise path_error(file, "", error.strerror or str(error), "check its path") from error
+    except (ValueError, RecursionError) as error:
+        raise path_error(file, "", f"not valid JSON ({error})", "export it again") from error
+    return data if isinstance(data, dict) else {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A box; outside it a video shows only the background.
+    """A box; nothing outside it is shown or exported.
 
     Attributes:
       to_box: the transform from the scene's file world to the axes of the box, whose centre is the
         origin.
       size: the box's sides after `to_box`.
-      background: sRGB colour in [0, 1].
+      background: sRGB colour in [0, 1]; None is the run's.
     """
 
     to_box: Similarity
     size: tuple[float, float, float]
-    background: tuple[float, float, float]
+    background: tuple[float, float, float] | None
 
 
 @dataclasses.dataclass(frozen=True)

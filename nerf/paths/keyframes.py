@@ -10,7 +10,6 @@ For the formats of nerfstudio and instant-ngp see `nerf.paths.other_tools`.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import write_json
-from nerf.paths.keyframe_reader import Keyframes, PathError, Reader, path_error
+from nerf.paths.keyframe_reader import Keyframes, PathError, Reader, load_json, path_error
 from nerf.paths.motion import Number, distinct, lap_time
 from nerf.paths.other_tools import DATAPARSER, nerfstudio_world, read_instant_ngp, read_nerfstudio
 from nerf.scenes.base import Similarity
@@ -58,7 +57,7 @@ def read_keyframes(
       PathError: the file has problems; the message lists all of them.
     """
     file = os.fspath(file)
-    data = _content(file)
+    data = load_json(file)
     # FORMATS is ordered: nerfstudio's file may also contain its own list called "keyframes".
     key = next((key for key in FORMATS if key in data), "")
     if not isinstance(data.get(key), list):
@@ -84,16 +83,6 @@ def read_keyframes(
     return dataclasses.replace(
         keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept]
     )
-
-
-def _content(file: str) -> Mapping[str, Any]:
-    try:
-        data = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise path_error(file, "", error.strerror or str(error), "check its path") from error
-    except (ValueError, RecursionError) as error:
-        raise path_error(file, "", f"not valid JSON ({error})", "export it again") from error
-    return data if isinstance(data, dict) else {}
 
 
 def _read(

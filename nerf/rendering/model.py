@@ -302,13 +302,13 @@ def _march_image(
         # Evaluate the intervals of this slab on the rays that are not opaque yet.
         in_slab = occupied & (slab_of == number)[None]
         wanted = in_slab & (transmittance > model.early_stop_transmittance)[:, None]
-        new = _sum_masked(model, field, rays, t, wanted)
+        new = sum_masked(model, field, rays, t, wanted)
         # Composite the slab behind the earlier ones: sum += T * slab, T *= 1 - opacity of the slab.
         add = partial(_add_per_ray, transmittance)
         return (transmittance * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
 
     # The field's quantities are known only by evaluating it, so shapes come from an abstract run.
-    nothing = jax.eval_shape(lambda: _sum_masked(model, field, rays, t, occupied))
+    nothing = jax.eval_shape(lambda: sum_masked(model, field, rays, t, occupied))
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
     start = (jnp.ones(occupied.shape[0]), empty)
     slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))
@@ -328,14 +328,37 @@ def _add_per_ray(
     return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
 
 
-def _sum_masked(
+def _sums(part: Rendering) -> dict[str, PyTree]:
+    """Return the sums over intervals that make up a rendering."""
+    return {
+        "rgb": part.rgb,
+        "opacity": part.opacity,
+        "distance": part.depth * part.opacity,
+        "extras": part.extras,
+    }
+
+
+def sum_masked(
     model: Model,
     field: Callable,
     rays: Rays,
     t: Float[Array, "r e"],
     mask: Bool[Array, "r s"],
-) -> dict[str, PyTree]:
-    """Return weighted sums over all masked intervals, evaluating one buffer at a time."""
+    read: Callable[[Rendering], PyTree] = _sums,
+) -> PyTree:
+    """Sum over all masked intervals of each ray, evaluating one buffer at a time.
+
+    Args:
+      model: its geometry and space are used.
+      field: samples -> named quantities.
+      rays: (r) rays.
+      t: interval edges along each ray in world units, increasing.
+      mask: the intervals to evaluate; at most as many of each ray as a buffer has slots.
+      read: what to sum, from the rendering of the rays in a buffer; arrays with the leading axis r.
+
+    Returns:
+      The sums, as returned by `read`.
+    """
     black = jnp.zeros((t.shape[0], 3))
     end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))  # last masked ray + 1
 
@@ -343,14 +366,9 @@ def _sum_masked(
         first, sums = carry
         packed = pack_samples(mask, SAMPLES_PER_WAVE, first)
         part = _render_packed(model, field, rays, t, black, packed)
-        new = {
-            "rgb": part.rgb,
-            "opacity": part.opacity,
-            "distance": part.depth * part.opacity,
-            "extras": part.extras,
-        }
+        new = read(part)
         # Only rays that fit the buffer completely count. The next wave begins at the first that did
-        # not; it fits then, since a slab of a ray is smaller than the buffer.
+        # not; it fits then, since the buffer has more slots than a ray has intervals.
         add = partial(_add_per_ray, part.complete.astype(jnp.float32))
         following = first + part.complete.sum(dtype=jnp.int32)
         return following, new if sums is None else jax.tree.map(add, sums, new)

@@ -321,6 +321,28 @@ def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
         check_flags({"out": "folder", "split": "tset"})
 
 
+@pytest.mark.parametrize(
+    "given, problem",
+    [
+        ({"run": "r"}, "--out: missing"),
+        ({"export": True}, "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"),
+        ({"export": True, "mesh": "a.stl"}, "--mesh=a.stl: no such format: .* .glb, .ply or .obj"),
+        ({"out": "a.mp4", "mesh": "a.glb"}, "--mesh: has no effect here, only with --export"),
+        ({"export": True, "out": "a", "triangles": 9}, "--triangles: .* only with --mesh"),
+        ({"export": True, "mesh": "a.glb", "points": 9}, "--points: .* only with --out"),
+        ({"out": "a", "split": "test", "crop": "c.json"}, "--crop: .* only without --split"),
+    ],
+)
+def test_flags_of_meshes_are_checked(given, problem):
+    with pytest.raises(ConfigError, match=problem):
+        check_flags(given)
+
+
+def test_a_mesh_needs_no_folder_and_a_video_may_be_cropped():
+    check_flags({"export": True, "mesh": "a.glb", "resolution": 64, "crop": "c.json"})
+    check_flags({"out": "a.mp4", "crop": "c.json"})
+
+
 @pytest.mark.parametrize("name, value", [("fps", 24.0), ("profile", "trace"), ("processes", 2)])
 def test_what_only_films_have_is_refused_for_a_picture(name, value):
     with pytest.raises(ConfigError, match=f"--{name}: has no effect on a picture"):

@@ -1,0 +1,1 @@
+"""Meshes of trained fields: extract, clean, colour, measure, draw and write them."""

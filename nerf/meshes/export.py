@@ -1,0 +1,110 @@
+"""Export the surface of a trained run as a mesh file with colours."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerf.meshes.cleaning import decimate, drop_hidden
+from nerf.meshes.colours import surface_colours
+from nerf.meshes.extraction import Surface, extract_surface
+from nerf.meshes.files import write_mesh
+from nerf.meshes.mesh import Mesh, components, open_edges, vertex_normals
+from nerf.meshes.texture import bake_texture, texture_size
+from nerf.runs.read import Run
+from nerf.scenes.base import Similarity
+
+DEFAULT_RESOLUTION = 256
+DEFAULT_TRIANGLES = 100_000
+REACH = 2.0  # of the short rays that colour the surface, in cells
+
+
+class ExportedMesh(NamedTuple):
+    """The result of an export.
+
+    Attributes:
+      mesh: in the units and axes of the scene's file.
+      written: files that were written.
+      notes: notes for the user, one line each.
+    """
+
+    mesh: Mesh
+    written: list[Path]
+    notes: list[str]
+
+
+def export_mesh(
+    run: Run,
+    path: Path,
+    resolution: int = DEFAULT_RESOLUTION,
+    triangles: int = DEFAULT_TRIANGLES,
+) -> ExportedMesh:
+    """Write the surface of a run as a mesh in the units and axes of the scene's file.
+
+    A .ply file has a colour for each vertex, .glb and .obj files have a texture.
+
+    Args:
+      run: the trained run; `nerf.output.video_rendering.cropped` restricts it to a box.
+      path: the file, which ends in .glb, .ply or .obj.
+      resolution: number of cells along the longest side of the box.
+      triangles: number of triangles to which the mesh is reduced; 0 keeps all.
+
+    Raises:
+      UserError: the surface is empty, or a library is missing.
+    """
+    started = time.monotonic()
+    surface = extract_surface(run, resolution)
+    mesh = surface.iso.mesh
+    full = len(mesh.faces)
+    # Visibility is found faster with fewer triangles.
+    mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh)
+    mesh = _coloured(run, mesh, REACH * surface.cell, textured=path.suffix.lower() != ".ply")
+    mesh = to_file(mesh, run.transform)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = write_mesh(path, mesh, run.transform.rotation)
+    notes = _notes(surface, mesh, full, run.transform, time.monotonic() - started)
+    size = sum(file.stat().st_size for file in written)
+    return ExportedMesh(mesh, written, [*notes, f"mesh: {size / 1e6:.1f} MB"])
+
+
+def _coloured(run: Run, mesh: Mesh, reach: float, textured: bool) -> Mesh:
+    """Return a mesh with a texture or with colours of its vertices."""
+
+    def paint(
+        points: Float[np.ndarray, "m 3"], normals: Float[np.ndarray, "m 3"]
+    ) -> UInt8[np.ndarray, "m 3"]:
+        return surface_colours(run.model, points, normals, reach)
+
+    if textured:
+        return bake_texture(mesh, texture_size(len(mesh.faces)), paint)
+    return dataclasses.replace(mesh, colours=paint(mesh.vertices, vertex_normals(mesh)))
+
+
+def to_file(mesh: Mesh, transform: Similarity) -> Mesh:
+    """Return a mesh of the normalised world in the file's."""
+    return dataclasses.replace(mesh, vertices=transform.points_back(mesh.vertices))
+
+
+def _notes(
+    surface: Surface, mesh: Mesh, full: int, transform: Similarity, seconds: float
+) -> list[str]:
+    """Return what a user should know about a mesh."""
+    iso = surface.iso
+    count = len(np.unique(components(mesh)))
+    parts = "1 part" if count == 1 else f"{count} parts"
+    reduced = "" if full == len(mesh.faces) else f" (of {full})"
+    opened = open_edges(mesh)
+    closed = "closed" if not opened else f"{opened} open edges"
+    share = iso.evaluations / iso.lattice_points
+    notes = [
+        f"mesh: {len(mesh.faces)} triangles{reduced}, {parts}, {closed}, {seconds:.0f} s",
+        f"mesh: cells of {surface.cell / transform.scale:.3g} in the units of the scene's file, "
+        f"{share:.0%} of the lattice evaluated",
+    ]
+    if surface.fused:
+        reason = "a density has no natural level"
+        notes.append(f"mesh: {reason}, so depth at half transmittance was fused from the views")
+    return notes

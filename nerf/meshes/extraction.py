@@ -1,0 +1,119 @@
+"""From a trained run to the mesh of its surface."""
+
+import dataclasses
+
+import numpy as np
+
+from nerf.cameras.cameras import Cameras
+from nerf.foundation.errors import UserError
+from nerf.meshes.cleaning import drop_small
+from nerf.meshes.isosurface import Bounds, Isosurface, Level, extract, lattice_in
+from nerf.meshes.levels import (
+    DepthImages,
+    cells_with_points,
+    fused_level,
+    render_depth,
+    surface_level,
+    surface_points,
+)
+from nerf.output.video_rendering import resized
+from nerf.rendering.model import Model
+from nerf.runs.read import Run
+from nerf.sampling.spaces import Cropped
+
+HALVINGS = 3  # of the spacing of the lattice
+COARSE = 64  # cells along the box of the coarse mesh that finds the final box
+PADDING = 0.03  # around the coarse mesh, in its longest side
+TRUNCATION = 4.0  # of fused depth, in cells
+LIMIT = 1.0  # of fused depth, in cells
+REFINEMENTS = 3  # evaluations for each vertex
+SIDE = 400  # pixels of the longer side of a depth image
+MAX_VIEWS = 64  # depth images
+
+
+@dataclasses.dataclass(frozen=True)
+class Surface:
+    """The extracted surface of a run.
+
+    Attributes:
+      iso: its clean mesh in the normalised world, and the cost.
+      cell: side of a cell of the finest lattice, in units of the normalised world.
+      fused: whether it was fused from depth images, since the geometry has no level.
+      box: the box that was searched.
+    """
+
+    iso: Isosurface
+    cell: float
+    fused: bool
+    box: Bounds
+
+
+def extract_surface(run: Run, resolution: int) -> Surface:
+    """Extract the surface of a trained run.
+
+    A geometry with a level (occupancy or signed distance) is extracted at its zeros. A density has
+    no natural level, so depth images of the training views, at half transmittance, are fused. The
+    box is that of `Cropped`, or is found by a coarse mesh.
+
+    Args:
+      run: the trained run.
+      resolution: number of cells along the longest side of the box.
+
+    Raises:
+      UserError: the surface is empty, the lattice does not fit the memory, or the run is of a
+        picture.
+    """
+    model = run.model
+    if model.space.num_dims != 3:
+        raise UserError(f"{run.folder}: a picture has no surface: export a run on a scene")
+    level = surface_level(model)
+    images = None if level is not None else render_depth(model, depth_cameras(run.cameras["train"]))
+    box = given_box(model)
+    if box is None:
+        box = _find_box(level, images)
+    iso, cell = _extract(level, images, box, resolution)
+    return Surface(iso, cell, level is None, box)
+
+
+def given_box(model: Model) -> Bounds | None:
+    """Return the box that a model is cropped to, or None."""
+    if not isinstance(model.space, Cropped):
+        return None
+    matrix, shift = np.array(model.space.axes), np.array(model.space.shift)
+    half = 1.0 / np.linalg.norm(matrix, axis=-1)
+    # The box is -1 <= matrix x + shift <= 1, and matrix = axes / half.
+    return Bounds(half[:, None] * matrix, half * (-1.0 - shift), half * (1.0 - shift))
+
+
+def depth_cameras(cameras: Cameras) -> Cameras:
+    """Return the cameras of depth images: some of the given ones, with pictures of another size."""
+    chosen = np.unique(np.linspace(0, len(cameras) - 1, MAX_VIEWS).round().astype(int))
+    cameras = cameras[chosen]
+    return resized(cameras, SIDE / int(np.asarray(cameras.size).max()))
+
+
+def _find_box(level: Level | None, images: DepthImages | None) -> Bounds:
+    """Return the bounds of a coarse mesh of the normalised box, with some room."""
+    everything = Bounds(np.eye(3), np.full(3, -1.0), np.full(3, 1.0))
+    mesh = _extract(level, images, everything, COARSE)[0].mesh
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    # A vertex of the coarse mesh is within a cell of the surface.
+    room = PADDING * (high - low).max() + 2.0 / COARSE
+    return Bounds(np.eye(3), np.maximum(low - room, -1.0), np.minimum(high + room, 1.0))
+
+
+def _extract(
+    level: Level | None, images: DepthImages | None, box: Bounds, resolution: int
+) -> tuple[Isosurface, float]:
+    """Return the clean surface in a box, and the side of a cell."""
+    lattice = lattice_in(box, resolution, 2**HALVINGS)
+    cell = float(np.linalg.norm(lattice.steps[0]))
+    if level is None:
+        assert images is not None
+        level = fused_level(images, TRUNCATION * cell, LIMIT * cell)
+        seeds = cells_with_points(lattice, surface_points(images))
+        # Fused depth is linear near the surface, so marching cubes finds its zeros.
+        iso = extract(level, lattice, HALVINGS, seeds)
+    else:
+        iso = extract(level, lattice, HALVINGS, refinements=REFINEMENTS)
+    return iso._replace(mesh=drop_small(iso.mesh)), cell

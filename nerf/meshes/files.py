@@ -1,0 +1,224 @@
+"""Write meshes as glTF (.glb), PLY and OBJ files.
+
+Sources: glTF 2.0 (Khronos Group, sections 3.7 and 4.4, KHR_materials_unlit); OBJ and MTL
+(Wavefront, Object Files); PLY (Turk, Stanford).
+"""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from nerf.foundation.files import write_bytes
+from nerf.meshes.mesh import Mesh, vertex_normals
+
+FLOAT, UNSIGNED_INT = 5126, 5125  # component types of glTF
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+
+
+def write_mesh(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
+    """Write a mesh in the format that the file's suffix names.
+
+    PLY and OBJ files have the axes and units of the mesh. A glTF file has them too, and a node that
+    turns them so that +y is up, as glTF demands.
+
+    Args:
+      path: the file, which ends in .glb, .ply or .obj.
+      mesh: in the units and axes of the scene's file.
+      upright: rotation from the mesh's axes to axes in which +z is up.
+
+    Returns:
+      The files that were written: an OBJ file has a material and a texture beside it.
+    """
+    return WRITERS[path.suffix.lower()](path, mesh, upright)
+
+
+def _write_glb(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
+    # Positions are stored in float32, which large coordinates exceed: keep the centre in the node.
+    centre = 0.5 * (mesh.vertices.min(0) + mesh.vertices.max(0))
+    # (x, y, z) with +z up becomes (x, z, -y).
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]) @ upright
+    attributes = _attributes(mesh, centre)
+    indices = np.arange(3 * len(mesh.faces)) if mesh.texture is not None else mesh.faces.reshape(-1)
+    buffer = _Buffer()
+    primitive: dict[str, Any] = {"attributes": {}, "material": 0, "mode": 4}
+    for name, values in attributes.items():
+        primitive["attributes"][name] = buffer.accessor(values.astype("<f4"), ARRAY_BUFFER)
+    primitive["indices"] = buffer.accessor(indices.astype("<u4"), ELEMENT_ARRAY_BUFFER)
+    material: dict[str, Any] = {
+        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+        "doubleSided": True,
+        # The colours contain the scene's light already.
+        "extensions": {"KHR_materials_unlit": {}},
+    }
+    document: dict[str, Any] = {
+        "asset": {
+            "version": "2.0",
+            "generator": "nerf-compare",
+            "extras": {"units": "positions are in the units and axes of the scene's file"},
+        },
+        "extensionsUsed": ["KHR_materials_unlit"],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "name": path.stem, "matrix": _column_major(turn, turn @ centre)}],
+        "meshes": [{"primitives": [primitive]}],
+        "materials": [material],
+    }
+    if mesh.texture is not None:
+        document["images"] = [
+            {"bufferView": buffer.view(_png(mesh.texture)), "mimeType": "image/png"}
+        ]
+        document["samplers"] = [{"magFilter": 9729, "minFilter": 9729}]  # linear, without mipmaps
+        document["textures"] = [{"source": 0, "sampler": 0}]
+        material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
+    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
+    document["buffers"] = [{"byteLength": len(buffer.data)}]
+    write_bytes(path, _container(document, bytes(buffer.data)))
+    return [path]
+
+
+def _attributes(mesh: Mesh, centre: Float[np.ndarray, "3"]) -> dict[str, Float[np.ndarray, "m c"]]:
+    """Return the attributes of glTF vertices; with a texture, every corner is a vertex."""
+    normals = vertex_normals(mesh)
+    if mesh.texture is not None and mesh.uv is not None:
+        uv = mesh.uv.reshape(-1, 2)
+        corners = mesh.faces.reshape(-1)
+        return {
+            "POSITION": mesh.vertices[corners] - centre,
+            "NORMAL": normals[corners],
+            # In glTF v grows downwards.
+            "TEXCOORD_0": np.stack([uv[:, 0], 1.0 - uv[:, 1]], -1),
+        }
+    attributes = {"POSITION": mesh.vertices - centre, "NORMAL": normals}
+    if mesh.colours is not None:
+        attributes["COLOR_0"] = to_linear(mesh.colours)
+    return attributes
+
+
+def to_linear(srgb: UInt8[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
+    """Convert 8-bit sRGB to linear colours in [0, 1] (IEC 61966-2-1), as COLOR_0 of glTF needs."""
+    x = srgb / 255.0
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+class _Buffer:
+    """The binary part of a glTF file, with its views and accessors."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        """Append bytes and return the number of their view."""
+        self.data += bytes(-len(self.data) % 4)
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
+        self.views.append(view if target is None else {**view, "target": target})
+        self.data += data
+        return len(self.views) - 1
+
+    def accessor(self, values: np.ndarray, target: int) -> int:
+        """Append an array and return the number of its accessor."""
+        kind = {1: "SCALAR"}.get(values.ndim) or f"VEC{values.shape[-1]}"
+        component = UNSIGNED_INT if values.dtype.kind == "u" else FLOAT
+        entry: dict[str, Any] = {
+            "bufferView": self.view(values.tobytes(), target),
+            "componentType": component,
+            "count": len(values),
+            "type": kind,
+        }
+        if values.ndim == 2:
+            entry |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
+        self.accessors.append(entry)
+        return len(self.accessors) - 1
+
+
+def _column_major(rotation: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, "3"]) -> list[float]:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, shift
+    return [float(x) for x in matrix.T.reshape(-1)]
+
+
+def _container(document: dict[str, Any], binary: bytes) -> bytes:
+    """Return a .glb file: a header, a chunk of JSON and a chunk of binary data."""
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    binary += bytes(-len(binary) % 4)
+    total = 12 + 8 + len(text) + 8 + len(binary)
+    head = b"glTF" + np.array([2, total], "<u4").tobytes()
+    first = np.array([len(text)], "<u4").tobytes() + b"JSON" + text
+    return head + first + np.array([len(binary)], "<u4").tobytes() + b"BIN\0" + binary
+
+
+def _png(texture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(texture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write_ply(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
+    columns: list[tuple[str, str, np.ndarray]] = [
+        (name, "<f8", mesh.vertices[:, i]) for i, name in enumerate("xyz")
+    ]
+    columns += [
+        (f"n{name}", "<f4", column)
+        for name, column in zip("xyz", vertex_normals(mesh).T, strict=True)
+    ]
+    if mesh.colours is not None:
+        names = ("red", "green", "blue")
+        columns += [(name, "u1", mesh.colours[:, i]) for i, name in enumerate(names)]
+    table = np.empty(len(mesh.vertices), [(name, kind) for name, kind, _ in columns])
+    for name, _, values in columns:
+        table[name] = values
+    faces = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, mesh.faces
+    words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
+    lines = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(table)}",
+        *(f"property {words[kind]} {name}" for name, kind, _ in columns),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header\n",
+    ]
+    write_bytes(path, "\n".join(lines).encode() + table.tobytes() + faces.tobytes())
+    return [path]
+
+
+def _write_obj(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
+    text = io.StringIO()
+    textured = mesh.uv is not None and mesh.texture is not None
+    if textured:
+        text.write(f"mtllib {path.stem}.mtl\nusemtl surface\n")
+    if mesh.colours is not None and not textured:
+        # Many programs read colours in [0, 1] after the coordinates of a vertex.
+        table = np.concatenate([mesh.vertices, mesh.colours / 255.0], -1)
+        np.savetxt(text, table, "v %.9g %.9g %.9g %.4f %.4f %.4f")
+    else:
+        np.savetxt(text, mesh.vertices, "v %.9g %.9g %.9g")
+    faces = mesh.faces + 1
+    if not textured:
+        np.savetxt(text, faces, "f %d %d %d")
+        write_bytes(path, text.getvalue().encode())
+        return [path]
+    assert mesh.uv is not None and mesh.texture is not None
+    np.savetxt(text, mesh.uv.reshape(-1, 2), "vt %.7f %.7f")
+    corners = np.arange(3 * len(faces)).reshape(-1, 3) + 1
+    both = np.stack([faces, corners], -1).reshape(-1, 6)
+    np.savetxt(text, both, "f %d/%d %d/%d %d/%d")
+    material, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
+    write_bytes(picture, _png(mesh.texture))
+    lines = ("newmtl surface", "Ka 0 0 0", "Kd 1 1 1", "illum 1", f"map_Kd {picture.name}", "")
+    write_bytes(material, "\n".join(lines).encode())
+    write_bytes(path, text.getvalue().encode())
+    return [path, material, picture]
+
+
+Writer = Callable[[Path, Mesh, Float[np.ndarray, "3 3"]], list[Path]]
+WRITERS: dict[str, Writer] = {".glb": _write_glb, ".ply": _write_ply, ".obj": _write_obj}

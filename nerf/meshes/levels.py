@@ -1,0 +1,214 @@
+"""Level functions of trained models, positive inside: where their surface is."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Float32, Int, PyTree
+
+from nerf.cameras.cameras import Cameras, pixels_to_rays, project
+from nerf.cameras.lenses import ORTHOGRAPHIC
+from nerf.encodings.cones import Gaussians, takes_gaussians
+from nerf.fields import Samples
+from nerf.foundation.errors import UserError
+from nerf.foundation.progress import track
+from nerf.geometry import WithSurface
+from nerf.meshes.chunks import in_chunks
+from nerf.meshes.isosurface import Lattice, Level
+from nerf.rendering.intervals import evaluate_field
+from nerf.rendering.median_depth import median_depth
+from nerf.rendering.model import Model, last_field
+
+RAYS = 2**14  # rays rendered at once
+
+
+def surface_level(model: Model) -> Level | None:
+    """Return the level of the model's geometry, or None if it has no surface.
+
+    Args:
+      model: the trained model.
+    """
+    if not isinstance(model.geometry, WithSurface):
+        return None
+    graph, state = nnx.split(model)
+
+    def level(points: Float32[np.ndarray, "m 3"]) -> Float32[np.ndarray, " m"]:
+        values = in_chunks(functools.partial(_level, graph, state), points)
+        if not np.isfinite(values).all():
+            raise UserError(
+                "mesh: the level of the surface is not finite: the parameters are broken: "
+                "export an earlier checkpoint with --step"
+            )
+        return values
+
+    return level
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _level(graph: nnx.GraphDef, state: PyTree, points: Float[Array, "m 3"]) -> Float[Array, " m"]:
+    model: Model = nnx.merge(graph, state)
+    field = last_field(model)
+    ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
+    warped = model.space.warp(points)
+    means = Gaussians(warped, jnp.zeros_like(warped)) if takes_gaussians(field) else warped
+    quantities = evaluate_field(field, Samples(means, ahead), model.geometry)
+    geometry = model.geometry
+    assert isinstance(geometry, WithSurface)
+    return geometry.level(quantities)
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthImages:
+    """Median depth of a model, seen from cameras.
+
+    Attributes:
+      cameras: one per image.
+      depth: distance along the ray of each pixel, inf where nothing is hit; the images are as large
+        as the largest.
+    """
+
+    cameras: Cameras
+    depth: Float32[np.ndarray, "n h w"]
+
+
+def render_depth(model: Model, cameras: Cameras) -> DepthImages:
+    """Render the median depth of a model.
+
+    Args:
+      model: the trained model.
+      cameras: in the normalised world; they may have different sizes.
+    """
+    graph, state = nnx.split(model)
+    width, height = (int(n) for n in np.asarray(cameras.size).max(0))
+    images = np.full((len(cameras), height, width), np.inf, np.float32)
+    for i in track(range(len(cameras)), "depth", "view", len(cameras)):
+        camera = jax.tree.map(jnp.asarray, cameras[i])
+        columns, rows = (int(n) for n in cameras.size[i])
+        starts = range(0, columns * rows, RAYS)
+        parts = [_median_depth(graph, RAYS, state, camera, start) for start in starts]
+        depth = np.concatenate(jax.device_get(parts))[: columns * rows].reshape(rows, columns)
+        images[i, :rows, :columns] = np.where(depth > 0.0, depth, np.inf)
+    return DepthImages(cameras, images)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _median_depth(
+    graph: nnx.GraphDef, count: int, state: PyTree, camera: Cameras, start: Int[Array, ""]
+) -> Float[Array, " r"]:
+    """Return the median depth of `count` pixels of a camera from `start` on, row by row."""
+    index = start + jnp.arange(count)
+    pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
+    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
+    return median_depth(nnx.merge(graph, state), pixels_to_rays(repeated, pixels))
+
+
+def fused_level(images: DepthImages, truncation: float, limit: float) -> Level:
+    """Fuse depth images into a truncated signed distance (Curless and Levoy 1996).
+
+    Equation:
+      d_i(x) = depth_i(pixel of x) - distance of x along the ray   positive in front of the surface
+      l(x) = -mean_i min(max(d_i(x), -limit), limit)   over the views with d_i(x) > -truncation
+
+    Where no view sees a point, the level is NaN.
+
+    Args:
+      images: depth images of the model.
+      truncation: distance behind a surface beyond which a view says nothing.
+      limit: largest distance that counts, so that a view that is wrong has one vote and not more.
+    """
+    cameras = jax.tree.map(jnp.asarray, images.cameras)
+    depth = jnp.asarray(images.depth)
+
+    def level(points: Float32[np.ndarray, "m 3"]) -> Float32[np.ndarray, " m"]:
+        return in_chunks(lambda x: _fuse(cameras, depth, truncation, limit, x), points)
+
+    return level
+
+
+@jax.jit
+def _fuse(
+    cameras: Cameras,
+    depth: Float[Array, "n h w"],
+    truncation: Float[Array, ""],
+    limit: Float[Array, ""],
+    points: Float[Array, "m 3"],
+) -> Float[Array, " m"]:
+    def view(sums: tuple[Array, Array], one: tuple[Cameras, Array]) -> tuple[tuple, None]:
+        camera, image = one
+        ahead, known = _distance_ahead(camera, image, points, truncation)
+        known = known & (ahead > -truncation)
+        value = jnp.where(known, jnp.clip(ahead, -limit, limit), 0.0)
+        return (sums[0] + value, sums[1] + known), None
+
+    zero = jnp.zeros(points.shape[0])
+    (total, count), _ = jax.lax.scan(view, (zero, zero), (cameras, depth))
+    return jnp.where(count > 0.0, -total / jnp.maximum(count, 1.0), jnp.nan)
+
+
+def _distance_ahead(
+    camera: Cameras,
+    image: Float[Array, "h w"],
+    points: Float[Array, "m 3"],
+    truncation: Float[Array, ""],
+) -> tuple[Float[Array, " m"], Bool[Array, " m"]]:
+    """Return how far the surface is behind points, along their rays, and whether that is known."""
+    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (points.shape[0], *x.shape)), camera)
+    pixels, seen = project(repeated, points)
+    offset = points - camera.position[None]
+    # All rays of a camera start in one point, but those of an orthographic one are parallel.
+    distance = jnp.where(
+        camera.model == ORTHOGRAPHIC,
+        -(offset * camera.c2w[None, :, 2]).sum(-1),
+        jnp.linalg.norm(offset, axis=-1),
+    )
+    # Interpolate between the four nearest pixels if they see one surface; otherwise take the
+    # nearest, since depth between two surfaces is that of neither.
+    corner = pixels - 0.5
+    low = jnp.clip(jnp.floor(corner), 0, camera.size[None] - 2).astype(jnp.int32)
+    part = jnp.clip(corner - low, 0.0, 1.0)
+    x, y = low[:, 0], low[:, 1]
+    four = jnp.stack([image[y, x], image[y, x + 1], image[y + 1, x], image[y + 1, x + 1]])
+    u, v = part[:, 0], part[:, 1]
+    weights = jnp.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v])
+    smooth = four.max(0) - four.min(0) < truncation
+    between = (weights * jnp.where(smooth[None], four, 0.0)).sum(0)
+    nearest = jnp.take_along_axis(four, weights.argmax(0)[None], 0)[0]
+    return jnp.where(smooth, between, nearest) - distance, seen
+
+
+def cells_with_points(
+    lattice: Lattice, points: Float[np.ndarray, "m 3"]
+) -> Bool[np.ndarray, "x y z"]:
+    """Return which cells of a lattice contain points; points outside of it are ignored."""
+    index = (points - lattice.origin) @ np.linalg.inv(lattice.steps)
+    index = np.floor(index).astype(int)
+    index = index[((index >= 0) & (index < lattice.cells)).all(-1)]
+    cells = np.zeros(lattice.cells, bool)
+    cells[tuple(index.T)] = True
+    return cells
+
+
+def surface_points(images: DepthImages) -> Float[np.ndarray, "m 3"]:
+    """Return the points that the pixels of depth images see, in the normalised world."""
+    height, width = images.depth.shape[1:]
+    found = []
+    for i in range(len(images.depth)):
+        camera = jax.tree.map(jnp.asarray, images.cameras[i])
+        points = jax.device_get(_points(camera, images.depth[i], height, width))
+        found.append(points[np.isfinite(images.depth[i]).reshape(-1)])
+    return np.concatenate(found)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _points(
+    camera: Cameras, depth: Float[Array, "h w"], height: int, width: int
+) -> Float[Array, "p 3"]:
+    """Return the points at the depths of all pixels, row by row."""
+    index = jnp.arange(height * width)
+    pixels = jnp.stack([index % width, index // width], -1) + 0.5
+    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(index), *x.shape)), camera)
+    rays = pixels_to_rays(repeated, pixels)
+    return rays.origins + depth.reshape(-1, 1) * rays.directions

@@ -1,0 +1,133 @@
+"""Meshes of trained runs leave in the units of the scene's file, for every kind of geometry."""
+
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import trimesh
+
+from nerf.foundation.errors import UserError
+from nerf.geometry.signed_distance import SignedDistance
+from nerf.meshes.export import export_mesh
+from nerf.meshes.extraction import extract_surface, given_box
+from nerf.meshes.mesh import open_edges, volume
+from nerf.output.video_rendering import cropped
+from nerf.paths.crops import read_crop
+from nerf.rendering.model import Model, Stage
+from nerf.sampling.stratified import UniformSteps
+from nerf.scenes import synthetic
+from tests.output.test_export import CENTRE, MOVED, RADIUS, run_of
+
+SIZE = 37.0  # of the normalised world's unit in the file's units
+
+
+@pytest.fixture(scope="module")
+def around():
+    """Cameras around the ball of `tests.output.test_export`."""
+    scene = synthetic.load(None, "train", size=48, views=16)
+    return {"train": scene.cameras}, {"train": scene.names}
+
+
+def distance_field(samples):
+    """Return the signed distance of the ball of `run_of`, and its colour."""
+    points = samples.points
+    away = jnp.linalg.norm(points - jnp.broadcast_to(CENTRE, points.shape), axis=-1)
+    return {"sdf": away - RADIUS, "rgb": 0.5 + 0.5 * points}
+
+
+def with_distance(around):
+    stages = {"main": Stage(UniformSteps(64), distance_field)}
+    model = Model(stages, ("main",), geometry=SignedDistance())
+    return dataclasses.replace(run_of(*around), model=model)
+
+
+def on_ball(vertices):
+    """Return the distance of points of the file's world from the ball, in its units."""
+    inside = MOVED.points(np.asarray(vertices))
+    return SIZE * np.abs(np.linalg.norm(inside - CENTRE, axis=-1) - RADIUS)
+
+
+@pytest.mark.long
+def test_a_signed_distance_is_extracted_exactly_and_closed(around, tmp_path):
+    done = export_mesh(with_distance(around), tmp_path / "ball.ply", 48, 0)
+    assert on_ball(done.mesh.vertices).max() < 1e-2
+    assert open_edges(done.mesh) == 0
+    assert volume(done.mesh) == pytest.approx(4 / 3 * np.pi * (SIZE * RADIUS) ** 3, rel=0.01)
+    normalised = MOVED.points(done.mesh.vertices)
+    np.testing.assert_allclose(done.mesh.colours / 255, 0.5 + 0.5 * normalised, atol=0.01)
+    read = trimesh.load(tmp_path / "ball.ply", process=False)
+    np.testing.assert_allclose(read.vertices, done.mesh.vertices)
+    assert any("closed" in note for note in done.notes)
+    assert not any("fused" in note for note in done.notes)
+
+
+@pytest.mark.long
+def test_a_density_is_fused_from_depth_and_textured(around, tmp_path):
+    done = export_mesh(run_of(*around), tmp_path / "ball.glb", 48, 2000)
+    # Pixels of 48 are 37 * 2 / 48 = 1.5 wide here.
+    assert np.median(on_ball(done.mesh.vertices)) < 0.3
+    assert len(done.mesh.faces) <= 2000
+    assert any("half transmittance" in note for note in done.notes)
+    assert done.mesh.texture is not None
+    read = trimesh.load(tmp_path / "ball.glb", force="mesh")
+    assert read.extents == pytest.approx(2 * SIZE * RADIUS, rel=0.1)
+
+
+def test_the_box_is_found_around_the_surface(around):
+    surface = extract_surface(with_distance(around), 48)
+    assert (surface.box.low < CENTRE - RADIUS).all()
+    assert (surface.box.high > CENTRE + RADIUS).all()
+    assert (surface.box.high - surface.box.low).max() < 2 * RADIUS * 1.2
+
+
+@pytest.mark.long
+def test_a_crop_file_limits_the_mesh_in_the_units_of_the_file(around, tmp_path):
+    centre = MOVED.points_back(CENTRE)
+    crop = {"center": centre.tolist(), "size": [100, 100, 10], "rotation": [0, 90, 0]}
+    (tmp_path / "crop.json").write_text(json.dumps(crop))
+    run = cropped(with_distance(around), read_crop(tmp_path / "crop.json"))
+    mesh = export_mesh(run, tmp_path / "part.ply", 64, 0).mesh
+    # Turned by 90 degrees about y, the short side of the box is along x.
+    assert np.abs(mesh.vertices - centre)[:, 0].max() < 5.0 + 100 / 64 * 8
+    assert np.abs(mesh.vertices - centre)[:, 1:].max() > 0.98 * SIZE * RADIUS
+    assert on_ball(mesh.vertices).max() < 1e-2
+
+
+def test_a_crop_box_is_that_of_the_file(around, tmp_path):
+    (tmp_path / "crop.json").write_text('{"center": [1, 2, 3], "size": [2, 4, 6]}')
+    box = given_box(cropped(with_distance(around), read_crop(tmp_path / "crop.json")).model)
+    assert box is not None
+    ends = MOVED.points_back(np.stack([box.low @ box.axes, box.high @ box.axes]))
+    np.testing.assert_allclose(ends, [[0, 0, 0], [2, 4, 6]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "not valid JSON"),
+        ('{"center": [0, 0], "size": [1, 1, 1]}', "center: not 3 numbers"),
+        ('{"center": [0, 0, 0]}', "size: not 3 numbers"),
+        ('{"center": [0, 0, 0], "size": [1, 0, 1]}', "size: not above zero"),
+        ('{"centre": [0, 0, 0], "size": [1, 1, 1]}', "did you mean"),
+        ('{"center": [0, 0, 0], "size": [1, 1, 1], "rotation": 3}', "rotation: not 3"),
+    ],
+)
+def test_wrong_crop_files_are_refused(tmp_path, text, problem):
+    (tmp_path / "crop.json").write_text(text)
+    with pytest.raises(UserError, match=problem):
+        read_crop(tmp_path / "crop.json")
+
+
+def test_an_empty_surface_and_broken_parameters_are_reported(around):
+    def nothing(samples):
+        return {**distance_field(samples), "sdf": jnp.ones(samples.points.shape[:-1])}
+
+    def broken(samples):
+        return {**distance_field(samples), "sdf": jnp.full(samples.points.shape[:-1], jnp.nan)}
+
+    for field, message in ((nothing, "nowhere zero"), (broken, "not finite")):
+        model = Model({"main": Stage(UniformSteps(8), field)}, ("main",), geometry=SignedDistance())
+        with pytest.raises(UserError, match=message):
+            extract_surface(dataclasses.replace(run_of(*around), model=model), 32)
