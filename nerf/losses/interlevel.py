@@ -10,8 +10,8 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context
 from nerf.rendering.compositing import Dense
 
-# Edges (*b, n + 1) in world units and weights (*b, n) of n intervals.
-Histogram = tuple[Float[Array, "*b e"], Float[Array, "*b n"]]
+# Edges (*b, n + 1) in world units and weights (*b, n); each stage has its own number n.
+Histogram = tuple[Float[Array, "*b _"], Float[Array, "*b _"]]
 EPSILON = 1e-7  # added to the final weights that divide
 
 
@@ -44,10 +44,12 @@ class Interlevel:
           The weighted loss, (*b).
         """
         proposals, (edges, weights) = histograms(context)
-        bounds = jnp.stack([outer_bound(edges, proposal) for proposal in proposals])
-        excess = jnp.maximum(weights - bounds, 0.0)
-        # Equation 13. At most a weight divides its own square, so the gradient is at most 2 lambda.
-        return self.weight * (jnp.square(excess) / (weights + EPSILON)).sum((0, -1))
+        total = jnp.zeros(weights.shape[:-1])
+        for proposal in proposals:
+            excess = jnp.maximum(weights - outer_bound(edges, proposal), 0.0)
+            # Equation 13. No excess is larger than its weight, so the gradient is at most 2 lambda.
+            total = total + (jnp.square(excess) / (weights + EPSILON)).sum(-1)
+        return self.weight * total
 
 
 def histograms(context: Context) -> tuple[list[Histogram], Histogram]:
