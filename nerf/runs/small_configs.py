@@ -119,19 +119,19 @@ def surface(geometry: dict, **field: Any) -> ConfigDict:
 def proposal(loss: dict) -> ConfigDict:
     """Return a config in which a small proposal network places the samples.
 
-    The proposal has 32 intervals and tables of a fiftieth of the size; the main stage has 16.
+    The proposal has 32 intervals and a fifteenth of the main tables; the main stage has 16.
 
     Args:
       loss: config section of the loss that trains the proposal.
     """
     config = shallow(TABLES)
     main = config.model.stages.main
+    smaller = {"num_levels": 4, "features_per_level": 2, "log2_table_size": 12}
     field = {
         "name": "nerf.fields.density:DensityField",
-        "encoding": {**TABLES, "num_levels": 4, "features_per_level": 2, "log2_table_size": 12},
+        "encoding": {**TABLES, **smaller, "max_resolution": 64},
         "network": {"name": "nerf.networks.relu:ReLU", "width": 16, "depth": 1},
     }
-    field["encoding"]["max_resolution"] = 64
     sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 32}
     config.model.stages.proposal = {"name": main.name, "sampler": sampler, "field": field}
     resample = {"name": "nerf.sampling.importance:Importance", "num_samples": 16, "union": False}
