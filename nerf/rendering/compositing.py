@@ -25,6 +25,11 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from nerf.fields import Samples
 from nerf.foundation.pytrees import pytree
 
+# Vectors of up to this many channels are summed channel by channel. Of 16384 packed intervals on
+# 1024 rays, a CPU sums 3 channels and their gradients in 0.2 ms one by one and in 0.4 ms at once,
+# 4 channels equally fast, and 100 channels in 64 ms one by one and in 3 ms at once.
+FEW_CHANNELS = 3
+
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,13 @@ class Dense:
     def sum(self, x: Float[Array, "*b s"]) -> Float[Array, "*b"]:
         """Return the sum over all intervals of each ray."""
         return x.sum(-1)
+
+    def weighted_sum(
+        self, weights: Float[Array, "*b s"], x: Float[Array, "*b s c"]
+    ) -> Float[Array, "*b c"]:
+        """Return the weighted sum of vectors over all intervals of each ray."""
+        # Without `precision` some devices would multiply in fewer bits.
+        return jnp.einsum("...s,...sc->...c", weights, x, precision="highest")
 
     def broadcast_to_samples(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
         """Return per-ray values with an axis that broadcasts over the ray's intervals."""
@@ -67,6 +79,13 @@ class Packed:
     def sum(self, x: Float[Array, " m"]) -> Float[Array, " r"]:
         """Return the sum over all intervals of each ray."""
         return jax.ops.segment_sum(x, self.ray, self.rays, indices_are_sorted=True)
+
+    def weighted_sum(
+        self, weights: Float[Array, " m"], x: Float[Array, "m c"]
+    ) -> Float[Array, "r c"]:
+        """Return the weighted sum of vectors over all intervals of each ray."""
+        products = weights[:, None] * x
+        return jax.ops.segment_sum(products, self.ray, self.rays, indices_are_sorted=True)
 
     def broadcast_to_samples(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
         """Return per-ray values gathered for each interval."""
@@ -196,9 +215,10 @@ def composite(
     weights = weights_from_tau(tau, layout)
 
     def integrate(value: Float[Array, "..."]) -> Float[Array, "..."]:
-        # A `Packed` layout sums arrays without channels, so each channel is summed separately.
         if value.ndim == weights.ndim:
             return layout.sum(weights * value)
+        if value.shape[-1] > FEW_CHANNELS:
+            return layout.weighted_sum(weights, value)
         channels = jnp.moveaxis(value, -1, 0)
         return jnp.stack([layout.sum(weights * channel) for channel in channels], -1)
 

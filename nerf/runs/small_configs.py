@@ -84,7 +84,7 @@ def composed(encoding: dict, network: dict) -> ConfigDict:
     return small(field)
 
 
-# The tables of `surface`, of half a million numbers.
+# Tables of half a million numbers, for `surface` and `proposal`.
 TABLES = {
     "name": "nerf.encodings.hash_grid:HashGrid",
     "num_levels": 8,
@@ -113,4 +113,29 @@ def surface(geometry: dict, **field: Any) -> ConfigDict:
         colour = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
         config.losses.colour = {**colour, "weight": 1.0}
         config.losses.eikonal = {"name": "nerf.losses.eikonal:Eikonal", "weight": 0.01}
+    return config
+
+
+def proposal(loss: dict) -> ConfigDict:
+    """Return a config in which a small proposal network places the samples.
+
+    The proposal has 32 intervals and a fifteenth of the main tables; the main stage has 16.
+
+    Args:
+      loss: config section of the loss that trains the proposal.
+    """
+    config = shallow(TABLES)
+    main = config.model.stages.main
+    smaller = {"num_levels": 4, "features_per_level": 2, "log2_table_size": 12}
+    field = {
+        "name": "nerf.fields.density:DensityField",
+        "encoding": {**TABLES, **smaller, "max_resolution": 64},
+        "network": {"name": "nerf.networks.relu:ReLU", "width": 16, "depth": 1},
+    }
+    sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 32}
+    config.model.stages.proposal = {"name": main.name, "sampler": sampler, "field": field}
+    resample = {"name": "nerf.sampling.importance:Importance", "num_samples": 16, "union": False}
+    main.sampler = {"name": "nerf.sampling.annealed:AnnealedWeights", "sampler": resample}
+    config.model.order = ("proposal", "main")
+    config.losses.interlevel = loss
     return config

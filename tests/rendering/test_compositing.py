@@ -118,6 +118,42 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
         np.testing.assert_allclose(packed.extras["x"][r], dense.extras["x"], atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4, 100])
+def test_vectors_of_any_size_are_summed_alike_in_both_layouts(channels):
+    """So are the gradients; a vector is composited as each of its channels alone is."""
+    rng = np.random.default_rng(0)
+    counts = [3, 0, 5, 1, 0]
+    ray = np.repeat(np.arange(5), counts)
+    tau = np.float32(rng.exponential(0.5, len(ray)))
+    value = np.float32(rng.normal(size=(len(ray), channels)))
+    slope = np.float32(rng.normal(size=(5, channels)))
+    # Rays of a dense layout are as long as the longest; the rest has no optical depth.
+    slots = np.concatenate([np.arange(n) for n in counts])
+
+    def scattered(x):
+        empty = np.zeros((5, max(counts), *x.shape[1:]), np.float32)
+        empty[ray, slots] = x
+        return empty
+
+    def run(tau, value, layout):
+        def of(tau, value):
+            background, nowhere = jnp.zeros((5, 3)), jnp.zeros_like(tau)
+            quantities = {"label": value}
+            return composite(quantities, tau, nowhere, nowhere, background, layout).extras["label"]
+
+        total, pull = jax.vjp(of, tau, value)
+        return total, *pull(slope)
+
+    packed = jax.device_get(jax.jit(run)(tau, value, Packed(jnp.array(ray), 5)))
+    dense = jax.device_get(jax.jit(run)(scattered(tau), scattered(value), Dense()))
+    weights = np.asarray(weights_of(scattered(tau)))
+    expected = np.einsum("rs,rsc->rc", weights, scattered(value))
+    np.testing.assert_allclose(packed[0], expected, atol=1e-5)
+    np.testing.assert_allclose(dense[0], expected, atol=1e-5)
+    for of_packed, of_dense in zip(packed[1:], dense[1:], strict=True):
+        np.testing.assert_allclose(of_packed, of_dense[ray, slots], atol=1e-4)
+
+
 def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
     layout = Packed(jnp.array(np.repeat(np.arange(2), 4)), 2)
     tau = jnp.array([1e9, 1e9, 1e9, 1e9, 0.1, 0.1, 0.1, 0.1])

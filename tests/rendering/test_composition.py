@@ -11,10 +11,15 @@ from flax import nnx
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.cones import Gaussians
+from nerf.encodings.voxels import Voxels
 from nerf.fields import Samples
+from nerf.fields.density import DensityField
 from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context, Target
+from nerf.losses.antialiased_interlevel import AntialiasedInterlevel
+from nerf.losses.interlevel import Interlevel
 from nerf.losses.photometric import SquaredError
+from nerf.networks.relu import ReLU
 from nerf.rendering.exposure import AffineColour
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.model_state import (
@@ -23,6 +28,7 @@ from nerf.rendering.model_state import (
     sample_weights_by_cell,
     split_model,
 )
+from nerf.sampling.annealed import AnnealedWeights
 from nerf.sampling.importance import Importance
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Contracted
@@ -255,6 +261,62 @@ def test_a_stage_without_colour_places_the_samples_of_the_next_and_has_no_colour
     context = Context(model, rays, [first, last], Target(white), None)
     alone = context._replace(renderings=[last])
     np.testing.assert_array_equal(SquaredError()(context), SquaredError()(alone))
+
+
+class Wall(nnx.Module):
+    """A field that is opaque between z = -0.1 and 0.1, and grey."""
+
+    def __call__(self, samples):
+        inside = jnp.abs(samples.points[..., 2]) < 0.1
+        return {
+            "density": jnp.where(inside, 100.0, 0.0),
+            "rgb": jnp.full(samples.points.shape, GREY),
+        }
+
+
+INTERLEVEL = [Interlevel(), AntialiasedInterlevel(radii=(0.01,))]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("loss", [*INTERLEVEL, None], ids=["bound", "blurred", "without"])
+def test_an_interlevel_loss_pulls_a_proposal_to_the_surface(loss):
+    """Its front face is at z = 0.1. Without the loss nothing teaches a proposal."""
+    n = 16
+    voxels = Voxels(resolution=24, features=4, rngs=nnx.Rngs(0))
+    proposal = DensityField(voxels, ReLU(16, 1), rngs=nnx.Rngs(0))
+    stages = {
+        "proposal": Stage(UniformSteps(20), proposal),
+        "main": Stage(AnnealedWeights(Importance(20, union=False)), Wall()),
+    }
+    model, rays, white = Model(stages, ["proposal", "main"]), looking_down(n), jnp.ones((n, 3))
+    losses = {"colour": SquaredError()} | ({} if loss is None else {"interlevel": loss})
+    graph, state = init_state(model, adam(3e-2))
+    gradients = make_gradients(graph, losses, data_mesh(jax.devices()[:1]))
+    optimizer = adam(3e-2)
+
+    @jax.jit
+    def step(params, opt_state, keys):
+        (grads, *_), _ = gradients(params, state.state, rays, Target(white), white, keys)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return jax.tree.map(jnp.add, params, updates), opt_state
+
+    @jax.jit
+    def weight_at_the_wall(params):
+        intervals = nnx.merge(graph, params, state.state)(rays, white)[0].intervals
+        # The first interval of the wall, and those that the blur or the bound may fill.
+        near = jnp.abs(2.0 - 0.5 * (intervals.t_start + intervals.t_end) - 0.1) < 0.16
+        return jnp.where(near, intervals.weights, 0.0).sum(-1).mean()
+
+    before = float(weight_at_the_wall(state.params))
+    params, opt_state = state.params, state.opt_state
+    for i in range(60):
+        params, opt_state = step(params, opt_state, ray_keys(n, i))
+    after = float(weight_at_the_wall(params))
+    assert before < 0.3
+    if loss is None:
+        assert after == before
+    else:
+        assert after > 0.8
 
 
 def test_a_model_whose_last_stage_has_no_colour_is_refused():

@@ -85,6 +85,7 @@ SAMPLING = [
     f"{COMPOSED}::test_the_fine_stage_visits_empty_intervals_as_often_as_its_padding_says",
     f"{COMPOSED}::test_no_stage_uses_the_jitter_of_another",
 ]
+INTERLEVEL = ["tests/losses/test_interlevel.py"]
 GEOMETRY = ["tests/geometry/test_geometry.py"]
 TESTS = {
     "nerf/comparing/statistics.py": STATISTICS,
@@ -92,6 +93,8 @@ TESTS = {
     "nerf/losses/photometric.py": LOSSES,
     "nerf/losses/depth.py": LOSSES,
     "nerf/losses/distortion.py": LOSSES,
+    "nerf/losses/interlevel.py": INTERLEVEL,
+    "nerf/losses/antialiased_interlevel.py": INTERLEVEL,
     "nerf/geometry/neus.py": GEOMETRY,
     "nerf/geometry/volsdf.py": GEOMETRY,
     "nerf/geometry/occupancy.py": GEOMETRY,
@@ -101,6 +104,8 @@ TESTS = {
     "nerf/rendering/intervals.py": [*GEOMETRY, COMPOSED, "tests/encodings/test_cones.py"],
     "nerf/sampling/stratified.py": SAMPLING,
     "nerf/sampling/importance.py": SAMPLING,
+    "nerf/sampling/annealed.py": ["tests/sampling/test_annealed.py"],
+    "nerf/fields/density.py": ["tests/fields/test_density.py"],
     "nerf/rendering/compositing.py": ["tests/rendering/test_compositing.py", FOG],
     "nerf/rendering/model.py": [
         COMPOSED,
