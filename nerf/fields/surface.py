@@ -1,6 +1,7 @@
 """A field with a surface: a signed distance or an occupancy, its gradient, and colour."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +46,10 @@ class SurfaceField(nnx.Module):
       scale: slope of the sphere at the start; 1 for distances.
       gain: factor on the network's output: a small one lets the surface move slowly at learning
         rates that suit the colours.
-      spacing: distance of the points whose differences are the gradient, as in Neuralangelo
-        (2306.03092), in units of the box; None differentiates the network.
+      spacing: distance of the points whose differences are the gradient and the Laplacian, as in
+        Neuralangelo (2306.03092), in units of the box, or a function without arguments that returns
+        it, such as `nerf.encodings.annealing:Shrinking`; None differentiates the network, and there
+        is no Laplacian.
       rngs: source of the initial parameters.
 
     Raises:
@@ -64,7 +67,7 @@ class SurfaceField(nnx.Module):
         radius: float = 0.5,
         scale: float = 1.0,
         gain: float = 1.0,
-        spacing: float | None = None,
+        spacing: float | Callable[[], Float[Array, ""]] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -82,14 +85,14 @@ class SurfaceField(nnx.Module):
         self.colour = colour(features + 3 + direction_encoding.num_features, 3, rngs=rngs)
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
-        f, features, gradient = self._with_gradient(samples.means)
-        outward = SIGNS[self.quantity] * gradient
+        derived, features = self._differentiated(samples.means)
+        outward = SIGNS[self.quantity] * derived["gradient"]
         # Where the gradient vanishes there is no normal, and the division would not be finite.
         squared = jnp.square(outward).sum(-1, keepdims=True)
         normals = outward * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
         inputs = [features, normals, self.direction_encoding(samples.viewdirs)]
         rgb = jax.nn.sigmoid(self.colour(jnp.concatenate(inputs, -1)))
-        return {self.quantity: f, "gradient": gradient, "normals": normals, "rgb": rgb}
+        return {**derived, "normals": normals, "rgb": rgb}
 
     def _level(self, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b"], Array]:
         """Return f and the features of points."""
@@ -99,19 +102,18 @@ class SurfaceField(nnx.Module):
         sphere = SIGNS[self.quantity] * self.scale * distance
         return sphere + self.gain * outputs[..., 0], outputs[..., 1:]
 
-    def _with_gradient(
-        self, points: Float[Array, "*b 3"]
-    ) -> tuple[Float[Array, "*b"], Array, Float[Array, "*b 3"]]:
-        """Return f, the features and the gradient of f."""
+    def _differentiated(self, points: Float[Array, "*b 3"]) -> tuple[dict[str, Array], Array]:
+        """Return f and its derivatives by name, and the features."""
         if self.spacing is None:
             f, pull, features = jax.vjp(self._level, points, has_aux=True)
-            return f, features, pull(jnp.ones_like(f))[0]
+            return {self.quantity: f, "gradient": pull(jnp.ones_like(f))[0]}, features
+        spacing = self.spacing() if callable(self.spacing) else self.spacing
         f, features = self._level(points)
         corners = jnp.asarray(CORNERS, points.dtype)
-        around = points[..., None, :] + self.spacing * corners.reshape(
-            *[1] * (points.ndim - 1), 4, 3
-        )
+        around = points[..., None, :] + spacing * corners.reshape(*[1] * (points.ndim - 1), 4, 3)
         values, _ = self._level(around)
         # sum_k c_k c_k^T = 4/3 I, so that sum_k c_k f(x + h c_k) = 4/3 h nabla f.
-        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / self.spacing)
-        return f, features, gradient
+        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / spacing)
+        # sum_k c_k = 0, so that sum_k (f(x + h c_k) - f(x)) = 2/3 h^2 nabla^2 f.
+        laplacian = (values - f[..., None]).sum(-1) * (1.5 / spacing**2)
+        return {self.quantity: f, "gradient": gradient, "laplacian": laplacian}, features
