@@ -1,4 +1,4 @@
-"""A field with a surface: a signed distance or an occupancy, its gradient, and colour."""
+"""A field with a surface: a distance or an occupancy, its gradient, and colour."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from nerf.networks import Network, connect
 from nerf.networks.relu import ReLU
 
 COLOUR = ReLU(width=32, depth=2)
-SIGNS = {"sdf": 1.0, "logit": -1.0}  # of the quantity outside of the surface
+SIGNS = {"sdf": 1.0, "logit": -1.0, "udf": 1.0}  # of the quantity outside of the surface
 # Corners of a tetrahedron, at which a gradient takes four evaluations and not six.
 CORNERS = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / math.sqrt(3.0)
 
@@ -29,11 +29,13 @@ class SurfaceField(nnx.Module):
     Equation:
       (g, h) = network(gamma(x))
       f = scale (|x| - radius) + gain g   signed distance; a logit's sphere has the opposite sign
+      f_u = |f|   unsigned distance
       n = nabla f / |nabla f|
       rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
 
     While g is small, the surface is a sphere, as with the geometric initialisation of SAL
-    (1911.10414), for any encoding and network.
+    (1911.10414), for any encoding and network. An unsigned distance may begin with radius 0, as
+    that of a point, which hides little. Its gradient jumps on the surface, and is 0 where f = 0.
 
     Args:
       encoding: gamma, the encoding of points.
@@ -41,7 +43,7 @@ class SurfaceField(nnx.Module):
       network: specification of the network of f, see `nerf.networks`.
       colour: specification of the colour network.
       features: number of features h passed from the first network to the second.
-      quantity: name of f: "sdf", positive outside, or "logit", positive inside.
+      quantity: name of f: "sdf", positive outside, "logit", positive inside, or "udf", at least 0.
       radius: of the sphere at the start, in units of the box.
       scale: slope of the sphere at the start; 1 for distances.
       gain: factor on the network's output: a small one lets the surface move slowly at learning
@@ -100,7 +102,11 @@ class SurfaceField(nnx.Module):
         # Keep |x| away from 0, where its gradient is undefined.
         distance = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1), 1e-12)) - self.radius
         sphere = SIGNS[self.quantity] * self.scale * distance
-        return sphere + self.gain * outputs[..., 0], outputs[..., 1:]
+        f = sphere + self.gain * outputs[..., 0]
+        if self.quantity == "udf":
+            # The sign of 0 is 0, and so is the derivative there.
+            f = jnp.abs(f)
+        return f, outputs[..., 1:]
 
     def _differentiated(self, points: Float[Array, "*b 3"]) -> tuple[dict[str, Array], Array]:
         """Return f and its derivatives by name, and the features."""

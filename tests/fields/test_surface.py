@@ -53,6 +53,31 @@ def test_a_field_with_an_untrained_table_is_a_sphere(quantity, sign, spacing):
     assert set(got) == {*derived, "normals", "rgb"}
 
 
+@pytest.mark.parametrize("radius", [0.0, 0.4])
+def test_an_unsigned_distance_begins_as_that_of_a_point_or_sphere(radius):
+    field = grid_field(quantity="udf", radius=radius)
+    samples = places(200)
+    got = jax.jit(field)(samples)
+    norm = np.linalg.norm(samples.points, axis=-1)
+    assert (np.asarray(got["udf"]) >= 0).all() and set(got) == {"udf", "gradient", "normals", "rgb"}
+    np.testing.assert_allclose(got["udf"], np.abs(norm - radius), atol=2e-3)
+    # Normals point away from the surface on both of its sides.
+    away = (np.sign(norm - radius) / norm)[:, None] * samples.points
+    clear = np.abs(norm - radius) > 0.02
+    np.testing.assert_allclose(got["normals"][clear], away[clear], atol=0.03)
+
+
+def test_an_unsigned_distance_has_finite_gradients_on_its_surface_and_inside():
+    network = Siren(16, 2, omega=3.0)
+    field = SurfaceField(Identity(), Fourier(2), network, quantity="udf", rngs=nnx.Rngs(1))
+    points = jnp.array([[0.5, 0.0, 0.0], [0.3, 0.4, 0.0], [0.1, 0.0, 0.0], [0.0, 0.0, 0.0]])
+
+    def total(points):
+        return sum(x.sum() for x in field(Samples(points, jnp.ones_like(points))).values())
+
+    assert np.isfinite(jax.jit(jax.grad(total))(points)).all()
+
+
 @pytest.mark.parametrize("gain", [0.0, 0.1, 3.0])
 def test_the_gain_is_a_factor_on_what_the_network_adds_to_the_sphere(gain):
     samples = places()
