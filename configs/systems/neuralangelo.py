@@ -20,7 +20,7 @@ def get_config():
     main.encoding = {
         "name": "nerf.encodings.annealed:Annealed",
         "encoding": small_configs.TABLES,
-        "window": {"name": "nerf.encodings.annealed:RaisedCosine", "visible": 3},
+        "window": {"name": "nerf.encodings.annealed:RaisedCosine", "visible": 3.0},
         "end": END,
     }
     # The length of a cell of the coarsest level, and then of the finest one.

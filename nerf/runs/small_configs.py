@@ -85,7 +85,7 @@ def composed(encoding: dict, network: dict) -> ConfigDict:
 
 
 # The tables of `surface`, of half a million numbers.
-TABLES = {
+TABLES: dict[str, Any] = {
     "name": "nerf.encodings.hash_grid:HashGrid",
     "num_levels": 8,
     "features_per_level": 4,
