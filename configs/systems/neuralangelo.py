@@ -6,7 +6,8 @@ Expect: 31.0 dB on the validation views of the toybox, set up as in docs/systems
   normals 8.5 degrees (`systems/volsdf`: 31.0 dB and 13 degrees). With NeuS as in the paper, PSNR
   is 23.9 dB and the error of normals 30 degrees (`systems/neus`: 24.6 dB and 25 degrees).
 Time: minutes on two CPU cores.
-Command: nerf train --config=configs/systems/neuralangelo.py --scene=data/tabletop --workdir=runs/it
+Command: nerf train --config=configs/systems/neuralangelo.py --scene=data/tabletop \
+  --workdir=runs/neuralangelo
 """
 
 from nerf.runs import small_configs

@@ -145,3 +145,16 @@ def test_gradients_are_finite_and_reach_the_network(loss):
     slopes = jax.tree.leaves(jax.jit(jax.grad(total))(state))
     assert all(np.isfinite(x).all() for x in slopes)
     assert any(np.abs(x).max() > 0 for x in slopes)
+
+
+@pytest.mark.long
+def test_normals_that_are_equal_have_a_finite_gradient():
+    """The length of a difference has none at 0, as where both points are the same."""
+    graph, state = nnx.split(sphere_field(0.5, gain=1.0))
+
+    def total(state):
+        model = model_of(nnx.merge(graph, state))
+        return loss_of(NormalSmoothness(1.0, radius=0.0), model, [0.0, 0.3])[0].sum()
+
+    slopes = jax.tree.leaves(jax.jit(jax.grad(total))(state))
+    assert all(np.isfinite(x).all() for x in slopes)
