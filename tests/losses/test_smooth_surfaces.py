@@ -149,12 +149,15 @@ def test_gradients_are_finite_and_reach_the_network(loss):
 
 @pytest.mark.long
 def test_normals_that_are_equal_have_a_finite_gradient():
-    """The length of a difference has none at 0, as where both points are the same."""
-    graph, state = nnx.split(sphere_field(0.5, gain=1.0))
+    """The length of a difference has none at 0, as between points of a plane."""
 
-    def total(state):
-        model = model_of(nnx.merge(graph, state))
-        return loss_of(NormalSmoothness(1.0, radius=0.0), model, [0.0, 0.3])[0].sum()
+    def total(tilt):
+        def plane(samples):
+            normal = jnp.stack([jnp.sin(tilt), 0.0 * tilt, jnp.cos(tilt)])
+            normals = jnp.broadcast_to(normal, samples.means.shape)
+            sdf = (samples.means * normals).sum(-1)
+            return {"sdf": sdf, "gradient": normals, "normals": normals, "rgb": 0.5 + 0.0 * normals}
 
-    slopes = jax.tree.leaves(jax.jit(jax.grad(total))(state))
-    assert all(np.isfinite(x).all() for x in slopes)
+        return loss_of(NormalSmoothness(1.0), model_of(plane), [0.0, 0.3])[0].sum()
+
+    assert np.isfinite(jax.grad(total)(0.1))
