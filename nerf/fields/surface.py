@@ -1,6 +1,7 @@
-"""A field with a surface: a signed distance or an occupancy, its gradient, and colour."""
+"""A field with a surface: a distance or an occupancy, its gradient, and colour."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from nerf.networks import Network, connect
 from nerf.networks.relu import ReLU
 
 COLOUR = ReLU(width=32, depth=2)
-SIGNS = {"sdf": 1.0, "logit": -1.0}  # of the quantity outside of the surface
+SIGNS = {"sdf": 1.0, "logit": -1.0, "udf": 1.0}  # of the quantity outside of the surface
 # Corners of a tetrahedron, at which a gradient takes four evaluations and not six.
 CORNERS = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / math.sqrt(3.0)
 
@@ -28,11 +29,13 @@ class SurfaceField(nnx.Module):
     Equation:
       (g, h) = network(gamma(x))
       f = scale (|x| - radius) + gain g   signed distance; a logit's sphere has the opposite sign
+      f_u = |f|   unsigned distance
       n = nabla f / |nabla f|
       rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
 
     While g is small, the surface is a sphere, as with the geometric initialisation of SAL
-    (1911.10414), for any encoding and network.
+    (1911.10414), for any encoding and network. An unsigned distance may begin with radius 0, as
+    that of a point, which hides little. Its gradient jumps on the surface, and is 0 where f = 0.
 
     Args:
       encoding: gamma, the encoding of points.
@@ -40,13 +43,15 @@ class SurfaceField(nnx.Module):
       network: specification of the network of f, see `nerf.networks`.
       colour: specification of the colour network.
       features: number of features h passed from the first network to the second.
-      quantity: name of f: "sdf", positive outside, or "logit", positive inside.
+      quantity: name of f: "sdf", positive outside, "logit", positive inside, or "udf", at least 0.
       radius: of the sphere at the start, in units of the box.
       scale: slope of the sphere at the start; 1 for distances.
       gain: factor on the network's output: a small one lets the surface move slowly at learning
         rates that suit the colours.
-      spacing: distance of the points whose differences are the gradient, as in Neuralangelo
-        (2306.03092), in units of the box; None differentiates the network.
+      spacing: distance of the points whose differences are the gradient and the Laplacian, as in
+        Neuralangelo (2306.03092), in units of the box, or a function without arguments that returns
+        it, such as `nerf.encodings.annealing:Shrinking`; None differentiates the network, and there
+        is no Laplacian.
       rngs: source of the initial parameters.
 
     Raises:
@@ -64,7 +69,7 @@ class SurfaceField(nnx.Module):
         radius: float = 0.5,
         scale: float = 1.0,
         gain: float = 1.0,
-        spacing: float | None = None,
+        spacing: float | Callable[[], Float[Array, ""]] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -82,14 +87,14 @@ class SurfaceField(nnx.Module):
         self.colour = colour(features + 3 + direction_encoding.num_features, 3, rngs=rngs)
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
-        f, features, gradient = self._with_gradient(samples.means)
-        outward = SIGNS[self.quantity] * gradient
+        derived, features = self._differentiated(samples.means)
+        outward = SIGNS[self.quantity] * derived["gradient"]
         # Where the gradient vanishes there is no normal, and the division would not be finite.
         squared = jnp.square(outward).sum(-1, keepdims=True)
         normals = outward * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
         inputs = [features, normals, self.direction_encoding(samples.viewdirs)]
         rgb = jax.nn.sigmoid(self.colour(jnp.concatenate(inputs, -1)))
-        return {self.quantity: f, "gradient": gradient, "normals": normals, "rgb": rgb}
+        return {**derived, "normals": normals, "rgb": rgb}
 
     def _level(self, points: Float[Array, "*b 3"]) -> tuple[Float[Array, "*b"], Array]:
         """Return f and the features of points."""
@@ -97,21 +102,24 @@ class SurfaceField(nnx.Module):
         # Keep |x| away from 0, where its gradient is undefined.
         distance = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1), 1e-12)) - self.radius
         sphere = SIGNS[self.quantity] * self.scale * distance
-        return sphere + self.gain * outputs[..., 0], outputs[..., 1:]
+        f = sphere + self.gain * outputs[..., 0]
+        if self.quantity == "udf":
+            # The sign of 0 is 0, and so is the derivative there.
+            f = jnp.abs(f)
+        return f, outputs[..., 1:]
 
-    def _with_gradient(
-        self, points: Float[Array, "*b 3"]
-    ) -> tuple[Float[Array, "*b"], Array, Float[Array, "*b 3"]]:
-        """Return f, the features and the gradient of f."""
+    def _differentiated(self, points: Float[Array, "*b 3"]) -> tuple[dict[str, Array], Array]:
+        """Return f and its derivatives by name, and the features."""
         if self.spacing is None:
             f, pull, features = jax.vjp(self._level, points, has_aux=True)
-            return f, features, pull(jnp.ones_like(f))[0]
+            return {self.quantity: f, "gradient": pull(jnp.ones_like(f))[0]}, features
+        spacing = self.spacing() if callable(self.spacing) else self.spacing
         f, features = self._level(points)
         corners = jnp.asarray(CORNERS, points.dtype)
-        around = points[..., None, :] + self.spacing * corners.reshape(
-            *[1] * (points.ndim - 1), 4, 3
-        )
+        around = points[..., None, :] + spacing * corners.reshape(*[1] * (points.ndim - 1), 4, 3)
         values, _ = self._level(around)
         # sum_k c_k c_k^T = 4/3 I, so that sum_k c_k f(x + h c_k) = 4/3 h nabla f.
-        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / self.spacing)
-        return f, features, gradient
+        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / spacing)
+        # sum_k c_k = 0, so that sum_k (f(x + h c_k) - f(x)) = 2/3 h^2 nabla^2 f.
+        laplacian = (values - f[..., None]).sum(-1) * (1.5 / spacing**2)
+        return {self.quantity: f, "gradient": gradient, "laplacian": laplacian}, features

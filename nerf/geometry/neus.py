@@ -34,7 +34,7 @@ class NeuS(nnx.Module):
     """
 
     reads: ClassVar[tuple[str, ...]] = ("sdf", "gradient")
-    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient")
+    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient", "laplacian")
 
     def __init__(self, sharpness: float = 20.0):
         self.exponent = nnx.Param(jnp.array(math.log(sharpness) / GAIN))

@@ -27,7 +27,7 @@ class Occupancy:
     """
 
     reads: ClassVar[tuple[str, ...]] = ("logit",)
-    hidden: ClassVar[tuple[str, ...]] = ("logit", "gradient")
+    hidden: ClassVar[tuple[str, ...]] = ("logit", "gradient", "laplacian")
 
     interval: float = 2.0 / 128.0
 

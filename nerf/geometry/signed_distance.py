@@ -23,7 +23,7 @@ class SignedDistance:
     """
 
     reads: ClassVar[tuple[str, ...]] = ("sdf",)
-    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient")
+    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient", "laplacian")
 
     def __call__(self, quantities: Quantities, samples: Samples) -> Float[Array, "*b"]:
         """Return the optical depths of intervals, (*b), from their "sdf" (*b)."""

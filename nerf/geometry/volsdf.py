@@ -33,7 +33,7 @@ class VolSDF(nnx.Module):
     """
 
     reads: ClassVar[tuple[str, ...]] = ("sdf",)
-    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient")
+    hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient", "laplacian")
 
     def __init__(self, beta: float = 0.1, min_beta: float = 1e-4):
         self.min_beta = min_beta

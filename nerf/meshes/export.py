@@ -105,6 +105,6 @@ def _notes(
         f"{share:.0%} of the lattice evaluated",
     ]
     if surface.fused:
-        reason = "a density has no natural level"
+        reason = "the geometry has no level"
         notes.append(f"mesh: {reason}, so depth at half transmittance was fused from the views")
     return notes

@@ -85,7 +85,7 @@ def composed(encoding: dict, network: dict) -> ConfigDict:
 
 
 # Tables of half a million numbers, for `surface` and `proposal`.
-TABLES = {
+TABLES: dict[str, Any] = {
     "name": "nerf.encodings.hash_grid:HashGrid",
     "num_levels": 8,
     "features_per_level": 4,
@@ -108,7 +108,7 @@ def surface(geometry: dict, **field: Any) -> ConfigDict:
     main.network = {"name": "nerf.networks.softplus:Softplus", "width": 64, "depth": 1}
     main.update(field)
     config.model.geometry = geometry
-    if main.get("quantity", "sdf") == "sdf":
+    if main.get("quantity", "sdf") != "logit":
         # A squared error becomes small against the eikonal loss while the surface is still wrong.
         colour = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
         config.losses.colour = {**colour, "weight": 1.0}

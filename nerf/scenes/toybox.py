@@ -10,7 +10,7 @@ Each split has its own camera positions; use "val" to make choices and "test" fo
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,12 +161,28 @@ def _towards_origin(azimuth: float, height: float) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _paint(
-    split: str, views: int, size: int, cycles: int | float, specular: bool, samples: int
+def paint(
+    trace: Callable[[Rays3, Rays3], Hits],
+    split: str,
+    views: int,
+    size: int,
+    cycles: int | float,
+    specular: bool,
+    samples: int,
 ) -> list[np.ndarray]:
     """Render premultiplied float RGBA images (size, size, 4) of all views of a split.
 
-    Each pixel is the mean of samples x samples rays.
+    Args:
+      trace: (origins, directions) -> first intersections.
+      split: "train", "val" or "test".
+      views: number of camera positions.
+      size: width and height in pixels.
+      cycles: number of periods of the texture along [-1, 1]; 0 for plain colours.
+      specular: whether there are specular highlights.
+      samples: each pixel is the mean of samples x samples rays.
+
+    Returns:
+      One image per view.
     """
     pictures = []
     for c2w in place(split, views):
@@ -219,11 +235,30 @@ def load(
       The scene of one split; it is bounded.
     """
     count = views if split == "train" else held_out
+    painted = paint(trace, split, count, max(sizes), float(cycles), specular, samples)
+    return photograph(painted, split, sizes, Similarity(scale, _rotation(turned), np.zeros(3)))
+
+
+def photograph(
+    painted: Sequence[Float[np.ndarray, "h w 4"]],
+    split: str,
+    sizes: Sequence[int],
+    transform: Similarity,
+) -> Scene:
+    """Return the scene of painted images, each box-filtered to all sizes.
+
+    Args:
+      painted: premultiplied float RGBA of each view at the largest size; see `paint`.
+      split: "train", "val" or "test", which decides the camera positions.
+      sizes: widths and heights in pixels; they divide the largest.
+      transform: from the world of the solids to the normalised one.
+
+    Returns:
+      The scene, with one image per view and size; it is bounded.
+    """
     largest = max(sizes)
-    painted = _paint(split, count, largest, float(cycles), specular, samples)
-    transform = Similarity(scale, _rotation(turned), np.zeros(3))
-    poses = transform.poses(place(split, count))
-    views_at = [(i, size) for i in range(count) for size in sizes]
+    poses = transform.poses(place(split, len(painted)))
+    views_at = [(i, size) for i in range(len(painted)) for size in sizes]
     images = [
         _straight(painted[i].reshape(size, largest // size, size, largest // size, 4).mean((1, 3)))
         for i, size in views_at

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from nerf.encodings.annealed import Annealed, FrequencyMask, RaisedCosine
-from nerf.encodings.annealing import TrainingProgress, set_progress
+from nerf.encodings.annealing import Shrinking, TrainingProgress, set_progress
 from nerf.encodings.cones import Gaussians
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.gaussian_fourier import Gaussian
@@ -100,3 +100,19 @@ def test_what_cannot_be_annealed_is_refused():
         Annealed(Gaussian(4, rngs=nnx.Rngs(0)), RaisedCosine())
     with pytest.raises(ConfigError, match=r"0 <= start < end <= 1"):
         Annealed(Fourier(4), RaisedCosine(), 0.5, 0.5)
+
+
+def test_a_length_shrinks_by_equal_factors_between_start_and_end():
+    length = Shrinking(0.128, 0.008, start=0.2, end=0.6)
+    found = []
+    for progress in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0):
+        set_progress(length, jnp.array(progress))
+        found.append(float(length()))
+    np.testing.assert_allclose(found, [0.128, 0.128, 0.064, 0.032, 0.016, 0.008, 0.008], rtol=1e-5)
+
+
+def test_a_length_that_grows_or_never_ends_is_refused():
+    with pytest.raises(ConfigError, match="Shrinking: first=0.01, last=0.1: give first > last > 0"):
+        Shrinking(0.01, 0.1)
+    with pytest.raises(ConfigError, match="Shrinking: start=0.5, end=0.5: give 0 <= start < end"):
+        Shrinking(0.1, 0.01, 0.5, 0.5)

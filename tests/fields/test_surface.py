@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from nerf.encodings.annealing import Shrinking, set_progress
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
 from nerf.encodings.identity import Identity
@@ -48,7 +49,80 @@ def test_a_field_with_an_untrained_table_is_a_sphere(quantity, sign, spacing):
     np.testing.assert_allclose(got[quantity], sign * 2.0 * (norm - 0.4), atol=2e-3)
     np.testing.assert_allclose(got["normals"], points / norm[:, None], atol=0.03)
     np.testing.assert_allclose(got["gradient"], sign * 2.0 * points / norm[:, None], atol=0.05)
-    assert set(got) == {quantity, "gradient", "normals", "rgb"}
+    derived = {quantity, "gradient"} | ({"laplacian"} if spacing else set())
+    assert set(got) == {*derived, "normals", "rgb"}
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.4])
+def test_an_unsigned_distance_begins_as_that_of_a_point_or_sphere(radius):
+    field = grid_field(quantity="udf", radius=radius)
+    samples = places(200)
+    got = jax.jit(field)(samples)
+    norm = np.linalg.norm(samples.points, axis=-1)
+    assert (np.asarray(got["udf"]) >= 0).all() and set(got) == {"udf", "gradient", "normals", "rgb"}
+    np.testing.assert_allclose(got["udf"], np.abs(norm - radius), atol=2e-3)
+    # Normals point away from the surface on both of its sides.
+    away = (np.sign(norm - radius) / norm)[:, None] * samples.points
+    clear = np.abs(norm - radius) > 0.02
+    np.testing.assert_allclose(got["normals"][clear], away[clear], atol=0.03)
+
+
+def test_an_unsigned_distance_has_finite_gradients_on_its_surface_and_inside():
+    network = Siren(16, 2, omega=3.0)
+    field = SurfaceField(Identity(), Fourier(2), network, quantity="udf", rngs=nnx.Rngs(1))
+    points = jnp.array([[0.5, 0.0, 0.0], [0.3, 0.4, 0.0], [0.1, 0.0, 0.0], [0.0, 0.0, 0.0]])
+
+    def total(points):
+        return sum(x.sum() for x in field(Samples(points, jnp.ones_like(points))).values())
+
+    assert np.isfinite(jax.jit(jax.grad(total))(points)).all()
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.1, 3.0])
+def test_the_gain_is_a_factor_on_what_the_network_adds_to_the_sphere(gain):
+    samples = places()
+    sphere = np.linalg.norm(samples.points, axis=-1) - 0.5
+    one, other = (jax.jit(smooth_field(gain=g))(samples) for g in (1.0, gain))
+    added = np.asarray(one["sdf"]) - sphere
+    assert np.abs(added).max() > 0.05
+    np.testing.assert_allclose(np.asarray(other["sdf"]) - sphere, gain * added, atol=1e-6)
+
+
+def test_a_small_gain_slows_the_surface_down_and_not_the_colour():
+    """One step of equal size for each parameter, as Adam takes, moves the surface by the gain."""
+    samples = places(200)
+
+    def moved(gain):
+        """Return how far a step of 1e-3 moves the distance and the colour, on average."""
+        graph, state = nnx.split(smooth_field(gain=gain))
+
+        @jax.jit
+        def change(state):
+            quantities = nnx.merge(graph, state)(samples)
+            slope = jax.grad(lambda s: nnx.merge(graph, s)(samples)["sdf"].sum())(state)
+            towards = jax.tree.map(lambda p, g: p + 1e-3 * jnp.sign(g), state, slope)
+            after = nnx.merge(graph, towards)(samples)
+            return [jnp.abs(after[name] - quantities[name]).mean() for name in ("sdf", "rgb")]
+
+        return [float(x) for x in change(state)]
+
+    (far, colour), (near, same) = moved(1.0), moved(0.1)
+    np.testing.assert_allclose(near, 0.1 * far, rtol=1e-3)
+    assert same > 0.5 * colour
+
+
+def test_the_spacing_may_follow_training_progress():
+    field = smooth_field(spacing=Shrinking(0.2, 0.002, end=0.5))
+    samples = places()
+    exact = np.asarray(jax.jit(smooth_field())(samples)["gradient"])
+    graph, state = nnx.split(field)
+    errors = []
+    for progress in (0.0, 0.25, 0.5):
+        field = nnx.merge(graph, state)
+        set_progress(field, jnp.array(progress))
+        got = nnx.jit(lambda field: field(samples)["gradient"])(field)
+        errors.append(np.abs(np.asarray(got) - exact).max())
+    assert errors[0] > 5 * errors[1] > 25 * errors[2], errors
 
 
 @pytest.mark.parametrize("spacing", [None, 1e-3])

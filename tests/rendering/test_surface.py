@@ -7,12 +7,17 @@ import pytest
 from flax import nnx
 
 from nerf.cameras.cameras import Rays
+from nerf.encodings.fourier import Fourier
+from nerf.encodings.identity import Identity
+from nerf.fields.surface import SurfaceField
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.neus import NeuS
 from nerf.geometry.occupancy import Occupancy
+from nerf.geometry.signed_distance import SignedDistance
 from nerf.losses import Context, Target
 from nerf.losses.eikonal import Eikonal
 from nerf.losses.silhouette import Silhouette
+from nerf.networks.siren import Siren
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.surface import Surface
 from nerf.sampling.stratified import UniformSteps
@@ -176,3 +181,30 @@ def test_the_eikonal_loss_of_a_surface_is_of_its_points_and_of_random_ones():
     np.testing.assert_allclose(at_surface, np.ones(400), rtol=1e-5)
     extra = np.asarray(both - at_surface)
     assert set(np.round(extra, 4)) == {0.0, 1.0} and abs(extra.mean() - 0.5) < 0.1
+
+
+def test_two_fields_that_swap_their_colour_networks_keep_their_surfaces():
+    """IDR disentangles them (2003.09852, figure 6): geometry does not depend on the colour."""
+
+    def field_of(seed, radius):
+        network = Siren(16, 2, omega=3.0)
+        rngs = nnx.Rngs(seed)
+        return SurfaceField(Identity(), Fourier(2), network, radius=radius, gain=0.1, rngs=rngs)
+
+    rays = rays_at([*OFFSETS, 0.9])
+
+    def seen_of(field):
+        model = model_of(SignedDistance(), field=field)
+        return jax.jit(lambda: model(rays, jnp.ones((5, 3)))[-1])()
+
+    one, other = field_of(0, 0.6), field_of(1, 0.5)
+    before = [seen_of(one), seen_of(other)]
+    one.colour, other.colour = other.colour, one.colour
+    after = [seen_of(one), seen_of(other)]
+    assert np.abs(before[0].depth - before[1].depth).max() > 0.02
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old.depth, new.depth)
+        np.testing.assert_array_equal(old.opacity, new.opacity)
+        np.testing.assert_array_equal(old.extras["silhouette"], new.extras["silhouette"])
+        np.testing.assert_array_equal(old.extras["normals"], new.extras["normals"])
+        assert np.abs(old.rgb - new.rgb)[:4].max() > 0.01
