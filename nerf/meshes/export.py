@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from nerf.foundation.png import write_png
 from nerf.meshes.cleaning import decimate, drop_hidden
 from nerf.meshes.colours import surface_colours
 from nerf.meshes.extraction import Surface, extract_surface
 from nerf.meshes.files import write_mesh
 from nerf.meshes.mesh import Mesh, components, open_edges, vertex_normals
+from nerf.meshes.preview import draw_preview
 from nerf.meshes.texture import bake_texture, texture_size
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
@@ -44,7 +46,8 @@ def export_mesh(
 ) -> ExportedMesh:
     """Write the surface of a run as a mesh in the units and axes of the scene's file.
 
-    A .ply file has a colour for each vertex, .glb and .obj files have a texture.
+    A .ply file has a colour for each vertex, .glb and .obj files have a texture. A picture beside
+    the file shows the mesh from four sides.
 
     Args:
       run: the trained run; `nerf.output.video_rendering.cropped` restricts it to a box.
@@ -62,12 +65,14 @@ def export_mesh(
     # Visibility is found faster with fewer triangles.
     mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh)
     mesh = _coloured(run, mesh, REACH * surface.cell, textured=path.suffix.lower() != ".ply")
-    mesh = to_file(mesh, run.transform)
     path.parent.mkdir(parents=True, exist_ok=True)
+    preview = path.with_name(f"{path.stem}_views.png")
+    write_png(preview, draw_preview(mesh))
+    mesh = to_file(mesh, run.transform)
     written = write_mesh(path, mesh, run.transform.rotation)
     notes = _notes(surface, mesh, full, run.transform, time.monotonic() - started)
     size = sum(file.stat().st_size for file in written)
-    return ExportedMesh(mesh, written, [*notes, f"mesh: {size / 1e6:.1f} MB"])
+    return ExportedMesh(mesh, [*written, preview], [*notes, f"mesh: {size / 1e6:.1f} MB"])
 
 
 def _coloured(run: Run, mesh: Mesh, reach: float, textured: bool) -> Mesh:

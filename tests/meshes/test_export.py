@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import imageio.v3 as iio
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ SIZE = 37.0  # of the normalised world's unit in the file's units
 
 @pytest.fixture(scope="module")
 def around():
-    """Cameras around the ball of `tests.output.test_export`."""
+    """Return cameras around the ball of `tests.output.test_export`."""
     scene = synthetic.load(None, "train", size=48, views=16)
     return {"train": scene.cameras}, {"train": scene.names}
 
@@ -71,6 +72,12 @@ def test_a_density_is_fused_from_depth_and_textured(around, tmp_path):
     assert len(done.mesh.faces) <= 2000
     assert any("half transmittance" in note for note in done.notes)
     assert done.mesh.texture is not None
+    assert done.written == [tmp_path / "ball.glb", tmp_path / "ball_views.png"]
+    picture = iio.imread(tmp_path / "ball_views.png")
+    assert picture.shape == (640, 1280, 3)
+    # A ball fills most of the four pictures, and nothing touches their borders.
+    assert 0.4 < (picture < 255).any(-1).mean() < 0.8
+    assert (picture[[0, -1]] == 255).all()
     read = trimesh.load(tmp_path / "ball.glb", force="mesh")
     assert read.extents == pytest.approx(2 * SIZE * RADIUS, rel=0.1)
 

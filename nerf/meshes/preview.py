@@ -1,0 +1,69 @@
+"""Draw a mesh from all around, to see at a glance whether it is good."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nerf.cameras.cameras import Cameras, intrinsics
+from nerf.cameras.lenses import COEFFICIENTS
+from nerf.foundation.png import to_bytes
+from nerf.meshes.mesh import Mesh
+from nerf.meshes.rasterizer import draw_colours, draw_normals, rasterize
+
+SIDE = 320  # pixels of a picture
+SAMPLES = 2  # along each side of a pixel
+ELEVATION = math.radians(25.0)
+FOCAL = 2.0  # in widths of a picture
+WHITE = np.ones(3)
+
+
+def turntable(mesh: Mesh, count: int, side: int = SIDE) -> list[Cameras]:
+    """Return cameras on a circle around a mesh that see all of it, with +z up.
+
+    Args:
+      mesh: with +z up.
+      count: number of cameras.
+      side: width and height of the pictures in pixels.
+    """
+    centre = 0.5 * (mesh.vertices.min(0) + mesh.vertices.max(0))
+    # A sphere of the radius r is completely visible from a distance of r / sin(half the angle).
+    reach = max(float(np.linalg.norm(mesh.vertices - centre, axis=-1).max()), 1e-12)
+    distance = 1.05 * reach / math.sin(math.atan(0.5 / FOCAL))
+    cameras = []
+    for i in range(count):
+        azimuth = 2.0 * math.pi * i / count
+        flat = math.cos(ELEVATION)
+        back = np.array([flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(ELEVATION)])
+        right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+        place = centre + distance * back
+        cameras.append(
+            Cameras(
+                c2w=np.stack([right, np.cross(back, right), back, place], -1),
+                K=intrinsics(FOCAL * side, FOCAL * side, side / 2, side / 2),
+                distortion=np.zeros(COEFFICIENTS),
+                size=np.array([side, side]),
+            )
+        )
+    return cameras
+
+
+def draw_preview(mesh: Mesh, count: int = 4) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw a mesh from all around: its colours in the first row, and its normals below.
+
+    Args:
+      mesh: with +z up, and with a texture or colours.
+      count: number of views.
+    """
+    columns = []
+    for camera in turntable(mesh, count, SAMPLES * SIDE):
+        raster = rasterize(mesh, camera)
+        colours = _reduced(draw_colours(mesh, raster, WHITE))
+        normals = _reduced(draw_normals(mesh, raster))
+        columns.append(np.concatenate([colours, normals]))
+    return to_bytes(np.concatenate(columns, 1))
+
+
+def _reduced(samples: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Return the means of the samples of each pixel."""
+    return samples.reshape(SIDE, SAMPLES, SIDE, SAMPLES, 3).mean((1, 3))
