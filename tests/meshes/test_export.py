@@ -11,6 +11,7 @@ import trimesh
 
 from nerf.foundation.errors import UserError
 from nerf.geometry.signed_distance import SignedDistance
+from nerf.meshes import extraction
 from nerf.meshes.export import export_mesh
 from nerf.meshes.extraction import extract_surface, given_box
 from nerf.meshes.mesh import open_edges, volume
@@ -65,9 +66,10 @@ def test_a_signed_distance_is_extracted_exactly_and_closed(around, tmp_path):
 
 
 @pytest.mark.long
-def test_a_density_is_fused_from_depth_and_textured(around, tmp_path):
+def test_a_density_is_fused_from_depth_and_textured(around, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "SIDE", 96)  # pixels of a depth image
     done = export_mesh(run_of(*around), tmp_path / "ball.glb", 48, 2000)
-    # Pixels of 48 are 37 * 2 / 48 = 1.5 wide here.
+    # A cell is 37 * 2 * RADIUS / 48 = 0.8 wide here.
     assert np.median(on_ball(done.mesh.vertices)) < 0.3
     assert len(done.mesh.faces) <= 2000
     assert any("half transmittance" in note for note in done.notes)
