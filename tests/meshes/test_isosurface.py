@@ -50,6 +50,8 @@ def test_refinement_moves_vertices_to_the_zero_within_their_cells():
         np.abs(np.linalg.norm(x.mesh.vertices, axis=-1) - 0.7) for x in (plain, refined)
     )
     assert after.mean() < 0.5 * before.mean()
+    # Without the Illinois rule one end never moves, and the largest error hardly falls.
+    assert after.max() < 0.5 * before.max()
     index = (refined.mesh.vertices - lattice.origin) @ np.linalg.inv(lattice.steps)
     np.testing.assert_allclose(
         np.floor(index[before > 0] + 1e-6),
