@@ -292,12 +292,25 @@ def _chunk_of_pixels(
     function: Callable[[Cameras, Array], Array], chunk: int, camera: Cameras, start: Int[Array, ""]
 ) -> Array:
     """Evaluate a function for `chunk` pixels in row-major order from the pixel `start`."""
-    index = start + jnp.arange(chunk)
-    pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
-    return function(_repeat(camera, chunk), pixels)
+    return function(repeat_camera(camera, chunk), pixel_centres(camera, start, chunk))
 
 
-def _repeat(camera: Cameras, count: int) -> Cameras:
+def pixel_centres(
+    camera: Cameras, start: int | Int[Array, ""], count: int
+) -> Float[Array, "count 2"]:
+    """Return the centres (x, y) of `count` pixels in row-major order from the pixel `start`.
+
+    Args:
+      camera: without leading axes; only its size is used.
+      start: number of the first pixel.
+      count: number of pixels; those past the last one continue below the image.
+    """
+    index = start + jnp.arange(count)
+    return jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
+
+
+def repeat_camera(camera: Cameras, count: int) -> Cameras:
+    """Return `count` copies of a camera without leading axes, one for each of as many pixels."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
 
 
@@ -314,4 +327,4 @@ def _comes_back(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Bool[Array, "
 
 @jax.jit
 def _all_come_back(camera: Cameras, pixels: Float[Array, "n 2"]) -> Bool[Array, ""]:
-    return _comes_back(_repeat(camera, len(pixels)), pixels).all()
+    return _comes_back(repeat_camera(camera, len(pixels)), pixels).all()

@@ -121,6 +121,7 @@ def main(_: list[str]) -> int:
     plugins = tuple(_PLUGIN.value)
     with stop_on_signal() as stop:
         from nerf.cli.render_flags import check_flags  # takes seconds
+        from nerf.paths.crops import read_crop
         from nerf.runs.read import load_run
 
         check_flags(
@@ -129,7 +130,7 @@ def main(_: list[str]) -> int:
         out = Path(_OUT.value or "")  # only a mesh needs none
         if _path_is_wanted():
             _check_writable(out)
-        crop = None if _CROP.value is None else _read_crop(_CROP.value)
+        crop = None if _CROP.value is None else read_crop(_CROP.value)
         run = load_run(_RUN.value, plugins, _STEP.value)
         if _ENLARGE.value is not None:
             done = _enlarge(run, _ENLARGE.value, out)
@@ -158,12 +159,6 @@ def _check_writable(out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".mp4":
         check_encoder(out)
-
-
-def _read_crop(file: str) -> "nerf.paths.keyframe_reader.Crop":
-    from nerf.paths.crops import read_crop
-
-    return read_crop(file)
 
 
 def _render_path(

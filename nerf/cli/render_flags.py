@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
+from nerf.meshes.files import WRITERS
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
@@ -35,7 +36,7 @@ ONLY = {
     "crop": ("path", "export"),
 }
 ONLY_MESHES = ("resolution", "triangles")
-MESHES = (".glb", ".ply", ".obj")
+MESHES = tuple(WRITERS)
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)

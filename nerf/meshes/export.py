@@ -19,8 +19,6 @@ from nerf.meshes.texture import bake_texture, texture_size
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
 
-DEFAULT_RESOLUTION = 256
-DEFAULT_TRIANGLES = 100_000
 REACH = 2.0  # of the short rays that colour the surface, in cells
 
 
@@ -41,8 +39,8 @@ class ExportedMesh(NamedTuple):
 def export_mesh(
     run: Run,
     path: Path,
-    resolution: int = DEFAULT_RESOLUTION,
-    triangles: int = DEFAULT_TRIANGLES,
+    resolution: int,
+    triangles: int,
 ) -> ExportedMesh:
     """Write the surface of a run as a mesh in the units and axes of the scene's file.
 

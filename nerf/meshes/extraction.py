@@ -14,7 +14,6 @@ from nerf.meshes.levels import (
     fused_level,
     render_depth,
     surface_level,
-    surface_points,
 )
 from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
@@ -111,7 +110,7 @@ def _extract(
     if level is None:
         assert images is not None
         level = fused_level(images, TRUNCATION * cell, LIMIT * cell)
-        seeds = cells_with_points(lattice, surface_points(images))
+        seeds = cells_with_points(lattice, images.points)
         # Fused depth is linear near the surface, so marching cubes finds its zeros.
         iso = extract(level, lattice, HALVINGS, seeds)
     else:

@@ -16,6 +16,8 @@ from PIL import Image
 
 from nerf.foundation.files import write_bytes
 from nerf.meshes.mesh import Mesh, vertex_normals
+from nerf.scenes.colour import srgb_to_linear
+from nerf.scenes.ply import write_points
 
 FLOAT, UNSIGNED_INT = 5126, 5125  # component types of glTF
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -96,14 +98,8 @@ def _attributes(mesh: Mesh, centre: Float[np.ndarray, "3"]) -> dict[str, Float[n
         }
     attributes = {"POSITION": mesh.vertices - centre, "NORMAL": normals}
     if mesh.colours is not None:
-        attributes["COLOR_0"] = to_linear(mesh.colours)
+        attributes["COLOR_0"] = srgb_to_linear(mesh.colours / 255.0)  # as glTF demands
     return attributes
-
-
-def to_linear(srgb: UInt8[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
-    """Convert 8-bit sRGB to linear colours in [0, 1] (IEC 61966-2-1), as COLOR_0 of glTF needs."""
-    x = srgb / 255.0
-    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
 
 class _Buffer:
@@ -162,32 +158,7 @@ def _png(texture: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 def _write_ply(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
-    columns: list[tuple[str, str, np.ndarray]] = [
-        (name, "<f8", mesh.vertices[:, i]) for i, name in enumerate("xyz")
-    ]
-    columns += [
-        (f"n{name}", "<f4", column)
-        for name, column in zip("xyz", vertex_normals(mesh).T, strict=True)
-    ]
-    if mesh.colours is not None:
-        names = ("red", "green", "blue")
-        columns += [(name, "u1", mesh.colours[:, i]) for i, name in enumerate(names)]
-    table = np.empty(len(mesh.vertices), [(name, kind) for name, kind, _ in columns])
-    for name, _, values in columns:
-        table[name] = values
-    faces = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
-    faces["count"], faces["corners"] = 3, mesh.faces
-    words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
-    lines = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(table)}",
-        *(f"property {words[kind]} {name}" for name, kind, _ in columns),
-        f"element face {len(faces)}",
-        "property list uchar int vertex_indices",
-        "end_header\n",
-    ]
-    write_bytes(path, "\n".join(lines).encode() + table.tobytes() + faces.tobytes())
+    write_points(path, mesh.vertices, vertex_normals(mesh), mesh.colours, mesh.faces)
     return [path]
 
 

@@ -9,7 +9,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Float32, Int, PyTree
 
-from nerf.cameras.cameras import Cameras, pixels_to_rays, project
+from nerf.cameras.cameras import (
+    Cameras,
+    pixel_centres,
+    pixels_to_rays,
+    project,
+    repeat_camera,
+)
 from nerf.cameras.lenses import ORTHOGRAPHIC
 from nerf.encodings.cones import Gaussians, takes_gaussians
 from nerf.fields import Samples
@@ -73,6 +79,17 @@ class DepthImages:
     cameras: Cameras
     depth: Float32[np.ndarray, "n h w"]
 
+    @functools.cached_property
+    def points(self) -> Float[np.ndarray, "m 3"]:
+        """Return the points that the pixels see, in the normalised world; computed once."""
+        height, width = self.depth.shape[1:]
+        found = []
+        for i in range(len(self.depth)):
+            camera = jax.tree.map(jnp.asarray, self.cameras[i])
+            points = jax.device_get(_points(camera, self.depth[i], height, width))
+            found.append(points[np.isfinite(self.depth[i]).reshape(-1)])
+        return np.concatenate(found)
+
 
 def render_depth(model: Model, cameras: Cameras) -> DepthImages:
     """Render the median depth of a model.
@@ -99,10 +116,8 @@ def _median_depth(
     graph: nnx.GraphDef, count: int, state: PyTree, camera: Cameras, start: Int[Array, ""]
 ) -> Float[Array, " r"]:
     """Return the median depth of `count` pixels of a camera from `start` on, row by row."""
-    index = start + jnp.arange(count)
-    pixels = jnp.stack([index % camera.size[0], index // camera.size[0]], -1) + 0.5
-    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
-    return median_depth(nnx.merge(graph, state), pixels_to_rays(repeated, pixels))
+    rays = pixels_to_rays(repeat_camera(camera, count), pixel_centres(camera, start, count))
+    return median_depth(nnx.merge(graph, state), rays)
 
 
 def fused_level(images: DepthImages, truncation: float, limit: float) -> Level:
@@ -155,8 +170,7 @@ def _distance_ahead(
     truncation: Float[Array, ""],
 ) -> tuple[Float[Array, " m"], Bool[Array, " m"]]:
     """Return how far the surface is behind points, along their rays, and whether that is known."""
-    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (points.shape[0], *x.shape)), camera)
-    pixels, seen = project(repeated, points)
+    pixels, seen = project(repeat_camera(camera, len(points)), points)
     offset = points - camera.position[None]
     # All rays of a camera start in one point, but those of an orthographic one are parallel.
     distance = jnp.where(
@@ -191,24 +205,13 @@ def cells_with_points(
     return cells
 
 
-def surface_points(images: DepthImages) -> Float[np.ndarray, "m 3"]:
-    """Return the points that the pixels of depth images see, in the normalised world."""
-    height, width = images.depth.shape[1:]
-    found = []
-    for i in range(len(images.depth)):
-        camera = jax.tree.map(jnp.asarray, images.cameras[i])
-        points = jax.device_get(_points(camera, images.depth[i], height, width))
-        found.append(points[np.isfinite(images.depth[i]).reshape(-1)])
-    return np.concatenate(found)
-
-
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _points(
     camera: Cameras, depth: Float[Array, "h w"], height: int, width: int
 ) -> Float[Array, "p 3"]:
     """Return the points at the depths of all pixels, row by row."""
     index = jnp.arange(height * width)
+    # Images are as large as the largest, whose width may not be that of this camera.
     pixels = jnp.stack([index % width, index // width], -1) + 0.5
-    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(index), *x.shape)), camera)
-    rays = pixels_to_rays(repeated, pixels)
+    rays = pixels_to_rays(repeat_camera(camera, len(index)), pixels)
     return rays.origins + depth.reshape(-1, 1) * rays.directions

@@ -10,6 +10,7 @@ from nerf.cameras.lenses import COEFFICIENTS
 from nerf.foundation.png import to_bytes
 from nerf.meshes.mesh import Mesh
 from nerf.meshes.rasterizer import draw_colours, draw_normals, rasterize
+from nerf.paths.paths import look_at
 
 SIDE = 320  # pixels of a picture
 SAMPLES = 2  # along each side of a pixel
@@ -30,22 +31,13 @@ def turntable(mesh: Mesh, count: int, side: int = SIDE) -> list[Cameras]:
     # A sphere of the radius r is completely visible from a distance of r / sin(half the angle).
     reach = max(float(np.linalg.norm(mesh.vertices - centre, axis=-1).max()), 1e-12)
     distance = 1.05 * reach / math.sin(math.atan(0.5 / FOCAL))
-    cameras = []
-    for i in range(count):
-        azimuth = 2.0 * math.pi * i / count
-        flat = math.cos(ELEVATION)
-        back = np.array([flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(ELEVATION)])
-        right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
-        place = centre + distance * back
-        cameras.append(
-            Cameras(
-                c2w=np.stack([right, np.cross(back, right), back, place], -1),
-                K=intrinsics(FOCAL * side, FOCAL * side, side / 2, side / 2),
-                distortion=np.zeros(COEFFICIENTS),
-                size=np.array([side, side]),
-            )
-        )
-    return cameras
+    azimuth = 2.0 * math.pi * np.arange(count) / count
+    flat = math.cos(ELEVATION)
+    height = np.full(count, math.sin(ELEVATION))
+    back = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), height], -1)
+    poses = look_at(centre + distance * back, centre, np.array([0.0, 0.0, 1.0]))
+    K = intrinsics(FOCAL * side, FOCAL * side, side / 2, side / 2)
+    return [Cameras(c2w, K, np.zeros(COEFFICIENTS), np.array([side, side])) for c2w in poses]
 
 
 def draw_preview(mesh: Mesh, count: int = 4) -> UInt8[np.ndarray, "h w 3"]:

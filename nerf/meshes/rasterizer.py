@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from nerf.cameras.cameras import Cameras, intrinsics, project
+from nerf.cameras.cameras import Cameras, intrinsics, project, repeat_camera
 from nerf.cameras.lenses import COEFFICIENTS, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.meshes.chunks import in_chunks
 from nerf.meshes.mesh import Mesh, face_vectors
+from nerf.paths.paths import look_at
 
 MAX_CANDIDATES = 2**21  # pairs of a triangle and a pixel that are tested at once
 NEAR = 1e-3  # of the diagonal of the mesh; triangles that come closer are skipped
@@ -20,7 +21,7 @@ GOLDEN = math.pi * (3.0 - math.sqrt(5.0))  # golden angle in radians
 
 
 class Raster(NamedTuple):
-    """What each pixel of a picture sees of a mesh.
+    """The visible triangle of each pixel of a picture.
 
     Attributes:
       face: number of the triangle, -1 for none.
@@ -65,9 +66,7 @@ def rasterize(mesh: Mesh, camera: Cameras) -> Raster:
         there = pixels[first]
         face[there], weights[there], nearest[there] = faces[first], part[first], z[first]
     shape = (height, width)
-    return Raster(
-        face.reshape(shape), weights.reshape(*shape, 3), _is_front(mesh, camera, face, weights)
-    )
+    return Raster(face.reshape(shape), weights.reshape(*shape, 3), _is_front(mesh, camera, face))
 
 
 def _in_picture(
@@ -87,8 +86,7 @@ def _in_picture(
 
 @jax.jit
 def _project(camera: Cameras, points: Float[Array, "m 3"]) -> Float[Array, "m 2"]:
-    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(points), *x.shape)), camera)
-    return project(repeated, points)[0]
+    return project(repeat_camera(camera, len(points)), points)[0]
 
 
 def _candidates(
@@ -134,20 +132,16 @@ def _barycentric(
         return parts / cross(b - a, c - a)[:, None]
 
 
-def _is_front(
-    mesh: Mesh,
-    camera: Cameras,
-    face: Int[np.ndarray, " p"],
-    weights: Float[np.ndarray, "p 3"],
-) -> Bool[np.ndarray, "h w"]:
+def _is_front(mesh: Mesh, camera: Cameras, face: Int[np.ndarray, " p"]) -> Bool[np.ndarray, "h w"]:
     """Return whether each pixel sees the outer side of its triangle."""
     c2w = np.asarray(camera.c2w, np.float64)
-    outwards = face_vectors(mesh)[face]
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces[face]], 1, 0)
+    outwards = np.cross(b - a, c - a)
     if int(camera.model) == ORTHOGRAPHIC:
         towards = np.broadcast_to(c2w[:, 2], outwards.shape)
     else:
-        points = (mesh.corners[face] * weights[..., None]).sum(1)
-        towards = c2w[:, 3] - points
+        # Any point of the triangle's plane tells on which side the camera is.
+        towards = c2w[:, 3] - a
     front = ((outwards * towards).sum(-1) > 0.0) & (face >= 0)
     return front.reshape(int(camera.size[1]), int(camera.size[0]))
 
@@ -214,10 +208,8 @@ def outside_cameras(mesh: Mesh, directions: int, side: int) -> list[Cameras]:
         z = 1.0 - (2.0 * i + 1.0) / directions
         flat = math.sqrt(1.0 - z * z)
         back = np.array([flat * math.cos(GOLDEN * i), flat * math.sin(GOLDEN * i), z])
-        helper = np.array([0.0, 0.0, 1.0]) if abs(z) < 0.9 else np.array([0.0, 1.0, 0.0])
-        right = np.cross(helper, back)
-        right /= np.linalg.norm(right)
-        c2w = np.stack([right, np.cross(back, right), back, centre + 2.0 * reach * back], -1)
+        up = np.array([0.0, 0.0, 1.0]) if abs(z) < 0.9 else np.array([0.0, 1.0, 0.0])
+        c2w = look_at(centre + 2.0 * reach * back[None], centre, up)[0]
         focal = side / (2.0 * reach)
         cameras.append(
             Cameras(

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
-from nerf.cameras.cameras import Cameras, pixels_to_rays
+from nerf.cameras.cameras import Cameras, pixel_centres, pixels_to_rays, repeat_camera
 from nerf.foundation.errors import UserError
 from nerf.rendering.model import Model
 
@@ -117,13 +117,10 @@ def _render_chunk(
     start: int | Int[Array, ""],
 ) -> dict[str, Any]:
     """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
-    width = camera.size[0]
-    index = start + jnp.arange(chunk)
-    pixels = jnp.stack([index % width, index // width], -1) + 0.5
     # One camera per ray, as `pixels_to_rays` expects.
-    cameras = jax.tree.map(lambda x: jnp.broadcast_to(x, (chunk, *x.shape)), camera)
+    rays = pixels_to_rays(repeat_camera(camera, chunk), pixel_centres(camera, start, chunk))
     background = jnp.broadcast_to(colour, (chunk, 3))
-    rendering = nnx.merge(graph, state)(pixels_to_rays(cameras, pixels), background)[-1]
+    rendering = nnx.merge(graph, state)(rays, background)[-1]
     return {
         "rgb": rendering.rgb,
         "opacity": rendering.opacity,

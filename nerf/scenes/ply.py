@@ -6,7 +6,7 @@ The first element must be `vertex`, with x, y, z and optionally red, green, blue
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from nerf.foundation.files import write_bytes
 from nerf.scenes.base import Problem, SceneError
@@ -61,14 +61,16 @@ def write_points(
     points: Float[np.ndarray, "m 3"],
     normals: Float[np.ndarray, "m 3"] | None,
     colours: UInt8[np.ndarray, "m 3"] | None,
+    faces: Int[np.ndarray, "f 3"] | None = None,
 ) -> None:
-    """Write a binary PLY file.
+    """Write a binary PLY file of points or of a mesh.
 
     Args:
       path: the file to write.
       points: (m, 3) positions, written in double precision because coordinates may be large.
       normals: (m, 3) unit normals, or None.
       colours: (m, 3) 8-bit sRGB colours, or None.
+      faces: (f, 3) points of the triangles of a mesh, or None.
     """
     columns = [(name, "<f8", points[:, i]) for i, name in enumerate("xyz")]
     if normals is not None:
@@ -80,11 +82,12 @@ def write_points(
         table[name] = column
     words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
     properties = "".join(f"property {words[kind]} {name}\n" for name, kind, _ in columns)
-    header = (
-        f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n"
-        f"{properties}end_header\n"
-    )
-    write_bytes(path, header.encode() + table.tobytes())
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{properties}"
+    triangles = np.empty(0 if faces is None else len(faces), [("n", "u1"), ("corners", "<i4", 3)])
+    if faces is not None:
+        header += f"element face {len(faces)}\nproperty list uchar int vertex_indices\n"
+        triangles["n"], triangles["corners"] = 3, faces
+    write_bytes(path, f"{header}end_header\n".encode() + table.tobytes() + triangles.tobytes())
 
 
 def _parse(header: bytes) -> tuple[str, int, list[tuple[str, str]], int]:

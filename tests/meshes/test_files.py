@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from nerf.meshes.files import to_linear, write_mesh
+from nerf.meshes.files import write_mesh
 from nerf.meshes.texture import bake_texture
+from nerf.scenes.colour import srgb_to_linear
 from tests.meshes.shapes import cube, sphere
 from tests.meshes.test_texture import gradient
 
@@ -51,10 +52,10 @@ def test_glb_has_linear_colours_and_an_unlit_material(tmp_path):
     accessor = document["accessors"][attributes["COLOR_0"]]
     start = 28 + length + document["bufferViews"][accessor["bufferView"]]["byteOffset"]
     stored = np.frombuffer(data, "<f4", 3 * accessor["count"], start).reshape(-1, 3)
-    np.testing.assert_allclose(stored, to_linear(mesh.colours), atol=1e-6)
+    np.testing.assert_allclose(stored, srgb_to_linear(mesh.colours / 255.0), atol=1e-6)
     # Middle grey of sRGB, 188, is about one half in linear light.
     np.testing.assert_allclose(
-        to_linear(np.array([[0, 188, 255]], np.uint8)), [[0, 0.503, 1]], atol=2e-3
+        srgb_to_linear(np.array([[0, 188, 255]]) / 255.0), [[0, 0.503, 1]], atol=2e-3
     )
 
 

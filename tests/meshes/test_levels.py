@@ -13,7 +13,6 @@ from nerf.meshes.levels import (
     fused_level,
     render_depth,
     surface_level,
-    surface_points,
 )
 from nerf.meshes.mesh import open_edges
 from nerf.rendering.median_depth import median_depth
@@ -77,7 +76,7 @@ def images():
 
 
 def test_points_of_depth_images_lie_on_the_surface(images):
-    points = surface_points(images)
+    points = images.points
     assert len(points) == np.isfinite(images.depth).sum()
     assert np.abs(toybox.distance(points)).max() < 1e-3
 
@@ -87,7 +86,7 @@ def test_fused_depth_is_the_surface_that_the_views_see(images):
     lattice = lattice_in(EVERYTHING, 64, 8)
     cell = 2.0 / 64
     level = fused_level(images, 2.0 * cell, cell)
-    seeds = cells_with_points(lattice, surface_points(images))
+    seeds = cells_with_points(lattice, images.points)
     mesh = extract(level, lattice, 3, seeds).mesh
     error = np.abs(toybox.distance(mesh.vertices))
     assert np.median(error) < 0.1 * cell and np.percentile(error, 95) < cell
