@@ -24,7 +24,8 @@ CORNERS = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / math.sq
 class SurfaceField(nnx.Module):
     """Points -> encoding -> network -> (f, features) -> colour network -> sRGB.
 
-    The colour network also gets the normal and the encoded view direction (IDR, 2003.09852).
+    The colour network also gets the normal (unless `reads_normals` is False) and the encoded view
+    direction (IDR, 2003.09852).
 
     Equation:
       (g, h) = network(gamma(x))
@@ -34,8 +35,10 @@ class SurfaceField(nnx.Module):
       rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
 
     While g is small, the surface is a sphere, as with the geometric initialisation of SAL
-    (1911.10414), for any encoding and network. An unsigned distance may begin with radius 0, as
-    that of a point, which hides little. Its gradient jumps on the surface, and is 0 where f = 0.
+    (1911.10414), for any encoding and network. With a negative radius everything is outside at
+    first: the surface grows out of fog, and no sphere has to be carved. An unsigned distance may
+    begin with radius 0, as that of a point, which hides little. Its gradient jumps on the surface,
+    and is 0 where f = 0.
 
     Args:
       encoding: gamma, the encoding of points.
@@ -44,7 +47,7 @@ class SurfaceField(nnx.Module):
       colour: specification of the colour network.
       features: number of features h passed from the first network to the second.
       quantity: name of f: "sdf", positive outside, "logit", positive inside, or "udf", at least 0.
-      radius: of the sphere at the start, in units of the box.
+      radius: of the sphere at the start, in units of the box; negative for no sphere.
       scale: slope of the sphere at the start; 1 for distances.
       gain: factor on the network's output: a small one lets the surface move slowly at learning
         rates that suit the colours.
@@ -52,6 +55,8 @@ class SurfaceField(nnx.Module):
         Neuralangelo (2306.03092), in units of the box, or a function without arguments that returns
         it, such as `nerf.encodings.annealing:Shrinking`; None differentiates the network, and there
         is no Laplacian.
+      reads_normals: whether the colour network gets the normal. Without it, training computes
+        gradients only where a loss or the geometry uses them.
       rngs: source of the initial parameters.
 
     Raises:
@@ -70,6 +75,7 @@ class SurfaceField(nnx.Module):
         scale: float = 1.0,
         gain: float = 1.0,
         spacing: float | Callable[[], Float[Array, ""]] | None = None,
+        reads_normals: bool = True,
         *,
         rngs: nnx.Rngs,
     ):
@@ -81,10 +87,11 @@ class SurfaceField(nnx.Module):
             reason = f"{type(encoding).__name__} takes Gaussians, which have no gradient at a point"
             raise ConfigError(f"SurfaceField: {reason}: choose an encoding of points")
         self.encoding, self.direction_encoding = encoding, direction_encoding
-        self.quantity, self.spacing = quantity, spacing
+        self.quantity, self.spacing, self.reads_normals = quantity, spacing, reads_normals
         self.radius, self.scale, self.gain = radius, scale, gain
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
-        self.colour = colour(features + 3 + direction_encoding.num_features, 3, rngs=rngs)
+        inputs = features + (3 if reads_normals else 0) + direction_encoding.num_features
+        self.colour = colour(inputs, 3, rngs=rngs)
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
         derived, features = self._differentiated(samples.means)
@@ -92,7 +99,8 @@ class SurfaceField(nnx.Module):
         # Where the gradient vanishes there is no normal, and the division would not be finite.
         squared = jnp.square(outward).sum(-1, keepdims=True)
         normals = outward * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
-        inputs = [features, normals, self.direction_encoding(samples.viewdirs)]
+        shading = [normals] if self.reads_normals else []
+        inputs = [features, *shading, self.direction_encoding(samples.viewdirs)]
         rgb = jax.nn.sigmoid(self.colour(jnp.concatenate(inputs, -1)))
         return {**derived, "normals": normals, "rgb": rgb}
 

@@ -20,14 +20,17 @@ class Eikonal:
       L = L + lambda (|nabla f(x)| - 1)^2   with `everywhere`, x uniform in the box
 
     Of intervals that were not evaluated, such as those in empty cells, nothing is known, and they
-    do not count.
+    do not count. With `drawn`, i is drawn uniformly instead of averaging, so that the expected loss
+    is the same, and only one gradient per ray is computed.
 
     Attributes:
       weight: lambda, factor on the loss.
+      drawn: whether to use one random interval of each ray instead of all.
       everywhere: whether to add a random point of the box for each ray, as IGR and IDR do.
     """
 
     weight: float = 0.1
+    drawn: bool = False
     everywhere: bool = False
 
     def __call__(self, context: Context) -> Float[Array, "*b"]:
@@ -39,17 +42,34 @@ class Eikonal:
         Returns:
           The weighted loss, (*b).
         """
-        intervals = context.renderings[-1].intervals
-        assert intervals is not None
-        error = _error(intervals.quantities["gradient"])
-        used = (intervals.t_end > intervals.t_start).astype(error.dtype)
-        count = jnp.maximum(intervals.layout.sum(used), 1.0)
-        loss = intervals.layout.sum(used * error) / count
+        loss = self._drawn(context) if self.drawn else self._mean(context)
         if self.everywhere:
             draw = jax.vmap(lambda key: jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0))
             samples = Samples(draw(context.keys), context.rays.viewdirs)
             loss = loss + _error(last_field(context.model)(samples)["gradient"])
         return self.weight * loss
+
+    def _mean(self, context: Context) -> Float[Array, "*b"]:
+        """Return the mean error over the intervals of each ray."""
+        intervals = context.renderings[-1].intervals
+        assert intervals is not None
+        error = _error(intervals.quantities["gradient"])
+        used = (intervals.t_end > intervals.t_start).astype(error.dtype)
+        count = jnp.maximum(intervals.layout.sum(used), 1.0)
+        return intervals.layout.sum(used * error) / count
+
+    def _drawn(self, context: Context) -> Float[Array, "*b"]:
+        """Return the error in one random interval of each ray."""
+        intervals = context.renderings[-1].intervals
+        assert intervals is not None and intervals.samples is not None
+        used = intervals.t_end > intervals.t_start
+        draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1)))
+        chance = draw(context.keys.reshape(-1)).reshape(context.keys.shape)
+        means = jax.lax.stop_gradient(intervals.samples.means)
+        points, found = intervals.layout.draw(chance, used, means)
+        samples = Samples(points, context.rays.viewdirs)
+        error = _error(last_field(context.model)(samples)["gradient"])
+        return jnp.where(found, error, 0.0)
 
 
 def _error(gradient: Float[Array, "*b 3"]) -> Float[Array, "*b"]:

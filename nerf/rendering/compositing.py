@@ -51,6 +51,20 @@ class Dense:
         # Without `precision` some devices would multiply in fewer bits.
         return jnp.einsum("...s,...sc->...c", weights, x, precision="highest")
 
+    def draw(
+        self, chance: Float[Array, "*b"], used: Bool[Array, "*b s"], x: Float[Array, "*b s c"]
+    ) -> tuple[Float[Array, "*b c"], Bool[Array, "*b"]]:
+        """Return the vector of one of the used intervals of each ray, and whether there is one.
+
+        `chance` is uniform in [0, 1).
+        """
+        # The k-th used interval, from 1, is the first with k used ones up to it.
+        running = jnp.cumsum(used.astype(jnp.int32), -1)
+        rank = _rank(chance, running[..., -1]) + 1
+        index = jnp.argmax(running >= rank[..., None], -1)
+        chosen = jnp.take_along_axis(x, index[..., None, None], -2)[..., 0, :]
+        return chosen, running[..., -1] > 0
+
     def broadcast_to_samples(self, x: Float[Array, "*b c"]) -> Float[Array, "*b 1 c"]:
         """Return per-ray values with an axis that broadcasts over the ray's intervals."""
         return x[..., None, :]
@@ -87,9 +101,29 @@ class Packed:
         products = weights[:, None] * x
         return jax.ops.segment_sum(products, self.ray, self.rays, indices_are_sorted=True)
 
+    def draw(
+        self, chance: Float[Array, " r"], used: Bool[Array, " m"], x: Float[Array, "m c"]
+    ) -> tuple[Float[Array, "r c"], Bool[Array, " r"]]:
+        """Return the vector of one of the used intervals of each ray, and whether there is one.
+
+        `chance` is uniform in [0, 1). Unused intervals are at the end of the list.
+        """
+        counts = jax.ops.segment_sum(
+            used.astype(jnp.int32), self.ray, self.rays, indices_are_sorted=True
+        )
+        first = jnp.cumsum(counts) - counts
+        index = jnp.minimum(first + _rank(chance, counts), used.shape[0] - 1)
+        return x[index], counts > 0
+
     def broadcast_to_samples(self, x: Float[Array, "r c"]) -> Float[Array, "m c"]:
         """Return per-ray values gathered for each interval."""
         return x[self.ray]
+
+
+def _rank(chance: Float[Array, "*b"], count: Int[Array, "*b"]) -> Int[Array, "*b"]:
+    """Return floor(chance count), in {0, ..., count - 1}; 0 if there are none."""
+    # The product may round up to the count.
+    return jnp.clip((chance * count).astype(jnp.int32), 0, jnp.maximum(count - 1, 0))
 
 
 def _running_sum(x: Float[Array, " m"], ray: Int[Array, " m"]) -> Float[Array, " m"]:
