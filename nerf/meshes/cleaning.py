@@ -31,10 +31,21 @@ def drop_hidden(mesh: Mesh, min_visible: float = MIN_VISIBLE) -> Mesh:
       mesh: the mesh.
       min_visible: least fraction of the area of a component that must be seen.
     """
+    return drop_parts(mesh, visible_faces(mesh), min_visible)
+
+
+def drop_parts(mesh: Mesh, wanted: Bool[np.ndarray, " f"], min_wanted: float) -> Mesh:
+    """Drop the connected components of which too little is wanted.
+
+    Args:
+      mesh: the mesh.
+      wanted: which triangles are wanted.
+      min_wanted: least fraction of the area of a component that must be wanted.
+    """
     label, area = components(mesh), face_areas(mesh)
     total = np.maximum(np.bincount(label, area), 1e-300)
-    seen = np.bincount(label, area * visible_faces(mesh)) / total
-    return select_faces(mesh, (seen >= min_visible)[label])
+    fraction = np.bincount(label, area * wanted) / total
+    return select_faces(mesh, (fraction >= min_wanted)[label])
 
 
 def visible_faces(mesh: Mesh, directions: int = DIRECTIONS) -> Bool[np.ndarray, " f"]:

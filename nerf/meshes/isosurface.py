@@ -203,7 +203,7 @@ def extract(
     Raises:
       UserError: the lattice does not fit the memory, or the level is nowhere zero.
     """
-    _check_memory(lattice)
+    check_memory(lattice)
     samples = LatticeSamples(level, lattice, 2**halvings)
     samples.evaluate(np.ones(samples.view(samples.known).shape, bool))
     active = _widened(samples.crossed()) if halvings else samples.crossed()
@@ -221,7 +221,8 @@ def extract(
     return Isosurface(mesh, evaluations, samples.values.size)
 
 
-def _check_memory(lattice: Lattice) -> None:
+def check_memory(lattice: Lattice) -> None:
+    """Raise a UserError if a lattice does not fit the memory."""
     needed = BYTES_PER_POINT * float(np.prod([n + 1.0 for n in lattice.cells]))
     if needed > free_memory():
         x, y, z = lattice.cells
