@@ -19,6 +19,7 @@ from nerf.meshes.mesh import face_areas, open_edges, volume
 from nerf.output.video_rendering import cropped
 from nerf.paths.crops import read_crop
 from nerf.rendering.model import Model, Stage
+from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
 from tests.meshes.test_open_surface import boundaries
@@ -108,6 +109,23 @@ def test_an_unsigned_distance_is_a_sheet_with_a_boundary(around, tmp_path):
     assert len(done.mesh.faces) < 20 * extraction.MAX_SHEET_RESOLUTION**2
     assert any("open edges" in note for note in done.notes)
     assert not any("fused" in note for note in done.notes)
+
+
+@pytest.mark.long
+def test_sheets_that_no_ray_evaluates_are_dropped(around):
+    def two_spheres(samples):
+        points = jnp.stack([jnp.abs(samples.points[..., 0]) - 0.5, *samples.points.T[1:]], -1)
+        return {"udf": jnp.abs(jnp.linalg.norm(points, axis=-1) - 0.3), "rgb": samples.points}
+
+    stages, grid = {"main": Stage(UniformSteps(64), two_spheres)}, OccupancyGrid(16)
+    kept = np.arange(16)[:, None, None] >= 8  # the half with x > 0
+    grid.restrict(np.broadcast_to(kept, (16, 16, 16)))
+    model = Model(
+        stages, ("main",), geometry=UnsignedDistance(), occupancy=grid, max_samples_per_ray=64
+    )
+    surface = extract_surface(dataclasses.replace(run_of(*around), model=model), 32, sheets=True)
+    middle = surface.iso.mesh.vertices.mean(0)
+    np.testing.assert_allclose(middle, [0.5, 0.0, 0.0], atol=0.02)
 
 
 def test_sheets_need_an_unsigned_distance(around, tmp_path):
