@@ -60,6 +60,9 @@ _RESOLUTION = flags.DEFINE_integer(
 _TRIANGLES = flags.DEFINE_integer(
     "triangles", 100_000, "With --mesh: about how many triangles; 0 keeps all.", lower_bound=0
 )
+_SHEETS = flags.DEFINE_bool(
+    "sheets", False, "With --mesh: open sheets of an unsigned distance, with at most 64 cells."
+)
 _CROP = flags.DEFINE_string(
     "crop",
     None,
@@ -228,7 +231,9 @@ def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | 
 
     shown = run if crop is None else cropped(run, crop)
     if _MESH.value is not None:
-        mesh = export_mesh(shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value)
+        mesh = export_mesh(
+            shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value
+        )
         print("\n".join([*mesh.notes, *(f"wrote {path}" for path in mesh.written)]))
     if _OUT.value is not None:
         done = export(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)

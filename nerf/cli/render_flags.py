@@ -33,9 +33,10 @@ ONLY = {
     "mesh": ("export",),
     "resolution": ("export",),
     "triangles": ("export",),
+    "sheets": ("export",),
     "crop": ("path", "export"),
 }
-ONLY_MESHES = ("resolution", "triangles")
+ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
 SPLITS = ("train", "val", "test")

@@ -50,3 +50,11 @@ class WithSurface(Geometry, Protocol):
 
     def level(self, quantities: Quantities) -> Float[Array, "*b"]:
         """Return what is positive inside, negative outside and zero on the surface, (*b)."""
+
+
+@runtime_checkable
+class WithSheets(Geometry, Protocol):
+    """A geometry with surfaces that need no inside: the zeros of its unsigned distance."""
+
+    def distance(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Return the unsigned distance to the nearest surface, (*b), in units of the box."""

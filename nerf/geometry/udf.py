@@ -33,7 +33,8 @@ class UnsignedDistance(nnx.Module):
     NeuralUDF (2211.14173) and the second stage of 2S-UDF, which are without this bias, need sums
     along the ray and not only the quantities of an interval.
 
-    There is no inside, and so no `level`: `nerf.geometry.projection` finds points of the surface.
+    There is no inside, and so no `level`: `nerf.geometry.projection` finds points of the surface,
+    and `nerf.meshes.open_surface` a mesh.
     A start that hides an opening, such as a sphere, keeps it closed; the distance of a point does
     not.
 
@@ -53,6 +54,10 @@ class UnsignedDistance(nnx.Module):
     def sharpness(self) -> Float[Array, ""]:
         """The present sharpness s."""
         return jnp.exp(GAIN * self.exponent[...])
+
+    def distance(self, quantities: Quantities) -> Float[Array, "*b"]:
+        """Return the unsigned distance, (*b)."""
+        return quantities["udf"]
 
     def density(self, quantities: Quantities) -> Float[Array, "*b"]:
         """Return the density sigma, (*b)."""

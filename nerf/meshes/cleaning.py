@@ -12,6 +12,9 @@ MIN_AREA = 0.0005  # of a component, as a fraction of that of the largest
 MIN_VISIBLE = 0.05  # fraction of the area of a component that can be seen from outside
 DIRECTIONS = 24  # from which a mesh is looked at
 SIDE = 256  # pixels of a picture for visibility
+# How fast the error that decimation allows grows from pass to pass. With the library's 7, some
+# collapses join sheets of the surface at an edge, or push one through the other.
+AGGRESSIVENESS = 4
 
 
 def drop_small(mesh: Mesh, min_area: float = MIN_AREA) -> Mesh:
@@ -28,10 +31,21 @@ def drop_hidden(mesh: Mesh, min_visible: float = MIN_VISIBLE) -> Mesh:
       mesh: the mesh.
       min_visible: least fraction of the area of a component that must be seen.
     """
+    return drop_parts(mesh, visible_faces(mesh), min_visible)
+
+
+def drop_parts(mesh: Mesh, wanted: Bool[np.ndarray, " f"], min_wanted: float) -> Mesh:
+    """Drop the connected components of which too little is wanted.
+
+    Args:
+      mesh: the mesh.
+      wanted: which triangles are wanted.
+      min_wanted: least fraction of the area of a component that must be wanted.
+    """
     label, area = components(mesh), face_areas(mesh)
     total = np.maximum(np.bincount(label, area), 1e-300)
-    seen = np.bincount(label, area * visible_faces(mesh)) / total
-    return select_faces(mesh, (seen >= min_visible)[label])
+    fraction = np.bincount(label, area * wanted) / total
+    return select_faces(mesh, (fraction >= min_wanted)[label])
 
 
 def visible_faces(mesh: Mesh, directions: int = DIRECTIONS) -> Bool[np.ndarray, " f"]:
@@ -56,7 +70,7 @@ def visible_faces(mesh: Mesh, directions: int = DIRECTIONS) -> Bool[np.ndarray, 
 def decimate(mesh: Mesh, triangles: int) -> Mesh:
     """Reduce a mesh to at most about `triangles` triangles by quadric error (Garland 1997).
 
-    The result has no colours and no texture.
+    The result has no colours and no texture. It has more triangles where fewer would fold it.
 
     Raises:
       UserError: fast-simplification is not installed.
@@ -71,5 +85,6 @@ def decimate(mesh: Mesh, triangles: int) -> Mesh:
         np.ascontiguousarray(mesh.vertices, np.float32),
         np.ascontiguousarray(mesh.faces, np.int32),
         target_count=triangles,
+        agg=AGGRESSIVENESS,
     )
     return Mesh(vertices.astype(np.float64), faces.astype(np.int32))

@@ -41,6 +41,7 @@ def export_mesh(
     path: Path,
     resolution: int,
     triangles: int,
+    sheets: bool = False,
 ) -> ExportedMesh:
     """Write the surface of a run as a mesh in the units and axes of the scene's file.
 
@@ -52,12 +53,14 @@ def export_mesh(
       path: the file, which ends in .glb, .ply or .obj.
       resolution: number of cells along the longest side of the box.
       triangles: number of triangles to which the mesh is reduced; 0 keeps all.
+      sheets: whether to extract an unsigned distance as open sheets.
 
     Raises:
-      UserError: the surface is empty, or a library is missing.
+      UserError: the surface is empty, a library is missing, or there is no unsigned distance for
+        sheets.
     """
     started = time.monotonic()
-    surface = extract_surface(run, resolution)
+    surface = extract_surface(run, resolution, sheets)
     mesh = surface.iso.mesh
     full = len(mesh.faces)
     # Visibility is found faster with fewer triangles.

@@ -1,20 +1,25 @@
 """From a trained run to the mesh of its surface."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
-from nerf.meshes.cleaning import drop_small
-from nerf.meshes.isosurface import Bounds, Isosurface, Level, extract, lattice_in
+from nerf.meshes.cleaning import drop_parts, drop_small
+from nerf.meshes.isosurface import Bounds, Isosurface, Lattice, Level, extract, lattice_in
 from nerf.meshes.levels import (
     DepthImages,
     cells_with_points,
+    evaluated_points,
     fused_level,
     render_depth,
+    sheet_distance,
     surface_level,
 )
+from nerf.meshes.open_surface import extract_open
 from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
 from nerf.runs.read import Run
@@ -25,9 +30,16 @@ COARSE = 64  # cells along the box of the coarse mesh that finds the final box
 PADDING = 0.03  # around the coarse mesh, in its longest side
 TRUNCATION = 4.0  # of fused depth, in cells
 LIMIT = 1.0  # of fused depth, in cells
+# A learned unsigned distance folds near its zeros, within about a fiftieth of a scene. Cells of
+# that size, and means over them, see one sheet there and not several.
+MAX_SHEET_RESOLUTION = 64
+SMOOTHING = 1.0  # half of the side of the cube of these means, in cells
+MIN_TRAINED = 0.5  # fraction of the area of a sheet in cells that rays evaluate
 REFINEMENTS = 3  # evaluations for each vertex
 SIDE = 400  # pixels of the longer side of a depth image
 MAX_VIEWS = 64  # depth images
+
+Extract = Callable[[Bounds, int], tuple[Isosurface, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,31 +59,51 @@ class Surface:
     box: Bounds
 
 
-def extract_surface(run: Run, resolution: int) -> Surface:
+def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
     """Extract the surface of a trained run.
 
     A geometry with a level (occupancy or signed distance) is extracted at its zeros. A density has
-    no natural level, so depth images of the training views, at half transmittance, are fused. The
-    box is that of `Cropped`, or is found by a coarse mesh.
+    no natural level, so depth images of the training views, at half transmittance, are fused. So
+    they are for an unsigned distance, both sides of whose sheets are walls then; with `sheets` it
+    is extracted as open sheets. The box is that of `Cropped`, or is found by a coarse mesh.
 
     Args:
       run: the trained run.
-      resolution: number of cells along the longest side of the box.
+      resolution: number of cells along the longest side of the box; of sheets, at most
+        `MAX_SHEET_RESOLUTION` are used.
+      sheets: whether to extract an unsigned distance as open sheets.
 
     Raises:
-      UserError: the surface is empty, the lattice does not fit the memory, or the run is of a
-        picture.
+      UserError: the surface is empty, the lattice does not fit the memory, there is no unsigned
+        distance for sheets, or the run is of a picture.
     """
     model = run.model
     if model.space.num_dims != 3:
         raise UserError(f"{run.folder}: a picture has no surface: export a run on a scene")
-    level = surface_level(model)
-    images = None if level is not None else render_depth(model, depth_cameras(run.cameras["train"]))
+    extract_in, fused = _method(run, sheets)
     box = given_box(model)
     if box is None:
-        box = _find_box(level, images)
-    iso, cell = _extract(level, images, box, resolution)
-    return Surface(iso, cell, level is None, box)
+        box = _find_box(extract_in)
+    iso, cell = extract_in(box, resolution)
+    return Surface(iso, cell, fused, box)
+
+
+def _method(run: Run, sheets: bool) -> tuple[Extract, bool]:
+    """Return how the surface of a run is extracted, and whether depth images are fused."""
+    model = run.model
+    if sheets:
+        distance = sheet_distance(model)
+        if distance is None:
+            raise UserError(
+                f"{run.folder}: no unsigned distance, which --sheets needs: export without it, or "
+                "train a config such as configs/systems/udf.py"
+            )
+        return partial(_extract_sheets, model, distance), False
+    level = surface_level(model)
+    if level is not None:
+        return partial(_extract_level, level), False
+    images = render_depth(model, depth_cameras(run.cameras["train"]))
+    return partial(_extract_fused, images), True
 
 
 def given_box(model: Model) -> Bounds | None:
@@ -91,28 +123,43 @@ def depth_cameras(cameras: Cameras) -> Cameras:
     return resized(cameras, SIDE / int(np.asarray(cameras.size).max()))
 
 
-def _find_box(level: Level | None, images: DepthImages | None) -> Bounds:
+def _find_box(extract_in: Extract) -> Bounds:
     """Return the bounds of a coarse mesh of the normalised box, with some room."""
     everything = Bounds(np.eye(3), np.full(3, -1.0), np.full(3, 1.0))
-    mesh = _extract(level, images, everything, COARSE)[0].mesh
+    mesh = extract_in(everything, COARSE)[0].mesh
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     # A vertex of the coarse mesh is within a cell of the surface.
     room = PADDING * (high - low).max() + 2.0 / COARSE
     return Bounds(np.eye(3), np.maximum(low - room, -1.0), np.minimum(high + room, 1.0))
 
 
-def _extract(
-    level: Level | None, images: DepthImages | None, box: Bounds, resolution: int
-) -> tuple[Isosurface, float]:
-    """Return the clean surface in a box, and the side of a cell."""
+def _lattice(box: Bounds, resolution: int) -> tuple[Lattice, float]:
+    """Return a lattice in a box, and the side of a cell."""
     lattice = lattice_in(box, resolution, 2**HALVINGS)
-    cell = float(np.linalg.norm(lattice.steps[0]))
-    if level is None:
-        assert images is not None
-        level = fused_level(images, TRUNCATION * cell, LIMIT * cell)
-        seeds = cells_with_points(lattice, images.points)
-        # Fused depth is linear near the surface, so marching cubes finds its zeros.
-        iso = extract(level, lattice, HALVINGS, seeds)
-    else:
-        iso = extract(level, lattice, HALVINGS, refinements=REFINEMENTS)
+    return lattice, float(np.linalg.norm(lattice.steps[0]))
+
+
+def _extract_level(level: Level, box: Bounds, resolution: int) -> tuple[Isosurface, float]:
+    """Return the clean surface of a level in a box, and the side of a cell."""
+    lattice, cell = _lattice(box, resolution)
+    iso = extract(level, lattice, HALVINGS, refinements=REFINEMENTS)
     return iso._replace(mesh=drop_small(iso.mesh)), cell
+
+
+def _extract_fused(images: DepthImages, box: Bounds, resolution: int) -> tuple[Isosurface, float]:
+    """Return the clean surface that depth images show in a box, and the side of a cell."""
+    lattice, cell = _lattice(box, resolution)
+    level = fused_level(images, TRUNCATION * cell, LIMIT * cell)
+    # Fused depth is linear near the surface, so marching cubes finds its zeros.
+    iso = extract(level, lattice, HALVINGS, cells_with_points(lattice, images.points))
+    return iso._replace(mesh=drop_small(iso.mesh)), cell
+
+
+def _extract_sheets(
+    model: Model, distance: Level, box: Bounds, resolution: int
+) -> tuple[Isosurface, float]:
+    """Return the clean sheets of an unsigned distance in a box, and the side of a cell."""
+    lattice, cell = _lattice(box, min(resolution, MAX_SHEET_RESOLUTION))
+    iso = extract_open(distance, lattice, HALVINGS, SMOOTHING)
+    trained = evaluated_points(model, iso.mesh.corners.mean(1))
+    return iso._replace(mesh=drop_small(drop_parts(iso.mesh, trained, MIN_TRAINED))), cell

@@ -86,7 +86,7 @@ class Isosurface(NamedTuple):
     lattice_points: int
 
 
-class _Samples:
+class LatticeSamples:
     """The finest lattice, of which a part is evaluated.
 
     A point that is not evaluated has the sign of a coarse cell around it without a surface.
@@ -123,7 +123,7 @@ class _Samples:
     def crossed(self) -> Bool[np.ndarray, "x y z"]:
         """Return the cells of the present lattice whose corners have both signs."""
         inside, void = self.view(self.values) > 0.0, self.view(self.void)
-        return _any_corner(inside & ~void) & _any_corner(~inside & ~void)
+        return any_corner(inside & ~void) & any_corner(~inside & ~void)
 
     def halve(self) -> None:
         """Go to half the spacing; new points get the sign of a neighbour before them."""
@@ -134,7 +134,7 @@ class _Samples:
         np.copyto(new, np.where(filled > 0.0, np.float32(1.0), np.float32(-1.0)), where=~known)
 
 
-def _any_corner(x: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "..."]:
+def any_corner(x: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "..."]:
     """Return for each cell whether any of its eight corners is set."""
     for axis in range(3):
         before = [slice(None)] * 3
@@ -150,7 +150,7 @@ def _blocks(cells: Bool[np.ndarray, "x y z"], factor: int) -> Bool[np.ndarray, "
     return np.asarray(cells.reshape(x, factor, y, factor, z, factor).any((1, 3, 5)))
 
 
-def _points_of(cells: Bool[np.ndarray, "x y z"], factor: int) -> Bool[np.ndarray, "..."]:
+def points_of(cells: Bool[np.ndarray, "x y z"], factor: int) -> Bool[np.ndarray, "..."]:
     """Return the points of marked cells, on a lattice with 1 / factor of the spacing."""
     fine = cells
     for axis in range(3):
@@ -203,8 +203,8 @@ def extract(
     Raises:
       UserError: the lattice does not fit the memory, or the level is nowhere zero.
     """
-    _check_memory(lattice)
-    samples = _Samples(level, lattice, 2**halvings)
+    check_memory(lattice)
+    samples = LatticeSamples(level, lattice, 2**halvings)
     samples.evaluate(np.ones(samples.view(samples.known).shape, bool))
     active = _widened(samples.crossed()) if halvings else samples.crossed()
     for _ in range(halvings):
@@ -221,7 +221,8 @@ def extract(
     return Isosurface(mesh, evaluations, samples.values.size)
 
 
-def _check_memory(lattice: Lattice) -> None:
+def check_memory(lattice: Lattice) -> None:
+    """Raise a UserError if a lattice does not fit the memory."""
     needed = BYTES_PER_POINT * float(np.prod([n + 1.0 for n in lattice.cells]))
     if needed > free_memory():
         x, y, z = lattice.cells
@@ -230,23 +231,23 @@ def _check_memory(lattice: Lattice) -> None:
         raise UserError(f"mesh: {reason} and {there}: give a smaller --resolution")
 
 
-def _refine(samples: _Samples, active: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "..."]:
+def _refine(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "..."]:
     """Evaluate the points in active cells of twice the spacing; return the crossed cells.
 
     Where a crossed cell touches a point that was not evaluated, the surface leaves the active
     cells: the cell that the point belongs to becomes active too.
     """
     while True:
-        samples.evaluate(_points_of(active, 2))
+        samples.evaluate(points_of(active, 2))
         crossed = samples.crossed()
-        leaking = crossed & _any_corner(~samples.view(samples.known))
+        leaking = crossed & any_corner(~samples.view(samples.known))
         if not leaking.any():
             return crossed
         # Of the parents of these cells and their neighbours, those that have an unknown point.
         active = _widened(_blocks(leaking, 2))
 
 
-def _march(samples: _Samples, active: Bool[np.ndarray, "x y z"]) -> Mesh:
+def _march(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Mesh:
     """Run marching cubes; the vertices are indices of the lattice."""
     try:
         from skimage.measure import marching_cubes
@@ -276,7 +277,7 @@ def _bounds(cells: Bool[np.ndarray, "x y z"]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _onto_zero(
-    samples: _Samples, vertices: Float[np.ndarray, "v 3"], steps: int
+    samples: LatticeSamples, vertices: Float[np.ndarray, "v 3"], steps: int
 ) -> tuple[Float[np.ndarray, "v 3"], int]:
     """Move vertices along their edges of the lattice to the zero of the level.
 

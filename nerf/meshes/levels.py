@@ -21,7 +21,7 @@ from nerf.encodings.cones import Gaussians, takes_gaussians
 from nerf.fields import Samples
 from nerf.foundation.errors import UserError
 from nerf.foundation.progress import track
-from nerf.geometry import WithSurface
+from nerf.geometry import WithSheets, WithSurface
 from nerf.meshes.chunks import in_chunks
 from nerf.meshes.isosurface import Lattice, Level
 from nerf.rendering.intervals import evaluate_field
@@ -37,8 +37,19 @@ def surface_level(model: Model) -> Level | None:
     Args:
       model: the trained model.
     """
-    if not isinstance(model.geometry, WithSurface):
-        return None
+    return _level_of(model) if isinstance(model.geometry, WithSurface) else None
+
+
+def sheet_distance(model: Model) -> Level | None:
+    """Return the unsigned distance of the model's geometry, or None if it has none.
+
+    Args:
+      model: the trained model.
+    """
+    return _level_of(model) if isinstance(model.geometry, WithSheets) else None
+
+
+def _level_of(model: Model) -> Level:
     graph, state = nnx.split(model)
 
     def level(points: Float32[np.ndarray, "m 3"]) -> Float32[np.ndarray, " m"]:
@@ -61,9 +72,32 @@ def _level(graph: nnx.GraphDef, state: PyTree, points: Float[Array, "m 3"]) -> F
     warped = model.space.warp(points)
     means = Gaussians(warped, jnp.zeros_like(warped)) if takes_gaussians(field) else warped
     quantities = evaluate_field(field, Samples(means, ahead), model.geometry)
-    geometry = model.geometry
-    assert isinstance(geometry, WithSurface)
-    return geometry.level(quantities)
+    if isinstance(model.geometry, WithSheets):
+        return model.geometry.distance(quantities)
+    assert isinstance(model.geometry, WithSurface)
+    return model.geometry.level(quantities)
+
+
+def evaluated_points(model: Model, points: Float[np.ndarray, "m 3"]) -> Bool[np.ndarray, " m"]:
+    """Return which points are in cells that rays evaluate; elsewhere nothing was trained.
+
+    Args:
+      model: the trained model.
+      points: in the normalised world.
+    """
+    if model.occupancy is None:
+        return np.ones(len(points), bool)
+    graph, state = nnx.split(model)
+    return in_chunks(functools.partial(_evaluated, graph, state), points.astype(np.float32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluated(
+    graph: nnx.GraphDef, state: PyTree, points: Float[Array, "m 3"]
+) -> Bool[Array, " m"]:
+    model: Model = nnx.merge(graph, state)
+    assert model.occupancy is not None
+    return model.occupancy.is_occupied(model.space.warp(points))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -329,6 +329,7 @@ def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
         ({"export": True, "mesh": "a.stl"}, "--mesh=a.stl: no such format: .* .glb, .ply or .obj"),
         ({"out": "a.mp4", "mesh": "a.glb"}, "--mesh: has no effect here, only with --export"),
         ({"export": True, "out": "a", "triangles": 9}, "--triangles: .* only with --mesh"),
+        ({"export": True, "out": "a", "sheets": True}, "--sheets: .* only with --mesh"),
         ({"export": True, "mesh": "a.glb", "points": 9}, "--points: .* only with --out"),
         ({"out": "a", "split": "test", "crop": "c.json"}, "--crop: .* only without --split"),
     ],

@@ -11,15 +11,18 @@ import trimesh
 
 from nerf.foundation.errors import UserError
 from nerf.geometry.signed_distance import SignedDistance
+from nerf.geometry.udf import UnsignedDistance
 from nerf.meshes import extraction
 from nerf.meshes.export import export_mesh
 from nerf.meshes.extraction import extract_surface, given_box
-from nerf.meshes.mesh import open_edges, volume
+from nerf.meshes.mesh import face_areas, open_edges, volume
 from nerf.output.video_rendering import cropped
 from nerf.paths.crops import read_crop
 from nerf.rendering.model import Model, Stage
+from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
+from tests.meshes.test_open_surface import boundaries
 from tests.output.test_export import CENTRE, MOVED, RADIUS, run_of
 
 SIZE = 37.0  # of the normalised world's unit in the file's units
@@ -82,6 +85,52 @@ def test_a_density_is_fused_from_depth_and_textured(around, tmp_path, monkeypatc
     assert (picture[[0, -1]] == 255).all()
     read = trimesh.load(tmp_path / "ball.glb", force="mesh")
     assert read.extents == pytest.approx(2 * SIZE * RADIUS, rel=0.1)
+
+
+def half_a_sphere(samples):
+    """Return the unsigned distance of the lower half of the surface of `run_of`'s ball."""
+    offset = samples.points - jnp.broadcast_to(CENTRE, samples.points.shape)
+    flat, height = jnp.linalg.norm(offset[..., :2], axis=-1), offset[..., 2]
+    away = jnp.hypot(flat, jnp.minimum(height, 0.0)) - RADIUS
+    return {"udf": jnp.hypot(away, jnp.maximum(height, 0.0)), "rgb": 0.5 + 0.5 * samples.points}
+
+
+@pytest.mark.long
+def test_an_unsigned_distance_is_a_sheet_with_a_boundary(around, tmp_path):
+    stages = {"main": Stage(UniformSteps(64), half_a_sphere)}
+    model = Model(stages, ("main",), geometry=UnsignedDistance())
+    run = dataclasses.replace(run_of(*around), model=model)
+    done = export_mesh(run, tmp_path / "bowl.ply", 256, 0, sheets=True)
+    assert on_ball(done.mesh.vertices).max() < 0.01 * SIZE
+    assert len(boundaries(done.mesh)) == 1
+    area = face_areas(done.mesh).sum()
+    assert area == pytest.approx(2.0 * np.pi * (SIZE * RADIUS) ** 2, rel=0.04)
+    # Cells are no smaller than a learned distance is fine.
+    assert len(done.mesh.faces) < 20 * extraction.MAX_SHEET_RESOLUTION**2
+    assert any("open edges" in note for note in done.notes)
+    assert not any("fused" in note for note in done.notes)
+
+
+@pytest.mark.long
+def test_sheets_that_no_ray_evaluates_are_dropped(around):
+    def two_spheres(samples):
+        points = jnp.stack([jnp.abs(samples.points[..., 0]) - 0.5, *samples.points.T[1:]], -1)
+        return {"udf": jnp.abs(jnp.linalg.norm(points, axis=-1) - 0.3), "rgb": samples.points}
+
+    stages, grid = {"main": Stage(UniformSteps(64), two_spheres)}, OccupancyGrid(16)
+    kept = np.arange(16)[:, None, None] >= 8  # the half with x > 0
+    grid.restrict(np.broadcast_to(kept, (16, 16, 16)))
+    model = Model(
+        stages, ("main",), geometry=UnsignedDistance(), occupancy=grid, max_samples_per_ray=64
+    )
+    surface = extract_surface(dataclasses.replace(run_of(*around), model=model), 32, sheets=True)
+    middle = surface.iso.mesh.vertices.mean(0)
+    np.testing.assert_allclose(middle, [0.5, 0.0, 0.0], atol=0.02)
+
+
+def test_sheets_need_an_unsigned_distance(around, tmp_path):
+    with pytest.raises(UserError, match="no unsigned distance"):
+        export_mesh(run_of(*around), tmp_path / "ball.ply", 48, 0, sheets=True)
 
 
 def test_the_box_is_found_around_the_surface(around):

@@ -10,6 +10,7 @@ from nerf.meshes.isosurface import extract, lattice_in
 from nerf.meshes.levels import (
     DepthImages,
     cells_with_points,
+    evaluated_points,
     fused_level,
     render_depth,
     surface_level,
@@ -121,3 +122,14 @@ def test_rendered_depth_is_that_of_the_field():
 
 def test_a_density_has_no_level():
     assert surface_level(model_of(slab(3.0), occupancy=False)) is None
+
+
+def test_points_in_cells_that_rays_skip_are_not_evaluated():
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 3))
+    model = model_of(slab(3.0), occupancy=True)
+    assert model.occupancy is not None
+    possible = np.zeros((16, 16, 16), bool)
+    possible[8:] = True
+    model.occupancy.restrict(possible)
+    np.testing.assert_array_equal(evaluated_points(model, points), points[:, 0] > 0.0)
+    assert evaluated_points(model_of(slab(3.0), occupancy=False), points).all()

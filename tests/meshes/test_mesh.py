@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nerf.meshes.cleaning import decimate, drop_hidden, drop_small
+from nerf.meshes.cleaning import decimate, drop_hidden, drop_parts, drop_small
 from nerf.meshes.mesh import (
     components,
     face_areas,
@@ -54,6 +54,16 @@ def test_small_parts_are_dropped():
     both = together(sphere(0.6), dust)
     assert len(drop_small(both, 0.02).faces) == len(sphere(0.6).faces)
     assert len(drop_small(both, 0.001).faces) == len(both.faces)
+
+
+def test_parts_of_which_too_little_is_wanted_are_dropped():
+    large, small = sphere(0.4, centre=(-0.4, 0.0, 0.0)), sphere(0.2, centre=(0.6, 0.0, 0.0))
+    both = together(large, small)
+    # All of the small sphere, and the left quarter of the large one.
+    wanted = np.abs(both.corners.mean(1)[:, 0] - 0.1) > 0.3 + 0.4
+    wanted[len(large.faces) :] = True
+    assert len(drop_parts(both, wanted, 0.5).faces) == len(small.faces)
+    assert len(drop_parts(both, wanted, 0.1).faces) == len(both.faces)
 
 
 @pytest.mark.long

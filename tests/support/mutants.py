@@ -98,6 +98,7 @@ TESTS = {
     "nerf/geometry/neus.py": GEOMETRY,
     "nerf/geometry/volsdf.py": GEOMETRY,
     "nerf/geometry/occupancy.py": GEOMETRY,
+    "nerf/meshes/open_surface.py": ["tests/meshes/test_open_surface.py"],
     "nerf/fields/surface.py": ["tests/fields/test_surface.py"],
     "nerf/losses/eikonal.py": ["tests/fields/test_surface.py", "tests/rendering/test_surface.py"],
     "nerf/rendering/surface.py": ["tests/rendering/test_surface.py"],
