@@ -1,10 +1,15 @@
 """Normals and depth of rendered views, and their errors."""
 
+import dataclasses
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from nerf.cameras.cameras import Cameras, intrinsics, points_at_depth
 from nerf.cameras.lenses import COEFFICIENTS
+from nerf.evaluation.evaluate import evaluate, picture_name
 from nerf.evaluation.surfaces import (
     OF_DEPTH,
     OF_FIELD,
@@ -13,7 +18,10 @@ from nerf.evaluation.surfaces import (
     score_surface,
 )
 from nerf.rendering.images import RenderingError, colour_normals
-from nerf.scenes import Scene, Similarity, load, toybox
+from nerf.rendering.model import Model, Stage
+from nerf.sampling.stratified import UniformSteps
+from nerf.scenes import Scene, Similarity, load, synthetic, toybox
+from nerf.scenes.solids import Sphere
 from tests.conftest import ROOT
 
 SIDE = 24
@@ -142,3 +150,58 @@ def test_the_true_normals_of_the_bundled_scene_are_those_of_its_true_depth():
         assert np.median(mine[table][:, 2]) > 0.9999
         heights = scene.transform.points_back(points)[table][:, 2]
         assert np.median(np.abs(heights + 0.5)) < 1e-3
+
+
+RADIUS = 0.6
+
+
+def ball(with_normals):
+    """A field of an opaque ball around the origin of the normalised world."""
+
+    def field(samples):
+        length = jnp.linalg.norm(samples.means, axis=-1)
+        density = 300.0 * (length < RADIUS)
+        normals = samples.means / jnp.maximum(length, 1e-6)[..., None]
+        quantities = {"density": density, "rgb": 0.5 + 0.0 * normals}
+        return {**quantities, "normals": normals} if with_normals else quantities
+
+    return field
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("with_normals", [False, True])
+def test_scoring_a_ball_finds_its_surface_and_writes_it_in_the_axes_of_the_file(
+    tmp_path, with_normals
+):
+    scene = synthetic.load(None, "test", size=32, views=2)
+    assert not np.allclose(scene.transform.rotation, np.eye(3))
+    depth, normals = [], []
+    for i in range(2):
+        origin = np.asarray(scene.cameras[i].position)
+        directions = points_at_depth(scene.cameras[i], np.ones((32, 32), np.float32)) - origin
+        solid = Sphere((0.0, 0.0, 0.0), RADIUS)
+        t = solid.enter(np.broadcast_to(origin, (1024, 3)), directions.reshape(-1, 3))
+        t = t.reshape(32, 32)
+        hit = np.isfinite(t)
+        depth.append(np.where(hit, t, 0.0).astype(np.float32))
+        points = origin + depth[i][..., None] * directions
+        normals.append(np.where(hit[..., None], points / RADIUS, 0.0).astype(np.float32))
+    scene = dataclasses.replace(scene, maps={"depth": depth, "normals": normals})
+    model = Model({"main": Stage(UniformSteps(256), ball(with_normals))}, ("main",))
+    scores = evaluate(model, scene, "test", (0.0, 0.0, 0.0), 1024, tmp_path)
+    assert scores["protocol"]["normals"] == (OF_FIELD if with_normals else OF_DEPTH)
+    assert scores["mean"]["normal_degrees"] < (1.0 if with_normals else 8.0)
+    assert scores["mean"]["depth_error"] < 0.005
+    for i, name in enumerate(scene.names):
+        stem = picture_name(i, name)
+        with np.load(tmp_path / "true_depth" / f"{stem}.npz") as array:
+            np.testing.assert_allclose(array["array"] * scene.transform.scale, depth[i], rtol=1e-6)
+        true, mine = (
+            np.asarray(Image.open(tmp_path / kind / f"{stem}.png")) / 127.5 - 1.0
+            for kind in ("true_normals", "normals")
+        )
+        hit = depth[i] > 0.0
+        in_world = true[hit] @ scene.transform.rotation.T
+        np.testing.assert_allclose(in_world, normals[i][hit], atol=0.02)
+        assert np.median(np.abs(mine[hit] - true[hit]).max(-1)) < 0.2
+        assert (true[~hit] == -1.0).all()
