@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
+from nerf.foundation.errors import UserError
 from nerf.scenes.solids import normals
 
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
@@ -73,7 +74,7 @@ def sample_true_surface(
       rng: source of randomness.
 
     Raises:
-      ValueError: the box has too little of the surface.
+      UserError: the box has hardly any of the surface.
     """
     found: list[np.ndarray] = []
     for _ in range(MAX_BATCHES):
@@ -84,4 +85,5 @@ def sample_true_surface(
         found.append(points)
         if sum(map(len, found)) >= count:
             return np.concatenate(found)[:count]
-    raise ValueError("the box contains hardly any of the true surface")
+    reason = "hardly any of the true surface is in the box [-1, 1]^3 of the normalised world"
+    raise UserError(f"distance: {reason}: check the function `distance` of the scene's module")

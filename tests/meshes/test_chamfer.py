@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nerf.foundation.errors import UserError
 from nerf.meshes.chamfer import chamfer_distance, sample_true_surface
 from nerf.meshes.mesh import area_outside_largest, sample_points, select_faces
 from nerf.scenes import open_surfaces, toybox
@@ -80,7 +81,7 @@ def test_points_of_a_true_surface_are_on_it_and_uniform(scene):
 
 @pytest.mark.long
 def test_a_box_without_a_true_surface_has_no_points():
-    with pytest.raises(ValueError, match="hardly any"):
+    with pytest.raises(UserError, match="hardly any"):
         sample_true_surface(lambda p: 0.0 * p[:, 0] + 1.0, 10, np.random.default_rng(0))
 
 

@@ -13,6 +13,7 @@ from nerf.comparing.comparison import Comparison, Groups, judge, scores_of
 from nerf.comparing.report import words
 from nerf.comparing.report.curves import curves, curves_figure, line_style, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
+from nerf.comparing.report.meshes import ShownMesh
 from nerf.comparing.report.pictures import (
     Blob,
     View,
@@ -62,6 +63,7 @@ class Study:
       crops: views and crops of the figure, in the form that `figure.parse_crops` reads.
       figures: folder for figures as files; None writes none.
       fits: of runs that fit one image: the picture, error and spectrum of each config.
+      meshes: the mesh of each config; empty if none were asked for.
     """
 
     title: str
@@ -76,6 +78,7 @@ class Study:
     crops: Sequence[str] = ()
     figures: Path | None = None
     fits: Figure | None = None
+    meshes: Sequence[ShownMesh] = ()
 
 
 def warnings(study: Study) -> list[str]:
@@ -122,7 +125,7 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
       comparisons: its comparisons, the planned one first.
 
     Returns: JSON-serialisable data: verdict, comparisons, table, scores of every seed and view,
-    runs and protocol.
+    runs, meshes and protocol.
     """
     return {
         "title": study.title,
@@ -151,6 +154,7 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
             label: [r.config["seed"] for r in results] for label, results in study.groups.items()
         },
         "runs": [_plain_run(outcome) for outcome in study.outcomes],
+        "meshes": {mesh.label: mesh.numbers for mesh in study.meshes},
         "protocol": {key: values for key, values in protocol_lines(study.groups)}
         if study.groups
         else {},
