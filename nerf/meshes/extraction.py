@@ -26,7 +26,8 @@ PADDING = 0.03  # around the coarse mesh, in its longest side
 TRUNCATION = 4.0  # of fused depth, in cells
 LIMIT = 1.0  # of fused depth, in cells
 REFINEMENTS = 3  # evaluations for each vertex
-SIDE = 400  # pixels of the longer side of a depth image
+SIDE = 400  # most pixels of the longer side of a depth image
+PIXELS_PER_CELL = 2  # of a depth image that shows the whole box
 MAX_VIEWS = 64  # depth images
 
 
@@ -66,7 +67,11 @@ def extract_surface(run: Run, resolution: int) -> Surface:
     if model.space.num_dims != 3:
         raise UserError(f"{run.folder}: a picture has no surface: export a run on a scene")
     level = surface_level(model)
-    images = None if level is not None else render_depth(model, depth_cameras(run.cameras["train"]))
+    images = (
+        None
+        if level is not None
+        else render_depth(model, depth_cameras(run.cameras["train"], resolution))
+    )
     box = given_box(model)
     if box is None:
         box = _find_box(level, images)
@@ -84,11 +89,17 @@ def given_box(model: Model) -> Bounds | None:
     return Bounds(half[:, None] * matrix, half * (-1.0 - shift), half * (1.0 - shift))
 
 
-def depth_cameras(cameras: Cameras) -> Cameras:
-    """Return the cameras of depth images: some of the given ones, with pictures of another size."""
+def depth_cameras(cameras: Cameras, resolution: int) -> Cameras:
+    """Return the cameras of depth images: some of the given ones, with pictures of another size.
+
+    Args:
+      cameras: of the training views.
+      resolution: number of cells along the longest side of the box; few cells need few pixels.
+    """
     chosen = np.unique(np.linspace(0, len(cameras) - 1, MAX_VIEWS).round().astype(int))
     cameras = cameras[chosen]
-    return resized(cameras, SIDE / int(np.asarray(cameras.size).max()))
+    side = min(SIDE, PIXELS_PER_CELL * resolution)
+    return resized(cameras, side / int(np.asarray(cameras.size).max()))
 
 
 def _find_box(level: Level | None, images: DepthImages | None) -> Bounds:

@@ -7,13 +7,9 @@ from nerf.foundation.errors import UserError
 from nerf.meshes.chamfer import chamfer_distance, sample_true_surface
 from nerf.meshes.mesh import area_outside_largest, sample_points, select_faces
 from nerf.scenes import open_surfaces, toybox
-from tests.meshes.shapes import ball, cube, sphere, together
+from tests.meshes.shapes import cube, distance_to, sphere, together
 
 COUNT = 20_000
-
-
-def distance_to(radius):
-    return lambda points: -ball(radius)(points)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.5, 0.6), (0.8, 0.5)])
