@@ -16,7 +16,6 @@ the mesh of each label, from the same directions.
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,9 +79,14 @@ def find_or_extract(run: Run, resolution: int) -> Kept:
     surface = extract_surface(run, resolution)
     mesh = surface.iso.mesh
     file.parent.mkdir(exist_ok=True)
-    arrays = {"vertices": mesh.vertices.astype(np.float32), "faces": mesh.faces}
     with replacing(file) as temporary:
-        np.savez_compressed(temporary, stamp=run.stamp, fused=surface.fused, **arrays)
+        np.savez_compressed(
+            temporary,
+            stamp=run.stamp,
+            fused=surface.fused,
+            vertices=mesh.vertices.astype(np.float32),
+            faces=mesh.faces,
+        )
     return Kept(mesh, surface.fused)
 
 
@@ -113,14 +117,14 @@ def true_distance(run: Run, plugins: tuple[str, ...]) -> Distance | None:
     return lambda points: world.scale * exact(world.points_back(points))
 
 
-def measure(kept: Kept, distance: Distance | None) -> Mapping[str, Any]:
+def measure(kept: Kept, distance: Distance | None) -> dict[str, Any]:
     """Return the numbers of a mesh, as the result of the job has them.
 
     Raises:
       UserError: the box has hardly any of the true surface.
     """
     rng = np.random.default_rng(0)
-    numbers = {
+    numbers: dict[str, Any] = {
         "triangles": len(kept.mesh.faces),
         "outside_largest": area_outside_largest(kept.mesh),
         "fused": kept.fused,

@@ -65,7 +65,7 @@ def evaluate(
                 folder,
                 folder is not None and model.space.num_dims == 3,
             )
-            scores, seconds, normals = _score_views(scorer, scene, meter)
+            scores, seconds, source = _score_views(scorer, scene, meter)
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
@@ -74,7 +74,7 @@ def evaluate(
     return {
         "mean": {key: _mean([score[key] for score in scores.values()]) for key in protocols},
         "per_image": scores,
-        "protocol": {**_protocol(scene, split, colour), **protocols, "normals": normals},
+        "protocol": {**_protocol(scene, split, colour), **protocols, **source},
         **_typical(seconds),
     }
 
@@ -109,9 +109,10 @@ class _Scorer:
         # Pixels of opacity 1/2 or less are empty.
         picture["depth"] = np.where(picture["opacity"] > 0.5, picture["depth"], 0.0)
         scores = _score(self.measures, picture["rgb"], truth, there)
-        source = None
+        source = {}
         if self.has_surface:
-            picture["normals"], source = surfaces.rendered_normals(picture, scene.cameras[i])
+            normals, source["normals"] = surfaces.rendered_normals(picture, scene.cameras[i])
+            picture["normals"] = normals
             scores |= surfaces.score_surface(picture["normals"], picture["depth"], scene, i)
         if self.align is not None:
             moved = self.render_image(self.align(scene.cameras[i], truth, there))
@@ -125,25 +126,25 @@ class _Scorer:
 
 
 class _Scored(NamedTuple):
-    """A scored view: its scores, the seconds to render it, and where its normals are from."""
+    """A scored view: its scores, the seconds to render it, and the source of "normals", if any."""
 
     scores: dict[str, float | None]
     rendered: float
-    normals: str | None
+    source: dict[str, str]
 
 
 def _score_views(
     scorer: _Scorer, scene: Scene, meter: Meter
-) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]], str | None]:
+) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]], dict[str, str]]:
     """Score all views and show the progress.
 
     Returns:
       The scores of each view by its name; for each view the seconds to render it, and to render and
-      score it; and where the normals are from.
+      score it; and the source of "normals", if any.
     """
     scores: dict[str, dict[str, float | None]] = {}
     seconds: list[tuple[float, float]] = []
-    source = None
+    source: dict[str, str] = {}
     for i, name in enumerate(scene.names):
         began = time.perf_counter()
         scores[name], rendered, source = scorer.score(scene, i)

@@ -39,7 +39,8 @@ def rendered_normals(
     """Return the unit normals of a rendered view, zeros where it is empty, and their source.
 
     Those of a field with "normals" are composited and normalised; otherwise they are those of the
-    rendered depth. Pixels of opacity 1/2 or less are empty.
+    rendered depth. Pixels of opacity 1/2 or less are empty. A field has its normals in the box; a
+    contracted space bends them outside of the unit ball.
 
     Args:
       picture: "opacity", "depth" and perhaps "normals", as rendered.

@@ -93,11 +93,14 @@ def test_errors_are_medians_of_angles_and_of_relative_depth():
     angle = np.radians(20.0)
     rendered = np.zeros((SIDE, SIDE, 3)) + [0.0, np.sin(angle), np.cos(angle)]
     true = np.zeros((SIDE, SIDE, 3), np.float32) + np.array([0.0, 0.0, 1.0], np.float32)
-    # Nothing is known of the upper rows, where the rendering is another.
+    # A minority is quite wrong, and so is the upper part, of which nothing is known.
+    rendered[16:18] = [0.0, 0.0, -1.0]
     true[:16], rendered[:16] = 0.0, [1.0, 0.0, 0.0]
     depth = np.where(true[..., 2] > 0.0, 2.0, 0.0).astype(np.float32)
+    off = 1.1 * depth
+    off[16:18] = 0.0
     scores = score_surface(
-        rendered, 1.1 * depth + 0.3 * (depth == 0.0), scene_of(normals=true, depth=depth), 0
+        rendered, off + 0.3 * (depth == 0.0), scene_of(normals=true, depth=depth), 0
     )
     assert scores["normal_degrees"] == pytest.approx(20.0, abs=1e-4)
     assert scores["depth_error"] == pytest.approx(0.1, abs=1e-5)
