@@ -5,7 +5,7 @@ import pytest
 
 from nerf.foundation.errors import UserError
 from nerf.meshes.chamfer import chamfer_distance, sample_true_surface
-from nerf.meshes.mesh import area_outside_largest, sample_points, select_faces
+from nerf.meshes.mesh import Mesh, area_outside_largest, sample_points, select_faces
 from nerf.scenes import open_surfaces, toybox
 from tests.meshes.shapes import cube, distance_to, sphere, together
 
@@ -97,3 +97,11 @@ def test_the_area_outside_of_the_largest_component_is_a_fraction_of_all():
     mesh = cube()
     top = select_faces(mesh, np.arange(12) < 2)
     assert area_outside_largest(together(mesh, top)) == pytest.approx(1 / 7)
+
+
+def test_points_of_a_triangle_are_uniform_over_it():
+    triangle = Mesh(np.array([[0.0, 0, 0], [3.0, 0, 0], [0, 3.0, 0]]), np.array([[0, 1, 2]]))
+    points = sample_points(triangle, COUNT, np.random.default_rng(0))
+    np.testing.assert_allclose(points.mean(0), [1.0, 1.0, 0.0], atol=0.02)
+    # A quarter of the area is in each corner of half the size.
+    assert (points.sum(-1) < 1.5).mean() == pytest.approx(0.25, abs=0.02)
