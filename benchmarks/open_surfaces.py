@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
-from scipy.spatial import cKDTree
 
 from benchmarks.common import device, write_out
 from benchmarks.systems.claims import Arm
@@ -23,6 +22,7 @@ from benchmarks.systems.rows.common import TOYBOX, toys
 from benchmarks.systems.training import Trainer
 from nerf.fields import Samples
 from nerf.geometry.projection import sample_surface
+from nerf.meshes.chamfer import chamfer_distance
 from nerf.rendering.model import Model, last_field
 from nerf.scenes import open_surfaces
 
@@ -71,12 +71,11 @@ def compare(points: Float[np.ndarray, "n 3"]) -> dict[str, float]:
     """
     rng = np.random.default_rng(0)
     true = np.concatenate([surface.sample(COUNT // 2, rng) for surface in open_surfaces.SURFACES])
-    to_true = open_surfaces.distance(points)
-    to_points = cKDTree(points).query(true)[0]
+    chamfer = chamfer_distance(points, true, open_surfaces.distance)
     return {
-        "to_true": round(float(to_true.mean()), 4),
-        "to_points": round(float(to_points.mean()), 4),
-        "chamfer": round(float(0.5 * (to_true.mean() + to_points.mean())), 4),
+        "accuracy": round(chamfer.accuracy, 4),
+        "completeness": round(chamfer.completeness, 4),
+        "chamfer": round(chamfer.mean, 4),
         "lid": round(float(open_surfaces.BOWL.is_over_opening(points).mean()), 4),
     }
 

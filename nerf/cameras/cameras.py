@@ -242,6 +242,20 @@ def axis_cosines(camera: Cameras) -> Float[np.ndarray, "h w"]:
     return _each_pixel(_cosine, camera)
 
 
+def points_at_depth(camera: Cameras, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Compute the points that the pixels of one camera see.
+
+    Args:
+      camera: without leading axes.
+      depth: finite distance along the ray of each pixel, in world units.
+
+    Returns:
+      Points in the world of the camera.
+    """
+    origins, directions = _each_pixel(_lines, camera)
+    return origins + depth[..., None] * directions
+
+
 def seen_pixels(camera: Cameras) -> Bool[np.ndarray, "h w"]:
     """Return the mask of the pixels of one camera that correspond to a direction.
 
@@ -273,7 +287,7 @@ def sees_whole_picture(cameras: Cameras) -> Bool[np.ndarray, " n"]:
     return np.asarray(seen)[lens.reshape(-1)]
 
 
-def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) -> np.ndarray:
+def _each_pixel(function: Callable[[Cameras, Array], PyTree], camera: Cameras) -> Any:
     """Evaluate a function for every pixel of one camera.
 
     Pixels are padded to chunks of a power of two, so that images of many sizes share few compiled
@@ -283,14 +297,19 @@ def _each_pixel(function: Callable[[Cameras, Array], Array], camera: Cameras) ->
     chunk = min(2 ** (width * height).bit_length(), 2**16)
     camera = jax.tree.map(jnp.asarray, camera)
     starts = range(0, width * height, chunk)
-    parts = [_chunk_of_pixels(function, chunk, camera, start) for start in starts]
-    return np.concatenate(jax.device_get(parts))[: width * height].reshape(height, width)
+    parts = jax.device_get([_chunk_of_pixels(function, chunk, camera, start) for start in starts])
+
+    def joined(*arrays: np.ndarray) -> np.ndarray:
+        whole = np.concatenate(arrays)[: width * height]
+        return whole.reshape(height, width, *whole.shape[1:])
+
+    return jax.tree.map(joined, *parts)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _chunk_of_pixels(
-    function: Callable[[Cameras, Array], Array], chunk: int, camera: Cameras, start: Int[Array, ""]
-) -> Array:
+    function: Callable[[Cameras, Array], PyTree], chunk: int, camera: Cameras, start: Int[Array, ""]
+) -> PyTree:
     """Evaluate a function for `chunk` pixels in row-major order from the pixel `start`."""
     return function(repeat_camera(camera, chunk), pixel_centres(camera, start, chunk))
 
@@ -312,6 +331,14 @@ def pixel_centres(
 def repeat_camera(camera: Cameras, count: int) -> Cameras:
     """Return `count` copies of a camera without leading axes, one for each of as many pixels."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
+
+
+def _lines(
+    cameras: Cameras, pixels: Float[Array, "*b 2"]
+) -> tuple[Float[Array, "*b 3"], Float[Array, "*b 3"]]:
+    """Return the origins and directions of the rays of pixels."""
+    rays = pixels_to_rays(cameras, pixels)
+    return rays.origins, rays.directions
 
 
 def _cosine(cameras: Cameras, pixels: Float[Array, "*b 2"]) -> Float[Array, "*b"]:

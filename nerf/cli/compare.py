@@ -71,6 +71,12 @@ _FIGURES = flags.DEFINE_string(
 _CROP = flags.DEFINE_multi_string(
     "crop", [], "View of the figure, as r_019, or r_019:X,Y,SIDE to enlarge; repeatable."
 )
+_MESH = flags.DEFINE_bool(
+    "mesh", False, "Also meshes of the runs, from all around, with numbers; needs the extra mesh."
+)
+_RESOLUTION = flags.DEFINE_integer(
+    "resolution", None, "With --mesh: cells along the longest side of the box; default 128."
+)
 _LIST = flags.DEFINE_bool("list", False, "Instead: a table of all runs in the folders given.")
 _PLUGIN = flags.DEFINE_multi_string(
     "plugin", [], "Package outside `nerf` that configs may name; repeatable."
@@ -109,6 +115,8 @@ def main(argv: list[str]) -> int:
         columns=_COLUMNS.value,
         figures=None if _FIGURES.value is None else Path(_FIGURES.value),
         crops=tuple(_CROP.value),
+        mesh=_MESH.value,
+        resolution=_RESOLUTION.value,
         plugins=tuple(_PLUGIN.value),
     )
     with stop_on_signal() as stop:

@@ -4,17 +4,22 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from nerf.cameras.cameras import Cameras
-from nerf.evaluation import alignment, metrics
+from nerf.evaluation import alignment, metrics, surfaces
 from nerf.foundation.files import write_array
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
-from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
+from nerf.rendering.images import (
+    RenderingStopped,
+    colour_depth,
+    colour_normals,
+    make_render_image,
+)
 from nerf.rendering.model import Model
 from nerf.scenes import Scene
 from nerf.scenes.images import on_background
@@ -40,7 +45,7 @@ def evaluate(
       background: sRGB behind transparent rays.
       chunk: number of rays rendered at once.
       folder: None computes PSNR and SSIM only. Otherwise all metrics are computed (pose-aligned
-        PSNR if poses are learned, others as installed) and views are written; see `_write_view`.
+        PSNR if poses are learned, surface errors if truth is known) and views are written.
       should_stop: polled while views are rendered; True stops the evaluation.
 
     Returns:
@@ -58,16 +63,18 @@ def evaluate(
                 measures,
                 colour,
                 folder,
+                folder is not None and model.space.num_dims == 3,
             )
-            scores, seconds = _score_views(scorer, scene, meter)
+            scores, seconds, source = _score_views(scorer, scene, meter)
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
     protocols |= {"psnr_aligned": alignment.PROTOCOL} if aligned else {}
+    protocols |= surfaces.protocol(scene) if scorer.has_surface else {}
     return {
         "mean": {key: _mean([score[key] for score in scores.values()]) for key in protocols},
         "per_image": scores,
-        "protocol": {**_protocol(scene, split, colour), **protocols},
+        "protocol": {**_protocol(scene, split, colour), **protocols, **source},
         **_typical(seconds),
     }
 
@@ -82,6 +89,7 @@ class _Scorer:
       measures: metrics by name.
       colour: sRGB behind transparent rays.
       folder: folder of the written views; None writes none.
+      has_surface: whether to score and write normals and depth, too.
     """
 
     render_image: Callable[[Cameras], dict[str, np.ndarray]]
@@ -89,42 +97,61 @@ class _Scorer:
     measures: Mapping[str, Callable]
     colour: Float[np.ndarray, "3"]
     folder: Path | None
+    has_surface: bool
 
-    def score(self, scene: Scene, i: int) -> tuple[dict[str, float | None], float]:
-        """Render, score and write a view; return its scores and the seconds to render it."""
+    def score(self, scene: Scene, i: int) -> "_Scored":
+        """Render, score and write a view."""
         began = time.perf_counter()
         picture = self.render_image(scene.cameras[i])
         rendered = time.perf_counter() - began
         truth, there = _truth(scene, i, self.colour)
         picture["rgb"] = metrics.apply_mask(picture["rgb"], there, self.colour)
+        # Pixels of opacity 1/2 or less are empty.
+        picture["depth"] = np.where(picture["opacity"] > 0.5, picture["depth"], 0.0)
         scores = _score(self.measures, picture["rgb"], truth, there)
+        source = {}
+        if self.has_surface:
+            normals, source["normals"] = surfaces.rendered_normals(picture, scene.cameras[i])
+            picture["normals"] = normals
+            scores |= surfaces.score_surface(picture["normals"], picture["depth"], scene, i)
         if self.align is not None:
             moved = self.render_image(self.align(scene.cameras[i], truth, there))
             scores["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
         if self.folder is not None:
             path = self.folder / picture_name(i, scene.names[i])
             _write_view(path, picture, truth, scene.transform.scale)
-        return scores, rendered
+            if self.has_surface:
+                _write_surface(path, picture["normals"], scene, i)
+        return _Scored(scores, rendered, source)
+
+
+class _Scored(NamedTuple):
+    """A scored view: its scores, the seconds to render it, and the source of "normals", if any."""
+
+    scores: dict[str, float | None]
+    rendered: float
+    source: dict[str, str]
 
 
 def _score_views(
     scorer: _Scorer, scene: Scene, meter: Meter
-) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]]]:
+) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]], dict[str, str]]:
     """Score all views and show the progress.
 
     Returns:
       The scores of each view by its name; for each view the seconds to render it, and to render and
-      score it.
+      score it; and the source of "normals", if any.
     """
     scores: dict[str, dict[str, float | None]] = {}
     seconds: list[tuple[float, float]] = []
+    source: dict[str, str] = {}
     for i, name in enumerate(scene.names):
         began = time.perf_counter()
-        scores[name], rendered = scorer.score(scene, i)
+        scores[name], rendered, source = scorer.score(scene, i)
         seconds.append((rendered, time.perf_counter() - began))
         mean = _mean([score["psnr"] for score in scores.values()])
         meter.add(note=f"mean PSNR {mean:.2f}")
-    return scores, seconds
+    return scores, seconds, source
 
 
 def _measures(complete: bool) -> dict[str, Callable]:
@@ -166,9 +193,29 @@ def _write_view(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path.with_name(f"{path.name}.png"), side_by_side(picture, truth))
-    # Pixels of opacity 1/2 or less are empty.
-    depth = np.where(picture["opacity"] > 0.5, picture["depth"] / scale, 0.0)
+    depth = picture["depth"] / scale
     write_array(path.with_name(f"{path.name}.npz"), depth.astype(np.float32))
+
+
+def _write_surface(
+    path: Path, normals: Float[np.ndarray, "h w 3"], scene: Scene, view: int
+) -> None:
+    """Write the normals of a view, and its true normals and depth if the scene has them.
+
+    They lie in folders of their own beside the file of the view. Normals are in the axes of the
+    scene's file, as colours; depth is as in `_write_view`.
+    """
+    files = {"normals": normals}
+    if "normals" in scene.maps:
+        files["true_normals"] = scene.maps["normals"][view]
+    for folder, shown in files.items():
+        colours = to_bytes(colour_normals(shown @ scene.transform.rotation))
+        (path.parent / folder).mkdir(exist_ok=True)
+        write_png(path.parent / folder / f"{path.name}.png", colours)
+    if "depth" in scene.maps:
+        depth = scene.maps["depth"][view] / scene.transform.scale
+        (path.parent / "true_depth").mkdir(exist_ok=True)
+        write_array(path.parent / "true_depth" / f"{path.name}.npz", depth.astype(np.float32))
 
 
 def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:

@@ -36,7 +36,8 @@ MAX_SHEET_RESOLUTION = 64
 SMOOTHING = 1.0  # half of the side of the cube of these means, in cells
 MIN_TRAINED = 0.5  # fraction of the area of a sheet in cells that rays evaluate
 REFINEMENTS = 3  # evaluations for each vertex
-SIDE = 400  # pixels of the longer side of a depth image
+SIDE = 400  # most pixels of the longer side of a depth image
+PIXELS_PER_CELL = 2  # of a depth image that shows the whole box
 MAX_VIEWS = 64  # depth images
 
 Extract = Callable[[Bounds, int], tuple[Isosurface, float]]
@@ -80,7 +81,7 @@ def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
     model = run.model
     if model.space.num_dims != 3:
         raise UserError(f"{run.folder}: a picture has no surface: export a run on a scene")
-    extract_in, fused = _method(run, sheets)
+    extract_in, fused = _method(run, resolution, sheets)
     box = given_box(model)
     if box is None:
         box = _find_box(extract_in)
@@ -88,7 +89,7 @@ def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
     return Surface(iso, cell, fused, box)
 
 
-def _method(run: Run, sheets: bool) -> tuple[Extract, bool]:
+def _method(run: Run, resolution: int, sheets: bool) -> tuple[Extract, bool]:
     """Return how the surface of a run is extracted, and whether depth images are fused."""
     model = run.model
     if sheets:
@@ -102,7 +103,7 @@ def _method(run: Run, sheets: bool) -> tuple[Extract, bool]:
     level = surface_level(model)
     if level is not None:
         return partial(_extract_level, level), False
-    images = render_depth(model, depth_cameras(run.cameras["train"]))
+    images = render_depth(model, depth_cameras(run.cameras["train"], resolution))
     return partial(_extract_fused, images), True
 
 
@@ -116,11 +117,17 @@ def given_box(model: Model) -> Bounds | None:
     return Bounds(half[:, None] * matrix, half * (-1.0 - shift), half * (1.0 - shift))
 
 
-def depth_cameras(cameras: Cameras) -> Cameras:
-    """Return the cameras of depth images: some of the given ones, with pictures of another size."""
+def depth_cameras(cameras: Cameras, resolution: int) -> Cameras:
+    """Return the cameras of depth images: some of the given ones, with pictures of another size.
+
+    Args:
+      cameras: of the training views.
+      resolution: number of cells along the longest side of the box; few cells need few pixels.
+    """
     chosen = np.unique(np.linspace(0, len(cameras) - 1, MAX_VIEWS).round().astype(int))
     cameras = cameras[chosen]
-    return resized(cameras, SIDE / int(np.asarray(cameras.size).max()))
+    side = min(SIDE, PIXELS_PER_CELL * resolution)
+    return resized(cameras, side / int(np.asarray(cameras.size).max()))
 
 
 def _find_box(extract_in: Extract) -> Bounds:

@@ -7,7 +7,7 @@ cubes (Lorensen and Cline 1987; Lewiner et al. 2003), which is that of scikit-im
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Real
@@ -247,12 +247,18 @@ def _refine(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Bool[
         active = _widened(_blocks(leaking, 2))
 
 
-def _march(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Mesh:
-    """Run marching cubes; the vertices are indices of the lattice."""
+def load_marching_cubes() -> Callable[..., Any]:
+    """Import marching cubes. Raises UserError if the library is not installed."""
     try:
         from skimage.measure import marching_cubes
     except ImportError as error:
         raise UserError(f"mesh: scikit-image is missing: {MISSING}") from error
+    return marching_cubes
+
+
+def _march(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Mesh:
+    """Run marching cubes; the vertices are indices of the lattice."""
+    marching_cubes = load_marching_cubes()
     if not active.any():
         reason = "the surface is empty: the level is nowhere zero in the box"
         raise UserError(f"mesh: {reason}: train longer, or give another box with --crop")

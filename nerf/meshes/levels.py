@@ -13,6 +13,7 @@ from nerf.cameras.cameras import (
     Cameras,
     pixel_centres,
     pixels_to_rays,
+    points_at_depth,
     project,
     repeat_camera,
 )
@@ -116,12 +117,13 @@ class DepthImages:
     @functools.cached_property
     def points(self) -> Float[np.ndarray, "m 3"]:
         """Return the points that the pixels see, in the normalised world; computed once."""
-        height, width = self.depth.shape[1:]
         found = []
         for i in range(len(self.depth)):
-            camera = jax.tree.map(jnp.asarray, self.cameras[i])
-            points = jax.device_get(_points(camera, self.depth[i], height, width))
-            found.append(points[np.isfinite(self.depth[i]).reshape(-1)])
+            # Images are as large as the largest, which may not be that of this camera.
+            width, height = (int(n) for n in self.cameras.size[i])
+            depth = self.depth[i, :height, :width]
+            known = np.isfinite(depth)
+            found.append(points_at_depth(self.cameras[i], np.where(known, depth, 0.0))[known])
         return np.concatenate(found)
 
 
@@ -237,15 +239,3 @@ def cells_with_points(
     cells = np.zeros(lattice.cells, bool)
     cells[tuple(index.T)] = True
     return cells
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _points(
-    camera: Cameras, depth: Float[Array, "h w"], height: int, width: int
-) -> Float[Array, "p 3"]:
-    """Return the points at the depths of all pixels, row by row."""
-    index = jnp.arange(height * width)
-    # Images are as large as the largest, whose width may not be that of this camera.
-    pixels = jnp.stack([index % width, index // width], -1) + 0.5
-    rays = pixels_to_rays(repeat_camera(camera, len(index)), pixels)
-    return rays.origins + depth.reshape(-1, 1) * rays.directions

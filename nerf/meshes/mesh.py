@@ -51,6 +51,30 @@ def face_areas(mesh: Mesh) -> Float[np.ndarray, " f"]:
     return 0.5 * np.linalg.norm(face_vectors(mesh), axis=-1)
 
 
+def sample_points(mesh: Mesh, count: int, rng: np.random.Generator) -> Float[np.ndarray, "count 3"]:
+    """Sample points uniformly on the triangles of a mesh.
+
+    Equation:
+      p = (1 - sqrt(u)) a + sqrt(u) (1 - v) b + sqrt(u) v c   u, v: uniform in [0, 1]
+
+    Args:
+      mesh: with a positive area.
+      count: number of points.
+      rng: source of randomness.
+    """
+    area = face_areas(mesh)
+    face = rng.choice(len(area), count, p=area / area.sum())
+    u, v = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
+    a, b, c = np.moveaxis(mesh.corners[face], 1, 0)
+    return (1.0 - u) * a + u * (1.0 - v) * b + u * v * c
+
+
+def area_outside_largest(mesh: Mesh) -> float:
+    """Return the fraction of the area that the largest connected component does not have."""
+    area = face_areas(mesh)
+    return float(area[components(mesh) > 0].sum() / area.sum())
+
+
 def vertex_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
     """Return unit normals of vertices: the mean of their triangles' normals, weighted by area.
 

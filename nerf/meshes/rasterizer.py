@@ -17,6 +17,9 @@ from nerf.paths.paths import look_at
 
 MAX_CANDIDATES = 2**21  # pairs of a triangle and a pixel that are tested at once
 NEAR = 1e-3  # of the diagonal of the mesh; triangles that come closer are skipped
+OUTSIDE = np.array([0.8, 0.8, 0.82])  # sRGB of the outer side of shaded triangles
+INSIDE = np.array([0.8, 0.45, 0.4])  # and of their inner side
+AMBIENT = 0.25  # brightness of shaded triangles that are seen edge-on
 GOLDEN = math.pi * (3.0 - math.sqrt(5.0))  # golden angle in radians
 
 
@@ -153,10 +156,35 @@ def draw_normals(mesh: Mesh, raster: Raster) -> Float[np.ndarray, "h w 3"]:
       mesh: the mesh.
       raster: what each pixel sees of it.
     """
+    normals = _seen_normals(mesh, raster)
+    return np.where((raster.face >= 0)[..., None], 0.5 * (normals + 1.0), 1.0)
+
+
+def draw_shaded(mesh: Mesh, raster: Raster, camera: Cameras) -> Float[np.ndarray, "h w 3"]:
+    """Shade pixels by a light in the direction of the camera; white where there is nothing.
+
+    Equation:
+      colour = albedo (AMBIENT + (1 - AMBIENT) |n * v|)   v: the optical axis (Lambert)
+
+    The outer side of triangles is grey and the inner one is red, so that holes can be seen.
+
+    Args:
+      mesh: the mesh.
+      raster: what each pixel sees of it.
+      camera: the camera of the raster, without leading axes.
+    """
+    axis = np.asarray(camera.c2w, np.float64)[:, 2]
+    facing = np.abs(_seen_normals(mesh, raster) @ axis)
+    albedo = np.where(raster.front[..., None], OUTSIDE, INSIDE)
+    colour = albedo * (AMBIENT + (1.0 - AMBIENT) * facing)[..., None]
+    return np.where((raster.face >= 0)[..., None], colour, 1.0)
+
+
+def _seen_normals(mesh: Mesh, raster: Raster) -> Float[np.ndarray, "h w 3"]:
+    """Return the unit normals of the visible triangles, towards the camera."""
     vectors = face_vectors(mesh)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)
-    normals = np.where(raster.front[..., None], unit[raster.face], -unit[raster.face])
-    return np.where((raster.face >= 0)[..., None], 0.5 * (normals + 1.0), 1.0)
+    return np.where(raster.front[..., None], unit[raster.face], -unit[raster.face])
 
 
 def draw_colours(

@@ -153,3 +153,8 @@ def colour_depth(
     scaled = (depth - limits[0]) / max(limits[1] - limits[0], 1e-9)
     colours = matplotlib.colormaps["inferno"](0.95 - 0.85 * np.clip(scaled, 0.0, 1.0))[..., :3]
     return np.where(there[..., None], colours, 0.0)
+
+
+def colour_normals(normals: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Colour unit normals as sRGB (n + 1) / 2; zeros, which are no normals, are black."""
+    return np.where(np.abs(normals).max(-1, keepdims=True) > 0.0, 0.5 * (normals + 1.0), 0.0)

@@ -120,8 +120,9 @@ class Scene:
       notes: decisions of the loader that the user should know, e.g. skipped images, one line each.
       maps: per-pixel arrays besides the images by name, (h, w) or (h, w, c), one per view. "mask"
         is True at pixels that are trained on and scored, and "depth" is the distance along the ray
-        in units of the normalised world, 0 if unknown. Other maps reach the losses by their names,
-        and are 0 where nothing is known.
+        in units of the normalised world, 0 if unknown. "normals" are true unit normals in the axes
+        of the normalised world, 0 if unknown. Other maps reach the losses by their names, and are 0
+        where nothing is known.
       points: sparse points in the normalised world; None if the file has none.
       point_colours: sRGB colours of `points`; None if the file has none.
       axes_kept: True if +z is the file's +z, because its format defines the up direction; False if

@@ -33,10 +33,12 @@ class Frame:
       listed: the image's name in the scene's file, if it differs from `name`; otherwise empty.
       mask: mask file, dark at pixels that are neither trained on nor scored.
       moving: mask file, bright at moving objects, which are neither trained on nor scored.
-      depth: depth file.
+      depth: file of depth along the optical axis; along the ray for lenses without perspective.
       depth_unit: units of the file's world per unit of the depth file.
       depth_K: intrinsics of the camera that measured depth, at the same pose and for pixels of
         `size`; None if they are `K`.
+      distance: file of the true distance along each pixel's ray, in units of the file's world.
+      normals: file of the true unit normals in the axes of the file's world.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Frame:
     depth: Path | None = None
     depth_unit: float = 1.0
     depth_K: np.ndarray | None = None
+    distance: Path | None = None
+    normals: Path | None = None
 
     @property
     def size(self) -> tuple[int, int]:

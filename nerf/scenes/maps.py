@@ -1,4 +1,4 @@
-"""The per-pixel maps of a scene besides its images: masks and depth.
+"""The per-pixel maps of a scene besides its images: masks, depth and normals.
 
 `MAPS` lists every kind of map with its type and the files that it is read from. A new kind is an
 entry there, the attribute of a `Frame` that names its file, and the function that reads this file.
@@ -32,11 +32,13 @@ class Map(NamedTuple):
       files: the attributes of a `Frame` that name its files, each with the function that reads the
         file at the size of a reduced frame. A file determines only pixels that the files before it
         have left at the default.
+      channels: shape of the value of a pixel.
     """
 
     kind: type[np.generic]
     default: float
     files: dict[str, Callable[[Path, ReducedFrame], np.ndarray]]
+    channels: tuple[int, ...] = ()
 
 
 def read_mask(path: Path, reduced: ReducedFrame) -> Bool[np.ndarray, "h w"]:
@@ -106,6 +108,38 @@ def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
     return found
 
 
+def read_distance(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
+    """Read the array "depth" of an .npz file: true distances along the rays, 0 if unknown.
+
+    The nearest stored number is used, as for `read_depth`. The result is in units of the normalised
+    world.
+    """
+    return _read_truth(path, "depth", reduced, ()) * np.float32(reduced.scale)
+
+
+def read_normals(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w 3"]:
+    """Read the array "normals" of an .npz file: true unit normals, 0 if unknown.
+
+    The nearest stored normal is used. The file has them in the axes of its world, and the result is
+    in those of the normalised world.
+    """
+    turn = reduced.camera.c2w[:, :3] @ reduced.frame.c2w[:, :3].T
+    return (_read_truth(path, "normals", reduced, (3,)) @ turn.T).astype(np.float32)
+
+
+def _read_truth(
+    path: Path, name: str, reduced: ReducedFrame, channels: tuple[int, ...]
+) -> Float[np.ndarray, "h w ..."]:
+    """Read an array of an .npz file at the pixels of the reduced image."""
+    with np.load(path, allow_pickle=False) as arrays:
+        stored = arrays[name].astype(np.float32)
+    if stored.shape[2:] != channels or not np.isfinite(stored).all():
+        raise ValueError(f"{name}: shape {stored.shape}, or numbers that are not finite")
+    x, _ = _stored_pixels(reduced, 0, stored.shape[1])
+    y, _ = _stored_pixels(reduced, 1, stored.shape[0])
+    return stored[y[:, None], x[None, :]]
+
+
 class _Lens(NamedTuple):
     """A camera without its pose, in numbers: equal for the cameras of one lens."""
 
@@ -165,7 +199,8 @@ def _stored_pixels(
 
 MAPS = {
     "mask": Map(np.bool_, True, {"mask": read_mask, "moving": read_still}),
-    "depth": Map(np.float32, 0.0, {"depth": read_depth}),
+    "depth": Map(np.float32, 0.0, {"depth": read_depth, "distance": read_distance}),
+    "normals": Map(np.float32, 0.0, {"normals": read_normals}, (3,)),
 }
 
 

@@ -80,7 +80,7 @@ def read_frames(
     shapes = [tuple(np.asarray(view.camera.size)[::-1].tolist()) for view in reduced]
     images = _allocate([(*shape, channels) for shape in shapes], kind)
     maps = {
-        name: _allocate(shapes, wanted.kind)
+        name: _allocate([(*shape, *wanted.channels) for shape in shapes], wanted.kind)
         for name, wanted in MAPS.items()
         if any(getattr(view.frame, file) for view in reduced for file in wanted.files)
     }

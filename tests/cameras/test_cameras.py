@@ -1,5 +1,7 @@
 """Laws of the camera maps: pixels <-> rays."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from nerf.cameras.cameras import (
     Rays,
     axis_cosines,
     intrinsics,
+    points_at_depth,
     project,
     seen_pixels,
     sees_whole_picture,
@@ -45,6 +48,19 @@ def random_cameras(shape, seed=0, distortion=FOX) -> Cameras:
 def axis_camera(size=4, focal=5.0) -> Cameras:
     K = jnp.asarray(intrinsics(focal, focal, size / 2, size / 2), jnp.float32)
     return Cameras(jnp.eye(3, 4), K, jnp.zeros(8), jnp.array([size, size]))
+
+
+@pytest.mark.long
+def test_points_at_a_depth_lie_there_and_project_to_the_centres_of_their_pixels():
+    camera = dataclasses.replace(random_cameras(()), size=jnp.array([7, 5]))
+    depth = np.random.default_rng(2).uniform(0.5, 3.0, (5, 7)).astype(np.float32)
+    points = points_at_depth(camera, depth)
+    distance = np.linalg.norm(points - np.asarray(camera.position), axis=-1)
+    np.testing.assert_allclose(distance, depth, rtol=1e-5)
+    y, x = np.mgrid[:5, :7] + 0.5
+    repeated = jax.tree.map(lambda v: jnp.broadcast_to(v, (5, 7, *v.shape)), camera)
+    back, _ = to_pixels(repeated, jnp.asarray(points))
+    np.testing.assert_allclose(back, np.stack([x, y], -1), atol=2e-3)
 
 
 @pytest.mark.long

@@ -38,7 +38,12 @@ def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(compare, tmp_p
     ]
     film = ["--frames=2", "--path=orbit"]
     first = compare(
-        *question, f"--out={tmp_path / 'a.html'}", f"--json={tmp_path / 'a.json'}", *film
+        *question,
+        f"--out={tmp_path / 'a.html'}",
+        f"--json={tmp_path / 'a.json'}",
+        *film,
+        "--mesh",
+        "--resolution=16",
     )
     numbers = json.loads((tmp_path / "a.json").read_text())
     fine, broken = numbers["table"]
@@ -49,7 +54,7 @@ def test_a_sweep_is_trained_once_and_a_config_that_fails_is_a_row(compare, tmp_p
     assert (
         "exit code 1" in page
         and 'data-type="video/mp4"' in page
-        and page.count('data-type="image/webp"') == 2 * 2
+        and page.count('data-type="image/webp"') == 3 * 2
     )
     again = compare(*question, f"--out={tmp_path / 'b.html'}", "--frames=0")
     assert "reused" in again and numbers["runs"][0]["note"] == "trained for this study"

@@ -38,7 +38,12 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    groups = groups_of(folder, labels=("first", "second", "third"), seeds=2, size=32)
+    groups = groups_of(folder, labels=("first", "second", "third"), seeds=2, size=32, surface=True)
+    # The third config is older: it has neither normals nor their errors.
+    for result in groups["third"]:
+        shutil.rmtree(result.folder / "eval" / "normals")
+        for score in result.results["per_image"].values():
+            del score["normal_degrees"]
     videos = {}
     for i, label in enumerate(groups):
         frames = np.random.default_rng(i).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
@@ -182,6 +187,46 @@ def test_view_layer_and_sides_change_what_is_shown(reader):
         assert (seen[-1] != seen[-2]).any()
 
 
+def shown_by_grid(reader, layer):
+    """Choose a layer; return captions and middle pixels of the truth and all configs."""
+    reader.to_pictures()
+    reader.choose("#layer", layer)
+    reader.until(f"document.getElementById('stage').dataset.drawn.includes('{layer}')")
+    time.sleep(0.2)
+    captions = reader.js(
+        "return [...document.querySelectorAll('#grid figcaption')].map((x) => x.textContent)"
+    )
+    figures = [f"#grid figure:nth-child({i}) canvas" for i in range(1, 1 + len(captions))]
+    pixels = [reader.pixels(css).reshape(48, 48, 4)[24, 24].tolist() for css in figures]
+    return captions, pixels
+
+
+def test_normals_are_shown_beside_the_true_ones_with_their_errors_and_their_source(reader):
+    captions, pixels = shown_by_grid(reader, "normals")
+    view = int(reader.drawn().split()[0])
+    scores = reader.js(
+        "return JSON.parse(document.getElementById('numbers').textContent).per_image.psnr"
+    )
+    error = 60.0 - scores["first"][0][view]
+    source = "normals of the rendered depth"
+    assert captions[:2] == ["truth", f"first with seed 0, {source}, {error:.1f}° off"]
+    assert captions[3] == f"third with seed 0, {source}", "nothing was measured"
+    assert pixels[:3] == [[200, 200, 200, 255], [60, 60, 60, 255], [60, 60, 60, 255]]
+    assert pixels[3][3] == 0, "there is no picture"
+
+
+def test_depth_is_shown_beside_the_true_one_with_its_error(reader):
+    captions, pixels = shown_by_grid(reader, "depth")
+    view = int(reader.drawn().split()[0])
+    scores = reader.js(
+        "return JSON.parse(document.getElementById('numbers').textContent).per_image.psnr"
+    )
+    assert captions[0] == "truth"
+    assert captions[1] == f"first with seed 0, {50.0 / scores['first'][0][view]:.2f} % off"
+    # In the middle of a picture, the true depth and that of the runs are 2.5.
+    assert np.abs(np.subtract(pixels[0], pixels[1])).max() <= 6 and pixels[0][3] == 255
+
+
 def test_errors_are_those_of_the_pixels_on_one_scale(reader, page):
     reader.to_pictures()
     reader.choose("#layer", "error")
@@ -261,6 +306,7 @@ def crowded(tmp_path_factory):
         for score in result.results["per_image"].values():
             score.update(psnr_corrected=score["psnr"], psnr_aligned=score["psnr"])
             score.update(dict.fromkeys(("flip", "lpips", "lpips_vgg"), score["psnr"] / 100))
+            score.update(normal_degrees=score["psnr"], depth_error=score["psnr"] / 100)
         result.results["seconds_per_frame"] += result.config["seed"]
     write_page(study_of(groups), folder / "page.html")
     return folder / "page.html"
@@ -286,7 +332,7 @@ def test_tables_of_numbers_are_not_cut_and_dots_stand_beside_their_names(reader,
         "  const [dot, text] = [...name.children].map((x) => x.getClientRects()[0]);"
         "  return Math.abs(dot.top + dot.height / 2 - text.top - 12); })"
     )
-    assert len(apart) == 2 * 10 and max(apart) < 8
+    assert len(apart) == 3 * 10 and max(apart) < 8
     reader.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

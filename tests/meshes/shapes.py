@@ -27,6 +27,11 @@ def ball(radius, centre=(0.0, 0.0, 0.0)):
     return level
 
 
+def distance_to(radius):
+    """Return the signed distance to a sphere around the origin."""
+    return lambda points: np.linalg.norm(points, axis=-1) - radius
+
+
 def sphere(radius, resolution=32, centre=(0.0, 0.0, 0.0)):
     """Return the mesh of a sphere."""
     lattice = lattice_in(EVERYTHING, resolution)

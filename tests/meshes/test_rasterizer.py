@@ -7,7 +7,15 @@ import pytest
 from nerf.cameras.cameras import Cameras, intrinsics, pixels_to_rays
 from nerf.cameras.lenses import FISHEYE, ORTHOGRAPHIC, PERSPECTIVE
 from nerf.meshes.mesh import Mesh
-from nerf.meshes.rasterizer import draw_colours, draw_normals, outside_cameras, rasterize
+from nerf.meshes.rasterizer import (
+    INSIDE,
+    OUTSIDE,
+    draw_colours,
+    draw_normals,
+    draw_shaded,
+    outside_cameras,
+    rasterize,
+)
 from tests.meshes.shapes import cube, sphere, together
 
 
@@ -83,6 +91,19 @@ def test_normals_of_a_sphere_are_drawn_as_colours():
     np.testing.assert_allclose(picture[32, 32], [0.5, 0.5, 1.0], atol=0.06)
     # 20 pixels to the right the normal is (20.5 / 64 / 0.4, 0, ...).
     assert 2 * picture[32, 52, 0] - 1 == pytest.approx(20.5 / 64 / 0.4, abs=0.08)
+
+
+def test_shading_falls_with_the_cosine_and_the_inside_has_another_colour():
+    view = camera(64, 64.0, ORTHOGRAPHIC)
+    mesh = sphere(0.4, 64)
+    picture = draw_shaded(mesh, rasterize(mesh, view), view)
+    np.testing.assert_array_equal(picture[0, 0], 1.0)
+    np.testing.assert_allclose(picture[32, 32], OUTSIDE, atol=0.01)
+    cosine = np.sqrt(1.0 - (20.5 / 64 / 0.4) ** 2)
+    np.testing.assert_allclose(picture[32, 52], OUTSIDE * (0.25 + 0.75 * cosine), atol=0.06)
+    inside_out = Mesh(mesh.vertices, mesh.faces[:, ::-1])
+    red = draw_shaded(inside_out, rasterize(inside_out, view), view)
+    np.testing.assert_allclose(red[32, 32], INSIDE, atol=0.01)
 
 
 def test_colours_of_vertices_are_interpolated():

@@ -32,11 +32,15 @@ def make_run(
     size=16,
     max_seconds=None,
     pictures=True,
+    surface=False,
     steps=100,
     seconds=10.0,
     **results,
 ):
-    """A finished run whose views have the PSNR given; they were 2 dB lower half way."""
+    """A finished run whose views have the PSNR given; they were 2 dB lower half way.
+
+    With `surface`, normals and depth are scored too.
+    """
     views = len(psnr)
     names = [f"test/r_{i:03d}" for i in range(views)]
     (folder / "checkpoints").mkdir(parents=True)
@@ -56,6 +60,9 @@ def make_run(
         "size": [f"{size}x{size}"],
         "background": [1.0, 1.0, 1.0],
     }
+    for score in scores.values() if surface else ():
+        score |= {"normal_degrees": 60.0 - score["psnr"], "depth_error": 0.5 / score["psnr"]}
+    protocol |= {"normals": "normals of the rendered depth"} if surface else {}
     protocol |= {"mask": "none", "psnr": "how", "ssim": "how", "scene_digest": DIGEST}
     facts = {
         "train_seconds": seconds,
@@ -79,6 +86,8 @@ def make_run(
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if pictures:
         draw(folder, names, size, config["seed"])
+    if surface:
+        draw_surface(folder / "eval", names, size)
     return folder
 
 
@@ -97,6 +106,18 @@ def draw(folder, names, size, seed):
         )
         depth = np.where(x > 0.2, 2.0 + y, 0.0).astype(np.float32)
         np.savez_compressed(folder / "eval" / f"{picture_name(i, name)}.npz", array=depth)
+
+
+def draw_surface(folder, names, size):
+    """Normals, true normals and true depth of each view."""
+    for kind in ("normals", "true_normals", "true_depth"):
+        (folder / kind).mkdir()
+    for i, name in enumerate(names):
+        stem = picture_name(i, name)
+        for kind, shade in (("normals", 60), ("true_normals", 200)):
+            write_png(folder / kind / f"{stem}.png", np.full((size, size, 3), shade, np.uint8))
+        depth = np.full((size, size), 2.5, np.float32)
+        np.savez_compressed(folder / "true_depth" / f"{stem}.npz", array=depth)
 
 
 def write(path, data):

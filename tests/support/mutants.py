@@ -115,6 +115,8 @@ TESTS = {
         "_and_says_which_rays_are_whole",
         f"{GRIDS}::test_sightings_are_the_weights_of_intervals_in_the_cells_of_their_middles",
     ],
+    "nerf/evaluation/surfaces.py": ["tests/evaluation/test_surfaces.py"],
+    "nerf/meshes/chamfer.py": ["tests/meshes/test_chamfer.py"],
     "nerf/cameras/lenses.py": [LENSES],
     "nerf/cameras/cameras.py": [
         CAMERAS,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from nerf.comparing.comparison import Groups
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
+from nerf.comparing.report.meshes import compare_meshes
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
@@ -37,6 +38,7 @@ from nerf.comparing.study_scenes import scene_digests
 from nerf.foundation.errors import UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.resources import nerf_command
+from nerf.meshes.isosurface import load_marching_cubes
 from nerf.output.fit import fits_of_runs
 from nerf.runs.read import load_run
 from nerf.runs.record import read_json
@@ -45,6 +47,8 @@ from nerf.scenes import SceneError
 from nerf.training.image_task import is_image_task
 
 FPS = 12  # of the fly-throughs
+RESOLUTION = 128  # of meshes, in cells along the longest side of the box
+MIN_RESOLUTION = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Question:
     columns: str | None = None
     figures: Path | None = None
     crops: Sequence[str] = ()
+    mesh: bool = False
+    resolution: int | None = None
     plugins: tuple[str, ...] = ()
 
 
@@ -101,6 +107,13 @@ def check(question: Question) -> None:
             f"--figures={question.figures}: a file: give a folder; "
             "it is created if it does not exist"
         )
+    if question.resolution is not None and not question.mesh:
+        raise ConfigError("--resolution: has no effect here, only with --mesh: remove it")
+    if question.resolution is not None and question.resolution < MIN_RESOLUTION:
+        reason = f"below {MIN_RESOLUTION}: choose a larger number of cells"
+        raise ConfigError(f"--resolution={question.resolution}: {reason}")
+    if question.mesh:
+        load_marching_cubes()
     for text in question.crops:
         split_crop(text)
 
@@ -210,7 +223,9 @@ def _study(
         question.frames,
         should_stop,
     )
-    trained = find_or_train(_requests(question, methods), store)
+    requests = _requests(question, methods)
+    of_images = _are_of_images(question, methods, requests)
+    trained = find_or_train(requests, store)
     groups, outcomes = _gather(methods, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
     failures = {
@@ -218,8 +233,8 @@ def _study(
         for o in reversed(outcomes)
         if o.failure and o.label not in groups
     }
-    of_images = groups and all(is_image_task(r[0].config) for r in groups.values())
     videos = {} if of_images else _render_videos(groups, question, store)
+    cells = question.resolution or RESOLUTION
     scene = scene or next(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
@@ -237,8 +252,21 @@ def _study(
         columns=columns,
         crops=question.crops,
         figures=question.figures,
-        fits=_draw_fits(groups, question.plugins) if of_images else None,
+        fits=_draw_fits(groups, question.plugins) if of_images and groups else None,
+        meshes=compare_meshes(groups, cells, store) if question.mesh and groups else (),
     )
+
+
+def _are_of_images(
+    question: Question, methods: Sequence[Method], requests: Sequence[RunRequest]
+) -> bool:
+    """Return whether all runs fit images; raise ConfigError if meshes of such runs are wanted."""
+    configs = [run.config for run in requests]
+    configs += [run.config for method in methods for run in method.runs]
+    of_images = [is_image_task(config) for config in configs]
+    if question.mesh and any(of_images):
+        raise ConfigError("--mesh: a picture has no surface: remove it")
+    return all(of_images)
 
 
 def _draw_fits(groups: Groups, plugins: tuple[str, ...]) -> Figure | None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -14,6 +13,7 @@ from nerf.comparing.comparison import Comparison, Groups, judge, scores_of
 from nerf.comparing.report import words
 from nerf.comparing.report.curves import curves, curves_figure, line_style, shared_views
 from nerf.comparing.report.figure import as_webp, parse_crops, pictures_figure, write_figures
+from nerf.comparing.report.meshes import ShownMesh
 from nerf.comparing.report.pictures import (
     Blob,
     View,
@@ -28,6 +28,8 @@ from nerf.comparing.report.table import (
     COLUMNS,
     FACTS,
     PER_IMAGE,
+    QUALITY,
+    SURFACE,
     Column,
     Table,
     as_csv,
@@ -61,6 +63,7 @@ class Study:
       crops: views and crops of the figure, in the form that `figure.parse_crops` reads.
       figures: folder for figures as files; None writes none.
       fits: of runs that fit one image: the picture, error and spectrum of each config.
+      meshes: the mesh of each config; empty if none were asked for.
     """
 
     title: str
@@ -75,6 +78,7 @@ class Study:
     crops: Sequence[str] = ()
     figures: Path | None = None
     fits: Figure | None = None
+    meshes: Sequence[ShownMesh] = ()
 
 
 def warnings(study: Study) -> list[str]:
@@ -121,7 +125,7 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
       comparisons: its comparisons, the planned one first.
 
     Returns: JSON-serialisable data: verdict, comparisons, table, scores of every seed and view,
-    runs and protocol.
+    runs, meshes and protocol.
     """
     return {
         "title": study.title,
@@ -150,6 +154,7 @@ def plain(study: Study, table: Table, comparisons: Sequence[Comparison]) -> dict
             label: [r.config["seed"] for r in results] for label, results in study.groups.items()
         },
         "runs": [_plain_run(outcome) for outcome in study.outcomes],
+        "meshes": {mesh.label: mesh.numbers for mesh in study.meshes},
         "protocol": {key: values for key, values in protocol_lines(study.groups)}
         if study.groups
         else {},
@@ -274,16 +279,16 @@ def _context_without_pictures(
 
 
 def _split_table(table: Table) -> list[tuple[str, Table]]:
-    """Split the table into the two that fit on a page: quality and cost.
+    """Split the table into those that fit on a page: quality, surface and cost.
 
     Columns without a number are dropped, and so is a table without columns.
     """
-    kinds = {"Quality": PER_IMAGE, "Cost": FACTS}
-    halves = [
+    kinds = {"Quality": QUALITY, "Surface": SURFACE, "Cost": FACTS}
+    parts = [
         (t, table.only([c for c in table.columns if c in kind]).numbered())
         for t, kind in kinds.items()
     ]
-    filled = [(title, half) for title, half in halves if half.columns]
+    filled = [(title, part) for title, part in parts if part.columns]
     return filled or [("Runs", table.numbered())]
 
 
@@ -309,17 +314,25 @@ def _for_script(
 ) -> dict[str, Any]:
     """Return the data that the script of the page needs."""
     labels = list(study.groups)
-    first = {label: results[0].scores("psnr") for label, results in study.groups.items()}
+    first = [results[0] for results in study.groups.values()]
+
+    def of_view(metric: str, view: View) -> list[float | None]:
+        """Return a metric of each config's first run; None if it was not recorded."""
+        return [result.results["per_image"][view.name].get(metric) for result in first]
+
     return {
         "labels": labels,
         "seeds": [[result.config["seed"] for result in study.groups[label]] for label in labels],
+        "normals": [result.results["protocol"].get("normals") for result in first],
         "views": [
             {
                 "index": view.index,
                 "name": view.name,
                 "apart": view.apart,
-                "psnr": [float(np.asarray(first[label])[view.index]) for label in labels],
+                "psnr": of_view("psnr", view),
                 "mean": [view.psnr[label] for label in labels],
+                "normals": of_view("normal_degrees", view),
+                "depth": of_view("depth_error", view),
             }
             for view in shown
         ],

@@ -1,8 +1,8 @@
-"""Encode the pictures of a report: truth, render and depth of each held-out view, and videos.
+"""Encode the pictures of a report: renders, depth and normals of each held-out view, and videos.
 
-Truth and renders are lossless WebP, so the error that the page shows is the error that was scored.
-Depth is coloured on one scale for all configs of a view. If the pictures would exceed the size of
-the page, the views on which the configs differ least are omitted, and the page says how many.
+Pictures are lossless WebP, so the error that the page shows is the error that was scored. Depth is
+coloured on one scale for the truth and all configs of a view. If the pictures would exceed the size
+of the page, the views on which the configs differ least are omitted, and the page says how many.
 """
 
 import base64
@@ -70,9 +70,11 @@ def sorted_views(groups: Groups) -> list[View]:
     return sorted(views, key=lambda view: (-view.apart, view.index))
 
 
-def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Read a view's picture from a run folder; None if it cannot be read."""
-    file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.png"
+def _read_picture(
+    run: Result, view: View, folder: str = "eval"
+) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Read a view's picture from a folder of a run; None if it cannot be read."""
+    file = run.folder / folder / f"{picture_name(view.index, view.name)}.png"
     try:
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB"))
@@ -80,9 +82,9 @@ def _read_picture(run: Result, view: View) -> UInt8[np.ndarray, "h w 3"] | None:
         return None
 
 
-def _read_depth(run: Result, view: View) -> Float[np.ndarray, "h w"] | None:
-    """Read a view's depth from a run folder; None if it cannot be read."""
-    file = run.folder / "eval" / f"{picture_name(view.index, view.name)}.npz"
+def _read_depth(run: Result, view: View, folder: str = "eval") -> Float[np.ndarray, "h w"] | None:
+    """Read a view's depth from a folder of a run; None if it cannot be read."""
+    file = run.folder / folder / f"{picture_name(view.index, view.name)}.npz"
     try:
         with np.load(file) as data:
             return data["array"]
@@ -138,7 +140,10 @@ def read_sheets(runs: Sequence[Result], view: View) -> list[UInt8[np.ndarray, "h
 
 
 def view_blobs(groups: Groups, view: View) -> list[Blob]:
-    """Encode truth, render and depth of a view for each config's first run.
+    """Encode truth, render, depth and normals of a view for each config's first run.
+
+    The keys of the view with the index 7 are "7-ctruth", "7-c0", "7-c1", ... and with "d" and "n"
+    instead of "c" those of depth and normals, of which any may be missing.
 
     Returns: the files; [] if pictures are missing.
     """
@@ -146,20 +151,26 @@ def view_blobs(groups: Groups, view: View) -> list[Blob]:
     images = read_sheets(runs, view)
     if not images:
         return []
-    names = ["truth", *(f"c{i}" for i in range(len(runs)))]
-    blobs = [
-        _blob(f"{view.index}-{name}", "image/webp", lossless(image))
-        for name, image in zip(names, images, strict=True)
-    ]
-    depths = [_read_depth(run, view) for run in runs]
-    # One colour scale for all configs, robust to outliers: percentiles 2 and 98 of all depths.
+    sources = ["truth", *map(str, range(len(runs)))]
+    depths = [_read_depth(runs[0], view, "eval/true_depth")]
+    depths += [_read_depth(run, view) for run in runs]
+    normals = [_read_picture(runs[0], view, "eval/true_normals")]
+    normals += [_read_picture(run, view, "eval/normals") for run in runs]
+    blobs = []
+    for layer, pictures in (("c", images), ("n", normals)):
+        for source, picture in zip(sources, pictures, strict=True):
+            if picture is not None:
+                key = f"{view.index}-{layer}{source}"
+                blobs.append(_blob(key, "image/webp", lossless(picture)))
+    # One colour scale for all of a view, robust to outliers: percentiles 2 and 98 of all depths.
     there = np.concatenate(
         [depth[depth > 0.0] for depth in depths if depth is not None] or [np.empty(0)]
     )
     low, high = (float(x) for x in np.percentile(there, [2, 98])) if there.size else (0.0, 1.0)
-    for i, depth in enumerate(depths):
+    for source, depth in zip(sources, depths, strict=True):
         if depth is not None:
-            blobs.append(_blob(f"{view.index}-d{i}", "image/png", coloured_depth(depth, low, high)))
+            key = f"{view.index}-d{source}"
+            blobs.append(_blob(key, "image/png", coloured_depth(depth, low, high)))
     return blobs
 
 

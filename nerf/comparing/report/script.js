@@ -82,10 +82,7 @@
     const state = { split: 0.5, flipped: false, zoom: 1, x: 0.5, y: 0.5 };
     let cache = new Map();
 
-    const keyOf = (view, source, layer) => {
-      if (source === "truth") return layer === "depth" ? null : view.index + "-truth";
-      return view.index + (layer === "depth" ? "-d" : "-c") + source;
-    };
+    const keyOf = (view, source, layer) => view.index + ({ depth: "-d", normals: "-n" }[layer] || "-c") + source;
     const bitmap = (key) => {
       if (!cache.has(key)) cache.set(key, createImageBitmap(blobOf(key), { colorSpaceConversion: "none" }));
       return cache.get(key);
@@ -110,7 +107,7 @@
     };
     const picture = (view, source) => {
       const layer = select("layer"), key = keyOf(view, source, layer);
-      if (key === null || !byId("blob-" + key)) return Promise.resolve(null);
+      if (!byId("blob-" + key)) return Promise.resolve(null);
       if (layer !== "error") return bitmap(key);
       const name = key + "-e" + select("scale");
       if (!cache.has(name)) cache.set(name, errorMap(view, source));
@@ -139,7 +136,7 @@
       context.clearRect(0, 0, canvas.width, canvas.height);
       context.fillStyle = getComputedStyle(canvas).color;
       context.font = 14 * devicePixelRatio + "px system-ui";
-      context.fillText("no depth", 10, 24 * devicePixelRatio);
+      context.fillText("no " + select("layer"), 10, 24 * devicePixelRatio);
     };
 
     const figures = sources.map((source, i) => {
@@ -147,9 +144,19 @@
       canvas.setAttribute("role", "img");
       return { source, canvas, caption: make("figcaption", figure), title: titles[i] };
     });
+    // The median error of depth or normals, and where the normals are from.
+    const surface = (view, source, layer) => {
+      const parts = [data.labels[source]], error = view[layer][source];
+      if (data.seeds[source].length > 1) parts[0] += " with seed " + data.seeds[source][0];
+      if (layer === "normals" && data.normals[source]) parts.push(data.normals[source]);
+      if (error !== null) parts.push(layer === "depth" ? (100 * error).toFixed(2) + " % off" : error.toFixed(1) + "° off");
+      return parts.join(", ");
+    };
     // The picture shows one seed; views are sorted by the mean over all seeds.
     const label = (view, source) => {
       if (source === "truth") return "truth";
+      const layer = select("layer");
+      if (layer === "depth" || layer === "normals") return surface(view, source, layer);
       const own = data.labels[source] + ", " + view.psnr[source].toFixed(2) + " dB", seeds = data.seeds[source];
       if (seeds.length === 1) return own;
       return own + " with seed " + seeds[0] + " (mean of " + seeds.length + " seeds " + view.mean[source].toFixed(2) + ")";

@@ -37,7 +37,7 @@ class Column:
 
 SCORED_WITHOUT = "these runs were scored without it: --fresh trains them again"
 NO_LPIPS = f"not installed: pip install {lpips.REQUIREMENT}"
-PER_IMAGE = (  # metrics of the held-out views
+QUALITY = (  # metrics of the pictures of held-out views
     Column("psnr", "PSNR, dB", True, "{:.2f}"),
     Column("psnr_corrected", "PSNR, colours corrected, dB", True, "{:.2f}"),
     Column("psnr_aligned", "PSNR, cameras aligned, dB", True, "{:.2f}", "no config learns poses"),
@@ -46,6 +46,11 @@ PER_IMAGE = (  # metrics of the held-out views
     Column("lpips", "LPIPS, AlexNet", False, "{:.4f}", NO_LPIPS),
     Column("lpips_vgg", "LPIPS, VGG", False, "{:.4f}", NO_LPIPS),
 )
+SURFACE = (  # metrics of the surfaces in held-out views
+    Column("normal_degrees", "normal error, degrees", False, "{:.1f}", "no true normals"),
+    Column("depth_error", "depth error, %", False, "{:.2f}", "no true depth", scale=100.0),
+)
+PER_IMAGE = QUALITY + SURFACE
 FACTS = (  # costs and counts of a run
     Column("train_seconds", "training, s", False, "{:.1f}"),
     Column("steps_per_second", "steps/s", True, "{:.1f}"),

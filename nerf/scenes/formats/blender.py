@@ -5,6 +5,9 @@ The format is that of the data published with NeRF (2003.08934).
 Without a test file, the views of the validation file are "test". Without either, every 8th training
 view is held out. A test file whose images are all missing, as BlenderNeRF leaves it, does not
 prevent training.
+
+The true distance and normals of the image `test/r_000.png` are read from `depth/test/r_000.npz` and
+`normals/test/r_000.npz`, if these files exist; see data/README.md.
 """
 
 import dataclasses
@@ -94,7 +97,8 @@ def _read(root: Path, file: str) -> _Split:
         return _Split()
     try:
         data = read_transforms(root / file)
-        return _Split(*check_frames(data, root, file))
+        frames, notes = check_frames(data, root, file)
+        return _Split([_with_truth(frame, root) for frame in frames], notes)
     except SceneError as error:
         # NoViews stands for exactly one situation: a held-out split, all of whose images are
         # missing.
@@ -107,3 +111,14 @@ def _read(root: Path, file: str) -> _Split:
         alternative = "--config.eval_split=val, which scores every 8th training view instead"
         fix = f"render them, or give {alternative}"
         return _Split(error=NoViews([Problem(file, "", reason, fix)]))
+
+
+def _with_truth(frame: Frame, root: Path) -> Frame:
+    """Return a frame with the files of its true distance and normals, if they exist."""
+    place = frame.path.relative_to(root).with_suffix(".npz")
+    distance, normals = root / "depth" / place, root / "normals" / place
+    return dataclasses.replace(
+        frame,
+        distance=distance if distance.is_file() else None,
+        normals=normals if normals.is_file() else None,
+    )
