@@ -1,6 +1,7 @@
 """Density from a signed distance with a learned width (VolSDF, Yariv et al., 2106.12052)."""
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -25,23 +26,28 @@ class VolSDF(nnx.Module):
       tau_i = sigma_i delta_i
 
     Psi_beta is the cumulative distribution of Laplace's distribution (equations 2 and 3). Its width
-    beta is a parameter.
+    beta is a parameter, or follows training progress: photos with soft edges ask for a wide one,
+    which blurs the depth there.
 
     Args:
-      beta: width at the start of training, in units of the box.
+      beta: width at the start of training, in units of the box, or a function without arguments
+        that returns the width, such as `nerf.encodings.annealing:Shrinking`.
       min_beta: added to the learned part of the width, so that densities stay finite.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("sdf",)
     hidden: ClassVar[tuple[str, ...]] = ("sdf", "gradient", "laplacian")
 
-    def __init__(self, beta: float = 0.1, min_beta: float = 1e-4):
-        self.min_beta = min_beta
-        self.exponent = nnx.Param(jnp.array(math.log(beta - min_beta) / GAIN))
+    def __init__(self, beta: float | Callable[[], Float[Array, ""]] = 0.1, min_beta: float = 1e-4):
+        self.min_beta, self.schedule = min_beta, beta if callable(beta) else None
+        if not callable(beta):
+            self.exponent = nnx.Param(jnp.array(math.log(beta - min_beta) / GAIN))
 
     @property
     def beta(self) -> Float[Array, ""]:
         """The present width beta."""
+        if self.schedule is not None:
+            return self.schedule()
         return jnp.exp(GAIN * self.exponent[...]) + self.min_beta
 
     def density(self, quantities: Quantities) -> Float[Array, "*b"]:

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from nerf.cameras.cameras import Rays
+from nerf.encodings.annealing import Shrinking, set_progress
 from nerf.fields import Samples
 from nerf.geometry import Geometry, WithSurface
 from nerf.geometry.density import VolumeDensity
@@ -131,6 +133,17 @@ def test_gradients_are_finite_on_both_sides(name, sdf):
 
     value, slope = jax.jit(jax.value_and_grad(total))(jnp.array([sdf]))
     assert np.isfinite(value) and np.isfinite(slope).all()
+
+
+def test_the_width_of_volsdf_may_follow_training_progress_and_is_then_not_learned():
+    geometry = VolSDF(Shrinking(0.1, 0.001, end=1.0))
+    assert not jax.tree.leaves(nnx.state(geometry, nnx.Param))
+    assert len(jax.tree.leaves(nnx.state(VolSDF(0.1), nnx.Param))) == 1
+    quantities = {"sdf": jnp.array([-0.02, 0.0, 0.02], jnp.float32)}
+    for progress, width in ((0.0, 0.1), (0.5, 0.01), (1.0, 0.001)):
+        set_progress(geometry, jnp.array(progress))
+        expected = VolSDF(width, min_beta=0.0).density(quantities)
+        np.testing.assert_allclose(geometry.density(quantities), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["NeuS", "VolSDF"])

@@ -1,0 +1,52 @@
+"""The fast config with a surface: a signed distance in a hash grid.
+
+Paper: Yariv et al., VolSDF, 2106.12052, with the hash grid and the occupancy grid of instant-ngp,
+  2201.05989, and the smooth normals of Oechsle et al., UNISURF, 2104.10078.
+Expect: not measured yet.
+Time: set by --max_seconds; the learning rate decays over it.
+Command: nerf train --config=configs/surface.py --scene=data/tabletop --workdir=runs/surface \
+  --max_seconds=180
+"""
+
+from nerf.runs.config_files import read_config
+
+LAST = 0.001  # width of the density around the surface at the end of training, in the box
+
+
+def get_config():
+    config = read_config("ngp")
+    main = config.model.stages.main
+    # The density changes within a few thousandths of the box.
+    main.sampler.num_samples = 256
+    encoding, directions, colour = (
+        main.field[key] for key in ("encoding", "direction_encoding", "colour")
+    )
+    main.field = {
+        "name": "nerf.fields.surface:SurfaceField",
+        "encoding": encoding,
+        "direction_encoding": directions,
+        # In bfloat16 a distance would be too coarse.
+        "network": {"name": "nerf.networks.softplus:Softplus", "width": 32, "depth": 1},
+        "colour": colour,
+        # Fog at first: everything is a little outside, and no sphere has to be carved.
+        "radius": -0.05,
+        "scale": 0.3,
+        "reads_normals": False,
+    }
+    # A learned width stays at that of the soft edges of the photos, and depth is blurred there.
+    width = {"name": "nerf.encodings.annealing:Shrinking", "first": 0.1, "last": LAST, "end": 1.0}
+    config.model.geometry = {"name": "nerf.geometry.volsdf:VolSDF", "beta": width}
+    # A squared error becomes small against the eikonal loss while the surface is still wrong.
+    colour_loss = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
+    config.losses.colour = {**colour_loss, "weight": 1.0}
+    config.losses.eikonal = {
+        "name": "nerf.losses.eikonal:Eikonal",
+        "weight": 0.01,
+        "drawn": True,
+    }
+    config.losses.smoothness = {
+        "name": "nerf.losses.smoothness:NormalSmoothness",
+        "weight": 0.004,
+        "radius": 0.01,
+    }
+    return config
