@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from nerf.foundation.png import write_png
 from nerf.meshes.cleaning import decimate, drop_hidden
 from nerf.meshes.colours import surface_colours
-from nerf.meshes.extraction import Surface, extract_surface
+from nerf.meshes.extraction import MAX_SHEET_RESOLUTION, Surface, extract_surface
 from nerf.meshes.files import write_mesh
 from nerf.meshes.mesh import Mesh, components, open_edges, vertex_normals
 from nerf.meshes.preview import draw_preview
@@ -72,6 +72,9 @@ def export_mesh(
     mesh = to_file(mesh, run.transform)
     written = write_mesh(path, mesh, run.transform.rotation)
     notes = _notes(surface, mesh, full, run.transform, time.monotonic() - started)
+    if sheets and resolution > MAX_SHEET_RESOLUTION:
+        reason = "a learned unsigned distance folds in smaller ones"
+        notes.append(f"mesh: {MAX_SHEET_RESOLUTION} cells and not {resolution}: {reason}")
     size = sum(file.stat().st_size for file in written)
     return ExportedMesh(mesh, [*written, preview], [*notes, f"mesh: {size / 1e6:.1f} MB"])
 

@@ -108,6 +108,7 @@ def test_an_unsigned_distance_is_a_sheet_with_a_boundary(around, tmp_path):
     # Cells are no smaller than a learned distance is fine.
     assert len(done.mesh.faces) < 20 * extraction.MAX_SHEET_RESOLUTION**2
     assert any("open edges" in note for note in done.notes)
+    assert any("64 cells and not 256" in note for note in done.notes)
     assert not any("fused" in note for note in done.notes)
 
 
