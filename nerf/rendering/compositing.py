@@ -54,9 +54,15 @@ class Dense:
     def draw(
         self, chance: Float[Array, "*b"], used: Bool[Array, "*b s"], x: Float[Array, "*b s c"]
     ) -> tuple[Float[Array, "*b c"], Bool[Array, "*b"]]:
-        """Return the vector of one of the used intervals of each ray, and whether there is one.
+        """Draw one of the used intervals of each ray.
 
-        `chance` is uniform in [0, 1).
+        Args:
+          chance: uniform in [0, 1).
+          used: which intervals may be drawn.
+          x: a vector of each interval.
+
+        Returns:
+          The vector of the drawn interval, and whether there is one.
         """
         # The k-th used interval, from 1, is the first with k used ones up to it.
         running = jnp.cumsum(used.astype(jnp.int32), -1)
@@ -104,9 +110,12 @@ class Packed:
     def draw(
         self, chance: Float[Array, " r"], used: Bool[Array, " m"], x: Float[Array, "m c"]
     ) -> tuple[Float[Array, "r c"], Bool[Array, " r"]]:
-        """Return the vector of one of the used intervals of each ray, and whether there is one.
+        """Draw one of the used intervals of each ray; see `Dense.draw`.
 
-        `chance` is uniform in [0, 1). Unused intervals are at the end of the list.
+        Args:
+          chance: uniform in [0, 1).
+          used: which intervals may be drawn; the others are at the end of the list.
+          x: a vector of each interval.
         """
         counts = jax.ops.segment_sum(
             used.astype(jnp.int32), self.ray, self.rays, indices_are_sorted=True
