@@ -224,7 +224,8 @@ def _study(
         should_stop,
     )
     requests = _requests(question, methods)
-    of_images = _are_of_images(question, methods, requests)
+    if question.mesh:
+        _refuse_meshes_of_images(methods, requests)
     trained = find_or_train(requests, store)
     groups, outcomes = _gather(methods, trained)
     check_protocols([(label, result) for label, results in groups.items() for result in results])
@@ -233,6 +234,7 @@ def _study(
         for o in reversed(outcomes)
         if o.failure and o.label not in groups
     }
+    of_images = groups and all(is_image_task(r[0].config) for r in groups.values())
     videos = {} if of_images else _render_videos(groups, question, store)
     cells = question.resolution or RESOLUTION
     scene = scene or next(
@@ -252,21 +254,17 @@ def _study(
         columns=columns,
         crops=question.crops,
         figures=question.figures,
-        fits=_draw_fits(groups, question.plugins) if of_images and groups else None,
+        fits=_draw_fits(groups, question.plugins) if of_images else None,
         meshes=compare_meshes(groups, cells, store) if question.mesh and groups else (),
     )
 
 
-def _are_of_images(
-    question: Question, methods: Sequence[Method], requests: Sequence[RunRequest]
-) -> bool:
-    """Return whether all runs fit images; raise ConfigError if meshes of such runs are wanted."""
+def _refuse_meshes_of_images(methods: Sequence[Method], requests: Sequence[RunRequest]) -> None:
+    """Raise a ConfigError if a config fits images."""
     configs = [run.config for run in requests]
     configs += [run.config for method in methods for run in method.runs]
-    of_images = [is_image_task(config) for config in configs]
-    if question.mesh and any(of_images):
+    if any(is_image_task(config) for config in configs):
         raise ConfigError("--mesh: a picture has no surface: remove it")
-    return all(of_images)
 
 
 def _draw_fits(groups: Groups, plugins: tuple[str, ...]) -> Figure | None:
