@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from nerf.comparing.comparison import Groups
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
-from nerf.comparing.report.meshes import compare_meshes
+from nerf.comparing.report.meshes import ShownMesh, compare_meshes
 from nerf.comparing.report.page import Study, write_page
 from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
@@ -236,7 +236,6 @@ def _study(
     }
     of_images = groups and all(is_image_task(r[0].config) for r in groups.values())
     videos = {} if of_images else _render_videos(groups, question, store)
-    cells = question.resolution or RESOLUTION
     scene = scene or next(
         (read_json(r[0].folder / "scene.json")["root"] for r in groups.values()), None
     )
@@ -255,8 +254,15 @@ def _study(
         crops=question.crops,
         figures=question.figures,
         fits=_draw_fits(groups, question.plugins) if of_images else None,
-        meshes=compare_meshes(groups, cells, store) if question.mesh and groups else (),
+        meshes=_meshes(groups, question, store),
     )
+
+
+def _meshes(groups: Groups, question: Question, store: RunStore) -> Sequence[ShownMesh]:
+    """Return the meshes of the first runs, if they are asked for."""
+    if not question.mesh or not groups:
+        return ()
+    return compare_meshes(groups, question.resolution or RESOLUTION, store)
 
 
 def _refuse_meshes_of_images(methods: Sequence[Method], requests: Sequence[RunRequest]) -> None:
