@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
-from nerf.rendering.model import last_field
+from nerf.rendering.model import fold_in, last_field
+from nerf.sampling.stratified import uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Eikonal:
         intervals = context.renderings[-1].intervals
         assert intervals is not None and intervals.samples is not None
         used = intervals.t_end > intervals.t_start
-        draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1)))
-        chance = draw(context.keys.reshape(-1)).reshape(context.keys.shape)
+        chance = uniform(fold_in(context.keys, 1), 1)[..., 0]
         means = jax.lax.stop_gradient(intervals.samples.means)
         points, found = intervals.layout.draw(chance, used, means)
         samples = Samples(points, context.rays.viewdirs)

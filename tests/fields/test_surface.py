@@ -150,7 +150,7 @@ def test_the_colour_depends_on_normal_and_direction():
 
 
 def test_a_colour_without_normals_costs_no_gradient():
-    """What is not used is not computed: the gradient's network runs a second time, backwards."""
+    """The compiler leaves out the gradient, which would run the network backwards."""
 
     def work(reads_normals):
         field = smooth_field(reads_normals=reads_normals)

@@ -1,4 +1,4 @@
-"""Where a triangle mesh intersects itself."""
+"""Find pairs of triangles of a mesh that intersect."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
