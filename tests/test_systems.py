@@ -21,7 +21,7 @@ from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE, SIX, toy
 from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store
 from benchmarks.systems.table import BEGIN, END, keep, markdown
-from benchmarks.systems.training import Trainer
+from benchmarks.systems.training import Trainer, module_of
 from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
 from nerf.training.loop import train
@@ -48,9 +48,7 @@ def test_a_row_is_well_posed(row):
     names = [arm.name for arm in row.arms]
     assert len(names) == len(set(names))
     for arm in row.arms:
-        assert all(
-            hasattr(import_module("benchmarks.systems.measures"), name) for name in arm.measures
-        )
+        assert all(hasattr(import_module(module_of(name)), name) for name in arm.measures)
     for check in row.checks:
         assert check.first in names and check.second in (None, *names)
         assert (check.at_least is None) != (check.at_most is None)

@@ -41,7 +41,8 @@ class Arm:
         for training that does not determine a constant.
       rates: first factors of the config's learning rates to try; see `choosing`.
       tries: further changes to try, such as bandwidths.
-      measures: names of functions in `benchmarks.systems.measures`, in addition to PSNR.
+      measures: names of functions in `benchmarks.systems.measures` or
+        `benchmarks.systems.surface_measures`, for numbers in addition to PSNR.
     """
 
     name: str

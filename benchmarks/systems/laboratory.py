@@ -22,7 +22,7 @@ from benchmarks.systems.store import (
     digest_scenes,
     modules_of,
 )
-from benchmarks.systems.training import MEASURES, Trainer, rounded
+from benchmarks.systems.training import Trainer, module_of, rounded
 from nerf.runs.provenance import environment
 from nerf.scenes import Scene
 
@@ -237,7 +237,7 @@ class Laboratory:
 
 def _code_of(arm: Arm) -> list[str]:
     """Return the modules that an arm uses in addition to those that its config names."""
-    return [MEASURES] if arm.measures else []
+    return sorted({module_of(name) for name in arm.measures})
 
 
 def _code_name(arm: Arm, config: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from nerf.scenes.images import on_background
 from nerf.training.nonfinite import TrainingError
 from nerf.training.session import Session
 
-MEASURES = "benchmarks.systems.measures"
+MEASURES = ("benchmarks.systems.measures", "benchmarks.systems.surface_measures")
 CURVE_POINTS = 24  # of the training curve that a run keeps
 DIVERGED = -100.0  # dB, of a run whose numbers are not finite
 
@@ -45,6 +45,11 @@ class Trained:
     after: float
     curve: list[float]
     ms_per_step: float
+
+
+def module_of(measure: str) -> str:
+    """Return the name of the module with a measure, one of `MEASURES`."""
+    return next(module for module in MEASURES if hasattr(import_module(module), measure))
 
 
 def rounded(config: Mapping[str, Any], steps: float) -> int:
@@ -167,7 +172,7 @@ class Trainer:
           seed: the seed.
           rate: factor of the learning rate.
           steps: training steps.
-          measures: names of functions in `benchmarks.systems.measures`.
+          measures: names of functions in the modules `MEASURES`.
 
         Returns: "diverged", and unless that is true the measurements; "picture" is a PNG in base 64
         of the first seed, otherwise empty.
@@ -179,10 +184,10 @@ class Trainer:
         scores = self.scores(trained.model, "test")
         if not np.isfinite([trained.before, trained.after, *scores]).all():
             return {"diverged": True, "steps": rounded(self.config, steps)}
-        module = import_module(MEASURES)
         numbers: dict[str, float] = {"ms_per_step": trained.ms_per_step}
         for name in measures:
-            numbers |= getattr(module, name)(trained.model, self.config, self.scenes["test"])
+            measure = getattr(import_module(module_of(name)), name)
+            numbers |= measure(trained.model, self.config, self.scenes["test"])
         picture = self.picture(trained.model) if seed == 0 else b""
         return {
             "diverged": False,

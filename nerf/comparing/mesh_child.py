@@ -76,7 +76,7 @@ def find_or_extract(run: Run, resolution: int) -> Kept:
     file = run.folder / "compare" / f"mesh_{resolution}.npz"
     if (kept := _read(file, run.stamp)) is not None:
         return kept
-    surface = extract_surface(run, resolution)
+    surface = extract_surface(run.model, run.cameras["train"], resolution)
     mesh = surface.iso.mesh
     file.parent.mkdir(exist_ok=True)
     with replacing(file) as temporary:

@@ -16,6 +16,7 @@ from nerf.meshes.files import write_mesh
 from nerf.meshes.mesh import Mesh, components, open_edges, vertex_normals
 from nerf.meshes.preview import draw_preview
 from nerf.meshes.texture import bake_texture, texture_size
+from nerf.rendering.model import Model
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
 
@@ -60,12 +61,9 @@ def export_mesh(
         sheets.
     """
     started = time.monotonic()
-    surface = extract_surface(run, resolution, sheets)
-    mesh = surface.iso.mesh
-    full = len(mesh.faces)
-    # Visibility is found faster with fewer triangles.
-    mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh)
-    mesh = _coloured(run, mesh, REACH * surface.cell, textured=path.suffix.lower() != ".ply")
+    surface = extract_surface(run.model, run.cameras["train"], resolution, sheets)
+    full = len(surface.iso.mesh.faces)
+    mesh = colour_surface(run.model, surface, triangles, textured=path.suffix.lower() != ".ply")
     path.parent.mkdir(parents=True, exist_ok=True)
     preview = path.with_name(f"{path.stem}_views.png")
     write_png(preview, draw_preview(mesh))
@@ -79,14 +77,24 @@ def export_mesh(
     return ExportedMesh(mesh, [*written, preview], [*notes, f"mesh: {size / 1e6:.1f} MB"])
 
 
-def _coloured(run: Run, mesh: Mesh, reach: float, textured: bool) -> Mesh:
-    """Return a mesh with a texture or with colours of its vertices."""
+def colour_surface(model: Model, surface: Surface, triangles: int, textured: bool) -> Mesh:
+    """Return the part of a surface that can be seen, with the colours of the model.
+
+    Args:
+      model: the trained model.
+      surface: its surface.
+      triangles: number of triangles to which the mesh is reduced; 0 keeps all.
+      textured: whether the mesh gets a texture, and not a colour for each vertex.
+    """
 
     def paint(
         points: Float[np.ndarray, "m 3"], normals: Float[np.ndarray, "m 3"]
     ) -> UInt8[np.ndarray, "m 3"]:
-        return surface_colours(run.model, points, normals, reach)
+        return surface_colours(model, points, normals, REACH * surface.cell)
 
+    mesh = surface.iso.mesh
+    # Visibility is found faster with fewer triangles.
+    mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh)
     if textured:
         return bake_texture(mesh, texture_size(len(mesh.faces)), paint)
     return dataclasses.replace(mesh, colours=paint(mesh.vertices, vertex_normals(mesh)))

@@ -1,4 +1,4 @@
-"""From a trained run to the mesh of its surface."""
+"""From a trained model to the mesh of its surface."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,7 +22,6 @@ from nerf.meshes.levels import (
 from nerf.meshes.open_surface import extract_open
 from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
-from nerf.runs.read import Run
 from nerf.sampling.spaces import Cropped
 
 HALVINGS = 3  # of the spacing of the lattice
@@ -45,7 +44,7 @@ Extract = Callable[[Bounds, int], tuple[Isosurface, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """The extracted surface of a run.
+    """The extracted surface of a model.
 
     Attributes:
       iso: its clean mesh in the normalised world, and the cost.
@@ -60,8 +59,10 @@ class Surface:
     box: Bounds
 
 
-def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
-    """Extract the surface of a trained run.
+def extract_surface(
+    model: Model, cameras: Cameras, resolution: int, sheets: bool = False
+) -> Surface:
+    """Extract the surface of a trained model.
 
     A geometry with a level (occupancy or signed distance) is extracted at its zeros. A density has
     no natural level, so depth images of the training views, at half transmittance, are fused. So
@@ -69,19 +70,20 @@ def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
     is extracted as open sheets. The box is that of `Cropped`, or is found by a coarse mesh.
 
     Args:
-      run: the trained run.
+      model: the trained model.
+      cameras: of the training views, from which depth is rendered if it is fused.
       resolution: number of cells along the longest side of the box; of sheets, at most
         `MAX_SHEET_RESOLUTION` are used.
       sheets: whether to extract an unsigned distance as open sheets.
 
     Raises:
-      UserError: the surface is empty, the lattice does not fit the memory, there is no unsigned
-        distance for sheets, or the run is of a picture.
+      EmptySurfaceError: the surface is empty.
+      UserError: the lattice does not fit the memory, there is no unsigned distance for sheets, or
+        the model is of a picture.
     """
-    model = run.model
     if model.space.num_dims != 3:
-        raise UserError(f"{run.folder}: a picture has no surface: export a run on a scene")
-    extract_in, fused = _method(run, resolution, sheets)
+        raise UserError("mesh: a picture has no surface: export a run on a scene")
+    extract_in, fused = _method(model, cameras, resolution, sheets)
     box = given_box(model)
     if box is None:
         box = _find_box(extract_in)
@@ -89,21 +91,20 @@ def extract_surface(run: Run, resolution: int, sheets: bool = False) -> Surface:
     return Surface(iso, cell, fused, box)
 
 
-def _method(run: Run, resolution: int, sheets: bool) -> tuple[Extract, bool]:
-    """Return how the surface of a run is extracted, and whether depth images are fused."""
-    model = run.model
+def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tuple[Extract, bool]:
+    """Return how the surface of a model is extracted, and whether depth images are fused."""
     if sheets:
         distance = sheet_distance(model)
         if distance is None:
             raise UserError(
-                f"{run.folder}: no unsigned distance, which --sheets needs: export without it, or "
-                "train a config such as configs/systems/udf.py"
+                "mesh: the run has no unsigned distance, which --sheets needs: export without it, "
+                "or train a config such as configs/systems/udf.py"
             )
         return partial(_extract_sheets, model, distance), False
     level = surface_level(model)
     if level is not None:
         return partial(_extract_level, level), False
-    images = render_depth(model, depth_cameras(run.cameras["train"], resolution))
+    images = render_depth(model, depth_cameras(cameras, resolution))
     return partial(_extract_fused, images), True
 
 

@@ -22,6 +22,10 @@ BYTES_PER_POINT = 24  # of the finest lattice, at the peak
 MISSING = "pip install 'nerf-compare[mesh]'"
 
 
+class EmptySurfaceError(UserError):
+    """The level has no zeros."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Lattice:
     """Regular lattice of points.
@@ -201,7 +205,8 @@ def extract(
         intersect.
 
     Raises:
-      UserError: the lattice does not fit the memory, or the level is nowhere zero.
+      EmptySurfaceError: the level is nowhere zero.
+      UserError: the lattice does not fit the memory.
     """
     check_memory(lattice)
     samples = LatticeSamples(level, lattice, 2**halvings)
@@ -261,7 +266,7 @@ def _march(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Mesh:
     marching_cubes = load_marching_cubes()
     if not active.any():
         reason = "the surface is empty: the level is nowhere zero in the box"
-        raise UserError(f"mesh: {reason}: train longer, or give another box with --crop")
+        raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
     # Only the bounding box of the crossed cells matters.
     low, high = _bounds(active)
     box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))

@@ -33,7 +33,9 @@ TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 def run_in(folder, stamp="a", scene="nerf.scenes:load", transform=None):
     config = {"scene": {"name": scene}}
     model = Model({"main": Stage(UniformSteps(8), synthetic.field)}, ("main",))
-    return Run(folder, config, model, 0, transform or Similarity(), {}, {}, stamp)
+    model.stamp = stamp  # by which the replaced extraction tells runs
+    cameras = {"train": synthetic.load(None, "train").cameras}
+    return Run(folder, config, model, 0, transform or Similarity(), cameras, {}, stamp)
 
 
 @pytest.fixture
@@ -41,12 +43,12 @@ def extracted(monkeypatch):
     """Replace the extraction by spheres; return the runs and resolutions that were extracted."""
     asked = []
 
-    def extract(run, resolution):
-        asked.append((run.stamp, resolution))
-        if run.stamp == "empty":
+    def extract(model, cameras, resolution):
+        asked.append((model.stamp, resolution))
+        if model.stamp == "empty":
             raise UserError("mesh: the surface is empty: train longer")
-        radius = {"a": 0.5, "b": 0.3}[run.stamp]
-        return Surface(Isosurface(sphere(radius), 1, 1), 0.1, run.stamp == "b", EVERYTHING)
+        radius = {"a": 0.5, "b": 0.3}[model.stamp]
+        return Surface(Isosurface(sphere(radius), 1, 1), 0.1, model.stamp == "b", EVERYTHING)
 
     monkeypatch.setattr(mesh_child, "extract_surface", extract)
     return asked

@@ -124,7 +124,7 @@ def test_sheets_that_no_ray_evaluates_are_dropped(around):
     model = Model(
         stages, ("main",), geometry=UnsignedDistance(), occupancy=grid, max_samples_per_ray=64
     )
-    surface = extract_surface(dataclasses.replace(run_of(*around), model=model), 32, sheets=True)
+    surface = extract_surface(model, run_of(*around).cameras["train"], 32, sheets=True)
     middle = surface.iso.mesh.vertices.mean(0)
     np.testing.assert_allclose(middle, [0.5, 0.0, 0.0], atol=0.02)
 
@@ -135,7 +135,8 @@ def test_sheets_need_an_unsigned_distance(around, tmp_path):
 
 
 def test_the_box_is_found_around_the_surface(around):
-    surface = extract_surface(with_distance(around), 48)
+    run = with_distance(around)
+    surface = extract_surface(run.model, run.cameras["train"], 48)
     assert (surface.box.low < CENTRE - RADIUS).all()
     assert (surface.box.high > CENTRE + RADIUS).all()
     assert (surface.box.high - surface.box.low).max() < 2 * RADIUS * 1.2
@@ -189,4 +190,4 @@ def test_an_empty_surface_and_broken_parameters_are_reported(around):
     for field, message in ((nothing, "nowhere zero"), (broken, "not finite")):
         model = Model({"main": Stage(UniformSteps(8), field)}, ("main",), geometry=SignedDistance())
         with pytest.raises(UserError, match=message):
-            extract_surface(dataclasses.replace(run_of(*around), model=model), 32)
+            extract_surface(model, run_of(*around).cameras["train"], 32)

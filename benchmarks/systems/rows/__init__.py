@@ -4,7 +4,7 @@ Margins were set before the first measurement. Widths are chosen so that the arm
 equal numbers of parameters to within a tenth.
 """
 
-from benchmarks.systems.rows import coordinates, grids, networks, pictures, sampling
+from benchmarks.systems.rows import coordinates, grids, networks, pictures, sampling, surfaces
 
 ROWS = [
     *coordinates.ROWS,
@@ -12,4 +12,5 @@ ROWS = [
     *networks.ROWS,
     *grids.ROWS,
     *sampling.ROWS,
+    *surfaces.ROWS,
 ]
