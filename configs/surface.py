@@ -40,6 +40,8 @@ def get_config():
     # A learned width stays at that of the soft edges of the photos, and depth is blurred there.
     width = {"name": "nerf.encodings.annealing:Shrinking", "first": 0.1, "last": LAST, "end": 1.0}
     config.model.geometry = {"name": "nerf.geometry.volsdf:VolSDF", "beta": width}
+    # A sharp surface leaves silhouettes jagged.
+    config.model.edge_rays = 2
     # A squared error becomes small against the eikonal loss while the surface is still wrong.
     colour_loss = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
     config.losses.colour = {**colour_loss, "weight": 1.0}

@@ -1,5 +1,6 @@
 """Whole images from a trained model, in chunks of bounded memory."""
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.cameras.cameras import Cameras, pixel_centres, pixels_to_rays, repeat_camera
 from nerf.foundation.errors import UserError
+from nerf.rendering.antialiasing import smooth_edges
+from nerf.rendering.compositing import Rendering
 from nerf.rendering.model import Model
 
 MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
@@ -54,26 +57,75 @@ def make_render_image(
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
+    return _Renderer(graph, state, colour, chunk, model.edge_rays, should_stop, on_share)
 
-    def render_image(camera: Cameras) -> dict[str, np.ndarray]:
+
+@dataclasses.dataclass(frozen=True)
+class _Renderer:
+    """Renders images in chunks; see `make_render_image`, which explains the attributes."""
+
+    graph: nnx.GraphDef
+    state: PyTree
+    colour: Float[Array, "3"]
+    chunk: int
+    edge_rays: int
+    should_stop: Callable[[], bool]
+    on_share: Callable[[float], None]
+
+    def __call__(self, camera: Cameras) -> dict[str, np.ndarray]:
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
-        starts = range(0, width * height, chunk)
-        submitted = (_render_chunk(graph, chunk, state, colour, camera, start) for start in starts)
-        parts = []
-        for part in _fetch_in_order(submitted, should_stop):
-            parts.append(part)
-            on_share(len(parts) / len(starts))
+        starts = range(0, width * height, self.chunk)
+        submitted = (
+            _render_chunk(self.graph, self.chunk, self.state, self.colour, camera, start)
+            for start in starts
+        )
         # The last chunk extends past the image: cut it off.
-        image = jax.tree.map(lambda *x: np.concatenate(x)[: width * height], *parts)
+        flat = {
+            name: values[: width * height]
+            for name, values in self._joined(submitted, len(starts), 0).items()
+        }
+        image = {name: x.reshape(height, width, *x.shape[1:]) for name, x in flat.items()}
+        if self.edge_rays > 1:
+            image = smooth_edges(image, self.edge_rays, partial(self._render_places, camera))
         if not np.isfinite(image["rgb"]).all():
             raise RenderingError(
                 "a rendered colour is not finite: the parameters are broken: "
                 "render an earlier checkpoint with --step"
             )
-        return jax.tree.map(lambda x: x.reshape(height, width, *x.shape[1:]), image)
+        return image
 
-    return render_image
+    def _render_places(
+        self, camera: Cameras, places: Float[np.ndarray, "m 2"]
+    ) -> dict[str, np.ndarray]:
+        """Return the colour and the opacity at image positions, as the second half of an image."""
+        # All chunks have one size, so that they are compiled once; there may be no positions.
+        starts = range(0, max(len(places), 1), self.chunk)
+        padded = np.zeros((len(starts) * self.chunk, 2), np.float32)
+        padded[: len(places)] = places
+        submitted = (
+            _render_places(self.graph, self.state, self.colour, camera, padded[i : i + self.chunk])
+            for i in starts
+        )
+        joined = self._joined(submitted, len(starts), 1)
+        return {name: values[: len(places)] for name, values in joined.items()}
+
+    def _joined(
+        self, submitted: Iterable[dict[str, Any]], chunks: int, half: int
+    ) -> dict[str, np.ndarray]:
+        """Fetch and join chunks.
+
+        Args:
+          submitted: the chunks.
+          chunks: their number.
+          half: with antialiasing, 0 for the first half of an image and 1 for the second.
+        """
+        parts = []
+        for part in _fetch_in_order(submitted, self.should_stop):
+            parts.append(part)
+            share = len(parts) / chunks
+            self.on_share(0.5 * (half + share) if self.edge_rays > 1 else share)
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def _fetch_in_order(
@@ -117,16 +169,40 @@ def _render_chunk(
     start: int | Int[Array, ""],
 ) -> dict[str, Any]:
     """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
-    # One camera per ray, as `pixels_to_rays` expects.
-    rays = pixels_to_rays(repeat_camera(camera, chunk), pixel_centres(camera, start, chunk))
-    background = jnp.broadcast_to(colour, (chunk, 3))
-    rendering = nnx.merge(graph, state)(rays, background)[-1]
+    rendering = _render(graph, state, colour, camera, pixel_centres(camera, start, chunk))
     return {
         "rgb": rendering.rgb,
         "opacity": rendering.opacity,
         "depth": rendering.depth,
         **rendering.extras,
     }
+
+
+@partial(jax.jit, static_argnums=0)
+def _render_places(
+    graph: nnx.GraphDef,
+    state: PyTree,
+    colour: Float[Array, "3"],
+    camera: Cameras,
+    places: Float[Array, "m 2"],
+) -> dict[str, Any]:
+    """Render the colour and the opacity at image positions (x, y) of one camera."""
+    rendering = _render(graph, state, colour, camera, places)
+    return {"rgb": rendering.rgb, "opacity": rendering.opacity}
+
+
+def _render(
+    graph: nnx.GraphDef,
+    state: PyTree,
+    colour: Float[Array, "3"],
+    camera: Cameras,
+    places: Float[Array, "m 2"],
+) -> Rendering:
+    """Render image positions (x, y) of one camera."""
+    # One camera per ray, as `pixels_to_rays` expects.
+    rays = pixels_to_rays(repeat_camera(camera, places.shape[0]), places)
+    background = jnp.broadcast_to(colour, (places.shape[0], 3))
+    return nnx.merge(graph, state)(rays, background)[-1]
 
 
 def colour_depth(

@@ -61,6 +61,8 @@ class Model(nnx.Module):
         `nerf.rendering.surface:Surface`; None is the volume renderer, `render_rays`.
       poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
       exposure: learned exposure, (rgb, image) -> rgb, or None; see `nerf.rendering.exposure`.
+      edge_rays: number of rays along each side of a pixel at edges of images; 1 renders the centre
+        of every pixel alone. See `nerf.rendering.antialiasing`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Model(nnx.Module):
         renderer: Callable | None = None,
         poses: Callable | None = None,
         exposure: Callable | None = None,
+        edge_rays: int = 1,
     ):
         if occupancy is not None and len(order) != 1:
             reason = f"works with one stage, and this model has {len(order)}"
@@ -91,7 +94,7 @@ class Model(nnx.Module):
         self.max_samples_per_ray = max_samples_per_ray or 0
         self.early_stop_transmittance = early_stop_transmittance
         self.renderer = renderer or render_rays
-        self.poses, self.exposure = poses, exposure
+        self.poses, self.exposure, self.edge_rays = poses, exposure, edge_rays
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
