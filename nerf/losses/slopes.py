@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
+from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import last_field
 
 
@@ -41,7 +42,8 @@ class SlopeError:
         places = context.model.space.warp(context.rays.origins)
 
         def colour(x: Float[Array, "*b 2"]) -> Float[Array, "*b 3"]:
-            return field(Samples(x, context.rays.viewdirs))["rgb"]
+            samples = Samples(x, context.rays.viewdirs)
+            return evaluate_field(context.model, field, samples)["rgb"]
 
         # The derivative along an axis for all points at once.
         axes = [jnp.broadcast_to(axis, places.shape) for axis in jnp.eye(2)]
