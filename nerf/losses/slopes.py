@@ -1,6 +1,7 @@
 """Supervision of a picture by its slopes alone (SIREN, 2006.09661, section 4.1)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ class SlopeError:
     """
 
     weight: float = 1.0
+
+    needs: ClassVar[tuple[str, ...]] = ("slopes",)
 
     def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the loss of each ray of an image task.
