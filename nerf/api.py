@@ -197,7 +197,7 @@ def _evaluate(
     """Evaluate the last field at places of the normalised world; see `query`."""
     model = nnx.merge(graph, state)
     inside = model.space.warp(place)
-    quantities = evaluate_field(last_field(model), Samples(inside, towards), model.geometry)
+    quantities = evaluate_field(model, last_field(model), Samples(inside, towards))
     if "density" in quantities:
         # The field's density is per unit of the box; a unit of the file is `scale` normalised
         # units, each of which the space shortens by `stretch`.

@@ -17,6 +17,7 @@ from nerf.fields import Samples
 from nerf.foundation.instantiate import build
 from nerf.output.video_rendering import resized
 from nerf.rendering.images import make_render_image
+from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import Model, last_field
 from nerf.scenes import Scene, toybox
 from nerf.scenes.images import on_background
@@ -101,7 +102,7 @@ def normals(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     where = jnp.asarray(scene.transform.points(points[kept]), jnp.float32)
 
     def log_density(point: Float[Array, "3"]) -> Float[Array, ""]:
-        quantities = field(Samples(point[None], jnp.eye(3)[2:]))
+        quantities = evaluate_field(model, field, Samples(point[None], jnp.eye(3)[2:]))
         return jnp.log(model.geometry.density(quantities)[0] + 1e-6)
 
     gradient = jax.jit(jax.vmap(jax.grad(log_density)))(where)

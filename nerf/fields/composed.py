@@ -21,12 +21,15 @@ COLOUR = ReLU(width=32, depth=1)
 class Composed(nnx.Module):
     """Points -> encoding -> network -> (log density, features) -> colour network -> sRGB.
 
-    The colour network gets the features and the encoded view direction.
+    The colour network gets the features and the encoded view direction, and with `code_features`
+    the latent code of the sample (NeRF in the Wild, 2008.02268, section 4.1). The density does not
+    depend on the code.
 
     Equation:
       (s, h) = network(gamma(x))
       density = exp(min(s + density_bias, 15))
       rgb = sigmoid(colour(h, gamma_d(viewdir)))
+      rgb = sigmoid(colour(h, gamma_d(viewdir), l))   with a code l
 
     With a hash grid and ReLU networks of one and two hidden layers this is the field of instant-ngp
     (2201.05989, section 5.4).
@@ -38,6 +41,7 @@ class Composed(nnx.Module):
       colour: specification of the colour network.
       features: number of features h passed from the first network to the second.
       density_bias: log of the density around which training starts, per unit of the box.
+      code_features: length of the codes of the model, see `nerf.rendering.codes`; 0 reads none.
       rngs: source of the initial parameters.
     """
 
@@ -49,13 +53,15 @@ class Composed(nnx.Module):
         colour: Network = COLOUR,
         features: int = 15,
         density_bias: float = 0.0,
+        code_features: int = 0,
         *,
         rngs: nnx.Rngs,
     ):
         self.encoding, self.direction_encoding = encoding, direction_encoding
-        self.density_bias = density_bias
+        self.density_bias, self.code_features = density_bias, code_features
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
-        self.colour = colour(features + direction_encoding.num_features, 3, rngs=rngs)
+        inputs = features + direction_encoding.num_features + code_features
+        self.colour = colour(inputs, 3, rngs=rngs)
 
     @property
     def prefers_lattice(self) -> bool:
@@ -88,5 +94,9 @@ class Composed(nnx.Module):
         outputs = self.network(self.encoding(samples.points))
         # Colour depends on the features h (all outputs but the first) and on the view direction.
         directions = self.direction_encoding(samples.viewdirs)
-        inputs = jnp.concatenate([outputs[..., 1:], directions], -1)
+        parts = [outputs[..., 1:], directions]
+        if self.code_features:
+            assert samples.code is not None, "a model checks that it has codes"
+            parts.append(samples.code)
+        inputs = jnp.concatenate(parts, -1)
         return {"density": self._density(outputs), "rgb": jax.nn.sigmoid(self.colour(inputs))}

@@ -2,7 +2,8 @@
 
 A loss is a callable `loss(context) -> (*b)`. It takes what it needs from the `Context`, which also
 has the model, for regularisers that evaluate the field elsewhere. Training averages each loss over
-the rays that are `complete`, and adds them up.
+the rays that are `complete`, and adds them up. A loss that cannot do without some of the target's
+maps names them in its attribute `needs`; scenes without them are refused before training.
 """
 
 import dataclasses

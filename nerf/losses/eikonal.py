@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
-from nerf.rendering.model import fold_in, last_field
+from nerf.rendering.intervals import evaluate_field
+from nerf.rendering.model import Model, fold_in, last_field
 from nerf.sampling.stratified import uniform
 
 
@@ -47,7 +48,7 @@ class Eikonal:
         if self.everywhere:
             draw = jax.vmap(lambda key: jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0))
             samples = Samples(draw(context.keys), context.rays.viewdirs)
-            loss = loss + _error(last_field(context.model)(samples)["gradient"])
+            loss = loss + _error_at(context.model, samples)
         return self.weight * loss
 
     def _mean(self, context: Context) -> Float[Array, "*b"]:
@@ -67,9 +68,14 @@ class Eikonal:
         chance = uniform(fold_in(context.keys, 1), 1)[..., 0]
         means = jax.lax.stop_gradient(intervals.samples.means)
         points, found = intervals.layout.draw(chance, used, means)
-        samples = Samples(points, context.rays.viewdirs)
-        error = _error(last_field(context.model)(samples)["gradient"])
-        return jnp.where(found, error, 0.0)
+        codes = context.model.codes_of(context.rays)
+        samples = Samples(points, context.rays.viewdirs, code=codes)
+        return jnp.where(found, _error_at(context.model, samples), 0.0)
+
+
+def _error_at(model: Model, samples: Samples) -> Float[Array, "*b"]:
+    """Return the error of the last field's gradient at samples."""
+    return _error(evaluate_field(model, last_field(model), samples)["gradient"])
 
 
 def _error(gradient: Float[Array, "*b 3"]) -> Float[Array, "*b"]:

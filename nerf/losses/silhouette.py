@@ -1,6 +1,7 @@
 """Loss of the silhouette, for surfaces that a ray either meets or misses (IDR, 2003.09852)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 from jaxtyping import Array, Float
@@ -26,6 +27,8 @@ class Silhouette:
 
     weight: float = 1.0
 
+    needs: ClassVar[tuple[str, ...]] = ("alpha",)
+
     def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the loss of each ray.
 
@@ -36,12 +39,8 @@ class Silhouette:
           The weighted loss, (*b).
 
         Raises:
-          ConfigError: one of the maps is missing.
+          ConfigError: the renderer has no silhouette.
         """
-        if "alpha" not in context.target.maps:
-            reason = "the scene's images have no alpha, which says where there is nothing"
-            fix = "give them masks as alpha channels, or use a config without this loss"
-            raise ConfigError(f"losses.silhouette: {reason}: {fix}")
         if "silhouette" not in context.renderings[-1].extras:
             reason = "the renderer has no silhouette"
             raise ConfigError(f"losses.silhouette: {reason}: use nerf.rendering.surface:Surface")

@@ -1,6 +1,7 @@
 """Supervision of a picture by its slopes alone (SIREN, 2006.09661, section 4.1)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
+from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import last_field
 
 
@@ -28,6 +30,8 @@ class SlopeError:
 
     weight: float = 1.0
 
+    needs: ClassVar[tuple[str, ...]] = ("slopes",)
+
     def __call__(self, context: Context) -> Float[Array, "*b"]:
         """Compute the loss of each ray of an image task.
 
@@ -41,7 +45,8 @@ class SlopeError:
         places = context.model.space.warp(context.rays.origins)
 
         def colour(x: Float[Array, "*b 2"]) -> Float[Array, "*b 3"]:
-            return field(Samples(x, context.rays.viewdirs))["rgb"]
+            samples = Samples(x, context.rays.viewdirs)
+            return evaluate_field(context.model, field, samples)["rgb"]
 
         # The derivative along an axis for all points at once.
         axes = [jnp.broadcast_to(axis, places.shape) for axis in jnp.eye(2)]

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields import Samples
 from nerf.losses import Context
+from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import last_field
 
 SEEN = 0.5  # opacity from which on a ray meets a surface
@@ -50,7 +51,8 @@ class NormalSmoothness:
         shift = draw(context.keys.reshape(-1)).reshape(points.shape)
         # Both points of a ray are evaluated at once.
         both = jnp.stack([points, points + self.radius * shift])
-        normals = field(Samples(both, jnp.broadcast_to(rays.viewdirs, both.shape)))["normals"]
+        samples = Samples(both, jnp.broadcast_to(rays.viewdirs, both.shape))
+        normals = evaluate_field(model, field, samples)["normals"]
         squared = jnp.square(normals[0] - normals[1]).sum(-1)
         # Keep the length away from 0, where its gradient is not finite.
         length = jnp.sqrt(jnp.maximum(squared, 1e-12))

@@ -60,7 +60,7 @@ def _colours(
     start, end = edges[:, :-1], edges[:, 1:]
     field = last_field(model)
     samples = sample_intervals(model.space, field, rays, start, end, Dense())
-    quantities = evaluate_field(field, samples, model.geometry)
+    quantities = evaluate_field(model, field, samples)
     tau = model.geometry(quantities, samples)
     black = jnp.zeros((points.shape[0], 3))
     # A little optical depth everywhere gives a colour to points that lie in thin matter.

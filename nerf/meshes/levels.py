@@ -72,7 +72,7 @@ def _level(graph: nnx.GraphDef, state: PyTree, points: Float[Array, "m 3"]) -> F
     ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
     warped = model.space.warp(points)
     means = Gaussians(warped, jnp.zeros_like(warped)) if takes_gaussians(field) else warped
-    quantities = evaluate_field(field, Samples(means, ahead), model.geometry)
+    quantities = evaluate_field(model, field, Samples(means, ahead))
     if isinstance(model.geometry, WithSheets):
         return model.geometry.distance(quantities)
     assert isinstance(model.geometry, WithSurface)

@@ -18,6 +18,7 @@ from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry import Geometry
 from nerf.geometry.density import VolumeDensity
+from nerf.rendering.codes import check_codes
 from nerf.rendering.compositing import Dense, Packed, Rendering, composite
 from nerf.rendering.intervals import Edges, evaluate_field, interval_middles, sample_intervals
 from nerf.sampling.occupancy_grid import OccupancyGrid, PackedSamples, pack_samples
@@ -61,6 +62,7 @@ class Model(nnx.Module):
         `nerf.rendering.surface:Surface`; None is the volume renderer, `render_rays`.
       poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
       exposure: learned exposure, (rgb, image) -> rgb, or None; see `nerf.rendering.exposure`.
+      codes: learned codes, image -> latent vector, or None; see `nerf.rendering.codes`.
       edge_rays: number of rays along each side of a pixel at edges of images; 1 renders the centre
         of every pixel alone. See `nerf.rendering.antialiasing`.
     """
@@ -77,6 +79,7 @@ class Model(nnx.Module):
         renderer: Callable | None = None,
         poses: Callable | None = None,
         exposure: Callable | None = None,
+        codes: Callable | None = None,
         edge_rays: int = 1,
     ):
         if occupancy is not None and len(order) != 1:
@@ -89,12 +92,14 @@ class Model(nnx.Module):
                 "model.max_samples_per_ray: missing, and model.occupancy needs it: "
                 "give --config.model.max_samples_per_ray=16"
             )
+        check_codes(codes, {name: stages[name].field for name in order})
         self.stages = nnx.List([stages[name] for name in order])
         self.space, self.occupancy, self.geometry = space, occupancy, geometry
         self.max_samples_per_ray = max_samples_per_ray or 0
         self.early_stop_transmittance = early_stop_transmittance
         self.renderer = renderer or render_rays
-        self.poses, self.exposure, self.edge_rays = poses, exposure, edge_rays
+        self.poses, self.exposure, self.codes = poses, exposure, codes
+        self.edge_rays = edge_rays
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
@@ -132,6 +137,10 @@ class Model(nnx.Module):
         """Return the rays moved by the learned corrections of their cameras' poses."""
         return rays if self.poses is None else self.poses(rays)
 
+    def codes_of(self, rays: Rays) -> Float[Array, "*b c"] | None:
+        """Return the code of each ray's image, or None in a model without codes."""
+        return None if self.codes is None else self.codes(rays.image)
+
 
 def render_rays(
     model: Model,
@@ -142,7 +151,7 @@ def render_rays(
     """Return one rendering per stage: sample -> points -> field -> optical depth -> composite.
 
     Args:
-      model: its stages, space, geometry and marcher are used; poses and exposure are not.
+      model: its stages, space, geometry, codes and marcher are used; poses and exposure are not.
       rays: (*b) rays in the normalised world.
       background: sRGB behind each ray.
       keys: one random key per ray in training; None is deterministic.
@@ -187,8 +196,9 @@ def _render_intervals(
     complete: Bool[Array, "..."] | None = None,
 ) -> Rendering:
     """Evaluate the field at each interval and composite, in either layout."""
-    samples = sample_intervals(model.space, field, rays, t_start, t_end, layout)
-    quantities = evaluate_field(field, samples, model.geometry)
+    codes = model.codes_of(rays)
+    samples = sample_intervals(model.space, field, rays, t_start, t_end, layout, codes)
+    quantities = evaluate_field(model, field, samples)
     tau = model.geometry(quantities, samples)
     shown = {name: x for name, x in quantities.items() if name not in model.geometry.hidden}
     rendering = composite(shown, tau, t_start, t_end, background, layout, complete)

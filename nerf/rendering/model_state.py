@@ -86,7 +86,7 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
         # Optical depth does not depend on the view direction.
         ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
         samples = Samples(gaussian if takes_gaussians(field) else points, ahead)
-        return model.geometry.density(evaluate_field(field, samples, model.geometry))
+        return model.geometry.density(evaluate_field(model, field, samples))
 
     def on_lattice(axes: Sequence[Float[Array, " _"]]) -> Float[Array, "x y z"]:
         return model.geometry.density(field.on_lattice(axes))

@@ -189,9 +189,10 @@ class Surface:
     ) -> Rendering:
         """Return the rendering of points at distances t; other rays see the background."""
         points = model.space.warp(rays.origins + t[..., None] * rays.directions)
+        samples = Samples(points, rays.viewdirs, code=model.codes_of(rays))
         # Losses expect an axis of intervals.
-        samples = Samples(points[..., None, :], rays.viewdirs[..., None, :])
-        quantities = evaluate_field(last_field(model), samples, model.geometry)
+        samples = jax.tree.map(lambda x: x[..., None, :], samples)
+        quantities = evaluate_field(model, last_field(model), samples)
         hit = found.astype(t.dtype)
         shown = {
             # Drop the axis of intervals, which is the first after those of the rays.
@@ -208,12 +209,12 @@ class Surface:
 
 def level_at(model: Any, rays: Rays) -> Callable[[Float[Array, "*b"]], Float[Array, "*b"]]:
     """Return the function from distances along rays to the level there."""
-    field = last_field(model)
+    field, codes = last_field(model), model.codes_of(rays)
 
     def level(t: Float[Array, "*b"]) -> Float[Array, "*b"]:
         points = model.space.warp(rays.origins + t[..., None] * rays.directions)
-        samples = Samples(points, rays.viewdirs)
-        return model.geometry.level(evaluate_field(field, samples, model.geometry))
+        samples = Samples(points, rays.viewdirs, code=codes)
+        return model.geometry.level(evaluate_field(model, field, samples))
 
     return level
 

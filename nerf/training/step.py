@@ -23,6 +23,7 @@ from nerf.scenes.images import over
 from nerf.training.gradients import TrainState, init_state, make_gradients
 from nerf.training.nonfinite import all_finite
 from nerf.training.ray_bank import RayBank, RayBatch, StepKeys, sample_rays, step_keys
+from nerf.training.supervision import check_supervision
 
 
 def _make_one_step(
@@ -210,7 +211,12 @@ def prepare(
       scene: the training views.
       plugins: packages besides `nerf` from which the config may import.
       mesh: mesh of the devices, see `make_train_step`.
+
+    Raises:
+      ConfigError: the model cannot be built, or the scene lacks what a loss needs.
     """
+    losses = build_inside(config["losses"], plugins, {})
+    check_supervision(losses, scene)
     optimizer = build(config["optimizer"], plugins=plugins)
 
     def initial(seed: int) -> tuple[nnx.GraphDef, TrainState]:
@@ -219,7 +225,7 @@ def prepare(
     graph, state = initial(config["seed"])
     train_steps = make_train_step(
         graph,
-        build_inside(config["losses"], plugins, {}),
+        losses,
         optimizer,
         build(config["schedule"], plugins=plugins),
         config["batch_size"],

@@ -1,13 +1,12 @@
 """Fields with a surface: the sphere that they begin with, gradients, and the eikonal loss."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
+from nerf.cameras.cameras import Rays
 from nerf.encodings.annealing import Shrinking, set_progress
 from nerf.encodings.fourier import Fourier
 from nerf.encodings.hash_grid import HashGrid
@@ -218,8 +217,11 @@ def test_the_eikonal_loss_of_a_drawn_interval_is_on_average_that_of_all(packed):
     rendering = Rendering(None, nothing, nothing, {}, whole, known)
 
     # The gradient of this field is the point itself.
-    model = Model({"main": Stage(UniformSteps(4), lambda s: {"gradient": s.points})}, ("main",))
-    rays = SimpleNamespace(viewdirs=jnp.zeros((4 * copies, 3)))
+    def field(samples):
+        return {"density": samples.points[..., 0], "gradient": samples.points}
+
+    model = Model({"main": Stage(UniformSteps(4), field)}, ("main",))
+    rays = Rays(*[jnp.zeros((4 * copies, 3))] * 3)
     keys = jax.random.split(jax.random.key(0), 4 * copies)
     context = Context(model, rays, [rendering], Target(jnp.zeros((4 * copies, 3))), keys)
     got = np.asarray(jax.jit(lambda: Eikonal(2.0, drawn=True)(context))()).reshape(copies, 4)
