@@ -28,6 +28,7 @@ from nerf.meshes.levels import surface_level
 from nerf.meshes.mesh import Mesh, area_outside_largest, sample_points
 from nerf.meshes.rasterizer import draw_colours, rasterize
 from nerf.rendering.images import make_render_image
+from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import Model, last_field
 from nerf.scenes import Scene, open_surfaces
 from nerf.scenes.images import on_background
@@ -211,7 +212,8 @@ def cloud(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     @jax.jit
     def sample(state: nnx.State, key: Array) -> tuple[Array, Array]:
         def distance(points: Float[Array, "n 3"]) -> Float[Array, " n"]:
-            return last_field(nnx.merge(graph, state))(Samples(points, points))[quantity]
+            model = nnx.merge(graph, state)
+            return evaluate_field(model, last_field(model), Samples(points, points))[quantity]
 
         return sample_surface(distance, key, CLOUD_POINTS, near=NEAR)
 
@@ -317,4 +319,10 @@ def _values(model: Model, points: Float[np.ndarray, "n 3"]) -> dict[str, Array]:
     graph, state = nnx.split(model)
     where = jnp.asarray(points, jnp.float32)
     ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), where.shape)
-    return jax.jit(lambda state: last_field(nnx.merge(graph, state))(Samples(where, ahead)))(state)
+
+    @jax.jit
+    def evaluate(state: nnx.State) -> dict[str, Array]:
+        model = nnx.merge(graph, state)
+        return evaluate_field(model, last_field(model), Samples(where, ahead))
+
+    return evaluate(state)

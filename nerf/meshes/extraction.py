@@ -9,7 +9,15 @@ import numpy as np
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
 from nerf.meshes.cleaning import drop_parts, drop_small
-from nerf.meshes.isosurface import Bounds, Isosurface, Lattice, Level, extract, lattice_in
+from nerf.meshes.isosurface import (
+    Bounds,
+    EmptySurfaceError,
+    Isosurface,
+    Lattice,
+    Level,
+    extract,
+    lattice_in,
+)
 from nerf.meshes.levels import (
     DepthImages,
     cells_with_points,
@@ -19,6 +27,7 @@ from nerf.meshes.levels import (
     sheet_distance,
     surface_level,
 )
+from nerf.meshes.mesh import Mesh
 from nerf.meshes.open_surface import extract_open
 from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
@@ -33,7 +42,9 @@ LIMIT = 1.0  # of fused depth, in cells
 # that size, and means over them, see one sheet there and not several.
 MAX_SHEET_RESOLUTION = 64
 SMOOTHING = 1.0  # half of the side of the cube of these means, in cells
-MIN_TRAINED = 0.5  # fraction of the area of a sheet in cells that rays evaluate
+# Least fraction of the area of a part in cells that rays evaluate: nothing has trained the others.
+# The back of a surface that no view sees is among these.
+MIN_TRAINED, MIN_TRAINED_SHEET = 0.1, 0.5
 REFINEMENTS = 3  # evaluations for each vertex
 SIDE = 400  # most pixels of the longer side of a depth image
 PIXELS_PER_CELL = 2  # of a depth image that shows the whole box
@@ -103,7 +114,7 @@ def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tu
         return partial(_extract_sheets, model, distance), False
     level = surface_level(model)
     if level is not None:
-        return partial(_extract_level, level), False
+        return partial(_extract_level, model, level), False
     images = render_depth(model, depth_cameras(cameras, resolution))
     return partial(_extract_fused, images), True
 
@@ -147,11 +158,13 @@ def _lattice(box: Bounds, resolution: int) -> tuple[Lattice, float]:
     return lattice, float(np.linalg.norm(lattice.steps[0]))
 
 
-def _extract_level(level: Level, box: Bounds, resolution: int) -> tuple[Isosurface, float]:
+def _extract_level(
+    model: Model, level: Level, box: Bounds, resolution: int
+) -> tuple[Isosurface, float]:
     """Return the clean surface of a level in a box, and the side of a cell."""
     lattice, cell = _lattice(box, resolution)
     iso = extract(level, lattice, HALVINGS, refinements=REFINEMENTS)
-    return iso._replace(mesh=drop_small(iso.mesh)), cell
+    return iso._replace(mesh=drop_small(_trained(model, iso.mesh, MIN_TRAINED))), cell
 
 
 def _extract_fused(images: DepthImages, box: Bounds, resolution: int) -> tuple[Isosurface, float]:
@@ -169,5 +182,13 @@ def _extract_sheets(
     """Return the clean sheets of an unsigned distance in a box, and the side of a cell."""
     lattice, cell = _lattice(box, min(resolution, MAX_SHEET_RESOLUTION))
     iso = extract_open(distance, lattice, HALVINGS, SMOOTHING)
-    trained = evaluated_points(model, iso.mesh.corners.mean(1))
-    return iso._replace(mesh=drop_small(drop_parts(iso.mesh, trained, MIN_TRAINED))), cell
+    return iso._replace(mesh=drop_small(_trained(model, iso.mesh, MIN_TRAINED_SHEET))), cell
+
+
+def _trained(model: Model, mesh: Mesh, least: float) -> Mesh:
+    """Drop the parts of a mesh of which less than a fraction is in cells that rays evaluate."""
+    kept = drop_parts(mesh, evaluated_points(model, mesh.corners.mean(1)), least)
+    if not len(kept.faces):
+        reason = "the surface is empty: no ray has trained any of it"
+        raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
+    return kept

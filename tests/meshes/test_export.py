@@ -15,6 +15,7 @@ from nerf.geometry.udf import UnsignedDistance
 from nerf.meshes import extraction
 from nerf.meshes.export import export_mesh
 from nerf.meshes.extraction import extract_surface, given_box
+from nerf.meshes.isosurface import EmptySurfaceError
 from nerf.meshes.mesh import face_areas, open_edges, volume
 from nerf.output.video_rendering import cropped
 from nerf.paths.crops import read_crop
@@ -113,20 +114,24 @@ def test_an_unsigned_distance_is_a_sheet_with_a_boundary(around, tmp_path):
 
 
 @pytest.mark.long
-def test_sheets_that_no_ray_evaluates_are_dropped(around):
+@pytest.mark.parametrize("sheets", [False, True])
+def test_parts_that_no_ray_evaluates_are_dropped(around, sheets):
     def two_spheres(samples):
         points = jnp.stack([jnp.abs(samples.points[..., 0]) - 0.5, *samples.points.T[1:]], -1)
-        return {"udf": jnp.abs(jnp.linalg.norm(points, axis=-1) - 0.3), "rgb": samples.points}
+        distance = jnp.linalg.norm(points, axis=-1) - 0.3
+        return {"sdf": distance, "udf": jnp.abs(distance), "rgb": samples.points}
 
-    stages, grid = {"main": Stage(UniformSteps(64), two_spheres)}, OccupancyGrid(16)
-    kept = np.arange(16)[:, None, None] >= 8  # the half with x > 0
-    grid.restrict(np.broadcast_to(kept, (16, 16, 16)))
-    model = Model(
-        stages, ("main",), geometry=UnsignedDistance(), occupancy=grid, max_samples_per_ray=64
-    )
-    surface = extract_surface(model, run_of(*around).cameras["train"], 32, sheets=True)
-    middle = surface.iso.mesh.vertices.mean(0)
+    def extracted(kept):
+        stages, grid = {"main": Stage(UniformSteps(64), two_spheres)}, OccupancyGrid(16)
+        grid.restrict(np.broadcast_to(kept[:, None, None], (16, 16, 16)))
+        geometry = UnsignedDistance() if sheets else SignedDistance()
+        model = Model(stages, ("main",), geometry=geometry, occupancy=grid, max_samples_per_ray=64)
+        return extract_surface(model, run_of(*around).cameras["train"], 32, sheets=sheets)
+
+    middle = extracted(np.arange(16) >= 8).iso.mesh.vertices.mean(0)
     np.testing.assert_allclose(middle, [0.5, 0.0, 0.0], atol=0.02)
+    with pytest.raises(EmptySurfaceError, match="no ray has trained any of it"):
+        extracted(np.zeros(16, bool))
 
 
 def test_sheets_need_an_unsigned_distance(around, tmp_path):
