@@ -52,7 +52,7 @@ def get_config():
     }
     config.losses.smoothness = {
         "name": "nerf.losses.smoothness:NormalSmoothness",
-        "weight": 0.004,
-        "radius": 0.01,
+        "weight": 0.008,
+        "radius": 0.02,
     }
     return config
