@@ -207,6 +207,10 @@ ROWS = [
         "complex Gabor wavelets fit an image better than sines",
         [drawn("wavelets", "wire", tries=WIRE_TRIES), SIREN, RELU_OCTAVES],
         WIRE_CHECKS,
+        evidence="The drawing is smooth, without edges, and only a quarter of its pixels is "
+        "trained. SIREN reaches 52 dB on those and wavelets 47 dB, so the order is the same on "
+        "trained and on held-out pixels. The paper fits all pixels of photographs; WIRE-photo "
+        "does that.",
     ),
     Row(
         "FINER",
@@ -214,6 +218,8 @@ ROWS = [
         "sines whose frequency grows with their argument fit an image better than sines",
         [drawn("FINER", "finer", tries=SINE_TRIES), SIREN, RELU_OCTAVES],
         FINER_CHECKS,
+        evidence="The paper fits all pixels of photographs, and not a smooth drawing from a "
+        "quarter of its pixels: FINER-photo does that.",
     ),
     Row(
         "Gaussian",
