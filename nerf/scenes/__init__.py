@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from nerf.scenes import formats
+from nerf.scenes import cutting, formats
 from nerf.scenes.base import Problem, Scene, SceneError, Similarity, to_unit
 from nerf.scenes.hints import explain_file, explain_folder
 
@@ -36,7 +36,11 @@ def _is_scene(folder: Path) -> bool:
 
 
 def load(
-    root: str | Path | None, split: str, max_side: int = 1024, validation: bool = False
+    root: str | Path | None,
+    split: str,
+    max_side: int = 1024,
+    validation: bool = False,
+    cut_out: bool = False,
 ) -> Scene:
     """Load one split of a scene, in the first format that detects the folder.
 
@@ -46,6 +50,8 @@ def load(
       max_side: maximum width and height in pixels; larger images are downscaled by an integer
         factor.
       validation: exclude the views of "val" from "train" if both come from the same list.
+      cut_out: whether masks are silhouettes of an object, around which everything is empty; see
+        `nerf.scenes.cutting`.
 
     Returns:
       The scene. Its notes name the other formats that also detect the folder.
@@ -77,4 +83,5 @@ def load(
         f"select that format with --config.scene.name=nerf.scenes.formats.{other}:load"
         for other, _ in others
     ]
+    scene = cutting.cut_out(scene) if cut_out else scene
     return dataclasses.replace(scene, notes=[*also, *scene.notes])
