@@ -9,6 +9,7 @@ from benchmarks.systems.surface_measures import certain, cloud, level, mesh, slo
 from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.signed_distance import SignedDistance
 from nerf.geometry.udf import UnsignedDistance
+from nerf.meshes import chamfer
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.stratified import UniformSteps
@@ -21,8 +22,8 @@ RED = jnp.array([0.8, 0.3, 0.2])
 @pytest.fixture(autouse=True)
 def few_points(monkeypatch):
     monkeypatch.setattr(surface_measures, "RESOLUTION", 48)
-    monkeypatch.setattr(surface_measures, "MESH_POINTS", 50_000)
-    monkeypatch.setattr(surface_measures, "TRUE_POINTS", 5_000)
+    monkeypatch.setattr(chamfer, "MESH_POINTS", 50_000)
+    monkeypatch.setattr(chamfer, "TRUE_POINTS", 5_000)
     monkeypatch.setattr(surface_measures, "CLOUD_POINTS", 2_000)
 
 

@@ -20,12 +20,20 @@ from nerf.evaluation import metrics
 from nerf.evaluation.surfaces import rendered_normals
 from nerf.fields import Samples
 from nerf.geometry.projection import sample_surface
-from nerf.meshes.chamfer import chamfer_distance, sample_true_surface
+from nerf.meshes.chamfer import (
+    TRUE_POINTS,
+    Distance,
+    box_diagonal,
+    chamfer_distance,
+    in_normalised_world,
+    relative_chamfer,
+    sample_true_surface,
+)
 from nerf.meshes.export import colour_surface
 from nerf.meshes.extraction import HALVINGS, REFINEMENTS, Surface, extract_surface
 from nerf.meshes.isosurface import Bounds, EmptySurfaceError, extract, lattice_in
 from nerf.meshes.levels import surface_level
-from nerf.meshes.mesh import Mesh, area_outside_largest, sample_points
+from nerf.meshes.mesh import Mesh, area_outside_largest
 from nerf.meshes.rasterizer import draw_colours, rasterize
 from nerf.rendering.images import make_render_image
 from nerf.rendering.intervals import evaluate_field
@@ -35,7 +43,6 @@ from nerf.scenes.images import on_background
 
 RESOLUTION = 128  # cells of a mesh
 LEVEL_RESOLUTION = 96  # cells of the lattice that is extracted twice
-MESH_POINTS, TRUE_POINTS = 200_000, 50_000  # for the Chamfer distance
 CLOUD_POINTS = 20_000  # of a surface that is sampled by projection
 NEAR = 0.02  # remaining distance up to which a projected point counts as one of the surface
 BORDER = 0.1  # of the bowl's opening, in the box, where points may belong to the bowl itself
@@ -61,16 +68,9 @@ def mesh(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     found = _surface(model, config)
     if found is None:
         return {"chamfer": 1.0, "outside_largest": 1.0}
-    rng = np.random.default_rng(0)
-    exact = _module(config).distance
-    # The Chamfer distance is computed in the world of the file, in which the truth is known.
-    kept = found.iso.mesh
-    points = scene.transform.points_back(sample_points(kept, MESH_POINTS, rng))
-    true = sample_true_surface(exact, TRUE_POINTS, rng)
-    chamfer = chamfer_distance(points, true, exact).mean
     return {
-        "chamfer": chamfer / float(np.linalg.norm(np.ptp(true, axis=0))),
-        "outside_largest": area_outside_largest(kept),
+        "chamfer": relative_chamfer(found.iso.mesh, _true_distance(config, scene)),
+        "outside_largest": area_outside_largest(found.iso.mesh),
     }
 
 
@@ -93,8 +93,9 @@ def textured(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     scores = []
     for i in range(min(len(scene), MAX_VIEWS)):
         mine = render(scene.cameras[i])["rgb"]
-        empty = np.broadcast_to(background, mine.shape)
-        drawn = empty if kept is None else _drawn(kept, scene, i, background)
+        drawn = np.broadcast_to(background, mine.shape)
+        if kept is not None:
+            drawn = draw_colours(kept, rasterize(kept, scene.cameras[i]), background)
         scores.append(metrics.psnr(drawn, mine))
     return {"mesh_psnr": float(np.mean(scores))}
 
@@ -158,8 +159,8 @@ def views(model: Model, config: Config, scene: Scene) -> dict[str, float]:
         wrong = picture["rgb"] - on_background(image, config["background"])
         squares.append(np.square(wrong)[inside].mean())
     rng = np.random.default_rng(0)
-    true = sample_true_surface(_module(config).distance, TRUE_POINTS, rng)
-    diagonal = scene.transform.scale * float(np.linalg.norm(np.ptp(true, axis=0)))
+    true = sample_true_surface(_true_distance(config, scene), TRUE_POINTS, rng)
+    diagonal = box_diagonal(true)
     return {
         "view_normal_degrees": float(np.median(np.concatenate(angles))),
         "depth_rmse": float(np.sqrt(np.square(np.concatenate(distances)).mean())) / diagonal,
@@ -250,6 +251,11 @@ def _module(config: Config) -> Any:
     return import_module(config["scene"]["name"].partition(":")[0])
 
 
+def _true_distance(config: Config, scene: Scene) -> Distance:
+    """Return the exact distance to the true surface in the normalised world."""
+    return in_normalised_world(_module(config).distance, scene.transform)
+
+
 def _surface(model: Model, config: Config) -> Surface | None:
     """Extract the surface of a model, None if there is none."""
     train = _module(config).load(None, "train", **_options(config))
@@ -262,21 +268,6 @@ def _surface(model: Model, config: Config) -> Surface | None:
 def _options(config: Config) -> dict[str, Any]:
     """Return the arguments of the function that makes the scene of a config."""
     return {key: value for key, value in config["scene"].items() if key != "name"}
-
-
-def _drawn(
-    mesh: Mesh, scene: Scene, view: int, background: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "h w 3"]:
-    """Draw a mesh with its texture as a view of the scene sees it.
-
-    Args:
-      mesh: in the normalised world.
-      scene: the scene.
-      view: number of the view.
-      background: sRGB where nothing is seen.
-    """
-    camera = scene.cameras[view]
-    return draw_colours(mesh, rasterize(mesh, camera), background)
 
 
 def _triangles(mesh: Mesh) -> set[bytes]:

@@ -26,14 +26,11 @@ from nerf.foundation.files import replacing, write_json
 from nerf.foundation.instantiate import ConfigError, resolve
 from nerf.foundation.png import write_png
 from nerf.foundation.progress import track
-from nerf.meshes.chamfer import Distance, chamfer_distance, sample_true_surface
+from nerf.meshes.chamfer import Distance, in_normalised_world, relative_chamfer
 from nerf.meshes.extraction import extract_surface
-from nerf.meshes.mesh import Mesh, area_outside_largest, sample_points
+from nerf.meshes.mesh import Mesh, area_outside_largest
 from nerf.meshes.preview import draw_turntables
 from nerf.runs.read import Run, load_run
-
-MESH_POINTS = 500_000  # sampled on a mesh: half of their mean spacing is the smallest Chamfer
-TRUE_POINTS = 50_000  # sampled on the true surface
 
 
 class Kept(NamedTuple):
@@ -113,8 +110,7 @@ def true_distance(run: Run, plugins: tuple[str, ...]) -> Distance | None:
         exact = resolve(f"{module}:distance", plugins)
     except ConfigError:
         return None
-    world = run.transform
-    return lambda points: world.scale * exact(world.points_back(points))
+    return in_normalised_world(exact, run.transform)
 
 
 def measure(kept: Kept, distance: Distance | None) -> dict[str, Any]:
@@ -123,19 +119,12 @@ def measure(kept: Kept, distance: Distance | None) -> dict[str, Any]:
     Raises:
       UserError: the box has hardly any of the true surface.
     """
-    rng = np.random.default_rng(0)
-    numbers: dict[str, Any] = {
+    return {
         "triangles": len(kept.mesh.faces),
         "outside_largest": area_outside_largest(kept.mesh),
         "fused": kept.fused,
-        "chamfer": None,
+        "chamfer": None if distance is None else relative_chamfer(kept.mesh, distance),
     }
-    if distance is not None:
-        true = sample_true_surface(distance, TRUE_POINTS, rng)
-        points = sample_points(kept.mesh, MESH_POINTS, rng)
-        chamfer = chamfer_distance(points, true, distance)
-        numbers["chamfer"] = chamfer.mean / float(np.linalg.norm(np.ptp(true, axis=0)))
-    return numbers
 
 
 if __name__ == "__main__":

@@ -8,10 +8,14 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from nerf.foundation.errors import UserError
+from nerf.meshes.mesh import Mesh, sample_points
+from nerf.scenes.base import Similarity
 from nerf.scenes.solids import normals
 
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
 
+MESH_POINTS = 500_000  # sampled on a mesh: half of their mean spacing is the smallest Chamfer
+TRUE_POINTS = 50_000  # sampled on the true surface
 SHELL = 0.02  # distance from the true surface of the points that are moved onto it
 BATCH = 2**17  # random points of the box at once
 MAX_BATCHES = 200
@@ -58,6 +62,40 @@ def chamfer_distance(
     """
     nearest = cKDTree(points).query(true_points, workers=-1)[0]
     return Chamfer(float(np.abs(distance(points)).mean()), float(nearest.mean()))
+
+
+def in_normalised_world(distance: Distance, world: Similarity) -> Distance:
+    """Return the distances of points of the normalised world, in its units.
+
+    Args:
+      distance: points of the file's world -> distances in its units.
+      world: from the file's world to the normalised one.
+    """
+    return lambda points: world.scale * distance(world.points_back(points))
+
+
+def relative_chamfer(mesh: Mesh, distance: Distance) -> float:
+    """Compute the Chamfer distance of a mesh as a fraction of the size of the true surface.
+
+    Args:
+      mesh: the mesh.
+      distance: exact distance of points to the true surface, in the world of the mesh.
+
+    Returns:
+      The mean of both directions, divided by the diagonal of the true surface's box.
+
+    Raises:
+      UserError: the box [-1, 1]^3 has hardly any of the true surface.
+    """
+    rng = np.random.default_rng(0)
+    true = sample_true_surface(distance, TRUE_POINTS, rng)
+    points = sample_points(mesh, MESH_POINTS, rng)
+    return chamfer_distance(points, true, distance).mean / box_diagonal(true)
+
+
+def box_diagonal(points: Float[np.ndarray, "n 3"]) -> float:
+    """Return the diagonal of the smallest box around points, along the axes."""
+    return float(np.linalg.norm(np.ptp(points, axis=0)))
 
 
 def sample_true_surface(

@@ -27,10 +27,10 @@ def smooth_edges(
       render: image positions (x, y) -> rendered arrays by name.
     """
     row, column = np.nonzero(find_edges(image["rgb"]))
-    smooth = {name: np.array(values) for name, values in image.items()}
+    smooth = dict(image)
     rendered = render(within_pixels(np.stack([column, row], -1), count))
     for name in AVERAGED:
-        rays = rendered[name]
+        rays, smooth[name] = rendered[name], np.array(image[name])
         smooth[name][row, column] = rays.reshape(len(row), count**2, *rays.shape[1:]).mean(1)
     return smooth
 
