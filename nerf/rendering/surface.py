@@ -60,7 +60,7 @@ class Surface:
 
     t is t_0 in value. Its gradient is that of the crossing: moving with the ray and the field, the
     point stays on the surface. The colour of a ray says nothing about whether it should meet
-    matter: the map "silhouette", z, does, and `nerf.losses.silhouette` teaches it. The search
+    matter: `silhouette`, z, does, and `nerf.losses.silhouette` teaches it. The search
     stores nothing for the gradient, so that its memory does not grow with the number of steps.
 
     Attributes:
@@ -203,8 +203,8 @@ class Surface:
         rgb = shown.pop("rgb") + (1.0 - hit)[..., None] * background
         start, end = t[..., None], t[..., None] + SHORT
         intervals = Intervals(hit[..., None], start, end, Dense(), samples, quantities)
-        extras = {**shown, "silhouette": silhouette}
-        return Rendering(rgb, hit, hit * t, extras, jnp.ones(t.shape, bool), intervals)
+        complete = jnp.ones(t.shape, bool)
+        return Rendering(rgb, hit, hit * t, shown, complete, intervals, silhouette)
 
 
 def level_at(model: Any, rays: Rays) -> Callable[[Float[Array, "*b"]], Float[Array, "*b"]]:

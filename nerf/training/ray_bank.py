@@ -45,11 +45,16 @@ class RayBank:
         return self
 
 
+EDGE = 16  # part of the shorter side of an image that is at an edge; wider than the grid's cells
+
+
 def to_device(scene: Scene, margin: int = 4) -> RayBank:
     """Put a scene's pixels on the device.
 
     The pool excludes masked pixels, and transparent pixels more than `margin` pixels from matter.
-    Those carry no information that transparent pixels near silhouettes do not.
+    Those carry no information that transparent pixels near silhouettes do not, apart from those at
+    the edges of an image that cuts the object off: cells beside it, of which the image shows a
+    part, are in the visual hull, and no other pixel may say that they are empty.
     """
     maps = {name: _flat(arrays) for name, arrays in _supervision(scene).items()}
     arrays = (_flat(scene.images), _starts(scene), _pool(scene, margin), scene.cameras, maps)
@@ -83,7 +88,10 @@ def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
     for i, (start, image) in enumerate(zip(_starts(scene), scene.images, strict=True)):
         usable = np.ones(image.shape[:2], bool)
         if scene.has_alpha:
-            usable = _dilate(image[..., 3] > 0, margin)
+            matter = image[..., 3] > 0
+            usable = _dilate(matter, margin)
+            if (matter & _edges(matter.shape, 1)).any():
+                usable |= _edges(matter.shape, max(min(matter.shape) // EDGE, 1))
         if "mask" in scene.maps:
             usable = usable & scene.maps["mask"][i]
         chosen = np.flatnonzero(usable)
@@ -93,6 +101,13 @@ def _pool(scene: Scene, margin: int) -> Int[np.ndarray, " k"]:
         fix = "check its masks and alpha channels"
         raise SceneError([Problem("scene", "", "no pixel to learn from", fix)])
     return pool[:filled]
+
+
+def _edges(shape: tuple[int, int], width: int) -> Bool[np.ndarray, "h w"]:
+    """Return which pixels of an image are less than `width` pixels from an edge."""
+    edges = np.ones(shape, bool)
+    edges[width:-width, width:-width] = False
+    return edges
 
 
 def _dilate(mask: Bool[np.ndarray, "h w"], margin: int) -> Bool[np.ndarray, "h w"]:

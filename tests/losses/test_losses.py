@@ -12,7 +12,16 @@ from nerf.losses import Context, Target
 from nerf.losses.depth import DepthError
 from nerf.losses.distortion import Distortion
 from nerf.losses.photometric import Charbonnier, SquaredError
-from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
+from nerf.losses.silhouette import Silhouette
+from nerf.rendering.compositing import (
+    MIN_OPACITY,
+    Dense,
+    Intervals,
+    Packed,
+    Rendering,
+    composite,
+    opacity_logit,
+)
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -169,6 +178,36 @@ def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
     rgb = jnp.array(np.ones((*shape, 3), np.float32))
     got = DepthError()(seen([rendering(rgb)], Target(rgb)))
     assert got.shape == shape and not np.any(got)
+
+
+def test_silhouettes_of_a_volume_are_the_cross_entropy_of_its_opacity():
+    alpha, tau = np.float32([0.0, 0.0, 1.0, 0.3]), np.float32([0.4, 30.0, 0.4, 2.0])
+    ends = [jnp.zeros((4, 1)), jnp.ones((4, 1))]
+
+    def losses(tau):
+        quantities = {"rgb": jnp.zeros((4, 1, 3))}
+        found = composite(quantities, tau[:, None], *ends, jnp.ones((4, 3)))
+        return Silhouette(2.0)(seen([found], Target(zeros(4, 3), {"alpha": jnp.array(alpha)})))
+
+    opacity = -np.expm1(-tau.astype(float))
+    wanted = -alpha * np.log(opacity) + (1.0 - alpha) * tau
+    np.testing.assert_allclose(jax.jit(losses)(jnp.array(tau)), 2.0 * wanted, rtol=1e-5)
+    # An opaque ray that should be empty is pulled as strongly as any other.
+    slopes = jax.jit(jax.grad(lambda tau: losses(tau).sum()))(jnp.array(tau))
+    np.testing.assert_allclose(slopes[:2], 2.0, rtol=1e-5)
+    assert slopes[2] < -2.0
+
+
+@pytest.mark.parametrize("tau", [0.0, 1e-30, 1e-3, 1e4, 1e30])
+def test_the_logit_of_an_opacity_has_a_finite_slope(tau):
+    slope = jax.jit(jax.grad(opacity_logit))(tau)
+    assert 0.0 <= slope < 1.1 / MIN_OPACITY and np.isfinite(opacity_logit(jnp.float32(tau)))
+
+
+def test_silhouettes_without_alpha_are_0_for_each_ray():
+    black = zeros(3, 2, 3)
+    got = Silhouette(required=False)(seen([rendering(black)], Target(black)))
+    assert got.shape == (3, 2) and not np.any(got)
 
 
 def test_distortion_of_one_interval_from_the_camera_on():

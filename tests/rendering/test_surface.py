@@ -120,14 +120,6 @@ def test_a_ray_beside_the_silhouette_pulls_the_surface_towards_it():
     assert abs(slope(RADIUS, 0.0, 1.0)) < 1e-3
 
 
-def test_a_silhouette_needs_a_renderer_that_has_one():
-    rays, white = rays_at([0.0]), jnp.ones((1, 3))
-    volume = Model({"main": Stage(UniformSteps(8), Ball())}, ["main"], geometry=Occupancy())
-    target = Target(white, {"alpha": jnp.ones(1)})
-    with pytest.raises(ConfigError, match="renderer has no silhouette"):
-        Silhouette()(Context(volume, rays, volume(rays, white), target, None))
-
-
 def test_the_first_of_several_surfaces_is_seen():
     def slabs(samples):
         z = samples.means[..., 2]
@@ -203,6 +195,6 @@ def test_two_fields_that_swap_their_colour_networks_keep_their_surfaces():
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old.depth, new.depth)
         np.testing.assert_array_equal(old.opacity, new.opacity)
-        np.testing.assert_array_equal(old.extras["silhouette"], new.extras["silhouette"])
+        np.testing.assert_array_equal(old.silhouette, new.silhouette)
         np.testing.assert_array_equal(old.extras["normals"], new.extras["normals"])
         assert np.abs(old.rgb - new.rgb)[:4].max() > 0.01

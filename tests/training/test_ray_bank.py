@@ -75,12 +75,15 @@ def test_picks_depend_on_the_key_alone():
 
 
 @pytest.mark.parametrize("margin", [0, 1, 4])
-def test_the_pool_is_what_lies_within_the_margin_of_matter(margin):
+def test_the_pool_is_what_lies_within_the_margin_of_matter_or_at_edges_that_cut_it_off(margin):
     rng = np.random.default_rng(margin)
     alphas = [
         np.where(rng.uniform(size=(h, w)) < 0.05, rng.integers(1, 256, (h, w)), 0) for w, h in SIZES
     ]
-    alphas[2][0, 7] = 1  # the faintest alpha counts, and a corner too
+    for alpha in alphas:
+        alpha[[0, -1]] = alpha[:, [0, -1]] = 0
+    alphas[1][1, 1] = 1  # the faintest alpha counts
+    alphas[2][0, 7] = 1  # also at an edge of the image
     alphas[3][:] = 0
     expected, start = [], 0
     for alpha in alphas:
@@ -88,7 +91,9 @@ def test_the_pool_is_what_lies_within_the_margin_of_matter(margin):
         matter = np.argwhere(alpha > 0)
         for y in range(height):
             for x in range(width):
-                if len(matter) and np.abs(matter - [y, x]).max(-1).min() <= margin:
+                near = len(matter) and np.abs(matter - [y, x]).max(-1).min() <= margin
+                at_edge = min(y, x, height - 1 - y, width - 1 - x) < max(min(alpha.shape) // 16, 1)
+                if near or (alpha is alphas[2] and at_edge):
                     expected.append(start + y * width + x)
         start += alpha.size
     assert np.asarray(to_device(mixed_scene(4, alphas), margin).pool).tolist() == expected

@@ -44,6 +44,7 @@ def test_photos_without_alpha_are_refused_with_what_to_do():
     assert line.endswith(
         "save them as RGBA PNG, or use a config without this loss, such as surface"
     )
+    check_supervision({"silhouette": Silhouette(required=False)}, scene)
     masks = {"mask": [np.ones(image.shape[:2], bool) for image in scene.images]}
     line = refusal(LOSS, dataclasses.replace(scene, maps=masks))
     assert "no alpha channel (masks only say which pixels to ignore): make" in line
