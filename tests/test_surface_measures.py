@@ -73,7 +73,8 @@ def test_an_exact_field_has_the_true_surface_in_any_world(scale, turned):
     assert seen["depth_rmse"] < 0.01
     larger = ball_model(config_of(scale, turned), shift=-0.1 * scale)
     diagonal = 2.0 * ball.BALL.radius * np.sqrt(3.0)
-    assert mesh(*larger)["chamfer"] == pytest.approx(0.1 / diagonal, rel=0.03)
+    # Below, where no view sees the ball, it is closed a little inside.
+    assert mesh(*larger)["chamfer"] == pytest.approx(0.1 / diagonal, rel=0.06)
     # A ball with a radius that is larger by 0.1 is met earlier, by at least 0.1.
     assert 0.1 / diagonal < views(*larger)["depth_rmse"] < 0.2 / diagonal
 

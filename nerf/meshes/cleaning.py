@@ -1,8 +1,11 @@
 """Clean meshes: drop parts that are small or hidden, and reduce the number of triangles."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool
 
+from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
 from nerf.meshes.isosurface import MISSING
 from nerf.meshes.mesh import Mesh, components, face_areas, select_faces
@@ -24,14 +27,16 @@ def drop_small(mesh: Mesh, min_area: float = MIN_AREA) -> Mesh:
     return select_faces(mesh, (area >= min_area * area.max(initial=0.0))[label])
 
 
-def drop_hidden(mesh: Mesh, min_visible: float = MIN_VISIBLE) -> Mesh:
-    """Drop the connected components that can hardly be seen from outside.
+def drop_hidden(mesh: Mesh, views: Cameras) -> Mesh:
+    """Drop the connected components that can hardly be seen, from outside or in some views.
 
     Args:
       mesh: the mesh.
-      min_visible: least fraction of the area of a component that must be seen.
+      views: cameras that may be inside, as those of a room; `DIRECTIONS` of them are used.
     """
-    return drop_parts(mesh, visible_faces(mesh), min_visible)
+    chosen = np.unique(np.linspace(0, len(views) - 1, DIRECTIONS).astype(int))
+    inside = _seen(mesh, [views[i] for i in chosen])
+    return drop_parts(mesh, visible_faces(mesh) | inside, MIN_VISIBLE)
 
 
 def drop_parts(mesh: Mesh, wanted: Bool[np.ndarray, " f"], min_wanted: float) -> Mesh:
@@ -51,15 +56,21 @@ def drop_parts(mesh: Mesh, wanted: Bool[np.ndarray, " f"], min_wanted: float) ->
 def visible_faces(mesh: Mesh, directions: int = DIRECTIONS) -> Bool[np.ndarray, " f"]:
     """Return which triangles can be seen from outside, from far away in all directions.
 
-    A triangle smaller than a pixel may miss all pixel centres, so a triangle also counts as seen if
-    one with which it shares a vertex is.
-
     Args:
       mesh: the mesh.
       directions: number of directions, evenly distributed over the sphere.
     """
+    return _seen(mesh, outside_cameras(mesh, directions, SIDE))
+
+
+def _seen(mesh: Mesh, cameras: Sequence[Cameras]) -> Bool[np.ndarray, " f"]:
+    """Return which triangles some cameras see.
+
+    A triangle smaller than a pixel may miss all pixel centres, so a triangle also counts as seen if
+    one with which it shares a vertex is.
+    """
     seen = np.zeros(len(mesh.faces), bool)
-    for camera in outside_cameras(mesh, directions, SIDE):
+    for camera in cameras:
         face = rasterize(mesh, camera).face
         seen[face[face >= 0]] = True
     vertices = np.zeros(len(mesh.vertices), bool)

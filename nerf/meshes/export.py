@@ -94,7 +94,7 @@ def colour_surface(model: Model, surface: Surface, triangles: int, textured: boo
 
     mesh = surface.iso.mesh
     # Visibility is found faster with fewer triangles.
-    mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh)
+    mesh = drop_hidden(decimate(mesh, triangles) if triangles else mesh, surface.views)
     if textured:
         return bake_texture(mesh, texture_size(len(mesh.faces)), paint)
     return dataclasses.replace(mesh, colours=paint(mesh.vertices, vertex_normals(mesh)))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float32
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
@@ -29,6 +30,7 @@ from nerf.meshes.levels import (
 )
 from nerf.meshes.mesh import Mesh
 from nerf.meshes.open_surface import extract_open
+from nerf.meshes.unseen import close_unseen
 from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
 from nerf.sampling.spaces import Cropped
@@ -42,9 +44,8 @@ LIMIT = 1.0  # of fused depth, in cells
 # that size, and means over them, see one sheet there and not several.
 MAX_SHEET_RESOLUTION = 64
 SMOOTHING = 1.0  # half of the side of the cube of these means, in cells
-# Least fraction of the area of a part in cells that rays evaluate: nothing has trained the others.
-# The back of a surface that no view sees is among these.
-MIN_TRAINED, MIN_TRAINED_SHEET = 0.1, 0.5
+# Least fraction of the area of a sheet in cells that rays evaluate: nothing has trained the others.
+MIN_TRAINED = 0.5
 REFINEMENTS = 3  # evaluations for each vertex
 SIDE = 400  # most pixels of the longer side of a depth image
 PIXELS_PER_CELL = 2  # of a depth image that shows the whole box
@@ -62,12 +63,14 @@ class Surface:
       cell: side of a cell of the finest lattice, in units of the normalised world.
       fused: whether it was fused from depth images, since the geometry has no level.
       box: the box that was searched.
+      views: cameras of training views.
     """
 
     iso: Isosurface
     cell: float
     fused: bool
     box: Bounds
+    views: Cameras
 
 
 def extract_surface(
@@ -75,14 +78,15 @@ def extract_surface(
 ) -> Surface:
     """Extract the surface of a trained model.
 
-    A geometry with a level (occupancy or signed distance) is extracted at its zeros. A density has
-    no natural level, so depth images of the training views, at half transmittance, are fused. So
-    they are for an unsigned distance, both sides of whose sheets are walls then; with `sheets` it
-    is extracted as open sheets. The box is that of `Cropped`, or is found by a coarse mesh.
+    A geometry with a level (occupancy or signed distance) is extracted at its zeros, and closed
+    where no view sees it. A density has no natural level, so depth images of the training views, at
+    half transmittance, are fused. So they are for an unsigned distance, both sides of whose sheets
+    are walls then; with `sheets` it is extracted as open sheets. The box is that of `Cropped`,
+    which cuts the surface open, or is found by a coarse mesh.
 
     Args:
       model: the trained model.
-      cameras: of the training views, from which depth is rendered if it is fused.
+      cameras: of the training views, from which depth is rendered.
       resolution: number of cells along the longest side of the box; of sheets, at most
         `MAX_SHEET_RESOLUTION` are used.
       sheets: whether to extract an unsigned distance as open sheets.
@@ -99,7 +103,7 @@ def extract_surface(
     if box is None:
         box = _find_box(extract_in)
     iso, cell = extract_in(box, resolution)
-    return Surface(iso, cell, fused, box)
+    return Surface(iso, cell, fused, box, depth_cameras(cameras, resolution))
 
 
 def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tuple[Extract, bool]:
@@ -112,10 +116,10 @@ def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tu
                 "or train a config such as configs/systems/udf.py"
             )
         return partial(_extract_sheets, model, distance), False
+    images = render_depth(model, depth_cameras(cameras, resolution))
     level = surface_level(model)
     if level is not None:
-        return partial(_extract_level, model, level), False
-    images = render_depth(model, depth_cameras(cameras, resolution))
+        return partial(_extract_level, level, images, given_box(model) is not None), False
     return partial(_extract_fused, images), True
 
 
@@ -159,12 +163,25 @@ def _lattice(box: Bounds, resolution: int) -> tuple[Lattice, float]:
 
 
 def _extract_level(
-    model: Model, level: Level, box: Bounds, resolution: int
+    level: Level, images: DepthImages, cut: bool, box: Bounds, resolution: int
 ) -> tuple[Isosurface, float]:
     """Return the clean surface of a level in a box, and the side of a cell."""
     lattice, cell = _lattice(box, resolution)
-    iso = extract(level, lattice, HALVINGS, refinements=REFINEMENTS)
-    return iso._replace(mesh=drop_small(_trained(model, iso.mesh, MIN_TRAINED))), cell
+    counted = _Counted(level)
+    closed = close_unseen(counted, images, lattice, cut)
+    iso = extract(closed, lattice, HALVINGS, refinements=REFINEMENTS)
+    return iso._replace(mesh=drop_small(iso.mesh), evaluations=counted.evaluations), cell
+
+
+class _Counted:
+    """A level that counts the points at which it was evaluated."""
+
+    def __init__(self, level: Level):
+        self.level, self.evaluations = level, 0
+
+    def __call__(self, points: Float32[np.ndarray, "m 3"]) -> Float32[np.ndarray, " m"]:
+        self.evaluations += len(points)
+        return self.level(points)
 
 
 def _extract_fused(images: DepthImages, box: Bounds, resolution: int) -> tuple[Isosurface, float]:
@@ -182,12 +199,12 @@ def _extract_sheets(
     """Return the clean sheets of an unsigned distance in a box, and the side of a cell."""
     lattice, cell = _lattice(box, min(resolution, MAX_SHEET_RESOLUTION))
     iso = extract_open(distance, lattice, HALVINGS, SMOOTHING)
-    return iso._replace(mesh=drop_small(_trained(model, iso.mesh, MIN_TRAINED_SHEET))), cell
+    return iso._replace(mesh=drop_small(_trained(model, iso.mesh))), cell
 
 
-def _trained(model: Model, mesh: Mesh, least: float) -> Mesh:
-    """Drop the parts of a mesh of which less than a fraction is in cells that rays evaluate."""
-    kept = drop_parts(mesh, evaluated_points(model, mesh.corners.mean(1)), least)
+def _trained(model: Model, mesh: Mesh) -> Mesh:
+    """Drop the parts of a mesh that are mostly in cells that no ray evaluates."""
+    kept = drop_parts(mesh, evaluated_points(model, mesh.corners.mean(1)), MIN_TRAINED)
     if not len(kept.faces):
         reason = "the surface is empty: no ray has trained any of it"
         raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")

@@ -167,7 +167,7 @@ def points_of(cells: Bool[np.ndarray, "x y z"], factor: int) -> Bool[np.ndarray,
     return fine
 
 
-def _widened(cells: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def widened(cells: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     """Return marked cells with all their neighbours."""
     wide = cells
     for axis in range(3):
@@ -211,7 +211,7 @@ def extract(
     check_memory(lattice)
     samples = LatticeSamples(level, lattice, 2**halvings)
     samples.evaluate(np.ones(samples.view(samples.known).shape, bool))
-    active = _widened(samples.crossed()) if halvings else samples.crossed()
+    active = widened(samples.crossed()) if halvings else samples.crossed()
     for _ in range(halvings):
         if seeds is not None:
             active = active | _blocks(seeds, samples.stride)
@@ -249,7 +249,7 @@ def _refine(samples: LatticeSamples, active: Bool[np.ndarray, "x y z"]) -> Bool[
         if not leaking.any():
             return crossed
         # Of the parents of these cells and their neighbours, those that have an unknown point.
-        active = _widened(_blocks(leaking, 2))
+        active = widened(_blocks(leaking, 2))
 
 
 def load_marching_cubes() -> Callable[..., Any]:

@@ -116,15 +116,24 @@ class DepthImages:
 
     @functools.cached_property
     def points(self) -> Float[np.ndarray, "m 3"]:
-        """Return the points that the pixels see, in the normalised world; computed once."""
-        found = []
-        for i in range(len(self.depth)):
-            # Images are as large as the largest, which may not be that of this camera.
-            width, height = (int(n) for n in self.cameras.size[i])
-            depth = self.depth[i, :height, :width]
-            known = np.isfinite(depth)
-            found.append(points_at_depth(self.cameras[i], np.where(known, depth, 0.0))[known])
-        return np.concatenate(found)
+        """The points that the pixels see, in the normalised world; computed once."""
+        return np.concatenate([self.points_of(i) for i in range(len(self.depth))])
+
+    def points_of(self, view: int) -> Float[np.ndarray, "m 3"]:
+        """Return the points that the pixels of a view see, in the normalised world."""
+        # Images are as large as the largest, which may not be that of this camera.
+        width, height = (int(n) for n in self.cameras.size[view])
+        depth = self.depth[view, :height, :width]
+        known = np.isfinite(depth)
+        return points_at_depth(self.cameras[view], np.where(known, depth, 0.0))[known]
+
+    @property
+    def pixel_width(self) -> float:
+        """The median size, in the normalised world, of what a pixel sees; 0 if nothing is seen."""
+        scale = np.where(self.cameras.model[:, None, None] == ORTHOGRAPHIC, 1.0, self.depth)
+        size = scale / self.cameras.K[:, 0, 0, None, None]
+        known = np.isfinite(self.depth)
+        return float(np.median(size[known])) if known.any() else 0.0
 
 
 def render_depth(model: Model, cameras: Cameras) -> DepthImages:

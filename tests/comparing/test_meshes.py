@@ -48,7 +48,8 @@ def extracted(monkeypatch):
         if model.stamp == "empty":
             raise UserError("mesh: the surface is empty: train longer")
         radius = {"a": 0.5, "b": 0.3}[model.stamp]
-        return Surface(Isosurface(sphere(radius), 1, 1), 0.1, model.stamp == "b", EVERYTHING)
+        mesh = Isosurface(sphere(radius), 1, 1)
+        return Surface(mesh, 0.1, model.stamp == "b", EVERYTHING, cameras)
 
     monkeypatch.setattr(mesh_child, "extract_surface", extract)
     return asked

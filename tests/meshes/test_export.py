@@ -58,7 +58,9 @@ def on_ball(vertices):
 @pytest.mark.long
 def test_a_signed_distance_is_extracted_exactly_and_closed(around, tmp_path):
     done = export_mesh(with_distance(around), tmp_path / "ball.ply", 48, 0)
-    assert on_ball(done.mesh.vertices).max() < 1e-2
+    # No view sees the ball from below.
+    assert np.percentile(on_ball(done.mesh.vertices), 95) < 1e-4
+    assert on_ball(done.mesh.vertices).max() < 0.1
     assert open_edges(done.mesh) == 0
     assert volume(done.mesh) == pytest.approx(4 / 3 * np.pi * (SIZE * RADIUS) ** 3, rel=0.01)
     normalised = MOVED.points(done.mesh.vertices)
@@ -130,7 +132,8 @@ def test_parts_that_no_ray_evaluates_are_dropped(around, sheets):
 
     middle = extracted(np.arange(16) >= 8).iso.mesh.vertices.mean(0)
     np.testing.assert_allclose(middle, [0.5, 0.0, 0.0], atol=0.02)
-    with pytest.raises(EmptySurfaceError, match="no ray has trained any of it"):
+    says = "no ray has trained any of it" if sheets else "the training views see none of it"
+    with pytest.raises(EmptySurfaceError, match=says):
         extracted(np.zeros(16, bool))
 
 

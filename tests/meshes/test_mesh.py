@@ -1,5 +1,6 @@
 """Areas, normals, volume, openings and parts of meshes."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from nerf.meshes.mesh import (
     volume,
 )
 from tests.meshes.shapes import cube, sphere, together
+from tests.meshes.test_rasterizer import camera
 
 
 def test_cube_is_closed_and_has_its_measures():
@@ -70,8 +72,14 @@ def test_parts_of_which_too_little_is_wanted_are_dropped():
 def test_hidden_parts_are_dropped_and_visible_ones_kept():
     outer, inner = sphere(0.6), sphere(0.2)
     beside = sphere(0.1, centre=(0.85, 0.0, 0.0))
-    clean = drop_hidden(together(outer, inner, beside))
+    everything = together(outer, inner, beside)
+    outside, within = (
+        jax.tree.map(lambda x: np.asarray(x)[None], camera(back=z)) for z in (3, 0.4)
+    )
+    clean = drop_hidden(everything, outside)
     assert len(clean.faces) == len(outer.faces) + len(beside.faces)
+    # A camera inside, as in a room, sees the inner sphere.
+    assert len(drop_hidden(everything, within).faces) == len(everything.faces)
 
 
 def test_decimation_keeps_the_shape_of_a_sphere():
