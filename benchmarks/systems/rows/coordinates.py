@@ -146,6 +146,9 @@ ROWS = [
             drawn("fixed", "gaussian", {f"{FIELD}.encoding": RANDOM_FOURIER}),
         ],
         [Check("learned", "fixed", at_least=-0.5)],
+        evidence="Both arms begin with the same frequencies for a seed, and the draw matters more "
+        "than learning: over five seeds, fixed ones reach 31.3 to 33.8 dB. Seed by seed, learned "
+        "ones are better by 0.3 to 0.6 dB.",
     ),
     Row(
         "mip-NeRF",
