@@ -19,6 +19,11 @@ LOCAL = {"name": "nerf.encodings.fourier:Fourier", "num_freqs": 3}
 DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 
 
+# A signed distance that is a little outside everywhere at first, so that the surface grows out of
+# fog. A sphere would have to be carved, and its parts outside of the occupied cells are not trained.
+FOG = {"radius": -0.05, "scale": 0.3}
+
+
 def small(field: dict) -> ConfigDict:
     """Return a config with one stage that uses this field section."""
     config = base()
