@@ -27,6 +27,8 @@ ROWS = [
             toys("once", "relu", {f"{FIELD}.encoding.num_freqs": 6, **network(width=71)}, MIDDLE),
         ],
         [Check("again at every layer", "once", at_least=0.5)],
+        evidence="Each of five seeds gains 0.2 to 0.5 dB. What is left of the error of both arms "
+        "are the outlines of the solids.",
     ),
     Row(
         "KiloNeRF",
