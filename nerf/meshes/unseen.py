@@ -7,7 +7,8 @@ be trusted, and everything else becomes as smooth as it can be.
 Equation:
   m(x) = l(x)   in and beside the cells that the surface crosses and several views see
   m(x) = min(l(x), -h)   where the views look through, on average
-  laplace(m) = 0   elsewhere; m = -2h outside of a box that was found, and a given box cuts it
+  laplace(m) = 0   elsewhere
+  m(x) < 0   at the sides of a box that was found; a given one cuts the surface open
 h is the side of a cell. A harmonic function has no extrema, so that it makes no parts and no
 pockets of its own, and ends a surface halfway between what is known to be inside and outside.
 """
@@ -71,13 +72,16 @@ def close_unseen(level: Level, images: DepthImages, fine: Lattice, cut: bool = F
     free = ~trusted & binary_opening(ahead < FREE, np.ones((3, 3, 3)))
     steep = np.clip(STEEP * np.where(free, np.minimum(values, -1.0), values), -LIMIT, LIMIT)
     smooth = harmonic(steep, trusted | free, None if cut else -LIMIT) * width
-    inverse = np.linalg.inv(lattice.steps)
+    inverse, ends = np.linalg.inv(lattice.steps), np.array(fine.cells) / factor
 
     def closed(points: Float32[np.ndarray, "m 3"]) -> Float32[np.ndarray, " m"]:
         place = (points - lattice.origin) @ inverse
         near = interpolate(trusted.astype(np.float32), place) > 1.0 - 1e-4
         found = interpolate(smooth, place).astype(np.float32)
         found[near] = level(points[near])
+        if not cut:
+            at_side = np.minimum(place, ends - place).min(-1) < 0.5 / factor
+            found[at_side] = np.minimum(found[at_side], -cell)
         return found
 
     return closed
@@ -93,7 +97,7 @@ def _trusted_cells(
     crossed = any_corner(inside) & any_corner(~inside)
     found = (seen >= enough) & crossed
     if not found.any():
-        unseen = "the training views see none of it" if crossed.any() else "it is nowhere zero"
+        unseen = "the training views see none of it" if crossed.any() else "the level has no zero"
         reason = f"the surface is empty: {unseen} in the box"
         raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
     return widened(found)

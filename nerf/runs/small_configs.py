@@ -20,7 +20,7 @@ DECODER = {"name": "nerf.networks.relu:ReLU", "width": 32, "depth": 2}
 
 
 # A signed distance that is a little outside everywhere at first, so that the surface grows out of
-# fog. A sphere would have to be carved, and its parts outside of the occupied cells are not trained.
+# fog. A sphere would have to be carved, and nothing trains its parts outside of occupied cells.
 FOG = {"radius": -0.05, "scale": 0.3}
 
 

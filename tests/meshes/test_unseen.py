@@ -108,10 +108,16 @@ def test_pixels_that_look_through_a_pinhole_leave_no_dent_behind_it():
     assert smooth < -0.1 and dented == pytest.approx(smooth, abs=0.03)
 
 
-def test_a_given_box_cuts_a_surface_open():
+def test_a_given_box_cuts_a_surface_open_and_one_that_was_found_closes_it():
     box = Bounds(np.eye(3), np.array([-0.2, -0.2, -1.0]), np.array([0.2, 0.2, 1.0]))
     cut = mesh_of(ball, images_of(*AROUND), box, cut=True)
     assert np.abs(ball(cut.vertices)).max() < 1e-3 and open_edges(cut) > 0
+    whole = mesh_of(ball, images_of(*AROUND), box)
+    assert open_edges(whole) == 0 and components(whole).max() == 0
+    # Only the caps, within the outermost cells, are not on the ball.
+    side = np.abs(whole.vertices[:, :2]).max()
+    on_side = np.abs(whole.vertices[:, :2]).max(-1) > side - 2.0 / CELLS
+    assert np.abs(ball(whole.vertices[~on_side])).max() < 1e-3
 
 
 def test_free_space_ends_the_closed_back():
@@ -143,7 +149,7 @@ def test_a_surface_that_no_view_sees_is_refused():
     with pytest.raises(EmptySurfaceError, match="the training views see none of it"):
         mesh_of(ball, images_of(SAME), behind)
     corner = Bounds(np.eye(3), np.full(3, 0.6), np.full(3, 1.0))
-    with pytest.raises(EmptySurfaceError, match="nowhere zero"):
+    with pytest.raises(EmptySurfaceError, match="the level has no zero"):
         mesh_of(ball, images_of(SAME), corner)
 
 
