@@ -97,8 +97,9 @@ def _trusted_cells(
     crossed = any_corner(inside) & any_corner(~inside)
     found = (seen >= enough) & crossed
     if not found.any():
-        unseen = "the training views see none of it" if crossed.any() else "the level has no zero"
-        reason = f"the surface is empty: {unseen} in the box"
+        unseen = "the training views see none of it"
+        why = unseen if crossed.any() else "the level is nowhere zero"
+        reason = f"the surface is empty: {why} in the box"
         raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
     return widened(found)
 

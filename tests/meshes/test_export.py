@@ -195,7 +195,7 @@ def test_an_empty_surface_and_broken_parameters_are_reported(around):
     def broken(samples):
         return {**distance_field(samples), "sdf": jnp.full(samples.points.shape[:-1], jnp.nan)}
 
-    for field, message in ((nothing, "the level has no zero"), (broken, "not finite")):
+    for field, message in ((nothing, "nowhere zero"), (broken, "not finite")):
         model = Model({"main": Stage(UniformSteps(8), field)}, ("main",), geometry=SignedDistance())
         with pytest.raises(UserError, match=message):
             extract_surface(model, run_of(*around).cameras["train"], 32)

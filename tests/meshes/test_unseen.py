@@ -149,7 +149,7 @@ def test_a_surface_that_no_view_sees_is_refused():
     with pytest.raises(EmptySurfaceError, match="the training views see none of it"):
         mesh_of(ball, images_of(SAME), behind)
     corner = Bounds(np.eye(3), np.full(3, 0.6), np.full(3, 1.0))
-    with pytest.raises(EmptySurfaceError, match="the level has no zero"):
+    with pytest.raises(EmptySurfaceError, match="nowhere zero"):
         mesh_of(ball, images_of(SAME), corner)
 
 
