@@ -3,6 +3,7 @@
     nerf render --run=runs/tabletop --out=video.mp4
     nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
     nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    nerf render --run=runs/tabletop --path=orbit --out=camera_path.json
     nerf render --run=runs/tabletop --split=test --out=test_views
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
     nerf render --run=runs/tabletop --export --out=exported
@@ -13,7 +14,7 @@ instant-ngp's), or the import path of your own function. Options follow a colon,
 in the units and axes of the scene's file: radius, elevation, focus and depth of orbit; percentile,
 focus and depth of ellipse; turns, percentile, focus_depth and depth of spiral; smooth and loop of
 follow; dataparser of a nerfstudio path (the file dataparser_transforms.json of its model, if it is
-not beside the path).
+not beside the path). An --out that ends in .json writes the path for nerfstudio instead.
 Frames are written as PNG into a folder beside the video; an interrupted render resumes.
 """
 
@@ -27,7 +28,8 @@ from absl import flags
 from nerf.cli.commands import stop_on_signal
 
 if TYPE_CHECKING:
-    import nerf.paths.keyframe_reader  # takes seconds
+    import nerf.output.video_plan  # takes seconds
+    import nerf.paths.keyframe_reader
     import nerf.runs.read
 
 _RUN = flags.DEFINE_string("run", None, "Run folder made by nerf train.", required=True)
@@ -72,8 +74,8 @@ _CROP = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "The video (.mp4), or for one frame an image (.png); with --split and --export a folder, with "
-    "--enlarge a .png.",
+    "The video (.mp4), for one frame an image (.png), or the path for nerfstudio (.json); "
+    "with --split and --export a folder, with --enlarge a .png.",
 )
 _SCENE = flags.DEFINE_string(
     "scene", None, "With --split or --export: the scene's folder, where its images are."
@@ -172,7 +174,7 @@ def _render_path(
     stop: Callable[[], bool],
 ) -> bool:
     from nerf.output.video_plan import plan
-    from nerf.output.video_rendering import RenderOptions, cropped, render_still, render_video
+    from nerf.output.video_rendering import cropped
 
     shape = {name: flags.FLAGS[name].value for name in ("width", "height", "focal", "fov")}
     planned = plan(
@@ -186,9 +188,22 @@ def _render_path(
     )
     for line in planned.notes:
         print(line, file=sys.stderr)
-    crop = crop or planned.crop
-    run = run if crop is None else cropped(run, crop)
     fps = planned.fps if _FPS.value is None else _FPS.value
+    if out.suffix.lower() == ".json":
+        return _write_path(run, planned, out, fps)
+    crop = crop or planned.crop
+    return _render_frames(run if crop is None else cropped(run, crop), planned, out, fps, stop)
+
+
+def _render_frames(
+    run: "nerf.runs.read.Run",
+    planned: "nerf.output.video_plan.VideoPlan",
+    out: Path,
+    fps: float,
+    stop: Callable[[], bool],
+) -> bool:
+    from nerf.output.video_rendering import RenderOptions, render_still, render_video
+
     wanted = RenderOptions(
         depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
     )
@@ -213,6 +228,19 @@ def _render_path(
     for file in written or []:
         print(f"wrote {file}")
     return written is not None
+
+
+def _write_path(
+    run: "nerf.runs.read.Run", planned: "nerf.output.video_plan.VideoPlan", out: Path, fps: float
+) -> bool:
+    from nerf.paths.other_tools import save_nerfstudio
+
+    cameras = planned.cameras[list(planned.numbers)]
+    notes = save_nerfstudio(out, cameras, run.transform, fps, run.root)
+    if planned.crop is not None:
+        notes.append(f"{out}: the crop of the path is not written")
+    print("\n".join([*notes, f"wrote {out}"]))
+    return True
 
 
 def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:

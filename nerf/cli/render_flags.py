@@ -39,6 +39,8 @@ ONLY = {
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
+ONLY_RENDERED = ("depth", "raw_depth", "opacity", "profile", "process", "processes", "crop")
+OUTPUTS = (".mp4", ".png", ".json")  # of a path
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
 MAX_ENLARGE = 64.0
@@ -91,6 +93,8 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
         elif name in ONLY_VIDEOS and out is not None and out.suffix.lower() == ".png":
             fix = "remove it, or give --out a name that ends in .mp4"
             yield f"--{name}: has no effect on a picture: {fix}"
+        elif name in ONLY_RENDERED and out is not None and out.suffix.lower() == ".json":
+            yield f"--{name}: has no effect on a camera path, only on its pictures: remove it"
         elif name in ONLY_MESHES and given.get("mesh") is None:
             yield f"--{name}: has no effect here, only with --mesh: remove it"
         elif name == "points" and out is None:
@@ -126,11 +130,11 @@ def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterat
             yield "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"
         return
     suffix = out.suffix.lower()
-    if mode == "path" and suffix not in (".mp4", ".png"):
-        yield f"--out={out}: neither a video nor a picture: give a name that ends in .mp4 or .png"
+    if mode == "path" and suffix not in OUTPUTS:
+        yield f"--out={out}: no such output: give a name that ends in {_one_of(OUTPUTS)}"
     if mode == "enlarge" and suffix != ".png":
         yield f"--out={out}: --enlarge makes one picture: give a name that ends in .png"
-    if mode in ("split", "export") and suffix in (".mp4", ".png"):
+    if mode in ("split", "export") and suffix in OUTPUTS:
         yield f"--out={out}: --{mode} makes a folder: give a name without {out.suffix}"
 
 

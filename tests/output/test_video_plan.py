@@ -149,8 +149,10 @@ def test_a_crop_keeps_the_part_of_a_ray_within_a_turned_box():
         ({"process": 1}, "--process=1: of 1"),
         ({"range": "9-3"}, "--range=9-3"),
         ({"range": "all"}, "--range=all"),
-        ({"out": "video.avi"}, "ends in .mp4 or .png"),
-        ({"out": "video"}, "ends in .mp4 or .png"),
+        ({"out": "video.avi"}, "ends in .mp4, .png or .json"),
+        ({"out": "video"}, "ends in .mp4, .png or .json"),
+        ({"out": "path.json", "crop": "c.json"}, "--crop: has no effect on a camera path"),
+        ({"out": "path.json", "depth": True}, "--depth: has no effect on a camera path"),
     ],
 )
 def test_flags_that_cannot_be_are_refused_in_one_line(given, words):
@@ -164,6 +166,7 @@ def test_flags_that_cannot_be_are_refused_in_one_line(given, words):
     [
         {},
         {"out": "A.MP4", "fps": 12.5, "fov": 40.0, "width": 3, "range": "4-6"},
+        {"out": "path.json", "fps": 12.5, "fov": 40.0, "range": "4-6"},
         {"out": "A.PNG", "range": "4", "depth": True},
         {"out": "a.png", "enlarge": 0.5},
         {"out": "folder", "split": "test", "scene": "data"},
