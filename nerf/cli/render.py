@@ -3,6 +3,7 @@
     nerf render --run=runs/tabletop --out=video.mp4
     nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
     nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    nerf render --run=runs/tabletop --path=orbit --transparent --out=orbit.webm
     nerf render --run=runs/tabletop --path=orbit --out=camera_path.json
     nerf render --run=runs/tabletop --split=test --out=test_views
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
@@ -74,8 +75,8 @@ _CROP = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "The video (.mp4), for one frame an image (.png), or the path for nerfstudio (.json); "
-    "with --split and --export a folder, with --enlarge a .png.",
+    "The video (.mp4, .webm, or .mov with ProRes 4444), for one frame an image (.png), or the path "
+    "for nerfstudio (.json); with --split and --export a folder, with --enlarge a .png.",
 )
 _SCENE = flags.DEFINE_string(
     "scene", None, "With --split or --export: the scene's folder, where its images are."
@@ -108,6 +109,9 @@ _RAW_DEPTH = flags.DEFINE_bool(
     "raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file."
 )
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
+_TRANSPARENT = flags.DEFINE_bool(
+    "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few frames of a path by JAX's profiler."
@@ -159,10 +163,10 @@ def _path_is_wanted() -> bool:
 
 def _check_writable(out: Path) -> None:
     """Try the encoder before anything else is printed or computed. Raises VideoError."""
-    from nerf.output.video import check_encoder
+    from nerf.output.video import FORMATS, check_encoder
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() == ".mp4":
+    if out.suffix.lower() in FORMATS:
         check_encoder(out)
 
 
@@ -205,7 +209,11 @@ def _render_frames(
     from nerf.output.video_rendering import RenderOptions, render_still, render_video
 
     wanted = RenderOptions(
-        depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
+        depth=_DEPTH.value,
+        raw_depth=_RAW_DEPTH.value,
+        opacity=_OPACITY.value,
+        fps=fps,
+        transparent=_TRANSPARENT.value,
     )
     if out.suffix.lower() == ".png":
         written: list[Path] | None = render_still(

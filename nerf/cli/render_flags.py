@@ -7,6 +7,7 @@ from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
 from nerf.meshes.files import WRITERS
+from nerf.output.video import ALPHA_ENDINGS, FORMATS
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
@@ -25,6 +26,7 @@ ONLY = {
     "depth": ("path",),
     "raw_depth": ("path",),
     "opacity": ("path",),
+    "transparent": ("path",),
     "profile": ("path",),
     "process": ("path",),
     "processes": ("path",),
@@ -39,8 +41,19 @@ ONLY = {
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
-ONLY_RENDERED = ("depth", "raw_depth", "opacity", "profile", "process", "processes", "crop")
-OUTPUTS = (".mp4", ".png", ".json")  # of a path
+ONLY_RENDERED = (
+    "depth",
+    "raw_depth",
+    "opacity",
+    "transparent",
+    "profile",
+    "process",
+    "processes",
+    "crop",
+)
+OUTPUTS = (*FORMATS, ".png", ".json")  # of a path
+TRANSPARENT = (".png", *ALPHA_ENDINGS)
+NO_ALPHA = tuple(ending for ending in FORMATS if ending not in ALPHA_ENDINGS)
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
 MAX_ENLARGE = 64.0
@@ -95,6 +108,9 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
             yield f"--{name}: has no effect on a picture: {fix}"
         elif name in ONLY_RENDERED and out is not None and out.suffix.lower() == ".json":
             yield f"--{name}: has no effect on a camera path, only on its pictures: remove it"
+        elif name == "transparent" and out is not None and out.suffix.lower() in NO_ALPHA:
+            fix = f"give --out a name that ends in {_one_of(TRANSPARENT)}"
+            yield f"--{name}: {out.suffix} has no alpha: {fix}"
         elif name in ONLY_MESHES and given.get("mesh") is None:
             yield f"--{name}: has no effect here, only with --mesh: remove it"
         elif name == "points" and out is None:
