@@ -3,6 +3,7 @@
     nerf render --run=runs/tabletop --out=video.mp4
     nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
     nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    nerf render --run=runs/tabletop --path=orbit --contact_sheet --out=frames.png
     nerf render --run=runs/tabletop --path=orbit --transparent --out=orbit.webm
     nerf render --run=runs/tabletop --path=orbit --out=camera_path.json
     nerf render --run=runs/tabletop --split=test --out=test_views
@@ -112,6 +113,9 @@ _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames an
 _TRANSPARENT = flags.DEFINE_bool(
     "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
 )
+_CONTACT_SHEET = flags.DEFINE_bool(
+    "contact_sheet", False, "Of a path: only a .png with small renders of up to 24 of its frames."
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few frames of a path by JAX's profiler."
@@ -177,6 +181,7 @@ def _render_path(
     crop: "nerf.paths.keyframe_reader.Crop | None",
     stop: Callable[[], bool],
 ) -> bool:
+    from nerf.output.contact_sheet import render_contact_sheet
     from nerf.output.video_plan import plan
     from nerf.output.video_rendering import cropped
 
@@ -188,7 +193,7 @@ def _render_path(
         only=_RANGE.value,
         shape=shape,
         plugins=plugins,
-        one_picture=out.suffix.lower() == ".png",
+        one_picture=out.suffix.lower() == ".png" and not _CONTACT_SHEET.value,
     )
     for line in planned.notes:
         print(line, file=sys.stderr)
@@ -196,7 +201,13 @@ def _render_path(
     if out.suffix.lower() == ".json":
         return _write_path(run, planned, out, fps)
     crop = crop or planned.crop
-    return _render_frames(run if crop is None else cropped(run, crop), planned, out, fps, stop)
+    run = run if crop is None else cropped(run, crop)
+    if not _CONTACT_SHEET.value:
+        return _render_frames(run, planned, out, fps, stop)
+    sheet = render_contact_sheet(run, planned.cameras, planned.numbers, out, stop)
+    if sheet:
+        print(f"wrote {sheet[0]}")
+    return sheet is not None
 
 
 def _render_frames(

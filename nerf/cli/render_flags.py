@@ -27,6 +27,7 @@ ONLY = {
     "raw_depth": ("path",),
     "opacity": ("path",),
     "transparent": ("path",),
+    "contact_sheet": ("path",),
     "profile": ("path",),
     "process": ("path",),
     "processes": ("path",),
@@ -41,6 +42,7 @@ ONLY = {
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
 ONLY_VIDEOS = ("fps", "profile", "process", "processes")
+NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
 ONLY_RENDERED = (
     "depth",
     "raw_depth",
@@ -111,6 +113,8 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
         elif name == "transparent" and out is not None and out.suffix.lower() in NO_ALPHA:
             fix = f"give --out a name that ends in {_one_of(TRANSPARENT)}"
             yield f"--{name}: {out.suffix} has no alpha: {fix}"
+        elif name in NOT_ON_SHEETS and given.get("contact_sheet"):
+            yield f"--{name}: has no effect on a contact sheet: remove it"
         elif name in ONLY_MESHES and given.get("mesh") is None:
             yield f"--{name}: has no effect here, only with --mesh: remove it"
         elif name == "points" and out is None:
@@ -148,6 +152,8 @@ def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterat
     suffix = out.suffix.lower()
     if mode == "path" and suffix not in OUTPUTS:
         yield f"--out={out}: no such output: give a name that ends in {_one_of(OUTPUTS)}"
+    elif given.get("contact_sheet") and suffix != ".png":
+        yield f"--out={out}: --contact_sheet makes one picture: give a name that ends in .png"
     if mode == "enlarge" and suffix != ".png":
         yield f"--out={out}: --enlarge makes one picture: give a name that ends in .png"
     if mode in ("split", "export") and suffix in OUTPUTS:
