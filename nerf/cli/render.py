@@ -76,8 +76,8 @@ _CROP = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "The video (.mp4, .webm, or .mov with ProRes 4444), for one frame an image (.png), or the path "
-    "for nerfstudio (.json); with --split and --export a folder, with --enlarge a .png.",
+    "The video (.mp4, .webm, .gif, or .mov with ProRes), for one frame an image (.png), or the "
+    "path for nerfstudio (.json); with --split and --export a folder, with --enlarge a .png.",
 )
 _SCENE = flags.DEFINE_string(
     "scene", None, "With --split or --export: the scene's folder, where its images are."
@@ -115,6 +115,9 @@ _TRANSPARENT = flags.DEFINE_bool(
 )
 _CONTACT_SHEET = flags.DEFINE_bool(
     "contact_sheet", False, "Of a path: only a .png with small renders of up to 24 of its frames."
+)
+_CRF = flags.DEFINE_integer(
+    "crf", None, "Quality of .mp4 and .webm: x264's CRF, 0 (lossless) to 51; default 18."
 )
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PROFILE = flags.DEFINE_string(
@@ -217,6 +220,7 @@ def _render_frames(
     fps: float,
     stop: Callable[[], bool],
 ) -> bool:
+    from nerf.output.video import DEFAULT_CRF
     from nerf.output.video_rendering import RenderOptions, render_still, render_video
 
     wanted = RenderOptions(
@@ -225,6 +229,7 @@ def _render_frames(
         opacity=_OPACITY.value,
         fps=fps,
         transparent=_TRANSPARENT.value,
+        crf=DEFAULT_CRF if _CRF.value is None else _CRF.value,
     )
     if out.suffix.lower() == ".png":
         written: list[Path] | None = render_still(

@@ -7,7 +7,7 @@ from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
 from nerf.meshes.files import WRITERS
-from nerf.output.video import ALPHA_ENDINGS, FORMATS
+from nerf.output.video import ALPHA_ENDINGS, CRF_ENDINGS, FORMATS, X264_MAX_CRF
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
@@ -28,6 +28,7 @@ ONLY = {
     "opacity": ("path",),
     "transparent": ("path",),
     "contact_sheet": ("path",),
+    "crf": ("path",),
     "profile": ("path",),
     "process": ("path",),
     "processes": ("path",),
@@ -41,13 +42,14 @@ ONLY = {
 }
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
-ONLY_VIDEOS = ("fps", "profile", "process", "processes")
+ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
 NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
 ONLY_RENDERED = (
     "depth",
     "raw_depth",
     "opacity",
     "transparent",
+    "crf",
     "profile",
     "process",
     "processes",
@@ -55,6 +57,7 @@ ONLY_RENDERED = (
 )
 OUTPUTS = (*FORMATS, ".png", ".json")  # of a path
 TRANSPARENT = (".png", *ALPHA_ENDINGS)
+NO_CRF = tuple(ending for ending in FORMATS if ending not in CRF_ENDINGS)
 NO_ALPHA = tuple(ending for ending in FORMATS if ending not in ALPHA_ENDINGS)
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
@@ -115,6 +118,8 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
             yield f"--{name}: {out.suffix} has no alpha: {fix}"
         elif name in NOT_ON_SHEETS and given.get("contact_sheet"):
             yield f"--{name}: has no effect on a contact sheet: remove it"
+        elif name == "crf" and out is not None and out.suffix.lower() in NO_CRF:
+            yield f"--{name}: {out.suffix} has a fixed quality: remove it"
         elif name in ONLY_MESHES and given.get("mesh") is None:
             yield f"--{name}: has no effect here, only with --mesh: remove it"
         elif name == "points" and out is None:
@@ -126,6 +131,7 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
     limits = {
         "fps": (*FPS_LIMITS, "frames a second"),
         "frames": (1, MAX_FRAMES, "frames"),
+        "crf": (0, X264_MAX_CRF, "of x264's CRF"),
         "width": (1, MAX_SIDE, "pixels"),
         "height": (1, MAX_SIDE, "pixels"),
         "focal": (1e-3, 1e9, "pixels"),

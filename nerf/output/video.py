@@ -2,11 +2,11 @@
 
 A video appears under its name complete or not at all: it is written to a temporary name in the same
 folder, flushed to the disk and renamed. Its ending chooses the codec: H.264 in .mp4, VP9 in .webm,
-both 8-bit 4:2:0, or ProRes 4444 in .mov, 10-bit 4:4:4 for editing. The last two keep the alpha of
-RGBA frames, straight and not premultiplied. Colours have limited range, BT.709's matrix and
-primaries and sRGB's transfer curve, and are marked as such. The index of .mp4 and .mov comes first,
-so that they play while they load. Frames of odd size get one more row or column, a copy of the last
-one; nothing is ever resized.
+both 8-bit 4:2:0, ProRes 4444 in .mov, 10-bit 4:4:4 for editing, or a .gif with one palette of 256
+colours. WebM and ProRes keep the alpha of RGBA frames, straight and not premultiplied. Except in
+GIFs, colours have limited range, BT.709's matrix and primaries and sRGB's transfer curve, and are
+marked as such, and frames of odd size get one more row or column, a copy of the last one. The index
+of .mp4 and .mov comes first, so that they play while they load. Nothing is ever resized.
 """
 
 import contextlib
@@ -50,6 +50,9 @@ class Format:
     max_crf: int | None
 
 
+PALETTE = "pal8"  # ffmpeg's pixel format of colours from a palette
+# One palette for all frames, because colours would flicker with one for each.
+PALETTE_FILTER = "split[a][b];[a]palettegen[palette];[b][palette]paletteuse"
 FORMATS = {
     ".mp4": Format("libx264", "yuv420p", None, ("-movflags", "+faststart", "-f", "mp4"), 51),
     # A bit rate of 0 leaves the quality to the CRF. ffmpeg's encoder writes no alpha together with
@@ -68,8 +71,11 @@ FORMATS = {
         ("-profile:v", "4444", "-movflags", "+faststart", "-f", "mov"),
         None,
     ),
+    ".gif": Format("gif", PALETTE, None, ("-f", "gif"), None),
 }
 X264_MAX_CRF = 51  # CRFs are given in x264's range
+DEFAULT_CRF = 18  # visually lossless
+CRF_ENDINGS = tuple(ending for ending, kind in FORMATS.items() if kind.max_crf)
 ALPHA_ENDINGS = tuple(ending for ending, kind in FORMATS.items() if kind.pixels_with_alpha)
 
 
@@ -120,7 +126,7 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
         raise VideoError(f"{path}: no such folder: create {path.parent}")
     trial = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, kind, fps=30.0, crf=18)
+        _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, kind, fps=30.0, crf=DEFAULT_CRF)
     except VideoError as error:
         known = f"an ffmpeg with {kind.encoder}"
         fix = f"pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to {known}"
@@ -143,7 +149,7 @@ def _why_not_writable(trial: Path) -> str | None:
 
 
 def encode(
-    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = 18
+    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = DEFAULT_CRF
 ) -> None:
     """Encode frames as a video, completely or not at all.
 
@@ -153,7 +159,7 @@ def encode(
       path: its ending is a key of `FORMATS`; an existing file is replaced.
       fps: frames per second.
       crf: x264's quality, 0 (lossless) ... 51; 18 is visually lossless. VP9 gets the same fraction
-        of its range, and ProRes has a fixed quality.
+        of its range; ProRes and GIF have a fixed quality.
 
     Raises:
       VideoError: with the ffmpeg command that encodes the frame files by hand.
@@ -259,6 +265,8 @@ def _output(shape: tuple[int, ...], kind: Format, crf: int) -> list[str]:
     if pixels is None:
         fix = f"use a name that ends in {' or '.join(ALPHA_ENDINGS)}, or frames without alpha"
         raise VideoError(f"the format has no alpha: {fix}")
+    if pixels == PALETTE:
+        return ["-vf", PALETTE_FILTER, "-c:v", kind.encoder, *kind.options]
     filters = ["format=gbrap" if channels == 4 else "format=gbrp"]
     right, bottom = wide % 2, high % 2
     if right or bottom:

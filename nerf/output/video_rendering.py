@@ -20,7 +20,7 @@ from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
 from nerf.foundation.progress import Meter
-from nerf.output.video import encode
+from nerf.output.video import DEFAULT_CRF, encode
 from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
@@ -45,6 +45,7 @@ class RenderOptions:
       opacity: opacity as grey, frames and a video.
       fps: frames per second of the videos.
       transparent: colours have alpha, straight and not premultiplied, and no background.
+      crf: quality of the videos, see `nerf.output.video.encode`.
     """
 
     depth: bool = False
@@ -52,6 +53,7 @@ class RenderOptions:
     opacity: bool = False
     fps: float = 30.0
     transparent: bool = False
+    crf: int = DEFAULT_CRF
 
     @property
     def kinds(self) -> list[str]:
@@ -142,7 +144,7 @@ def _encode_videos(
     videos = []
     for kind in wanted.kinds:
         video = out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}")
-        encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps)
+        encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps, wanted.crf)
         if alone:
             remove_leftovers(video.parent, video.stem)
         videos.append(video)

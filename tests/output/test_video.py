@@ -237,7 +237,26 @@ def test_the_target_is_checked(tmp_path):
     with pytest.raises(VideoError, match="create .*none"):
         video.check_encoder(tmp_path / "none" / "v.mp4")
     with pytest.raises(VideoError, match="ends in .mp4"):
-        video.check_encoder(tmp_path / "v.gif")
+        video.check_encoder(tmp_path / "v.avi")
+
+
+def test_a_gif_has_every_frame_and_repeats(tmp_path):
+    frames = solid(COLOURS, 63, 47)
+    video.check_encoder(tmp_path / "v.gif")
+    video.encode(write_frames(tmp_path, frames), tmp_path / "v.gif", fps=10.0)
+    with Image.open(tmp_path / "v.gif") as gif:
+        assert gif.n_frames == len(frames) and gif.size == (63, 47)
+        assert gif.info["loop"] == 0 and gif.info["duration"] == 100
+        for i, frame in enumerate(frames):
+            gif.seek(i)
+            assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - frame).max() <= 4
+
+
+def test_crf_trades_size_for_quality_in_webm_too(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    for crf in (5, 45):
+        video.encode(list(noise), tmp_path / f"{crf}.webm", fps=10.0, crf=crf)
+    assert (tmp_path / "5.webm").stat().st_size > 2 * (tmp_path / "45.webm").stat().st_size
 
 
 # Transparency.
