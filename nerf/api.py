@@ -218,7 +218,7 @@ def render(
 
     Args:
       run: a trained run.
-      out: the video, an .mp4; its frames are kept in a folder beside it.
+      out: the video, .mp4, .webm, .mov or .gif; its frames are kept in a folder beside it.
       path: "orbit", "ellipse", "spiral", "follow", with options as "orbit:radius=2", or a keyframe
         file; None chooses by the cameras.
       frames: number of frames; None: 192.

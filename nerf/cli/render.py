@@ -3,6 +3,9 @@
     nerf render --run=runs/tabletop --out=video.mp4
     nerf render --run=runs/tabletop --path=orbit:radius=2,elevation=30 --out=orbit.mp4
     nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
+    nerf render --run=runs/tabletop --path=orbit --contact_sheet --out=frames.png
+    nerf render --run=runs/tabletop --path=orbit --transparent --out=orbit.webm
+    nerf render --run=runs/tabletop --path=orbit --out=camera_path.json
     nerf render --run=runs/tabletop --split=test --out=test_views
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
     nerf render --run=runs/tabletop --export --out=exported
@@ -13,7 +16,7 @@ instant-ngp's), or the import path of your own function. Options follow a colon,
 in the units and axes of the scene's file: radius, elevation, focus and depth of orbit; percentile,
 focus and depth of ellipse; turns, percentile, focus_depth and depth of spiral; smooth and loop of
 follow; dataparser of a nerfstudio path (the file dataparser_transforms.json of its model, if it is
-not beside the path).
+not beside the path). An --out that ends in .json writes the path for nerfstudio instead.
 Frames are written as PNG into a folder beside the video; an interrupted render resumes.
 """
 
@@ -27,7 +30,8 @@ from absl import flags
 from nerf.cli.commands import stop_on_signal
 
 if TYPE_CHECKING:
-    import nerf.paths.keyframe_reader  # takes seconds
+    import nerf.output.video_plan  # takes seconds
+    import nerf.paths.keyframe_reader
     import nerf.runs.read
 
 _RUN = flags.DEFINE_string("run", None, "Run folder made by nerf train.", required=True)
@@ -72,8 +76,8 @@ _CROP = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "The video (.mp4), or for one frame an image (.png); with --split and --export a folder, with "
-    "--enlarge a .png.",
+    "The video (.mp4, .webm, .gif, or .mov with ProRes), for one frame an image (.png), or the "
+    "path for nerfstudio (.json); with --split and --export a folder, with --enlarge a .png.",
 )
 _SCENE = flags.DEFINE_string(
     "scene", None, "With --split or --export: the scene's folder, where its images are."
@@ -106,6 +110,15 @@ _RAW_DEPTH = flags.DEFINE_bool(
     "raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file."
 )
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
+_TRANSPARENT = flags.DEFINE_bool(
+    "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
+)
+_CONTACT_SHEET = flags.DEFINE_bool(
+    "contact_sheet", False, "Of a path: only a .png with small renders of up to 24 of its frames."
+)
+_CRF = flags.DEFINE_integer(
+    "crf", None, "Quality of .mp4 and .webm: x264's CRF, 0 (lossless) to 51; default 18."
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to render; default: the newest.")
 _PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few frames of a path by JAX's profiler."
@@ -157,10 +170,10 @@ def _path_is_wanted() -> bool:
 
 def _check_writable(out: Path) -> None:
     """Try the encoder before anything else is printed or computed. Raises VideoError."""
-    from nerf.output.video import check_encoder
+    from nerf.output.video import FORMATS, check_encoder
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() == ".mp4":
+    if out.suffix.lower() in FORMATS:
         check_encoder(out)
 
 
@@ -171,8 +184,9 @@ def _render_path(
     crop: "nerf.paths.keyframe_reader.Crop | None",
     stop: Callable[[], bool],
 ) -> bool:
+    from nerf.output.contact_sheet import render_contact_sheet
     from nerf.output.video_plan import plan
-    from nerf.output.video_rendering import RenderOptions, cropped, render_still, render_video
+    from nerf.output.video_rendering import cropped
 
     shape = {name: flags.FLAGS[name].value for name in ("width", "height", "focal", "fov")}
     planned = plan(
@@ -182,15 +196,40 @@ def _render_path(
         only=_RANGE.value,
         shape=shape,
         plugins=plugins,
-        one_picture=out.suffix.lower() == ".png",
+        one_picture=out.suffix.lower() == ".png" and not _CONTACT_SHEET.value,
     )
     for line in planned.notes:
         print(line, file=sys.stderr)
+    fps = planned.fps if _FPS.value is None else _FPS.value
+    if out.suffix.lower() == ".json":
+        return _write_path(run, planned, out, fps)
     crop = crop or planned.crop
     run = run if crop is None else cropped(run, crop)
-    fps = planned.fps if _FPS.value is None else _FPS.value
+    if not _CONTACT_SHEET.value:
+        return _render_frames(run, planned, out, fps, stop)
+    sheet = render_contact_sheet(run, planned.cameras, planned.numbers, out, stop)
+    if sheet:
+        print(f"wrote {sheet[0]}")
+    return sheet is not None
+
+
+def _render_frames(
+    run: "nerf.runs.read.Run",
+    planned: "nerf.output.video_plan.VideoPlan",
+    out: Path,
+    fps: float,
+    stop: Callable[[], bool],
+) -> bool:
+    from nerf.output.video import DEFAULT_CRF
+    from nerf.output.video_rendering import RenderOptions, render_still, render_video
+
     wanted = RenderOptions(
-        depth=_DEPTH.value, raw_depth=_RAW_DEPTH.value, opacity=_OPACITY.value, fps=fps
+        depth=_DEPTH.value,
+        raw_depth=_RAW_DEPTH.value,
+        opacity=_OPACITY.value,
+        fps=fps,
+        transparent=_TRANSPARENT.value,
+        crf=DEFAULT_CRF if _CRF.value is None else _CRF.value,
     )
     if out.suffix.lower() == ".png":
         written: list[Path] | None = render_still(
@@ -213,6 +252,19 @@ def _render_path(
     for file in written or []:
         print(f"wrote {file}")
     return written is not None
+
+
+def _write_path(
+    run: "nerf.runs.read.Run", planned: "nerf.output.video_plan.VideoPlan", out: Path, fps: float
+) -> bool:
+    from nerf.paths.other_tools import save_nerfstudio
+
+    cameras = planned.cameras[list(planned.numbers)]
+    notes = save_nerfstudio(out, cameras, run.transform, fps, run.root)
+    if planned.crop is not None:
+        notes.append(f"{out}: the crop of the path is not written")
+    print("\n".join([*notes, f"wrote {out}"]))
+    return True
 
 
 def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
 from nerf.meshes.files import WRITERS
+from nerf.output.video import ALPHA_ENDINGS, CRF_ENDINGS, FORMATS, X264_MAX_CRF
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
@@ -25,6 +26,9 @@ ONLY = {
     "depth": ("path",),
     "raw_depth": ("path",),
     "opacity": ("path",),
+    "transparent": ("path",),
+    "contact_sheet": ("path",),
+    "crf": ("path",),
     "profile": ("path",),
     "process": ("path",),
     "processes": ("path",),
@@ -38,7 +42,23 @@ ONLY = {
 }
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
-ONLY_VIDEOS = ("fps", "profile", "process", "processes")
+ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
+NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
+ONLY_RENDERED = (
+    "depth",
+    "raw_depth",
+    "opacity",
+    "transparent",
+    "crf",
+    "profile",
+    "process",
+    "processes",
+    "crop",
+)
+OUTPUTS = (*FORMATS, ".png", ".json")  # of a path
+TRANSPARENT = (".png", *ALPHA_ENDINGS)
+NO_CRF = tuple(ending for ending in FORMATS if ending not in CRF_ENDINGS)
+NO_ALPHA = tuple(ending for ending in FORMATS if ending not in ALPHA_ENDINGS)
 SPLITS = ("train", "val", "test")
 FPS_LIMITS = (0.1, 1000.0)
 MAX_ENLARGE = 64.0
@@ -91,6 +111,15 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
         elif name in ONLY_VIDEOS and out is not None and out.suffix.lower() == ".png":
             fix = "remove it, or give --out a name that ends in .mp4"
             yield f"--{name}: has no effect on a picture: {fix}"
+        elif name in ONLY_RENDERED and out is not None and out.suffix.lower() == ".json":
+            yield f"--{name}: has no effect on a camera path, only on its pictures: remove it"
+        elif name == "transparent" and out is not None and out.suffix.lower() in NO_ALPHA:
+            fix = f"give --out a name that ends in {_one_of(TRANSPARENT)}"
+            yield f"--{name}: {out.suffix} has no alpha: {fix}"
+        elif name in NOT_ON_SHEETS and given.get("contact_sheet"):
+            yield f"--{name}: has no effect on a contact sheet: remove it"
+        elif name == "crf" and out is not None and out.suffix.lower() in NO_CRF:
+            yield f"--{name}: {out.suffix} has a fixed quality: remove it"
         elif name in ONLY_MESHES and given.get("mesh") is None:
             yield f"--{name}: has no effect here, only with --mesh: remove it"
         elif name == "points" and out is None:
@@ -102,6 +131,7 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
     limits = {
         "fps": (*FPS_LIMITS, "frames a second"),
         "frames": (1, MAX_FRAMES, "frames"),
+        "crf": (0, X264_MAX_CRF, "of x264's CRF"),
         "width": (1, MAX_SIDE, "pixels"),
         "height": (1, MAX_SIDE, "pixels"),
         "focal": (1e-3, 1e9, "pixels"),
@@ -126,11 +156,13 @@ def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterat
             yield "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"
         return
     suffix = out.suffix.lower()
-    if mode == "path" and suffix not in (".mp4", ".png"):
-        yield f"--out={out}: neither a video nor a picture: give a name that ends in .mp4 or .png"
+    if mode == "path" and suffix not in OUTPUTS:
+        yield f"--out={out}: no such output: give a name that ends in {_one_of(OUTPUTS)}"
+    elif given.get("contact_sheet") and suffix != ".png":
+        yield f"--out={out}: --contact_sheet makes one picture: give a name that ends in .png"
     if mode == "enlarge" and suffix != ".png":
         yield f"--out={out}: --enlarge makes one picture: give a name that ends in .png"
-    if mode in ("split", "export") and suffix in (".mp4", ".png"):
+    if mode in ("split", "export") and suffix in OUTPUTS:
         yield f"--out={out}: --{mode} makes a folder: give a name without {out.suffix}"
 
 

@@ -1,13 +1,16 @@
 """Encode frames as a video.
 
 A video appears under its name complete or not at all: it is written to a temporary name in the same
-folder, flushed to the disk and renamed. It is H.264 in mp4: 8-bit yuv420p, limited range, BT.709's
-matrix and primaries with sRGB's transfer curve, and marked as such. Its index comes first, so that
-it plays while it loads. Frames of odd size get one more row or column, a copy of the last one;
-nothing is ever resized.
+folder, flushed to the disk and renamed. Its ending chooses the codec: H.264 in .mp4, VP9 in .webm,
+both 8-bit 4:2:0, ProRes 4444 in .mov, 10-bit 4:4:4 for editing, or a .gif with one palette of 256
+colours. WebM and ProRes keep the alpha of RGBA frames, straight and not premultiplied. Except in
+GIFs, colours have limited range, BT.709's matrix and primaries and sRGB's transfer curve, and are
+marked as such, and frames of odd size get one more row or column, a copy of the last one. The index
+of .mp4 and .mov comes first, so that they play while they load. Nothing is ever resized.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
 import shlex
@@ -25,7 +28,55 @@ from jaxtyping import UInt8
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing
 
-Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w 3"]
+Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w c"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A video format.
+
+    Attributes:
+      encoder: ffmpeg's encoder.
+      pixels: ffmpeg's pixel format of frames without alpha.
+      pixels_with_alpha: the same with alpha; None if the format has no alpha.
+      options: further output options of ffmpeg.
+      max_crf: the CRF of the lowest quality; None if the encoder has no CRF.
+    """
+
+    encoder: str
+    pixels: str
+    pixels_with_alpha: str | None
+    options: tuple[str, ...]
+    max_crf: int | None
+
+
+PALETTE = "pal8"  # ffmpeg's pixel format of colours from a palette
+# One palette for all frames, because colours would flicker with one for each.
+PALETTE_FILTER = "split[a][b];[a]palettegen[palette];[b][palette]paletteuse"
+FORMATS = {
+    ".mp4": Format("libx264", "yuv420p", None, ("-movflags", "+faststart", "-f", "mp4"), 51),
+    # A bit rate of 0 leaves the quality to the CRF. ffmpeg's encoder writes no alpha together with
+    # alternate reference frames.
+    ".webm": Format(
+        "libvpx-vp9",
+        "yuv420p",
+        "yuva420p",
+        ("-b:v", "0", "-row-mt", "1", "-auto-alt-ref", "0", "-f", "webm"),
+        63,
+    ),
+    ".mov": Format(
+        "prores_ks",
+        "yuv444p10le",
+        "yuva444p10le",
+        ("-profile:v", "4444", "-movflags", "+faststart", "-f", "mov"),
+        None,
+    ),
+    ".gif": Format("gif", PALETTE, None, ("-f", "gif"), None),
+}
+X264_MAX_CRF = 51  # CRFs are given in x264's range
+DEFAULT_CRF = 18  # visually lossless
+CRF_ENDINGS = tuple(ending for ending, kind in FORMATS.items() if kind.max_crf)
+ALPHA_ENDINGS = tuple(ending for ending, kind in FORMATS.items() if kind.pixels_with_alpha)
 
 
 class VideoError(UserError, RuntimeError):
@@ -35,14 +86,14 @@ class VideoError(UserError, RuntimeError):
 # Frames.
 
 
-def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the pixels of a frame. Raises VideoError if it is unreadable or not 8-bit RGB."""
+def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w c"]:
+    """Return the pixels of a frame. Raises VideoError if it is unreadable or no 8-bit RGB(A)."""
     if isinstance(frame, np.ndarray):
         name, image = "frame", frame
     else:
         name, image = os.fspath(frame), _read(frame)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise VideoError(f"{name}: not an 8-bit RGB picture: write frames without alpha")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+        raise VideoError(f"{name}: not an 8-bit RGB or RGBA picture: render this frame again")
     return image
 
 
@@ -68,15 +119,17 @@ def check_encoder(path: str | os.PathLike[str]) -> None:
       VideoError: if the video could not be written, with how to fix it.
     """
     path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise VideoError(f"{path}: not an .mp4: give the video a name that ends in .mp4")
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise VideoError(f"{path}: no video format: use a name that ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise VideoError(f"{path}: no such folder: create {path.parent}")
-    trial = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
+    trial = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, fps=30.0, crf=18)
+        _encode(iter(np.zeros((2, 16, 16, 3), np.uint8)), trial, kind, fps=30.0, crf=DEFAULT_CRF)
     except VideoError as error:
-        fix = "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg with libx264"
+        known = f"an ffmpeg with {kind.encoder}"
+        fix = f"pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to {known}"
         if (reason := _why_not_writable(trial)) is not None:
             raise VideoError(
                 f"{path}: cannot write ({reason}): make room in its folder, or choose another"
@@ -96,16 +149,17 @@ def _why_not_writable(trial: Path) -> str | None:
 
 
 def encode(
-    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = 18
+    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = DEFAULT_CRF
 ) -> None:
-    """Encode frames as an mp4, completely or not at all.
+    """Encode frames as a video, completely or not at all.
 
     Args:
-      frames: PNG files or uint8 arrays (h, w, 3), sRGB, all of one size. They are read one at a
-        time and never written to.
-      path: "*.mp4"; an existing file is replaced.
+      frames: PNG files or uint8 arrays (h, w, 3) or (h, w, 4), sRGB with straight alpha, all of
+        one size. They are read one at a time and never written to.
+      path: its ending is a key of `FORMATS`; an existing file is replaced.
       fps: frames per second.
-      crf: x264's quality, 0 (lossless) ... 51; 18 is visually lossless.
+      crf: x264's quality, 0 (lossless) ... 51; 18 is visually lossless. VP9 gets the same fraction
+        of its range; ProRes and GIF have a fixed quality.
 
     Raises:
       VideoError: with the ffmpeg command that encodes the frame files by hand.
@@ -117,21 +171,31 @@ def encode(
     by_hand = "" if isinstance(first, np.ndarray) else _by_hand(Path(first), path, fps, crf)
     try:
         with _plain_errors(), replacing(path) as temporary:
-            _encode(chain([first], iterator), temporary, fps, crf)
+            _encode(chain([first], iterator), temporary, FORMATS[path.suffix.lower()], fps, crf)
     except VideoError as error:
         fix = by_hand or "fix this and encode again"
         raise VideoError(f"{path}: no video written ({error}): {fix}") from error
 
 
-def _encode(frames: Iterator[Frame], path: Path, fps: int | float, crf: int) -> None:
-    """Pipe `frames` through ffmpeg into a file. Raises VideoError with the reason only."""
+def _encode(frames: Iterator[Frame], path: Path, kind: Format, fps: int | float, crf: int) -> None:
+    """Pipe `frames` through ffmpeg into a file. Raises VideoError with the reason only.
+
+    Args:
+      frames: see `encode`.
+      path: the file to write, with any ending.
+      kind: its format.
+      fps: frames per second.
+      crf: see `encode`.
+    """
     first = _pixels(next(frames))
-    high, wide = first.shape[:2]
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{wide}x{high}"]
+    high, wide, channels = first.shape
+    layout = "rgba" if channels == 4 else "rgb24"
+    raw = ["-f", "rawvideo", "-pix_fmt", layout, "-video_size", f"{wide}x{high}"]
+    output = _output(first.shape, kind, crf)
     with _plain_errors(), tempfile.TemporaryFile() as log:
         exe = imageio_ffmpeg.get_ffmpeg_exe()
         source = [*raw, "-framerate", str(fps), "-i", "-"]
-        command = [exe, "-loglevel", "error", "-y", *source, *_output(wide, high, crf), str(path)]
+        command = [exe, "-loglevel", "error", "-y", *source, *output, str(path)]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
         )
@@ -171,8 +235,7 @@ def _feed(
         for i, frame in enumerate(frames):
             pixels = _pixels(frame)
             if pixels.shape != shape:
-                size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-                first = f"{shape[1]}x{shape[0]}"
+                size, first = _describe_size(pixels.shape), _describe_size(shape)
                 raise VideoError(f"frame {i} is {size}, not {first} as the first")
             process.stdin.write(np.ascontiguousarray(pixels).data)
         process.stdin.close()
@@ -181,9 +244,30 @@ def _feed(
             process.stdin.close()
 
 
-def _output(wide: int, high: int, crf: int) -> list[str]:
-    """Return ffmpeg's filter and output options for frames of this size."""
-    filters = ["format=gbrp"]
+def _describe_size(shape: tuple[int, ...]) -> str:
+    """Return a frame's width and height, and whether it has alpha, for messages."""
+    return f"{shape[1]}x{shape[0]}" + (" with alpha" if shape[2] == 4 else "")
+
+
+def _output(shape: tuple[int, ...], kind: Format, crf: int) -> list[str]:
+    """Return ffmpeg's filter and output options.
+
+    Args:
+      shape: height, width and channels of the frames.
+      kind: the format.
+      crf: see `encode`.
+
+    Raises:
+      VideoError: the frames have alpha and the format has none.
+    """
+    high, wide, channels = shape
+    pixels = kind.pixels_with_alpha if channels == 4 else kind.pixels
+    if pixels is None:
+        fix = f"use a name that ends in {' or '.join(ALPHA_ENDINGS)}, or frames without alpha"
+        raise VideoError(f"the format has no alpha: {fix}")
+    if pixels == PALETTE:
+        return ["-vf", PALETTE_FILTER, "-c:v", kind.encoder, *kind.options]
+    filters = ["format=gbrap" if channels == 4 else "format=gbrp"]
     right, bottom = wide % 2, high % 2
     if right or bottom:
         filters.append(f"pad={wide + right}:{high + bottom}")
@@ -191,21 +275,23 @@ def _output(wide: int, high: int, crf: int) -> list[str]:
     # By default ffmpeg converts RGB with BT.601's matrix, but players assume BT.709 for HD: convert
     # and mark explicitly. Without the flags every colour is off by 0.1 of a level on average.
     filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
-    filters.append("format=yuv420p")
+    filters.append(f"format={pixels}")
     # The values are sRGB, so they are marked with sRGB's transfer curve, in the stream and in the
     # file's `colr` box. QuickTime and Safari would show values marked as BT.709 lighter, because
     # they use a curve of exponent 1.96 for it. Players without colour management ignore the mark.
     filters.append(
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1"
     )
-    video = ["-vf", ",".join(filters), "-c:v", "libx264", "-crf", str(crf)]
-    return [*video, "-movflags", "+faststart", "-f", "mp4"]
+    video = ["-vf", ",".join(filters), "-c:v", kind.encoder, *kind.options]
+    if kind.max_crf is not None:
+        video += ["-crf", str(round(crf * kind.max_crf / X264_MAX_CRF))]
+    return video
 
 
 def _by_hand(first: Path, path: Path, fps: int | float, crf: int) -> str:
     """Return the ffmpeg command that encodes the frame files beside `first`."""
     with contextlib.suppress(VideoError):
-        high, wide = _pixels(first).shape[:2]
+        output = _output(_pixels(first).shape, FORMATS[path.suffix.lower()], crf)
         name = first.name.replace("%", "%%")
         numbered = re.fullmatch(r"(.*?)(\d+)(\D*)", name)
         start, pattern = [], name
@@ -214,6 +300,6 @@ def _by_hand(first: Path, path: Path, fps: int | float, crf: int) -> str:
             start, pattern = ["-start_number", str(int(number))], f"{before}%0{len(number)}d{after}"
         source = os.path.join(str(first.parent).replace("%", "%%"), pattern)
         source_options = ["-framerate", str(fps), *start, "-i", source]
-        command = ["ffmpeg", *source_options, *_output(wide, high, crf), str(path)]
+        command = ["ffmpeg", *source_options, *output, str(path)]
         return f"the frames are kept, encode them by hand: {shlex.join(command)}"
     return ""

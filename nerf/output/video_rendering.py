@@ -20,7 +20,7 @@ from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
 from nerf.foundation.progress import Meter
-from nerf.output.video import encode
+from nerf.output.video import DEFAULT_CRF, encode
 from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
@@ -30,6 +30,7 @@ from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
 
 Limits = tuple[float, float]  # near and far, in units of the normalised world
+MIN_ALPHA = 1e-6  # colours are divided by; less is invisible in 8 bits
 HINT_SECONDS = 600.0  # estimated rendering time from which flags that reduce it are suggested
 
 
@@ -43,12 +44,16 @@ class RenderOptions:
         ray hits anything.
       opacity: opacity as grey, frames and a video.
       fps: frames per second of the videos.
+      transparent: colours have alpha, straight and not premultiplied, and no background.
+      crf: quality of the videos, see `nerf.output.video.encode`.
     """
 
     depth: bool = False
     raw_depth: bool = False
     opacity: bool = False
     fps: float = 30.0
+    transparent: bool = False
+    crf: int = DEFAULT_CRF
 
     @property
     def kinds(self) -> list[str]:
@@ -75,7 +80,7 @@ def render_video(
     Args:
       run: the trained run.
       cameras: the cameras of all frames of the path.
-      out: the video; the others are {out}_depth.mp4 and {out}_opacity.mp4.
+      out: the video; the others are beside it, as {out}_depth and {out}_opacity.
       wanted: what to render.
       should_stop: asked while rendering; True stops.
       profile: folder for a profiler trace of a few frames.
@@ -86,6 +91,7 @@ def render_video(
     Returns: the videos; empty if other processes have not finished; None if stopped.
     """
     folder = _folder_of_frames(out)
+    run = _on_black(run) if wanted.transparent else run
     chunk, scale = run.config["chunk"], run.transform.scale
     render_image = make_render_image(run.model, run.config["background"], chunk, should_stop)
     numbers = range(len(cameras)) if numbers is None else numbers
@@ -137,8 +143,8 @@ def _encode_videos(
     """Encode a video of each kind of frames; if `alone`, remove what killed processes left."""
     videos = []
     for kind in wanted.kinds:
-        video = out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}.mp4")
-        encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps)
+        video = out if kind == "rgb" else out.with_name(f"{out.stem}_{kind}{out.suffix}")
+        encode([_frame(folder, kind, i) for i in numbers], video, wanted.fps, wanted.crf)
         if alone:
             remove_leftovers(video.parent, video.stem)
         videos.append(video)
@@ -188,6 +194,7 @@ def render_still(run: Run, camera: Cameras, out: Path, wanted: RenderOptions) ->
 
     Returns: the files that were written.
     """
+    run = _on_black(run) if wanted.transparent else run
     background, chunk = run.config["background"], run.config["chunk"]
     with Meter("render", "picture", 1) as meter:
         picture = make_render_image(run.model, background, chunk, on_share=meter.within)(camera)
@@ -200,7 +207,7 @@ def render_still(run: Run, camera: Cameras, out: Path, wanted: RenderOptions) ->
     if wanted.raw_depth:
         write_array(raw, (picture["depth"] / run.transform.scale).astype(np.float32))
     for kind, file in files.items():
-        write_png(file, _pixels(picture, kind, None))
+        write_png(file, _pixels(picture, kind, None, wanted.transparent))
     return [*files.values(), *([raw] if wanted.raw_depth else [])]
 
 
@@ -219,6 +226,11 @@ def cropped(run: Run, crop: Crop) -> Run:
     return dataclasses.replace(
         run, model=model, config={**run.config, "background": background}, stamp=stamp
     )
+
+
+def _on_black(run: Run) -> Run:
+    """Return a run with a black background, whose colours are premultiplied by opacity."""
+    return dataclasses.replace(run, config={**run.config, "background": (0.0, 0.0, 0.0)})
 
 
 def resized(camera: Cameras, factor: float) -> Cameras:
@@ -244,6 +256,7 @@ def _stamp(
     """Return a digest of everything that a frame depends on."""
     background = list(run.config["background"])
     made_from = [run.stamp, cameras_to_json(camera), limits, background, wanted.raw_depth]
+    made_from.append(wanted.transparent)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -269,17 +282,31 @@ def _write_frame(
         write_array(path, (picture["depth"] / scale).astype(np.float32))
     # The colours are written last, so that a frame with colours is complete.
     for kind in reversed(wanted.kinds):
-        write_png(_frame(folder, kind, i), _pixels(picture, kind, limits), stamp)
+        write_png(
+            _frame(folder, kind, i), _pixels(picture, kind, limits, wanted.transparent), stamp
+        )
 
 
 def _pixels(
-    picture: Mapping[str, np.ndarray], kind: str, limits: Limits | None
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Return one kind of a picture as 8-bit RGB."""
+    picture: Mapping[str, np.ndarray], kind: str, limits: Limits | None, transparent: bool
+) -> UInt8[np.ndarray, "h w c"]:
+    """Return one kind of a picture as 8-bit RGB, or RGBA of transparent colours.
+
+    Args:
+      picture: a rendered image; transparent colours are on black.
+      kind: "rgb", "depth" or "opacity".
+      limits: depths of the brightest and the darkest colour.
+      transparent: whether the colours get an alpha channel.
+    """
     if kind == "opacity":
         return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
     if kind == "depth":
         return to_bytes(colour_depth(picture["depth"], picture["opacity"], limits))
+    if transparent:
+        alpha = picture["opacity"][..., None]
+        # On black, a colour is multiplied by its opacity: divide to get straight alpha.
+        colour = np.where(alpha > 0.0, picture["rgb"] / np.maximum(alpha, MIN_ALPHA), 0.0)
+        return to_bytes(np.concatenate([colour, alpha], -1))
     return to_bytes(picture["rgb"])
 
 

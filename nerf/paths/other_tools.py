@@ -1,4 +1,4 @@
-"""Read camera paths of other tools: nerfstudio's viewer and instant-ngp.
+"""Read camera paths of nerfstudio's viewer and instant-ngp, and write nerfstudio's.
 
 nerfstudio: {"camera_type", "render_width", "render_height", "camera_path": [{"camera_to_world": 16
 numbers by rows, "fov": vertical degrees}, ...], "fps", "crop"}; every entry is one frame. The poses
@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from nerf.cameras.cameras import Cameras
 from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
-from nerf.paths.keyframe_reader import Crop, Keyframes, Reader
+from nerf.foundation.files import write_json
+from nerf.paths.keyframe_reader import Crop, Keyframes, PathError, Reader
 from nerf.scenes.base import Similarity
 from nerf.scenes.formats.lens_keys import number
 
@@ -37,6 +39,8 @@ VIEWER_KEYS = (
     "default_fov",
     "default_transition_sec",
 )
+# nerfstudio's viewer wants a field of view in every entry, even where the lens has none.
+EQUIRECTANGULAR_FOV = 90.0  # degrees
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # instant-ngp's defaults if transforms.json does not set them
 NGP_FPS = 30.0
 NGP_AXES = np.array(
@@ -193,6 +197,80 @@ def _scene_file(root: str | os.PathLike[str] | None) -> tuple[Mapping[str, Any],
     except (OSError, ValueError, RecursionError):
         data = {}
     return data if isinstance(data, dict) else {}, Reader(str(file))
+
+
+def save_nerfstudio(
+    file: str | os.PathLike[str],
+    cameras: Cameras,
+    transform: Similarity,
+    fps: float,
+    scene_root: str | os.PathLike[str] | None = None,
+) -> list[str]:
+    """Write a camera path for nerfstudio's viewer and its Blender add-on.
+
+    Every camera becomes one frame. The poses are in the scene's file world, or in the world of a
+    nerfstudio model if its dataparser_transforms.json is beside the file. `read_keyframes` follows
+    the same rule, so that it returns the same cameras.
+
+    Args:
+      file: the file to write.
+      cameras: the cameras of all frames, normalised world; of one size and one lens.
+      transform: from the scene's file world to the normalised world.
+      fps: frames per second.
+      scene_root: folder of the scene, see `nerfstudio_world`.
+
+    Returns:
+      Notes for the user.
+
+    Raises:
+      PathError: the dataparser_transforms.json beside the file is wrong.
+    """
+    beside = Path(file).with_name(DATAPARSER)
+    about = Reader(str(beside))
+    world = nerfstudio_world(beside, scene_root, about) if beside.exists() else Similarity()
+    if about.problems:
+        raise PathError(about.problems)
+    write_json(Path(file), _viewer_data(cameras, world, transform, fps))
+    if beside.exists():
+        return [*about.notes, f"{file}: poses are in the world of the model of {beside}"]
+    return []
+
+
+def _viewer_data(
+    cameras: Cameras, world: Similarity, transform: Similarity, fps: float
+) -> dict[str, Any]:
+    """Return the content of nerfstudio's file.
+
+    Args:
+      cameras: the cameras of all frames, normalised world.
+      world: the transform from the scene's file world to nerfstudio's.
+      transform: from the scene's file world to the normalised world.
+      fps: frames per second.
+    """
+    poses = world.poses(transform.poses_back(np.asarray(cameras.c2w, np.float64)))
+    # The matrices are 4x4, by rows.
+    matrices = [[*pose.ravel().tolist(), 0.0, 0.0, 0.0, 1.0] for pose in poses]
+    width, height = (int(side) for side in cameras.size[0])
+    lens = int(cameras.model[0])
+    fov = 2 * np.degrees(np.arctan(0.5 * height / np.asarray(cameras.K, np.float64)[:, 1, 1]))
+    if lens == EQUIRECTANGULAR:
+        fov = np.full(len(poses), EQUIRECTANGULAR_FOV)
+    views = [{"fov": float(angle), "aspect": width / height} for angle in fov]
+    entries = list(zip(matrices, views, strict=True))
+    return {
+        "camera_type": next(name for name, known in LENS_NAMES.items() if known == lens),
+        "render_width": width,
+        "render_height": height,
+        "fps": fps,
+        "seconds": len(poses) / fps,
+        "is_cycle": False,
+        "smoothness_value": 0.0,
+        "default_fov": float(fov[0]),
+        # The viewer computes frames from the keyframes; these are as far apart as the frames.
+        "default_transition_sec": 1.0 / fps,
+        "keyframes": [{"matrix": matrix, **view} for matrix, view in entries],
+        "camera_path": [{"camera_to_world": matrix, **view} for matrix, view in entries],
+    }
 
 
 # instant-ngp

@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from nerf.foundation import png
 from nerf.output import video
 from nerf.output.video import VideoError
+from nerf.output.video_rendering import _pixels
 
 COLOURS = [
     (255, 0, 0),
@@ -236,7 +237,79 @@ def test_the_target_is_checked(tmp_path):
     with pytest.raises(VideoError, match="create .*none"):
         video.check_encoder(tmp_path / "none" / "v.mp4")
     with pytest.raises(VideoError, match="ends in .mp4"):
-        video.check_encoder(tmp_path / "v.gif")
+        video.check_encoder(tmp_path / "v.avi")
+
+
+def test_a_gif_has_every_frame_and_repeats(tmp_path):
+    frames = solid(COLOURS, 63, 47)
+    video.check_encoder(tmp_path / "v.gif")
+    video.encode(write_frames(tmp_path, frames), tmp_path / "v.gif", fps=10.0)
+    with Image.open(tmp_path / "v.gif") as gif:
+        assert gif.n_frames == len(frames) and gif.size == (63, 47)
+        assert gif.info["loop"] == 0 and gif.info["duration"] == 100
+        for i, frame in enumerate(frames):
+            gif.seek(i)
+            assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - frame).max() <= 4
+
+
+def test_crf_trades_size_for_quality_in_webm_too(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    for crf in (5, 45):
+        video.encode(list(noise), tmp_path / f"{crf}.webm", fps=10.0, crf=crf)
+    assert (tmp_path / "5.webm").stat().st_size > 2 * (tmp_path / "45.webm").stat().st_size
+
+
+# Transparency.
+
+
+def decode_alpha(path, width, height):
+    # ffmpeg's own decoder of VP9 ignores alpha.
+    decoder = ["-c:v", "libvpx-vp9"] if path.suffix == ".webm" else []
+    convert = ["-vf", "scale=flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgba"]
+    raw = ffmpeg(*decoder, "-i", str(path), *convert, "-f", "rawvideo", "-")
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", video.ALPHA_ENDINGS)
+def test_alpha_comes_back_straight(tmp_path, ending):
+    # Alpha rises from left to right and moves; the colour under it is the same everywhere.
+    ramp = np.linspace(0, 255, 64).round().astype(np.uint8)
+    frames = [np.full((48, 64, 4), (*colour, 0), np.uint8) for colour in COLOURS]
+    for i, frame in enumerate(frames):
+        frame[..., 3] = np.roll(ramp, 5 * i)
+    file = tmp_path / f"v{ending}"
+    video.check_encoder(file)
+    video.encode(write_frames(tmp_path, frames), file, fps=10.0)
+    found = decode_alpha(file, 64, 48)
+    assert found.shape == (len(frames), 48, 64, 4)
+    off = np.abs(found.astype(int) - np.stack(frames))
+    assert off[..., 3].mean() < 2.0 and off[..., :3].mean() < 4.0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", video.ALPHA_ENDINGS)
+def test_frames_without_alpha_make_an_opaque_video(tmp_path, ending):
+    frames = solid(COLOURS, 63, 47)
+    video.encode(frames, tmp_path / f"v{ending}", fps=10.0)
+    found = decode(tmp_path / f"v{ending}")
+    assert found.shape == (len(frames), 48, 64, 3)
+    assert np.abs(found[:, :47, :63].astype(int) - np.stack(frames)).mean() < 3.0
+
+
+def test_straight_alpha_over_a_background_is_the_picture_on_it():
+    rng = np.random.default_rng(0)
+    opacity = rng.uniform(0.0, 1.0, (20, 30)) * (rng.uniform(size=(20, 30)) < 0.9)
+    colour, background = rng.uniform(0.0, 1.0, (2, 20, 30, 3))
+    on_black = {"rgb": colour * opacity[..., None], "opacity": opacity}
+    rgba = _pixels(on_black, "rgb", None, transparent=True) / 255.0
+    alpha = rgba[..., 3:]
+    np.testing.assert_allclose(alpha[..., 0], opacity, atol=0.5 / 255)
+    expected = on_black["rgb"] + (1.0 - opacity[..., None]) * background
+    over = alpha * rgba[..., :3] + (1.0 - alpha) * background
+    np.testing.assert_allclose(over, expected, atol=1.01 / 255)
+    assert (rgba[opacity == 0.0] == 0.0).all()
+    assert _pixels(on_black, "rgb", None, transparent=False).shape == (20, 30, 3)
 
 
 def test_frames_that_are_none_are_refused(tmp_path):
@@ -251,7 +324,8 @@ def test_frames_that_are_none_are_refused(tmp_path):
         ([], "no frames"),
         ([good[0], good[1][:-2]], "frame 1 is 64x46, not 64x48"),
         ([good[0], grey], "grey.png: not an 8-bit RGB"),
-        ([good[0], rgba], "rgba.png: not an 8-bit RGB"),
+        ([good[0], rgba], "frame 1 is 64x48 with alpha, not 64x48"),
+        ([rgba], "no alpha: use a name that ends in .webm or .mov"),
         ([good[0], truncated], "cut.png: cannot be read"),
         ([truncated], "cut.png: cannot be read"),
         ([tmp_path / "none.png"], "none.png: cannot be read"),

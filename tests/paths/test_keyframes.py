@@ -1,5 +1,6 @@
 """Keyframe files: what is read, the path through it, what is written, and errors."""
 
+import dataclasses
 import json
 import math
 
@@ -8,11 +9,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf.cameras.cameras import intrinsics
-from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE
+from nerf.cameras.lenses import EQUIRECTANGULAR, FISHEYE, PERSPECTIVE
 from nerf.paths import keyframes
 from nerf.paths.keyframes import PathError, read_keyframes, save_keyframes
+from nerf.paths.other_tools import save_nerfstudio
 from nerf.paths.path_options import NAMES
 from nerf.paths.paths import make_path
+from nerf.paths.video_cameras import to_cameras
 from nerf.scenes.base import Similarity
 from tests.paths.test_paths import (
     IDENTITY,
@@ -465,3 +468,48 @@ def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_keyframes(file, training("orbit"), IDENTITY)
     assert file.read_text() == "old"
+
+
+# ---- written for nerfstudio
+
+
+@pytest.mark.parametrize("lens", [PERSPECTIVE, FISHEYE, EQUIRECTANGULAR])
+@pytest.mark.parametrize("of_a_model", [False, True])
+def test_a_path_written_for_nerfstudio_gives_the_same_cameras(tmp_path, lens, of_a_model):
+    transform, train = a_similarity(), training("orbit")
+    cameras = make_path("orbit", train, transform, frames=21, width=90, height=45)
+    if lens == EQUIRECTANGULAR:
+        poses = cameras.c2w.astype(np.float64)
+        cameras = to_cameras(poses, train, (90, 45), lens=lens)
+    cameras = dataclasses.replace(cameras, model=np.full(21, lens, np.int32))
+    file, world = tmp_path / "path.json", Similarity()
+    if of_a_model:
+        world = dataclasses.replace(a_similarity(only_about_z=True), scale=0.4)
+        rotation, shift = world.rotation, world.shift / world.scale
+        matrix = np.concatenate([rotation, shift[:, None]], -1).tolist()
+        (tmp_path / "dataparser_transforms.json").write_text(
+            json.dumps({"transform": matrix, "scale": world.scale})
+        )
+    notes = save_nerfstudio(file, cameras, transform, fps=12.0)
+    assert len(notes) == of_a_model
+    data = json.loads(file.read_text())
+    # The matrices are those of the scene's file, or of the world of the model beside it.
+    expected = world.poses(transform.poses_back(cameras.c2w.astype(np.float64)))
+    for key, entries in (("camera_to_world", "camera_path"), ("matrix", "keyframes")):
+        written = np.array([entry[key] for entry in data[entries]]).reshape(-1, 4, 4)
+        np.testing.assert_allclose(written[:, :3], expected, atol=1e-9)
+        np.testing.assert_array_equal(written[:, 3], np.tile([0, 0, 0, 1], (21, 1)))
+    assert data["seconds"] == 21 / 12 and data["camera_path"][0]["aspect"] == 2.0
+    assert read_keyframes(file).fps == 12.0
+    again = make_path(file, train, transform)
+    np.testing.assert_allclose(again.c2w, cameras.c2w, atol=1e-5)
+    np.testing.assert_allclose(again.K, cameras.K, rtol=1e-5)
+    np.testing.assert_array_equal(again.size, cameras.size)
+    np.testing.assert_array_equal(again.model, cameras.model)
+
+
+def test_a_wrong_dataparser_file_stops_the_writing_for_nerfstudio(tmp_path):
+    (tmp_path / "dataparser_transforms.json").write_text("{}")
+    with pytest.raises(PathError, match="no transform in it"):
+        save_nerfstudio(tmp_path / "path.json", training("orbit"), IDENTITY, fps=24.0)
+    assert not (tmp_path / "path.json").exists()
