@@ -1,7 +1,8 @@
 """Bake a trained field into bricks: choose which to store, and evaluate the field at vertices.
 
 A brick is stored if the field's own occupancy grid, or its density at random points, allows matter
-there, and if rays of the training views see it with a rendering weight above `MIN_WEIGHT`.
+there, and if rays of the training views see it, or a neighbour, with a rendering weight above
+`MIN_WEIGHT`.
 """
 
 from functools import partial
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from scipy.ndimage import binary_dilation
 
 from nerf.cameras.cameras import Cameras, Rays, pixels_to_rays
 from nerf.encodings.interpolation import corners_of_cell, dense_row
@@ -34,8 +36,9 @@ from nerf.sampling.stratified import UniformSteps
 
 SAMPLES_PER_RAY = 20  # slots of the training buffer, in stored intervals per ray on average
 EARLY_STOP = 1e-3  # transmittance at which a ray ends, in the page as here
-RESOLUTIONS = (256, 192, 128)  # cells along the box; the first whose bricks fit is taken
-MAX_BRICKS = 22_000  # 1.4 million vertices of 8 bytes, about 14 MB as text after compression
+MAX_RESOLUTION = 320  # cells along each axis of the box; fewer if the bricks do not fit
+GROWTH = 2.5  # power of the resolution with which bricks grow, between a surface's and a volume's
+MAX_BRICKS = 21_000  # 1.3 million vertices of 8 bytes, at most 14.4 MB as text, usually 12.7
 VERTICES_AT_ONCE = 2**15  # whose colours are fitted together
 TRIES = 8  # random points of a brick at which a field without an occupancy grid is evaluated
 MIN_DENSITY = 2.0  # per unit of the box; bricks whose density stays below are empty
@@ -64,19 +67,39 @@ def bake(model: Model, cameras: Cameras, steps: int, seed: int = 0) -> Model:
       UserError: the training views see no matter.
     """
     rng = np.random.default_rng(seed)
-    for resolution in RESOLUTIONS:
-        candidates = find_candidates(model, resolution // BRICK, rng)
-        baked = make_model(candidates, model.space, steps)
-        fill_density(last_field(baked), model)
-        stored = candidates & (largest_weights(baked, cameras, SEEN_RAYS, seed) > MIN_WEIGHT)
-        if stored.sum() <= MAX_BRICKS:
-            break
+    resolution = MAX_RESOLUTION
+    stored = find_stored(model, cameras, resolution // BRICK, steps, rng)
+    while stored.sum() > MAX_BRICKS:
+        # The number of bricks grows like a power of the resolution; aim a little below the limit.
+        wanted = resolution * (0.95 * MAX_BRICKS / stored.sum()) ** (1.0 / GROWTH)
+        resolution = int(wanted) // BRICK * BRICK
+        stored = find_stored(model, cameras, resolution // BRICK, steps, rng)
     if not stored.any():
         raise UserError("the training views see no matter: train longer before you export a page")
     seen = make_model(stored, model.space, steps)
     fill_density(last_field(seen), model)
     fill_colour(last_field(seen), model, np.asarray(cameras.position), rng)
     return seen
+
+
+def find_stored(
+    model: Model, cameras: Cameras, n: int, steps: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "n n n"]:
+    """Return which of n^3 bricks to store.
+
+    Args:
+      model: the trained model.
+      cameras: the training cameras.
+      n: number of bricks along each axis of the box.
+      steps: intervals of a ray.
+      rng: source of random points and rays.
+    """
+    candidates = find_candidates(model, n, rng)
+    baked = make_model(candidates, model.space, steps)
+    fill_density(last_field(baked), model)
+    seen = largest_weights(baked, cameras, SEEN_RAYS, rng) > MIN_WEIGHT
+    # Random rays miss a few bricks that views see; they have neighbours that are seen.
+    return candidates & binary_dilation(seen, np.ones((3, 3, 3), bool))
 
 
 def make_model(stored: Bool[np.ndarray, "n n n"], space: Any, steps: int) -> Model:
@@ -239,7 +262,7 @@ def random_rays(cameras: Cameras, count: int, key: PRNGKeyArray) -> Rays:
 
 
 def largest_weights(
-    model: Model, cameras: Cameras, count: int, seed: int
+    model: Model, cameras: Cameras, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n n n"]:
     """Return the largest rendering weight with which rays see each brick.
 
@@ -247,15 +270,16 @@ def largest_weights(
       model: the model of the bricks.
       cameras: the training cameras.
       count: number of random rays.
-      seed: of the rays.
+      rng: source of the rays.
     """
     graph, state = nnx.split(model)
     cameras = jax.tree.map(jnp.asarray, cameras)
     n = last_field(model).bricks
+    first = jax.random.key(int(rng.integers(2**31)))
     best = jnp.zeros(n**3)
     batches = -(-count // CHUNK)
     for i in track(range(batches), "visible bricks", "batch", batches):
-        key = jax.random.fold_in(jax.random.key(seed), i)
+        key = jax.random.fold_in(first, i)
         best = jnp.maximum(best, _largest_weights(graph, state, cameras, key))
     return np.asarray(best).reshape(n, n, n)
 
@@ -273,6 +297,6 @@ def _largest_weights(
     cell = jnp.floor((intervals.samples.means * 0.5 + 0.5) * (n * BRICK)).astype(jnp.int32)
     weights = jnp.zeros(n**3)
     for corner in corners_of_cell(3):
-        brick = jnp.clip((cell + corner) // BRICK, 0, n - 1)
+        brick = jnp.clip((cell + corner[None]) // BRICK, 0, n - 1)
         weights = weights.at[dense_row(brick.T, n)].max(intervals.weights)
     return weights

@@ -10,7 +10,7 @@ from nerf.pages.page import write_page
 from nerf.runs.read import Run
 from nerf.sampling.spaces import Box, Contracted
 
-STEPS = 256  # intervals of a ray
+STEPS = 320  # intervals of a ray
 
 
 class ExportedPage(NamedTuple):
