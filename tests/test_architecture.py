@@ -34,6 +34,7 @@ FOLDERS = [
     "training",
     "output",
     "meshes",
+    "pages",
     "comparing",
     "check",
     "capture",

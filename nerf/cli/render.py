@@ -10,6 +10,7 @@
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
     nerf render --run=runs/tabletop --export --out=exported
     nerf render --run=runs/tabletop --export --mesh=tabletop.glb
+    nerf render --run=runs/tabletop --export --page=tabletop.html
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or
 instant-ngp's), or the import path of your own function. Options follow a colon, lengths and points
@@ -57,6 +58,11 @@ _MESH = flags.DEFINE_string(
     None,
     "With --export: the surface as .glb or .obj with a texture, or .ply with a colour for each "
     "vertex.",
+)
+_PAGE = flags.DEFINE_string(
+    "page",
+    None,
+    "With --export: a page (.html) that flies through the scene in a browser, without a network.",
 )
 _RESOLUTION = flags.DEFINE_integer(
     "resolution", 256, "With --mesh: cells along the longest side of the box.", lower_bound=16
@@ -143,7 +149,7 @@ def main(_: list[str]) -> int:
         check_flags(
             {name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present}
         )
-        out = Path(_OUT.value or "")  # only a mesh needs none
+        out = Path(_OUT.value or "")  # a mesh and a page need none
         if _path_is_wanted():
             _check_writable(out)
         crop = None if _CROP.value is None else read_crop(_CROP.value)
@@ -280,6 +286,7 @@ def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | 
     from nerf.meshes.export import export_mesh
     from nerf.output.export import export
     from nerf.output.video_rendering import cropped
+    from nerf.pages.export import export_page
 
     shown = run if crop is None else cropped(run, crop)
     if _MESH.value is not None:
@@ -287,6 +294,9 @@ def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | 
             shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value
         )
         print("\n".join([*mesh.notes, *(f"wrote {path}" for path in mesh.written)]))
+    if _PAGE.value is not None:
+        page = export_page(run, Path(_PAGE.value))
+        print(f"wrote {page.path}: {page.size / 1e6:.1f} MB, baked in {page.seconds:.0f} s")
     if _OUT.value is not None:
         done = export(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)
         print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))

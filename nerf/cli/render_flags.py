@@ -35,6 +35,7 @@ ONLY = {
     "scene": ("split", "export"),
     "points": ("export",),
     "mesh": ("export",),
+    "page": ("export",),
     "resolution": ("export",),
     "triangles": ("export",),
     "sheets": ("export",),
@@ -42,6 +43,7 @@ ONLY = {
 }
 ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
+PAGES = (".html", ".htm")
 ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
 NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
 ONLY_RENDERED = (
@@ -149,11 +151,17 @@ def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterat
     mesh = given.get("mesh")
     if mesh is not None and Path(mesh).suffix.lower() not in MESHES:
         yield f"--mesh={mesh}: no such format: give a name that ends in {_one_of(MESHES)}"
+    page = given.get("page")
+    if page is not None and Path(page).suffix.lower() not in PAGES:
+        yield f"--page={page}: no such format: give a name that ends in {_one_of(PAGES)}"
+    if page is not None and given.get("crop") is not None:
+        yield "--crop: has no effect on a page: export the page by a command of its own"
     if out is None:
         if mode != "export":
             yield "--out: missing: give the name of the output"
-        elif mesh is None:
-            yield "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"
+        elif mesh is None and page is None:
+            outputs = "--out=FOLDER, --mesh=FILE.glb, --page=FILE.html"
+            yield f"--export: no output: give at least one of {outputs}"
         return
     suffix = out.suffix.lower()
     if mode == "path" and suffix not in OUTPUTS:

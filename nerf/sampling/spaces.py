@@ -61,6 +61,10 @@ class Box:
         """Return the points unchanged."""
         return points
 
+    def unwarp(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        """Return the points unchanged: the inverse of `warp`."""
+        return warped
+
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
         """Return 1: lengths in the box are world lengths."""
         return jnp.ones(warped.shape[:-1])
@@ -126,6 +130,16 @@ class Contracted:
         # keeps the gradient at the origin finite.
         norm = jnp.sqrt(jnp.maximum(jnp.square(points).sum(-1, keepdims=True), 1.0))
         return 0.5 * (2.0 - 1.0 / norm) * points / norm
+
+    def unwarp(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        """Map points of the box back to the normalised world: the inverse of `warp`.
+
+        Points beyond the distance `far`, as at the box's corners, come back at that distance.
+        """
+        # |warped| = (2 - 1 / r) / 2, so r = 1 / (2 - 2 |warped|) outside of the unit sphere.
+        norm = jnp.linalg.norm(warped, axis=-1, keepdims=True)
+        radius = 1.0 / jnp.maximum(2.0 - 2.0 * norm, 1.0 / self.far)
+        return jnp.where(norm > 0.5, radius / jnp.maximum(norm, 0.5), 2.0) * warped
 
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
         """Return the world length per unit of length in the box, along the radius.

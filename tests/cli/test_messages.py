@@ -325,7 +325,9 @@ def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
     "given, problem",
     [
         ({"run": "r"}, "--out: missing"),
-        ({"export": True}, "--export: no output: give --out=FOLDER, --mesh=FILE.glb or both"),
+        ({"export": True}, "--export: no output: give at least one of --out=FOLDER"),
+        ({"export": True, "page": "a.png"}, "--page=a.png: no such format: .* .html or .htm"),
+        ({"out": "a.mp4", "page": "a.html"}, "--page: has no effect here, only with --export"),
         ({"export": True, "mesh": "a.stl"}, "--mesh=a.stl: no such format: .* .glb, .ply or .obj"),
         ({"out": "a.mp4", "mesh": "a.glb"}, "--mesh: has no effect here, only with --export"),
         ({"export": True, "out": "a", "triangles": 9}, "--triangles: .* only with --mesh"),

@@ -57,6 +57,18 @@ def test_contracted_points_lie_in_the_unit_ball_with_finite_gradients_also_at_th
         assert np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("space", [Box(), Contracted()])
+def test_unwarping_is_the_inverse_of_warping(space):
+    points = np.random.default_rng(0).normal(size=(50, 3)) * np.geomspace(0.01, 50.0, 50)[:, None]
+    back = space.unwarp(space.warp(jnp.asarray(points, jnp.float32)))
+    np.testing.assert_allclose(back, points, rtol=1e-3, atol=1e-4)
+
+
+def test_corners_of_the_contracted_box_unwarp_to_the_far_distance():
+    back = Contracted(far=100.0).unwarp(jnp.ones((1, 3)))
+    np.testing.assert_allclose(np.linalg.norm(back), 100.0, rtol=1e-4)
+
+
 def test_stretch_is_the_length_that_contraction_takes_away():
     direction = jnp.array([0.6, 0.0, 0.8])
     space = Contracted()
