@@ -40,6 +40,7 @@ def export_page(run: Run, path: Path) -> ExportedPage:
     if not isinstance(run.model.space, Box | Contracted):
         reason = f"a page shows a bounded or a contracted scene, and this is a {_kind(run)}"
         raise UserError(f"--page={path}: {reason}: render a video or a picture instead")
+    path.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     baked = bake(run.model, run.cameras["train"], STEPS)
     seconds = time.monotonic() - start
