@@ -237,7 +237,7 @@ def test_poses_that_are_learned_come_nearer_to_the_truth_and_show_more(tmp_path)
 @pytest.mark.whole
 @pytest.mark.parametrize(
     "steps, rate, correlation",
-    [(80, 3e-2, 0.9), pytest.param(200, 1e-2, 0.95, marks=pytest.mark.slow)],
+    [(120, 3e-2, 0.9), pytest.param(200, 1e-2, 0.95, marks=pytest.mark.slow)],
 )
 def test_exposures_that_are_learned_leave_the_scene_with_the_mean_of_them(
     tmp_path, steps, rate, correlation
