@@ -21,7 +21,7 @@ from nerf.meshes.isosurface import (
 )
 from nerf.meshes.levels import (
     DepthImages,
-    cells_with_points,
+    count_points,
     evaluated_points,
     fused_level,
     render_depth,
@@ -189,7 +189,7 @@ def _extract_fused(images: DepthImages, box: Bounds, resolution: int) -> tuple[I
     lattice, cell = _lattice(box, resolution)
     level = fused_level(images, TRUNCATION * cell, LIMIT * cell)
     # Fused depth is linear near the surface, so marching cubes finds its zeros.
-    iso = extract(level, lattice, HALVINGS, cells_with_points(lattice, images.points))
+    iso = extract(level, lattice, HALVINGS, count_points(lattice, images.points) > 0)
     return iso._replace(mesh=drop_small(iso.mesh)), cell
 
 

@@ -238,13 +238,9 @@ def _distance_ahead(
     return jnp.where(smooth, between, nearest) - distance, seen
 
 
-def cells_with_points(
-    lattice: Lattice, points: Float[np.ndarray, "m 3"]
-) -> Bool[np.ndarray, "x y z"]:
-    """Return which cells of a lattice contain points; points outside of it are ignored."""
-    index = (points - lattice.origin) @ np.linalg.inv(lattice.steps)
-    index = np.floor(index).astype(int)
+def count_points(lattice: Lattice, points: Float[np.ndarray, "m 3"]) -> Int[np.ndarray, "x y z"]:
+    """Return the number of points in each cell of a lattice; points outside of it are ignored."""
+    index = np.floor((points - lattice.origin) @ np.linalg.inv(lattice.steps)).astype(int)
     index = index[((index >= 0) & (index < lattice.cells)).all(-1)]
-    cells = np.zeros(lattice.cells, bool)
-    cells[tuple(index.T)] = True
-    return cells
+    flat = np.ravel_multi_index(tuple(index.T), lattice.cells)
+    return np.bincount(flat, minlength=int(np.prod(lattice.cells))).reshape(lattice.cells)

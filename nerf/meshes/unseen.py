@@ -16,7 +16,7 @@ pockets of its own, and ends a surface halfway between what is known to be insid
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32
 from scipy.ndimage import binary_opening, map_coordinates
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import cg
@@ -29,7 +29,7 @@ from nerf.meshes.isosurface import (
     points_of,
     widened,
 )
-from nerf.meshes.levels import DepthImages, fused_level
+from nerf.meshes.levels import DepthImages, count_points, fused_level
 
 MIN_PIXELS = 3  # of a view that sees a cell: fewer may look through a hole that is no larger
 PIXELS_PER_CELL = 4  # along a side of a cell that faces the camera, at least
@@ -93,7 +93,7 @@ def _trusted_cells(
     """Return the cells that the surface crosses and enough views see, and those around them."""
     views = len(images.depth)
     enough = min(MIN_VIEWS, max(1, views // VIEWS_PER_SIGHTING))
-    seen = sum(_count(lattice, images.points_of(i)) >= MIN_PIXELS for i in range(views))
+    seen = sum(count_points(lattice, images.points_of(i)) >= MIN_PIXELS for i in range(views))
     crossed = any_corner(inside) & any_corner(~inside)
     found = (seen >= enough) & crossed
     if not found.any():
@@ -102,14 +102,6 @@ def _trusted_cells(
         reason = f"the surface is empty: {why} in the box"
         raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
     return widened(found)
-
-
-def _count(lattice: Lattice, points: Float[np.ndarray, "m 3"]) -> Int[np.ndarray, "x y z"]:
-    """Return the number of points in each cell of a lattice."""
-    index = np.floor((points - lattice.origin) @ np.linalg.inv(lattice.steps)).astype(int)
-    index = index[((index >= 0) & (index < lattice.cells)).all(-1)]
-    flat = np.ravel_multi_index(tuple(index.T), lattice.cells)
-    return np.bincount(flat, minlength=int(np.prod(lattice.cells))).reshape(lattice.cells)
 
 
 def harmonic(

@@ -21,6 +21,8 @@ from nerf.scenes import Problem, Scene, SceneError, to_unit
 from nerf.scenes.storage import allocate
 from nerf.training.memory import memory_of_device
 
+EDGE = 16  # part of the shorter side of an image that is at an edge; wider than the grid's cells
+
 
 @pytree
 class RayBank:
@@ -43,9 +45,6 @@ class RayBank:
     def at_step(self, number: Int[Array, ""]) -> "RayBank":
         """Return the pixels for one step of a call: all of them."""
         return self
-
-
-EDGE = 16  # part of the shorter side of an image that is at an edge; wider than the grid's cells
 
 
 def to_device(scene: Scene, margin: int = 4) -> RayBank:
