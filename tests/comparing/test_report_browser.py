@@ -14,25 +14,9 @@ import pytest
 from nerf.comparing.report.page import write_page
 from nerf.output.video import encode
 from tests.comparing.test_report import groups_of, study_of
+from tests.support.browser import needs_browser, open_browser
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-CHROMEDRIVER = shutil.which("chromedriver")
-QUIET = [
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "disable-background-networking",
-]
-QUIET += ["disable-component-update", "disable-sync"]
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER),
-    reason="no chromium with chromedriver here: apt-get install chromium-driver",
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +39,8 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for word in [
-        *QUIET,
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-        "window-size=1200,900",
-    ]:
-        options.add_argument(f"--{word}")
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("profile"), "window-size=1200,900") as driver:
+        yield driver
 
 
 @pytest.fixture

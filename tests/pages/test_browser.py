@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import time
 
 import jax
@@ -19,22 +18,8 @@ from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run
 from nerf.sampling.spaces import Box, Contracted
 from nerf.scenes import Similarity
+from tests.support.browser import needs_browser, open_browser
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-CHROMEDRIVER = shutil.which("chromedriver")
-OPTIONS = [
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "enable-unsafe-swiftshader",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-    "window-size=600,500",
-]
 # Draws a camera with the functions of the page and returns the pixels, the first row at the bottom.
 DRAW = """
 const [pose, width, height, focal] = arguments;
@@ -45,27 +30,14 @@ return btoa(String.fromCharCode(...pixels));
 """
 SIZE = 48
 
-pytestmark = [
-    pytest.mark.whole,
-    pytest.mark.skipif(
-        not (CHROMIUM and CHROMEDRIVER),
-        reason="no chromium with chromedriver here: apt-get install chromium-driver",
-    ),
-]
+pytestmark = [pytest.mark.whole, needs_browser]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for word in [*OPTIONS, f"user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(f"--{word}")
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
+    profile = tmp_path_factory.mktemp("profile")
+    with open_browser(profile, "enable-unsafe-swiftshader", "window-size=600,500") as driver:
+        yield driver
 
 
 def ring():
