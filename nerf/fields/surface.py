@@ -24,15 +24,16 @@ CORNERS = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / math.sq
 class SurfaceField(nnx.Module):
     """Points -> encoding -> network -> (f, features) -> colour network -> sRGB.
 
-    The colour network also gets the normal (unless `reads_normals` is False) and the encoded view
-    direction (IDR, 2003.09852).
+    The colour network also gets the normal (unless `reads_normals` is False), the encoded view
+    direction (IDR, 2003.09852), and with `code_features` the latent code of the sample, so that
+    photos of different light show one surface.
 
     Equation:
       (g, h) = network(gamma(x))
       f = scale (|x| - radius) + gain g   signed distance; a logit's sphere has the opposite sign
       f_u = |f|   unsigned distance
       n = nabla f / |nabla f|
-      rgb = sigmoid(colour(h, n, gamma_d(viewdir)))
+      rgb = sigmoid(colour(h, n, gamma_d(viewdir), l))   with a code l
 
     While g is small, the surface is a sphere, as with the geometric initialisation of SAL
     (1911.10414), for any encoding and network. With a negative radius everything is outside at
@@ -57,6 +58,7 @@ class SurfaceField(nnx.Module):
         is no Laplacian.
       reads_normals: whether the colour network gets the normal. Without it, training computes
         gradients only where a loss or the geometry uses them.
+      code_features: length of the codes of the model, see `nerf.rendering.codes`; 0 reads none.
       rngs: source of the initial parameters.
 
     Raises:
@@ -76,6 +78,7 @@ class SurfaceField(nnx.Module):
         gain: float = 1.0,
         spacing: float | Callable[[], Float[Array, ""]] | None = None,
         reads_normals: bool = True,
+        code_features: int = 0,
         *,
         rngs: nnx.Rngs,
     ):
@@ -89,9 +92,10 @@ class SurfaceField(nnx.Module):
         self.encoding, self.direction_encoding = encoding, direction_encoding
         self.quantity, self.spacing, self.reads_normals = quantity, spacing, reads_normals
         self.radius, self.scale, self.gain = radius, scale, gain
+        self.code_features = code_features
         self.network = connect(encoding, network, 1 + features, 3, rngs=rngs)
-        inputs = features + (3 if reads_normals else 0) + direction_encoding.num_features
-        self.colour = colour(inputs, 3, rngs=rngs)
+        shading = (3 if reads_normals else 0) + code_features
+        self.colour = colour(features + shading + direction_encoding.num_features, 3, rngs=rngs)
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
         derived, features = self._differentiated(samples.means)
@@ -99,8 +103,11 @@ class SurfaceField(nnx.Module):
         # Where the gradient vanishes there is no normal, and the division would not be finite.
         squared = jnp.square(outward).sum(-1, keepdims=True)
         normals = outward * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
-        shading = [normals] if self.reads_normals else []
-        inputs = [features, *shading, self.direction_encoding(samples.viewdirs)]
+        inputs = [features, *([normals] if self.reads_normals else [])]
+        inputs.append(self.direction_encoding(samples.viewdirs))
+        if self.code_features:
+            assert samples.code is not None, "a model checks that it has codes"
+            inputs.append(samples.code)
         rgb = jax.nn.sigmoid(self.colour(jnp.concatenate(inputs, -1)))
         return {**derived, "normals": normals, "rgb": rgb}
 

@@ -16,6 +16,7 @@ from nerf.encodings.identity import Identity
 from nerf.evaluation import metrics
 from nerf.fields import Samples
 from nerf.fields.composed import Composed
+from nerf.fields.surface import SurfaceField
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.signed_distance import SignedDistance
 from nerf.losses import Context, Target
@@ -24,6 +25,7 @@ from nerf.losses.smoothness import NormalSmoothness
 from nerf.meshes.colours import surface_colours
 from nerf.meshes.levels import surface_level
 from nerf.networks.relu import ReLU
+from nerf.networks.softplus import Softplus
 from nerf.rendering.codes import ImageCodes
 from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.median_depth import median_depth
@@ -197,14 +199,22 @@ def composed(code_features=16):
     return Composed(Identity(), Fourier(1), network, code_features=code_features, rngs=nnx.Rngs(0))
 
 
+def surface(code_features):
+    network = Softplus(16, 1)
+    parts = Identity(), Fourier(1), network
+    return SurfaceField(*parts, code_features=code_features, rngs=nnx.Rngs(0))
+
+
 @pytest.mark.long
-def test_colours_depend_on_the_code_and_densities_do_not():
-    field = composed(3)
+@pytest.mark.parametrize("make, shape", [(composed, "density"), (surface, "sdf")])
+def test_colours_depend_on_the_code_and_the_shape_does_not(make, shape):
+    field = make(3)
     points = jax.random.uniform(jax.random.key(0), (5, 3))
     shown = jax.jit(lambda code: field(Samples(points, points, code=code)))
     one, other = (shown(jnp.full((5, 3), value)) for value in (0.0, 1.0))
-    np.testing.assert_array_equal(one["density"], other["density"])
-    assert np.abs(one["rgb"] - other["rgb"]).max() > 1e-3
+    for name in {*one} - {"rgb"}:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert shape in one and np.abs(one["rgb"] - other["rgb"]).max() > 1e-3
 
 
 def test_samples_of_a_model_without_codes_have_none():
