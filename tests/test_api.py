@@ -106,6 +106,20 @@ def test_the_readme_loads_a_run_that_renders_the_same(readme):
     )
 
 
+def test_runs_and_scenes_are_shown_in_one_line(readme):
+    shown = repr(readme["run"])
+    step = readme["run"].step
+    assert shown == f"Run({readme['run'].folder}, step {step}, views: 34 train, 2 test)"
+    scene = nerf.load_scene(readme["folder"] / "data" / "tabletop")
+    assert repr(scene) == "Scene(34 views, 24x24, with alpha)"
+    wider = dataclasses.replace(
+        scene,
+        images=[np.zeros((3, 5, 3), np.uint8) for _ in scene.images],
+        maps={"mask": [np.ones((3, 5), bool) for _ in scene.images]},
+    )
+    assert repr(wider) == "Scene(34 views, 5x3, without alpha, maps: mask)"
+
+
 def test_the_readme_compares_two_runs(readme):
     assert readme["numbers"]["verdict"]
     assert "mine" in (readme["folder"] / "report.html").read_text(encoding="utf-8")

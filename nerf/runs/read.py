@@ -50,6 +50,10 @@ class Run:
     root: str | None = None
     maps: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        views = ", ".join(f"{len(cameras)} {split}" for split, cameras in self.cameras.items())
+        return f"Run({self.folder}, step {self.step}, views: {views})"
+
     @property
     def results(self) -> dict[str, Any]:
         """Return the contents of results.json, with "psnr"; CheckpointError if it is unfinished."""

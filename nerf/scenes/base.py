@@ -152,6 +152,15 @@ class Scene:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        sizes = sorted({image.shape[1::-1] for image in self.images})
+        shown = [f"{w}x{h}" for w, h in sizes]
+        if len(shown) > 2:
+            shown = [f"{shown[0]} to {shown[-1]}"]
+        channels = "with alpha" if self.has_alpha else "without alpha"
+        maps = f", maps: {', '.join(self.maps)}" if self.maps else ""
+        return f"Scene({len(self)} views, {' and '.join(shown)}, {channels}{maps})"
+
     @property
     def has_alpha(self) -> bool:
         """Whether every image has an alpha channel."""
