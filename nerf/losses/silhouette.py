@@ -15,6 +15,7 @@ class Silhouette:
 
     Equation:
       L = lambda (log(1 + exp(z)) - A z)   A: alpha of the photo
+      L = lambda [A = 0] log(1 + exp(z))   `empty_only`: the free-space loss of DVR, 1912.07372
 
     z is the last rendering's logit that the ray meets matter: for an opaque surface see
     `nerf.rendering.surface` (equation 7 of IDR), for a volume it is that of the opacity (section
@@ -25,10 +26,13 @@ class Silhouette:
     Attributes:
       weight: lambda, factor on the loss.
       required: whether scenes without alpha are refused; otherwise the loss is 0 there.
+      empty_only: whether only empty pixels count. It removes what no photo shows, and leaves the
+        place of the surface to the colours: an opacity that is pushed towards 1 thickens it.
     """
 
     weight: float = 1.0
     required: bool = True
+    empty_only: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -48,4 +52,6 @@ class Silhouette:
             return jnp.zeros(context.target.rgb.shape[:-1])
         z, alpha = context.renderings[-1].silhouette, context.target.maps["alpha"]
         assert z is not None
+        if self.empty_only:
+            return jnp.where(alpha == 0.0, self.weight * jax.nn.softplus(z), 0.0)
         return self.weight * (jax.nn.softplus(z) - alpha * z)

@@ -180,22 +180,26 @@ def test_a_batch_without_depth_has_a_loss_of_0_for_each_ray(shape):
     assert got.shape == shape and not np.any(got)
 
 
-def test_silhouettes_of_a_volume_are_the_cross_entropy_of_its_opacity():
+@pytest.mark.parametrize("empty_only", [False, True])
+def test_silhouettes_of_a_volume_are_the_cross_entropy_of_its_opacity(empty_only):
     alpha, tau = np.float32([0.0, 0.0, 1.0, 0.3]), np.float32([0.4, 30.0, 0.4, 2.0])
     ends = [jnp.zeros((4, 1)), jnp.ones((4, 1))]
 
     def losses(tau):
         quantities = {"rgb": jnp.zeros((4, 1, 3))}
         found = composite(quantities, tau[:, None], *ends, jnp.ones((4, 3)))
-        return Silhouette(2.0)(seen([found], Target(zeros(4, 3), {"alpha": jnp.array(alpha)})))
+        loss = Silhouette(2.0, empty_only=empty_only)
+        return loss(seen([found], Target(zeros(4, 3), {"alpha": jnp.array(alpha)})))
 
     opacity = -np.expm1(-tau.astype(float))
     wanted = -alpha * np.log(opacity) + (1.0 - alpha) * tau
+    if empty_only:
+        wanted[2:] = 0.0
     np.testing.assert_allclose(jax.jit(losses)(jnp.array(tau)), 2.0 * wanted, rtol=1e-5)
     # An opaque ray that should be empty is pulled as strongly as any other.
     slopes = jax.jit(jax.grad(lambda tau: losses(tau).sum()))(jnp.array(tau))
     np.testing.assert_allclose(slopes[:2], 2.0, rtol=1e-5)
-    assert slopes[2] < -2.0
+    assert slopes[2] == 0.0 if empty_only else slopes[2] < -2.0
 
 
 @pytest.mark.parametrize("tau", [0.0, 1e-30, 1e-3, 1e4, 1e30])
