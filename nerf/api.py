@@ -25,8 +25,10 @@ from nerf.fields import Samples
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.progress import Phases
+from nerf.output.frames import RenderOptions
+from nerf.output.parts import make_parts
 from nerf.output.video import check_encoder
-from nerf.output.video_rendering import RenderOptions, cropped, render_video, resized
+from nerf.output.video_rendering import cropped, render_video, resized
 from nerf.rendering.images import make_render_image
 from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import last_field
@@ -37,6 +39,9 @@ from nerf.scenes import Scene, load
 from nerf.training import loop
 from nerf.training.image_task import image_task
 from nerf.training.session import Call, Session
+
+# What sets the pictures of a film, among the options of `render`.
+SHAPE = ("width", "height", "fov", "focal", "equirectangular")
 
 
 def load_config(
@@ -212,7 +217,9 @@ def render(
     path: str | None = None,
     frames: int | None = None,
     fps: int | float | None = None,
-    **shape: Any,
+    beside: Run | None = None,
+    stereo: float | None = None,
+    **options: Any,
 ) -> Path:
     """Render a video along a camera path.
 
@@ -223,7 +230,11 @@ def render(
         file; None chooses by the cameras.
       frames: number of frames; None: 192.
       fps: frames a second; None: 24, or as the keyframe file says.
-      **shape: `width`, `height` in pixels, and `fov` in degrees or `focal` in pixels.
+      beside: another run of the scene, on the right of each frame.
+      stereo: distance between two eyes whose pictures are side by side, in the file's units.
+      **options: `width`, `height` in pixels, `fov` in degrees or `focal` in pixels, or
+        `equirectangular=True` for frames that show all around; and `depth`, `opacity`,
+        `transparent` and `crf` of `nerf.output.frames.RenderOptions`.
 
     Returns: the video.
 
@@ -235,10 +246,13 @@ def render(
     out = Path(out).expanduser()
     out.parent.mkdir(parents=True, exist_ok=True)
     check_encoder(out)
+    shape = {name: options.pop(name) for name in SHAPE if name in options}
     planned = plan(run, path, frames=frames, shape=shape)
-    shown = run if planned.crop is None else cropped(run, planned.crop)
     rate = planned.fps if fps is None else float(fps)
-    render_video(shown, planned.cameras, out, RenderOptions(fps=rate))
+    wanted = RenderOptions(fps=rate, **options)
+    runs = [one for one in (run, beside) if one is not None]
+    shown = [one if planned.crop is None else cropped(one, planned.crop) for one in runs]
+    render_video(make_parts(shown, planned.cameras, stereo), out, wanted)
     return out
 
 

@@ -5,6 +5,7 @@
     nerf render --run=runs/tabletop --path=orbit --range=40 --out=still.png
     nerf render --run=runs/tabletop --path=orbit --contact_sheet --out=frames.png
     nerf render --run=runs/tabletop --path=orbit --transparent --out=orbit.webm
+    nerf render --run=runs/tabletop --beside=runs/other --out=both.mp4
     nerf render --run=runs/tabletop --path=orbit --out=camera_path.json
     nerf render --run=runs/tabletop --split=test --out=test_views
     nerf render --run=runs/picture --enlarge=4 --out=picture.png
@@ -22,7 +23,7 @@ Frames are written as PNG into a folder beside the video; an interrupted render 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ from absl import flags
 from nerf.cli.commands import stop_on_signal
 
 if TYPE_CHECKING:
-    import nerf.output.video_plan  # takes seconds
+    import nerf.output.parts  # takes seconds
+    import nerf.output.video_plan
     import nerf.paths.keyframe_reader
     import nerf.runs.read
 
@@ -119,6 +121,20 @@ _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames an
 _TRANSPARENT = flags.DEFINE_bool(
     "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
 )
+_BESIDE = flags.DEFINE_string(
+    "beside", None, "Of a path: another run, on the right of each frame, from the same cameras."
+)
+_STEREO = flags.DEFINE_float(
+    "stereo",
+    None,
+    "Of a path: pictures for the left and the right eye side by side; the distance between the "
+    "eyes, in units of the scene's file.",
+)
+flags.DEFINE_bool(
+    "equirectangular",
+    False,
+    "Of a path: frames that show all around (360 degrees), level; .mp4 and .mov are marked.",
+)
 _CONTACT_SHEET = flags.DEFINE_bool(
     "contact_sheet", False, "Of a path: only a .png with small renders of up to 24 of its frames."
 )
@@ -154,6 +170,7 @@ def main(_: list[str]) -> int:
             _check_writable(out)
         crop = None if _CROP.value is None else read_crop(_CROP.value)
         run = load_run(_RUN.value, plugins, _STEP.value)
+        other = None if _BESIDE.value is None else load_run(_BESIDE.value, plugins)
         if _ENLARGE.value is not None:
             done = _enlarge(run, _ENLARGE.value, out)
         elif _EXPORT.value:
@@ -161,7 +178,7 @@ def main(_: list[str]) -> int:
         elif _SPLIT.value:
             done = _render_split(run, _SPLIT.value, out, plugins, stop)
         else:
-            done = _render_path(run, out, plugins, crop, stop)
+            done = _render_path(run, other, out, plugins, crop, stop)
     if not done:
         print(
             "stopped: run the same command again to "
@@ -185,16 +202,19 @@ def _check_writable(out: Path) -> None:
 
 def _render_path(
     run: "nerf.runs.read.Run",
+    other: "nerf.runs.read.Run | None",
     out: Path,
     plugins: tuple[str, ...],
     crop: "nerf.paths.keyframe_reader.Crop | None",
     stop: Callable[[], bool],
 ) -> bool:
     from nerf.output.contact_sheet import render_contact_sheet
+    from nerf.output.parts import make_parts
     from nerf.output.video_plan import plan
     from nerf.output.video_rendering import cropped
 
-    shape = {name: flags.FLAGS[name].value for name in ("width", "height", "focal", "fov")}
+    names = ("width", "height", "focal", "fov", "equirectangular")
+    shape = {name: flags.FLAGS[name].value for name in names}
     planned = plan(
         run,
         _PATH.value,
@@ -210,9 +230,11 @@ def _render_path(
     if out.suffix.lower() == ".json":
         return _write_path(run, planned, out, fps)
     crop = crop or planned.crop
-    run = run if crop is None else cropped(run, crop)
+    shown = [one if crop is None else cropped(one, crop) for one in (run, other) if one is not None]
     if not _CONTACT_SHEET.value:
-        return _render_frames(run, planned, out, fps, stop)
+        parts = make_parts(shown, planned.cameras, _STEREO.value)
+        return _render_frames(parts, planned.numbers, out, fps, stop)
+    (run,) = shown
     sheet = render_contact_sheet(run, planned.cameras, planned.numbers, out, stop)
     if sheet:
         print(f"wrote {sheet[0]}")
@@ -220,14 +242,15 @@ def _render_path(
 
 
 def _render_frames(
-    run: "nerf.runs.read.Run",
-    planned: "nerf.output.video_plan.VideoPlan",
+    parts: "Sequence[nerf.output.parts.Part]",
+    numbers: Sequence[int],
     out: Path,
     fps: float,
     stop: Callable[[], bool],
 ) -> bool:
+    from nerf.output.frames import RenderOptions
     from nerf.output.video import DEFAULT_CRF
-    from nerf.output.video_rendering import RenderOptions, render_still, render_video
+    from nerf.output.video_rendering import render_still, render_video
 
     wanted = RenderOptions(
         depth=_DEPTH.value,
@@ -238,21 +261,10 @@ def _render_frames(
         crf=DEFAULT_CRF if _CRF.value is None else _CRF.value,
     )
     if out.suffix.lower() == ".png":
-        written: list[Path] | None = render_still(
-            run, planned.cameras[planned.numbers[0]], out, wanted
-        )
+        written: list[Path] | None = render_still(parts, out, wanted, numbers[0])
     else:
         share = {"process": _PROCESS.value, "processes": _PROCESSES.value}
-        written = render_video(
-            run,
-            planned.cameras,
-            out,
-            wanted,
-            stop,
-            _PROFILE.value,
-            numbers=planned.numbers,
-            **share,
-        )
+        written = render_video(parts, out, wanted, stop, _PROFILE.value, numbers=numbers, **share)
     if written == []:
         print("rendered its frames: the last of the processes makes the video")
     for file in written or []:
@@ -274,11 +286,13 @@ def _write_path(
 
 
 def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
-    from nerf.output.video_rendering import RenderOptions, render_still, resized
+    from nerf.output.frames import RenderOptions
+    from nerf.output.parts import Part
+    from nerf.output.video_rendering import render_still, resized
 
-    camera = resized(run.cameras["train"][0], factor)
-    render_still(run, camera, out, RenderOptions())
-    print(f"wrote {out}, {camera.size[0]}x{camera.size[1]}")
+    camera = resized(run.cameras["train"][:1], factor)
+    render_still([Part(run, camera)], out, RenderOptions())
+    print(f"wrote {out}, {camera.size[0, 0]}x{camera.size[0, 1]}")
     return True
 
 

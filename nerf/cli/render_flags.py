@@ -28,6 +28,9 @@ ONLY = {
     "opacity": ("path",),
     "transparent": ("path",),
     "contact_sheet": ("path",),
+    "beside": ("path",),
+    "stereo": ("path",),
+    "equirectangular": ("path",),
     "crf": ("path",),
     "profile": ("path",),
     "process": ("path",),
@@ -45,7 +48,7 @@ ONLY_MESHES = ("resolution", "triangles", "sheets")
 MESHES = tuple(WRITERS)
 PAGES = (".html", ".htm")
 ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
-NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
+NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent", "beside", "stereo")
 ONLY_RENDERED = (
     "depth",
     "raw_depth",
@@ -56,7 +59,17 @@ ONLY_RENDERED = (
     "process",
     "processes",
     "crop",
+    "beside",
+    "stereo",
 )
+# Pairs of flags that set the same thing, and what that is.
+ALTERNATIVES = {
+    ("focal", "fov"): "both set the field of view",
+    ("beside", "stereo"): "both put two pictures into a frame",
+    ("stereo", "equirectangular"): "two eyes see all around only if the head turns for each ray",
+    ("equirectangular", "focal"): "a frame that shows all around has no field of view",
+    ("equirectangular", "fov"): "a frame that shows all around has no field of view",
+}
 OUTPUTS = (*FORMATS, ".png", ".json")  # of a path
 TRANSPARENT = (".png", *ALPHA_ENDINGS)
 NO_CRF = tuple(ending for ending in FORMATS if ending not in CRF_ENDINGS)
@@ -85,8 +98,11 @@ def check_flags(given: Mapping[str, Any]) -> None:
     lines = [*_misplaced(given, mode, out), *_wrong_numbers(given), *_wrong_name(given, out, mode)]
     if mode == "split" and given["split"] not in SPLITS:
         lines.append(f"--split={given['split']}: no such split: give train, val or test")
-    if given.get("focal") is not None and given.get("fov") is not None:
-        lines.append("--focal and --fov: both set the field of view: give one of them")
+    lines += [
+        f"--{one} and --{other}: {reason}: give one of them"
+        for (one, other), reason in ALTERNATIVES.items()
+        if given.get(one) and given.get(other)
+    ]
     if given.get("process", 0) >= given.get("processes", 1):
         reason = f"of {given.get('processes', 1)} processes, which are numbered from 0"
         lines.append(
@@ -138,6 +154,7 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
         "height": (1, MAX_SIDE, "pixels"),
         "focal": (1e-3, 1e9, "pixels"),
         "fov": (0.1, 179.0, "degrees"),
+        "stereo": (1e-9, 1e9, "units of the scene's file"),
         "enlarge": (1.0 / MAX_ENLARGE, MAX_ENLARGE, "times"),
     }
     for name, (low, high, unit) in limits.items():

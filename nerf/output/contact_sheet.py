@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
+from nerf.output.labels import draw_label
 from nerf.output.video_rendering import resized
 from nerf.paths.coverage import evenly
 from nerf.rendering.images import RenderingStopped, make_render_image
@@ -68,12 +69,9 @@ def arrange(
     rows = -(-len(tiles) // columns)
     size = (columns * (wide + GAP) - GAP, rows * (high + GAP) - GAP)
     sheet = Image.new("RGB", size)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default_imagefont()
+    draw = ImageDraw.Draw(sheet)
     for i, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
         corner = (i % columns * (wide + GAP), i // columns * (high + GAP))
         sheet.paste(Image.fromarray(tile), corner)
-        # A black box keeps the white label readable on every picture.
-        text = (corner[0] + 2, corner[1] + 2)
-        draw.rectangle(draw.textbbox(text, label, font=font), fill="black")
-        draw.text(text, label, fill="white", font=font)
+        draw_label(draw, (corner[0] + 2, corner[1] + 2), label)
     return np.asarray(sheet)

@@ -16,9 +16,10 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import imageio.v3 as iio
 import imageio_ffmpeg
@@ -27,7 +28,10 @@ from jaxtyping import UInt8
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.files import replacing
+from nerf.output.spherical import mark_spherical
 
+# What a player should know: a flat picture, those of the left and the right eye, or all around.
+Layout = Literal["flat", "stereo", "spherical"]
 Frame = str | os.PathLike[str] | UInt8[np.ndarray, "h w c"]
 
 
@@ -41,6 +45,8 @@ class Format:
       pixels_with_alpha: the same with alpha; None if the format has no alpha.
       options: further output options of ffmpeg.
       max_crf: the CRF of the lowest quality; None if the encoder has no CRF.
+      stereo: options that mark frames as two pictures side by side.
+      spherical: whether files can be marked as spherical, see `nerf.output.spherical`.
     """
 
     encoder: str
@@ -48,13 +54,23 @@ class Format:
     pixels_with_alpha: str | None
     options: tuple[str, ...]
     max_crf: int | None
+    stereo: tuple[str, ...] = ()
+    spherical: bool = False
 
 
 PALETTE = "pal8"  # ffmpeg's pixel format of colours from a palette
 # One palette for all frames, because colours would flicker with one for each.
 PALETTE_FILTER = "split[a][b];[a]palettegen[palette];[b][palette]paletteuse"
 FORMATS = {
-    ".mp4": Format("libx264", "yuv420p", None, ("-movflags", "+faststart", "-f", "mp4"), 51),
+    ".mp4": Format(
+        "libx264",
+        "yuv420p",
+        None,
+        ("-movflags", "+faststart", "-f", "mp4"),
+        51,
+        ("-x264-params", "frame-packing=3"),
+        spherical=True,
+    ),
     # A bit rate of 0 leaves the quality to the CRF. ffmpeg's encoder writes no alpha together with
     # alternate reference frames.
     ".webm": Format(
@@ -63,6 +79,7 @@ FORMATS = {
         "yuva420p",
         ("-b:v", "0", "-row-mt", "1", "-auto-alt-ref", "0", "-f", "webm"),
         63,
+        ("-metadata:s:v:0", "stereo_mode=left_right"),
     ),
     ".mov": Format(
         "prores_ks",
@@ -70,6 +87,7 @@ FORMATS = {
         "yuva444p10le",
         ("-profile:v", "4444", "-movflags", "+faststart", "-f", "mov"),
         None,
+        spherical=True,
     ),
     ".gif": Format("gif", PALETTE, None, ("-f", "gif"), None),
 }
@@ -86,7 +104,7 @@ class VideoError(UserError, RuntimeError):
 # Frames.
 
 
-def _pixels(frame: Frame) -> UInt8[np.ndarray, "h w c"]:
+def read_frame(frame: Frame) -> UInt8[np.ndarray, "h w c"]:
     """Return the pixels of a frame. Raises VideoError if it is unreadable or no 8-bit RGB(A)."""
     if isinstance(frame, np.ndarray):
         name, image = "frame", frame
@@ -149,7 +167,11 @@ def _why_not_writable(trial: Path) -> str | None:
 
 
 def encode(
-    frames: Iterable[Frame], path: str | os.PathLike[str], fps: int | float, crf: int = DEFAULT_CRF
+    frames: Iterable[Frame],
+    path: str | os.PathLike[str],
+    fps: int | float,
+    crf: int = DEFAULT_CRF,
+    layout: Layout = "flat",
 ) -> None:
     """Encode frames as a video, completely or not at all.
 
@@ -160,6 +182,7 @@ def encode(
       fps: frames per second.
       crf: x264's quality, 0 (lossless) ... 51; 18 is visually lossless. VP9 gets the same fraction
         of its range; ProRes and GIF have a fixed quality.
+      layout: what the frames are; the file is marked accordingly if its format has such a mark.
 
     Raises:
       VideoError: with the ffmpeg command that encodes the frame files by hand.
@@ -171,13 +194,24 @@ def encode(
     by_hand = "" if isinstance(first, np.ndarray) else _by_hand(Path(first), path, fps, crf)
     try:
         with _plain_errors(), replacing(path) as temporary:
-            _encode(chain([first], iterator), temporary, FORMATS[path.suffix.lower()], fps, crf)
+            kind, frames = FORMATS[path.suffix.lower()], chain([first], iterator)
+            _encode(frames, temporary, kind, fps, crf, kind.stereo if layout == "stereo" else ())
+            if layout == "spherical" and kind.spherical:
+                with replacing(temporary) as marked:
+                    mark_spherical(temporary, marked)
     except VideoError as error:
         fix = by_hand or "fix this and encode again"
         raise VideoError(f"{path}: no video written ({error}): {fix}") from error
 
 
-def _encode(frames: Iterator[Frame], path: Path, kind: Format, fps: int | float, crf: int) -> None:
+def _encode(
+    frames: Iterator[Frame],
+    path: Path,
+    kind: Format,
+    fps: int | float,
+    crf: int,
+    more: Sequence[str] = (),
+) -> None:
     """Pipe `frames` through ffmpeg into a file. Raises VideoError with the reason only.
 
     Args:
@@ -186,8 +220,9 @@ def _encode(frames: Iterator[Frame], path: Path, kind: Format, fps: int | float,
       kind: its format.
       fps: frames per second.
       crf: see `encode`.
+      more: further options of ffmpeg.
     """
-    first = _pixels(next(frames))
+    first = read_frame(next(frames))
     high, wide, channels = first.shape
     layout = "rgba" if channels == 4 else "rgb24"
     raw = ["-f", "rawvideo", "-pix_fmt", layout, "-video_size", f"{wide}x{high}"]
@@ -195,7 +230,7 @@ def _encode(frames: Iterator[Frame], path: Path, kind: Format, fps: int | float,
     with _plain_errors(), tempfile.TemporaryFile() as log:
         exe = imageio_ffmpeg.get_ffmpeg_exe()
         source = [*raw, "-framerate", str(fps), "-i", "-"]
-        command = [exe, "-loglevel", "error", "-y", *source, *output, str(path)]
+        command = [exe, "-loglevel", "error", "-y", *source, *output, *more, str(path)]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
         )
@@ -233,7 +268,7 @@ def _feed(
     assert process.stdin is not None
     try:
         for i, frame in enumerate(frames):
-            pixels = _pixels(frame)
+            pixels = read_frame(frame)
             if pixels.shape != shape:
                 size, first = _describe_size(pixels.shape), _describe_size(shape)
                 raise VideoError(f"frame {i} is {size}, not {first} as the first")
@@ -291,7 +326,7 @@ def _output(shape: tuple[int, ...], kind: Format, crf: int) -> list[str]:
 def _by_hand(first: Path, path: Path, fps: int | float, crf: int) -> str:
     """Return the ffmpeg command that encodes the frame files beside `first`."""
     with contextlib.suppress(VideoError):
-        output = _output(_pixels(first).shape, FORMATS[path.suffix.lower()], crf)
+        output = _output(read_frame(first).shape, FORMATS[path.suffix.lower()], crf)
         name = first.name.replace("%", "%%")
         numbered = re.fullmatch(r"(.*?)(\d+)(\D*)", name)
         start, pattern = [], name

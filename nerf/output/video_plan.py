@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.instantiate import ConfigError, parameters_of
 from nerf.paths.coverage import RenderView, unknown_frames, usual_distance
@@ -11,6 +13,7 @@ from nerf.paths.keyframe_reader import Crop, Keyframes, PathError
 from nerf.paths.keyframes import is_path_file, read_keyframes
 from nerf.paths.path_options import parse_path, parse_range
 from nerf.paths.paths import DEFAULT_FPS, make_path, usual_path
+from nerf.paths.video_cameras import all_around
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run
 from nerf.scenes.base import Problem
@@ -61,7 +64,8 @@ def plan(
       path: the value of --path; None chooses a path that suits the capture.
       frames: number of frames of the path; default: as `make_path`.
       only: the value of --range.
-      shape: width, height, focal and fov of the pictures.
+      shape: width, height, focal and fov of the pictures; or with `equirectangular` they show all
+        around, see `nerf.paths.video_cameras.all_around`.
       plugins: packages outside `nerf` that may contain the path.
       one_picture: whether the output is a single picture.
 
@@ -86,14 +90,31 @@ def plan(
     # The distance to the scene is measured in renders of the training views.
     render_image = make_render_image(run.model, run.config["background"], run.config["chunk"])
     distance = usual_distance(train, render_image)
-    given = {**(shape or {}), "plugins": plugins, "distance": distance, "keys": keys}
-    cameras = make_path(name, train, run.transform, frames, **given, **({} if keys else options))
+    given = {"plugins": plugins, "distance": distance, "keys": keys, **({} if keys else options)}
+    cameras = _make_cameras(run, name, frames, shape or {}, given)
     numbers = _numbers(cameras, only, one_picture)
     if distance is not None:
         chosen = cameras[list(numbers)]
         notes += _unknown(chosen, train, render_image, distance, numbers, name, keys)
     fps = keys.fps if keys else DEFAULT_FPS
     return VideoPlan(cameras, numbers, fps, keys.crop if keys else None, notes)
+
+
+def _make_cameras(
+    run: Run,
+    name: str,
+    frames: int | None,
+    shape: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> Cameras:
+    """Return the cameras of a path; see `plan`, and `make_path` for the arguments `given`."""
+    train, shape = run.cameras["train"], dict(shape)
+    around = shape.pop("equirectangular", False)
+    cameras = make_path(name, train, run.transform, frames, **shape, **given)
+    if not around:
+        return cameras
+    c2w = np.asarray(cameras.c2w, np.float64)
+    return all_around(c2w, train, shape.get("width"), shape.get("height"))
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:

@@ -99,6 +99,21 @@ def upright(c2w: Float[np.ndarray, "n 3 4"]) -> Poses:
     return np.concatenate([turned, c2w[:, :, 3:]], -1)
 
 
+def level(c2w: Float[np.ndarray, "n 3 4"]) -> Poses:
+    """Turn every view about a horizontal axis until it looks horizontally, with +z up.
+
+    A view straight down looks to where the top of its picture was, one straight up to its bottom.
+    """
+    ahead, top = -c2w[:, :2, 2], c2w[:, :2, 1]
+    vertical = np.linalg.norm(ahead, axis=-1, keepdims=True) < EQUAL_TOLERANCE
+    ahead = np.where(vertical, top * np.sign(c2w[:, 2:, 2]), ahead)
+    x, y = (ahead / np.linalg.norm(ahead, axis=-1, keepdims=True)).T
+    zero = np.zeros_like(x)
+    right, up, back = (y, -x, zero), (zero, zero, zero + 1.0), (-x, -y, zero)
+    turned = np.stack([np.stack(axis, -1) for axis in (right, up, back)], -1)
+    return np.concatenate([turned, c2w[:, :, 3:]], -1)
+
+
 def _quaternions(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 4"]:
     """Convert to unit quaternions, with signs that make consecutive ones close."""
     q = Rotation.from_matrix(rotations).as_quat()

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.cameras.lenses import COEFFICIENTS, EQUIRECTANGULAR, PERSPECTIVE
 from nerf.paths.keyframe_reader import path_error
-from nerf.paths.motion import Number, Poses, quarter_turns
+from nerf.paths.motion import Number, Poses, level, quarter_turns
 
 # A first video should not take hours on a CPU.
 MAX_DEFAULT_SIDE = 640  # pixels of a video whose size the user did not choose
@@ -105,6 +105,23 @@ def to_cameras(
         size=np.tile(np.array([width, height], np.int32), (len(c2w), 1)),
         model=np.full(len(c2w), lens, np.int32),
     )
+
+
+def all_around(
+    c2w: Poses, train: Cameras, width: int | None = None, height: int | None = None
+) -> Cameras:
+    """Make equirectangular cameras at the positions of a path: each picture shows all directions.
+
+    They are level, with +z up, so that a viewer who looks around stands upright. In the middle of a
+    picture is the direction of the compass in which the path looks.
+
+    Args:
+      c2w: the poses.
+      train: the training cameras.
+      width: in pixels; default: see `film_size`.
+      height: in pixels; a picture is twice as wide as high unless both are given.
+    """
+    return to_cameras(level(c2w), train, film_size(train, width, height, 2.0), lens=EQUIRECTANGULAR)
 
 
 def _check_angle(

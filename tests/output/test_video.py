@@ -13,8 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from nerf.foundation import png
 from nerf.output import video
+from nerf.output.frames import frame_pixels
 from nerf.output.video import VideoError
-from nerf.output.video_rendering import _pixels
 
 COLOURS = [
     (255, 0, 0),
@@ -302,14 +302,14 @@ def test_straight_alpha_over_a_background_is_the_picture_on_it():
     opacity = rng.uniform(0.0, 1.0, (20, 30)) * (rng.uniform(size=(20, 30)) < 0.9)
     colour, background = rng.uniform(0.0, 1.0, (2, 20, 30, 3))
     on_black = {"rgb": colour * opacity[..., None], "opacity": opacity}
-    rgba = _pixels(on_black, "rgb", None, transparent=True) / 255.0
+    rgba = frame_pixels(on_black, "rgb", None, transparent=True) / 255.0
     alpha = rgba[..., 3:]
     np.testing.assert_allclose(alpha[..., 0], opacity, atol=0.5 / 255)
     expected = on_black["rgb"] + (1.0 - opacity[..., None]) * background
     over = alpha * rgba[..., :3] + (1.0 - alpha) * background
     np.testing.assert_allclose(over, expected, atol=1.01 / 255)
     assert (rgba[opacity == 0.0] == 0.0).all()
-    assert _pixels(on_black, "rgb", None, transparent=False).shape == (20, 30, 3)
+    assert frame_pixels(on_black, "rgb", None, transparent=False).shape == (20, 30, 3)
 
 
 def test_frames_that_are_none_are_refused(tmp_path):
@@ -342,7 +342,7 @@ def test_whatever_is_wrong_with_a_frame_file_is_a_video_error(tmp_path):
     for i in range(len(whole)):
         file.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
         with contextlib.suppress(VideoError):
-            assert video._pixels(file).ndim == 3
+            assert video.read_frame(file).ndim == 3
 
 
 def test_an_interrupted_renderer_leaves_no_video(tmp_path):

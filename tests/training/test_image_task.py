@@ -20,7 +20,9 @@ from nerf.geometry.opaque import Opaque
 from nerf.losses import Context, Target
 from nerf.losses.slopes import SlopeError
 from nerf.output.fit import write_fit
-from nerf.output.video_rendering import RenderOptions, render_still, resized
+from nerf.output.frames import RenderOptions
+from nerf.output.parts import Part
+from nerf.output.video_rendering import render_still, resized
 from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
@@ -230,9 +232,8 @@ def test_a_network_learns_a_picture_is_saved_and_is_drawn_larger(tmp_path):
     scene = reload_split(run, "test", None)
     again = evaluate(run.model, scene, "test", config["background"], config["chunk"], None)
     assert again["mean"]["psnr"] == results["psnr"]
-    render_still(
-        run, resized(run.cameras["train"][0], 4.0), tmp_path / "large.png", RenderOptions()
-    )
+    large_camera = resized(run.cameras["train"][:1], 4.0)
+    render_still([Part(run, large_camera)], tmp_path / "large.png", RenderOptions())
     large = np.asarray(Image.open(tmp_path / "large.png")) / 255.0
     assert large.shape == (256, 256, 3)
     whole = waves(64) / 255.0
