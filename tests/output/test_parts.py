@@ -151,6 +151,13 @@ def test_players_are_told_what_frames_are():
     assert layout_of(make_parts([run, run], around)) == "flat"
 
 
+def box(file, kind):
+    """The place and the size of a box of a film."""
+    data = file.read_bytes()
+    place = data.index(kind)
+    return place, int.from_bytes(data[place - 4 : place], "big")
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("ending", [".mp4", ".mov"])
 def test_a_spherical_film_is_marked_and_its_pictures_stay(tmp_path, ending):
@@ -161,6 +168,10 @@ def test_a_spherical_film_is_marked_and_its_pictures_stay(tmp_path, ending):
     plain, marked = (tmp_path / f"{layout}{ending}" for layout in ("flat", "spherical"))
     assert "equirectangular" not in described(plain)
     assert "equirectangular" in described(marked)
+    # Players look for the mark in the track.
+    place, size = box(marked, b"trak")
+    mark, length = box(marked, b"uuid")
+    assert size == box(plain, b"trak")[1] + length and place < mark < place + size
     np.testing.assert_array_equal(iio.imread(plain, index=None), iio.imread(marked, index=None))
     # Marking twice is harmless, as is data before the index.
     mark_spherical(marked, tmp_path / f"twice{ending}")
