@@ -166,8 +166,7 @@ def main(_: list[str]) -> int:
             {name: flags.FLAGS[name].value for name in flags.FLAGS if flags.FLAGS[name].present}
         )
         out = Path(_OUT.value or "")  # a mesh and a page need none
-        if _path_is_wanted():
-            _check_writable(out)
+        _check_outputs(out)
         crop = None if _CROP.value is None else read_crop(_CROP.value)
         run = load_run(_RUN.value, plugins, _STEP.value)
         other = None if _BESIDE.value is None else load_run(_BESIDE.value, plugins)
@@ -191,12 +190,18 @@ def _path_is_wanted() -> bool:
     return _ENLARGE.value is None and not _EXPORT.value and not _SPLIT.value
 
 
-def _check_writable(out: Path) -> None:
-    """Try the encoder before anything else is printed or computed. Raises VideoError."""
+def _check_outputs(out: Path) -> None:
+    """Check that the files can be written, and try the encoder, before anything long.
+
+    Raises WriteError or VideoError.
+    """
+    from nerf.foundation.files import check_writable
     from nerf.output.video import FORMATS, check_encoder
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() in FORMATS:
+    files = [Path(name) for name in (_MESH.value, _PAGE.value) if name is not None]
+    for file in [*files, *([out] if out.suffix and not _SPLIT.value and not _EXPORT.value else [])]:
+        check_writable(file)
+    if _path_is_wanted() and out.suffix.lower() in FORMATS:
         check_encoder(out)
 
 

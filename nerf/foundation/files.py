@@ -51,6 +51,25 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before a long computation; make its folder.
+
+    Raises:
+      WriteError: it cannot.
+    """
+    if path.is_dir():
+        raise WriteError(f"{path}: it is a folder: give the name of a file")
+    trial = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+    except OSError as error:
+        raise WriteError(_why(path, error, None)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
+
+
 def _why(path: Path, error: OSError, size: int | None) -> str:
     """Return the message for a file that could not be written.
 
