@@ -59,10 +59,10 @@ class Splats:
 
 
 def colours_towards(
-    harmonics: Float[Array, "*b k 3"], directions: Float[Array, "*b 3"]
+    harmonics: Float[Array | np.ndarray, "*b k 3"], directions: Float[Array | np.ndarray, "*b 3"]
 ) -> Float[Array, "*b 3"]:
     """Evaluate colours in unit directions from the camera to the splat."""
-    basis = harmonics_basis(directions, int(harmonics.shape[-2] ** 0.5) - 1)
+    basis = harmonics_basis(jnp.asarray(directions), int(harmonics.shape[-2] ** 0.5) - 1)
     return jnp.maximum(0.5 + jnp.einsum("...k,...kc->...c", basis, harmonics), 0.0)
 
 
@@ -71,10 +71,10 @@ def harmonics_basis(directions: Float[Array, "*b 3"], degree: int) -> Float[Arra
     return SphericalHarmonics(degree + 1)(directions)
 
 
-def rotation_matrices(quaternions: Float[Array, "*b 4"]) -> Float[Array, "*b 3 3"]:
+def rotation_matrices(quaternions: Float[Array | np.ndarray, "*b 4"]) -> Float[Array, "*b 3 3"]:
     """Convert quaternions w, x, y, z of any length to rotation matrices."""
     length = jnp.sqrt(jnp.maximum(jnp.square(quaternions).sum(-1, keepdims=True), 1e-24))
-    w, x, y, z = jnp.moveaxis(quaternions / length, -1, 0)
+    w, x, y, z = jnp.moveaxis(jnp.asarray(quaternions) / length, -1, 0)
     rows = [
         [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
         [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
