@@ -283,24 +283,37 @@ def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
 
 
 def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | None") -> bool:
-    from nerf.meshes.export import export_mesh
-    from nerf.output.export import export
     from nerf.output.video_rendering import cropped
-    from nerf.pages.export import export_page
 
     shown = run if crop is None else cropped(run, crop)
     if _MESH.value is not None:
-        mesh = export_mesh(
-            shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value
-        )
-        print("\n".join([*mesh.notes, *(f"wrote {path}" for path in mesh.written)]))
+        _export_mesh(shown, Path(_MESH.value))
     if _PAGE.value is not None:
-        page = export_page(run, Path(_PAGE.value))
-        print(f"wrote {page.path}: {page.size / 1e6:.1f} MB, baked in {page.seconds:.0f} s")
+        _export_page(run, Path(_PAGE.value))
     if _OUT.value is not None:
-        done = export(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)
-        print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
+        _export_points(shown, Path(_OUT.value))
     return True
+
+
+def _export_mesh(run: "nerf.runs.read.Run", path: Path) -> None:
+    from nerf.meshes.export import export_mesh
+
+    done = export_mesh(run, path, _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value)
+    print("\n".join([*done.notes, *(f"wrote {file}" for file in done.written)]))
+
+
+def _export_page(run: "nerf.runs.read.Run", path: Path) -> None:
+    from nerf.pages.export import export_page
+
+    done = export_page(run, path)
+    print(f"wrote {done.path}: {done.size / 1e6:.1f} MB, baked in {done.seconds:.0f} s")
+
+
+def _export_points(run: "nerf.runs.read.Run", folder: Path) -> None:
+    from nerf.output.export import export
+
+    done = export(run, folder, _POINTS.value, _SCENE.value)
+    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
 
 
 def _render_split(
