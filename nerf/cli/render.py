@@ -11,6 +11,7 @@
     nerf render --run=runs/tabletop --export --out=exported
     nerf render --run=runs/tabletop --export --mesh=tabletop.glb
     nerf render --run=runs/tabletop --export --page=tabletop.html
+    nerf render --run=runs/tabletop --export --splats=tabletop.ply
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or
 instant-ngp's), or the import path of your own function. Options follow a colon, lengths and points
@@ -63,6 +64,12 @@ _PAGE = flags.DEFINE_string(
     "page",
     None,
     "With --export: a page (.html) that flies through the scene in a browser, without a network.",
+)
+_SPLATS = flags.DEFINE_string(
+    "splats", None, "With --export: Gaussian splats as .ply, or as .glb (KHR_gaussian_splatting)."
+)
+_SPLATS_MB = flags.DEFINE_float(
+    "splats_mb", 10.0, "With --splats: largest size of the file, in millions of bytes."
 )
 _RESOLUTION = flags.DEFINE_integer(
     "resolution", 256, "With --mesh: cells along the longest side of the box.", lower_bound=16
@@ -157,7 +164,7 @@ def main(_: list[str]) -> int:
         if _ENLARGE.value is not None:
             done = _enlarge(run, _ENLARGE.value, out)
         elif _EXPORT.value:
-            done = _export(run, crop)
+            done = _export(run, plugins, crop)
         elif _SPLIT.value:
             done = _render_split(run, _SPLIT.value, out, plugins, stop)
         else:
@@ -282,10 +289,16 @@ def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
     return True
 
 
-def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | None") -> bool:
+def _export(
+    run: "nerf.runs.read.Run",
+    plugins: tuple[str, ...],
+    crop: "nerf.paths.keyframe_reader.Crop | None",
+) -> bool:
     from nerf.output.video_rendering import cropped
 
     shown = run if crop is None else cropped(run, crop)
+    if _SPLATS.value is not None:
+        _export_splats(shown, Path(_SPLATS.value), plugins)
     if _MESH.value is not None:
         _export_mesh(shown, Path(_MESH.value))
     if _PAGE.value is not None:
@@ -293,6 +306,16 @@ def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | 
     if _OUT.value is not None:
         _export_points(shown, Path(_OUT.value))
     return True
+
+
+def _export_splats(run: "nerf.runs.read.Run", path: Path, plugins: tuple[str, ...]) -> None:
+    from nerf.splats.export import export_splats
+    from nerf.splats.scoring import score_splats
+
+    done = export_splats(run, path, _SPLATS_MB.value)
+    score = score_splats(run, done.splats, _SCENE.value, plugins)
+    about = f"{len(done.splats)} splats, {done.size / 1e6:.1f} MB, {done.seconds:.0f} s"
+    print(f"wrote {done.path}: {about}" + ("" if score is None else f"; {score}"))
 
 
 def _export_mesh(run: "nerf.runs.read.Run", path: Path) -> None:

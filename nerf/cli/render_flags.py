@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
-from nerf.meshes.files import WRITERS
+from nerf.meshes.files import WRITERS as MESHES
 from nerf.output.video import ALPHA_ENDINGS, CRF_ENDINGS, FORMATS, X264_MAX_CRF
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
+from nerf.splats.files import WRITERS as SPLATS
 
 MODES = ("split", "enlarge", "export")  # alternatives to a camera path
 # The modes in which a flag has an effect; flags that are not listed work in all modes.
@@ -39,12 +40,20 @@ ONLY = {
     "resolution": ("export",),
     "triangles": ("export",),
     "sheets": ("export",),
+    "splats": ("export",),
+    "splats_mb": ("export",),
     "crop": ("path", "export"),
 }
 # The files that an export makes, by flag, with their endings; --out makes a folder.
-EXPORTS = {"mesh": tuple(WRITERS), "page": (".html", ".htm")}
+EXPORTS = {"mesh": tuple(MESHES), "page": (".html", ".htm"), "splats": tuple(SPLATS)}
 # Flags that have an effect on one of these only.
-PART_OF = {"resolution": "mesh", "triangles": "mesh", "sheets": "mesh", "points": "out"}
+PART_OF = {
+    "resolution": "mesh",
+    "triangles": "mesh",
+    "sheets": "mesh",
+    "splats_mb": "splats",
+    "points": "out",
+}
 ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
 NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent")
 ONLY_RENDERED = (

@@ -30,7 +30,10 @@ from nerf.splats.blending import CUTOFF, TILE, Shown, blend
 from nerf.splats.splats import Splats, colours_towards, rotation_matrices
 
 BLUR = 0.3  # variance in pixels^2 that is added to every splat
-MARGIN = 0.15  # of the picture's size; splats whose centres are farther outside are skipped
+# Splats whose centres are farther outside of the picture are skipped: the linearised projection is
+# not valid there.
+MARGIN = 0.15  # of the picture's size
+MIN_MARGIN = 48  # pixels
 NEAR = 0.02  # distance in world units; splats that are closer to the camera are skipped
 MAX_TILES = 128  # tiles rendered at once
 MAX_PAIRS = 2**15  # pairs of a tile and a splat at once, which bounds the memory
@@ -162,7 +165,7 @@ def find_tiles(splats: Splats, camera: Cameras) -> Iterator[Tiles]:
     """
     # The picture with a margin on all sides, whose pixels are counted from its own corner.
     size = np.asarray(camera.size)
-    margin = np.ceil(MARGIN * size).astype(np.int32)
+    margin = np.maximum(np.ceil(MARGIN * size), MIN_MARGIN).astype(np.int32)
     K = np.array(camera.K, np.float32)
     K[:2, 2] += margin
     wide = dataclasses.replace(camera, K=K, size=size + 2 * margin)
