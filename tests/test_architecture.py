@@ -35,6 +35,7 @@ FOLDERS = [
     "output",
     "meshes",
     "pages",
+    "splats",
     "comparing",
     "check",
     "capture",

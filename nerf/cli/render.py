@@ -12,6 +12,7 @@
     nerf render --run=runs/tabletop --export --out=exported
     nerf render --run=runs/tabletop --export --mesh=tabletop.glb
     nerf render --run=runs/tabletop --export --page=tabletop.html
+    nerf render --run=runs/tabletop --export --splats=tabletop.ply
 
 --path is orbit, ellipse, spiral, follow, a keyframe file (ours, a nerfstudio camera path, or
 instant-ngp's), or the import path of your own function. Options follow a colon, lengths and points
@@ -65,6 +66,12 @@ _PAGE = flags.DEFINE_string(
     "page",
     None,
     "With --export: a page (.html) that flies through the scene in a browser, without a network.",
+)
+_SPLATS = flags.DEFINE_string(
+    "splats", None, "With --export: Gaussian splats as .ply, or as .glb (KHR_gaussian_splatting)."
+)
+_SPLATS_MB = flags.DEFINE_float(
+    "splats_mb", 10.0, "With --splats: largest size of the file, in millions of bytes."
 )
 _RESOLUTION = flags.DEFINE_integer(
     "resolution", 256, "With --mesh: cells along the longest side of the box.", lower_bound=16
@@ -173,7 +180,7 @@ def main(_: list[str]) -> int:
         if _ENLARGE.value is not None:
             done = _enlarge(run, _ENLARGE.value, out)
         elif _EXPORT.value:
-            done = _export(run, crop)
+            done = _export(run, plugins, crop)
         elif _SPLIT.value:
             done = _render_split(run, _SPLIT.value, out, plugins, stop)
         else:
@@ -198,7 +205,7 @@ def _check_outputs(out: Path) -> None:
     from nerf.foundation.files import check_writable
     from nerf.output.video import FORMATS, check_encoder
 
-    files = [Path(name) for name in (_MESH.value, _PAGE.value) if name is not None]
+    files = [Path(name) for name in (_MESH.value, _PAGE.value, _SPLATS.value) if name is not None]
     for file in [*files, *([out] if out.suffix and not _SPLIT.value and not _EXPORT.value else [])]:
         check_writable(file)
     if _path_is_wanted() and out.suffix.lower() in FORMATS:
@@ -301,25 +308,54 @@ def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
     return True
 
 
-def _export(run: "nerf.runs.read.Run", crop: "nerf.paths.keyframe_reader.Crop | None") -> bool:
-    from nerf.meshes.export import export_mesh
-    from nerf.output.export import export
+def _export(
+    run: "nerf.runs.read.Run",
+    plugins: tuple[str, ...],
+    crop: "nerf.paths.keyframe_reader.Crop | None",
+) -> bool:
     from nerf.output.video_rendering import cropped
-    from nerf.pages.export import export_page
 
     shown = run if crop is None else cropped(run, crop)
+    if _SPLATS.value is not None:
+        _export_splats(shown, Path(_SPLATS.value), plugins)
     if _MESH.value is not None:
-        mesh = export_mesh(
-            shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value
-        )
-        print("\n".join([*mesh.notes, *(f"wrote {path}" for path in mesh.written)]))
+        _export_mesh(shown, Path(_MESH.value))
     if _PAGE.value is not None:
-        page = export_page(run, Path(_PAGE.value))
-        print(f"wrote {page.path}: {page.size / 1e6:.1f} MB, baked in {page.seconds:.0f} s")
+        _export_page(run, Path(_PAGE.value))
     if _OUT.value is not None:
-        done = export(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)
-        print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
+        _export_points(shown, Path(_OUT.value))
     return True
+
+
+def _export_splats(run: "nerf.runs.read.Run", path: Path, plugins: tuple[str, ...]) -> None:
+    from nerf.splats.export import export_splats
+    from nerf.splats.scoring import score_splats
+
+    done = export_splats(run, path, _SPLATS_MB.value)
+    score = score_splats(run, done.splats, _SCENE.value, plugins)
+    about = f"{len(done.splats)} splats, {done.size / 1e6:.1f} MB, {done.seconds:.0f} s"
+    print(f"wrote {done.path}: {about}" + ("" if score is None else f"; {score}"))
+
+
+def _export_mesh(run: "nerf.runs.read.Run", path: Path) -> None:
+    from nerf.meshes.export import export_mesh
+
+    done = export_mesh(run, path, _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value)
+    print("\n".join([*done.notes, *(f"wrote {file}" for file in done.written)]))
+
+
+def _export_page(run: "nerf.runs.read.Run", path: Path) -> None:
+    from nerf.pages.export import export_page
+
+    done = export_page(run, path)
+    print(f"wrote {done.path}: {done.size / 1e6:.1f} MB, baked in {done.seconds:.0f} s")
+
+
+def _export_points(run: "nerf.runs.read.Run", folder: Path) -> None:
+    from nerf.output.export import export
+
+    done = export(run, folder, _POINTS.value, _SCENE.value)
+    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
 
 
 def _render_split(

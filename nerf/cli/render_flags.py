@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.instantiate import ConfigError
-from nerf.meshes.files import WRITERS
+from nerf.meshes.files import WRITERS as MESHES
 from nerf.output.video import ALPHA_ENDINGS, CRF_ENDINGS, FORMATS, X264_MAX_CRF
 from nerf.paths.path_options import parse_range
 from nerf.paths.paths import MAX_FRAMES
 from nerf.paths.video_cameras import MAX_SIDE
+from nerf.splats.files import WRITERS as SPLATS
 
 MODES = ("split", "enlarge", "export")  # alternatives to a camera path
 # The modes in which a flag has an effect; flags that are not listed work in all modes.
@@ -42,11 +43,20 @@ ONLY = {
     "resolution": ("export",),
     "triangles": ("export",),
     "sheets": ("export",),
+    "splats": ("export",),
+    "splats_mb": ("export",),
     "crop": ("path", "export"),
 }
-ONLY_MESHES = ("resolution", "triangles", "sheets")
-MESHES = tuple(WRITERS)
-PAGES = (".html", ".htm")
+# The files that an export makes, by flag, with their endings; --out makes a folder.
+EXPORTS = {"mesh": tuple(MESHES), "page": (".html", ".htm"), "splats": tuple(SPLATS)}
+# Flags that have an effect on one of these only.
+PART_OF = {
+    "resolution": "mesh",
+    "triangles": "mesh",
+    "sheets": "mesh",
+    "splats_mb": "splats",
+    "points": "out",
+}
 ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
 NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent", "beside", "stereo")
 ONLY_RENDERED = (
@@ -138,10 +148,8 @@ def _misplaced(given: Mapping[str, Any], mode: str, out: Path | None) -> Iterato
             yield f"--{name}: has no effect on a contact sheet: remove it"
         elif name == "crf" and out is not None and out.suffix.lower() in NO_CRF:
             yield f"--{name}: {out.suffix} has a fixed quality: remove it"
-        elif name in ONLY_MESHES and given.get("mesh") is None:
-            yield f"--{name}: has no effect here, only with --mesh: remove it"
-        elif name == "points" and out is None:
-            yield f"--{name}: has no effect here, only with --out: remove it"
+        elif name in PART_OF and given.get(PART_OF[name]) is None:
+            yield f"--{name}: has no effect here, only with --{PART_OF[name]}: remove it"
 
 
 def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
@@ -165,20 +173,19 @@ def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterator[str]:
     """Yield a line if the name of an output is missing or does not fit the mode."""
-    mesh = given.get("mesh")
-    if mesh is not None and Path(mesh).suffix.lower() not in MESHES:
-        yield f"--mesh={mesh}: no such format: give a name that ends in {_one_of(MESHES)}"
-    page = given.get("page")
-    if page is not None and Path(page).suffix.lower() not in PAGES:
-        yield f"--page={page}: no such format: give a name that ends in {_one_of(PAGES)}"
-    if page is not None and given.get("crop") is not None:
+    files = {name: given[name] for name in EXPORTS if given.get(name) is not None}
+    for name, file in files.items():
+        if Path(file).suffix.lower() not in EXPORTS[name]:
+            endings = _one_of(EXPORTS[name])
+            yield f"--{name}={file}: no such format: give a name that ends in {endings}"
+    if "page" in files and given.get("crop") is not None:
         yield "--crop: has no effect on a page: export the page by a command of its own"
     if out is None:
         if mode != "export":
             yield "--out: missing: give the name of the output"
-        elif mesh is None and page is None:
-            outputs = "--out=FOLDER, --mesh=FILE.glb, --page=FILE.html"
-            yield f"--export: no output: give at least one of {outputs}"
+        elif not files:
+            outputs = ", ".join(f"--{name}=FILE{endings[0]}" for name, endings in EXPORTS.items())
+            yield f"--export: no output: give at least one of --out=FOLDER, {outputs}"
         return
     suffix = out.suffix.lower()
     if mode == "path" and suffix not in OUTPUTS:

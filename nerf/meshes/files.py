@@ -5,7 +5,6 @@ Sources: glTF 2.0 (Khronos Group, sections 3.7 and 4.4, KHR_materials_unlit); OB
 """
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,18 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from nerf.foundation.files import write_bytes
+from nerf.meshes.gltf import (
+    ARRAY_BUFFER,
+    ELEMENT_ARRAY_BUFFER,
+    Y_UP,
+    Buffer,
+    asset,
+    column_major,
+    container,
+)
 from nerf.meshes.mesh import Mesh, vertex_normals
 from nerf.scenes.colour import srgb_to_linear
 from nerf.scenes.ply import write_points
-
-FLOAT, UNSIGNED_INT = 5126, 5125  # component types of glTF
-ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 
 
 def write_mesh(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
@@ -43,11 +48,10 @@ def write_mesh(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> lis
 def _write_glb(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> list[Path]:
     # Positions are stored in float32, which large coordinates exceed: keep the centre in the node.
     centre = 0.5 * (mesh.vertices.min(0) + mesh.vertices.max(0))
-    # (x, y, z) with +z up becomes (x, z, -y).
-    turn = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]) @ upright
+    turn = Y_UP @ upright
     attributes = _attributes(mesh, centre)
     indices = np.arange(3 * len(mesh.faces)) if mesh.texture is not None else mesh.faces.reshape(-1)
-    buffer = _Buffer()
+    buffer = Buffer()
     primitive: dict[str, Any] = {"attributes": {}, "material": 0, "mode": 4}
     for name, values in attributes.items():
         primitive["attributes"][name] = buffer.accessor(values.astype("<f4"), ARRAY_BUFFER)
@@ -59,15 +63,11 @@ def _write_glb(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> lis
         "extensions": {"KHR_materials_unlit": {}},
     }
     document: dict[str, Any] = {
-        "asset": {
-            "version": "2.0",
-            "generator": "nerf-compare",
-            "extras": {"units": "positions are in the units and axes of the scene's file"},
-        },
+        "asset": asset("positions are in the units and axes of the scene's file"),
         "extensionsUsed": ["KHR_materials_unlit"],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": path.stem, "matrix": _column_major(turn, turn @ centre)}],
+        "nodes": [{"mesh": 0, "name": path.stem, "matrix": column_major(turn, turn @ centre)}],
         "meshes": [{"primitives": [primitive]}],
         "materials": [material],
     }
@@ -78,9 +78,7 @@ def _write_glb(path: Path, mesh: Mesh, upright: Float[np.ndarray, "3 3"]) -> lis
         document["samplers"] = [{"magFilter": 9729, "minFilter": 9729}]  # linear, without mipmaps
         document["textures"] = [{"source": 0, "sampler": 0}]
         material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
-    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
-    document["buffers"] = [{"byteLength": len(buffer.data)}]
-    write_bytes(path, _container(document, bytes(buffer.data)))
+    write_bytes(path, container(document, buffer))
     return [path]
 
 
@@ -100,55 +98,6 @@ def _attributes(mesh: Mesh, centre: Float[np.ndarray, "3"]) -> dict[str, Float[n
     if mesh.colours is not None:
         attributes["COLOR_0"] = srgb_to_linear(mesh.colours / 255.0)  # as glTF demands
     return attributes
-
-
-class _Buffer:
-    """The binary part of a glTF file, with its views and accessors."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
-
-    def view(self, data: bytes, target: int | None = None) -> int:
-        """Append bytes and return the number of their view."""
-        self.data += bytes(-len(self.data) % 4)
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
-        self.views.append(view if target is None else {**view, "target": target})
-        self.data += data
-        return len(self.views) - 1
-
-    def accessor(self, values: np.ndarray, target: int) -> int:
-        """Append an array and return the number of its accessor."""
-        kind = {1: "SCALAR"}.get(values.ndim) or f"VEC{values.shape[-1]}"
-        component = UNSIGNED_INT if values.dtype.kind == "u" else FLOAT
-        entry: dict[str, Any] = {
-            "bufferView": self.view(values.tobytes(), target),
-            "componentType": component,
-            "count": len(values),
-            "type": kind,
-        }
-        if values.ndim == 2:
-            entry |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
-        self.accessors.append(entry)
-        return len(self.accessors) - 1
-
-
-def _column_major(rotation: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, "3"]) -> list[float]:
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation, shift
-    return [float(x) for x in matrix.T.reshape(-1)]
-
-
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    """Return a .glb file: a header, a chunk of JSON and a chunk of binary data."""
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    binary += bytes(-len(binary) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    head = b"glTF" + np.array([2, total], "<u4").tobytes()
-    first = np.array([len(text)], "<u4").tobytes() + b"JSON" + text
-    return head + first + np.array([len(binary)], "<u4").tobytes() + b"BIN\0" + binary
 
 
 def _png(texture: UInt8[np.ndarray, "h w 3"]) -> bytes:

@@ -16,6 +16,7 @@ and face the camera: the gradient of a density made of grids is too rough.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,12 +77,47 @@ class Surveyed(nnx.Module):
         return {**self.field(samples), "place": place, "square": jnp.square(place).sum(-1)}
 
 
+class Stops(NamedTuple):
+    """Places at which rays are stopped, in the normalised world, and statistics of all rays.
+
+    Attributes:
+      points: positions.
+      origins: start points of the rays.
+      rgb: sRGB of the rays, without a background.
+      rays: number of rays that were tried.
+      empty: fraction of the rays that hit nothing.
+      foggy: fraction of the rays that hit something, but not in one place.
+    """
+
+    points: Float[np.ndarray, "m 3"]
+    origins: Float[np.ndarray, "m 3"]
+    rgb: Float[np.ndarray, "m 3"]
+    rays: int
+    empty: float
+    foggy: float
+
+
 def survey(run: Run, count: int) -> Cloud:
     """Sample points on the surfaces that the training views see.
 
     Args:
       run: the trained run.
       count: number of points; there are fewer if few rays are stopped in one place.
+    """
+    stops = find_stops(run, count)
+    points = run.transform.points_back(stops.points.astype(np.float64))
+    cameras_at = run.transform.points_back(stops.origins.astype(np.float64))
+    normals = normals_of(points, cameras_at - points)
+    return Cloud(points, normals, to_bytes(stops.rgb), stops.rays, stops.empty, stops.foggy)
+
+
+def find_stops(run: Run, count: int, farthest: float = MAX_COORDINATE) -> Stops:
+    """Find where random rays of the training views are stopped, in one place each.
+
+    Args:
+      run: the trained run.
+      count: number of rays to find; there are fewer if few are stopped in one place.
+      farthest: largest coordinate of a place in the normalised world.
     """
     # Only the last stage is composited into points, so its field is the one to wrap.
     model = nnx.clone(run.model)
@@ -94,21 +130,19 @@ def survey(run: Run, count: int) -> Cloud:
     with Phases() as phases:
         while kept < count and tried < MAX_TRIES * count + chunk:
             # The number of rays tried so far is the seed, so that the points are reproducible.
-            seen = jax.device_get(_stopped(graph, chunk, state, cameras, jax.random.key(tried)))
-            found.append(
-                {name: values[seen["kept"]] for name, values in seen.items() if values.ndim}
-            )
+            key = jax.random.key(tried)
+            seen = jax.device_get(_stopped(graph, chunk, state, cameras, key))
+            near = np.abs(seen["points"]).max(-1) < farthest
+            mine = seen["kept"] & near
+            found.append({name: seen[name][mine] for name in ("points", "origins", "rgb")})
             fates += [seen["empty"], seen["foggy"]]
-            kept, tried = kept + len(found[-1]["kept"]), tried + chunk
+            kept, tried = kept + int(mine.sum()), tried + chunk
             phases.report("points", "point", min(kept, count), count)
             if tried >= MIN_TRIES and kept < MIN_YIELD * tried:
                 break
-    clouds = {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
-    points = run.transform.points_back(clouds["points"].astype(np.float64))
-    cameras_at = run.transform.points_back(clouds["origins"].astype(np.float64))
-    normals = normals_of(points, cameras_at - points)
+    places = {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
     empty, foggy = (fates * chunk / tried).tolist()
-    return Cloud(points, normals, to_bytes(clouds["rgb"]), tried, empty, foggy)
+    return Stops(**places, rays=tried, empty=empty, foggy=foggy)
 
 
 def normals_of(
@@ -152,15 +186,14 @@ def _stopped(
     place = seen.extras["place"] / opacity[:, None]
     spread = jnp.sqrt(jnp.maximum(seen.extras["square"] / opacity - jnp.square(place).sum(-1), 0.0))
     points = rays.origins + seen.depth[:, None] * rays.directions
-    # Keep rays that are stopped in one place, closer than the sky.
+    # Keep rays that are stopped in one place.
     solid = (seen.opacity > MIN_OPACITY) & (spread < MAX_SPREAD)
-    kept = solid & (jnp.abs(points).max(-1) < MAX_COORDINATE)
     empty = seen.opacity < MAX_EMPTY_OPACITY
     fates = {"empty": empty.mean(), "foggy": jnp.logical_not(solid | empty).mean()}
     return {
         "points": points,
         "origins": rays.origins,
         "rgb": seen.rgb / opacity[:, None],
-        "kept": kept,
+        "kept": solid,
         **fates,
     }

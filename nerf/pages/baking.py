@@ -213,9 +213,7 @@ def fit_harmonics(
 ) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m c"]]:
     """Fit spherical harmonics to the field's colours at the vertices, by ridge regression.
 
-    Equation:
-      (sum_i y_i y_i^T + n diag(ridge)) a = sum_i y_i c_i   for colours c_i from n directions d_i
-      y_i = (1, Y_1(d_i), Y_2(d_i), ...)
+    The constant harmonic is replaced by 1, so that its coefficient is a colour.
 
     Args:
       field: the bricks.
@@ -241,10 +239,28 @@ def fit_harmonics(
         rgb = evaluate(model, repeated, towards.reshape(-1, 3))["rgb"].reshape(towards.shape)
         y = np.array(HARMONICS(jnp.asarray(towards, jnp.float32)))
         y[..., 0] = 1.0
-        transposed = y.transpose(0, 2, 1)
-        parts.append(np.linalg.solve(transposed @ y + np.diag(ridge), transposed @ rgb))
+        parts.append(solve_ridge(y, rgb, ridge))
     coefficients = np.concatenate(parts)
     return coefficients[:, 0], coefficients[:, 1:].reshape(len(points), -1)
+
+
+def solve_ridge(
+    basis: Float[np.ndarray, "m v k"],
+    colours: Float[np.ndarray, "m v c"],
+    ridge: Float[np.ndarray, " k"],
+) -> Float[np.ndarray, "m k c"]:
+    """Fit the coefficients of a basis to colours, by ridge regression.
+
+    Equation:
+      (sum_i y_i y_i^T + diag(ridge)) a = sum_i y_i c_i   for colours c_i where the basis is y_i
+
+    Args:
+      basis: values of the basis functions, at v places of each of m fits.
+      colours: the colours there.
+      ridge: penalty of the square of each coefficient.
+    """
+    transposed = basis.transpose(0, 2, 1)
+    return np.linalg.solve(transposed @ basis + np.diag(ridge), transposed @ colours)
 
 
 def random_rays(cameras: Cameras, count: int, key: PRNGKeyArray) -> Rays:

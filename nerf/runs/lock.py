@@ -60,6 +60,19 @@ def run_lock(folder: Path) -> Iterator[None]:
                 file.truncate(0)
 
 
+def check_free(folder: Path) -> None:
+    """Check that no other process works in a folder, without holding it.
+
+    Raises:
+      InUse: another process holds the folder.
+    """
+    file = folder / OWNER_FILE
+    # A folder without the file, or one that cannot be written, has never been held from here.
+    if _HELD.get(folder.absolute()) is None and os.access(file, os.W_OK):
+        with exclusive(file, partial(_refuse, folder)):
+            pass
+
+
 def _refuse(folder: Path, file: IO[str]) -> None:
     """Raise InUse with the holder that the file names."""
     file.seek(0)

@@ -330,6 +330,12 @@ def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
         ({"out": "a.mp4", "page": "a.html"}, "--page: has no effect here, only with --export"),
         ({"export": True, "mesh": "a.stl"}, "--mesh=a.stl: no such format: .* .glb, .ply or .obj"),
         ({"out": "a.mp4", "mesh": "a.glb"}, "--mesh: has no effect here, only with --export"),
+        (
+            {"export": True, "splats": "a.splat"},
+            "--splats=a.splat: no such format: .* .ply or .glb",
+        ),
+        ({"out": "a.mp4", "splats": "a.ply"}, "--splats: has no effect here, only with --export"),
+        ({"export": True, "out": "a", "splats_mb": 9.0}, "--splats_mb: .* only with --splats"),
         ({"export": True, "out": "a", "triangles": 9}, "--triangles: .* only with --mesh"),
         ({"export": True, "out": "a", "sheets": True}, "--sheets: .* only with --mesh"),
         ({"export": True, "mesh": "a.glb", "points": 9}, "--points: .* only with --out"),
@@ -343,6 +349,7 @@ def test_flags_of_meshes_are_checked(given, problem):
 
 def test_a_mesh_needs_no_folder_and_a_video_may_be_cropped():
     check_flags({"export": True, "mesh": "a.glb", "resolution": 64, "crop": "c.json"})
+    check_flags({"export": True, "splats": "a.ply", "splats_mb": 2.0, "crop": "c.json"})
     check_flags({"out": "a.mp4", "crop": "c.json"})
 
 

@@ -1,0 +1,1 @@
+"""Gaussian splats: a trained field as flat Gaussians on its surfaces, for other renderers."""
