@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,18 @@ def test_mirrored_camera_axes_fail_the_bar(tmp_path):
     flags = [f for f in FAST if "--scene" not in f]
     command("train.py", *flags, f"--scene={scene}", f"--workdir={tmp_path / 'run'}")
     assert psnr_of(tmp_path / "run") < BAR
+
+
+@pytest.mark.slow
+def test_splats_of_the_bundled_scene_are_close_to_the_field(tmp_path):
+    run, path = tmp_path / "run", tmp_path / "splats.ply"
+    train = [f"--scene={TABLETOP}", "--max_seconds=60", f"--workdir={run}"]
+    command("train.py", *train, env=as_users_compile())
+    flags = [f"--run={run}", "--export", f"--splats={path}", "--splats_mb=5"]
+    said = command("render.py", *flags, env=as_users_compile()).stdout
+    line = r"splats, .* PSNR (.*) dB, of the field (.*) dB, over 20 views \(test\)"
+    splats, field = (float(x) for x in re.search(line, said).groups())
+    assert splats > field - 3.0 and path.stat().st_size < 5e6
 
 
 def test_the_render_command_makes_a_video_and_keeps_finished_frames(trained, tmp_path):

@@ -111,13 +111,16 @@ def survey(run: Run, count: int) -> Cloud:
     return Cloud(points, normals, to_bytes(stops.rgb), stops.rays, stops.empty, stops.foggy)
 
 
-def find_stops(run: Run, count: int, farthest: float = MAX_COORDINATE) -> Stops:
+def find_stops(
+    run: Run, count: int, farthest: float = MAX_COORDINATE, spread: float = MAX_SPREAD
+) -> Stops:
     """Find where random rays of the training views are stopped, in one place each.
 
     Args:
       run: the trained run.
       count: number of rays to find; there are fewer if few are stopped in one place.
       farthest: largest coordinate of a place in the normalised world.
+      spread: largest standard deviation of a place, in half sides of the box.
     """
     # Only the last stage is composited into points, so its field is the one to wrap.
     model = nnx.clone(run.model)
@@ -131,7 +134,7 @@ def find_stops(run: Run, count: int, farthest: float = MAX_COORDINATE) -> Stops:
         while kept < count and tried < MAX_TRIES * count + chunk:
             # The number of rays tried so far is the seed, so that the points are reproducible.
             key = jax.random.key(tried)
-            seen = jax.device_get(_stopped(graph, chunk, state, cameras, key))
+            seen = jax.device_get(_stopped(graph, chunk, state, cameras, key, jnp.float32(spread)))
             near = np.abs(seen["points"]).max(-1) < farthest
             mine = seen["kept"] & near
             found.append({name: seen[name][mine] for name in ("points", "origins", "rgb")})
@@ -166,9 +169,14 @@ def normals_of(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _stopped(
-    graph: nnx.GraphDef, chunk: int, state: PyTree, cameras: Cameras, key: PRNGKeyArray
+    graph: nnx.GraphDef,
+    chunk: int,
+    state: PyTree,
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    most: Float[Array, ""],
 ) -> dict[str, Array]:
-    """Render rays through random pixels.
+    """Render rays through random pixels; `most` is the largest spread of one place.
 
     Returns: for each ray its origin, the point at which it is stopped, the colour there and whether
       to keep it; for all rays together the fractions that are empty and foggy.
@@ -187,7 +195,7 @@ def _stopped(
     spread = jnp.sqrt(jnp.maximum(seen.extras["square"] / opacity - jnp.square(place).sum(-1), 0.0))
     points = rays.origins + seen.depth[:, None] * rays.directions
     # Keep rays that are stopped in one place.
-    solid = (seen.opacity > MIN_OPACITY) & (spread < MAX_SPREAD)
+    solid = (seen.opacity > MIN_OPACITY) & (spread < most)
     empty = seen.opacity < MAX_EMPTY_OPACITY
     fates = {"empty": empty.mean(), "foggy": jnp.logical_not(solid | empty).mean()}
     return {

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.progress import track
-from nerf.output.point_cloud import Stops, find_stops, normals_of
+from nerf.output.point_cloud import MAX_SPREAD, Stops, find_stops, normals_of
 from nerf.pages.baking import evaluate, solve_ridge
 from nerf.rendering.model import Model
 from nerf.runs.read import Run
@@ -44,7 +44,9 @@ def fit_splats(run: Run, count: int, degree: int, rng: np.random.Generator) -> S
     Raises:
       UserError: the training views see no surface.
     """
-    stops = find_stops(run, POINTS_PER_SPLAT * count, np.inf)
+    # What is far away in an unbounded scene is seen from few sides, and therefore mostly fog.
+    spread = np.inf if run.unbounded else MAX_SPREAD
+    stops = find_stops(run, POINTS_PER_SPLAT * count, np.inf, spread)
     if len(stops.points) <= NEIGHBOURS:
         reason = (
             f"of {stops.rays} rays {stops.empty:.0%} met nothing and {stops.foggy:.0%} only fog"

@@ -94,6 +94,14 @@ def test_fog_has_no_surface(around):
         fitted(run_of(*around, fog))
 
 
+def test_fog_of_an_unbounded_scene_becomes_splats_too(around):
+    def haze(samples):
+        return {**ball(samples), "density": jnp.full(samples.points.shape[:-1], 3.0)}
+
+    run = dataclasses.replace(run_of(*around, haze), unbounded=True)
+    assert len(fitted(run)) > 1000
+
+
 def test_thinned_points_are_one_for_each_cell_and_about_as_many_as_asked_for():
     points = np.random.default_rng(0).uniform(size=(5000, 3)) * [1.0, 1.0, 0.01]
     kept, cell = thin(points, 800)
