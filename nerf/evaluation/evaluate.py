@@ -104,7 +104,7 @@ class _Scorer:
         began = time.perf_counter()
         picture = self.render_image(scene.cameras[i])
         rendered = time.perf_counter() - began
-        truth, there = _truth(scene, i, self.colour)
+        truth, there = truth_of(scene, i, self.colour)
         picture["rgb"] = metrics.apply_mask(picture["rgb"], there, self.colour)
         # Pixels of opacity 1/2 or less are empty.
         picture["depth"] = np.where(picture["opacity"] > 0.5, picture["depth"], 0.0)
@@ -166,8 +166,14 @@ def _typical(seconds: Sequence[tuple[float, float]]) -> dict[str, float | None]:
     return {"seconds_per_frame": frame, "seconds_per_view": view}
 
 
-def _truth(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a view's photo over the background, also outside of its mask, and the mask."""
+def truth_of(scene: Scene, view: int, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a view's photo over the background, also outside of its mask, and the mask.
+
+    Args:
+      scene: the views.
+      view: number of the view.
+      colour: sRGB of the background.
+    """
     image = scene.images[view]
     there = scene.maps["mask"][view] if "mask" in scene.maps else np.ones(image.shape[:2], bool)
     return metrics.apply_mask(on_background(image, colour), there, colour), there

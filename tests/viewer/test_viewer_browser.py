@@ -1,0 +1,128 @@
+"""The viewer in a headless browser: it shows what the renderer gives, and follows its user."""
+
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf.rendering.images import make_render_image
+from tests.support.browser import needs_browser, open_browser
+from tests.viewer.ball_run import make_run, open_viewer
+
+pytestmark = [pytest.mark.whole, needs_browser]
+WAIT = 60.0  # seconds for a browser that shares its cores with other tests
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    profile = tmp_path_factory.mktemp("profile")
+    with open_browser(profile, "enable-unsafe-swiftshader", "window-size=900,640") as driver:
+        yield driver
+
+
+def until(condition, what):
+    """Wait for a condition and return its value."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {WAIT:.0f} s: {what}")
+
+
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory):
+    viewer = open_viewer(make_run(tmp_path_factory.mktemp("runs") / "ball"))
+    yield viewer
+    viewer.stop()
+
+
+@pytest.fixture
+def browser(viewer, driver):
+    """The viewer's side of a page that was just opened."""
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    driver.get(f"http://127.0.0.1:{viewer.port}")
+    found = until(lambda: list(viewer.browsers.values()), "the page connects")[-1]
+    until(lambda: found.latest and found.at_rest, "a complete picture")
+    yield found
+    driver.close()
+    driver.switch_to.window(first)
+    until(lambda: not viewer.browsers, "the browser is gone")
+
+
+def canvas_of(driver):
+    return max(driver.find_elements("tag name", "canvas"), key=lambda c: c.size["width"])
+
+
+def shown_in(driver):
+    """Return the pixels of the page's canvas in [0, 1], without those below the panel."""
+    image = Image.open(io.BytesIO(canvas_of(driver).screenshot_as_png)).convert("RGB")
+    return np.asarray(image) / 255.0
+
+
+def drag(driver, x, y):
+    from selenium.webdriver import ActionChains
+
+    chain = ActionChains(driver).move_to_element_with_offset(canvas_of(driver), -250, 100)
+    chain.click_and_hold().move_by_offset(x // 2, y // 2).move_by_offset(x - x // 2, y - y // 2)
+    chain.release().perform()
+
+
+def difference(driver, browser, run):
+    """Return the mean error between the page and a render from its camera, left of the panel."""
+    frames, _ = browser.latest
+    render = make_render_image(run.model, run.config["background"], 1024)
+    expected = np.clip(render(frames[0].camera)["rgb"], 0.0, 1.0)
+    shown = shown_in(driver)
+    size = shown.shape[1], shown.shape[0]
+    resized = Image.fromarray(np.uint8(255 * expected)).resize(size)
+    error = np.abs(np.asarray(resized) / 255.0 - shown).mean(-1)
+    return error[200:, : size[0] // 2].mean(), expected
+
+
+def test_the_page_shows_the_render_of_its_camera_before_and_after_a_drag(
+    viewer, driver, browser, tmp_path
+):
+    run = make_run(tmp_path / "ball")
+    until(lambda: difference(driver, browser, run)[0] < 0.02, "the page shows the render")
+    before = browser.client.camera.position
+    frames = browser.latest
+    assert difference(driver, browser, run)[1].std() > 0.05
+    drag(driver, 120, 0)
+    until(lambda: browser.latest is not frames and browser.at_rest, "another picture")
+    after = browser.client.camera.position
+    assert np.linalg.norm(after - before) > 0.3
+    # A drag to the side orbits about the scene's vertical.
+    assert after[2] == pytest.approx(before[2], abs=0.05)
+    until(lambda: difference(driver, browser, run)[0] < 0.02, "the page shows the render")
+    log = [e for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+    assert log == []
+
+
+def test_the_panel_tells_resolution_and_time_and_has_a_hint_for_each_control(driver, browser):
+    text = driver.find_element("tag name", "body").text
+    width, height = browser.latest[1]
+    assert f"{width}×{height}, " in text and " s" in text
+    labels = [e.text for e in driver.find_elements("tag name", "label")]
+    assert {"Show", "Field of view", "Finest", "Moving"} <= set(labels)
+
+
+def test_two_browsers_fly_on_their_own_and_one_that_goes_away_stops_no_other(
+    viewer, driver, browser, tmp_path
+):
+    with open_browser(tmp_path / "second", "enable-unsafe-swiftshader") as other:
+        other.get(f"http://127.0.0.1:{viewer.port}")
+        until(lambda: len(viewer.browsers) == 2, "the second page connects")
+        second = max(viewer.browsers.items())[1]
+        until(lambda: second.latest and second.at_rest, "a picture for the second")
+        here = browser.client.camera.position
+        drag(other, 100, 0)
+        until(lambda: np.linalg.norm(second.client.camera.position - here) > 0.2, "it moves")
+        np.testing.assert_array_equal(browser.client.camera.position, here)
+    until(lambda: len(viewer.browsers) == 1, "the second is gone")
+    frames = browser.latest
+    drag(driver, 60, 0)
+    until(lambda: browser.latest is not frames and browser.at_rest, "the first still draws")
