@@ -2,6 +2,7 @@
 
     nerf view runs/tabletop
     nerf view runs/tabletop runs/other
+    nerf view runs/tabletop --path=runs/tabletop/paths/film.json
 
 The address is printed. The viewer answers this computer only: from another one, the line with ssh
 that is printed opens a tunnel. Drag to orbit, scroll to zoom, W A S D to walk.
@@ -28,6 +29,9 @@ _POINTS = flags.DEFINE_integer(
     "Points that the browser shows while the camera moves; 0 shows coarse pictures.",
     lower_bound=0,
 )
+_PATH = flags.DEFINE_string(
+    "path", None, "Camera path to edit: a .json of nerf render --path, nerfstudio or instant-ngp."
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to show; default: the newest.")
 _PLUGIN = flags.DEFINE_multi_string(
     "plugin", [], "Package outside `nerf` that names may come from; repeatable."
@@ -52,6 +56,7 @@ def main(argv: list[str]) -> int:
             points=_POINTS.value,
             scene=_SCENE.value,
             step=_STEP.value,
+            path=None if _PATH.value is None else Path(_PATH.value),
             plugins=tuple(_PLUGIN.value),
         )
         print("\n".join(describe(_HOST.value, viewer.port)), flush=True)

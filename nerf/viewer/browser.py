@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
@@ -16,7 +17,7 @@ from nerf.viewer.backdrop import Backdrop, add_backdrop
 from nerf.viewer.drawing import Drawn, Look, compose, draw
 from nerf.viewer.frames import Frame, fitted
 from nerf.viewer.modes import FAR_DEPTH
-from nerf.viewer.poses import from_browser, pinhole
+from nerf.viewer.poses import from_browser, pinhole, to_browser
 from nerf.viewer.shown_run import ShownRun
 
 REST_SECONDS = 0.06  # without a message of the camera, after which it rests; it sends 50 a second
@@ -101,6 +102,20 @@ class Browser:
     def at_rest(self) -> bool:
         """Return whether nothing is left to draw."""
         return self._drawn == self._wanted
+
+    def place(self, c2w: Float[np.ndarray, "3 4"], fov: float | None = None) -> None:
+        """Move the browser's camera.
+
+        Args:
+          c2w: its pose, in the normalised world.
+          fov: vertical field of view in radians; None keeps the present one.
+        """
+        wxyz, position = to_browser(c2w)
+        state = self.client.camera
+        with self.client.atomic():
+            state.wxyz, state.position = wxyz, position
+            if fov is not None:
+                state.fov = fov
 
     def camera(self) -> Cameras:
         """Return the browser's camera with the finest picture's size."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nerf.foundation.errors import UserError
 from nerf.foundation.progress import Phases
 from nerf.runs.read import load_run, reload_split
 from nerf.scenes import Scene
@@ -27,6 +28,7 @@ def open_viewer(
     points: int = 60_000,
     scene: str | None = None,
     step: int | None = None,
+    path: Path | None = None,
     plugins: tuple[str, ...] = (),
 ) -> Viewer:
     """Load runs, compile what renders them, and start a server that shows them.
@@ -38,6 +40,7 @@ def open_viewer(
       points: points shown while a camera moves; 0 shows coarse pictures.
       scene: the folder of the first run's scene; None: where it was at training.
       step: of the checkpoints; None: the newest.
+      path: a camera path to edit.
       plugins: packages outside `nerf` that the runs' configs may name.
 
     Raises:
@@ -64,4 +67,14 @@ def open_viewer(
     backdrop = make_backdrop(first, points)
     if points and backdrop is None:
         print("points: the run has hardly any: moving shows coarse pictures", file=sys.stderr)
-    return Viewer(tuple(shown), views, backdrop, mode_names(warm.picture), host, port)
+    modes = mode_names(warm.picture)
+    viewer = Viewer(
+        tuple(shown), views, backdrop, modes, first.folder, scene or first.root, host, port
+    )
+    if path is not None:
+        try:
+            viewer.film.open_file(path)
+        except UserError:
+            viewer.stop()
+            raise
+    return viewer

@@ -14,6 +14,7 @@ from nerf.viewer.views import UNKNOWN_COLOUR, View, Views, score_colours
 
 SIDES = (200, 400, 800, 1600)  # pixels of the longer side of the finest picture
 FRUSTUM_SIZE = 0.06  # in units of the normalised world, whose box has sides of 2
+FOV_LIMITS = (5.0, 120.0)  # degrees
 POINTS, PICTURES = "points", "coarse pictures"
 NOBODY = "–"
 
@@ -173,13 +174,11 @@ class ViewPanel:
 
     def fly_to(self, view: View) -> None:
         """Move the camera to that of a view, whose whole picture is then in sight."""
-        camera = self.browser.client.camera
-        wxyz, position = to_browser(np.asarray(view.camera.c2w, np.float64))
         width, height = (float(side) for side in view.camera.size)
-        slope = 0.5 * max(height, width / camera.aspect) / float(view.camera.K[1, 1])
-        degrees = float(np.clip(np.degrees(2.0 * np.arctan(slope)), 5.0, 120.0))
-        with self.browser.client.atomic():
-            camera.wxyz, camera.position = wxyz, position
+        aspect = self.browser.client.camera.aspect
+        slope = 0.5 * max(height, width / aspect) / float(view.camera.K[1, 1])
+        degrees = float(np.clip(np.degrees(2.0 * np.arctan(slope)), *FOV_LIMITS))
+        self.browser.place(np.asarray(view.camera.c2w, np.float64))
         self._fov.value = degrees
 
     def compare(self, view: View) -> None:

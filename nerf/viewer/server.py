@@ -3,12 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nerf.viewer.backdrop import Backdrop
 from nerf.viewer.browser import Browser
+from nerf.viewer.film_panel import FilmPanel
 from nerf.viewer.guard import open_server
 from nerf.viewer.panel import ViewPanel
+from nerf.viewer.path_editor import PathEditor
 from nerf.viewer.poses import start_of
 from nerf.viewer.shown_run import ShownRun
 from nerf.viewer.views import Views
@@ -26,12 +29,15 @@ class Viewer:
       views: the views of the first run.
       backdrop: shown while a camera moves, or None.
       modes: names of the modes.
+      folder: the first run's folder; what a user saves goes there.
+      root: the scene's folder, see `nerf.paths.keyframes.read_keyframes`.
       host: address to bind to.
       port: TCP port; 0 takes a free one.
 
     Attributes:
       port: the port that is used.
       browsers: the connected browsers by viser's number.
+      film: the panel of the keyframe editor, which all browsers share.
     """
 
     def __init__(
@@ -40,6 +46,8 @@ class Viewer:
         views: Views,
         backdrop: Backdrop | None,
         modes: list[str],
+        folder: Path,
+        root: str | None = None,
         host: str = "127.0.0.1",
         port: int = 8080,
     ):
@@ -57,6 +65,8 @@ class Viewer:
         self.server.scene.set_up_direction("+z")
         self.server.initial_camera.position = start.position
         self.server.initial_camera.look_at = start.look_at
+        editor = PathEditor(shown.train, shown.transform)
+        self.film = FilmPanel(self.server, editor, folder / "paths", folder, root, self._find)
         self.server.on_client_connect(self._connect)
         self.server.on_client_disconnect(self._disconnect)
         threading.Thread(target=self._score_views, name="scores", daemon=True).start()
@@ -73,6 +83,9 @@ class Viewer:
         for browser in list(self.browsers.values()):
             browser.close()
         self.server.stop()
+
+    def _find(self, client: Any) -> Browser | None:
+        return self.browsers.get(client.client_id)
 
     def _connect(self, client: Any) -> None:
         browser = Browser(client, self.runs, self.backdrop, ViewPanel.DEFAULT_SIDE)

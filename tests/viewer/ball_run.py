@@ -73,7 +73,7 @@ def open_viewer(*runs, points=3000, noise=0.02, **options):
         lambda split: photos_of(first, split, noise),
     )
     backdrop = make_backdrop(first, points)
-    return Viewer(shown, views, backdrop, mode_names(warm.picture), port=0, **options)
+    return Viewer(shown, views, backdrop, mode_names(warm.picture), first.folder, port=0, **options)
 
 
 class Labelled(nnx.Module):

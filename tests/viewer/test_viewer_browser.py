@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerf.foundation.png import to_bytes
+from nerf.output.video_plan import plan
+from nerf.output.video_rendering import RenderOptions, render_video
 from nerf.rendering.images import make_render_image
+from nerf.viewer.frames import fitted
+from nerf.viewer.player import show_frame
 from tests.support.browser import needs_browser, open_browser
 from tests.viewer.ball_run import make_run, open_viewer
 
@@ -126,3 +131,71 @@ def test_two_browsers_fly_on_their_own_and_one_that_goes_away_stops_no_other(
     frames = browser.latest
     drag(driver, 60, 0)
     until(lambda: browser.latest is not frames and browser.at_rest, "the first still draws")
+
+
+def press(driver, text):
+    """Click the control that has a text."""
+    path = f"//*[normalize-space(text())='{text}']"
+    shown = until(
+        lambda: [e for e in driver.find_elements("xpath", path) if e.is_displayed()], text
+    )
+    driver.execute_script("arguments[0].scrollIntoView()", shown[0])
+    shown[0].click()
+
+
+def rest(browser, frames):
+    until(lambda: browser.latest is not frames and browser.at_rest, "another picture")
+
+
+def test_keyframes_become_a_film_whose_frames_are_those_of_the_viewer(
+    viewer, driver, browser, tmp_path
+):
+    run = make_run(viewer.film.run_folder)
+    editor = viewer.film.editor
+    press(driver, "Film")
+    for number in range(3):
+        press(driver, "Add")
+        until(lambda number=number: len(editor.path.keys) == number + 1, "a keyframe")
+        frames = browser.latest
+        drag(driver, 90, 10)
+        rest(browser, frames)
+    press(driver, "Files")
+    press(driver, "Save")
+    file = viewer.film.folder / "film.json"
+    until(file.exists, "the file")
+    planned = plan(run, str(file), frames=None, shape={"width": 48, "height": 32})
+    assert len(planned.cameras) == 180
+    out = tmp_path / "film.mp4"
+    numbers = [0, 60, 179]
+    render_video(run, planned.cameras, out, RenderOptions(fps=planned.fps), numbers=numbers)
+    for number in numbers:
+        frames = browser.latest
+        show_frame(browser, editor.cameras(), number)
+        rest(browser, frames)
+        here = fitted(browser.latest[0][0].camera, 48, 32)
+        shown = to_bytes(browser.runs[0].renderer.still(here).picture["rgb"])
+        film = np.asarray(Image.open(tmp_path / "film_frames" / f"rgb_{number:05d}.png"))
+        assert film.std() > 10 and np.abs(shown.astype(int) - film).mean() < 0.3
+        assert difference(driver, browser, run)[0] < 0.03
+    # What was edited is there for a browser that connects later.
+    assert [key.name for key in editor.path.keys] == ["key 1", "key 2", "key 3"]
+
+
+def test_a_film_is_played_to_its_last_frame(viewer, driver, browser):
+    editor = viewer.film.editor
+    assert len(editor.path.keys) == 3
+    editor.change(seconds=1.0)
+    press(driver, "Film")
+    press(driver, "Play")
+    until(lambda: viewer.film.player.playing, "it plays")
+    until(lambda: not viewer.film.player.playing, "it ends")
+    last = editor.cameras()[-1]
+    until(lambda: np.allclose(browser.client.camera.position, last.position, atol=1e-3), "there")
+
+
+def test_a_mistake_in_a_path_is_a_line_in_the_panel(viewer, driver, browser):
+    viewer.film.editor.time_evenly()
+    viewer.film.editor.edit(0, time=99.0)
+    press(driver, "Film")
+    until(lambda: "does not increase" in driver.find_element("tag name", "body").text, "the line")
+    viewer.film.editor.undo()
