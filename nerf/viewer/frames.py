@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, PyTree
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.rendering.antialiasing import smooth_edges
 from nerf.rendering.images import RenderingStopped, check_colours, render_places
 from nerf.viewer.turns import Turns
@@ -26,6 +26,7 @@ BLOCK = 3  # pixels along each side of a block that the next coarser tier sees a
 MIN_RAYS = 1024  # of the coarsest tier
 IN_FLIGHT = 3  # chunks submitted and not fetched yet: enough to keep two cores busy
 SMALLEST_SIDE = 48  # pixels of the longer side of a picture while the camera moves
+MIN_OPACITY = 0.5  # of a pixel that sees a point
 RATE_MEMORY = 0.7  # share of the old rate in a new estimate
 
 
@@ -111,6 +112,35 @@ class FrameRenderer:
     def still(self, camera: Cameras) -> Frame:
         """Return the finest tier of a frame."""
         return deque(self.frames(camera), maxlen=1)[0]
+
+    def pick(self, camera: Cameras, place: tuple[float, float]) -> Float[np.ndarray, "3"] | None:
+        """Return the point that one pixel position sees, or None where nothing is.
+
+        Args:
+          camera: without leading axes, in the normalised world.
+          place: position (x, y) in pixels.
+        """
+        with self.turns.turn():
+            graph, state = self.source()
+        places = np.asarray([place], np.float32)
+        seen = self._render(graph, state, camera, places, lambda: False)
+        if not seen["opacity"][0] > MIN_OPACITY:
+            return None
+        rays = pixels_to_rays(jax.tree.map(lambda x: jnp.asarray(x)[None], camera), places)
+        origin, direction = np.asarray(rays.origins)[0], np.asarray(rays.directions)[0]
+        return (origin + seen["depth"][0] * direction).astype(np.float64)
+
+    def use(self, split: tuple[nnx.GraphDef, PyTree], camera: Cameras) -> None:
+        """Render another model from now on, which is compiled before the next frame needs it.
+
+        Args:
+          split: the model's static part and arrays.
+          camera: any camera of the lens that frames have.
+        """
+        some = np.zeros((self.chunk, 2), np.float32)
+        device = jax.tree.map(jnp.asarray, camera)
+        jax.block_until_ready(render_places(*split, self.colour, device, some))
+        self.source = lambda: split
 
     def warm_up(self, camera: Cameras) -> Frame:
         """Compile the program, measure the first rate, and return a small frame."""

@@ -11,6 +11,7 @@ import getpass
 import http
 import io
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ def open_server(host: str, port: int, label: str) -> Any:
         fix = "pip install 'nerf-compare[viewer]', or pip install viser"
         raise UserError(f"viser: not installed, and the viewer needs it: {fix}") from error
     check_port(host, port)
+    # A browser that goes away while it is sent a picture is no news.
+    warnings.filterwarnings("ignore", "Queued a .* on a closed connection")
 
     class Server(viser.ViserServer):
         """A server that is not shared through viser's public tunnel."""

@@ -8,13 +8,13 @@ import numpy as np
 
 from nerf.foundation.errors import UserError
 from nerf.foundation.progress import Phases
-from nerf.runs.read import load_run, reload_split
+from nerf.runs.read import Run, load_run, reload_split
 from nerf.scenes import Scene
 from nerf.viewer.backdrop import make_backdrop
 from nerf.viewer.modes import mode_names
 from nerf.viewer.poses import pinhole
 from nerf.viewer.server import Viewer
-from nerf.viewer.shown_run import show_run
+from nerf.viewer.shown_run import ShownRun, show_run
 from nerf.viewer.turns import Turns
 from nerf.viewer.views import Views, recorded_scores, views_of
 
@@ -47,16 +47,8 @@ def open_viewer(
       UserError: one line, for a folder that is no run, a port in use or a missing package.
     """
     runs = [load_run(folder, plugins, step) for folder in folders]
-    turns = Turns()
-    shown = [show_run(run, turns) for run in runs]
+    shown, modes = _compile(runs)
     first = runs[0]
-    with Phases() as phases:
-        for i, each in enumerate(shown):
-            phases.report("compile", "run", i, len(shown))
-            # The cameras of browsers have no distortion: compile for such a one.
-            pose = np.asarray(each.train.c2w[0], np.float64)
-            warm = each.renderer.warm_up(pinhole(pose, WARM_FOV, (64, 64)))
-        phases.report("compile", "run", len(shown), len(shown))
     listed = views_of(first.cameras, first.names)
     scores = recorded_scores(first, listed)
 
@@ -67,10 +59,8 @@ def open_viewer(
     backdrop = make_backdrop(first, points)
     if points and backdrop is None:
         print("points: the run has hardly any: moving shows coarse pictures", file=sys.stderr)
-    modes = mode_names(warm.picture)
-    viewer = Viewer(
-        tuple(shown), views, backdrop, modes, first.folder, scene or first.root, host, port
-    )
+    root = scene or first.root
+    viewer = Viewer(shown, views, backdrop, modes, first.folder, root, host, port)
     if path is not None:
         try:
             viewer.film.open_file(path)
@@ -78,3 +68,18 @@ def open_viewer(
             viewer.stop()
             raise
     return viewer
+
+
+def _compile(runs: Sequence[Run]) -> tuple[tuple[ShownRun, ...], list[str]]:
+    """Compile what renders the frames of runs; return them and the modes of the first."""
+    turns, modes = Turns(), list[str]()
+    shown = tuple(show_run(run, turns) for run in runs)
+    with Phases() as phases:
+        for i, each in enumerate(shown):
+            phases.report("compile", "run", i, len(shown))
+            # The cameras of browsers have no distortion: compile for such a one.
+            pose = np.asarray(each.train.c2w[0], np.float64)
+            warm = each.renderer.warm_up(pinhole(pose, WARM_FOV, (64, 64)))
+            modes = modes or mode_names(warm.picture)
+        phases.report("compile", "run", len(shown), len(shown))
+    return shown, modes

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from nerf.viewer.browser import Browser
 from nerf.viewer.modes import COLOUR, DIFFERENCE, ERROR
 from nerf.viewer.poses import to_browser, usual_fov
+from nerf.viewer.ruler import Ruler
 from nerf.viewer.views import UNKNOWN_COLOUR, View, Views, score_colours
 
 SIDES = (200, 400, 800, 1600)  # pixels of the longer side of the finest picture
@@ -17,6 +18,9 @@ FRUSTUM_SIZE = 0.06  # in units of the normalised world, whose box has sides of 
 FOV_LIMITS = (5.0, 120.0)  # degrees
 POINTS, PICTURES = "points", "coarse pictures"
 NOBODY = "–"
+# A window of viser is 440 pixels wide, too narrow for three pictures.
+WINDOW_PIXELS = 1000
+WIDE_WINDOW = "<style>.mantine-Modal-content {flex: 0 1 64rem; max-width: 94vw}</style>"
 
 
 class ViewPanel:
@@ -26,6 +30,10 @@ class ViewPanel:
       browser: draws for the panel.
       views: of the run.
       modes: names of the modes.
+
+    Attributes:
+      frusta: viser's handles of the views' frusta by label.
+      ruler: measures distances.
     """
 
     DEFAULT_SIDE = 800
@@ -33,7 +41,7 @@ class ViewPanel:
     def __init__(self, browser: Browser, views: Views, modes: list[str]):
         self.browser, self.views = browser, views
         self.gui: Any = browser.client.gui
-        self._frusta: dict[str, Any] = {}
+        self.frusta: dict[str, Any] = {}
         self._near: View | None = None
         train = browser.runs[0].train
         camera = browser.client.camera
@@ -41,6 +49,7 @@ class ViewPanel:
         self._status = self.gui.add_markdown("")
         browser.status = self._show_status
         self._add_view_controls(modes)
+        self._add_ruler()
         self._add_camera_controls()
         self._add_frusta()
         self.colour_cameras()
@@ -48,6 +57,7 @@ class ViewPanel:
         browser.redraw()
 
     def _show_status(self, line: str) -> None:
+        """Show a line about the last picture."""
         self._status.content = line
 
     def _add_view_controls(self, modes: list[str]) -> None:
@@ -60,7 +70,7 @@ class ViewPanel:
             hint="What each pixel shows; error needs a photo's camera",
         )
         self._mode.on_update(lambda _: self._change_look())
-        self._share = None
+        self._share: Any = None
         if two:
             left, right = (run.name for run in self.browser.runs)
             hint = f"Left of the line: {left}; right of it: {right}"
@@ -104,12 +114,26 @@ class ViewPanel:
             shown.on_update(lambda event: self._show_frusta(event.target.value))
             labels = [NOBODY, *(view.label for view in self.views.views)]
             chosen = self.gui.add_dropdown(
-                "Go to",
-                labels,
-                initial_value=NOBODY,
-                hint="Fly to the camera of a photo and compare with it",
+                "Go to", labels, initial_value=NOBODY, hint="Fly to where a photo was taken"
             )
             chosen.on_update(lambda event: self._choose(event.target.value))
+            beside = self.gui.add_button(
+                "Photo | render | error",
+                hint="Of the photo's camera that you stand at; or click a camera in the scene",
+            )
+            beside.on_click(lambda _: self._compare_here())
+
+    def _add_ruler(self) -> None:
+        measure = self.gui.add_checkbox(
+            "Measure", initial_value=False, hint="Click two points: units of the scene's file"
+        )
+        told = self.gui.add_markdown("", visible=False)
+
+        def tell(line: str) -> None:
+            told.content, told.visible = line, bool(line)
+
+        self.ruler = Ruler(self.browser, tell)
+        measure.on_update(lambda event: self.ruler.switch(event.target.value))
 
     def _change_look(self) -> None:
         share = 0.5 if self._share is None else float(self._share.value)
@@ -124,6 +148,15 @@ class ViewPanel:
         self.browser.show(
             dataclasses.replace(self.browser.look, mode=self._mode.value, share=share, photo=photo)
         )
+
+    def show_mode(self, mode: str) -> None:
+        """Show a mode, as if a user had chosen it."""
+        self._mode.value = mode
+
+    def show_share(self, share: float) -> None:
+        """Move the line between two runs, as if a user had."""
+        assert self._share is not None
+        self._share.value = share
 
     def _change_fov(self) -> None:
         self.browser.client.camera.fov = float(np.radians(self._fov.value))
@@ -156,21 +189,27 @@ class ViewPanel:
                 position=position,
             )
             handle.on_click(lambda _, view=view: self.compare(view))
-            self._frusta[view.label] = handle
+            self.frusta[view.label] = handle
 
     def colour_cameras(self) -> None:
         """Colour the frusta by the PSNRs that are known."""
         for label, colour in score_colours(self.views.scores).items():
-            self._frusta[label].color = colour
+            self.frusta[label].color = colour
 
     def _show_frusta(self, visible: bool) -> None:
-        for handle in self._frusta.values():
+        for handle in self.frusta.values():
             handle.visible = visible
 
     def _choose(self, label: str) -> None:
         view = self.views.find(label)
         if view is not None:
-            self.compare(view)
+            self.fly_to(view)
+
+    def _compare_here(self) -> None:
+        if self._near is None:
+            self.browser.note("the camera stands at no photo: choose one under 'Go to'")
+        else:
+            self.compare(self._near)
 
     def fly_to(self, view: View) -> None:
         """Move the camera to that of a view, whose whole picture is then in sight."""
@@ -192,6 +231,7 @@ class ViewPanel:
         window = self.gui.add_modal(f"{view.label}   {shown}")
         wide = self.browser.client.camera.aspect > 1.0
         with window:
+            self.gui.add_html(WIDE_WINDOW)
             if self.views.problem:
                 self.gui.add_markdown(self.views.problem)
             self.gui.add_markdown(" | ".join(pictures) if wide else ", ".join(pictures))
@@ -210,5 +250,10 @@ class ViewPanel:
 def _side_by_side(
     pictures: list[UInt8[np.ndarray, "h w 3"]], wide: bool
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Join pictures from left to right, or from top to bottom on a narrow screen."""
-    return np.concatenate(pictures, 1 if wide else 0)
+    """Join pictures from left to right, or from top to bottom on a narrow screen.
+
+    Small ones are enlarged, as a browser would not.
+    """
+    factor = max(WINDOW_PIXELS // (len(pictures) * pictures[0].shape[1]), 1)
+    joined = np.concatenate(pictures, 1 if wide else 0)
+    return joined.repeat(factor, 0).repeat(factor, 1)

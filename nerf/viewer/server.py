@@ -6,8 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nerf.paths.keyframe_reader import Crop
 from nerf.viewer.backdrop import Backdrop
+from nerf.viewer.box_panel import BoxPanel
 from nerf.viewer.browser import Browser
+from nerf.viewer.crop_box import box_around
 from nerf.viewer.film_panel import FilmPanel
 from nerf.viewer.guard import open_server
 from nerf.viewer.panel import ViewPanel
@@ -17,6 +22,7 @@ from nerf.viewer.shown_run import ShownRun
 from nerf.viewer.views import Views
 
 BRAND = (38, 98, 160)
+UNIT_CUBE = np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])  # of the normalised world
 SCORE_PAUSE = 0.2  # seconds between two views that are scored while all browsers rest
 IDLE_SECONDS = 2.0  # that all browsers must have rested before views are scored
 
@@ -37,6 +43,7 @@ class Viewer:
     Attributes:
       port: the port that is used.
       browsers: the connected browsers by viser's number.
+      box: the panel of the box, which all browsers share.
       film: the panel of the keyframe editor, which all browsers share.
     """
 
@@ -54,7 +61,7 @@ class Viewer:
         self.runs, self.views, self.backdrop, self.modes = runs, views, backdrop, modes
         self.browsers: dict[int, Browser] = {}
         self._panels: dict[int, ViewPanel] = {}
-        self._lock = threading.Lock()
+        self._lock, self._limiting = threading.Lock(), threading.Lock()
         self._stopped = threading.Event()
         self.server = open_server(host, port, " | ".join(run.name for run in runs))
         self.port: int = self.server.get_port()
@@ -67,6 +74,11 @@ class Viewer:
         self.server.initial_camera.look_at = start.look_at
         editor = PathEditor(shown.train, shown.transform)
         self.film = FilmPanel(self.server, editor, folder / "paths", folder, root, self._find)
+        inside = UNIT_CUBE if backdrop is None else backdrop.points
+        box = box_around(inside, shown.transform)
+        self.box = BoxPanel(
+            self.server, box, shown.transform, folder / "crops", folder, self._limit
+        )
         self.server.on_client_connect(self._connect)
         self.server.on_client_disconnect(self._disconnect)
         threading.Thread(target=self._score_views, name="scores", daemon=True).start()
@@ -83,6 +95,23 @@ class Viewer:
         for browser in list(self.browsers.values()):
             browser.close()
         self.server.stop()
+
+    def _limit(self, crop: Crop | None) -> None:
+        """Limit the pictures of all runs to a box, in a thread, as that compiles."""
+
+        def work() -> None:
+            with self._limiting:
+                for run in self.runs:
+                    if run.limit is not None:
+                        run.limit(crop)
+            for browser in list(self.browsers.values()):
+                browser.redraw()
+
+        threading.Thread(target=work, name="box", daemon=True).start()
+
+    def panel_of(self, browser: Browser) -> ViewPanel:
+        """Return the panel of a browser."""
+        return self._panels[browser.client.client_id]
 
     def _find(self, client: Any) -> Browser | None:
         return self.browsers.get(client.client_id)

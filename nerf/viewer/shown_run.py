@@ -1,7 +1,7 @@
 """A run as the viewer needs it: a renderer of frames, cameras, and the way to the file's world."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 import numpy as np
@@ -9,9 +9,12 @@ from flax import nnx
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
+from nerf.output.video_rendering import cropped
+from nerf.paths.keyframe_reader import Crop
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
 from nerf.viewer.frames import Frame, FrameRenderer
+from nerf.viewer.poses import pinhole
 from nerf.viewer.turns import Turns
 
 
@@ -26,6 +29,7 @@ class ShownRun:
       train: its training cameras, in the normalised world.
       unbounded: whether its scene is.
       background: sRGB behind transparent rays.
+      limit: limits its pictures to a box, or ends that with None; None if that is not possible.
     """
 
     name: str
@@ -34,6 +38,7 @@ class ShownRun:
     train: Cameras
     unbounded: bool
     background: tuple[float, float, float]
+    limit: Callable[[Crop | None], None] | None = None
 
 
 def show_run(run: Run, turns: Turns) -> ShownRun:
@@ -54,6 +59,11 @@ def show_run(run: Run, turns: Turns) -> ShownRun:
     renderer = FrameRenderer(
         lambda: split, background, run.config["chunk"], run.model.edge_rays, turns
     )
+
+    def limit(crop: Crop | None) -> None:
+        shown = run if crop is None else cropped(run, crop)
+        renderer.use(nnx.split(shown.model), pinhole(np.eye(3, 4), 1.0, (8, 8)))
+
     red, green, blue = (float(part) for part in background)
     return ShownRun(
         name=run.folder.name or str(run.folder),
@@ -62,6 +72,7 @@ def show_run(run: Run, turns: Turns) -> ShownRun:
         train=run.cameras["train"],
         unbounded=run.unbounded,
         background=(red, green, blue),
+        limit=limit,
     )
 
 

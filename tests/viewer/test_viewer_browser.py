@@ -10,9 +10,13 @@ from PIL import Image
 from nerf.foundation.png import to_bytes
 from nerf.output.video_plan import plan
 from nerf.output.video_rendering import RenderOptions, render_video
+from nerf.paths.crops import read_crop
 from nerf.rendering.images import make_render_image
+from nerf.viewer.crop_box import CropBox
 from nerf.viewer.frames import fitted
+from nerf.viewer.modes import colour_error
 from nerf.viewer.player import show_frame
+from nerf.viewer.views import score_colours
 from tests.support.browser import needs_browser, open_browser
 from tests.viewer.ball_run import make_run, open_viewer
 
@@ -199,3 +203,128 @@ def test_a_mistake_in_a_path_is_a_line_in_the_panel(viewer, driver, browser):
     press(driver, "Film")
     until(lambda: "does not increase" in driver.find_element("tag name", "body").text, "the line")
     viewer.film.editor.undo()
+
+
+def look_through(viewer, driver, browser, view):
+    """Fly to a view and wait for its picture."""
+    frames = browser.latest
+    viewer.panel_of(browser).fly_to(view)
+    rest(browser, frames)
+
+
+def test_a_click_on_a_camera_shows_its_photo_render_and_error(viewer, driver, browser):
+    from selenium.webdriver import ActionChains
+
+    panel, view = viewer.panel_of(browser), viewer.views.views[1]
+    # Look at the camera from behind, so that it is in the middle of the page.
+    c2w = np.array(view.camera.c2w, np.float64)
+    c2w[:, 3] += 0.5 * c2w[:, 2]
+    frames = browser.latest
+    browser.place(c2w)
+    rest(browser, frames)
+    ActionChains(driver).move_to_element(canvas_of(driver)).click().perform()
+    until(lambda: "Fly there" in driver.find_element("tag name", "body").text, "the window")
+    assert f"PSNR {viewer.views.scores[view.label]:.2f} dB" in driver.page_source
+    pictures = [e for e in driver.find_elements("tag name", "img") if e.size["width"] > 300]
+    assert len(pictures) == 1 and pictures[0].size["width"] > 2.5 * pictures[0].size["height"]
+    frames = browser.latest
+    press(driver, "Fly there")
+    rest(browser, frames)
+    np.testing.assert_allclose(browser.client.camera.position, view.camera.position, atol=1e-4)
+    assert panel.frusta[view.label].color == score_colours(viewer.views.scores)[view.label]
+
+
+def test_the_error_is_that_against_the_photo_where_the_camera_stands(viewer, driver, browser):
+    view = viewer.views.views[3]
+    look_through(viewer, driver, browser, view)
+    panel = viewer.panel_of(browser)
+    panel.show_mode("error")
+    until(lambda: browser.look.photo is not None, "the photo")
+    frame = browser.latest[0][0]
+    truth, known = viewer.views.photo_from(view)(frame.camera)
+    expected = np.where(known[..., None], colour_error(frame.picture["rgb"], truth), 96) / 255.0
+
+    def error():
+        shown = shown_in(driver)
+        size = shown.shape[1], shown.shape[0]
+        resized = np.asarray(Image.fromarray(np.uint8(255 * expected)).resize(size)) / 255.0
+        # The frustum of the camera that one stands in has lines over the picture.
+        return np.median(np.abs(resized - shown)[200:, : size[0] // 2])
+
+    assert expected.std() > 0.02
+    until(lambda: error() < 0.02, "the page shows the error")
+    panel.show_mode("colour")
+
+
+def test_two_clicks_measure_in_units_of_the_file(viewer, driver, browser):
+    frames = browser.latest
+    browser.place(np.asarray(viewer.views.views[0].camera.c2w, np.float64))
+    rest(browser, frames)
+    press(driver, "Measure")
+    ruler = viewer.panel_of(browser).ruler
+    from selenium.webdriver import ActionChains
+
+    canvas = canvas_of(driver)
+    for x in (-40, 40):
+        ActionChains(driver).move_to_element_with_offset(canvas, x, 0).click().perform()
+        time.sleep(0.5)
+    until(lambda: len(ruler.points) == 2, "two points")
+    transform = browser.runs[0].transform
+    one, two = (transform.points_back(point) for point in ruler.points)
+    told = f"distance {np.linalg.norm(two - one):.4g} "
+    until(lambda: told in driver.find_element("tag name", "body").text, told)
+    assert np.linalg.norm(two - one) == pytest.approx(
+        np.linalg.norm(ruler.points[1] - ruler.points[0]) / transform.scale
+    )
+    press(driver, "Measure")
+    until(lambda: not ruler.points, "the ruler is gone")
+
+
+def test_a_box_limits_the_picture_and_is_saved_for_exports(viewer, driver, browser):
+    whole = browser.latest[0][0].picture["opacity"].mean()
+    center = viewer.box.transform.points_back(np.array([0.0, 0.0, 0.6]))
+    press(driver, "Box")
+    viewer.box.change(CropBox(tuple(center.tolist()), (3.0, 2.0, 3.0)))
+    frames = browser.latest
+    press(driver, "Only the box")
+    rest(browser, frames)
+    assert 0.0 < browser.latest[0][0].picture["opacity"].mean() < 0.8 * whole
+    press(driver, "Save box")
+    file = viewer.box.folder / "box.json"
+    until(file.exists, "the file")
+    assert repr(read_crop(file)) == repr(viewer.box.box.crop())
+    frames = browser.latest
+    press(driver, "Only the box")
+    rest(browser, frames)
+    assert browser.latest[0][0].picture["opacity"].mean() == pytest.approx(whole, rel=0.02)
+
+
+def test_two_runs_are_under_one_slider(driver, tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", radius=0.4)
+    viewer = open_viewer(one, two, points=0)
+    try:
+        first = driver.current_window_handle
+        driver.switch_to.new_window("tab")
+        driver.get(f"http://127.0.0.1:{viewer.port}")
+        browser = until(lambda: list(viewer.browsers.values()), "the page connects")[-1]
+        until(lambda: browser.latest and browser.at_rest, "a complete picture")
+        assert "A | B" in driver.find_element("tag name", "body").text
+        panel = viewer.panel_of(browser)
+        for share, run in ((1.0, one), (0.0, two)):
+            panel.show_share(share)
+            until(lambda run=run: difference(driver, browser, run)[0] < 0.02, "one run alone")
+        panel.show_mode("difference")
+        small, large = (frame.picture["rgb"] for frame in browser.latest[0][::-1])
+        expected = np.abs(np.clip(small, 0, 1) - np.clip(large, 0, 1)).mean(-1).mean()
+        until(
+            lambda: shown_in(driver)[200:, :300].mean() < 0.6 and expected > 0.01,
+            "the difference is dark where the runs agree",
+        )
+        # Without points, pictures follow the camera while it moves.
+        frames = browser.latest
+        drag(driver, 80, 0)
+        rest(browser, frames)
+        driver.close()
+        driver.switch_to.window(first)
+    finally:
+        viewer.stop()
