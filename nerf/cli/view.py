@@ -44,9 +44,10 @@ def main(argv: list[str]) -> int:
     if not 1 <= len(folders) <= 2:
         raise UserError("nerf view RUN [RUN_B]: give the folder of one run, or of two to compare")
     with stop_on_signal() as stop:
-        from nerf.viewer.guard import check_port, describe  # takes seconds
+        from nerf.viewer.guard import check_port, describe, require_viser  # takes seconds
         from nerf.viewer.open import open_viewer
 
+        require_viser()
         if _PORT.value:
             check_port(_HOST.value, _PORT.value)
         viewer = open_viewer(

@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +142,15 @@ class FrameRenderer:
         device = jax.tree.map(jnp.asarray, camera)
         jax.block_until_ready(render_places(*split, self.colour, device, some))
         self.source = lambda: split
+
+    def quantities(self, camera: Cameras) -> list[str]:
+        """Return the names of what a picture has, without rendering or compiling."""
+        with self.turns.turn():
+            graph, state = self.source()
+        some = np.zeros((self.chunk, 2), np.float32)
+        device = jax.tree.map(jnp.asarray, camera)
+        render = partial(render_places, graph)
+        return list(jax.eval_shape(render, state, self.colour, device, some))
 
     def warm_up(self, camera: Cameras) -> Frame:
         """Compile the program, measure the first rate, and return a small frame."""

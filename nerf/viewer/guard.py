@@ -32,11 +32,7 @@ def open_server(host: str, port: int, label: str) -> Any:
     Raises:
       UserError: viser is missing, the address is not of this machine, or the port is in use.
     """
-    try:
-        import viser
-    except ImportError as error:
-        fix = "pip install 'nerf-compare[viewer]', or pip install viser"
-        raise UserError(f"viser: not installed, and the viewer needs it: {fix}") from error
+    viser = require_viser()
     check_port(host, port)
     # A browser that goes away while it is sent a picture is no news.
     warnings.filterwarnings("ignore", "Queued a .* on a closed connection")
@@ -57,6 +53,16 @@ def open_server(host: str, port: int, label: str) -> Any:
         server.stop()
         raise _in_use(host, port)
     return server
+
+
+def require_viser() -> Any:
+    """Import viser. Raise UserError, which names the extra, if it is missing."""
+    try:
+        import viser
+    except ImportError as error:
+        fix = "pip install 'nerf-compare[viewer]', or pip install viser"
+        raise UserError(f"viser: not installed, and the viewer needs it: {fix}") from error
+    return viser
 
 
 def check_port(host: str, port: int) -> None:

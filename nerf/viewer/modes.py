@@ -1,6 +1,6 @@
 """Turn a rendered picture into what a viewer shows: colour, depth, opacity, normals and others."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,8 +21,8 @@ LINE_BORDER = 40  # grey of the border of the line between two pictures
 LABELS = 20  # distinct colours of labels; further labels repeat them
 
 
-def mode_names(picture: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the modes of a rendered picture; further quantities of a field have their own name."""
+def mode_names(picture: Iterable[str]) -> list[str]:
+    """Return the modes of a picture with these arrays; further ones have their own name."""
     return [*ALWAYS, *(name for name in picture if name not in RENDERED)]
 
 

@@ -36,8 +36,6 @@ class ViewPanel:
       ruler: measures distances.
     """
 
-    DEFAULT_SIDE = 800
-
     def __init__(self, browser: Browser, views: Views, modes: list[str]):
         self.browser, self.views = browser, views
         self.gui: Any = browser.client.gui
@@ -91,7 +89,7 @@ class ViewPanel:
         side = self.gui.add_dropdown(
             "Finest",
             [str(side) for side in SIDES],
-            initial_value=str(self.DEFAULT_SIDE),
+            initial_value=str(self.browser.finest_side),
             hint="Pixels of the longer side when the camera rests; fewer are complete sooner",
         )
         side.on_update(lambda event: self._change_side(int(event.target.value)))

@@ -39,6 +39,8 @@ class Viewer:
       root: the scene's folder, see `nerf.paths.keyframes.read_keyframes`.
       host: address to bind to.
       port: TCP port; 0 takes a free one.
+      finest_side: pixels of the longer side of the finest picture, until a user chooses.
+      score: whether to score views while all browsers rest.
 
     Attributes:
       port: the port that is used.
@@ -57,7 +59,10 @@ class Viewer:
         root: str | None = None,
         host: str = "127.0.0.1",
         port: int = 8080,
+        finest_side: int = 800,
+        score: bool = True,
     ):
+        self.finest_side = finest_side
         self.runs, self.views, self.backdrop, self.modes = runs, views, backdrop, modes
         self.browsers: dict[int, Browser] = {}
         self._panels: dict[int, ViewPanel] = {}
@@ -81,7 +86,8 @@ class Viewer:
         )
         self.server.on_client_connect(self._connect)
         self.server.on_client_disconnect(self._disconnect)
-        threading.Thread(target=self._score_views, name="scores", daemon=True).start()
+        if score:
+            threading.Thread(target=self._score_views, name="scores", daemon=True).start()
 
     def serve(self, should_stop: Callable[[], bool]) -> None:
         """Wait until `should_stop` returns True, then end."""
@@ -117,7 +123,7 @@ class Viewer:
         return self.browsers.get(client.client_id)
 
     def _connect(self, client: Any) -> None:
-        browser = Browser(client, self.runs, self.backdrop, ViewPanel.DEFAULT_SIDE)
+        browser = Browser(client, self.runs, self.backdrop, self.finest_side)
         panel = ViewPanel(browser, self.views, self.modes)
         with self._lock:
             self.browsers[client.client_id] = browser
