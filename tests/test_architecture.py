@@ -39,6 +39,7 @@ FOLDERS = [
     "comparing",
     "check",
     "capture",
+    "viewer",
     "cli",
     "api",  # the library's functions, which are imported by name from `nerf`
     "__main__",

@@ -40,7 +40,7 @@ def test_every_promise_names_a_test_or_a_command_that_exists():
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("program", ["train", "render", "compare", "capture"])
+@pytest.mark.parametrize("program", ["train", "render", "view", "compare", "capture"])
 def test_flags_in_the_documents_exist(program):
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     modules = [*(ROOT / "configs").rglob("*.py"), *(ROOT / "examples").glob("*.py")]

@@ -1,7 +1,8 @@
-"""The command `nerf`: train, render, compare, capture and demo.
+"""The command `nerf`: train, render, view, compare, capture and demo.
 
     nerf train --scene=FOLDER --workdir=RUN     train a radiance field on photos with camera poses
     nerf render --run=RUN --out=video.mp4       render a video along a camera path
+    nerf view RUN                               fly through a run in a browser
     nerf compare A B --scene=FOLDER --out=PAGE  train configs alike and report which is better
     nerf capture PHOTOS --out=FOLDER            estimate the poses of photos or a video
     nerf demo                                   train on a bundled scene for a minute and film it
@@ -16,7 +17,7 @@ from typing import NoReturn
 
 from nerf.foundation.instantiate import did_you_mean
 
-COMMANDS = ("train", "render", "compare", "capture", "demo")
+COMMANDS = ("train", "render", "view", "compare", "capture", "demo")
 
 
 def main(command: str | None = None) -> NoReturn:

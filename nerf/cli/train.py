@@ -14,7 +14,7 @@ and any argument of the classes it names, is a flag:
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import flags
@@ -43,6 +43,12 @@ _TENSORBOARD = flags.DEFINE_bool(
 )
 _PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few training calls by JAX's profiler."
+)
+_VIEW = flags.DEFINE_bool(
+    "view", False, "Watch the training in a browser; frames take at most a tenth of the time."
+)
+_VIEW_PORT = flags.DEFINE_integer(
+    "view_port", 8080, "With --view: TCP port; 0 takes a free one.", lower_bound=0
 )
 _DEVICE_MEMORY = flags.DEFINE_float(
     "device_memory", None, "GB of device memory to use; default: all."
@@ -75,30 +81,28 @@ def main(argv: list[str]) -> int:
         from nerf.training.loop import train  # takes seconds
 
         if _TASK.value == "image":
-            if _SCENE.value and Path(_SCENE.value).is_dir():
-                reason = "a folder, and --task=image trains on one picture"
-                raise UserError(
-                    f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out"
-                )
+            _refuse_folder()
             print(
                 "".join(f"{line}\n" for line in unused_by_image_task(config, _VALUES.value)),
                 end="",
                 file=sys.stderr,
             )
             config = image_task(config)
-        results = train(
-            config,
-            _SCENE.value,
-            _WORKDIR.value,
-            max_seconds=_MAX_SECONDS.value,
-            plugins=plugins,
-            should_stop=stop,
-            tensorboard=_TENSORBOARD.value,
-            profile=_PROFILE.value,
-            device_memory=None if _DEVICE_MEMORY.value is None else 1e9 * _DEVICE_MEMORY.value,
-            host_memory=None if _HOST_MEMORY.value is None else 1e9 * _HOST_MEMORY.value,
-            inspect=quick_check,
-        )
+        with _watched() as on_call:
+            results = train(
+                config,
+                _SCENE.value,
+                _WORKDIR.value,
+                max_seconds=_MAX_SECONDS.value,
+                plugins=plugins,
+                should_stop=stop,
+                tensorboard=_TENSORBOARD.value,
+                profile=_PROFILE.value,
+                device_memory=_bytes(_DEVICE_MEMORY.value),
+                host_memory=_bytes(_HOST_MEMORY.value),
+                inspect=quick_check,
+                on_call=on_call,
+            )
     if results is None:
         print(f"stopped and saved: run the same command again to resume {_WORKDIR.value}")
         return stop.exit_code
@@ -132,6 +136,17 @@ def _describe(results: dict) -> str:
     return f"{scores}\npictures: {_WORKDIR.value}/eval   {numbers}"
 
 
+def _refuse_folder() -> None:
+    """Raise UserError for a folder as the scene of --task=image."""
+    if _SCENE.value and Path(_SCENE.value).is_dir():
+        reason = "a folder, and --task=image trains on one picture"
+        raise UserError(f"--scene={_SCENE.value}: {reason}: give its file, or leave --task out")
+
+
+def _bytes(gigabytes: float | None) -> float | None:
+    return None if gigabytes is None else 1e9 * gigabytes
+
+
 def _several() -> bool:
     return _DISTRIBUTED.value or _COORDINATOR.value is not None
 
@@ -142,6 +157,30 @@ def _joined() -> contextlib.AbstractContextManager[None]:
     from nerf.training.processes import initialize  # takes seconds
 
     return initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[Callable]:
+    """Yield what is called after each call of the jitted step: with --view, a viewer."""
+    if not _VIEW.value:
+        yield lambda call, session: None
+        return
+    if _several():
+        raise UserError("--view: not with several processes: start it after the training")
+    if _TASK.value == "image":
+        raise UserError("--view: a picture has nothing to fly through: leave --view out")
+    from nerf.viewer.guard import LOCAL, check_port, require_viser
+    from nerf.viewer.live import LiveView
+
+    require_viser()
+    if _VIEW_PORT.value:
+        check_port(LOCAL[0], _VIEW_PORT.value)
+    live = LiveView(Path(_WORKDIR.value), port=_VIEW_PORT.value)
+    try:
+        yield live.after_call
+    finally:
+        live.close()
+    print(f"the viewer ended with the training: nerf view {_WORKDIR.value}", file=sys.stderr)
 
 
 @contextlib.contextmanager

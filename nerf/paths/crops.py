@@ -1,6 +1,8 @@
 """Read the box that videos, point clouds and meshes are limited to."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from scipy.spatial.transform import Rotation
 
@@ -21,7 +23,16 @@ def read_crop(file: str | os.PathLike[str]) -> Crop:
       SceneError: the file cannot be read or has wrong values; all problems together.
     """
     name = os.fspath(file)
-    data, reader = load_json(name), Reader(name)
+    return parse_crop(load_json(name), name)
+
+
+def parse_crop(data: Mapping[str, Any], name: str) -> Crop:
+    """Read the content of a crop file; see `read_crop`.
+
+    Raises:
+      SceneError: the content has wrong values; all problems together.
+    """
+    reader = Reader(name)
     reader.known(data, KEYS)
     center, size = reader.vector(data, "center", 3), reader.vector(data, "size", 3)
     if (size <= 0.0).any():

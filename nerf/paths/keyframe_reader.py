@@ -82,6 +82,7 @@ class Keyframes:
       aspect: width / height, if the file has no size.
       lens: one of the lenses of `nerf.cameras.lenses`.
       crop: the box that the video is limited to.
+      names: of the poses, empty where a pose has none; no entries if the format has no names.
       from_nerfstudio_world: whether the poses may still be in nerfstudio's own world.
       notes: one line for each part of the file that is not used or needed an assumption.
     """
@@ -96,6 +97,7 @@ class Keyframes:
     aspect: float | None = None
     lens: int = PERSPECTIVE
     crop: Crop | None = None
+    names: tuple[str, ...] = ()
     from_nerfstudio_world: bool = False
     notes: tuple[str, ...] = ()
 

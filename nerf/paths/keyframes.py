@@ -1,10 +1,10 @@
 """Read and write keyframe files: poses that a camera path passes through.
 
 The format of this program: {"keyframes": [{"c2w": 3x4 or 4x4, "fov": vertical degrees, "time":
-seconds}, ...], "loop": false, "fps": 30, "seconds": 8}. Only `c2w` is required; `fov` and `time`
-are given in every keyframe or in none. Poses are camera-to-world, OpenGL axes, in the units and
-axes of the scene's file. Without `time` the speed is constant and the path takes `seconds`
-(default: 2 per keyframe). A single keyframe is a still image.
+seconds, "name": "door"}, ...], "loop": false, "fps": 30, "seconds": 8}. Only `c2w` is required;
+`fov` and `time` are given in every keyframe or in none. Poses are camera-to-world, OpenGL axes, in
+the units and axes of the scene's file. Without `time` the speed is constant and the path takes
+`seconds` (default: 2 per keyframe). A single keyframe is a still image. A `name` is for the user.
 
 For the formats of nerfstudio and instant-ngp see `nerf.paths.other_tools`.
 """
@@ -57,7 +57,26 @@ def read_keyframes(
       PathError: the file has problems; the message lists all of them.
     """
     file = os.fspath(file)
-    data = load_json(file)
+    return parse_keyframes(load_json(file), file, dataparser, scene_root)
+
+
+def parse_keyframes(
+    data: Mapping[str, Any],
+    file: str,
+    dataparser: str | os.PathLike[str] | None = None,
+    scene_root: str | os.PathLike[str] | None = None,
+) -> Keyframes:
+    """Read the content of a keyframe file; see `read_keyframes`.
+
+    Args:
+      data: the content.
+      file: the file's name, for messages and for the files beside it.
+      dataparser: see `read_keyframes`.
+      scene_root: see `read_keyframes`.
+
+    Raises:
+      PathError: the content has problems; the message lists all of them.
+    """
     # FORMATS is ordered: nerfstudio's file may also contain its own list called "keyframes".
     key = next((key for key in FORMATS if key in data), "")
     if not isinstance(data.get(key), list):
@@ -81,7 +100,10 @@ def read_keyframes(
         kept = np.array([0])
         keys = keys if "seconds" in data else dataclasses.replace(keys, frames=1)
     return dataclasses.replace(
-        keys, c2w=keys.c2w[kept], fov=None if keys.fov is None else keys.fov[kept]
+        keys,
+        c2w=keys.c2w[kept],
+        fov=None if keys.fov is None else keys.fov[kept],
+        names=tuple(keys.names[i] for i in kept) if keys.names else (),
     )
 
 
@@ -146,7 +168,7 @@ def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
     entries = read.entries(data, "keyframes")
     read.known(data, ("keyframes", "loop", "fps", "seconds"))
     for where, entry in entries.items():
-        read.known(entry, ("c2w", "fov", "time"), where)
+        read.known(entry, ("c2w", "fov", "time", "name"), where)
     times = read.column(entries, "time", -1e6, 1e6)
     if times is not None and (np.diff(times) <= 0).any():
         read.report(
@@ -161,7 +183,17 @@ def _ours(data: Mapping[str, Any], read: Reader) -> Keyframes:
     )
     fov = read.column(entries, "fov", 0.0, 180.0)
     frames = _frames(len(entries), times, loop, fps, seconds)
-    return Keyframes(read.poses(entries, "c2w"), frames, fps, fov, times, loop)
+    names = tuple(_name(entry, where, read) for where, entry in entries.items())
+    return Keyframes(read.poses(entries, "c2w"), frames, fps, fov, times, loop, names=names)
+
+
+def _name(entry: Mapping[str, Any], where: str, read: Reader) -> str:
+    """Return the name of a keyframe, empty if it has none."""
+    name = entry.get("name", "")
+    if not isinstance(name, str):
+        read.report(f"{where}name", f"{name!r} is not text", "put it in quotes, or remove it")
+        return ""
+    return name
 
 
 def _frames(

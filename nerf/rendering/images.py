@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.cameras.cameras import Cameras, pixel_centres, pixels_to_rays, repeat_camera
 from nerf.foundation.errors import UserError
-from nerf.rendering.antialiasing import smooth_edges
+from nerf.rendering.antialiasing import AVERAGED, smooth_edges
 from nerf.rendering.compositing import Rendering
 from nerf.rendering.model import Model
 
@@ -88,11 +88,7 @@ class _Renderer:
         image = {name: x.reshape(height, width, *x.shape[1:]) for name, x in flat.items()}
         if self.edge_rays > 1:
             image = smooth_edges(image, self.edge_rays, partial(self._render_places, camera))
-        if not np.isfinite(image["rgb"]).all():
-            raise RenderingError(
-                "a rendered colour is not finite: the parameters are broken: "
-                "render an earlier checkpoint with --step"
-            )
+        check_colours(image["rgb"])
         return image
 
     def _render_places(
@@ -104,7 +100,7 @@ class _Renderer:
         padded = np.zeros((len(starts) * self.chunk, 2), np.float32)
         padded[: len(places)] = places
         submitted = (
-            _render_places(self.graph, self.state, self.colour, camera, padded[i : i + self.chunk])
+            _render_edges(self.graph, self.state, self.colour, camera, padded[i : i + self.chunk])
             for i in starts
         )
         joined = self._joined(submitted, len(starts), 1)
@@ -126,6 +122,15 @@ class _Renderer:
             share = len(parts) / chunks
             self.on_share(0.5 * (half + share) if self.edge_rays > 1 else share)
         return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+
+def check_colours(rgb: Float[np.ndarray, "h w 3"]) -> None:
+    """Raise RenderingError if a rendered colour is not finite."""
+    if not np.isfinite(rgb).all():
+        raise RenderingError(
+            "a rendered colour is not finite: the parameters are broken: "
+            "render an earlier checkpoint with --step"
+        )
 
 
 def _fetch_in_order(
@@ -169,17 +174,11 @@ def _render_chunk(
     start: int | Int[Array, ""],
 ) -> dict[str, Any]:
     """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
-    rendering = _render(graph, state, colour, camera, pixel_centres(camera, start, chunk))
-    return {
-        "rgb": rendering.rgb,
-        "opacity": rendering.opacity,
-        "depth": rendering.depth,
-        **rendering.extras,
-    }
+    return render_places(graph, state, colour, camera, pixel_centres(camera, start, chunk))
 
 
 @partial(jax.jit, static_argnums=0)
-def _render_places(
+def _render_edges(
     graph: nnx.GraphDef,
     state: PyTree,
     colour: Float[Array, "3"],
@@ -187,22 +186,40 @@ def _render_places(
     places: Float[Array, "m 2"],
 ) -> dict[str, Any]:
     """Render the colour and the opacity at image positions (x, y) of one camera."""
-    rendering = _render(graph, state, colour, camera, places)
-    return {"rgb": rendering.rgb, "opacity": rendering.opacity}
+    rendered = render_places(graph, state, colour, camera, places)
+    return {name: rendered[name] for name in AVERAGED}
 
 
-def _render(
+@partial(jax.jit, static_argnums=0)
+def render_places(
     graph: nnx.GraphDef,
     state: PyTree,
     colour: Float[Array, "3"],
     camera: Cameras,
     places: Float[Array, "m 2"],
-) -> Rendering:
-    """Render image positions (x, y) of one camera."""
+) -> dict[str, Any]:
+    """Render image positions of one camera.
+
+    Args:
+      graph: the model's static part.
+      state: the model's arrays.
+      colour: sRGB behind transparent rays.
+      camera: without leading axes.
+      places: positions (x, y) in pixels.
+
+    Returns:
+      "rgb", "opacity", "depth" and every extra quantity of the field, with the leading axis m.
+    """
     # One camera per ray, as `pixels_to_rays` expects.
     rays = pixels_to_rays(repeat_camera(camera, places.shape[0]), places)
     background = jnp.broadcast_to(colour, (places.shape[0], 3))
-    return nnx.merge(graph, state)(rays, background)[-1]
+    rendering: Rendering = nnx.merge(graph, state)(rays, background)[-1]
+    return {
+        "rgb": rendering.rgb,
+        "opacity": rendering.opacity,
+        "depth": rendering.depth,
+        **rendering.extras,
+    }
 
 
 def colour_depth(
@@ -225,10 +242,21 @@ def colour_depth(
 
     there = opacity > 0.5
     if limits is None:
-        limits = tuple(np.percentile(depth[there], [2, 98])) if there.any() else (0.0, 1.0)
+        limits = depth_limits(depth, opacity)
     scaled = (depth - limits[0]) / max(limits[1] - limits[0], 1e-9)
     colours = matplotlib.colormaps["inferno"](0.95 - 0.85 * np.clip(scaled, 0.0, 1.0))[..., :3]
     return np.where(there[..., None], colours, 0.0)
+
+
+def depth_limits(
+    depth: Float[np.ndarray, "h w"], opacity: Float[np.ndarray, "h w"]
+) -> tuple[float, float]:
+    """Return the 2nd and the 98th percentile of the depth of the pixels that are not empty."""
+    there = depth[opacity > 0.5]
+    if not there.size:
+        return 0.0, 1.0
+    near, far = np.percentile(there, [2, 98])
+    return float(near), float(far)
 
 
 def colour_normals(normals: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:

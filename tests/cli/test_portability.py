@@ -49,6 +49,7 @@ def test_a_signal_is_seen_where_pipes_cannot_be_non_blocking(bare_system):
     [
         ("train.py", ["--scene=/nowhere", "--workdir={}"], "no such folder"),
         ("render.py", ["--run={}", "--out={}/v.mp4"], "config.json"),
+        ("view.py", ["{}", "--port=0"], "config.json"),
         ("compare.py", ["{}", "{}", "--out={}/v.html"], "no finished run"),
         ("capture.py", ["--check=/nowhere"], "no such folder"),
     ],
