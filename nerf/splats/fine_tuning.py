@@ -67,6 +67,8 @@ def fine_tune(
                 target, weight = _cut(view.picture, tiles)
                 arrays = (tiles, target, weight, colour, rate)
                 free, state = _step(free, state, begin.means, size, camera, *arrays)
+                if not meter.done:
+                    start = time.monotonic()  # the first step compiles
                 meter.add()
     return jax.device_get(from_free(free, begin.means, size))
 

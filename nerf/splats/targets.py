@@ -12,7 +12,8 @@ from nerf.foundation.progress import track
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run
 
-WINDOW = 256  # pixels along the sides of a window; smaller pictures are one window
+WHOLE = 256  # pixels along the sides of pictures that are one window
+WINDOW = 128  # along the sides of the windows of larger ones
 PIXELS = 2_000_000  # of all windows together
 MIN_WINDOWS = 8  # that are rendered however long it takes
 MAX_SECONDS = 40.0  # after which no more are rendered
@@ -40,6 +41,8 @@ def render_targets(run: Run, rng: np.random.Generator) -> list[View]:
         if len(views) >= MIN_WINDOWS and time.monotonic() - began > MAX_SECONDS:
             break
         views.append(View(camera, render(camera)["rgb"]))
+        if len(views) == 1:
+            began = time.monotonic()  # the first picture compiles
     return views
 
 
@@ -50,9 +53,11 @@ def choose_windows(cameras: Cameras, rng: np.random.Generator) -> list[Cameras]:
       cameras: (n) cameras.
       rng: chooses views, and windows in them.
     """
-    sizes = np.minimum(np.asarray(cameras.size), WINDOW)
+    sizes = np.asarray(cameras.size)
+    whole = (sizes <= WHOLE).all()
+    sizes = sizes if whole else np.minimum(sizes, WINDOW)
     count = max(MIN_WINDOWS, int(PIXELS / sizes.prod(-1).mean()))
-    if (np.asarray(cameras.size) <= WINDOW).all():
+    if whole:
         count = min(count, len(cameras))  # a picture that is one window is needed only once
     order = np.concatenate(
         [rng.permutation(len(cameras)) for _ in range(-(-count // len(cameras)))]

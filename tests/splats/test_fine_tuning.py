@@ -74,6 +74,7 @@ def test_the_free_numbers_stand_for_the_splats():
 
 
 def test_a_window_sees_a_part_of_the_picture(monkeypatch):
+    monkeypatch.setattr(targets, "WHOLE", 24)
     monkeypatch.setattr(targets, "WINDOW", 24)
     splats = random_splats(50, 1)
     cameras = jax.tree.map(lambda *x: np.stack(x), *map(camera_at, EYES))
