@@ -47,6 +47,9 @@ def open_viewer(
       UserError: one line, for a folder that is no run, a port in use or a missing package.
     """
     runs = [load_run(folder, plugins, step) for folder in folders]
+    for run in runs:
+        if not (run.folder / "results.json").exists():
+            print(f"{run.folder}: not finished: this is its step {run.step}", file=sys.stderr)
     shown, modes = _compile(runs)
     first = runs[0]
     listed = views_of(first.cameras, first.names)

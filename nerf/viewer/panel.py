@@ -2,20 +2,23 @@
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from scipy.spatial import cKDTree
 
+from nerf.cameras.cameras import Cameras
 from nerf.viewer.browser import Browser
 from nerf.viewer.modes import COLOUR, DIFFERENCE, ERROR
-from nerf.viewer.poses import to_browser, usual_fov
+from nerf.viewer.poses import fitting_fov, to_browser
 from nerf.viewer.ruler import Ruler
 from nerf.viewer.views import UNKNOWN_COLOUR, View, Views, score_colours
 
 SIDES = (200, 400, 800, 1600)  # pixels of the longer side of the finest picture
-FRUSTUM_SIZE = 0.06  # in units of the normalised world, whose box has sides of 2
-FOV_LIMITS = (5.0, 120.0)  # degrees
+MAX_FRUSTUM = 0.06  # in units of the normalised world, whose box has sides of 2
+FRUSTUM_SHARE = 0.5  # of the distance to the nearest camera
 POINTS, PICTURES = "points", "coarse pictures"
 NOBODY = "–"
 # A window of viser is 440 pixels wide, too narrow for three pictures.
@@ -41,9 +44,9 @@ class ViewPanel:
         self.gui: Any = browser.client.gui
         self.frusta: dict[str, Any] = {}
         self._near: View | None = None
-        train = browser.runs[0].train
+        self._frusta_shown = True
         camera = browser.client.camera
-        camera.fov = usual_fov(train, (camera.image_width, camera.image_height))
+        camera.fov = fitting_fov(browser.runs[0].train[0], camera.aspect)
         self._status = self.gui.add_markdown("")
         browser.status = self._show_status
         self._add_view_controls(modes)
@@ -167,11 +170,16 @@ class ViewPanel:
         """Follow whether the camera stands where a photo was taken, for the mode "error"."""
         near = self.views.nearest(np.asarray(self.browser.client.camera.position))
         if near is not self._near:
+            # The lines of a camera that one stands in would cross the picture.
+            for view, visible in ((self._near, True), (near, False)):
+                if view is not None:
+                    self.frusta[view.label].visible = visible and self._frusta_shown
             self._near = near
             if self._mode.value == ERROR:
                 self._change_look()
 
     def _add_frusta(self) -> None:
+        size = frustum_size([view.camera for view in self.views.views])
         for view in self.views.views:
             width, height = (float(side) for side in view.camera.size)
             wxyz, position = to_browser(np.asarray(view.camera.c2w, np.float64))
@@ -179,7 +187,7 @@ class ViewPanel:
                 f"/cameras/{view.split}/{view.index}",
                 fov=float(2.0 * np.arctan(0.5 * height / view.camera.K[1, 1])),
                 aspect=width / height,
-                scale=FRUSTUM_SIZE,
+                scale=size,
                 thickness=1.5,
                 thickness_units="screen",
                 color=UNKNOWN_COLOUR,
@@ -195,8 +203,9 @@ class ViewPanel:
             self.frusta[label].color = colour
 
     def _show_frusta(self, visible: bool) -> None:
-        for handle in self.frusta.values():
-            handle.visible = visible
+        self._frusta_shown = visible
+        for label, handle in self.frusta.items():
+            handle.visible = visible and (self._near is None or label != self._near.label)
 
     def _choose(self, label: str) -> None:
         view = self.views.find(label)
@@ -211,12 +220,9 @@ class ViewPanel:
 
     def fly_to(self, view: View) -> None:
         """Move the camera to that of a view, whose whole picture is then in sight."""
-        width, height = (float(side) for side in view.camera.size)
-        aspect = self.browser.client.camera.aspect
-        slope = 0.5 * max(height, width / aspect) / float(view.camera.K[1, 1])
-        degrees = float(np.clip(np.degrees(2.0 * np.arctan(slope)), *FOV_LIMITS))
+        degrees = np.degrees(fitting_fov(view.camera, self.browser.client.camera.aspect))
         self.browser.place(np.asarray(view.camera.c2w, np.float64))
-        self._fov.value = degrees
+        self._fov.value = float(degrees)
 
     def compare(self, view: View) -> None:
         """Show photo | render | error of a view in a window, in a thread of its own."""
@@ -243,6 +249,15 @@ class ViewPanel:
             self.fly_to(view)
 
         fly.on_click(leave)
+
+
+def frustum_size(cameras: Sequence[Cameras]) -> float:
+    """Return a size of frusta at which those of neighbours do not hide each other."""
+    places = np.stack([np.asarray(camera.position) for camera in cameras])
+    if len(places) < 2:
+        return MAX_FRUSTUM
+    apart = float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))
+    return min(max(FRUSTUM_SHARE * apart, 0.1 * MAX_FRUSTUM), MAX_FRUSTUM)
 
 
 def _side_by_side(

@@ -16,6 +16,7 @@ from nerf.paths.paths import make_path, subject, usual_path
 from nerf.paths.video_cameras import to_cameras
 from nerf.scenes.base import Similarity
 
+FOV_LIMITS = (5.0, 120.0)  # degrees from top to bottom
 TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # negates the second and the third axis of a camera
 
 
@@ -70,6 +71,18 @@ def usual_fov(train: Cameras, size: tuple[int, int]) -> float:
     """
     camera = to_cameras(np.eye(3, 4)[None], train, size)
     return float(2.0 * np.arctan(0.5 * size[1] / camera.K[0, 1, 1]))
+
+
+def fitting_fov(camera: Cameras, aspect: float) -> float:
+    """Return a vertical field of view, in radians, in which a whole photo is in sight.
+
+    Args:
+      camera: of the photo.
+      aspect: width / height of the screen.
+    """
+    width, height = (float(side) for side in camera.size)
+    slope = 0.5 * max(height, width / aspect) / float(camera.K[1, 1])
+    return float(np.clip(2.0 * np.arctan(slope), *np.radians(FOV_LIMITS)))
 
 
 def start_of(train: Cameras, transform: Similarity, unbounded: bool) -> Start:

@@ -22,6 +22,7 @@ from nerf.viewer.modes import colour_error
 
 UNKNOWN_COLOUR = (140, 140, 140)  # of a view without a PSNR
 WORST, BEST = 5.0, 95.0  # percentiles of the PSNRs that are red and green
+BEST_HUE, SCORE_BRIGHTNESS = 1.0 / 3.0, 0.8  # green; dark enough for a white background
 SAME_PLACE = 1e-3  # distance of two camera centres, in the normalised world, that counts as none
 PLACES = 4096  # positions projected at once
 
@@ -171,7 +172,7 @@ def recorded_scores(run: Run, views: list[View]) -> dict[str, float]:
 
 def score_colours(scores: Mapping[str, float]) -> dict[str, tuple[int, int, int]]:
     """Return a colour from red (worst) to green (best) for each PSNR."""
-    import matplotlib
+    from matplotlib.colors import hsv_to_rgb
 
     if not scores:
         return {}
@@ -179,7 +180,8 @@ def score_colours(scores: Mapping[str, float]) -> dict[str, tuple[int, int, int]
     shares = {key: (value - low) / max(high - low, 1e-9) for key, value in scores.items()}
     colours = {}
     for key, share in shares.items():
-        red, green, blue = matplotlib.colormaps["RdYlGn"](float(np.clip(share, 0.0, 1.0)))[:3]
+        hue = BEST_HUE * float(np.clip(share, 0.0, 1.0))
+        red, green, blue = hsv_to_rgb((hue, 1.0, SCORE_BRIGHTNESS))
         colours[key] = (round(255 * red), round(255 * green), round(255 * blue))
     return colours
 

@@ -11,7 +11,7 @@ from nerf.foundation.png import to_bytes
 from nerf.rendering.images import colour_depth, colour_normals, make_render_image
 from nerf.scenes.base import Similarity
 from nerf.viewer.drawing import Look, compose, draw
-from nerf.viewer.frames import Frame, coarser
+from nerf.viewer.frames import Frame, coarser, fitted
 from nerf.viewer.modes import (
     FAR_DEPTH,
     colour_error,
@@ -22,7 +22,8 @@ from nerf.viewer.modes import (
     joined,
     mode_names,
 )
-from nerf.viewer.poses import from_browser, pinhole, start_of, to_browser, usual_fov
+from nerf.viewer.panel import frustum_size
+from nerf.viewer.poses import fitting_fov, from_browser, pinhole, start_of, to_browser, usual_fov
 from nerf.viewer.shown_run import camera_of, show_run
 from nerf.viewer.turns import Turns
 from nerf.viewer.views import photo_as_seen, score_colours, views_of
@@ -184,6 +185,24 @@ def test_the_first_camera_looks_at_what_the_photos_show(run):
     start = start_of(run.cameras["train"], run.transform, False)
     np.testing.assert_allclose(start.look_at, 0.0, atol=1e-3)
     assert np.linalg.norm(start.position) == pytest.approx(np.hypot(2.5, 0.8), rel=1e-3)
+
+
+@pytest.mark.parametrize("aspect", [2.0, 1.0, 0.5])
+def test_a_whole_photo_is_in_sight_on_any_screen(run, aspect):
+    photo = fitted(run.cameras["train"][0], 90, 60)
+    fov = fitting_fov(photo, aspect)
+    high = 60.0 / photo.K[1, 1]
+    shown = 2.0 * np.tan(0.5 * fov)
+    assert shown >= high * (1 - 1e-6) and aspect * shown >= 1.5 * high * (1 - 1e-6)
+    assert min(shown / high, aspect * shown / (1.5 * high)) == pytest.approx(1.0)
+
+
+def test_frusta_are_no_larger_than_half_the_way_to_the_next(run):
+    cameras = [run.cameras["train"][i] for i in range(4)]
+    assert frustum_size(cameras) == 0.06 == frustum_size(cameras[:1])
+    near = [dataclasses.replace(c, c2w=c.c2w * np.float32(0.02)) for c in cameras]
+    apart = np.linalg.norm(near[0].position - near[1].position)
+    assert frustum_size(near) == pytest.approx(0.5 * apart, rel=1e-5)
 
 
 def test_a_photo_is_known_where_another_camera_at_its_place_sees_it(run):

@@ -331,3 +331,11 @@ def test_two_runs_are_under_one_slider(driver, tmp_path):
         driver.switch_to.window(first)
     finally:
         viewer.stop()
+
+
+def test_every_control_has_a_hint(viewer, driver, browser):
+    scopes = (viewer.server.gui, browser.client.gui)
+    controls = [c for gui in scopes for c in gui._gui_input_handle_from_uuid.values()]
+    assert len(controls) > 25
+    for control in controls:
+        assert control.hint and control.hint[0].isupper(), control.label
