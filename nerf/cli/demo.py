@@ -35,4 +35,5 @@ def main(argv: list[str]) -> int:
             return code
     views = out / "eval"
     print(f"look at: {views} (held-out views: photo, render, error, depth) and {video}")
+    print(f"fly through it in a browser: nerf view {out}")
     return 0

@@ -60,7 +60,8 @@ def main(argv: list[str]) -> int:
             path=None if _PATH.value is None else Path(_PATH.value),
             plugins=tuple(_PLUGIN.value),
         )
-        print("\n".join(describe(_HOST.value, viewer.port)), flush=True)
+        lines = [*describe(_HOST.value, viewer.port), "Ctrl-C ends it"]
+        print("\n".join(lines), flush=True)
         viewer.serve(stop)
     print("viewer ended", file=sys.stderr)
     return stop.exit_code

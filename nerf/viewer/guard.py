@@ -46,11 +46,11 @@ def open_server(host: str, port: int, label: str) -> Any:
     with _guarded(host) as used, contextlib.redirect_stdout(io.StringIO()):
         server = Server(host=host, port=port, label=label, verbose=False)
     if not used:
-        server.stop()
+        close_server(server)
         fix = "pip install 'viser>=1.1,<1.2'"
         raise UserError(f"viser {viser.__version__}: requests cannot be checked: {fix}")
     if port and server.get_port() != port:
-        server.stop()
+        close_server(server)
         raise _in_use(host, port)
     return server
 
@@ -63,6 +63,12 @@ def require_viser() -> Any:
         fix = "pip install 'nerf-compare[viewer]', or pip install viser"
         raise UserError(f"viser: not installed, and the viewer needs it: {fix}") from error
     return viser
+
+
+def close_server(server: Any) -> None:
+    """End a viser server, which prints a line of its own, and free its port."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        server.stop()
 
 
 def check_port(host: str, port: int) -> None:
@@ -143,7 +149,7 @@ def _checked(host: str, process: Callable) -> Callable:
 def describe(host: str, port: int) -> list[str]:
     """Return lines that say how to open the viewer here and from another computer."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    lines = [f"viewer: http://{shown}:{port} (Ctrl-C ends it)"]
+    lines = [f"viewer: http://{shown}:{port}"]
     if host in LOCAL:
         there = f"{getpass.getuser()}@{socket.gethostname()}"
         tunnel = f"ssh -L {port}:127.0.0.1:{port} {there}"

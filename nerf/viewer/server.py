@@ -14,7 +14,7 @@ from nerf.viewer.box_panel import BoxPanel
 from nerf.viewer.browser import Browser
 from nerf.viewer.crop_box import box_around
 from nerf.viewer.film_panel import FilmPanel
-from nerf.viewer.guard import open_server
+from nerf.viewer.guard import close_server, open_server
 from nerf.viewer.panel import ViewPanel
 from nerf.viewer.path_editor import PathEditor
 from nerf.viewer.poses import start_of
@@ -100,7 +100,7 @@ class Viewer:
         self._stopped.set()
         for browser in list(self.browsers.values()):
             browser.close()
-        self.server.stop()
+        close_server(self.server)
 
     def _limit(self, crop: Crop | None) -> None:
         """Limit the pictures of all runs to a box, in a thread, as that compiles."""
