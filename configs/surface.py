@@ -43,6 +43,8 @@ def get_config():
     config.model.geometry = {"name": "nerf.geometry.volsdf:VolSDF", "beta": width}
     # A sharp surface leaves silhouettes jagged.
     config.model.edge_rays = 2
+    # Few rays clip a cell that holds a corner of the surface: without it, images have pinholes.
+    config.model.occupancy.forget = 0.99
     # A squared error becomes small against the eikonal loss while the surface is still wrong.
     colour_loss = {"name": "nerf.losses.photometric:Charbonnier", "eps": 0.01}
     config.losses.colour = {**colour_loss, "weight": 1.0}
@@ -55,5 +57,12 @@ def get_config():
         "name": "nerf.losses.smoothness:NormalSmoothness",
         "weight": 0.008,
         "radius": 0.02,
+    }
+    # Where photos are transparent, or masks cut them out, nothing may be left in the air.
+    config.losses.silhouette = {
+        "name": "nerf.losses.silhouette:Silhouette",
+        "weight": 0.1,
+        "required": False,
+        "empty_only": True,
     }
     return config
