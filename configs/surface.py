@@ -2,12 +2,12 @@
 
 Paper: Yariv et al., VolSDF, 2106.12052, with the hash grid and the occupancy grid of instant-ngp,
   2201.05989, and the smooth normals of Oechsle et al., UNISURF, 2104.10078.
-Expect: 29.0 dB on the test views of data/tabletop after three minutes (4,180 steps) on two CPU
-  cores; medians of three seeds, which reached 28.8 to 29.3 dB. In the pixels with alpha 255, the
-  error of the expected depth is 0.11 % in the median and 0.65 % at the 90th percentile, and 0.06 %
-  of them have an opacity below 1/2. The median error of normals is 9.5 degrees. configs/ngp.py
+Expect: 29.4 dB on the test views of data/tabletop after 4,180 steps, three minutes on two CPU
+  cores; medians of three seeds, which reached 29.1 to 29.5 dB. In the pixels with alpha 255, the
+  error of the expected depth is 0.11 % in the median and 0.64 % at the 90th percentile, and 0.02 %
+  of them have an opacity below 1/2. The median error of normals is 9.6 degrees. configs/ngp.py
   reaches 30.3 dB (29.8 to 30.4), 0.35 % and 1.9 % in the same time; a step takes 1.2 times one of
-  its steps. Without antialiasing, silhouettes cost 0.9 dB.
+  its steps. Without antialiasing, silhouettes cost 0.9 dB; without `forget`, pinholes cost 0.2 dB.
 Time: set by --max_seconds; the learning rate decays over it.
 Command: nerf train --config=configs/surface.py --scene=data/tabletop --workdir=runs/surface \
   --max_seconds=180
