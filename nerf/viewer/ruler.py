@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from nerf.viewer.browser import Browser
 from nerf.viewer.crop_box import distance_text
+from nerf.viewer.turns import Turns
 
 COLOUR = (230, 60, 40)
 SIZE = 0.012  # of an end, in units of the normalised world
@@ -25,6 +26,8 @@ class Ruler:
         self.browser, self.tell = browser, tell
         self.points: list[Float[np.ndarray, 3]] = []
         self._handles: list[Any] = []
+        # Each click comes in a thread of its own, and the second may come before the first is done.
+        self._turns = Turns()
 
     def switch(self, on: bool) -> None:
         """Begin to measure, or end it."""
@@ -45,7 +48,8 @@ class Ruler:
 
     def _click(self, event: Any) -> None:
         x, y = event.screen_pos
-        self.add((float(x), float(y)))
+        with self._turns.turn():
+            self.add((float(x), float(y)))
 
     def add(self, share: tuple[float, float]) -> None:
         """Add the point that a place of the screen shows.

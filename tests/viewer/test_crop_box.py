@@ -1,5 +1,10 @@
 """The box and the ruler: what is saved is what is shown, in the units of the scene's file."""
 
+import threading
+import time
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -8,8 +13,10 @@ from nerf.foundation.errors import UserError
 from nerf.output.video_rendering import cropped
 from nerf.paths.crops import read_crop
 from nerf.rendering.images import make_render_image
+from nerf.viewer.browser import Browser
 from nerf.viewer.crop_box import CropBox, box_around, distance_text, edges
 from nerf.viewer.poses import pinhole
+from nerf.viewer.ruler import Ruler
 from nerf.viewer.shown_run import show_run
 from nerf.viewer.turns import Turns
 from tests.viewer.ball_run import TURNED, make_run
@@ -53,6 +60,36 @@ def test_a_distance_is_in_units_of_the_file():
     one, two = (TURNED.points(np.array(p)) for p in ([1.0, 2.0, 3.0], [1.0, 2.0, 5.5]))
     text = distance_text(one, two, TURNED)
     assert text.startswith("2.5 (x ") and text.endswith(", z 2.5)")
+
+
+def test_a_second_click_that_comes_early_waits_for_the_first():
+    told, begun = [], threading.Event()
+
+    def tell(line):
+        if "second" in line:
+            begun.set()
+            time.sleep(0.1)  # as a slow connection
+        told.append(line)
+
+    run = SimpleNamespace(
+        renderer=SimpleNamespace(pick=lambda camera, place: np.array([*place, 0.0])),
+        transform=TURNED,
+    )
+    camera = SimpleNamespace(size=(10, 10))
+    browser = MagicMock(spec=Browser)
+    browser.client, browser.runs, browser.camera = MagicMock(), [run], lambda: camera
+    ruler = Ruler(browser, tell)
+    ruler.switch(True)
+    (click,) = browser.client.scene.on_click.return_value.call_args.args
+    places = [SimpleNamespace(screen_pos=(0.1, 0.2)), SimpleNamespace(screen_pos=(0.4, 0.6))]
+    first = threading.Thread(target=click, args=(places[0],))
+    first.start()
+    begun.wait()
+    click(places[1])
+    first.join()
+    np.testing.assert_allclose(ruler.points, [[1.0, 2.0, 0.0], [4.0, 6.0, 0.0]])
+    assert told[:2] == ["click two points", "click the second point"]
+    assert told[2].startswith(f"distance {5.0 / TURNED.scale:.4g} ") and len(told) == 3
 
 
 @pytest.mark.long
