@@ -23,7 +23,7 @@ MIN_ALPHA = 1e-6  # colours are divided by; less is invisible in 8 bits
 
 @dataclasses.dataclass(frozen=True)
 class RenderOptions:
-    """What to render besides the colours.
+    """Choose the kinds of pictures, and the quality of the videos.
 
     Attributes:
       depth: depth as colours, frames and a video.

@@ -12,6 +12,7 @@ from nerf.cameras.lenses import EQUIRECTANGULAR
 from nerf.output.labels import draw_label
 from nerf.output.video import Layout
 from nerf.runs.read import Run
+from nerf.scenes.base import Similarity
 
 RIGHT_EYE = "right_eye"
 
@@ -52,12 +53,22 @@ def make_parts(runs: Sequence[Run], cameras: Cameras, stereo: float | None = Non
         ]
     first, *others = runs
     parts = [Part(first, cameras, label=str(first.folder) if others else "")]
-    in_file = first.transform.poses_back(np.asarray(cameras.c2w, np.float64))
     for other in others:
-        c2w = other.transform.poses(in_file).astype(np.float32)
-        there = dataclasses.replace(cameras, c2w=c2w)
+        there = in_world_of(other.transform, first.transform, cameras)
         parts.append(Part(other, there, "beside", str(other.folder)))
     return parts
+
+
+def in_world_of(other: Similarity, own: Similarity, cameras: Cameras) -> Cameras:
+    """Return cameras of one run's normalised world in that of another run of the scene.
+
+    Args:
+      other: from the file's world to the normalised one of the result.
+      own: from the file's world to the one in which the cameras are.
+      cameras: with or without leading axes.
+    """
+    in_file = own.poses_back(np.asarray(cameras.c2w, np.float64))
+    return dataclasses.replace(cameras, c2w=other.poses(in_file).astype(np.float32))
 
 
 def _moved(cameras: Cameras, distance: float) -> Cameras:

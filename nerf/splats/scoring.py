@@ -44,7 +44,7 @@ class Score(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What a view should show, and the pixels that count."""
+    """The photo of a view over the background, and the pixels that count."""
 
     picture: Float[np.ndarray, "h w 3"]
     there: Bool[np.ndarray, "h w"]

@@ -1,4 +1,4 @@
-"""What a browser shows at full rate while the camera moves: points on the surfaces of a run."""
+"""Points on the surfaces of a run, which a browser draws at full rate while the camera moves."""
 
 import dataclasses
 from typing import Any

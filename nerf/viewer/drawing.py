@@ -1,4 +1,4 @@
-"""What a browser is shown: tiers of one or two runs in a mode, as a picture with depth."""
+"""Draw tiers of one or two runs in a mode, as a picture with depth for a browser."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from nerf.cameras.cameras import Cameras
+from nerf.output.parts import in_world_of
 from nerf.rendering.images import depth_limits
 from nerf.viewer.frames import Frame
 from nerf.viewer.modes import (
@@ -20,7 +21,7 @@ from nerf.viewer.modes import (
     joined,
     mode_names,
 )
-from nerf.viewer.shown_run import ShownRun, camera_of, in_units_of, pairs
+from nerf.viewer.shown_run import ShownRun, in_units_of, pairs
 
 MAX_DEPTH_SIDE = 240  # pixels of a depth image; it only decides what is in front
 NO_PHOTO = 96  # grey where no photo was taken from, in the mode "error"
@@ -31,7 +32,7 @@ Photo = Callable[[Cameras], tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """How frames are shown.
+    """The mode of frames, and what it needs.
 
     Attributes:
       mode: one of `nerf.viewer.modes`, or the name of a quantity of the field.
@@ -74,7 +75,8 @@ def draw(
         yield from ((frame,) for frame in tiers)
         return
     second = runs[1]
-    others = second.renderer.frames(camera_of(second, first, camera), should_stop)
+    there = in_world_of(second.transform, first.transform, camera)
+    others = second.renderer.frames(there, should_stop)
     for one, two in pairs(tiers, others):
         yield one, in_units_of(first, second, dataclasses.replace(two, camera=one.camera))
 

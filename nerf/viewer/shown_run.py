@@ -76,19 +76,6 @@ def show_run(run: Run, turns: Turns) -> ShownRun:
     )
 
 
-def camera_of(other: ShownRun, shown: ShownRun, camera: Cameras) -> Cameras:
-    """Return a camera of one run's normalised world in that of another run.
-
-    Args:
-      other: the run whose world the result is in.
-      shown: the run whose world the camera is in.
-      camera: without leading axes.
-    """
-    in_file = shown.transform.poses_back(np.asarray(camera.c2w, np.float64))
-    c2w = other.transform.poses(in_file).astype(np.float32)
-    return dataclasses.replace(camera, c2w=c2w)
-
-
 def pairs(first: Iterator[Frame], second: Iterator[Frame]) -> Iterator[tuple[Frame, Frame]]:
     """Yield the tiers of two frames together.
 

@@ -76,7 +76,7 @@ def empty_cameras(poses):
 
 
 def described(file):
-    """What ffmpeg says about a film, including marks in its frames."""
+    """Return the report of ffmpeg on a film, including marks in its frames."""
     show = ["-vf", "showinfo", "-f", "null", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(file), *show]
     return subprocess.run(command, capture_output=True, text=True).stderr

@@ -8,6 +8,7 @@ import pytest
 from nerf.cameras.cameras import axis_cosines
 from nerf.evaluation.surfaces import rendered_normals
 from nerf.foundation.png import to_bytes
+from nerf.output.parts import in_world_of
 from nerf.rendering.images import colour_depth, colour_normals, make_render_image
 from nerf.scenes.base import Similarity
 from nerf.viewer.drawing import Look, compose, draw
@@ -24,7 +25,7 @@ from nerf.viewer.modes import (
 )
 from nerf.viewer.panel import frustum_size
 from nerf.viewer.poses import fitting_fov, from_browser, pinhole, start_of, to_browser, usual_fov
-from nerf.viewer.shown_run import camera_of, show_run
+from nerf.viewer.shown_run import show_run
 from nerf.viewer.turns import Turns
 from nerf.viewer.views import photo_as_seen, score_colours, views_of
 from tests.viewer.ball_run import TURNED, make_run, with_labels
@@ -128,7 +129,7 @@ def test_two_runs_with_other_worlds_are_drawn_from_one_camera(run, camera, tmp_p
     )
     other = dataclasses.replace(run, transform=moved)
     shown = [show_run(each, Turns()) for each in (run, other)]
-    there = camera_of(shown[1], shown[0], camera)
+    there = in_world_of(shown[1].transform, shown[0].transform, camera)
     inside = run.transform.points_back(np.array([[0.1, 0.2, 0.3]]))
     seen = [
         (one.transform.points(inside)[0] - each.c2w[:, 3]) @ each.c2w[:, :3]
