@@ -27,7 +27,7 @@ from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_occupied
 from nerf.rendering.model_state import refresh_occupancy
 from nerf.runs.config_files import load_config
-from nerf.sampling.occupancy_grid import pack_samples
+from nerf.sampling.packing import list_occupied, pack_samples
 from nerf.scenes.splits import load_scenes
 from nerf.training.gradients import TrainState
 from nerf.training.ray_bank import RayBank, sample_rays, to_device
@@ -65,7 +65,7 @@ def batch_of(model: Model, pixels: RayBank, size: int):
     t_near, t_far = model.space.interval(rays)
     s = model.stages[0].sampler(None, (size,), jax.random.split(jax.random.key(2), size))
     t = model.space.distance(s, t_near, t_far)
-    occupied = find_occupied(model, rays, t, training=True)
+    occupied = list_occupied(find_occupied(model, rays, t, training=True))
     return rays, t, pack_samples(occupied, model.max_samples_per_ray * size)
 
 

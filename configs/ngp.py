@@ -48,6 +48,7 @@ def get_config():
     config = base()
     config.steps = 30_000
     config.batch_size = 1024
+    config.chunk = 2**14  # few of its samples are evaluated
     # With a fixed white background, a white surface and a hole look the same.
     config.random_background = True
     config.model.order = ("main",)

@@ -21,6 +21,8 @@ from nerf.rendering.model import Model
 
 MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
 POLL_SECONDS = 0.002  # between two checks of whether a chunk is done
+MAX_PADDING = 0.1  # part of an image's rays that may be added to fill its last chunk
+MAX_DIVISOR = 8  # of the size of the chunks of small images
 
 
 class RenderingError(UserError, RuntimeError):
@@ -48,7 +50,8 @@ def make_render_image(
     Args:
       model: the trained model.
       background: sRGB behind transparent rays, three numbers in [0, 1].
-      chunk: number of rays rendered at once; memory does not depend on the size of the image.
+      chunk: largest number of rays rendered at once; memory does not depend on the size of the
+        image.
       should_stop: polled while an image is rendered.
       on_share: called after each chunk with the share of the image that is rendered, in (0, 1].
 
@@ -75,9 +78,10 @@ class _Renderer:
     def __call__(self, camera: Cameras) -> dict[str, np.ndarray]:
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
-        starts = range(0, width * height, self.chunk)
+        chunk = fitting_chunk(width * height, self.chunk)
+        starts = range(0, width * height, chunk)
         submitted = (
-            _render_chunk(self.graph, self.chunk, self.state, self.colour, camera, start)
+            _render_chunk(self.graph, chunk, self.state, self.colour, camera, start)
             for start in starts
         )
         # The last chunk extends past the image: cut it off.
@@ -122,6 +126,21 @@ class _Renderer:
             share = len(parts) / chunks
             self.on_share(0.5 * (half + share) if self.edge_rays > 1 else share)
         return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+
+def fitting_chunk(rays: int, chunk: int) -> int:
+    """Return the largest size of chunks that pads an image by little.
+
+    There are few sizes, so that images of many sizes share the compiled programs.
+
+    Args:
+      rays: number of rays of the image.
+      chunk: the largest size; halves, quarters and eighths of it are tried.
+    """
+    size = chunk
+    while size % 2 == 0 and size > chunk // MAX_DIVISOR and -rays % size > MAX_PADDING * rays:
+        size //= 2
+    return size
 
 
 def check_colours(rgb: Float[np.ndarray, "h w 3"]) -> None:

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from nerf.cameras.cameras import Rays
 from nerf.rendering.compositing import Intervals, Rendering
-from nerf.rendering.model import Model, find_occupied, last_field, sum_masked
+from nerf.rendering.model import Model, last_field, sum_visible
 
 
 def median_depth(model: Model, rays: Rays) -> Float[Array, " r"]:
@@ -28,22 +28,31 @@ def median_depth(model: Model, rays: Rays) -> Float[Array, " r"]:
     t_near, t_far = model.space.interval(rays)
     s = model.stages[-1].sampler(None, t_near.shape[:-1], None)
     t = model.space.distance(s, t_near, t_far)
-    occupied = find_occupied(model, rays, t, training=False)
 
-    def read(part: Rendering) -> Float[Array, " r"]:
+    def read(part: Rendering, transmittance: Float[Array, " r"]) -> Float[Array, " r"]:
         assert part.intervals is not None
-        return _crossing(part.intervals)
+        return _crossing(part.intervals, transmittance)
 
-    return sum_masked(model, last_field(model), rays, t, occupied, read)
+    return sum_visible(model, last_field(model), rays, t, read, stop=0.5)[0]
 
 
-def _crossing(intervals: Intervals) -> Float[Array, "..."]:
-    """Return where the sum of the weights reaches 1/2, 0 on rays on which it does not."""
-    weights, layout = intervals.weights, intervals.layout
-    after = layout.cumsum(weights)
+def _crossing(
+    intervals: Intervals, transmittance: Float[Array, "*b"] | None = None
+) -> Float[Array, "*b"]:
+    """Return where the sum of the weights reaches 1/2, 0 on rays on which it does not.
+
+    Args:
+      intervals: of a part of each ray.
+      transmittance: transmittance up to that part; None means 1.
+    """
+    layout, weights, before = intervals.layout, intervals.weights, jnp.zeros(())
+    if transmittance is not None:
+        through = layout.broadcast_to_samples(transmittance[..., None])[..., 0]
+        weights, before = through * weights, 1.0 - through
+    after = before + layout.cumsum(weights)
     before = after - weights
     there = (before < 0.5) & (after >= 0.5)
     share = (0.5 - before) / jnp.maximum(weights, 1e-12)
     t = intervals.t_start + share * (intervals.t_end - intervals.t_start)
-    # At most one interval of each ray is the crossing.
+    # At most one interval of each part is the crossing.
     return layout.sum(jnp.where(there, t, 0.0))

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import ConfigError
@@ -21,15 +21,13 @@ from nerf.geometry.density import VolumeDensity
 from nerf.rendering.codes import check_codes
 from nerf.rendering.compositing import Dense, Packed, Rendering, composite
 from nerf.rendering.intervals import Edges, evaluate_field, interval_middles, sample_intervals
-from nerf.sampling.occupancy_grid import OccupancyGrid, PackedSamples, pack_samples
+from nerf.rendering.waves import sum_in_waves
+from nerf.sampling.occupancy_grid import OccupancyGrid
+from nerf.sampling.packing import PackedSamples, list_occupied, pack_samples
 from nerf.sampling.spaces import Box
 
 Background = Float[Array, "*#b 3"]  # sRGB behind each ray
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
-
-# For images with an occupancy grid: samples evaluated at once, and steps between early stops.
-SAMPLES_PER_WAVE = 2**14
-STEPS_PER_SLAB = 32
 
 
 class Stage(nnx.Module):
@@ -291,7 +289,7 @@ def _march_train(
     model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background: Background
 ) -> Rendering:
     """Render the occupied intervals that fit the training buffer; differentiable."""
-    occupied = find_occupied(model, rays, t, training=True)
+    occupied = list_occupied(find_occupied(model, rays, t, training=True))
     packed = pack_samples(occupied, model.max_samples_per_ray * t.shape[0])
     return _render_packed(model, field, rays, t, background, packed)
 
@@ -299,33 +297,9 @@ def _march_train(
 def _march_image(
     model: Model, field: Callable, rays: Rays, t: Float[Array, "r e"], background: Background
 ) -> Rendering:
-    """Render every occupied interval that is not hidden, in bounded memory.
-
-    The rays are evaluated front to back in slabs of steps, and each slab in waves of samples. A ray
-    stops when its transmittance falls below `model.early_stop_transmittance`, which bounds the
-    error of its colour.
-    """
-    occupied = find_occupied(model, rays, t, training=False)
-    slab_of = jnp.arange(occupied.shape[1]) // STEPS_PER_SLAB
-
-    def slab(
-        carry: tuple[Float[Array, " r"], PyTree], number: Int[Array, ""]
-    ) -> tuple[tuple[Float[Array, " r"], PyTree], None]:
-        transmittance, sums = carry
-        # Evaluate the intervals of this slab on the rays that are not opaque yet.
-        in_slab = occupied & (slab_of == number)[None]
-        wanted = in_slab & (transmittance > model.early_stop_transmittance)[:, None]
-        new = sum_masked(model, field, rays, t, wanted)
-        # Composite the slab behind the earlier ones: sum += T * slab, T *= 1 - opacity of the slab.
-        add = partial(_add_per_ray, transmittance)
-        return (transmittance * (1.0 - new["opacity"]), jax.tree.map(add, sums, new)), None
-
-    # The field's quantities are known only by evaluating it, so shapes come from an abstract run.
-    nothing = jax.eval_shape(lambda: sum_masked(model, field, rays, t, occupied))
-    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
-    start = (jnp.ones(occupied.shape[0]), empty)
-    slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))
-    (transmittance, sums), _ = jax.lax.scan(slab, start, slabs)
+    """Render every occupied interval that is not hidden, in bounded memory."""
+    stop = model.early_stop_transmittance
+    sums, transmittance = sum_visible(model, field, rays, t, _sums, stop)
     # Equation 4 of `compositing`.
     rgb = sums["rgb"]
     rgb = None if rgb is None else rgb + transmittance[:, None] * background
@@ -334,58 +308,39 @@ def _march_image(
     return Rendering(rgb, sums["opacity"], depth, sums["extras"], complete, intervals=None)
 
 
-def _add_per_ray(
-    weight: Float[Array, " r"], total: Float[Array, "r ..."], new: Float[Array, "r ..."]
-) -> Float[Array, "r ..."]:
-    """Return total + weight * new, with the weight of each ray broadcast over the other axes."""
-    return total + weight.reshape(-1, *[1] * (new.ndim - 1)) * new
-
-
-def _sums(part: Rendering) -> dict[str, PyTree]:
-    """Return the sums over intervals that make up a rendering."""
-    return {
+def _sums(part: Rendering, transmittance: Float[Array, " r"]) -> dict[str, PyTree]:
+    """Return what a part of each ray adds to its rendering: the part behind all before it."""
+    found = {
         "rgb": part.rgb,
         "opacity": part.opacity,
         "distance": part.depth * part.opacity,
         "extras": part.extras,
     }
+    return jax.tree.map(lambda x: transmittance.reshape(-1, *[1] * (x.ndim - 1)) * x, found)
 
 
-def sum_masked(
+def sum_visible(
     model: Model,
     field: Callable,
     rays: Rays,
     t: Float[Array, "r e"],
-    mask: Bool[Array, "r s"],
-    read: Callable[[Rendering], PyTree] = _sums,
-) -> PyTree:
-    """Sum over all masked intervals of each ray, evaluating one buffer at a time.
+    read: Callable[[Rendering, Float[Array, " r"]], PyTree],
+    stop: float,
+) -> tuple[PyTree, Float[Array, " r"]]:
+    """Sum over the intervals that rendering evaluates, front to back, in bounded memory.
 
     Args:
-      model: its geometry and space are used.
+      model: a model with an occupancy grid.
       field: samples -> named quantities.
       rays: (r) rays.
       t: interval edges along each ray in world units, increasing.
-      mask: the intervals to evaluate; at most as many of each ray as a buffer has slots.
-      read: what to sum, from the rendering of the rays in a buffer; arrays with the leading axis r.
+      read: what to sum; see `nerf.rendering.waves.sum_in_waves`.
+      stop: transmittance below which a ray stops.
 
     Returns:
-      The sums, as returned by `read`.
+      The sums, as returned by `read`, and the transmittance past the last interval, (r,).
     """
+    occupied = list_occupied(find_occupied(model, rays, t, training=False))
     black = jnp.zeros((t.shape[0], 3))
-    end = jnp.max(jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0))  # last masked ray + 1
-
-    def wave(carry: tuple[Int[Array, ""], PyTree]) -> tuple[Int[Array, ""], PyTree]:
-        first, sums = carry
-        packed = pack_samples(mask, SAMPLES_PER_WAVE, first)
-        part = _render_packed(model, field, rays, t, black, packed)
-        new = read(part)
-        # Only rays that fit the buffer completely count. The next wave begins at the first that did
-        # not; it fits then, since the buffer has more slots than a ray has intervals.
-        add = partial(_add_per_ray, part.complete.astype(jnp.float32))
-        following = first + part.complete.sum(dtype=jnp.int32)
-        return following, new if sums is None else jax.tree.map(add, sums, new)
-
-    shapes = jax.eval_shape(lambda: wave((jnp.int32(0), None))[1])
-    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.while_loop(lambda carry: carry[0] < end, wave, (jnp.int32(0), empty))[1]
+    evaluate = partial(_render_packed, model, field, rays, t, black)
+    return sum_in_waves(occupied, evaluate, read, stop)

@@ -1,9 +1,8 @@
-"""Occupancy grid: skip empty and hidden intervals, and pack the others into one buffer.
+"""Occupancy grid: skip empty and hidden intervals.
 
 The grid stores, for each cell of the box [-1, 1]^3, a running maximum of the density at random
 points in it (instant-ngp, 2201.05989, section C). Intervals whose midpoint lies in an empty cell
-get density zero and never reach the network. The occupied intervals of a complete batch of rays are
-packed into one buffer of fixed size and evaluated there.
+get density zero and never reach the network; see `nerf.sampling.packing`.
 
 The grid also stores the largest rendering weight (`nerf.rendering.compositing`) with which recent
 rays saw each cell. It keeps two such records, because training and rendering must forget
@@ -25,10 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from nerf.foundation.instantiate import ConfigError
-from nerf.foundation.pytrees import pytree
 
 # Number of rays that must have passed a cell before rendering may skip it as hidden.
 MIN_PASSES = 64
@@ -219,74 +217,3 @@ class OccupancyGrid(nnx.Module):
         self.weight[...] = jnp.maximum(self.weight[...] * self.forget**passes, recent)
         self.age[...] = jnp.minimum(self.age[...] + passes, MIN_PASSES)
         self.recent[...], self.passes[...] = jnp.zeros_like(recent), jnp.zeros_like(passes)
-
-
-@pytree
-class PackedSamples:
-    """Occupied intervals of a batch of rays, packed into a buffer of fixed size.
-
-    Attributes:
-      ray: index of the ray of each slot of the buffer, ascending, (m,).
-      step: index of the interval on that ray, (m,).
-      used: whether the slot contains an interval, (m,).
-      complete: whether all occupied intervals of each ray are in the buffer, (r,).
-    """
-
-    ray: Int[Array, " m"]
-    step: Int[Array, " m"]
-    used: Bool[Array, " m"]
-    complete: Bool[Array, " r"]
-
-
-def pack_samples(
-    occupied: Bool[Array, "r s"], capacity: int, first: Int[Array, ""] | int = 0
-) -> PackedSamples:
-    """Pack the first `capacity` occupied intervals, by ray and then front to back.
-
-    The mask is packed into words of 32 bits. A slot of the buffer finds its ray from cumulative
-    counts, and its interval as the k-th set bit of a word. This reads the large mask once and is
-    many times faster than `nonzero`.
-
-    Args:
-      occupied: mask of the intervals to pack, for r rays of s intervals.
-      capacity: number of slots of the buffer, m.
-      first: rays before this one are skipped.
-
-    Returns:
-      The packed intervals. Unused slots are at the end.
-    """
-    rays, steps = occupied.shape
-    # words[r, w] has bit b set if interval 32 w + b of ray r is occupied.
-    padded = jnp.pad(occupied, ((0, 0), (0, -steps % 32))).reshape(rays, -1, 32)
-    bits = padded.astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None, None]
-    words = bits.sum(-1, dtype=jnp.uint32)
-    words = jnp.where(jnp.arange(rays)[:, None] >= first, words, 0)
-    # running[r, w] counts the occupied intervals of ray r in words 0 to w. ends[r] counts those of
-    # rays 0 to r: it is the slot after the last one of ray r.
-    running = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), -1)
-    ends = jnp.cumsum(running[:, -1])
-    # The ray of a slot is the number of rays that end at or before it.
-    place = jnp.arange(capacity)
-    finished = jnp.zeros(capacity + 1, jnp.int32).at[jnp.minimum(ends, capacity)].add(1)
-    ray = jnp.minimum(jnp.cumsum(finished)[:capacity], rays - 1)
-    # The slot takes the ray's rank-th occupied interval (from 0): find its word, then its bit.
-    rank = place - (ends - running[:, -1])[ray]
-    word = jnp.minimum((rank[:, None] >= running[ray]).sum(-1), words.shape[1] - 1)
-    before = jnp.where(word > 0, running[ray, jnp.maximum(word - 1, 0)], 0)
-    step = word * 32 + _nth_set_bit(words[ray, word], rank - before)
-    # A ray is complete if its last occupied interval fits.
-    complete = (ends <= capacity) & (jnp.arange(rays) >= first)
-    return PackedSamples(ray, jnp.minimum(step, steps - 1), place < ends[-1], complete)
-
-
-def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m"]:
-    """Return the position of the n-th (from 0) set bit of each word, by binary search."""
-    position = jnp.zeros_like(n)
-    for half in (16, 8, 4, 2, 1):
-        # Count the set bits in the lower half. If the n-th is not among them, take the upper half.
-        below = jax.lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
-        upper = n >= below
-        n = jnp.where(upper, n - below, n)
-        position = jnp.where(upper, position + half, position)
-        word = jnp.where(upper, word >> half, word)
-    return position

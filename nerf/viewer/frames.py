@@ -25,6 +25,7 @@ from nerf.viewer.turns import Turns
 
 BLOCK = 3  # pixels along each side of a block that the next coarser tier sees as one
 MIN_RAYS = 1024  # of the coarsest tier
+MAX_CHUNK = 4096  # rays rendered between two checks of whether the camera has moved
 IN_FLIGHT = 3  # chunks submitted and not fetched yet: enough to keep two cores busy
 SMALLEST_SIDE = 48  # pixels of the longer side of a picture while the camera moves
 MIN_OPACITY = 0.5  # of a pixel that sees a point
@@ -54,7 +55,7 @@ class FrameRenderer:
     Args:
       source: returns the model's static part and arrays; asked for each frame, in a turn.
       background: sRGB behind transparent rays.
-      chunk: number of rays rendered at once.
+      chunk: largest number of rays rendered at once.
       edge_rays: see `nerf.rendering.model.Model`.
       turns: threads take turns chunk by chunk.
       in_flight: chunks submitted and not fetched yet; with 1, nothing runs between two turns.
@@ -72,7 +73,8 @@ class FrameRenderer:
         turns: Turns | None = None,
         in_flight: int = IN_FLIGHT,
     ):
-        self.source, self.chunk, self.edge_rays = source, chunk, edge_rays
+        self.source, self.edge_rays = source, edge_rays
+        self.chunk = min(chunk, MAX_CHUNK)
         self.colour = jnp.asarray(background, jnp.float32)
         self.turns = Turns() if turns is None else turns
         self.in_flight = in_flight

@@ -9,7 +9,12 @@ import pytest
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation.evaluate import evaluate
-from nerf.rendering.images import RenderingStopped, colour_depth, make_render_image
+from nerf.rendering.images import (
+    RenderingStopped,
+    colour_depth,
+    fitting_chunk,
+    make_render_image,
+)
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
@@ -73,6 +78,16 @@ def test_a_view_does_not_depend_on_the_chunk(chunk):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("side", [10, 64, 100, 200, 333, 400, 801])
+def test_chunks_of_an_image_are_seldom_padded_and_have_few_sizes(side):
+    size = fitting_chunk(side * side, 2**14)
+    assert size in (2**14, 2**13, 2**12, 2**11)
+    padding = -(side * side) % size / (side * side)
+    assert padding <= 0.1 or size == 2**11
+    assert size == 2**14 or -(side * side) % (2 * size) > 0.1 * side * side
+    assert fitting_chunk(side * side, 17) == 17
+
+
 def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():
     def wall(samples):
         points = samples.points
