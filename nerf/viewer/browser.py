@@ -20,8 +20,8 @@ from nerf.viewer.modes import FAR_DEPTH
 from nerf.viewer.poses import from_browser, pinhole, to_browser
 from nerf.viewer.shown_run import ShownRun
 
-REST_SECONDS = 0.06  # without a message of the camera, after which it rests; it sends 50 a second
-MOVING_SECONDS = 1.0 / 15.0  # for a picture while the camera moves
+REST_SECONDS = 0.05  # without a message of the camera, after which it rests; it sends 50 a second
+MOVING_SECONDS = 1.0 / 18.0  # for a picture while the camera moves; sending it takes time too
 MAX_MOVING_SIDE = 400  # pixels of a picture while the camera moves
 JPEG_QUALITY = 90
 NOTE_SECONDS = 5.0  # that a message stays in the browser

@@ -1,9 +1,9 @@
-"""Frames of a run from any camera, coarse to fine, in chunks of one compiled program.
+"""Frames of a run from any camera, coarse to fine, in chunks of two compiled programs.
 
 A frame is a sequence of tiers. The pixels of a tier are the middle ones of blocks of 3 x 3 pixels
 of the next tier, so every tier keeps what the coarser one has rendered, nothing moves when a finer
 one appears, and the finest one is the picture that a film has. All tiers and all sizes of pictures
-are chunks of as many image positions, so that nothing is compiled while a user flies.
+are chunks of two sizes, so that nothing is compiled while a user flies.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from nerf.viewer.turns import Turns
 
 BLOCK = 3  # pixels along each side of a block that the next coarser tier sees as one
 MIN_RAYS = 1024  # of the coarsest tier
-MAX_CHUNK = 4096  # rays rendered between two checks of whether the camera has moved
+SMALL_CHUNKS = 8  # small chunks, for coarse tiers and for what is left, in a chunk of usual size
 IN_FLIGHT = 3  # chunks submitted and not fetched yet: enough to keep two cores busy
 SMALLEST_SIDE = 48  # pixels of the longer side of a picture while the camera moves
 MIN_OPACITY = 0.5  # of a pixel that sees a point
@@ -74,7 +74,7 @@ class FrameRenderer:
         in_flight: int = IN_FLIGHT,
     ):
         self.source, self.edge_rays = source, edge_rays
-        self.chunk = min(chunk, MAX_CHUNK)
+        self.chunk, self.small = chunk, max(chunk // SMALL_CHUNKS, 1)
         self.colour = jnp.asarray(background, jnp.float32)
         self.turns = Turns() if turns is None else turns
         self.in_flight = in_flight
@@ -140,27 +140,31 @@ class FrameRenderer:
           split: the model's static part and arrays.
           camera: any camera of the lens that frames have.
         """
-        some = np.zeros((self.chunk, 2), np.float32)
-        device = jax.tree.map(jnp.asarray, camera)
-        jax.block_until_ready(render_places(*split, self.colour, device, some))
+        self._compile(split, camera)
         self.source = lambda: split
+
+    def _compile(self, split: tuple[nnx.GraphDef, PyTree], camera: Cameras) -> None:
+        device = jax.tree.map(jnp.asarray, camera)
+        for size in (self.small, self.chunk):
+            some = np.zeros((size, 2), np.float32)
+            jax.block_until_ready(render_places(*split, self.colour, device, some))
 
     def quantities(self, camera: Cameras) -> list[str]:
         """Return the names of what a picture has, without rendering or compiling."""
         with self.turns.turn():
             graph, state = self.source()
-        some = np.zeros((self.chunk, 2), np.float32)
+        some = np.zeros((self.small, 2), np.float32)
         device = jax.tree.map(jnp.asarray, camera)
         render = partial(render_places, graph)
         return list(jax.eval_shape(render, state, self.colour, device, some))
 
     def warm_up(self, camera: Cameras) -> Frame:
-        """Compile the program, measure the first rate, and return a small frame."""
+        """Compile the programs, measure the first rate, and return a small frame."""
+        with self.turns.turn():
+            split = self.source()
+        self._compile(split, camera)
         side = max(round(self.chunk**0.5), SMALLEST_SIDE)
-        small = fitted(camera, side, side)
-        self.still(small)  # compiles
-        self.rate = 0.0
-        return self.still(small)
+        return self.still(fitted(camera, side, side))
 
     def moving_size(self, size: tuple[int, int], seconds: float) -> tuple[int, int]:
         """Return the size of a picture that is rendered within a time.
@@ -171,8 +175,8 @@ class FrameRenderer:
         """
         width, height = size
         # Whole chunks: a chunk costs the same when a part of it is padding.
-        chunks = max(int(self.rate * seconds / self.chunk), 1)
-        factor = (chunks * self.chunk / (width * height)) ** 0.5
+        chunks = max(int(self.rate * seconds / self.small), 1)
+        factor = (chunks * self.small / (width * height)) ** 0.5
         factor = max(factor, SMALLEST_SIDE / max(width, height))
         factor = min(factor, 1.0)
         return max(int(width * factor), 1), max(int(height * factor), 1)
@@ -212,15 +216,14 @@ class FrameRenderer:
         """Render image positions (x, y) of a camera, in chunks and in turns."""
         began = time.perf_counter()
         camera = jax.tree.map(jnp.asarray, camera)
-        starts = range(0, max(len(places), 1), self.chunk)
-        padded = np.zeros((len(starts) * self.chunk, 2), np.float32)
+        sizes = self._chunks(len(places))
+        padded = np.zeros((sum(sizes), 2), np.float32)
         padded[: len(places)] = places
         waiting, parts = deque[dict[str, jax.Array]](), list[dict[str, np.ndarray]]()
-        for start in starts:
+        for some in np.split(padded, np.cumsum(sizes)[:-1]):
             if should_stop():
                 raise RenderingStopped
             with self.turns.turn():
-                some = padded[start : start + self.chunk]
                 waiting.append(render_places(graph, state, self.colour, camera, some))
                 if len(waiting) >= self.in_flight:
                     parts.append(jax.device_get(waiting.popleft()))
@@ -229,6 +232,15 @@ class FrameRenderer:
         return {
             name: np.concatenate([part[name] for part in parts])[: len(places)] for name in parts[0]
         }
+
+    def _chunks(self, count: int) -> list[int]:
+        """Return the sizes of the chunks of `count` rays."""
+        whole, rest = divmod(count, self.chunk)
+        # A chunk of usual size costs as much as some small ones.
+        if rest > self.chunk // 2:
+            return [self.chunk] * (whole + 1)
+        small = -(-rest // self.small) if whole else max(-(-rest // self.small), 1)
+        return [self.chunk] * whole + [self.small] * small
 
     def _note_rate(self, rate: float) -> None:
         old = self.rate or rate
