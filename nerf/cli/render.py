@@ -67,6 +67,9 @@ _PAGE = flags.DEFINE_string(
     None,
     "With --export: a page (.html) that flies through the scene in a browser, without a network.",
 )
+_PAGE_MB = flags.DEFINE_float(
+    "page_mb", 15.0, "With --page: largest size of the file, in millions of bytes."
+)
 _SPLATS = flags.DEFINE_string(
     "splats", None, "With --export: Gaussian splats as .ply, or as .glb (KHR_gaussian_splatting)."
 )
@@ -321,7 +324,7 @@ def _export(
     if _MESH.value is not None:
         _export_mesh(shown, Path(_MESH.value))
     if _PAGE.value is not None:
-        _export_page(run, Path(_PAGE.value))
+        _export_page(shown, Path(_PAGE.value))
     if _OUT.value is not None:
         _export_points(shown, Path(_OUT.value))
     return True
@@ -347,7 +350,7 @@ def _export_mesh(run: "nerf.runs.read.Run", path: Path) -> None:
 def _export_page(run: "nerf.runs.read.Run", path: Path) -> None:
     from nerf.pages.export import export_page
 
-    done = export_page(run, path)
+    done = export_page(run, path, _PAGE_MB.value)
     print(f"wrote {done.path}: {done.size / 1e6:.1f} MB, baked in {done.seconds:.0f} s")
 
 

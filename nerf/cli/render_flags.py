@@ -40,6 +40,7 @@ ONLY = {
     "points": ("export",),
     "mesh": ("export",),
     "page": ("export",),
+    "page_mb": ("export",),
     "resolution": ("export",),
     "triangles": ("export",),
     "sheets": ("export",),
@@ -54,6 +55,7 @@ PART_OF = {
     "resolution": "mesh",
     "triangles": "mesh",
     "sheets": "mesh",
+    "page_mb": "page",
     "splats_mb": "splats",
     "points": "out",
 }
@@ -178,8 +180,6 @@ def _wrong_name(given: Mapping[str, Any], out: Path | None, mode: str) -> Iterat
         if Path(file).suffix.lower() not in EXPORTS[name]:
             endings = _one_of(EXPORTS[name])
             yield f"--{name}={file}: no such format: give a name that ends in {endings}"
-    if "page" in files and given.get("crop") is not None:
-        yield "--crop: has no effect on a page: export the page by a command of its own"
     if out is None:
         if mode != "export":
             yield "--out: missing: give the name of the output"

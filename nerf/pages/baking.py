@@ -32,13 +32,13 @@ from nerf.pages.bricks import (
 from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import Model, Stage, last_field
 from nerf.sampling.occupancy_grid import OccupancyGrid
+from nerf.sampling.spaces import Cropped
 from nerf.sampling.stratified import UniformSteps
 
 SAMPLES_PER_RAY = 20  # slots of the training buffer, in stored intervals per ray on average
 EARLY_STOP = 1e-3  # transmittance at which a ray ends, in the page as here
 MAX_RESOLUTION = 320  # cells along each axis of the box; fewer if the bricks do not fit
 GROWTH = 2.5  # power of the resolution with which bricks grow, between a surface's and a volume's
-MAX_BRICKS = 21_000  # 1.3 million vertices of 8 bytes, at most 14.4 MB as text, usually 12.7
 VERTICES_AT_ONCE = 2**15  # whose colours are fitted together
 TRIES = 8  # random points of a brick at which a field without an occupancy grid is evaluated
 MIN_DENSITY = 2.0  # per unit of the box; bricks whose density stays below are empty
@@ -51,13 +51,14 @@ MIN_DENSE = 0.5  # u of the density of vertices that decide the basis
 CLIPPED_AT = 0.999  # quantile of the features that becomes 1
 
 
-def bake(model: Model, cameras: Cameras, steps: int, seed: int = 0) -> Model:
+def bake(model: Model, cameras: Cameras, steps: int, max_bricks: int, seed: int = 0) -> Model:
     """Bake a field into bricks.
 
     Args:
-      model: the trained model.
+      model: the trained model; what lies outside of a cropped space is empty.
       cameras: the training cameras, in the normalised world.
       steps: intervals of a ray.
+      max_bricks: largest number of bricks that are stored.
       seed: of the random rays and views.
 
     Returns:
@@ -69,9 +70,9 @@ def bake(model: Model, cameras: Cameras, steps: int, seed: int = 0) -> Model:
     rng = np.random.default_rng(seed)
     resolution = MAX_RESOLUTION
     stored = find_stored(model, cameras, resolution // BRICK, steps, rng)
-    while stored.sum() > MAX_BRICKS:
+    while stored.sum() > max_bricks:
         # The number of bricks grows like a power of the resolution; aim a little below the limit.
-        wanted = resolution * (0.95 * MAX_BRICKS / stored.sum()) ** (1.0 / GROWTH)
+        wanted = resolution * (0.95 * max_bricks / stored.sum()) ** (1.0 / GROWTH)
         resolution = int(wanted) // BRICK * BRICK
         stored = find_stored(model, cameras, resolution // BRICK, steps, rng)
     if not stored.any():
@@ -107,7 +108,7 @@ def make_model(stored: Bool[np.ndarray, "n n n"], space: Any, steps: int) -> Mod
 
     Args:
       stored: which bricks of the box to store.
-      space: the space of the trained model.
+      space: the space of the trained model, which may be cropped.
       steps: intervals of a ray.
     """
     field = Bricks(stored)
@@ -116,7 +117,7 @@ def make_model(stored: Bool[np.ndarray, "n n n"], space: Any, steps: int) -> Mod
     return Model(
         {"baked": Stage(UniformSteps(steps), field)},
         ("baked",),
-        space,
+        space.space if isinstance(space, Cropped) else space,
         grid,
         max_samples_per_ray=SAMPLES_PER_RAY,
         early_stop_transmittance=EARLY_STOP,
@@ -139,7 +140,8 @@ def find_candidates(model: Model, n: int, rng: np.random.Generator) -> Bool[np.n
         if model.occupancy is None:
             found = evaluate(model, points, np.zeros_like(points))["density"] / MIN_DENSITY
         else:
-            found = np.asarray(model.occupancy.is_occupied(jnp.asarray(points, jnp.float32)))
+            places = jnp.asarray(points, jnp.float32)
+            found = np.asarray(model.occupancy.is_occupied(places) & _is_shown(model, places))
         most = np.maximum(most, found)
     return (most >= 1.0).reshape(n, n, n)
 
@@ -148,7 +150,17 @@ def find_candidates(model: Model, n: int, rng: np.random.Generator) -> Bool[np.n
 def _evaluate(graph: nnx.GraphDef, state: PyTree, given: tuple[Array, Array]) -> dict[str, Array]:
     model = nnx.merge(graph, state)
     quantities = evaluate_field(model, last_field(model), Samples(*given))
-    return {"density": model.geometry.density(quantities), "rgb": quantities["rgb"]}
+    density = model.geometry.density(quantities)
+    return {
+        "density": jnp.where(_is_shown(model, given[0]), density, 0.0),
+        "rgb": quantities["rgb"],
+    }
+
+
+def _is_shown(model: Model, points: Float[Array, "m 3"]) -> Bool[Array, "..."]:
+    """Return which points of the box a crop does not cut off."""
+    space = model.space
+    return space.contains(space.unwarp(points)) if isinstance(space, Cropped) else jnp.array(True)
 
 
 def evaluate(

@@ -15,7 +15,7 @@ import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from nerf.cameras.cameras import Rays
 
@@ -249,6 +249,16 @@ class Cropped:
         """Map points into the box by the restricted space."""
         return self.space.warp(points)
 
+    def unwarp(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+        """Invert `warp`."""
+        return self.space.unwarp(warped)
+
     def stretch(self, warped: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
         """Return the world length per unit of length in the box, of the restricted space."""
         return self.space.stretch(warped)
+
+    def contains(self, points: Float[Array, "*b 3"]) -> Bool[Array, "*b"]:
+        """Return which points of the normalised world lie in the oriented box."""
+        axes = jnp.asarray(self.axes)
+        placed = points @ axes.T + jnp.broadcast_to(jnp.asarray(self.shift), points.shape)
+        return (jnp.abs(placed) <= 1.0).all(-1)

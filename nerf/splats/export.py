@@ -108,6 +108,5 @@ def is_shown(run: Run, splats: Splats) -> np.ndarray:
     shown = np.asarray(splats.opacities) > MIN_OPACITY
     space = run.model.space
     if isinstance(space, Cropped):
-        placed = np.asarray(splats.means) @ np.asarray(space.axes).T + np.asarray(space.shift)
-        shown &= (np.abs(placed) <= 1.0).all(-1)
+        shown &= np.asarray(space.contains(jnp.asarray(splats.means)))
     return shown

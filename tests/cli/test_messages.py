@@ -336,6 +336,7 @@ def test_a_split_that_does_not_exist_is_found_before_anything_is_loaded():
         ),
         ({"out": "a.mp4", "splats": "a.ply"}, "--splats: has no effect here, only with --export"),
         ({"export": True, "out": "a", "splats_mb": 9.0}, "--splats_mb: .* only with --splats"),
+        ({"export": True, "out": "a", "page_mb": 9.0}, "--page_mb: .* only with --page"),
         ({"export": True, "out": "a", "triangles": 9}, "--triangles: .* only with --mesh"),
         ({"export": True, "out": "a", "sheets": True}, "--sheets: .* only with --mesh"),
         ({"export": True, "mesh": "a.glb", "points": 9}, "--points: .* only with --out"),

@@ -10,7 +10,7 @@ from nerf.foundation.errors import UserError
 from nerf.pages import baking
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage, last_field
-from nerf.sampling.spaces import Box, Contracted
+from nerf.sampling.spaces import Box, Contracted, Cropped
 from nerf.sampling.stratified import UniformSteps
 from tests.pages.test_browser import ring
 
@@ -44,7 +44,7 @@ def coarse(monkeypatch):
 @pytest.mark.parametrize("space", [Box(), Contracted()], ids=["bounded", "contracted"])
 def test_the_baked_form_looks_like_the_field_and_leaves_out_what_is_hidden(space):
     model = model_of(0.7, space)
-    baked = baking.bake(model, ring(), STEPS)
+    baked = baking.bake(model, ring(), STEPS, 21_000)
     for camera in (ring()[0], ring()[2]):
         expected, found = (make_render_image(m, [1.0, 1.0, 1.0])(camera) for m in (model, baked))
         error = np.square(found["rgb"] - expected["rgb"]).mean()
@@ -54,13 +54,38 @@ def test_the_baked_form_looks_like_the_field_and_leaves_out_what_is_hidden(space
 
 
 @pytest.mark.long
-def test_fewer_cells_are_taken_when_the_bricks_would_not_fit(monkeypatch):
-    monkeypatch.setattr(baking, "MAX_BRICKS", 300)
-    field = last_field(baking.bake(model_of(0.5, Box()), ring(), STEPS))
+@pytest.mark.parametrize(
+    ("space", "resolution", "decibels"),
+    # The cut is one cell wide, and cells of contracted space are large.
+    [(Box(), 64, 30.0), (Contracted(), 192, 25.0)],
+    ids=["bounded", "contracted"],
+)
+def test_a_crop_leaves_the_rest_empty(space, resolution, decibels, monkeypatch):
+    monkeypatch.setattr(baking, "MAX_RESOLUTION", resolution)
+    # The box from -0.5 to 0.4 along x, turned by 90 degrees about z.
+    turned = ((0.0, 1.0, 0.0), (1.0 / 0.45, 0.0, 0.0), (0.0, 0.0, 1.0))
+    model = model_of(0.7, Cropped(space, turned, (0.0, 0.05 / 0.45, 0.0)))
+    baked = baking.bake(model, ring(), STEPS, 21_000)
+    assert baked.space == space
+    places = np.asarray(space.unwarp(jnp.asarray(last_field(baked).vertices())))
+    dense = np.asarray(last_field(baked).values[...])[baking.BRICK**3 :, 0] > 0.0
+    np.testing.assert_allclose(
+        [places[dense].min(0)[0], places[dense].max(0)[0]], [-0.5, 0.4], atol=0.08
+    )
+    assert places[dense].min(0)[1] < -0.5 and places[dense].max(0)[1] > 0.5
+    for camera in (ring()[0], ring()[2]):
+        expected, found = (make_render_image(m, [1.0, 1.0, 1.0])(camera) for m in (model, baked))
+        error = np.square(found["rgb"] - expected["rgb"]).mean()
+        assert expected["rgb"].std() > 0.05 and -10.0 * np.log10(error) > decibels
+
+
+@pytest.mark.long
+def test_fewer_cells_are_taken_when_the_bricks_would_not_fit():
+    field = last_field(baking.bake(model_of(0.5, Box()), ring(), STEPS, 300))
     assert 100 < int(field.slots[...].max()) <= 300 and field.bricks < 16
 
 
 @pytest.mark.long
 def test_a_field_without_matter_is_refused():
     with pytest.raises(UserError, match="see no matter: train longer"):
-        baking.bake(model_of(-9.0, Box()), ring(), STEPS)
+        baking.bake(model_of(-9.0, Box()), ring(), STEPS, 300)
