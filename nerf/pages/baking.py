@@ -306,7 +306,7 @@ def largest_weights(
     first = jax.random.key(int(rng.integers(2**31)))
     best = jnp.zeros(n**3)
     batches = -(-count // CHUNK)
-    for i in track(range(batches), "visible bricks", "batch", batches):
+    for i in track(range(batches), "visible bricks", "round", batches):
         key = jax.random.fold_in(first, i)
         best = jnp.maximum(best, _largest_weights(graph, state, cameras, key))
     return np.asarray(best).reshape(n, n, n)
