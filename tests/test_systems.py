@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from benchmarks.systems.claims import Arm, Check, Row, check_parameters, declaration
-from benchmarks.systems.judging import judge
+from benchmarks.systems.judging import HOLDS, judge
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
 from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE, SIX, toys
 from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store
-from benchmarks.systems.table import BEGIN, END, keep, markdown
+from benchmarks.systems.table import BEGIN, END, describe, keep, markdown
 from benchmarks.systems.training import Trainer, module_of
 from nerf.foundation.instantiate import ConfigError
 from nerf.scenes import picture
@@ -97,6 +97,19 @@ def result_of(*checks, **arms):
     }
     judged = [judge(check, measured) for check in checks]
     return {"arms": measured, "checks": judged, "declared": DECLARED}
+
+
+def test_small_numbers_have_as_many_decimals_as_their_margin_needs():
+    def line(mean, **margin):
+        check = Check("x", metric="chamfer", **margin)
+        numbers = {"mean": mean, "low": 0.8 * mean, "high": 1.2 * mean, "half": None}
+        state = {"verdict": HOLDS, "settled": True}
+        return describe({**dataclasses.asdict(check), **numbers, **state})
+
+    assert "0.01270 (0.01016 to 0.01524); at most 0.005" in line(0.0127, at_most=0.005)
+    assert "0.85 (0.68 to 1.02); at least 0.8" in line(0.85, at_least=0.8)
+    assert "0.00110 (0.00088 to 0.00132); at most 0" in line(0.0011, at_most=0.0)
+    assert "0.00 (0.00 to 0.00); at most 0" in line(0.0, at_most=0.0)
 
 
 def test_a_row_measured_again_replaces_itself_alone(tmp_path):

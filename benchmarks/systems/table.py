@@ -5,6 +5,7 @@ Rows without measurements are marked as such.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,13 @@ def keep(file: Path, name: str, result: Result, rows: Sequence[Row]) -> dict[str
     return results
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+def _decimals(check: Result) -> int:
+    """Return how many decimals show a check's number beside its margin: 2, more for small ones."""
+    margin = check["at_most"] if check["at_least"] is None else check["at_least"]
+    small = min((abs(x) for x in (check["mean"], margin) if x), default=1.0)
+    if check["metric"] == "psnr" or small >= 0.1:
+        return 2
+    return 2 - math.floor(math.log10(small))
 
 
 def describe(check: Result) -> str:
@@ -56,11 +62,15 @@ def describe(check: Result) -> str:
         sides += f" {'/' if check['ratio'] else 'minus'} {check['second']}"
     if check["mean"] is None:
         return f"*undecided*: {sides}: every seed diverged; {bound}"
+
+    def number(value: float) -> str:
+        return f"{value:.{_decimals(check)}f}" if abs(value) < 100 else f"{value:.0f}"
+
     between = "one seed"
     if check["low"] is not None and check["high"] is not None:
-        between = f"{_number(check['low'])} to {_number(check['high'])}"
+        between = f"{number(check['low'])} to {number(check['high'])}"
     if check["half"] is not None:
-        between += f"; half the steps: {_number(check['half'])}"
+        between += f"; half the steps: {number(check['half'])}"
     unit = "" if check["ratio"] or check["metric"] != "psnr" else " dB"
     what = "" if check["metric"] == "psnr" else f", `{check['metric']}`"
     verdict = str(SHOWN.get(check["verdict"], check["verdict"]))
@@ -68,7 +78,7 @@ def describe(check: Result) -> str:
         verdict += " at a converged size"
     if check["verdict"] == UNDECIDED and not check["settled"]:
         verdict += ", not settled"
-    return f"{verdict}: {sides}{what}: {_number(check['mean'])}{unit} ({between}); {bound}"
+    return f"{verdict}: {sides}{what}: {number(check['mean'])}{unit} ({between}); {bound}"
 
 
 def markdown(rows: Sequence[Row], results: Mapping[str, Result]) -> str:

@@ -37,6 +37,7 @@ LIGHT = np.array([0.36, -0.48, 0.8])  # unit vector towards the light
 GLOSS, SHARPNESS = 0.7, 24.0  # amplitude and exponent of the specular lobe (Phong 1975)
 WAVES, CONTRAST = 6, 0.2  # number of plane waves in the texture, and their joint amplitude
 DISTANCE = 3.0  # of the cameras from the origin
+LOWEST, HIGHEST = 0.25, 0.95  # z of the cameras, in units of DISTANCE
 FOCAL = 1.5  # focal length in image widths
 GOLDEN = math.pi * (3.0 - math.sqrt(5.0))  # golden angle in radians
 TURN_AXIS = np.array([2.0, -1.0, 2.0]) / 3.0  # unit vector
@@ -138,13 +139,19 @@ def look(c2w: Float[np.ndarray, "3 4"], size: int) -> tuple[Rays3, Rays3]:
     return np.broadcast_to(c2w[:, 3], local.shape), local @ c2w[:, :3].T
 
 
-def place(split: str, views: int) -> Float[np.ndarray, "n 3 4"]:
+def place(split: str, views: int, around: bool = False) -> Float[np.ndarray, "n 3 4"]:
     """Return poses evenly distributed over the upper part of a sphere, looking at the origin.
 
     The azimuth of the first camera differs between the splits.
+
+    Args:
+      split: "train", "val" or "test".
+      views: number of poses n.
+      around: whether to distribute them over the lower part too.
     """
     i = np.arange(views)
-    height = 0.25 + 0.7 * (i + 0.5) / views
+    lowest = -HIGHEST if around else LOWEST
+    height = lowest + (HIGHEST - lowest) * (i + 0.5) / views
     turns = GOLDEN * i + {"train": 0.0, "val": 1.0, "test": 2.5}[split]
     return np.stack([_towards_origin(azimuth, h) for azimuth, h in zip(turns, height, strict=True)])
 
@@ -169,6 +176,7 @@ def paint(
     cycles: int | float,
     specular: bool,
     samples: int,
+    around: bool = False,
 ) -> list[np.ndarray]:
     """Render premultiplied float RGBA images (size, size, 4) of all views of a split.
 
@@ -180,12 +188,13 @@ def paint(
       cycles: number of periods of the texture along [-1, 1]; 0 for plain colours.
       specular: whether there are specular highlights.
       samples: each pixel is the mean of samples x samples rays.
+      around: whether there are cameras below, too.
 
     Returns:
       One image per view.
     """
     pictures = []
-    for c2w in place(split, views):
+    for c2w in place(split, views, around):
         origins, directions = look(c2w, size * samples)
         hits = trace(origins, directions)
         colour = shade(hits, origins, directions, cycles, specular)
@@ -212,6 +221,7 @@ def load(
     turned: int | float = 0.0,
     scale: int | float = 1.0,
     samples: int = 2,
+    around: bool = False,
 ) -> Scene:
     """Render square RGBA images of the scene.
 
@@ -230,13 +240,16 @@ def load(
       scale: size of the solids, and of their distance from the cameras, in the normalised world;
         less than 1 leaves more of the box empty. The images do not change.
       samples: number of rays along each side of a pixel of the largest size.
+      around: whether there are cameras below the solids, too; without them, nothing shows their
+        undersides.
 
     Returns:
       The scene of one split; it is bounded.
     """
     count = views if split == "train" else held_out
-    painted = paint(trace, split, count, max(sizes), float(cycles), specular, samples)
-    return photograph(painted, split, sizes, Similarity(scale, _rotation(turned), np.zeros(3)))
+    painted = paint(trace, split, count, max(sizes), float(cycles), specular, samples, around)
+    transform = Similarity(scale, _rotation(turned), np.zeros(3))
+    return photograph(painted, split, sizes, transform, around)
 
 
 def photograph(
@@ -244,6 +257,7 @@ def photograph(
     split: str,
     sizes: Sequence[int],
     transform: Similarity,
+    around: bool = False,
 ) -> Scene:
     """Return the scene of painted images, each box-filtered to all sizes.
 
@@ -252,12 +266,13 @@ def photograph(
       split: "train", "val" or "test", which decides the camera positions.
       sizes: widths and heights in pixels; they divide the largest.
       transform: from the world of the solids to the normalised one.
+      around: as it was for `paint`.
 
     Returns:
       The scene, with one image per view and size; it is bounded.
     """
     largest = max(sizes)
-    poses = transform.poses(place(split, len(painted)))
+    poses = transform.poses(place(split, len(painted), around))
     views_at = [(i, size) for i in range(len(painted)) for size in sizes]
     images = [
         _straight(painted[i].reshape(size, largest // size, size, largest // size, 4).mean((1, 3)))

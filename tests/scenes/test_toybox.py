@@ -150,6 +150,22 @@ def test_splits_look_from_different_places_and_options_do_what_they_say():
     assert toybox.load(None, "test", **small).digest() == scenes["test"].digest()
 
 
+def test_cameras_all_around_see_the_underside_of_the_disc():
+    under = np.array([0.5, -0.5, -0.38])
+    counts = []
+    for around in (False, True):
+        scene = toybox.load(None, "train", sizes=(16,), views=12, around=around)
+        origins = np.asarray(scene.cameras.c2w)[..., 3].astype(np.float64)
+        np.testing.assert_allclose(np.linalg.norm(origins, axis=-1), toybox.DISTANCE, rtol=1e-5)
+        towards = under - origins
+        length = np.linalg.norm(towards, axis=-1)
+        hits = toybox.trace(origins, towards / length[:, None])
+        counts.append(int((np.abs(hits.t - length) < 1e-3).sum()))
+        expected = toybox.load(None, "train", sizes=(16,), views=12, around=not around)
+        assert any((a != b).any() for a, b in zip(scene.images, expected.images, strict=True))
+    assert counts[0] == 0 and counts[1] >= 4
+
+
 def test_smaller_sizes_are_box_filtered_from_the_largest():
     scene = toybox.load(None, "test", sizes=(8, 32), held_out=2)
     assert [image.shape[0] for image in scene.images] == [8, 32, 8, 32]

@@ -36,6 +36,8 @@ def surface(
 DENSITY = surface("density", "hash_grid", {f"{FIELD}.encoding": small_configs.TABLES})
 OCCUPANCY = surface("occupancy", "unisurf", measures=("mesh", "views", "certain"))
 VOLSDF = surface("VolSDF", "volsdf", measures=("mesh", "views", "level", "textured"))
+# Without views from below, nothing shows the underside of the disc, a third of the surface.
+AROUND = {**MIDDLE, "around": True}
 NEUS = surface("NeuS", "neus")
 UDF = surface("unsigned distance", "udf")
 NO_EIKONAL = {"losses.eikonal.weight": 0.0}
@@ -75,6 +77,10 @@ ROWS = [
             Check("VolSDF", metric="different_triangles", at_most=0.0, added=True),
             Check("VolSDF", metric="refined", at_most=0.5, added=True),
         ],
+        evidence="The surface is followed from where points of the coarse lattice meet it, so what "
+        "is lost, 0.01 to 0.2 % of the triangles in most seeds, are complete specks of the field "
+        "between coarse points. An export drops specks anyway. Of analytic distances nothing is "
+        "lost (`tests/meshes/test_isosurface.py`).",
     ),
     Row(
         "R12",
@@ -127,6 +133,19 @@ ROWS = [
         "differentiable rendering",
         "images alone are enough for an accurate mesh in one piece",
         [VOLSDF],
+        [
+            Check("VolSDF", metric="chamfer", at_most=0.01, added=True),
+            Check("VolSDF", metric="outside_largest", at_most=0.005, added=True),
+        ],
+        evidence="No view shows the underside of the disc and the walls between the solids, which "
+        "are a third of the surface, and the Chamfer distance counts them too. In one more run "
+        "(3,000 steps, one seed) it is 0.3 % over what views show, and 3.6 % over the rest.",
+    ),
+    Row(
+        "R17-around",
+        "differentiable rendering",
+        "images from all around are enough for an accurate mesh in one piece",
+        [surface("VolSDF", "volsdf", measures=("mesh", "views"), scene=AROUND)],
         [
             Check("VolSDF", metric="chamfer", at_most=0.01, added=True),
             Check("VolSDF", metric="outside_largest", at_most=0.005, added=True),
