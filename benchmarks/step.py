@@ -26,8 +26,8 @@ from nerf.foundation.instantiate import build
 from nerf.rendering.compositing import Packed, composite
 from nerf.rendering.model import Model, find_occupied
 from nerf.rendering.model_state import refresh_occupancy
+from nerf.rendering.packing import list_occupied, pack_samples
 from nerf.runs.config_files import load_config
-from nerf.sampling.packing import list_occupied, pack_samples
 from nerf.scenes.splits import load_scenes
 from nerf.training.gradients import TrainState
 from nerf.training.ray_bank import RayBank, sample_rays, to_device

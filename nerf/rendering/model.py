@@ -21,9 +21,9 @@ from nerf.geometry.density import VolumeDensity
 from nerf.rendering.codes import check_codes
 from nerf.rendering.compositing import Dense, Packed, Rendering, composite
 from nerf.rendering.intervals import Edges, evaluate_field, interval_middles, sample_intervals
+from nerf.rendering.packing import PackedSamples, list_occupied, pack_samples
 from nerf.rendering.waves import sum_in_waves
 from nerf.sampling.occupancy_grid import OccupancyGrid
-from nerf.sampling.packing import PackedSamples, list_occupied, pack_samples
 from nerf.sampling.spaces import Box
 
 Background = Float[Array, "*#b 3"]  # sRGB behind each ray

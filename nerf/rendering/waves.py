@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from nerf.rendering.compositing import Rendering
-from nerf.sampling.packing import OccupiedIntervals, PackedSamples, pack_samples
+from nerf.rendering.packing import OccupiedIntervals, PackedSamples, pack_samples
 
 # A buffer has a slot for each ray, within these limits. Small buffers leave the processor waiting,
 # and large ones are seldom full.

@@ -2,7 +2,7 @@
 
 The grid stores, for each cell of the box [-1, 1]^3, a running maximum of the density at random
 points in it (instant-ngp, 2201.05989, section C). Intervals whose midpoint lies in an empty cell
-get density zero and never reach the network; see `nerf.sampling.packing`.
+get density zero and never reach the network; see `nerf.rendering.packing`.
 
 The grid also stores the largest rendering weight (`nerf.rendering.compositing`) with which recent
 rays saw each cell. It keeps two such records, because training and rendering must forget

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nerf.rendering import waves
 from nerf.rendering.compositing import Packed, composite
-from nerf.sampling.packing import list_occupied
+from nerf.rendering.packing import list_occupied
 
 RAYS, STEPS = 300, 70
 

@@ -15,9 +15,9 @@ from configs import ngp
 from nerf.cameras.cameras import Rays
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.model_state import sample_weights_by_cell
+from nerf.rendering.packing import list_occupied, pack_samples
 from nerf.runs.read import load_run
 from nerf.sampling.occupancy_grid import MIN_PASSES, OccupancyGrid
-from nerf.sampling.packing import list_occupied, pack_samples
 from nerf.sampling.stratified import UniformSteps
 from nerf.training.loop import train
 

@@ -46,14 +46,6 @@ EQUIVALENT = {
         ),
     ],
     "nerf/rendering/model.py": [
-        Equivalent("SAMPLES_PER_WAVE = 2**14", "SAMPLES_PER_WAVE = 2**15", SIZES),
-        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 31", SIZES),
-        Equivalent("STEPS_PER_SLAB = 32", "STEPS_PER_SLAB = 33", SIZES),
-        Equivalent(
-            "slabs = jnp.arange(-(-occupied.shape[1] // STEPS_PER_SLAB))",
-            "slabs = jnp.arange(-(-occupied.shape[1] * STEPS_PER_SLAB))",
-            "slabs beyond the last are empty",
-        ),
         Equivalent(
             "occupancy is not None and len(order) != 1",
             "occupancy is not None and len(order) > 1",
@@ -64,11 +56,10 @@ EQUIVALENT = {
             "self.max_samples_per_ray = max_samples_per_ray or 1",
             "without a grid the size of the buffer is not used",
         ),
-        Equivalent(
-            "jnp.where(mask.any(-1), jnp.arange(t.shape[0]) + 1, 0)",
-            "jnp.where(mask.any(1), jnp.arange(t.shape[0]) + 1, 0)",
-            "the mask has two axes",
-        ),
+    ],
+    "nerf/rendering/waves.py": [
+        Equivalent("MIN_SLOTS, MAX_SLOTS = 2**8,", "MIN_SLOTS, MAX_SLOTS = 2**9,", SIZES),
+        Equivalent("2**8, 2**13", "2**8, 2**14", SIZES),
     ],
     "nerf/cameras/lenses.py": [
         Equivalent(

@@ -108,6 +108,8 @@ TESTS = {
     "nerf/sampling/annealed.py": ["tests/sampling/test_annealed.py"],
     "nerf/fields/density.py": ["tests/fields/test_density.py"],
     "nerf/rendering/compositing.py": ["tests/rendering/test_compositing.py", FOG],
+    "nerf/rendering/waves.py": ["tests/rendering/test_waves.py"],
+    "nerf/rendering/packing.py": [GRIDS, "-k", "compaction"],
     "nerf/rendering/model.py": [
         COMPOSED,
         f"{GRIDS}::test_rendering_only_live_intervals_gives_the_exhaustive_picture",
