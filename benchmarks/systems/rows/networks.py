@@ -135,7 +135,7 @@ ROWS = [
             ),
         ],
         [Check("outputs", "features", at_least=-0.5)],
-        evidence="Blended outputs lose a little, with 6,000 steps as with 12,000, and the loss is near "
-        "the margin.",
+        evidence="Blended outputs lose a little, with 6,000 steps as with 12,000, and the loss is "
+        "near the margin.",
     ),
 ]
