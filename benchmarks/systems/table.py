@@ -62,9 +62,10 @@ def describe(check: Result) -> str:
         sides += f" {'/' if check['ratio'] else 'minus'} {check['second']}"
     if check["mean"] is None:
         return f"*undecided*: {sides}: every seed diverged; {bound}"
+    decimals = _decimals(check)
 
     def number(value: float) -> str:
-        return f"{value:.{_decimals(check)}f}" if abs(value) < 100 else f"{value:.0f}"
+        return f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:.0f}"
 
     between = "one seed"
     if check["low"] is not None and check["high"] is not None:

@@ -14,7 +14,7 @@ from nerf.foundation.pytrees import pytree
 
 @pytree
 class OccupiedIntervals:
-    """Which intervals of r rays are occupied.
+    """Mask of the occupied intervals of r rays, as words of 32 bits.
 
     Attributes:
       words: bit b of word w is set if interval 32 w + b of the ray is occupied, (r, w).

@@ -234,13 +234,13 @@ class FrameRenderer:
         }
 
     def _chunks(self, count: int) -> list[int]:
-        """Return the sizes of the chunks of `count` rays."""
+        """Return the sizes of the chunks of `count` rays, at least one."""
         whole, rest = divmod(count, self.chunk)
         # A chunk of usual size costs as much as some small ones.
         if rest > self.chunk // 2:
             return [self.chunk] * (whole + 1)
-        small = -(-rest // self.small) if whole else max(-(-rest // self.small), 1)
-        return [self.chunk] * whole + [self.small] * small
+        small = -(-rest // self.small)
+        return [self.chunk] * whole + [self.small] * small or [self.small]
 
     def _note_rate(self, rate: float) -> None:
         old = self.rate or rate
