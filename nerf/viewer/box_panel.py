@@ -82,12 +82,17 @@ class BoxPanel:
             self.box = box
             self._told.content = ""
         self.draw()
-        if self._only.value:
+        if self.limits:
             self._limit()
+
+    @property
+    def limits(self) -> bool:
+        """Return whether pictures are limited to the box."""
+        return bool(self._only.value)
 
     def _limit(self) -> None:
         """Limit pictures to the box, or show the complete scene again."""
-        self.apply(self.box.crop() if self._only.value else None)
+        self.apply(self.box.crop() if self.limits else None)
 
     def _save(self) -> None:
         name = re.sub(r"[^\w.-]+", "_", self._file.value).strip("._") or "box"

@@ -24,6 +24,7 @@ from tests.viewer.ball_run import make_run, open_viewer
 
 pytestmark = [pytest.mark.whole, needs_browser]
 WAIT = 60.0  # seconds for a browser that shares its cores with other tests
+STILL = 0.2  # seconds without moving, after which a control stays where it is
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,15 @@ def press(driver, text):
         lambda: [e for e in driver.find_elements("xpath", path) if e.is_displayed()], text
     )
     driver.execute_script("arguments[0].scrollIntoView()", shown[0])
+    # The mouse would miss a control that moves while a folder unfolds.
+    places = [shown[0].rect]
+
+    def still():
+        time.sleep(STILL)
+        places.append(shown[0].rect)
+        return places[-1] == places[-2]
+
+    until(still, f"{text} stands still")
     shown[0].click()
 
 
@@ -290,6 +300,7 @@ def test_a_box_limits_the_picture_and_is_saved_for_exports(viewer, driver, brows
     viewer.box.change(CropBox(tuple(center.tolist()), (3.0, 2.0, 3.0)))
     frames = browser.latest
     press(driver, "Only the box")
+    until(lambda: viewer.box.limits, "the page tells that it was pressed")
     rest(browser, frames)
     assert 0.0 < browser.latest[0][0].picture["opacity"].mean() < 0.8 * whole
     press(driver, "Save box")
