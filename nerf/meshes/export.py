@@ -123,5 +123,5 @@ def _notes(
     ]
     if surface.fused:
         reason = "the geometry has no level"
-        notes.append(f"mesh: {reason}, so depth at half transmittance was fused from the views")
+        notes.append(f"mesh: {reason}, so depth of the training views was fused")
     return notes

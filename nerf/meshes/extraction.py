@@ -79,10 +79,10 @@ def extract_surface(
     """Extract the surface of a trained model.
 
     A geometry with a level (occupancy or signed distance) is extracted at its zeros, and closed
-    where no view sees it. A density has no natural level, so depth images of the training views, at
-    half transmittance, are fused. So they are for an unsigned distance, both sides of whose sheets
-    are walls then; with `sheets` it is extracted as open sheets. The box is that of `Cropped`,
-    which cuts the surface open, or is found by a coarse mesh.
+    where no view sees it. A density has no natural level, so depth images of the training views
+    are fused. So they are for an unsigned distance, both sides of whose sheets are walls then; with
+    `sheets` it is extracted as open sheets. The box is that of `Cropped`, which cuts the surface
+    open, or is found by a coarse mesh.
 
     Args:
       model: the trained model.

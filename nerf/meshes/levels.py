@@ -26,8 +26,8 @@ from nerf.geometry import WithSheets, WithSurface
 from nerf.meshes.chunks import in_chunks
 from nerf.meshes.isosurface import Lattice, Level
 from nerf.rendering.intervals import evaluate_field
-from nerf.rendering.median_depth import median_depth
 from nerf.rendering.model import Model, last_field
+from nerf.rendering.surface_depth import surface_depth
 
 RAYS = 2**14  # rays rendered at once
 
@@ -103,7 +103,7 @@ def _evaluated(
 
 @dataclasses.dataclass(frozen=True)
 class DepthImages:
-    """Median depth of a model, seen from cameras.
+    """Depth of the surface of a model, seen from cameras.
 
     Attributes:
       cameras: one per image.
@@ -137,7 +137,7 @@ class DepthImages:
 
 
 def render_depth(model: Model, cameras: Cameras) -> DepthImages:
-    """Render the median depth of a model.
+    """Render the depth of the surface of a model.
 
     Args:
       model: the trained model.
@@ -150,19 +150,19 @@ def render_depth(model: Model, cameras: Cameras) -> DepthImages:
         camera = jax.tree.map(jnp.asarray, cameras[i])
         columns, rows = (int(n) for n in cameras.size[i])
         starts = range(0, columns * rows, RAYS)
-        parts = [_median_depth(graph, RAYS, state, camera, start) for start in starts]
+        parts = [_surface_depth(graph, RAYS, state, camera, start) for start in starts]
         depth = np.concatenate(jax.device_get(parts))[: columns * rows].reshape(rows, columns)
         images[i, :rows, :columns] = np.where(depth > 0.0, depth, np.inf)
     return DepthImages(cameras, images)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _median_depth(
+def _surface_depth(
     graph: nnx.GraphDef, count: int, state: PyTree, camera: Cameras, start: Int[Array, ""]
 ) -> Float[Array, " r"]:
-    """Return the median depth of `count` pixels of a camera from `start` on, row by row."""
+    """Return the surface depth of `count` pixels of a camera from `start` on, row by row."""
     rays = pixels_to_rays(repeat_camera(camera, count), pixel_centres(camera, start, count))
-    return median_depth(nnx.merge(graph, state), rays)
+    return surface_depth(nnx.merge(graph, state), rays)
 
 
 def fused_level(images: DepthImages, truncation: float, limit: float) -> Level:

@@ -78,7 +78,7 @@ def test_a_density_is_fused_from_depth_and_textured(around, tmp_path, monkeypatc
     # A cell is 37 * 2 * RADIUS / 48 = 0.8 wide here.
     assert np.median(on_ball(done.mesh.vertices)) < 0.3
     assert len(done.mesh.faces) <= 2000
-    assert any("half transmittance" in note for note in done.notes)
+    assert any("depth of the training views was fused" in note for note in done.notes)
     assert done.mesh.texture is not None
     assert done.written == [tmp_path / "ball.glb", tmp_path / "ball_views.png"]
     picture = iio.imread(tmp_path / "ball_views.png")

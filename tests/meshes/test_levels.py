@@ -1,4 +1,4 @@
-"""Depth at half transmittance, and the fusion of depth images, against closed forms."""
+"""Depth of surfaces, and the fusion of depth images, against closed forms."""
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ from nerf.meshes.levels import (
     surface_level,
 )
 from nerf.meshes.mesh import open_edges
-from nerf.rendering.median_depth import median_depth
 from nerf.rendering.model import Model, Stage
+from nerf.rendering.surface_depth import BLOCKED, surface_depth
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import toybox
@@ -50,15 +50,28 @@ def rays_down(count=5):
 
 
 @pytest.mark.parametrize("occupancy", [False, True])
-def test_median_depth_is_where_half_of_the_light_is_blocked(occupancy):
-    depth = median_depth(model_of(slab(3.0), occupancy), rays_down())
-    np.testing.assert_allclose(depth, 2.0 + np.log(2.0) / 3.0, atol=1e-3)
+def test_a_surface_is_where_its_share_of_the_light_is_blocked(occupancy):
+    depth = surface_depth(model_of(slab(3.0), occupancy), rays_down())
+    np.testing.assert_allclose(depth, 2.0 - np.log(1.0 - BLOCKED) / 3.0, atol=1e-3)
 
 
 @pytest.mark.parametrize("occupancy", [False, True])
-def test_rays_that_stay_half_transparent_have_no_depth(occupancy):
+def test_views_from_both_sides_of_soft_thin_matter_agree_that_it_is_there(occupancy):
+    def sheet(samples):
+        z = samples.points[..., 2]
+        return {"density": jnp.where(jnp.abs(z) < 0.1, 5.0, 0.0), "rgb": 0.0 * samples.points}
+
+    down = rays_down()
+    up = Rays(-down.origins, -down.directions, -down.directions)
+    above, below = (surface_depth(model_of(sheet, occupancy), rays) for rays in (down, up))
+    # The height at which views from above see it is over that at which those from below do.
+    assert ((2.0 - above) > -(2.0 - below) + 0.01).all()
+
+
+@pytest.mark.parametrize("occupancy", [False, True])
+def test_rays_that_stay_half_transparent_meet_no_surface(occupancy):
     # The slab of length 1 blocks 1 - exp(-0.6) < 1/2.
-    np.testing.assert_array_equal(median_depth(model_of(slab(0.6), occupancy), rays_down()), 0.0)
+    np.testing.assert_array_equal(surface_depth(model_of(slab(0.6), occupancy), rays_down()), 0.0)
 
 
 def exact_depth(size=96, views=24):

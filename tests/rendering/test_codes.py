@@ -28,10 +28,10 @@ from nerf.networks.relu import ReLU
 from nerf.networks.softplus import Softplus
 from nerf.rendering.codes import ImageCodes
 from nerf.rendering.intervals import evaluate_field
-from nerf.rendering.median_depth import median_depth
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.model_state import refresh_occupancy
 from nerf.rendering.surface import Surface
+from nerf.rendering.surface_depth import BLOCKED, surface_depth
 from nerf.runs.models import build_model
 from nerf.runs.read import load_run
 from nerf.sampling.occupancy_grid import OccupancyGrid
@@ -76,8 +76,8 @@ def codes_of(values=CODES):
 def model_of(grid=False, values=CODES, **options):
     options["codes"] = codes_of(values)
     if grid:
-        options.update(occupancy=OccupancyGrid(4, update_every=1), max_samples_per_ray=64)
-    return Model({"main": Stage(UniformSteps(64), Told())}, ["main"], **options)
+        options.update(occupancy=OccupancyGrid(4, update_every=1), max_samples_per_ray=128)
+    return Model({"main": Stage(UniformSteps(128), Told())}, ["main"], **options)
 
 
 def rays_of(images=IMAGES, width=0.0):
@@ -153,10 +153,10 @@ def test_meshes_and_depth_have_the_mean_code():
     for grid in (False, True):
         rays = rays_of([-1, 1])
         model = model_of(grid)
-        found = jax.jit(lambda rays, model=model: median_depth(model, rays))(rays)
+        found = jax.jit(lambda rays, model=model: surface_depth(model, rays))(rays)
         entry = np.asarray(rays.origins)[:, 2] - 1.0
-        half = np.log(2.0) / (40.0 * np.array([MEAN[0], CODES[1, 0]]))
-        np.testing.assert_allclose(found, entry + half, atol=2e-3)
+        deep = -np.log(1.0 - BLOCKED) / (40.0 * np.array([MEAN[0], CODES[1, 0]]))
+        np.testing.assert_allclose(found, entry + deep, atol=2e-3)
 
 
 @pytest.mark.long
