@@ -98,15 +98,16 @@ def extract_surface(
     """
     if model.space.num_dims != 3:
         raise UserError("mesh: a picture has no surface: export a run on a scene")
-    extract_in, fused = _method(model, cameras, resolution, sheets)
+    views = depth_cameras(cameras, resolution)
+    extract_in, fused = _method(model, views, sheets)
     box = given_box(model)
     if box is None:
         box = _find_box(extract_in)
     iso, cell = extract_in(box, resolution)
-    return Surface(iso, cell, fused, box, depth_cameras(cameras, resolution))
+    return Surface(iso, cell, fused, box, views)
 
 
-def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tuple[Extract, bool]:
+def _method(model: Model, views: Cameras, sheets: bool) -> tuple[Extract, bool]:
     """Return how the surface of a model is extracted, and whether depth images are fused."""
     if sheets:
         distance = sheet_distance(model)
@@ -116,7 +117,7 @@ def _method(model: Model, cameras: Cameras, resolution: int, sheets: bool) -> tu
                 "or train a config such as configs/systems/udf.py"
             )
         return partial(_extract_sheets, model, distance), False
-    images = render_depth(model, depth_cameras(cameras, resolution))
+    images = render_depth(model, views)
     level = surface_level(model)
     if level is not None:
         return partial(_extract_level, level, images, given_box(model) is not None), False

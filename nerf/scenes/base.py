@@ -379,12 +379,16 @@ def find_not_rigid(matrix: np.ndarray, file: str, key: str) -> Problem | None:
     if not np.isfinite(matrix).all():
         return Problem(file, key, "numbers that are not finite", "export the pose again")
     rotation = matrix[:, :3]
-    if np.abs(rotation @ rotation.T - np.eye(3)).max() > MAX_SKEW:
-        lengths = np.linalg.norm(rotation, axis=0)
-        skew = np.abs(rotation.T @ rotation - np.diag(lengths**2)).max()
+    # No number of a rotation is beyond 1, and the squares of very large ones are not finite.
+    largest = np.abs(rotation).max()
+    too_large = largest > 1.0 + MAX_SKEW
+    if too_large or np.abs(rotation @ rotation.T - np.eye(3)).max() > MAX_SKEW:
+        scaled = rotation / (largest or 1.0)
+        lengths = np.linalg.norm(scaled, axis=0)
+        skew = np.abs(scaled.T @ scaled - np.diag(lengths**2)).max()
         # Orthogonal columns of other lengths than 1 mean that the matrix includes a scale.
         if skew <= 10 * MAX_SKEW * lengths.max() ** 2:
-            shown = ", ".join(f"{length:.4g}" for length in lengths)
+            shown = ", ".join(f"{largest * length:.4g}" for length in lengths)
             fix = "divide each by its length, or apply the camera's scale before the export"
             return Problem(
                 file, key, f"rotation is not orthonormal: its columns have lengths {shown}", fix

@@ -193,6 +193,14 @@ def test_all_problems_of_a_file_are_reported_at_once(tmp_path):
         assert any(line.startswith(f"{file}: {part}") for line in lines), part
 
 
+def test_a_rotation_whose_squares_are_not_finite_is_refused_in_one_line(tmp_path):
+    entries = keys_of(ring(n=3))
+    entries[1]["c2w"] = [[1e200, 1e200, 0, 0], [1e200, -1e200, 0, 0], [0, 0, 1e200, 0]]
+    lengths = r"columns have lengths 1\.414e\+200, 1\.414e\+200, 1e\+200:"
+    with np.errstate(over="raise", invalid="raise"), pytest.raises(PathError, match=lengths):
+        read_keyframes(write(tmp_path, {"keyframes": entries, "seconds": 4}))
+
+
 @pytest.mark.parametrize(
     "data, message",
     [
