@@ -381,8 +381,7 @@ def find_not_rigid(matrix: np.ndarray, file: str, key: str) -> Problem | None:
     rotation = matrix[:, :3]
     # No number of a rotation is beyond 1, and the squares of very large ones are not finite.
     largest = np.abs(rotation).max()
-    too_large = largest > 1.0 + MAX_SKEW
-    if too_large or np.abs(rotation @ rotation.T - np.eye(3)).max() > MAX_SKEW:
+    if largest > 1.0 + MAX_SKEW or np.abs(rotation @ rotation.T - np.eye(3)).max() > MAX_SKEW:
         scaled = rotation / (largest or 1.0)
         lengths = np.linalg.norm(scaled, axis=0)
         skew = np.abs(scaled.T @ scaled - np.diag(lengths**2)).max()
