@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import Cameras, resized
 from nerf.fields import Samples
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError
@@ -28,7 +28,7 @@ from nerf.foundation.progress import Phases
 from nerf.output.frames import RenderOptions
 from nerf.output.parts import make_parts
 from nerf.output.video import check_encoder
-from nerf.output.video_rendering import cropped, render_video, resized
+from nerf.output.video_rendering import cropped, render_video
 from nerf.rendering.images import make_render_image
 from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import last_field

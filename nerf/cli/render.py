@@ -301,9 +301,10 @@ def _write_path(
 
 
 def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
+    from nerf.cameras.cameras import resized
     from nerf.output.frames import RenderOptions
     from nerf.output.parts import Part
-    from nerf.output.video_rendering import render_still, resized
+    from nerf.output.video_rendering import render_still
 
     camera = resized(run.cameras["train"][:1], factor)
     render_still([Part(run, camera)], out, RenderOptions())

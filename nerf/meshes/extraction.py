@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import Cameras, resized
 from nerf.foundation.errors import UserError
 from nerf.meshes.cleaning import drop_parts, drop_small
 from nerf.meshes.isosurface import (
@@ -31,7 +31,6 @@ from nerf.meshes.levels import (
 from nerf.meshes.mesh import Mesh
 from nerf.meshes.open_surface import extract_open
 from nerf.meshes.unseen import close_unseen
-from nerf.output.video_rendering import resized
 from nerf.rendering.model import Model
 from nerf.sampling.spaces import Cropped
 

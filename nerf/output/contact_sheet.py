@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import Cameras, resized
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
 from nerf.output.labels import draw_label
-from nerf.output.video_rendering import resized
 from nerf.paths.coverage import evenly
 from nerf.rendering.images import RenderingStopped, make_render_image
 from nerf.runs.read import Run

@@ -1,16 +1,15 @@
 """Sample points on learned surfaces, with normals and colours.
 
-A point is the place at which a ray through a pixel of a training view is stopped. It comes from the
-volume renderer, which composites every quantity of a field. With the weights w_i of a ray's
-intervals (`nerf.rendering.compositing`) and x_i their positions in the box,
+A point is the place at which a ray through a pixel of a training view meets a surface
+(`nerf.rendering.surface_depth`). Rays that are stopped in several places are skipped. With the
+weights w_i of a ray's intervals (`nerf.rendering.compositing`) and x_i their positions in the box,
 
   opacity         o = sum_i w_i
   position        m = sum_i w_i x_i / o
   spread          s^2 = sum_i w_i |x_i|^2 / o - |m|^2
 
-A ray that grazes an edge is stopped in two places, and their mean lies in the air between them; its
-spread is large. Normals are those of the planes through each point's neighbours (Hoppe et al. 1992)
-and face the camera: the gradient of a density made of grids is too rough.
+Normals are those of the planes through each point's neighbours (Hoppe et al. 1992) and face the
+camera: the gradient of a density made of grids is too rough.
 """
 
 import dataclasses
@@ -30,6 +29,7 @@ from nerf.fields import Samples
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
 from nerf.rendering.model import Model, Stage, last_field
+from nerf.rendering.surface_depth import surface_depth
 from nerf.runs.read import Run
 
 NORMAL_NEIGHBOURS = 16  # points that a plane is fitted to, the point itself included
@@ -193,9 +193,11 @@ def _stopped(
     opacity = jnp.maximum(seen.opacity, 1e-8)
     place = seen.extras["place"] / opacity[:, None]
     spread = jnp.sqrt(jnp.maximum(seen.extras["square"] / opacity - jnp.square(place).sum(-1), 0.0))
-    points = rays.origins + seen.depth[:, None] * rays.directions
+    # The mean m lies in the air between two places, in front of what other views see there.
+    depth = surface_depth(model, rays)
+    points = rays.origins + depth[:, None] * rays.directions
     # Keep rays that are stopped in one place.
-    solid = (seen.opacity > MIN_OPACITY) & (spread < most)
+    solid = (seen.opacity > MIN_OPACITY) & (spread < most) & (depth > 0.0)
     empty = seen.opacity < MAX_EMPTY_OPACITY
     fates = {"empty": empty.mean(), "foggy": jnp.logical_not(solid | empty).mean()}
     return {

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import resized
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import write_png
 from nerf.foundation.progress import Meter
@@ -243,15 +243,6 @@ def _on_black(part: Part) -> Part:
     """Return a part with a black background, whose colours are premultiplied by opacity."""
     config = {**part.run.config, "background": (0.0, 0.0, 0.0)}
     return dataclasses.replace(part, run=dataclasses.replace(part.run, config=config))
-
-
-def resized(camera: Cameras, factor: float) -> Cameras:
-    """Return a camera with `factor` times as many pixels along each side."""
-    return dataclasses.replace(
-        camera,
-        K=(np.diag([factor, factor, 1.0]) @ camera.K).astype(np.float32),
-        size=np.maximum(np.rint(camera.size * factor), 1).astype(np.int32),
-    )
 
 
 def _depth_limits(

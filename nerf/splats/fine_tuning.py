@@ -128,7 +128,11 @@ def _step(
     background: Float[Array, "3"],
     rate: Float[Array, ""],
 ) -> tuple[dict[str, Array], Any]:
-    """Take a step towards a smaller squared error of some tiles."""
+    """Take a step towards a smaller squared error of some tiles.
+
+    Splats outside of the tiles keep their places and their moments: by its momentum Adam would move
+    them for several steps more, and each is in a few of a hundred tiles only.
+    """
 
     def loss(free: dict[str, Array]) -> Float[Array, ""]:
         shown = render_tiles(from_free(free, means, size), camera, tiles, background)
@@ -136,8 +140,16 @@ def _step(
         return error / (MAX_TILES * TILE * TILE)
 
     slope = jax.grad(loss)(free)
-    updates, state = OPTIMIZER.update(slope, state)
-    return optax.apply_updates(free, jax.tree.map(lambda x: rate * x, updates)), state
+    updates, after = OPTIMIZER.update(slope, state)
+    seen = jnp.any(jnp.stack([jnp.any(x, axis=tuple(range(1, x.ndim))) for x in slope.values()]), 0)
+
+    def where_seen(new: Array, old: Array | float) -> Array:
+        if not new.ndim:
+            return new  # the number of steps
+        return jnp.where(seen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    free = jax.tree.map(lambda x, change: where_seen(x + rate * change, x), free, updates)
+    return free, jax.tree.map(where_seen, after, state)
 
 
 def _cut(

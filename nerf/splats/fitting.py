@@ -22,7 +22,7 @@ from nerf.splats.splats import Splats, harmonics_basis
 POINTS_PER_SPLAT = 3  # of which the grid keeps one in each of its cells
 SEARCHES = 24  # halvings of the range of the grid's cell
 NEIGHBOURS = 4  # whose mean distance is the spacing of splats
-SIZE = 0.35  # standard deviation in the plane, in spacings
+SIZE = 0.55  # standard deviation in the plane, in spacings
 MAX_SIZE = 1.5  # the same, in cells of the grid
 THICKNESS = 0.15  # standard deviation along the normal, of that in the plane
 OPACITY = 0.95

@@ -1,21 +1,21 @@
-"""Choose what splats should show: windows of training views, rendered from the field."""
+"""Choose what splats should show: small pictures of training views, rendered from the field."""
 
-import dataclasses
 import time
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras.cameras import Cameras
+from nerf.cameras.cameras import Cameras, resized
 from nerf.foundation.progress import track
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run
 
-WHOLE = 256  # pixels along the sides of pictures that are one window
-WINDOW = 128  # along the sides of the windows of larger ones
-PIXELS = 2_000_000  # of all windows together
-MIN_WINDOWS = 8  # that are rendered however long it takes
+# Pixels along the longer side of a picture. A few thousand splats per picture show no more detail,
+# and a step on some tiles of a small picture trains a large part of what it shows.
+SIDE = 320
+PIXELS = 2_000_000  # of all pictures together
+MIN_PICTURES = 8  # that are rendered however long it takes
 MAX_SECONDS = 40.0  # after which no more are rendered
 
 
@@ -32,13 +32,13 @@ class View(NamedTuple):
 
 
 def render_targets(run: Run, rng: np.random.Generator) -> list[View]:
-    """Render windows of random training views with the field of a run."""
+    """Render small pictures of random training views with the field of a run."""
     render = make_render_image(run.model, run.config["background"], run.config["chunk"])
-    windows = choose_windows(run.cameras["train"], rng)
+    cameras = choose_cameras(run.cameras["train"], rng)
     views: list[View] = []
     began = time.monotonic()
-    for camera in track(windows, "pictures of the field", "picture", len(windows)):
-        if len(views) >= MIN_WINDOWS and time.monotonic() - began > MAX_SECONDS:
+    for camera in track(cameras, "pictures of the field", "picture", len(cameras)):
+        if len(views) >= MIN_PICTURES and time.monotonic() - began > MAX_SECONDS:
             break
         views.append(View(camera, render(camera)["rgb"]))
         if len(views) == 1:
@@ -46,28 +46,15 @@ def render_targets(run: Run, rng: np.random.Generator) -> list[View]:
     return views
 
 
-def choose_windows(cameras: Cameras, rng: np.random.Generator) -> list[Cameras]:
-    """Return cameras that see windows of random views, evenly many of each view.
+def choose_cameras(cameras: Cameras, rng: np.random.Generator) -> list[Cameras]:
+    """Return random cameras whose pictures are small, none of them twice.
 
     Args:
       cameras: (n) cameras.
-      rng: chooses views, and windows in them.
+      rng: chooses cameras.
     """
-    sizes = np.asarray(cameras.size)
-    whole = (sizes <= WHOLE).all()
-    sizes = sizes if whole else np.minimum(sizes, WINDOW)
-    count = max(MIN_WINDOWS, int(PIXELS / sizes.prod(-1).mean()))
-    if whole:
-        count = min(count, len(cameras))  # a picture that is one window is needed only once
-    order = np.concatenate(
-        [rng.permutation(len(cameras)) for _ in range(-(-count // len(cameras)))]
-    )
-    return [_window(cameras[int(i)], sizes[i], rng) for i in order[:count]]
-
-
-def _window(camera: Cameras, size: np.ndarray, rng: np.random.Generator) -> Cameras:
-    """Return a camera that sees a random window of the picture of another."""
-    corner = rng.integers(0, np.asarray(camera.size) - size + 1)
-    K = np.array(camera.K)
-    K[:2, 2] -= corner
-    return dataclasses.replace(camera, K=K, size=size.astype(np.int32))
+    longer = np.asarray(cameras.size).max(-1)
+    small = [resized(cameras[i], min(1.0, SIDE / longer[i])) for i in range(len(longer))]
+    pixels = np.mean([camera.size.prod() for camera in small])
+    count = min(max(MIN_PICTURES, int(PIXELS / pixels)), len(small))
+    return [small[int(i)] for i in rng.permutation(len(small))[:count]]

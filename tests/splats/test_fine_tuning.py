@@ -1,15 +1,17 @@
-"""Fine-tuning finds splats that show given pictures, and windows see a part of a view."""
+"""Fine-tuning finds splats that show given pictures, from small pictures of the views."""
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.splats import fine_tuning, targets
+from nerf.cameras.cameras import pixels_to_rays
+from nerf.splats import blending, fine_tuning, targets
 from nerf.splats.fine_tuning import fine_tune, from_free, to_free
-from nerf.splats.rasterizer import rasterize
-from nerf.splats.targets import View, choose_windows
+from nerf.splats.rasterizer import find_tiles, rasterize
+from nerf.splats.targets import View, choose_cameras
 from tests.splats.test_rasterizer import BLACK, SIZE, camera_at
 from tests.splats.test_splats import covariances, random_splats
 
@@ -73,24 +75,46 @@ def test_the_free_numbers_stand_for_the_splats():
     np.testing.assert_allclose(covariances(back), covariances(splats), atol=1e-6)
 
 
-def test_a_window_sees_a_part_of_the_picture(monkeypatch):
-    monkeypatch.setattr(targets, "WHOLE", 24)
-    monkeypatch.setattr(targets, "WINDOW", 24)
-    splats = random_splats(50, 1)
+def test_splats_that_no_tile_shows_stay_where_they_are():
+    splats = jax.tree.map(jnp.asarray, random_splats(30, 1))
+    camera = camera_at(EYES[0])
+    tiles = next(iter(find_tiles(splats, camera)))
+    arrays = jax.tree.map(jnp.asarray, (splats.means, splats.scales[:, :1], camera, tiles))
+
+    def step(free, state, weight):
+        target = jnp.zeros((*weight.shape, 3))
+        rest = (target, weight, jnp.asarray(BLACK), jnp.float32(1.0))
+        begin = jax.tree.map(jnp.array, (free, state))  # a copy, as a step takes its arrays over
+        return jax.device_get(fine_tuning._step(*begin, *arrays, *rest))
+
+    free = to_free(splats)
+    count, side = len(tiles.corners), blending.TILE
+    moved, state = step(free, fine_tuning.OPTIMIZER.init(free), jnp.ones((count, side, side)))
+    assert np.abs(moved["place"]).max() > 0.01
+    # Adam's momentum alone would move them further.
+    stayed, _ = step(moved, state, jnp.zeros((count, side, side)))
+    jax.tree.map(np.testing.assert_array_equal, stayed, moved)
+
+
+def test_cameras_see_small_whole_pictures_each_once(monkeypatch):
+    size, side = 64, 32
+    eyes = [camera_at(eye, size=size) for eye in EYES]
+    cameras = jax.tree.map(lambda *x: np.stack(x), *eyes)
+    share = np.array([0.2, 0.7], np.float32)  # of the picture, where a ray is compared
+    monkeypatch.setattr(targets, "SIDE", side)
+    small = choose_cameras(cameras, np.random.default_rng(0))
+    assert len({camera.position.tobytes() for camera in small}) == len(EYES) == len(small)
+    for camera in small:
+        assert camera.size.tolist() == [side, side]
+        number = int(np.argmin(np.abs(cameras.position - camera.position).sum(-1)))
+        few, many = (pixels_to_rays(c, share * c.size) for c in (camera, eyes[number]))
+        np.testing.assert_allclose(few.directions, many.directions, atol=1e-6)
+    monkeypatch.setattr(targets, "PIXELS", 1)
+    monkeypatch.setattr(targets, "MIN_PICTURES", 3)
+    assert len(choose_cameras(cameras, np.random.default_rng(0))) == 3
+
+
+def test_pictures_that_are_small_are_not_enlarged():
     cameras = jax.tree.map(lambda *x: np.stack(x), *map(camera_at, EYES))
-    windows = choose_windows(cameras, np.random.default_rng(0))
-    assert len(windows) > len(EYES), "many windows of each view"
-    wholes = [rasterize(splats, camera_at(eye), BLACK) for eye in EYES]
-    for window in windows[:6]:
-        assert window.size.tolist() == [24, 24]
-        number = int(np.argmin(np.abs(cameras.position - window.position).sum(-1)))
-        x, y = np.rint(SIZE / 2 - window.K[:2, 2]).astype(int)
-        part = wholes[number][y : y + 24, x : x + 24]
-        np.testing.assert_allclose(rasterize(splats, window, BLACK), part, atol=1e-4)
-
-
-def test_small_pictures_are_their_own_windows_and_seen_once():
-    cameras = jax.tree.map(lambda *x: np.stack(x), *[camera_at(eye) for eye in EYES * 5])
-    windows = choose_windows(cameras, np.random.default_rng(0))
-    assert len(windows) == 20
-    assert len({window.position.tobytes() for window in windows}) == 4
+    for camera in choose_cameras(cameras, np.random.default_rng(0)):
+        assert max(camera.size) == SIZE

@@ -102,6 +102,22 @@ def test_fog_of_an_unbounded_scene_becomes_splats_too(around):
     assert len(fitted(run)) > 1000
 
 
+def test_no_splat_hangs_in_the_air_between_a_veil_and_what_is_behind_it(around):
+    def veiled(samples):
+        """Return the ball in a shell that blocks a fifth of the light."""
+        seen = ball(samples)
+        place = samples.points
+        away = jnp.linalg.norm(place - jnp.broadcast_to(CENTRE, place.shape), axis=-1)
+        shell = jnp.abs(away - 0.9) < 0.02
+        return {**seen, "density": seen["density"] + jnp.where(shell, 5.0, 0.0)}
+
+    run = dataclasses.replace(run_of(*around, veiled), unbounded=True)
+    away = np.linalg.norm(fitted(run).means - CENTRE, axis=-1)
+    in_the_air = (away > RADIUS + 0.06) & (away < 0.85)
+    assert in_the_air.mean() < 0.01
+    assert (np.abs(away - RADIUS) < 0.06).mean() > 0.4
+
+
 def test_thinned_points_are_one_for_each_cell_and_about_as_many_as_asked_for():
     points = np.random.default_rng(0).uniform(size=(5000, 3)) * [1.0, 1.0, 0.01]
     kept, cell = thin(points, 800)

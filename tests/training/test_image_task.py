@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from configs import ngp
-from nerf.cameras.cameras import Rays, pixels_to_rays
+from nerf.cameras.cameras import Rays, pixels_to_rays, resized
 from nerf.comparing.report.build import Question, build_report
 from nerf.evaluation.evaluate import evaluate
 from nerf.fields import Samples
@@ -22,7 +22,7 @@ from nerf.losses.slopes import SlopeError
 from nerf.output.fit import write_fit
 from nerf.output.frames import RenderOptions
 from nerf.output.parts import Part
-from nerf.output.video_rendering import render_still, resized
+from nerf.output.video_rendering import render_still
 from nerf.rendering.compositing import weights_from_tau
 from nerf.rendering.images import make_render_image
 from nerf.rendering.model import Model, Stage
