@@ -166,7 +166,10 @@ def test_a_single_candidate_is_not_trained():
 def test_a_margin_is_decided_outside_of_the_interval_if_longer_training_would_not_change_it(
     margin, gain, verdict
 ):
-    arms = {"a": arm_of([[22.1], [21.9], [22.0]], gain), "b": arm_of([[20.1], [19.9], [20.0]])}
+    arms = {
+        "a": arm_of([[22.1], [21.9], [22.0]], max(gain, 0.0)),
+        "b": arm_of([[20.1], [19.9], [20.0]], max(-gain, 0.0)),
+    }
     found = judge(Check("a", "b", **margin), arms)
     assert found["verdict"] == verdict and found["half"] == pytest.approx(2.0 - gain)
 
@@ -175,6 +178,14 @@ def test_both_arms_may_improve_if_their_difference_does_not():
     arms = {"a": arm_of([[22.1], [21.9]], 2.0), "b": arm_of([[20.1], [19.9]], 1.9)}
     assert judge(Check("a", "b", at_least=1.0), arms)["verdict"] == HOLDS
     assert doubling(arms["a"]) == pytest.approx(2.0)
+
+
+def test_an_arm_that_longer_training_made_worse_settles_nothing():
+    arms = {"a": arm_of([[30.1], [29.9], [30.0]]), "b": arm_of([[20.1], [19.9], [20.0]], -0.4)}
+    check = Check("a", "b", at_least=1.0)
+    assert judge(check, arms)["verdict"] == HOLDS
+    arms["b"] = arm_of([[20.1], [19.9], [20.0]], -0.6)
+    assert judge(check, arms)["verdict"] == UNDECIDED and not judge(check, arms)["settled"]
 
 
 def test_a_number_other_than_psnr_is_settled_if_its_trend_stays_on_its_side():

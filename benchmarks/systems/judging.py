@@ -5,8 +5,9 @@ hold if the whole interval is on the wrong side. Otherwise it is undecided, and 
 training could change the verdict. The first seeds of each arm are therefore trained for half of the
 steps too, with its whole schedule. A check is settled if a further doubling that changes its number
 as much as the last one would leave it on its side of the margin, and if either the last doubling
-changed its PSNR by less than FLAT, or `HORIZON` such doublings would leave it there. (Within one
-training, the last quarter says little: with a cosine schedule most of it is the gain, or the
+changed its PSNR by less than FLAT, or `HORIZON` such doublings would leave it there. It is not
+settled if an arm lost more than FLAT by the doubling: its learning rate is too large then. (Within
+one training, the last quarter says little: with a cosine schedule most of it is the gain, or the
 standstill, of a small learning rate.) Times are always settled.
 
 A row is judged with three seeds, and once more with five if an interval includes a margin. Two
@@ -83,7 +84,8 @@ def judge(check: Check, arms: Arms) -> dict[str, Any]:
         stays = [(end <= check.at_most) == (mean <= check.at_most) for end in (later, last)]
     flat = check.metric == "psnr" and not check.ratio and abs(later - mean) < FLAT
     trend = np.isfinite(later) and stays[0] and (flat or stays[1])
-    settled = not lost and (check.metric in TIMES or trend)
+    worse = any(doubling(arm) < -FLAT for arm in sides.values())
+    settled = not lost and (check.metric in TIMES or (trend and not worse))
     # Numbers that are not finite are on neither side, and not settled.
     verdict = UNDECIDED if not settled else HOLDS if right else FAILS if wrong else UNDECIDED
     numbers = {"mean": mean, "low": low, "high": high, "half": before}
