@@ -32,12 +32,12 @@ from nerf.pages.bricks import (
 from nerf.rendering.intervals import evaluate_field
 from nerf.rendering.model import Model, Stage, last_field
 from nerf.sampling.occupancy_grid import OccupancyGrid
-from nerf.sampling.spaces import Cropped
+from nerf.sampling.spaces import Contracted, Cropped
 from nerf.sampling.stratified import UniformSteps
 
 SAMPLES_PER_RAY = 20  # slots of the training buffer, in stored intervals per ray on average
 EARLY_STOP = 1e-3  # transmittance at which a ray ends, in the page as here
-MAX_RESOLUTION = 320  # cells along each axis of the box; fewer if the bricks do not fit
+MAX_RESOLUTION = 320  # cells along each axis of a bounded box; fewer if the bricks do not fit
 GROWTH = 2.5  # power of the resolution with which bricks grow, between a surface's and a volume's
 VERTICES_AT_ONCE = 2**15  # whose colours are fitted together
 TRIES = 8  # random points of a brick at which a field without an occupancy grid is evaluated
@@ -68,7 +68,8 @@ def bake(model: Model, cameras: Cameras, steps: int, max_bricks: int, seed: int 
       UserError: the training views see no matter.
     """
     rng = np.random.default_rng(seed)
-    resolution = MAX_RESOLUTION
+    # What is not contracted fills half of the box of an unbounded scene.
+    resolution = MAX_RESOLUTION * (2 if isinstance(_uncropped(model.space), Contracted) else 1)
     stored = find_stored(model, cameras, resolution // BRICK, steps, rng)
     while stored.sum() > max_bricks:
         # The number of bricks grows like a power of the resolution; aim a little below the limit.
@@ -117,12 +118,16 @@ def make_model(stored: Bool[np.ndarray, "n n n"], space: Any, steps: int) -> Mod
     return Model(
         {"baked": Stage(UniformSteps(steps), field)},
         ("baked",),
-        space.space if isinstance(space, Cropped) else space,
+        _uncropped(space),
         grid,
         max_samples_per_ray=SAMPLES_PER_RAY,
         early_stop_transmittance=EARLY_STOP,
         renderer=render_bricks,
     )
+
+
+def _uncropped(space: Any) -> Any:
+    return space.space if isinstance(space, Cropped) else space
 
 
 def find_candidates(model: Model, n: int, rng: np.random.Generator) -> Bool[np.ndarray, "n n n"]:
