@@ -157,6 +157,7 @@ ROWS = [
             Check("SIREN", "grid of numbers", at_least=2.0),
             Check("SIREN", metric="enlarged_over_bicubic", at_least=0.0),
         ],
+        doublings=2,
         evidence="The network has the bandwidth of its paper here, which is for more pixels, and "
         "its enlargement still improves with the steps. R4-band lets it choose a lower one.",
     ),
@@ -207,6 +208,7 @@ ROWS = [
         "complex Gabor wavelets fit an image better than sines",
         [drawn("wavelets", "wire", tries=WIRE_TRIES), SIREN, RELU_OCTAVES],
         WIRE_CHECKS,
+        doublings=2,
         evidence="The drawing is smooth, without edges, and only a quarter of its pixels is "
         "trained. SIREN reaches 52 dB on those and wavelets 47 dB, so the order is the same on "
         "trained and on held-out pixels. The paper fits all pixels of photographs; WIRE-photo "
@@ -218,6 +220,7 @@ ROWS = [
         "sines whose frequency grows with their argument fit an image better than sines",
         [drawn("FINER", "finer", tries=SINE_TRIES), SIREN, RELU_OCTAVES],
         FINER_CHECKS,
+        doublings=2,
         evidence="The paper fits all pixels of photographs, and not a smooth drawing from a "
         "quarter of its pixels: FINER-photo does that.",
     ),
