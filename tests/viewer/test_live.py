@@ -1,8 +1,11 @@
 """Watching a training: a bounded share of the time, none when nobody looks, nothing lost."""
 
+import signal
+import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from types import SimpleNamespace
 
 import jax
@@ -17,6 +20,7 @@ from nerf.viewer import live as live_module
 from nerf.viewer.live import LiveView, show_session
 from nerf.viewer.poses import pinhole
 from nerf.viewer.turns import Turns
+from tests.conftest import ROOT
 from tests.support.browser import needs_browser, open_browser
 from tests.support.small_scenes import write_small_tabletop
 
@@ -174,3 +178,24 @@ def test_a_training_is_watched_in_a_browser(tmp_path):
     assert told[0].startswith("viewer: http://127.0.0.1:") and "ssh -L" in told[1]
     assert 0.0 < seconds < 90.0
     assert (tmp_path / "run" / "checkpoints").exists() and "viser" in sys.modules
+
+
+@pytest.mark.whole
+def test_the_command_serves_the_page_until_it_is_interrupted_and_saves(tmp_path):
+    scene = write_small_tabletop(tmp_path / "scene")
+    arguments = ["--config=tiny", f"--scene={scene}", f"--workdir={tmp_path / 'run'}", "--view"]
+    arguments += ["--view_port=0", "--config.batch_size=64", "--max_seconds=120"]
+    child = subprocess.Popen(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    lines = []
+    for line in child.stderr:
+        lines.append(line)
+        if line.startswith("viewer: "):
+            with urllib.request.urlopen(line.split()[1], timeout=60) as answer:
+                assert b"<html" in answer.read()
+            child.send_signal(signal.SIGINT)
+    assert child.wait() == 130, "".join(lines)
+    assert any(line.startswith("the viewer ended with the training") for line in lines)
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
