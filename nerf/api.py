@@ -20,7 +20,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
-from nerf.cameras.cameras import Cameras, resized
+from nerf.cameras.cameras import Cameras
+from nerf.cameras.resizing import resized
 from nerf.fields import Samples
 from nerf.foundation.errors import UserError as UserError
 from nerf.foundation.instantiate import ConfigError

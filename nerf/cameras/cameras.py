@@ -333,15 +333,6 @@ def repeat_camera(camera: Cameras, count: int) -> Cameras:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), camera)
 
 
-def resized(camera: Cameras, factor: float) -> Cameras:
-    """Return a camera with `factor` times as many pixels along each side."""
-    return dataclasses.replace(
-        camera,
-        K=(np.diag([factor, factor, 1.0]) @ camera.K).astype(np.float32),
-        size=np.maximum(np.rint(camera.size * factor), 1).astype(np.int32),
-    )
-
-
 def _lines(
     cameras: Cameras, pixels: Float[Array, "*b 2"]
 ) -> tuple[Float[Array, "*b 3"], Float[Array, "*b 3"]]:

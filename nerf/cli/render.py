@@ -301,7 +301,7 @@ def _write_path(
 
 
 def _enlarge(run: "nerf.runs.read.Run", factor: float, out: Path) -> bool:
-    from nerf.cameras.cameras import resized
+    from nerf.cameras.resizing import resized
     from nerf.output.frames import RenderOptions
     from nerf.output.parts import Part
     from nerf.output.video_rendering import render_still

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32
 
-from nerf.cameras.cameras import Cameras, resized
+from nerf.cameras.cameras import Cameras
+from nerf.cameras.resizing import resized
 from nerf.foundation.errors import UserError
 from nerf.meshes.cleaning import drop_parts, drop_small
 from nerf.meshes.isosurface import (

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from nerf.cameras.cameras import Cameras, resized
+from nerf.cameras.cameras import Cameras
+from nerf.cameras.resizing import resized
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
 from nerf.output.labels import draw_label

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from nerf.cameras.cameras import resized
+from nerf.cameras.resizing import resized
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import write_png
 from nerf.foundation.progress import Meter

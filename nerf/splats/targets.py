@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nerf.cameras.cameras import Cameras, resized
+from nerf.cameras.cameras import Cameras
+from nerf.cameras.resizing import resized
 from nerf.foundation.progress import track
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run

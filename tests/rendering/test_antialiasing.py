@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.cameras.cameras import resized
+from nerf.cameras.resizing import resized
 from nerf.geometry.signed_distance import SignedDistance
 from nerf.rendering.antialiasing import find_edges, smooth_edges, within_pixels
 from nerf.rendering.images import make_render_image

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from configs import ngp
-from nerf.cameras.cameras import Rays, pixels_to_rays, resized
+from nerf.cameras.cameras import Rays, pixels_to_rays
+from nerf.cameras.resizing import resized
 from nerf.comparing.report.build import Question, build_report
 from nerf.evaluation.evaluate import evaluate
 from nerf.fields import Samples
