@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nerf.cameras.cameras import Cameras
+from nerf.cameras.lenses import EQUIRECTANGULAR
 from nerf.foundation.instantiate import ConfigError, parameters_of
 from nerf.paths.coverage import RenderView, unknown_frames, usual_distance
 from nerf.paths.keyframe_reader import Crop, Keyframes, PathError
@@ -165,7 +166,9 @@ def _unknown(
     bad = [numbers[i] for i, is_bad in zip(looked, unknown, strict=True) if is_bad]
     where = f"the first is frame {bad[0]}, the last {bad[-1]}"
     fix = "are its poses in the units and axes of the scene's file?"
-    if name == "follow":
+    if (np.asarray(cameras.model) == EQUIRECTANGULAR).all():
+        fix = "usual for frames that show all around: trust them only where the photos look"
+    elif name == "follow":
         fix = "check the run's pictures in its folder eval"
     elif keys is None:
         fix = "--path=follow stays where the photos were taken"

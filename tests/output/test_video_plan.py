@@ -12,9 +12,11 @@ import pytest
 from nerf.cameras.cameras import Rays
 from nerf.cli.render_flags import check_flags
 from nerf.foundation.instantiate import ConfigError
+from nerf.output.video_plan import _unknown
 from nerf.paths import paths
 from nerf.paths.coverage import unknown_frames, usual_distance
 from nerf.paths.path_options import parse_range
+from nerf.paths.video_cameras import all_around
 from nerf.sampling.spaces import Box, Contracted, Cropped
 from tests.paths.test_paths import IDENTITY, cameras_at, look_at, ring
 from tests.support.compiled import repeated, to_rays
@@ -82,6 +84,16 @@ def test_the_frames_looked_at_are_spread_over_a_long_film():
         paths.make_path("orbit", train, IDENTITY, frames=500), train, ball(), 1.6
     )
     assert numbers[0] == 0 and numbers[-1] == 499 and len(numbers) == len(unknown) < 50
+
+
+def test_a_film_of_all_directions_gets_no_hint_to_move_its_cameras():
+    train = cameras_at(ring())
+    flat = paths.make_path("orbit", train, IDENTITY, frames=4)
+    around = all_around(np.asarray(flat.c2w), train, 64, 32)
+    (warning,) = _unknown(around, train, ball(), 1.6, range(4), "orbit", None)
+    assert "4 of 4 frames" in warning and "trust them only where the photos look" in warning
+    assert "--path" not in warning
+    assert _unknown(flat, train, ball(), 1.6, range(4), "orbit", None) == []
 
 
 # Crops.
