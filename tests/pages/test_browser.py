@@ -18,7 +18,7 @@ from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run
 from nerf.sampling.spaces import Box, Contracted
 from nerf.scenes import Similarity
-from tests.support.browser import needs_browser, open_browser
+from tests.support.browser import as_phone, move_fingers, needs_browser, open_browser
 
 # Draws a camera with the functions of the page and returns the pixels, the first row at the bottom.
 DRAW = """
@@ -150,3 +150,25 @@ def test_keys_move_the_camera_and_the_tour_follows_its_path(shown):
     time.sleep(0.5)
     assert np.linalg.norm(eye(browser) - first) > 1e-3
     browser.find_element("id", "tour").click()
+
+
+def test_fingers_turn_and_zoom_on_the_screen_of_a_phone(shown):
+    browser, _, cameras = shown
+    with as_phone(browser):
+        browser.execute_script(
+            "const views = document.getElementById('views');"
+            "views.value = 3; views.dispatchEvent(new Event('change'))"
+        )
+        wide = "return document.documentElement.scrollWidth - window.innerWidth"
+        assert browser.execute_script(wide) <= 0
+        for control in browser.find_elements("css selector", "button, select"):
+            box = control.rect
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+            assert box["y"] + box["height"] <= 844
+        move_fingers(browser, ((150, 400), (230, 400)))
+        turned = eye(browser)
+        away = np.linalg.norm(cameras.position[3])
+        assert np.linalg.norm(turned - cameras.position[3]) > 0.2
+        assert np.linalg.norm(turned) == pytest.approx(away, rel=1e-2)
+        move_fingers(browser, ((160, 400), (120, 400)), ((230, 400), (270, 400)))
+        assert np.linalg.norm(eye(browser)) < 0.8 * away

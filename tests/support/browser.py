@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 CHROMIUM = (
@@ -47,3 +48,39 @@ def open_browser(profile: Path, *more: str) -> Iterator[Any]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
     yield driver
     driver.quit()
+
+
+@contextlib.contextmanager
+def as_phone(driver: Any, width: int = 390, height: int = 844) -> Iterator[None]:
+    """Give the open page the screen of a phone, which is touched.
+
+    Args:
+      driver: of a browser.
+      width: of the screen in CSS pixels.
+      height: of the screen.
+    """
+    screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def move_fingers(driver: Any, *ways: tuple[tuple[float, float], tuple[float, float]]) -> None:
+    """Move one finger or several from one place (x, y) each to another, in CSS pixels."""
+
+    def touch(kind: str, part: float) -> None:
+        points = [
+            {"x": x + part * (to_x - x), "y": y + part * (to_y - y), "id": number}
+            for number, ((x, y), (to_x, to_y)) in enumerate(ways)
+        ]
+        fingers = {"type": kind, "touchPoints": [] if kind == "touchEnd" else points}
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", fingers)
+
+    touch("touchStart", 0.0)
+    for part in np.linspace(0.1, 1.0, 10):
+        touch("touchMove", float(part))
+    touch("touchEnd", 1.0)

@@ -19,7 +19,7 @@ from nerf.viewer.frames import fitted
 from nerf.viewer.modes import colour_error
 from nerf.viewer.player import show_frame
 from nerf.viewer.views import score_colours
-from tests.support.browser import needs_browser, open_browser
+from tests.support.browser import as_phone, move_fingers, needs_browser, open_browser
 from tests.viewer.ball_run import make_run, open_viewer
 
 pytestmark = [pytest.mark.whole, needs_browser]
@@ -120,6 +120,26 @@ def test_the_panel_tells_resolution_and_time_and_has_a_hint_for_each_control(dri
     assert f"{width}×{height}, " in text and " s" in text
     labels = [e.text for e in driver.find_elements("tag name", "label")]
     assert {"Show", "Field of view", "Finest", "Moving"} <= set(labels)
+
+
+def test_fingers_orbit_and_zoom_on_the_screen_of_a_phone(driver, browser):
+    def distance():
+        return np.linalg.norm(browser.client.camera.position - browser.client.camera.look_at)
+
+    with as_phone(driver):
+        until(lambda: browser.client.camera.aspect < 1.0, "the screen is upright")
+        until(lambda: browser.at_rest, "a complete picture")
+        before, frames = browser.client.camera.position, browser.latest
+        move_fingers(driver, ((150, 250), (230, 250)))
+        until(lambda: np.linalg.norm(browser.client.camera.position - before) > 0.3, "it turns")
+        until(lambda: browser.latest is not frames and browser.at_rest, "another picture")
+        assert browser.latest[1][0] < browser.latest[1][1]
+        away = distance()
+        move_fingers(driver, ((160, 250), (120, 250)), ((230, 250), (270, 250)))
+        until(lambda: distance() < 0.97 * away, "it comes nearer")
+        for label in driver.find_elements("tag name", "label"):
+            if label.is_displayed():
+                assert label.rect["x"] >= 0 and label.rect["x"] + label.rect["width"] <= 390
 
 
 def test_two_browsers_fly_on_their_own_and_one_that_goes_away_stops_no_other(
