@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -377,7 +378,7 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
 
     monkeypatch.setattr(Laboratory, "_arms", arms)
     monkeypatch.setattr(
-        Laboratory, "_choose", lambda self, arm, steps, before=None: (steps, before)
+        Laboratory, "_choose", lambda self, arm, steps, seeds, before=None: (steps, before)
     )
     row = dataclasses.replace(tiny_row(doublings=3), checks=[Check("a", "b", at_least=1.0)])
     result = Laboratory(Store("unused")).measure(row)
@@ -386,6 +387,24 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
     asked.clear()
     Laboratory(Store("unused")).measure(dataclasses.replace(row, doublings=1), seeds=2)
     assert asked == [(1, 40), (2, 80)]
+
+
+def test_a_rate_at_which_one_of_the_choosing_seeds_fails_is_not_chosen(tmp_path, monkeypatch):
+    """At the larger rate one seed is the best of all, and the next is lost."""
+    scores = {1.0: 30.0, 3.0: 31.0}
+
+    def choose(seed, rate, steps):
+        lost = rate == 3.0 and seed == laboratory_module.CHOOSING_SEED + 1
+        return 5.0 if lost else scores.get(rate, 20.0)
+
+    trainer = SimpleNamespace(choose=choose)
+    monkeypatch.setattr(Laboratory, "_trainer", lambda *_: trainer)
+    for seeds, rate in ((1, 3.0), (2, 1.0)):
+        row = tiny_row(choosing_seeds=seeds)
+        laboratory = Laboratory(Store(tmp_path))
+        laboratory._read_code(row)
+        chosen = laboratory._choose(row.arms[0], 40, row.choosing_seeds)
+        assert chosen.candidate.rate == rate
 
 
 def test_a_row_that_is_settled_with_the_first_seed_alone_is_trained_longer(monkeypatch):

@@ -132,6 +132,8 @@ class Row:
       equal_parameters: whether the numbers of parameters must agree to within a tenth, as for
         claims about representations.
       doublings: how often the steps of the configs may be doubled until every check is settled.
+      choosing_seeds: number of seeds, none of them scored, with which learning rates are chosen:
+        more than one where a seed may fail at a rate at which others do well.
       evidence: what is known about a check that does not hold or is undecided, for the page.
     """
 
@@ -142,6 +144,7 @@ class Row:
     checks: Sequence[Check]
     equal_parameters: bool = True
     doublings: int = 1
+    choosing_seeds: int = 1
     evidence: str = ""
 
 

@@ -67,14 +67,17 @@ class Laboratory:
         self._trainers.clear()
         self._read_code(row)
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
-        chosen = {arm.name: self._choose(arm, size) for arm in row.arms}
+        tried = row.choosing_seeds
+        chosen = {arm.name: self._choose(arm, size, tried) for arm in row.arms}
         for _ in range(0 if steps else row.doublings):
             # The first seed often shows already that the steps are not enough.
             counts = sorted({1, seeds or SEEDS})
             if all(self._is_settled(row, self._arms(row, chosen, n, size)) for n in counts):
                 break
             size *= 2
-            chosen = {arm.name: self._choose(arm, size, chosen[arm.name]) for arm in row.arms}
+            chosen = {
+                arm.name: self._choose(arm, size, tried, chosen[arm.name]) for arm in row.arms
+            }
         arms = self._arms(row, chosen, seeds or SEEDS, size)
         checks = [judge(check, arms) for check in row.checks]
         whole = not any(arm["diverged"] for arm in arms.values())
@@ -133,24 +136,27 @@ class Laboratory:
             }
         return found
 
-    def _choose(self, arm: Arm, steps: int, before: Chosen | None = None) -> Chosen:
+    def _choose(self, arm: Arm, steps: int, seeds: int, before: Chosen | None = None) -> Chosen:
         """Choose the learning rate and the try of an arm on "val".
 
         Args:
           arm: the arm.
           steps: training steps.
+          seeds: number of seeds whose mean decides.
           before: the choice for half as many steps, whose neighbours are tried; None: everything.
         """
 
         def score(one: Candidate, part: float) -> float:
-            config = arm.resolve(arm.tries[one.trial])
+            config, scores = arm.resolve(arm.tries[one.trial]), []
+            for seed in range(CHOOSING_SEED, CHOOSING_SEED + seeds):
 
-            def make() -> Result:
-                trainer = self._trainer(arm, config)
-                return {"val": trainer.choose(CHOOSING_SEED, one.rate, part * steps)}
+                def make(seed: int = seed) -> Result:
+                    trainer = self._trainer(arm, config)
+                    return {"val": trainer.choose(seed, one.rate, part * steps)}
 
-            facts = self._facts(arm, config, CHOOSING_SEED, one.rate, part * steps)
-            found = self.store.get({**facts, "choosing": True}, make)["val"]
+                facts = self._facts(arm, config, seed, one.rate, part * steps)
+                scores.append(self.store.get({**facts, "choosing": True}, make)["val"])
+            found = float(np.mean(scores))
             said = f"try {one.trial}, " if len(arm.tries) > 1 else ""
             steps_of = f"{part:g} of {steps} steps"
             self._say_once(f"{arm.name}: {said}rate x{one.rate:.3g}, {steps_of}: {found:.2f} dB")
