@@ -85,7 +85,7 @@ def test_a_claim_belongs_to_the_methods_that_its_arms_use_differently(site):
     rows = {module: [claim.row for claim in claims] for module, claims in site.claims.items()}
     assert rows["nerf.encodings.hash_grid"] == ["NGP", "NGP-small"]
     assert rows["nerf.sampling.importance"] == ["R16", "R16-sparse"]
-    assert rows["nerf.networks.cppn"] == ["R6", "R6-warm"]
+    assert rows["nerf.networks.cppn"] == ["R6"]
     assert rows["nerf.geometry.density"] == [], "all arms use it alike"
 
 
