@@ -79,7 +79,6 @@ SEEN_GAUSSIAN = photo(
 SEEN_BACON = photo("BACON", "bacon", 128, *BAND_TRIES)
 
 FUNCTIONS = ("tanh", "sine", "gaussian", "absolute", "identity")
-# The learning rate rises over the first tenth of the steps, so that no seed is lost at the start.
 CPPN_CHECKS = [Check("mixture", one, at_least=2.0 if one == "tanh" else 0.0) for one in FUNCTIONS]
 # A claim has the same margins on drawings and on the photograph.
 SIREN_CHECKS = [
