@@ -248,6 +248,11 @@ ROWS = [
         "complex Gabor wavelets fit all pixels of a photograph better than sines",
         [SEEN_WIRE, SEEN_SIREN, SEEN_OCTAVES],
         _added(WIRE_CHECKS),
+        evidence="Wavelets are behind SIREN at every step of the curves, and as good after a whole "
+        "training of 2,000 steps: 45.2 dB each. Both networks have their rates and bandwidths "
+        "chosen on the same pixels. The errors of both are about one step of the photograph's "
+        "8 bits (48 dB), so a picture with more detail for its parameters may still decide "
+        "otherwise.",
     ),
     Row(
         "FINER-photo",
