@@ -26,7 +26,7 @@ from benchmarks.systems.training import Trainer, module_of, rounded
 from nerf.runs.provenance import environment
 from nerf.scenes import Scene
 
-CHOOSING_SEED = 1000  # seed of the runs that choose a learning rate; it is not scored
+CHOOSING_SEED = 1000  # first seed of the runs that choose a learning rate; none is scored
 SEEDS, MORE_SEEDS = 3, 5
 HALF = ("psnr", "val", "numbers", "diverged")  # measurements with half of the steps that are kept
 Result = dict[str, Any]
@@ -147,15 +147,9 @@ class Laboratory:
         """
 
         def score(one: Candidate, part: float) -> float:
-            config, scores = arm.resolve(arm.tries[one.trial]), []
-            for seed in range(CHOOSING_SEED, CHOOSING_SEED + seeds):
-
-                def make(seed: int = seed) -> Result:
-                    trainer = self._trainer(arm, config)
-                    return {"val": trainer.choose(seed, one.rate, part * steps)}
-
-                facts = self._facts(arm, config, seed, one.rate, part * steps)
-                scores.append(self.store.get({**facts, "choosing": True}, make)["val"])
+            config = arm.resolve(arm.tries[one.trial])
+            tried = range(CHOOSING_SEED, CHOOSING_SEED + seeds)
+            scores = [self._try(arm, config, one.rate, seed, part * steps) for seed in tried]
             found = float(np.mean(scores))
             said = f"try {one.trial}, " if len(arm.tries) > 1 else ""
             steps_of = f"{part:g} of {steps} steps"
@@ -165,6 +159,16 @@ class Laboratory:
         if before is not None:
             return choose_near(before, score)
         return choose(len(arm.tries), arm.rates, score)
+
+    def _try(
+        self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: float
+    ) -> float:
+        """Return the score on "val" of a seed that helps to choose; see `_run`."""
+        facts = {**self._facts(arm, config, seed, rate, steps), "choosing": True}
+        made = self.store.get(
+            facts, lambda: {"val": self._trainer(arm, config).choose(seed, rate, steps)}
+        )
+        return made["val"]
 
     def _run(
         self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: float
