@@ -9,9 +9,10 @@ Equation:
   (3) alpha_i = o_i exp(-1/2 r^2) with r^2 = (p - m_i)^T S_i^-1 (p - m_i), 0 for r > CUTOFF
   (4) C = sum_i c_i alpha_i prod_(j<i) (1 - alpha_j) + background prod_i (1 - alpha_i)
 
-The splats are ordered by their distance from the camera. BLUR and CUTOFF are those of the original
-renderer (2308.04079) and of KHR_gaussian_splatting. The projection is that of the camera's lens,
-whatever it is.
+The splats are ordered by their distance from the camera. CUTOFF is that of the original renderer
+(2308.04079) and of KHR_gaussian_splatting. Their BLUR is 0.3, and that of browsers' renderers about
+0.1: splats that are fine-tuned with it become so thin that they have holes in windows with more
+pixels than the photos. The projection is that of the camera's lens, whatever it is.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from nerf.meshes.chunks import in_chunks
 from nerf.splats.blending import CUTOFF, TILE, Shown, blend
 from nerf.splats.splats import Splats, colours_towards, rotation_matrices
 
-BLUR = 0.3  # variance in pixels^2 that is added to every splat
+BLUR = 0.05  # variance in pixels^2 that is added to every splat
 # Splats whose centres are farther outside of the picture are skipped: the linearised projection is
 # not valid there.
 MARGIN = 0.15  # of the picture's size

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from nerf.cameras.cameras import pixels_to_rays
+from nerf.cameras.resizing import resized
 from nerf.splats import blending, fine_tuning, targets
 from nerf.splats.fine_tuning import fine_tune, from_free, to_free
 from nerf.splats.rasterizer import find_tiles, rasterize
 from nerf.splats.targets import View, choose_cameras
-from tests.splats.test_rasterizer import BLACK, SIZE, camera_at
+from tests.splats.test_rasterizer import AWAY, BLACK, FOCAL, SIZE, camera_at
 from tests.splats.test_splats import covariances, random_splats
 
 pytestmark = pytest.mark.long
@@ -118,3 +119,19 @@ def test_pictures_that_are_small_are_not_enlarged():
     cameras = jax.tree.map(lambda *x: np.stack(x), *map(camera_at, EYES))
     for camera in choose_cameras(cameras, np.random.default_rng(0)):
         assert max(camera.size) == SIZE
+
+
+def test_splats_that_show_small_pictures_show_large_ones_too(monkeypatch):
+    """A viewer's window has more pixels than the photos, and thin things must not lose light."""
+    monkeypatch.setattr(fine_tuning, "STEPS", 120)
+    monkeypatch.setattr(fine_tuning, "MAX_SECONDS", 1e9)
+    wires = random_splats(60, 1)
+    wires = dataclasses.replace(wires, scales=np.full_like(wires.scales, 0.6 * AWAY / FOCAL))
+    small = [camera_at(eye) for eye in EYES]
+    large = [resized(camera, 4.0) for camera in small]
+    truth = [rasterize(wires, camera, BLACK) for camera in large]
+    means = [x.reshape(SIZE, 4, SIZE, 4, 3).mean((1, 3)) for x in truth]
+    views = [View(camera, picture) for camera, picture in zip(small, means, strict=True)]
+    tuned = fine_tune(shaken(wires), views, BLACK, np.random.default_rng(0))
+    light = np.mean([rasterize(tuned, camera, BLACK) for camera in large])
+    assert light == pytest.approx(np.mean(truth), rel=0.2)
