@@ -54,6 +54,7 @@ def arm_of(psnr, gain=0.0, diverged=0, **numbers) -> dict[str, Any]:
 
 
 RATES = (1 / 3, 1.0, 3.0)
+HALF = 1 / 2
 
 
 def peak(best, seen=None):
@@ -73,7 +74,7 @@ def peak(best, seen=None):
 @pytest.mark.parametrize("best", [0.02, 0.3, 1.0, 4.0, 20.0])
 def test_the_chosen_rate_is_the_best_and_not_an_end_of_the_range(best):
     seen: list[Any] = []
-    chosen = choose(2, (1 / 3, 1.0, 3.0), peak(best, seen))
+    chosen = choose(2, (1 / 3, 1.0, 3.0), peak(best, seen), HALF)
     assert chosen.candidate.trial == 0 and chosen.interior
     assert abs(np.log(chosen.candidate.rate / best)) <= np.log(FACTOR) / 2 + 1e-6
     rates = [one.rate for one, _ in seen if one.trial == 0]
@@ -82,7 +83,7 @@ def test_the_chosen_rate_is_the_best_and_not_an_end_of_the_range(best):
 
 def test_few_candidates_are_trained_for_long():
     seen: list[Any] = []
-    choose(3, RATES, peak(1.0, seen))
+    choose(3, RATES, peak(1.0, seen), HALF)
     early = [one for one, part in seen if part == 1 / 8]
     late = [one for one, part in seen if part == 1 / 2]
     assert sorted(early) == [Candidate(trial, rate) for trial in range(3) for rate in RATES]
@@ -91,13 +92,13 @@ def test_few_candidates_are_trained_for_long():
 
 
 def test_a_range_without_an_end_is_said_to_have_none():
-    chosen = choose(1, (1.0, 3.0), lambda one, fraction: one.rate)
+    chosen = choose(1, (1.0, 3.0), lambda one, fraction: one.rate, HALF)
     assert not chosen.interior and len(chosen.scores) <= 4 + 4 * MAX_EXTENSIONS
 
 
 def test_both_sides_of_the_chosen_rate_were_worse_after_as_many_steps():
     """Scores of different rounds are not compared."""
-    chosen = choose(1, RATES, lambda one, part: peak(1.0)(one, part) + 10.0 * part)
+    chosen = choose(1, RATES, lambda one, part: peak(1.0)(one, part) + 10.0 * part, HALF)
     late = {one.rate: score for part, one, score in chosen.scores if part == 1 / 2}
     assert chosen.interior and set(late) == set(RATES) and max(late, key=late.get) == 1.0
 
@@ -109,17 +110,17 @@ def test_each_try_finds_a_rate_of_its_own():
         best = 20.0 if one.trial else 1.0
         return 3.0 * one.trial - abs(np.log(one.rate / best))
 
-    assert choose(2, RATES, score).candidate == Candidate(1, 27.0)
+    assert choose(2, RATES, score, HALF).candidate == Candidate(1, 27.0)
 
 
 def test_more_steps_are_chosen_for_near_the_choice_for_fewer():
     seen: list[Any] = []
-    before = choose(2, RATES, peak(1.0))
-    after = choose_near(before, peak(0.3, seen))
+    before = choose(2, RATES, peak(1.0), HALF)
+    after = choose_near(before, peak(0.3, seen), HALF)
     assert after.candidate == Candidate(0, 1 / 3) and after.interior
     assert {part for _, part in seen} == {1 / 2} and len(seen) == 4
-    alone = choose(1, (1.0,), peak(1.0))
-    assert choose_near(alone, lambda one, part: pytest.fail("trained")) == alone
+    alone = choose(1, (1.0,), peak(1.0), HALF)
+    assert choose_near(alone, lambda one, part: pytest.fail("trained"), HALF) == alone
 
 
 def test_the_last_round_decides():
@@ -128,11 +129,23 @@ def test_the_last_round_decides():
     def score(one, fraction):
         return -abs(np.log(one.rate / (3.0 if fraction == 1 / 8 else 1.0)))
 
-    assert choose(1, (1 / 3, 1.0, 3.0), score).candidate == Candidate(0, 1.0)
+    assert choose(1, (1 / 3, 1.0, 3.0), score, HALF).candidate == Candidate(0, 1.0)
+
+
+def test_a_rate_that_is_too_large_for_all_steps_shows_when_the_last_round_has_them_all():
+    """The larger rate is ahead for half of the steps."""
+
+    def score(one, part):
+        return -abs(np.log(one.rate / (1.0 if part == 1.0 else 3.0)))
+
+    assert choose(1, RATES, score, HALF).candidate == Candidate(0, 3.0)
+    assert choose(1, RATES, score, 1.0).candidate == Candidate(0, 1.0)
+    before = choose(1, RATES, score, HALF)
+    assert choose_near(before, score, 1.0).candidate == Candidate(0, 1.0)
 
 
 def test_a_single_candidate_is_not_trained():
-    chosen = choose(1, (1.0,), lambda one, fraction: pytest.fail("trained"))
+    chosen = choose(1, (1.0,), lambda one, fraction: pytest.fail("trained"), HALF)
     assert chosen.candidate == Candidate(0, 1.0) and chosen.scores == []
 
 
@@ -378,7 +391,7 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
 
     monkeypatch.setattr(Laboratory, "_arms", arms)
     monkeypatch.setattr(
-        Laboratory, "_choose", lambda self, arm, steps, seeds, before=None: (steps, before)
+        Laboratory, "_choose", lambda self, row, arm, steps, before=None: (steps, before)
     )
     row = dataclasses.replace(tiny_row(doublings=3), checks=[Check("a", "b", at_least=1.0)])
     result = Laboratory(Store("unused")).measure(row)
@@ -403,8 +416,24 @@ def test_a_rate_at_which_one_of_the_choosing_seeds_fails_is_not_chosen(tmp_path,
         row = tiny_row(choosing_seeds=seeds)
         laboratory = Laboratory(Store(tmp_path))
         laboratory._read_code(row)
-        chosen = laboratory._choose(row.arms[0], 40, row.choosing_seeds)
+        chosen = laboratory._choose(row, row.arms[0], 40)
         assert chosen.candidate.rate == rate
+
+
+def test_a_row_says_for_which_part_of_the_steps_its_last_candidates_are_trained(
+    tmp_path, monkeypatch
+):
+    asked = set()
+    trainer = SimpleNamespace(choose=lambda seed, rate, steps: asked.add(steps) or -rate)
+    monkeypatch.setattr(Laboratory, "_trainer", lambda *_: trainer)
+    for part in (0.5, 1.0):
+        row = tiny_row(choosing_part=part)
+        laboratory = Laboratory(Store(tmp_path / str(part)))
+        laboratory._read_code(row)
+        before = laboratory._choose(row, row.arms[0], 40)
+        laboratory._choose(row, row.arms[0], 80, before)
+        assert asked == {5, 40 * part, 80 * part}
+        asked.clear()
 
 
 def test_a_row_that_is_settled_with_the_first_seed_alone_is_trained_longer(monkeypatch):

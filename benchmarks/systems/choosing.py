@@ -1,8 +1,9 @@
 """Choose a learning rate, and a bandwidth where there is one, by successive halving.
 
 All candidates are trained for an eighth of the steps. The best one of each set of changes is then
-trained for half of the steps, but at most `FINALISTS` of them. In both rounds the next rates on
-both sides of a best one are trained too, so that a chosen rate is not an end of what was tried.
+trained for a larger part of the steps, but at most `FINALISTS` of them. In both rounds the next
+rates on both sides of a best one are trained too, so that a chosen rate is not an end of what was
+tried.
 
 Reference: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
 optimization" (AISTATS 2016).
@@ -14,7 +15,7 @@ from typing import NamedTuple
 FACTOR = 3.0  # between neighbouring learning rates
 MAX_EXTENSIONS = 4  # further rates on each side, in each round
 FINALISTS = 2
-EARLY, LATE = 1 / 8, 1 / 2  # parts of the steps of the two rounds
+EARLY = 1 / 8  # part of the steps of the first round
 
 
 class Candidate(NamedTuple):
@@ -46,13 +47,14 @@ class Chosen(NamedTuple):
     scores: list[tuple[float, Candidate, float]]
 
 
-def choose(trials: int, rates: Sequence[float], score: Score) -> Chosen:
+def choose(trials: int, rates: Sequence[float], score: Score, late: float) -> Chosen:
     """Return the best candidate.
 
     Args:
       trials: number of sets of further changes.
       rates: first factors of the learning rate; a single one is kept.
       score: trains a candidate for a part of the steps and returns its score; higher is better.
+      late: part of the steps of the second round.
     """
     first = [Candidate(trial, rate) for trial in range(trials) for rate in rates]
     if len(first) == 1:
@@ -64,23 +66,24 @@ def choose(trials: int, rates: Sequence[float], score: Score) -> Chosen:
         leaders.append(_extend(found, lambda one: score(one, EARLY), len(rates) > 1))
         early |= found
     leaders.sort(key=lambda one: early[one], reverse=True)
-    late = {one: score(one, LATE) for one in leaders[:FINALISTS]}
-    _extend(late, lambda one: score(one, LATE), len(rates) > 1)
-    return _chosen(early, late)
+    last = {one: score(one, late) for one in leaders[:FINALISTS]}
+    _extend(last, lambda one: score(one, late), len(rates) > 1)
+    return _chosen(early, last, late)
 
 
-def choose_near(before: Chosen, score: Score) -> Chosen:
+def choose_near(before: Chosen, score: Score, late: float) -> Chosen:
     """Return the best candidate for more steps than those for which one was chosen.
 
     Args:
       before: the choice for fewer steps; its neighbours are tried.
       score: see `choose`.
+      late: see `choose`.
     """
     if not before.scores:
         return before
-    late = {before.candidate: score(before.candidate, LATE)}
-    _extend(late, lambda one: score(one, LATE), len({one.rate for _, one, _ in before.scores}) > 1)
-    return _chosen({}, late)
+    last = {before.candidate: score(before.candidate, late)}
+    _extend(last, lambda one: score(one, late), len({one.rate for _, one, _ in before.scores}) > 1)
+    return _chosen({}, last, late)
 
 
 def _extend(
@@ -113,8 +116,8 @@ def _missing_side(best: Candidate, known: Mapping[Candidate, float]) -> Candidat
     return None
 
 
-def _chosen(early: dict[Candidate, float], late: dict[Candidate, float]) -> Chosen:
-    best = max(late, key=lambda one: late[one])
-    rounds = ((EARLY, early), (LATE, late))
+def _chosen(early: dict[Candidate, float], last: dict[Candidate, float], late: float) -> Chosen:
+    best = max(last, key=lambda one: last[one])
+    rounds = ((EARLY, early), (late, last))
     scores = [(part, one, value) for part, found in rounds for one, value in found.items()]
-    return Chosen(best, _missing_side(best, late) is None, scores)
+    return Chosen(best, _missing_side(best, last) is None, scores)

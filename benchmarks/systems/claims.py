@@ -134,6 +134,8 @@ class Row:
       doublings: how often the steps of the configs may be doubled until every check is settled.
       choosing_seeds: number of seeds, none of them scored, with which learning rates are chosen:
         more than one where a seed may fail at a rate at which others do well.
+      choosing_part: part of the steps for which the last candidates for a learning rate are
+        trained: 1 where rates that are good for half of the steps are too large for all of them.
       evidence: what is known about a check that does not hold or is undecided, for the page.
     """
 
@@ -145,6 +147,7 @@ class Row:
     equal_parameters: bool = True
     doublings: int = 1
     choosing_seeds: int = 1
+    choosing_part: float = 0.5
     evidence: str = ""
 
 

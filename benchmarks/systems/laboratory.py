@@ -67,17 +67,14 @@ class Laboratory:
         self._trainers.clear()
         self._read_code(row)
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
-        tried = row.choosing_seeds
-        chosen = {arm.name: self._choose(arm, size, tried) for arm in row.arms}
+        chosen = {arm.name: self._choose(row, arm, size) for arm in row.arms}
         for _ in range(0 if steps else row.doublings):
             # The first seed often shows already that the steps are not enough.
             counts = sorted({1, seeds or SEEDS})
             if all(self._is_settled(row, self._arms(row, chosen, n, size)) for n in counts):
                 break
             size *= 2
-            chosen = {
-                arm.name: self._choose(arm, size, tried, chosen[arm.name]) for arm in row.arms
-            }
+            chosen = {arm.name: self._choose(row, arm, size, chosen[arm.name]) for arm in row.arms}
         arms = self._arms(row, chosen, seeds or SEEDS, size)
         checks = [judge(check, arms) for check in row.checks]
         whole = not any(arm["diverged"] for arm in arms.values())
@@ -136,19 +133,19 @@ class Laboratory:
             }
         return found
 
-    def _choose(self, arm: Arm, steps: int, seeds: int, before: Chosen | None = None) -> Chosen:
+    def _choose(self, row: Row, arm: Arm, steps: int, before: Chosen | None = None) -> Chosen:
         """Choose the learning rate and the try of an arm on "val".
 
         Args:
+          row: says how.
           arm: the arm.
           steps: training steps.
-          seeds: number of seeds whose mean decides.
           before: the choice for half as many steps, whose neighbours are tried; None: everything.
         """
 
         def score(one: Candidate, part: float) -> float:
             config = arm.resolve(arm.tries[one.trial])
-            tried = range(CHOOSING_SEED, CHOOSING_SEED + seeds)
+            tried = range(CHOOSING_SEED, CHOOSING_SEED + row.choosing_seeds)
             scores = [self._try(arm, config, one.rate, seed, part * steps) for seed in tried]
             found = float(np.mean(scores))
             said = f"try {one.trial}, " if len(arm.tries) > 1 else ""
@@ -157,8 +154,8 @@ class Laboratory:
             return found
 
         if before is not None:
-            return choose_near(before, score)
-        return choose(len(arm.tries), arm.rates, score)
+            return choose_near(before, score, row.choosing_part)
+        return choose(len(arm.tries), arm.rates, score, row.choosing_part)
 
     def _try(
         self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: float
