@@ -12,6 +12,10 @@ import optax
 from jax.tree_util import KeyPath
 from jaxtyping import Array, Float, PyTree
 
+# The learning rate is a number of the state, and no constant of the compiled step: runs that differ
+# in it share one program.
+_ADAM = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))
+
 
 def adam(
     learning_rate: float = 5e-4,
@@ -37,7 +41,7 @@ def adam(
     """
     defaults = {"learning_rate": learning_rate, "b1": b1, "b2": b2, "eps": eps}
     groups = {} if groups is None else groups
-    transforms = {name: optax.adam(**{**defaults, **options}) for name, options in groups.items()}
+    transforms = {name: _ADAM(**{**defaults, **options}) for name, options in groups.items()}
 
     def label(path: KeyPath, _: object) -> str:
         """Return the first group whose name is a key of the parameter's path."""
@@ -47,7 +51,7 @@ def adam(
     def labels(params: PyTree) -> PyTree:
         return jax.tree_util.tree_map_with_path(label, params)
 
-    return optax.partition({"rest": optax.adam(**defaults), **transforms}, labels)
+    return optax.partition({"rest": _ADAM(**defaults), **transforms}, labels)
 
 
 @dataclasses.dataclass(frozen=True)

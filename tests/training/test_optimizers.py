@@ -50,6 +50,17 @@ def test_without_groups_everything_moves_as_in_the_paper():
         )
 
 
+def test_runs_that_differ_in_learning_rates_share_one_program():
+    """Compiling a step again takes longer than many of them."""
+
+    def program(rate):
+        optimizer = adam(rate, groups={"table": {"learning_rate": 10.0 * rate}})
+        state = optimizer.init(PARAMS)
+        return jax.jit(optimizer.update).lower(PARAMS, state, PARAMS).as_text()
+
+    assert program(1e-3) == program(2e-3)
+
+
 def test_a_group_moves_with_its_own_numbers_and_the_rest_with_the_defaults():
     optimizer = adam(1e-3, eps=1e-8, groups={"table": {"learning_rate": 0.1, "eps": 1e-2}})
     field = descend(optimizer, PARAMS, GRADIENTS)["stages"][0]["field"]
