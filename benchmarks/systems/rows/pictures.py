@@ -155,7 +155,7 @@ ROWS = [
             Check("SIREN", "grid of numbers", at_least=2.0),
             Check("SIREN", metric="enlarged_over_bicubic", at_least=0.0),
         ],
-        doublings=2,
+        doublings=3,
         evidence="The network has the bandwidth of its paper here, which is for more pixels, and "
         "its enlargement still improves with the steps. R4-band lets it choose a lower one.",
     ),
@@ -174,6 +174,10 @@ ROWS = [
             )
         ],
         [Check("SIREN", metric="enlarged_over_bicubic", at_least=0.0, added=True)],
+        doublings=3,
+        evidence="Bicubic interpolation is nearly exact on this smooth drawing, at 41.1 dB. A "
+        "network of 5,000 numbers enlarges it at 38.6 dB after 2,000 steps and at 39.5 dB after "
+        "4,000, and is not done.",
     ),
     Row(
         "R6",
@@ -201,7 +205,7 @@ ROWS = [
         evidence="The drawing is smooth, without edges, and only a quarter of its pixels is "
         "trained. SIREN reaches 52 dB on those and wavelets 47 dB, so the order is the same on "
         "trained and on held-out pixels. The paper fits all pixels of photographs; WIRE-photo "
-        "does that.",
+        "does that. ReLU with octaves catches up by 0.6 dB whenever the steps double.",
     ),
     Row(
         "FINER",
