@@ -10,8 +10,8 @@ Equation:
   (4) C = sum_i c_i alpha_i prod_(j<i) (1 - alpha_j) + background prod_i (1 - alpha_i)
 
 The splats are ordered by their distance from the camera. CUTOFF is that of the original renderer
-(2308.04079) and of KHR_gaussian_splatting. Their BLUR is 0.3, and that of browsers' renderers about
-0.1: splats that are fine-tuned with it become so thin that they have holes in windows with more
+(2308.04079) and of KHR_gaussian_splatting. Their BLUR is 0.3, and that of renderers in browsers is
+about 0.1. Splats that are fine-tuned with so much become thin, and have holes in windows with more
 pixels than the photos. The projection is that of the camera's lens, whatever it is.
 """
 
