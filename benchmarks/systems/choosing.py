@@ -66,9 +66,7 @@ def choose(trials: int, rates: Sequence[float], score: Score, late: float) -> Ch
         leaders.append(_extend(found, lambda one: score(one, EARLY), len(rates) > 1))
         early |= found
     leaders.sort(key=lambda one: early[one], reverse=True)
-    last = {one: score(one, late) for one in leaders[:FINALISTS]}
-    _extend(last, lambda one: score(one, late), len(rates) > 1)
-    return _chosen(early, last, late)
+    return _last_round(early, leaders[:FINALISTS], score, late, len(rates) > 1)
 
 
 def choose_near(before: Chosen, score: Score, late: float) -> Chosen:
@@ -81,9 +79,8 @@ def choose_near(before: Chosen, score: Score, late: float) -> Chosen:
     """
     if not before.scores:
         return before
-    last = {before.candidate: score(before.candidate, late)}
-    _extend(last, lambda one: score(one, late), len({one.rate for _, one, _ in before.scores}) > 1)
-    return _chosen({}, last, late)
+    rates = {one.rate for _, one, _ in before.scores}
+    return _last_round({}, [before.candidate], score, late, len(rates) > 1)
 
 
 def _extend(
@@ -116,8 +113,24 @@ def _missing_side(best: Candidate, known: Mapping[Candidate, float]) -> Candidat
     return None
 
 
-def _chosen(early: dict[Candidate, float], last: dict[Candidate, float], late: float) -> Chosen:
-    best = max(last, key=lambda one: last[one])
+def _last_round(
+    early: Mapping[Candidate, float],
+    leaders: Sequence[Candidate],
+    score: Score,
+    late: float,
+    rates: bool,
+) -> Chosen:
+    """Train the leaders and neighbours of the best one for longer, and return the best.
+
+    Args:
+      early: scores of the first round.
+      leaders: the candidates of this round.
+      score: see `choose`.
+      late: see `choose`.
+      rates: whether there is a choice of rates.
+    """
+    last = {one: score(one, late) for one in leaders}
+    best = _extend(last, lambda one: score(one, late), rates)
     rounds = ((EARLY, early), (late, last))
     scores = [(part, one, value) for part, found in rounds for one, value in found.items()]
     return Chosen(best, _missing_side(best, last) is None, scores)

@@ -282,9 +282,9 @@ ROWS = [
             Check("unsigned, c = 2", metric="lid", at_most=0.05, added=True),
         ],
         evidence="With c = 2 in place of 5 the largest weights are 0.43 times as far in front of "
-        "the surface for the same sharpness s, and the Chamfer distance is the same, 0.031. So it "
-        "is not this bias that keeps the unsigned distance from the sheets, and what does is not "
-        "known yet.",
+        "the surface for the same sharpness s, and the Chamfer distance is 0.031 in place of "
+        "0.032. So it is not this bias that keeps the unsigned distance from the sheets, and what "
+        "does is not known yet.",
     ),
     Row(
         "R33-mesh",
