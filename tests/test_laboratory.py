@@ -199,7 +199,16 @@ def test_an_arm_that_longer_training_made_worse_settles_nothing():
     check = Check("a", "b", at_least=1.0)
     assert judge(check, arms)["verdict"] == HOLDS
     arms["b"] = arm_of([[20.1], [19.9], [20.0]], -0.6)
-    assert judge(check, arms)["verdict"] == UNDECIDED and not judge(check, arms)["settled"]
+    for parts in ([], [1 / 8, 1 / 2]):
+        arms["b"]["tried_on_val"] = [{"part": part} for part in parts]
+        assert judge(check, arms)["verdict"] == UNDECIDED and not judge(check, arms)["settled"]
+
+
+def test_an_arm_that_is_worse_at_the_best_rate_for_all_steps_is_settled():
+    """No smaller rate helps there: it overfits."""
+    arms = {"a": arm_of([[30.1], [29.9], [30.0]]), "b": arm_of([[20.1], [19.9], [20.0]], -0.6)}
+    arms["b"]["tried_on_val"] = [{"part": 1 / 8}, {"part": 1.0}]
+    assert judge(Check("a", "b", at_least=1.0), arms)["verdict"] == HOLDS
 
 
 def test_a_number_other_than_psnr_is_settled_if_its_trend_stays_on_its_side():
@@ -270,6 +279,25 @@ def test_views_count_as_in_a_study_and_numbers_by_welch():
     np.testing.assert_allclose(interval(Check("a", "b", "ms", 1.0, ratio=True), arms), wanted)
     alone = stats.t.interval(1.0 - ALPHA, 2, np.mean(ratio_a), stats.sem(ratio_a))
     np.testing.assert_allclose(interval(Check("a", None, "ms", 1.0), arms)[1:], alone)
+
+
+def test_arms_that_draw_the_same_numbers_are_compared_seed_by_seed():
+    a, b = np.array([31.9, 31.7, 34.1]), np.array([31.3, 31.3, 33.8])
+    arms = {"a": arm_of(a[:, None].tolist(), ms=a), "b": arm_of(b[:, None].tolist(), ms=b)}
+    found = judge(Check("a", "b", at_least=-0.5, paired=True), arms)
+    wanted = stats.t.interval(1.0 - ALPHA, 2, np.mean(a - b), stats.sem(a - b))
+    np.testing.assert_allclose((found["low"], found["high"]), wanted)
+    assert found["verdict"] == HOLDS
+    assert judge(Check("a", "b", at_least=-0.5), arms)["verdict"] == UNDECIDED
+    ratio = interval(Check("a", "b", "ms", 1.0, ratio=True, paired=True), arms)
+    logs = np.log(a / b)
+    np.testing.assert_allclose(
+        np.log(ratio[1:]), stats.t.interval(1.0 - ALPHA, 2, logs.mean(), stats.sem(logs))
+    )
+    arms["b"] = arm_of(b[:2, None].tolist())  # one seed was lost: no pairs
+    assert interval(Check("a", "b", at_least=-0.5, paired=True), arms) == interval(
+        Check("a", "b", at_least=-0.5), arms
+    )
 
 
 # Keeping.
@@ -399,7 +427,7 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
     assert result["checks"][0]["verdict"] == UNDECIDED
     asked.clear()
     Laboratory(Store("unused")).measure(dataclasses.replace(row, doublings=1), seeds=2)
-    assert asked == [(1, 40), (2, 80)]
+    assert asked == [(1, 40), (1, 80), (2, 80)]
 
 
 def test_a_rate_at_which_one_of_the_choosing_seeds_fails_is_not_chosen(tmp_path, monkeypatch):
@@ -420,20 +448,28 @@ def test_a_rate_at_which_one_of_the_choosing_seeds_fails_is_not_chosen(tmp_path,
         assert chosen.candidate.rate == rate
 
 
-def test_a_row_says_for_which_part_of_the_steps_its_last_candidates_are_trained(
-    tmp_path, monkeypatch
+def test_the_rate_of_an_arm_that_all_steps_make_worse_is_chosen_among_runs_of_all_of_them(
+    monkeypatch,
 ):
-    asked = set()
-    trainer = SimpleNamespace(choose=lambda seed, rate, steps: asked.add(steps) or -rate)
-    monkeypatch.setattr(Laboratory, "_trainer", lambda *_: trainer)
-    for part in (0.5, 1.0):
-        row = tiny_row(choosing_part=part)
-        laboratory = Laboratory(Store(tmp_path / str(part)))
-        laboratory._read_code(row)
-        before = laboratory._choose(row, row.arms[0], 40)
-        laboratory._choose(row, row.arms[0], 80, before)
-        assert asked == {5, 40 * part, 80 * part}
-        asked.clear()
+    chosen_for = []
+
+    def choose(self, row, arm, steps, before=None, late=0.5):
+        chosen_for.append((arm.name, steps, late))
+        return late
+
+    def arms(self, row, chosen, seeds, steps):
+        scores = [[20.0], [20.1], [19.9]][:seeds]
+        whole = chosen["ReLU, raw"] == 1.0
+        b = arm_of(scores, 0.1 if whole else -0.6)
+        return {"SIREN": arm_of([[score + 2.0] for [score] in scores]), "ReLU, raw": b}
+
+    monkeypatch.setattr(Laboratory, "_arms", arms)
+    monkeypatch.setattr(Laboratory, "_choose", choose)
+    result = Laboratory(Store("unused")).measure(tiny_row(doublings=1))
+    assert chosen_for == [("SIREN", 40, 0.5), ("ReLU, raw", 40, 0.5), ("ReLU, raw", 40, 1.0)]
+    assert result["checks"][0]["verdict"] == HOLDS
+    # Without doublings too.
+    assert Laboratory(Store("unused")).measure(tiny_row(doublings=0))["checks"][0]["settled"]
 
 
 def test_a_row_that_is_settled_with_the_first_seed_alone_is_trained_longer(monkeypatch):
@@ -442,14 +478,17 @@ def test_a_row_that_is_settled_with_the_first_seed_alone_is_trained_longer(monke
 
     def arms(self, row, chosen, seeds, steps):
         asked.append((seeds, steps))
-        first = arm_of([[22.0], [21.9], [22.1]][:seeds], 0.0 if seeds == 1 else -0.8)
-        return {"a": first, "b": arm_of([[20.0], [20.1], [19.9]][:seeds])}
+        second = arm_of([[20.0], [20.1], [19.9]][:seeds], 0.0 if seeds == 1 else 0.8)
+        return {"a": arm_of([[22.0], [21.9], [22.1]][:seeds]), "b": second}
 
     monkeypatch.setattr(Laboratory, "_arms", arms)
     monkeypatch.setattr(Laboratory, "_choose", lambda *_: None)
     row = dataclasses.replace(tiny_row(doublings=1), checks=[Check("a", "b", at_least=1.0)])
     result = Laboratory(Store("unused")).measure(row)
-    assert asked == [(1, 40), (3, 40), (3, 80)] and result["checks"][0]["verdict"] == UNDECIDED
+    assert (
+        asked == [(1, 40), (3, 40), (1, 80), (3, 80), (3, 80)]
+        and result["checks"][0]["verdict"] == UNDECIDED
+    )
 
 
 def test_a_row_in_which_a_seed_diverges_is_not_trained_longer(monkeypatch):

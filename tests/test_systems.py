@@ -91,7 +91,7 @@ def result_of(*checks, **arms):
             "parameters": 12,
             "rate": 3.0,
             "interior": name == "x",
-            "tried_on_val": [{"rate": 3.0}],
+            "tried_on_val": [{"part": 1 / 2, "rate": 3.0}],
         }
         for name, scores in arms.items()
     }
@@ -148,6 +148,12 @@ def test_a_row_says_which_arms_have_not_converged_or_were_not_checked():
     text = markdown([row], {"A": result})
     assert "+0.60 dB by doubling the steps, +0.10 dB in the last quarter, not converged" in text
     assert "convergence: not checked" in text
+    result["arms"]["x"]["half"]["val"] = [[0.0, 20.7]]
+    assert "-0.60 dB by doubling the steps, +0.10 dB in the last quarter, not converged" in (
+        markdown([row], {"A": result})
+    )
+    result["arms"]["x"]["tried_on_val"] = [{"part": 1.0, "rate": 3.0}]
+    assert "last quarter, worse at the best rate" in markdown([row], {"A": result})
     result["checks"] = [judge(check, result["arms"])]
     assert "*undecided*, not settled: x minus y" in markdown([row], {"A": result})
 

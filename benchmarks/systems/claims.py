@@ -107,6 +107,8 @@ class Check:
       at_least: lower margin; give this or `at_most`.
       at_most: upper margin.
       ratio: check first / second instead of first - second.
+      paired: whether both arms draw the same random numbers for a seed, so that the interval is
+        that of the differences seed by seed; of numbers that are one per seed.
       added: whether the margin was added after the first table; such ones are counted apart.
     """
 
@@ -116,6 +118,7 @@ class Check:
     at_least: float | None = None
     at_most: float | None = None
     ratio: bool = False
+    paired: bool = False
     added: bool = False
 
 
@@ -134,8 +137,6 @@ class Row:
       doublings: how often the steps of the configs may be doubled until every check is settled.
       choosing_seeds: number of seeds, none of them scored, with which learning rates are chosen:
         more than one where a seed may fail at a rate at which others do well.
-      choosing_part: part of the steps for which the last candidates for a learning rate are
-        trained: 1 where rates that are good for half of the steps are too large for all of them.
       evidence: what is known about a check that does not hold or is undecided, for the page.
     """
 
@@ -147,7 +148,6 @@ class Row:
     equal_parameters: bool = True
     doublings: int = 1
     choosing_seeds: int = 1
-    choosing_part: float = 0.5
     evidence: str = ""
 
 

@@ -6,9 +6,10 @@ training could change the verdict. The first seeds of each arm are therefore tra
 steps too, with its whole schedule. A check is settled if a further doubling that changes its number
 as much as the last one would leave it on its side of the margin, and if either the last doubling
 changed its PSNR by less than FLAT, or `HORIZON` such doublings would leave it there. It is not
-settled if an arm lost more than FLAT by the doubling: its learning rate is too large then. (Within
-one training, the last quarter says little: with a cosine schedule most of it is the gain, or the
-standstill, of a small learning rate.) Times are always settled.
+settled if an arm lost more than FLAT by the doubling, since its learning rate may be too large for
+all of the steps, unless the rate was chosen among runs of all of them: then smaller ones are worse,
+and the arm overfits. (Within one training, the last quarter says little: with a cosine schedule
+most of it is the gain, or the standstill, of a small learning rate.) Times are always settled.
 
 A row is judged with three seeds, and once more with five if an interval includes a margin. Two
 looks would err more often than one: each interval covers 97.5 %, so that both together err at most
@@ -16,7 +17,8 @@ five times in a hundred.
 
 PSNR of several views is compared as in a study (`nerf.comparing.statistics`): with the error of the
 seeds and of the views. Other numbers, and PSNR of a single picture, have the error of the seeds:
-Welch's interval; ratios are judged on logarithms.
+Welch's interval, or that of the differences seed by seed where both arms draw the same numbers for
+a seed (`Check.paired`); ratios are judged on logarithms.
 
 Reference: Welch, "The generalization of 'Student's' problem when several different population
 variances are involved" (Biometrika 1947).
@@ -57,6 +59,12 @@ def doubling(arm: Mapping[str, Any]) -> float:
     return float(now - before)
 
 
+def doubts_rate(arm: Mapping[str, Any]) -> bool:
+    """Report whether an arm lost by the doubling, and whether a smaller rate would is not known."""
+    whole = any(one["part"] == 1.0 for one in arm.get("tried_on_val", ()))
+    return doubling(arm) < -FLAT and not whole
+
+
 def judge(check: Check, arms: Arms) -> dict[str, Any]:
     """Return a check's number, its interval and the verdict.
 
@@ -84,7 +92,7 @@ def judge(check: Check, arms: Arms) -> dict[str, Any]:
         stays = [(end <= check.at_most) == (mean <= check.at_most) for end in (later, last)]
     flat = check.metric == "psnr" and not check.ratio and abs(later - mean) < FLAT
     trend = np.isfinite(later) and stays[0] and (flat or stays[1])
-    worse = any(doubling(arm) < -FLAT for arm in sides.values())
+    worse = any(doubts_rate(arm) for arm in sides.values())
     settled = not lost and (check.metric in TIMES or (trend and not worse))
     # Numbers that are not finite are on neither side, and not settled.
     verdict = UNDECIDED if not settled else HOLDS if right else FAILS if wrong else UNDECIDED
@@ -148,9 +156,11 @@ def interval(check: Check, arms: Mapping[str, Any]) -> tuple[float, float, float
     b = None if second is None else _by_seed(second, check.metric)
     if check.ratio:
         assert b is not None
-        mean, low, high = np.exp(_welch(np.log(a), np.log(b)))
-        return float(mean), float(low), float(high)
-    return _welch(a, b)
+        a, b = np.log(a), np.log(b)
+    if check.paired and b is not None and len(a) == len(b):
+        a, b = a - b, None
+    mean, low, high = np.exp(_welch(a, b)) if check.ratio else _welch(a, b)
+    return float(mean), float(low), float(high)
 
 
 def _by_seed(arm: Mapping[str, Any], metric: str) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Measure rows: choose, train, check convergence, judge.
 
 All arms of a row are trained for the same number of steps, and the first `SEEDS` seeds for half of
-them too. A row with a check that is not settled is trained for twice as many, up to `Row.doublings`
-times. A row with a margin inside an interval gets `MORE_SEEDS` seeds.
+them too. Rates are chosen among runs of half of the steps, and again among runs of all of them for
+an arm that is worse after all than after half. A row with a check that is not settled is trained
+for twice as many, up to `Row.doublings` times. A row with a margin inside an interval gets
+`MORE_SEEDS` seeds.
 """
 
 import json
@@ -15,7 +17,7 @@ import numpy as np
 
 from benchmarks.systems.choosing import Candidate, Chosen, choose, choose_near
 from benchmarks.systems.claims import Arm, Row, check_parameters, count_parameters_of, declaration
-from benchmarks.systems.judging import judge
+from benchmarks.systems.judging import doubts_rate, judge
 from benchmarks.systems.store import (
     Store,
     digest_code,
@@ -28,6 +30,7 @@ from nerf.scenes import Scene
 
 CHOOSING_SEED = 1000  # first seed of the runs that choose a learning rate; none is scored
 SEEDS, MORE_SEEDS = 3, 5
+LATE = 0.5  # part of the steps for which the last candidates for a rate are trained
 HALF = ("psnr", "val", "numbers", "diverged")  # measurements with half of the steps that are kept
 Result = dict[str, Any]
 
@@ -68,10 +71,10 @@ class Laboratory:
         self._read_code(row)
         size = steps or max(arm.resolve()["steps"] for arm in row.arms)
         chosen = {arm.name: self._choose(row, arm, size) for arm in row.arms}
-        for _ in range(0 if steps else row.doublings):
+        for left in reversed(range(0 if steps else row.doublings + 1)):
             # The first seed often shows already that the steps are not enough.
             counts = sorted({1, seeds or SEEDS})
-            if all(self._is_settled(row, self._arms(row, chosen, n, size)) for n in counts):
+            if all(self._is_settled(row, chosen, n, size) for n in counts) or not left:
                 break
             size *= 2
             chosen = {arm.name: self._choose(row, arm, size, chosen[arm.name]) for arm in row.arms}
@@ -90,8 +93,22 @@ class Laboratory:
             "minutes": round((time.perf_counter() - began) / 60, 2),
         }
 
-    def _is_settled(self, row: Row, arms: Mapping[str, Result]) -> bool:
-        """Report whether more steps would change nothing, or cannot help since a seed diverged."""
+    def _is_settled(self, row: Row, chosen: dict[str, Chosen], seeds: int, steps: int) -> bool:
+        """Report whether more steps would change nothing, or cannot help since a seed diverged.
+
+        Args:
+          row: the claim.
+          chosen: the choice of each arm by name; replaced for those whose rate is in doubt.
+          seeds: number of seeds.
+          steps: training steps.
+        """
+        arms = self._arms(row, chosen, seeds, steps)
+        doubted = [name for name, arm in arms.items() if doubts_rate(arm)]
+        if doubted:
+            for arm in row.arms:
+                if arm.name in doubted:
+                    chosen[arm.name] = self._choose(row, arm, steps, chosen[arm.name], late=1.0)
+            arms = self._arms(row, chosen, seeds, steps)
         lost = any(arm["diverged"] for arm in arms.values())
         return lost or all(judge(check, arms)["settled"] for check in row.checks)
 
@@ -133,14 +150,17 @@ class Laboratory:
             }
         return found
 
-    def _choose(self, row: Row, arm: Arm, steps: int, before: Chosen | None = None) -> Chosen:
+    def _choose(
+        self, row: Row, arm: Arm, steps: int, before: Chosen | None = None, late: float = LATE
+    ) -> Chosen:
         """Choose the learning rate and the try of an arm on "val".
 
         Args:
           row: says how.
           arm: the arm.
           steps: training steps.
-          before: the choice for half as many steps, whose neighbours are tried; None: everything.
+          before: an earlier choice, whose neighbours are tried; None: everything.
+          late: part of the steps for which the last candidates are trained.
         """
 
         def score(one: Candidate, part: float) -> float:
@@ -154,8 +174,8 @@ class Laboratory:
             return found
 
         if before is not None:
-            return choose_near(before, score, row.choosing_part)
-        return choose(len(arm.tries), arm.rates, score, row.choosing_part)
+            return choose_near(before, score, late)
+        return choose(len(arm.tries), arm.rates, score, late)
 
     def _try(
         self, arm: Arm, config: Mapping[str, Any], rate: float, seed: int, steps: float

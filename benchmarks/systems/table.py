@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.systems.claims import Row, declaration
-from benchmarks.systems.judging import FAILS, FLAT, HOLDS, TIMES, UNDECIDED, doubling
+from benchmarks.systems.judging import FAILS, FLAT, HOLDS, TIMES, UNDECIDED, doubling, doubts_rate
 from nerf.foundation.files import write_bytes, write_json
 from nerf.foundation.locks import exclusive
 
@@ -153,19 +153,26 @@ def _describe_arm(config: str, name: str, arm: Result) -> str:
     by_seed = np.mean(arm["psnr"], 1)
     spread = f" ± {by_seed.std(ddof=1):.2f}" if len(by_seed) > 1 else ""
     lost = f" ({arm['diverged']} more diverged)" if arm.get("diverged") else ""
-    change = doubling(arm)
-    flat = (
-        "not checked"
-        if np.isnan(change)
-        else f"{change:+.2f} dB by doubling the steps, {_last_quarter(arm):+.2f} dB in the last "
-        f"quarter{'' if abs(change) < FLAT else ', not converged'}"
-    )
     end = "" if arm["interior"] or not arm["tried_on_val"] else ", an end of the tried range"
     return (
         f"{link}: {by_seed.mean():.2f}{spread} dB over {len(by_seed)} seeds{lost}; "
         f"{arm['steps']} steps, {arm['parameters']} parameters, learning rate "
-        f"×{arm['rate']:.3g}{end}; convergence: {flat}"
+        f"×{arm['rate']:.3g}{end}; convergence: {_convergence(arm)}"
     )
+
+
+def _convergence(arm: Result) -> str:
+    """Return in words how much longer training changes an arm."""
+    change = doubling(arm)
+    if np.isnan(change):
+        return "not checked"
+    found = (
+        f"{change:+.2f} dB by doubling the steps, {_last_quarter(arm):+.2f} dB in the last quarter"
+    )
+    if abs(change) < FLAT:
+        return found
+    best = change < 0.0 and not doubts_rate(arm)
+    return f"{found}, {'worse at the best rate' if best else 'not converged'}"
 
 
 def _last_quarter(arm: Result) -> float:

@@ -270,7 +270,6 @@ ROWS = [
         " than sines",
         [SEEN_FINER, SEEN_SIREN, SEEN_OCTAVES],
         _added(FINER_CHECKS),
-        choosing_part=1.0,
     ),
     Row(
         "Gaussian-photo",
