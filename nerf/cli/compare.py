@@ -52,7 +52,16 @@ _RUNS = flags.DEFINE_string(
     "runs", "runs", "Folder searched for runs to reuse; new ones go to its folder compare."
 )
 _JOBS = flags.DEFINE_integer(
-    "jobs", 1, "How many runs are trained at a time; more than one only with --steps."
+    "jobs",
+    None,
+    "How many runs are trained at a time; here 1, and more only with --steps; on a cluster as many "
+    "as it has room for.",
+)
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "local",
+    ["local", "ray"],
+    "Where runs are trained: here, or on a Ray cluster (RAY_ADDRESS), which needs the extra ray.",
 )
 _FRESH = flags.DEFINE_bool("fresh", False, "Train all runs again, also where they exist.")
 _PATH = flags.DEFINE_string(
@@ -108,6 +117,7 @@ def main(argv: list[str]) -> int:
         eval_times=_EVALS.value,
         runs=Path(_RUNS.value),
         jobs=_JOBS.value,
+        engine=_ENGINE.value,
         fresh=_FRESH.value,
         path=_PATH.value,
         frames=_FRAMES.value,

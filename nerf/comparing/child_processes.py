@@ -59,14 +59,15 @@ def run_child(
             except subprocess.TimeoutExpired:
                 if time.monotonic() - last_report >= LINE_EVERY and not stopping:
                     last_report = time.monotonic()
-                    on_progress(_progress(log.read_text(errors="replace")))
+                    on_progress(progress_of(log))
                 if should_stop() and not stopping:
                     stopping = True
                     child.terminate()
 
 
-def _progress(text: str) -> str:
-    """Return the last progress line of a program's output, or "starting"."""
+def progress_of(log: Path) -> str:
+    """Return the last progress line in the log of a program, or "starting"."""
+    text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line for line in text.splitlines() if PROGRESS_LINE.match(line)]
     return lines[-1] if lines else "starting"
 

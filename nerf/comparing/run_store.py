@@ -1,4 +1,4 @@
-"""Find the runs of a study among finished ones, or train them in child processes.
+"""Find the runs of a study among finished ones, or train them.
 
 Each run has its own folder and a lock that ends with the processes holding it. A run folder is
 never overwritten: if it contains a run of other code, versions or device, the next free name is
@@ -7,8 +7,6 @@ other runs continue.
 """
 
 import dataclasses
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from nerf.comparing.child_processes import last_line, run_child
+from nerf.comparing.child_processes import last_line
+from nerf.comparing.engines import Engine, LocalEngine, Training
 from nerf.comparing.forecast import Forecast
 from nerf.comparing.reusable_runs import earlier_seconds, find_run, readable_runs, why_unusable
 from nerf.comparing.studies import RunRequest
@@ -25,8 +24,6 @@ from nerf.comparing.study_scenes import scene_digests, scene_key
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.locks import exclusive
-from nerf.foundation.resources import child_environment, nerf_command
-from nerf.runs.provenance import processor, source_digests
 from nerf.runs.results import Result, read_result
 from nerf.training.image_task import is_image_task
 
@@ -60,17 +57,17 @@ class RunStore:
       scene: folder of the scene; None: as each config says.
       runs: folder searched for runs to reuse; new runs go into its subfolder "compare".
       plugins: packages outside `nerf` that configs may name.
-      jobs: number of runs trained at a time.
+      engine: trains the runs.
       fresh: train all runs again, even if they exist.
       frames: frames of the fly-through that follows, for the estimate of the time left.
-      should_stop: polled repeatedly; True stops the child processes, which save their state.
+      should_stop: polled repeatedly; True stops the trainings, which save their state.
       say: receives log lines.
     """
 
     scene: str | None
     runs: Path
     plugins: tuple[str, ...] = ()
-    jobs: int = 1
+    engine: Engine = LocalEngine()
     fresh: bool = False
     frames: int = 0
     should_stop: Callable[[], bool] = lambda: False
@@ -79,25 +76,6 @@ class RunStore:
 
 class Interrupted(RuntimeError):
     """Raised when a study was asked to stop; the message is one line."""
-
-
-def environment_of_children() -> dict[str, Any]:
-    """Return versions and device as a child process sees them.
-
-    A child process asks JAX, since this process must not occupy the device that its children need.
-    """
-    code = (
-        "import json; from nerf.runs.provenance import environment; "
-        "print(json.dumps(environment()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True
-    )
-    if done.returncode:
-        raise ConfigError(
-            f"no device to train on: {last_line(done.stderr)}: fix the installation of jax"
-        )
-    return json.loads(done.stdout)
 
 
 def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
@@ -113,7 +91,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     missing = [run for run, result in zip(requests, found, strict=True) if result is None]
     forecast = Forecast(
         [(run.label, run.max_seconds) for run in missing],
-        store.jobs,
+        store.engine.slots,
         {run.label: earlier_seconds(run, known, conditions[0]) for run in missing},
         # Runs on images get no fly-through.
         0 if all(is_image_task(run.config) for run in requests) else store.frames,
@@ -138,14 +116,14 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
         outcome = _train_one(run, title, conditions[i], store, report)
         seconds = forecast.end(i, outcome.note.startswith("trained") and not outcome.failure)
         if outcome.note.startswith("trained") and outcome.result is not None:
-            _record(run, outcome.folder, store.jobs, seconds)
+            _record(run, outcome.folder, store.engine.sharing, seconds)
             numbers = outcome.result.results
             forecast.measured_frame(run.label, numbers["seconds_per_frame"])
             score = f"{numbers['psnr']:.2f} dB after {numbers['train_seconds']:.0f} s of training"
             store.say(f"{title}: {score}, {seconds:.0f} s in total{forecast.after()}")
         return outcome
 
-    with ThreadPoolExecutor(store.jobs) as pool:
+    with ThreadPoolExecutor(store.engine.slots) as pool:
         outcomes = list(pool.map(find_or_train_one, range(len(requests))))
     if store.should_stop():
         raise Interrupted("stopped and saved: run the same command again to resume")
@@ -157,11 +135,7 @@ def _conditions(requests: Sequence[RunRequest], store: RunStore) -> list[dict[st
 
     This loads every scene, which reports its problems before the first run is trained.
     """
-    now = {
-        **environment_of_children(),
-        "processor": processor(),
-        "code": source_digests(store.plugins),
-    }
+    now = store.engine.conditions(store.plugins)
     digests = scene_digests(requests, store.scene, store.plugins)
     return [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
 
@@ -172,8 +146,8 @@ def _record(run: RunRequest, folder: Path, jobs: int, seconds: float) -> None:
     Args:
       run: the requested run.
       folder: its run folder.
-      jobs: number of runs that were trained at a time.
-      seconds: seconds that its child process took.
+      jobs: number of runs that shared its device.
+      seconds: seconds that it took in total.
     """
     record = {
         "label": run.label,
@@ -226,21 +200,15 @@ def _train(
     lock: IO[str],
     report: Callable[[str], None],
 ) -> RunResult:
-    """Train a run in a child process, with its output in FOLDER.log.
+    """Train a run, with its output in FOLDER.log.
 
     If the process fails, the failure is the last line of its output.
     """
     seed, log = run.config["seed"], folder.with_name(f"{folder.name}.log")
     scene = [f"--scene={store.scene}"] if store.scene else []
     plugins = [f"--plugin={name}" for name in store.plugins]
-    command = nerf_command(
-        "train",
-        *run.flags(),
-        *scene,
-        *plugins,
-        f"--workdir={folder.absolute()}",
-    )
-    code = run_child(command, log, store.should_stop, lock, report)
+    words = [*run.flags(), *scene, *plugins, f"--workdir={folder.absolute()}"]
+    code = store.engine.train(Training(words, log, store.should_stop, lock, report))
     if code == 0:
         return RunResult(run.label, seed, folder, read_result(folder), note)
     if store.should_stop():

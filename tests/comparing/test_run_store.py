@@ -15,8 +15,10 @@ import time
 
 import pytest
 
-from nerf.comparing import reusable_runs, run_store, study_scenes
-from nerf.comparing.run_store import Interrupted, RunStore, _waiting, find_or_train, run_child
+from nerf.comparing import engines, reusable_runs, run_store, study_scenes
+from nerf.comparing.child_processes import run_child
+from nerf.comparing.engines import LocalEngine
+from nerf.comparing.run_store import Interrupted, RunStore, _waiting, find_or_train
 from nerf.comparing.studies import Method, wanted_runs
 from nerf.foundation.locks import exclusive
 from tests.conftest import ROOT
@@ -70,10 +72,10 @@ def factory(monkeypatch):
         dict(CODE),
         staticmethod(digest),
     )
-    monkeypatch.setattr(run_store, "run_child", child)
-    monkeypatch.setattr(run_store, "environment_of_children", lambda: HERE)
-    monkeypatch.setattr(run_store, "processor", lambda: HERE["processor"])
-    monkeypatch.setattr(run_store, "source_digests", lambda plugins: Factory.code)
+    monkeypatch.setattr(engines, "run_child", child)
+    monkeypatch.setattr(engines, "environment_of_children", lambda: HERE)
+    monkeypatch.setattr(engines, "processor", lambda: HERE["processor"])
+    monkeypatch.setattr(engines, "source_digests", lambda plugins: Factory.code)
     return Factory
 
 
@@ -133,7 +135,7 @@ def test_a_failed_run_is_an_outcome_that_says_why_and_the_rest_goes_on(factory, 
 
 
 def test_several_at_a_time_give_each_its_own(factory, tmp_path):
-    outcomes = ask(factory, tmp_path, seeds=tuple(range(6)), jobs=3)
+    outcomes = ask(factory, tmp_path, seeds=tuple(range(6)), engine=LocalEngine(3))
     assert [o.seed for o in outcomes] == list(range(6)) == sorted(factory.made)
     assert [o.result.config["seed"] for o in outcomes] == list(range(6))
 
@@ -169,7 +171,7 @@ def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):
     )
     log = tmp_path / "log"
     parent = (
-        "import pathlib, sys\nfrom nerf.comparing.run_store import run_child\n"
+        "import pathlib, sys\nfrom nerf.comparing.child_processes import run_child\n"
         "from nerf.foundation.locks import exclusive\n"
         f"with exclusive(pathlib.Path({str(tmp_path / 'lock')!r})) as lock:\n"
         f"    run_child([sys.executable, {str(tmp_path / 'child.py')!r}], "
@@ -266,7 +268,7 @@ def test_a_study_says_how_long_it_will_take_and_what_is_left(factory, tmp_path, 
 
 
 def test_the_children_tell_their_device_and_versions():
-    found = run_store.environment_of_children()
+    found = engines.environment_of_children()
     assert (
         found["versions"]["python"] == ".".join(map(str, sys.version_info[:3])) and found["device"]
     )

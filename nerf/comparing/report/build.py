@@ -9,7 +9,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from nerf.comparing.child_processes import run_child
 from nerf.comparing.comparison import Groups
+from nerf.comparing.engines import Engine, LocalEngine
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.meshes import ShownMesh, compare_meshes
@@ -22,7 +24,6 @@ from nerf.comparing.run_store import (
     RunResult,
     RunStore,
     find_or_train,
-    run_child,
 )
 from nerf.comparing.studies import (
     Method,
@@ -67,7 +68,8 @@ class Question:
     split: str | None = None
     eval_times: int = 8
     runs: Path = Path("runs")
-    jobs: int = 1
+    jobs: int | None = None
+    engine: str = "local"
     fresh: bool = False
     path: str | None = None
     frames: int = 48
@@ -89,12 +91,12 @@ def check(question: Question) -> None:
         )
     if question.steps is not None and question.steps < 1:
         raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
-    if question.jobs < 1:
-        raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
-    if question.jobs > 1 and question.budget:
+    jobs = 1 if question.jobs is None else question.jobs
+    if jobs < 1:
+        raise ConfigError(f"--jobs={jobs}: below 1: choose a positive number")
+    if jobs > 1 and question.budget and question.engine == "local":
         raise ConfigError(
-            f"--jobs={question.jobs}: runs at the same time slow each other down: "
-            "use --steps, or --jobs=1"
+            f"--jobs={jobs}: runs at the same time slow each other down: use --steps, or --jobs=1"
         )
     if question.frames < 0 or question.eval_times < 0:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
@@ -199,6 +201,15 @@ def _requests(question: Question, methods: Sequence[Method]) -> list[RunRequest]
     )
 
 
+def _engine(question: Question) -> Engine:
+    """Return what trains the runs: this machine, or a Ray cluster."""
+    if question.engine == "ray":
+        from nerf.comparing.ray_engine import RayEngine
+
+        return RayEngine.connect(question.jobs)
+    return LocalEngine(question.jobs or 1)
+
+
 def _title(methods: Sequence[Method], place: str) -> str:
     """Return the title of a page: "a and b, on fox"."""
     if len(methods) > 3:
@@ -218,7 +229,7 @@ def _study(
         scene,
         question.runs,
         question.plugins,
-        question.jobs,
+        _engine(question),
         question.fresh,
         question.frames,
         should_stop,

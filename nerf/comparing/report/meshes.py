@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nerf.comparing.child_processes import last_line
+from nerf.comparing.child_processes import last_line, run_child
 from nerf.comparing.comparison import Groups
 from nerf.comparing.report.pictures import lossless
-from nerf.comparing.run_store import Interrupted, RunStore, run_child
+from nerf.comparing.run_store import Interrupted, RunStore
 from nerf.foundation.files import write_json
 
 
