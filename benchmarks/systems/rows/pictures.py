@@ -156,8 +156,10 @@ ROWS = [
             Check("SIREN", metric="enlarged_over_bicubic", at_least=0.0),
         ],
         doublings=3,
-        evidence="The network has the bandwidth of its paper here, which is for more pixels, and "
-        "its enlargement still improves with the steps. R4-band lets it choose a lower one.",
+        evidence="The network has the bandwidth of its paper here, which is for more pixels: it "
+        "fits the trained ones at 42 dB and the others at 38 dB, and its errors are largest beyond "
+        "the last trained column, at the right edge. Bicubic interpolation is nearly exact on this "
+        "smooth drawing, at 41.1 dB. R4-band lets the network choose a lower bandwidth.",
     ),
     Row(
         "R4-band",
