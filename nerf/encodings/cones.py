@@ -27,10 +27,12 @@ class Gaussians:
     Attributes:
       mean: (*b, d) means.
       variance: (*b, d) variance of each coordinate, the diagonal of the covariance.
+      across: (*b,) variance across the ray, the mean of the coordinates; 0 without a ray.
     """
 
     mean: Float[Array, "*b d"]
     variance: Float[Array, "*b d"]
+    across: Float[Array, "*b"]
 
 
 Points = Float[Array, "*b d"] | Gaussians
@@ -89,7 +91,8 @@ def cone_gaussians(
       warp: pointwise map of space; it is linearised at the mean of each Gaussian.
 
     Returns:
-      Gaussians (*b, 3) in warped space, with the diagonal of their covariance.
+      Gaussians (*b, 3) in warped space, with the diagonal of their covariance, and the variance
+      that a ball as wide as the cone would have there.
     """
     mean, along, across = along_cone(radius, t_start, t_end)
     points = origins + mean[..., None] * directions
@@ -98,7 +101,7 @@ def cone_gaussians(
     # diag(J Sigma J^T) = sigma_r^2 diag(J J^T) + (sigma_t^2 - sigma_r^2) (J d)^2, elementwise.
     # diag(J J^T) is the sum of the squared columns of J, the images of the three axes.
     axes = [move(jnp.broadcast_to(axis, points.shape)) for axis in jnp.eye(3)]
-    isotropic = sum(jnp.square(column) for column in axes)
+    isotropic = jnp.square(jnp.stack(axes)).sum(0)
     along_ray = jnp.square(move(jnp.broadcast_to(directions, points.shape)))
     variance = across[..., None] * isotropic + (along - across)[..., None] * along_ray
-    return Gaussians(warped, variance)
+    return Gaussians(warped, variance, across * isotropic.mean(-1))

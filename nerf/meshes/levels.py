@@ -71,7 +71,10 @@ def _level(graph: nnx.GraphDef, state: PyTree, points: Float[Array, "m 3"]) -> F
     field = last_field(model)
     ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
     warped = model.space.warp(points)
-    means = Gaussians(warped, jnp.zeros_like(warped)) if takes_gaussians(field) else warped
+    no_width = jnp.zeros(warped.shape[:-1])
+    means = (
+        Gaussians(warped, jnp.zeros_like(warped), no_width) if takes_gaussians(field) else warped
+    )
     quantities = evaluate_field(model, field, Samples(means, ahead))
     if isinstance(model.geometry, WithSheets):
         return model.geometry.distance(quantities)

@@ -82,7 +82,7 @@ def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> 
     cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0
 
     def density(points: Float[Array, "*b 3"]) -> Float[Array, "*b"]:
-        gaussian = Gaussians(points, jnp.full_like(points, cell))
+        gaussian = Gaussians(points, jnp.full_like(points, cell), jnp.zeros(points.shape[:-1]))
         # Optical depth does not depend on the view direction.
         ahead = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), points.shape)
         samples = Samples(gaussian if takes_gaussians(field) else points, ahead)

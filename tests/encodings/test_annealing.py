@@ -80,7 +80,9 @@ def test_before_the_start_nothing_changes_and_after_the_end_it_is_the_encoding_i
 def test_an_encoding_of_gaussians_is_still_one():
     annealed = Annealed(Integrated(Fourier(4)), RaisedCosine())
     assert annealed.takes_gaussians
-    features = jax.eval_shape(annealed, Gaussians(X, jnp.full_like(X, 0.01)))
+    features = jax.eval_shape(
+        annealed, Gaussians(X, jnp.full_like(X, 0.01), jnp.full(X.shape[:-1], 0.01))
+    )
     assert features.shape == (4, annealed.num_features)
     assert not Annealed(Fourier(4), RaisedCosine()).takes_gaussians
 

@@ -74,6 +74,8 @@ def test_a_map_of_space_carries_the_covariance_along(space, shape):
         covariance = along[index] * np.outer(d, d) + across[index] * (np.eye(3) - np.outer(d, d))
         expected = np.diag(jacobian[index] @ covariance @ jacobian[index].T)
         np.testing.assert_allclose(found.variance[index], expected, rtol=2e-2, atol=1e-5)
+        ball = np.diag(jacobian[index] @ jacobian[index].T).mean() * across[index]
+        np.testing.assert_allclose(found.across[index], ball, rtol=2e-2, atol=1e-7)
 
 
 def test_gradients_are_finite_for_an_interval_without_length_at_the_camera():
@@ -94,7 +96,8 @@ def test_the_mean_over_a_gaussian_is_that_of_quadrature():
     ]:
         places = mean[:, axis, None] + np.sqrt(variance[:, axis, None]) * x
         columns.append((function(2.0**band * np.pi * places) * weights).sum(-1) / weights.sum())
-    points = Gaussians(jnp.array(np.float32(mean)), jnp.array(np.float32(variance)))
+    moments = (jnp.array(np.float32(x)) for x in (mean, variance, 0.0 * mean[:, 0]))
+    points = Gaussians(*moments)
     expected = np.concatenate([mean, np.stack(columns, -1)], -1)
     np.testing.assert_allclose(jax.jit(Integrated(waves))(points), expected, atol=1e-5)
 
@@ -109,7 +112,8 @@ def test_a_gaussian_without_extent_is_a_point_and_an_endless_one_has_no_waves():
     encoding, plain = jax.jit(Integrated(Fourier(10))), jax.jit(Fourier(10))(x)
 
     def wide(variance):
-        return Gaussians(x, jnp.array(np.full(x.shape, variance, np.float32)))
+        wide = jnp.array(np.full(x.shape, variance, np.float32))
+        return Gaussians(x, wide, wide[..., 0])
 
     np.testing.assert_array_equal(encoding(wide(0.0)), plain)
     np.testing.assert_array_equal(encoding(x), plain)

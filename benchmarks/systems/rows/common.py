@@ -43,6 +43,7 @@ ON_PICTURES = {
 LONG = {"steps": 8_000}  # a deep network learns fine texture slowly
 SIX = {f"{FIELD}.encoding.num_freqs": 6}
 FINE, MIDDLE, SMOOTH = {"cycles": 16}, {"cycles": 4}, {"cycles": 1}
+SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
 # A highlight fills few of the views, so that many are needed.
 GLOSSY = {"cycles": 1, "specular": True, "held_out": 24}
 TABLE_RATES = (1.0, 3.0, 9.0)  # tables need higher learning rates than networks

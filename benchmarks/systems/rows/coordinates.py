@@ -7,6 +7,7 @@ from benchmarks.systems.rows.common import (
     LONG,
     MIDDLE,
     SIX,
+    SIZES,
     SMOOTH,
     drawn,
     toys,
@@ -22,7 +23,6 @@ DENSE_TRIES = [
 ]
 IN_CONES = {f"{FIELD}.encoding.waves.num_freqs": 10}
 FOG = {"name": "nerf.scenes.synthetic:load", "size": 96, "views": 32}
-SIZES = {"cycles": 8, "sizes": (16, 32, 64)}
 FEW_VIEWS = {"cycles": 4, "views": 4}
 
 ROWS = [

@@ -6,6 +6,7 @@ from benchmarks.systems.rows.common import (
     FINE,
     MIDDLE,
     SIX,
+    SIZES,
     components,
     features,
     toys,
@@ -58,6 +59,20 @@ ROWS = [
             toys("dense grid", "voxels", {f"{FIELD}.encoding.resolution": 25}, FINE),
         ],
         [Check("hash grid", "dense grid", at_least=1.0, added=True)],
+    ),
+    Row(
+        "Zip-NeRF",
+        "Zip-NeRF (2304.06706)",
+        "with levels of a hash grid that fade where a pixel covers their cells, views at several"
+        " sizes are all rendered correctly",
+        [
+            toys("down-weighted", "downweighted", {}, SIZES, measures=["by_size"]),
+            toys("points", "hash_grid", {}, SIZES, measures=["by_size"]),
+        ],
+        [
+            Check("down-weighted", "points", at_least=0.5, added=True),
+            Check("down-weighted", "points", "psnr_16", at_least=1.0, added=True),
+        ],
     ),
     Row(
         "TensoRF",
