@@ -43,7 +43,4 @@ class Curvature:
         if "laplacian" not in intervals.quantities:
             reason = "the field differentiates its network, and has no Laplacian"
             raise ConfigError(f"losses.curvature: {reason}: give the field a spacing, such as 0.01")
-        size = jnp.abs(intervals.quantities["laplacian"])
-        used = (intervals.t_end > intervals.t_start).astype(size.dtype)
-        count = jnp.maximum(intervals.layout.sum(used), 1.0)
-        return self.weight * intervals.layout.sum(used * size) / count
+        return self.weight * intervals.mean(jnp.abs(intervals.quantities["laplacian"]))

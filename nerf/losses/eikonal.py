@@ -55,10 +55,7 @@ class Eikonal:
         """Return the mean error over the intervals of each ray."""
         intervals = context.renderings[-1].intervals
         assert intervals is not None
-        error = _error(intervals.quantities["gradient"])
-        used = (intervals.t_end > intervals.t_start).astype(error.dtype)
-        count = jnp.maximum(intervals.layout.sum(used), 1.0)
-        return intervals.layout.sum(used * error) / count
+        return intervals.mean(_error(intervals.quantities["gradient"]))
 
     def _drawn(self, context: Context) -> Float[Array, "*b"]:
         """Return the error in one random interval of each ray."""

@@ -197,6 +197,16 @@ class Intervals:
     samples: Samples | None = None
     quantities: dict[str, Float[Array, "..."]] = dataclasses.field(default_factory=dict)
 
+    def mean(self, values: Float[Array, "..."]) -> Float[Array, "*b"]:
+        """Return the mean of a number of each interval over the intervals of each ray.
+
+        Those without length, such as unused slots of a buffer, do not count; a ray without others
+        has the mean 0.
+        """
+        used = (self.t_end > self.t_start).astype(values.dtype)
+        count = jnp.maximum(self.layout.sum(used), 1.0)
+        return self.layout.sum(used * values) / count
+
 
 @pytree
 class Rendering:
