@@ -294,7 +294,10 @@ def test_arms_that_draw_the_same_numbers_are_compared_seed_by_seed():
     np.testing.assert_allclose(
         np.log(ratio[1:]), stats.t.interval(1.0 - ALPHA, 2, logs.mean(), stats.sem(logs))
     )
-    arms["b"] = arm_of(b[:2, None].tolist())  # one seed was lost: no pairs
+    # A seed of each was lost, and not the same: no pairs.
+    arms = {
+        name: arm_of(all_of[:2, None].tolist(), diverged=1) for name, all_of in (("a", a), ("b", b))
+    }
     assert interval(Check("a", "b", at_least=-0.5, paired=True), arms) == interval(
         Check("a", "b", at_least=-0.5), arms
     )
@@ -427,7 +430,7 @@ def test_a_row_is_trained_longer_until_it_is_flat_and_with_more_seeds_if_it_is_c
     assert result["checks"][0]["verdict"] == UNDECIDED
     asked.clear()
     Laboratory(Store("unused")).measure(dataclasses.replace(row, doublings=1), seeds=2)
-    assert asked == [(1, 40), (1, 80), (2, 80)]
+    assert asked == [(1, 40), (1, 80), (2, 80), (2, 80)]
 
 
 def test_a_rate_at_which_one_of_the_choosing_seeds_fails_is_not_chosen(tmp_path, monkeypatch):
@@ -468,8 +471,19 @@ def test_the_rate_of_an_arm_that_all_steps_make_worse_is_chosen_among_runs_of_al
     result = Laboratory(Store("unused")).measure(tiny_row(doublings=1))
     assert chosen_for == [("SIREN", 40, 0.5), ("ReLU, raw", 40, 0.5), ("ReLU, raw", 40, 1.0)]
     assert result["checks"][0]["verdict"] == HOLDS
-    # Without doublings too.
+    # Without doublings too, and if only the mean of three seeds shows it.
     assert Laboratory(Store("unused")).measure(tiny_row(doublings=0))["checks"][0]["settled"]
+    chosen_for.clear()
+
+    def later(self, row, chosen, seeds, steps):
+        found = arms(self, row, chosen, seeds, steps)
+        if seeds == 1:  # not settled for another reason
+            found["ReLU, raw"] = arm_of([[20.0]], 2.0)
+        return found
+
+    monkeypatch.setattr(Laboratory, "_arms", later)
+    assert Laboratory(Store("unused")).measure(tiny_row(doublings=0))["checks"][0]["settled"]
+    assert ("ReLU, raw", 40, 1.0) in chosen_for
 
 
 def test_a_row_that_is_settled_with_the_first_seed_alone_is_trained_longer(monkeypatch):

@@ -149,6 +149,7 @@ def interval(check: Check, arms: Mapping[str, Any]) -> tuple[float, float, float
     first, second = arms[check.first], arms.get(check.second or "")
     if check.metric == "psnr" and second is not None and not check.ratio:
         scores = {"second": np.array(second["psnr"]), "first": np.array(first["psnr"])}
+        assert not check.paired or scores["first"].shape[1] == 1, "views have no pairs of seeds"
         if min(len(score) for score in scores.values()) > 1 and scores["first"].shape[1] > 1:
             found = compare(scores, ALPHA)[0]
             return found.mean, found.low, found.high
@@ -157,7 +158,9 @@ def interval(check: Check, arms: Mapping[str, Any]) -> tuple[float, float, float
     if check.ratio:
         assert b is not None
         a, b = np.log(a), np.log(b)
-    if check.paired and b is not None and len(a) == len(b):
+    # The seeds that diverged are not among the numbers, so that pairs would be of different seeds.
+    lost = first.get("diverged") or (second or {}).get("diverged")
+    if check.paired and b is not None and not lost:
         a, b = a - b, None
     mean, low, high = np.exp(_welch(a, b)) if check.ratio else _welch(a, b)
     return float(mean), float(low), float(high)

@@ -73,8 +73,10 @@ class Laboratory:
         chosen = {arm.name: self._choose(row, arm, size) for arm in row.arms}
         for left in reversed(range(0 if steps else row.doublings + 1)):
             # The first seed often shows already that the steps are not enough.
-            counts = sorted({1, seeds or SEEDS})
-            if all(self._is_settled(row, chosen, n, size) for n in counts) or not left:
+            settled = self._is_settled(row, chosen, 1, size)
+            if settled or not left:
+                settled = self._is_settled(row, chosen, seeds or SEEDS, size)
+            if settled or not left:
                 break
             size *= 2
             chosen = {arm.name: self._choose(row, arm, size, chosen[arm.name]) for arm in row.arms}

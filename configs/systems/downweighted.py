@@ -1,8 +1,8 @@
 """A hash grid whose fine levels fade where a pixel covers many cells: anti-aliasing.
 
 Paper: Barron et al., Zip-NeRF, 2304.06706, section 2.
-Expect: the same as configs/systems/hash_grid.py at the size of the photos, and less aliasing in
-  smaller images.
+Expect: about configs/systems/hash_grid.py at the size of the photos; how much less smaller images
+  alias is not measured yet.
 Time: two to three minutes on a CPU core.
 Command: nerf train --config=configs/systems/downweighted.py --scene=data/tabletop \
   --workdir=runs/downweighted

@@ -100,8 +100,8 @@ def main(argv: list[str]) -> int:
         raise ConfigError(
             "nerf compare A B --scene=S --out=REPORT.html: give configs or runs, and --out"
         )
+    from nerf.comparing.engines import Interrupted
     from nerf.comparing.report.build import Question, build_report
-    from nerf.comparing.run_store import Interrupted
 
     question = Question(
         arguments=argv[1:],

@@ -23,6 +23,7 @@ def run_child(
     should_stop: Callable[[], bool],
     lock: IO[str] | None = None,
     on_progress: Callable[[str], None] = lambda line: None,
+    at_start: Callable[[], None] | None = None,
 ) -> int:
     """Run a program of this project and return its exit code.
 
@@ -36,6 +37,7 @@ def run_child(
       should_stop: polled five times a second; True sends SIGTERM to the child once.
       lock: an open, locked file that the child inherits; None for no lock.
       on_progress: called every ten seconds with the child's last progress line.
+      at_start: called in the child before it runs the program.
 
     Returns: the exit code of the child.
     """
@@ -50,6 +52,7 @@ def run_child(
             stdin=subprocess.DEVNULL,
             pass_fds=inherited,
             start_new_session=True,
+            preexec_fn=at_start,
         )
         stopping = False
         last_report = time.monotonic()

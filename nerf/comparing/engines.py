@@ -14,6 +14,10 @@ from nerf.foundation.resources import child_environment, nerf_command
 from nerf.runs.provenance import processor, source_digests
 
 
+class Interrupted(RuntimeError):
+    """Raised when a study was asked to stop; the message is one line."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Training:
     """One call of `nerf train`.
@@ -48,11 +52,17 @@ class Engine(Protocol):
     @property
     def sharing(self) -> int: ...
 
-    def conditions(self, plugins: tuple[str, ...]) -> dict[str, Any]:
+    def conditions(
+        self, plugins: tuple[str, ...], should_stop: Callable[[], bool]
+    ) -> dict[str, Any]:
         """Return the versions, device, processor and code that runs are made with.
 
         Args:
           plugins: packages outside `nerf` that configs may name.
+          should_stop: polled while other studies occupy the machines.
+
+        Raises:
+          Interrupted: `should_stop` returned True first.
         """
 
     def train(self, training: Training) -> int:
@@ -74,7 +84,9 @@ class LocalEngine:
         """Return the number of runs that slow each other down: all of them."""
         return self.slots
 
-    def conditions(self, plugins: tuple[str, ...]) -> dict[str, Any]:
+    def conditions(
+        self, plugins: tuple[str, ...], should_stop: Callable[[], bool]
+    ) -> dict[str, Any]:
         """Return the conditions on this machine; see `Engine`."""
         return conditions_here(plugins)
 

@@ -6,17 +6,19 @@ machine, so that runs do not slow each other down. If its machine is lost, a run
 another one.
 """
 
+import ctypes
 import dataclasses
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nerf.comparing.child_processes import progress_of, run_child
-from nerf.comparing.engines import Training, conditions_here
+from nerf.comparing.engines import Interrupted, Training, conditions_here
 from nerf.foundation.errors import UserError
 from nerf.foundation.progress import LINE_EVERY
 from nerf.foundation.resources import child_environment, nerf_command
@@ -24,6 +26,10 @@ from nerf.runs.lock import InUse, check_free
 
 RETRIES = 3  # on other machines, after one was lost
 POLL_SECONDS = 0.5
+STOPPED = 128 + signal.SIGTERM  # exit code
+# Variables of the command's environment that decide what a training computes.
+FORWARDED = ("JAX_", "XLA_")
+OF_THIS_MACHINE = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +55,22 @@ class RayEngine:
           jobs: number of runs that are trained at a time; None: as many as fit.
 
         Raises:
-          UserError: Ray is not installed, there is no such cluster, or it has no processors.
+          UserError: Ray is not installed, there is no such cluster, it has no processors, or its
+            machines have different numbers of them.
         """
         ray = _import_ray()
-        path = child_environment()["PYTHONPATH"]
         handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
-                runtime_env={"env_vars": {"PYTHONPATH": path}},
+                runtime_env={"env_vars": _forwarded()},
                 logging_level="ERROR",
                 log_to_driver=False,
                 ignore_reinit_error=True,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            said = str(error).strip().splitlines()[0]
+        # Ray has errors of many kinds here, some of which are plain exceptions.
+        except Exception as error:
             fix = "start one with ray start --head, or set RAY_ADDRESS"
-            raise UserError(f"--engine=ray: no cluster: {said}: {fix}") from error
+            raise UserError(f"--engine=ray: no cluster: {_reason(error)}: {fix}") from error
         # Ray would end this process at SIGTERM: stop as before.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
@@ -76,27 +82,50 @@ class RayEngine:
                 "--engine=ray: no machine of the cluster has a processor for runs: "
                 "add one with ray start --address=HEAD"
             )
-        # A GPU, or all processors of a machine; a larger machine has room for several runs.
-        size = 1 if what == "GPU" else min(able.values())
-        room = sum(count // size for count in able.values())
-        taken = {f"num_{what.lower()}s": float(size)}
+        if what == "GPU":
+            taken, room = {"num_gpus": 1.0, "num_cpus": 0.0}, sum(able.values())
+        else:
+            sizes = sorted(set(able.values()))
+            if len(sizes) > 1:
+                raise UserError(
+                    f"--engine=ray: the machines have {', '.join(map(str, sizes))} processors: "
+                    "use machines of one kind"
+                )
+            taken, room = {"num_cpus": float(sizes[0])}, len(able)
         return cls(min(jobs or room, room), taken, tuple(able))
 
-    def conditions(self, plugins: tuple[str, ...]) -> dict[str, Any]:
+    def conditions(
+        self, plugins: tuple[str, ...], should_stop: Callable[[], bool]
+    ) -> dict[str, Any]:
         """Return the conditions on the machines of the cluster; see `Engine`.
 
         Raises:
           UserError: they differ between machines, so that runs could not be compared.
+          Interrupted: `should_stop` returned True while other studies occupied the machines.
         """
         ray = _import_ray()
-        found = ray.get(
-            [
-                ray.remote(conditions_here)
-                .options(**self.resources, label_selector={"ray.io/node-id": name})
-                .remote(plugins)
-                for name in self.machines
-            ]
-        )
+        pending = [
+            ray.remote(conditions_here)
+            .options(**self.resources, label_selector={"ray.io/node-id": name})
+            .remote(plugins)
+            for name in self.machines
+        ]
+        found = []
+        last_report = time.monotonic()
+        for i, task in enumerate(pending):
+            while not ray.wait([task], timeout=POLL_SECONDS)[0]:
+                if should_stop():
+                    raise Interrupted("stopped while it waited for the machines of the cluster")
+                if time.monotonic() - last_report >= LINE_EVERY:
+                    last_report = time.monotonic()
+                    line = f"waiting for machine {i + 1} of {len(pending)} of the cluster"
+                    print(line, file=sys.stderr, flush=True)
+            try:
+                found.append(ray.get(task))
+            except ray.exceptions.RayError as error:
+                where = f"machine {i + 1} of {len(pending)}"
+                fix = "repair it, or take it out of the cluster"
+                raise UserError(f"--engine=ray: {where}: {_reason(error)}: {fix}") from error
         for other in found[1:]:
             if different := sorted(key for key in found[0] if found[0][key] != other.get(key)):
                 raise UserError(
@@ -121,6 +150,9 @@ class RayEngine:
         try:
             while not ray.wait([pending], timeout=POLL_SECONDS)[0]:
                 if training.should_stop():
+                    if stop.exists() and not log.exists():
+                        ray.cancel(pending)  # no machine has begun it, and none will
+                        return STOPPED
                     stop.touch()
                 elif time.monotonic() - last_report >= LINE_EVERY:
                     last_report = time.monotonic()
@@ -128,9 +160,8 @@ class RayEngine:
                     training.on_progress(said)
             return ray.get(pending)
         except ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines()[0]
             with open(log, "a", encoding="utf-8") as file:
-                file.write(f"\nthe machine was lost {RETRIES + 1} times: {said}\n")
+                file.write(f"\n{_reason(error)}\n")
             return 1
         finally:
             stop.unlink(missing_ok=True)
@@ -153,16 +184,48 @@ def train_here(words: Sequence[str], log: str, stop: str, place: str) -> int:
     while not stopping():
         try:
             check_free(folder)
-            break
         except InUse:
             time.sleep(POLL_SECONDS)
-    return run_child(nerf_command("train", *words), Path(log), stopping)
+            continue
+        command = nerf_command("train", *words)
+        return run_child(command, Path(log), stopping, at_start=_end_with_parent)
+    return STOPPED
+
+
+def _end_with_parent() -> None:
+    """Let this process be stopped, as by SIGTERM, when the one that started it ends.
+
+    Otherwise the training of a killed worker would keep the GPU that Ray gives to the next run.
+    """
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG of prctl.h
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+
+
+def _forwarded() -> dict[str, str]:
+    """Return the variables of the environment that trainings on other machines get."""
+    chosen = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(FORWARDED) and not name.startswith(OF_THIS_MACHINE)
+    }
+    return {**chosen, "PYTHONPATH": child_environment()["PYTHONPATH"]}
+
+
+def _reason(error: BaseException) -> str:
+    """Return the cause of an error of Ray in one line."""
+    cause = getattr(error, "cause", None) or error.__cause__ or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    text = lines[0] if lines else "no reason given"
+    return text if isinstance(cause, UserError) else f"{type(cause).__name__}: {text}"
 
 
 def _import_ray() -> Any:
     """Return the module of Ray, which reports nothing about its use to anybody."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # A cluster that is started here: its runs are as important as those without Ray.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError as error:

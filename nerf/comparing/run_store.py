@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nerf.comparing.child_processes import last_line
-from nerf.comparing.engines import Engine, LocalEngine, Training
+from nerf.comparing.engines import Engine, Interrupted, LocalEngine, Training
 from nerf.comparing.forecast import Forecast
 from nerf.comparing.reusable_runs import earlier_seconds, find_run, readable_runs, why_unusable
 from nerf.comparing.studies import RunRequest
@@ -72,10 +72,6 @@ class RunStore:
     frames: int = 0
     should_stop: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
-
-
-class Interrupted(RuntimeError):
-    """Raised when a study was asked to stop; the message is one line."""
 
 
 def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunResult]:
@@ -135,7 +131,7 @@ def _conditions(requests: Sequence[RunRequest], store: RunStore) -> list[dict[st
 
     This loads every scene, which reports its problems before the first run is trained.
     """
-    now = store.engine.conditions(store.plugins)
+    now = store.engine.conditions(store.plugins, store.should_stop)
     digests = scene_digests(requests, store.scene, store.plugins)
     return [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
 

@@ -16,6 +16,7 @@ from nerf.encodings.hash_grid import HashGrid
 from nerf.foundation.instantiate import ConfigError
 
 NARROWEST = 1e-6  # smallest footprint in cells; there the weights are 1
+LEAST_VARIANCE = 1e-20  # the gradient of the square root of 0 is infinite
 
 
 class Downweighted(nnx.Module):
@@ -59,7 +60,7 @@ class Downweighted(nnx.Module):
         if not isinstance(points, Gaussians):
             return features
         # The box is 2 wide.
-        sigma = 0.5 * jnp.sqrt(points.across)[..., None]
+        sigma = 0.5 * jnp.sqrt(jnp.maximum(points.across, LEAST_VARIANCE))[..., None]
         cells = np.array(self.grid.resolutions, np.float32)[list(self.bands)]
         wide = jnp.maximum(sigma * cells.reshape(*[1] * (sigma.ndim - 1), -1), NARROWEST)
         return features * jax.lax.erf(1.0 / (np.sqrt(8.0) * wide))

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from nerf.comparing import ray_engine
+from nerf.comparing.child_processes import last_line
+from nerf.comparing.engines import Interrupted, Training
 from nerf.comparing.ray_engine import RayEngine, train_here
 from nerf.foundation.errors import UserError
+from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.locks import exclusive
+from tests.conftest import ROOT
 from tests.support.children import Child
 from tests.support.small_scenes import write_small_tabletop
 
@@ -116,7 +122,7 @@ def test_a_run_goes_on_after_a_stop_and_on_another_machine_if_its_own_is_lost(cl
 
 def test_a_machine_begins_after_the_training_that_a_lost_one_left_has_ended(tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr(ray_engine, "run_child", lambda *_: done.append("trained") or 0)
+    monkeypatch.setattr(ray_engine, "run_child", lambda *_, **__: done.append("trained") or 0)
     monkeypatch.setattr(ray_engine, "POLL_SECONDS", 0.01)
     words = [f"--workdir={tmp_path}"]
     with exclusive(tmp_path / "owner.json") as lock, ThreadPoolExecutor() as pool:
@@ -129,35 +135,104 @@ def test_a_machine_begins_after_the_training_that_a_lost_one_left_has_ended(tmp_
     assert done == ["left", "trained"]
 
 
-def test_machines_that_differ_are_refused(monkeypatch):
+def ray_that_answers(monkeypatch, *answers):
+    """Let the machines of a cluster return these conditions, or raise them."""
+
+    def get(task):
+        if isinstance(task, Exception):
+            raise task
+        return task
+
+    tasks = iter(answers)
+    remote = SimpleNamespace(remote=lambda plugins: next(tasks))
+    module = SimpleNamespace(
+        remote=lambda _: SimpleNamespace(options=lambda **_: remote),
+        wait=lambda tasks, timeout: ([] if tasks[0] == "busy" else tasks, []),
+        get=get,
+        exceptions=SimpleNamespace(RayError=Lost),
+    )
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: module)
+
+
+class Lost(Exception):
+    """An error of Ray, whose text is many lines; its cause is another error."""
+
+    cause = None
+
+
+def test_machines_that_differ_do_not_answer_or_fail_are_reported(monkeypatch):
     engine = RayEngine(2, {"num_cpus": 1.0}, ("a", "b"))
     same, other = {"device": "cpu", "code": {}}, {"device": "gpu", "code": {}}
-    task = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda plugins: None))
-    for answers in ([same, same], [same, other]):
-        module = SimpleNamespace(remote=lambda _: task, get=lambda _, found=answers: found)
-        monkeypatch.setattr(ray_engine, "_import_ray", lambda module=module: module)
-        if answers[1] == same:
-            assert engine.conditions(()) == same
-        else:
-            with pytest.raises(UserError, match="the machines differ in device"):
-                engine.conditions(())
+    ray_that_answers(monkeypatch, same, dict(same))
+    assert engine.conditions((), lambda: False) == same
+    ray_that_answers(monkeypatch, same, other)
+    with pytest.raises(UserError, match="the machines differ in device"):
+        engine.conditions((), lambda: False)
+    ray_that_answers(monkeypatch, same, "busy")
+    with pytest.raises(Interrupted):
+        engine.conditions((), lambda: True)
+    for cause, says in (
+        (None, "machine 2 of 2: Lost: a trace: repair it"),
+        (ConfigError("no device to train on: fix"), "machine 2 of 2: no device to train on: fix:"),
+    ):
+        error = Lost("a trace\nof many lines")
+        error.cause = cause
+        ray_that_answers(monkeypatch, same, error)
+        with pytest.raises(UserError, match=says):
+            engine.conditions((), lambda: False)
+
+
+def test_a_stop_takes_back_a_run_that_no_machine_has_begun(tmp_path, monkeypatch):
+    cancelled = []
+    module = SimpleNamespace(
+        remote=lambda _: SimpleNamespace(
+            options=lambda **_: SimpleNamespace(remote=lambda *_: "task")
+        ),
+        wait=lambda tasks, timeout: ([], tasks),
+        cancel=cancelled.append,
+        exceptions=SimpleNamespace(RayError=Lost),
+    )
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: module)
+    engine = RayEngine(1, {"num_cpus": 1.0}, ("a",))
+    with open(tmp_path / "lock", "w") as lock:
+        training = Training([], tmp_path / "run.log", lambda: True, lock, lambda _: None)
+        assert engine.train(training) == 143
+    assert cancelled == ["task"] and not (tmp_path / "run.stop").exists()
+
+
+def test_an_error_on_a_machine_ends_the_log_with_its_cause(tmp_path, monkeypatch):
+    error = Lost("a trace\nof many lines")
+    error.cause = FileNotFoundError("[Errno 2] No such file or directory: '/shared'")
+    ray_that_answers(monkeypatch)
+    ray_engine._import_ray().remote = lambda _: SimpleNamespace(
+        options=lambda **_: SimpleNamespace(remote=lambda *_: error)
+    )
+    with open(tmp_path / "lock", "w") as lock:
+        training = Training([], tmp_path / "run.log", lambda: False, lock, lambda _: None)
+        assert RayEngine(1, {"num_cpus": 1.0}, ("a",)).train(training) == 1
+    wanted = "FileNotFoundError: [Errno 2] No such file or directory: '/shared'"
+    assert last_line((tmp_path / "run.log").read_text()) == wanted
 
 
 def test_without_ray_or_a_cluster_one_line_says_what_to_do(monkeypatch):
     def refuse(**_):
-        raise ConnectionError("no answer\nat all")
+        raise ConnectionError("no answer\nat all") from refusal
 
+    refusal = None
     module = SimpleNamespace(init=refuse)
     with monkeypatch.context() as patch:
         patch.setattr(ray_engine, "_import_ray", lambda: module)
-        with pytest.raises(UserError, match="no cluster: no answer: start one"):
+        with pytest.raises(UserError, match="no cluster: ConnectionError: no answer: start one"):
+            RayEngine.connect()
+        refusal = RuntimeError("other versions")
+        with pytest.raises(UserError, match="no cluster: RuntimeError: other versions: start"):
             RayEngine.connect()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"Ray is not installed: pip install 'nerf-compare\[ray\]'"):
         RayEngine.connect()
 
 
-def test_runs_take_a_gpu_or_all_processors_of_the_smallest_machine(monkeypatch):
+def test_runs_take_a_gpu_or_all_processors_of_a_machine(monkeypatch):
     def cluster_of(*resources):
         nodes = [
             {"NodeID": str(i), "Alive": i < 3, "Resources": one} for i, one in enumerate(resources)
@@ -165,13 +240,44 @@ def test_runs_take_a_gpu_or_all_processors_of_the_smallest_machine(monkeypatch):
         module = SimpleNamespace(init=lambda **_: None, nodes=lambda: nodes)
         monkeypatch.setattr(ray_engine, "_import_ray", lambda: module)
 
-    cluster_of({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}, {"CPU": 64.0})
+    cluster_of({"CPU": 4.0}, {"CPU": 4.0}, {"memory": 1.0}, {"CPU": 64.0})
     engine = RayEngine.connect()
-    assert (engine.slots, engine.resources) == (3, {"num_cpus": 4.0})
-    assert engine.machines == ("0", "1") and RayEngine.connect(2).slots == 2
+    assert (engine.slots, engine.resources) == (2, {"num_cpus": 4.0})
+    assert engine.machines == ("0", "1") and RayEngine.connect(1).slots == 1
     cluster_of({"CPU": 8.0, "GPU": 4.0}, {"CPU": 4.0})
     engine = RayEngine.connect(9)
-    assert (engine.slots, engine.resources) == (4, {"num_gpus": 1.0})
+    assert (engine.slots, engine.resources) == (4, {"num_gpus": 1.0, "num_cpus": 0.0})
     cluster_of({"memory": 1.0})
     with pytest.raises(UserError, match="no machine of the cluster"):
         RayEngine.connect()
+    cluster_of({"CPU": 8.0}, {"CPU": 4.0})
+    with pytest.raises(UserError, match="the machines have 4, 8 processors"):
+        RayEngine.connect()
+
+
+def test_trainings_get_what_decides_their_numbers_and_not_this_machines_cache(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/here")
+    found = ray_engine._forwarded()
+    assert found["JAX_PLATFORMS"] == "cpu" and "PYTHONPATH" in found
+    assert "JAX_COMPILATION_CACHE_DIR" not in found and "HOME" not in found
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of such an end")
+def test_a_training_is_stopped_when_its_worker_is_killed(tmp_path):
+    worker = (
+        "import os, pathlib, sys\nfrom nerf.comparing import ray_engine\n"
+        "from nerf.comparing.child_processes import run_child\n"
+        "from nerf.foundation.locks import exclusive\n"
+        f"home = pathlib.Path({str(tmp_path)!r})\n"
+        "with exclusive(home / 'lock') as lock:\n"
+        "    command = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "    kill = lambda: os.kill(os.getpid(), 9)\n"
+        "    run_child(command, home / 'log', kill, lock, at_start=ray_engine._end_with_parent)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", worker], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    began = time.monotonic()
+    with exclusive(tmp_path / "lock"):  # the training had it too
+        assert time.monotonic() - began < 30.0

@@ -17,8 +17,8 @@ import pytest
 
 from nerf.comparing import engines, reusable_runs, run_store, study_scenes
 from nerf.comparing.child_processes import run_child
-from nerf.comparing.engines import LocalEngine
-from nerf.comparing.run_store import Interrupted, RunStore, _waiting, find_or_train
+from nerf.comparing.engines import Interrupted, LocalEngine
+from nerf.comparing.run_store import RunStore, _waiting, find_or_train
 from nerf.comparing.studies import Method, wanted_runs
 from nerf.foundation.locks import exclusive
 from tests.conftest import ROOT

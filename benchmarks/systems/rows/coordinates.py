@@ -148,12 +148,14 @@ ROWS = [
             drawn("learned", "gaussian", {f"{FIELD}.encoding": {**RANDOM_FOURIER, "learn": True}}),
             drawn("fixed", "gaussian", {f"{FIELD}.encoding": RANDOM_FOURIER}),
         ],
-        [Check("learned", "fixed", at_least=-0.5, paired=True)],
+        [
+            Check("learned", "fixed", at_least=-0.5),
+            Check("learned", "fixed", at_least=-0.5, paired=True, added=True),
+        ],
         evidence="Both arms begin with the same frequencies for a seed, and the draw matters more "
         "than learning: over five seeds, fixed ones reach 31.3 to 33.8 dB, and learned ones are "
-        "better than those of their own seed by 0.3 to 0.6 dB. So they are compared seed by seed. "
-        "At first this row was judged as if the draws had nothing in common, and was undecided: "
-        "0.42 dB (-1.56 to 2.40).",
+        "better than those of their own seed by 0.3 to 0.6 dB. The second interval is that of "
+        "these differences. It was added after they were seen; the first stands as planned.",
     ),
     Row(
         "mip-NeRF",

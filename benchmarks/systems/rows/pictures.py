@@ -218,9 +218,9 @@ ROWS = [
         doublings=2,
         evidence="FINER is behind SIREN after 2,000, 4,000 and 8,000 steps, by 1.2, 1.8 and 2.1 "
         "dB. Both lose by the last doubling, as they fit the trained quarter of the pixels at the "
-        "cost of the others, so that more steps settle nothing. The paper fits all pixels of "
-        "photographs, and not a smooth drawing from a quarter of its pixels: FINER-photo does "
-        "that.",
+        "cost of the others. This row was measured before rates were chosen again for such arms. "
+        "The paper fits all pixels of photographs, and not a smooth drawing from a quarter of its "
+        "pixels: FINER-photo does that.",
     ),
     Row(
         "Gaussian",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nerf.comparing.child_processes import run_child
 from nerf.comparing.comparison import Groups
-from nerf.comparing.engines import Engine, LocalEngine
+from nerf.comparing.engines import Engine, Interrupted, LocalEngine
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.meshes import ShownMesh, compare_meshes
@@ -20,7 +20,6 @@ from nerf.comparing.report.scenes import Scenes, write_scenes_page
 from nerf.comparing.report.sweep import find_sweeps
 from nerf.comparing.report.table import COLUMNS, parse_columns
 from nerf.comparing.run_store import (
-    Interrupted,
     RunResult,
     RunStore,
     find_or_train,
@@ -225,16 +224,16 @@ def _study(
 ) -> Study:
     """Find or train the runs on one scene, and render their fly-throughs."""
     columns = COLUMNS if question.columns is None else parse_columns(question.columns)
+    requests = _requests(question, methods)
     store = RunStore(
         scene,
         question.runs,
         question.plugins,
-        _engine(question),
+        _engine(question) if requests else LocalEngine(),
         question.fresh,
         question.frames,
         should_stop,
     )
-    requests = _requests(question, methods)
     if question.mesh:
         _refuse_meshes_of_images(methods, requests)
     trained = find_or_train(requests, store)

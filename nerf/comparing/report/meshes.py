@@ -14,8 +14,9 @@ from PIL import Image
 
 from nerf.comparing.child_processes import last_line, run_child
 from nerf.comparing.comparison import Groups
+from nerf.comparing.engines import Interrupted
 from nerf.comparing.report.pictures import lossless
-from nerf.comparing.run_store import Interrupted, RunStore
+from nerf.comparing.run_store import RunStore
 from nerf.foundation.files import write_json
 
 
