@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +111,11 @@ class RayEngine:
             for name in self.machines
         ]
         found = []
-        last_report = time.monotonic()
         for i, task in enumerate(pending):
-            while not ray.wait([task], timeout=POLL_SECONDS)[0]:
+            for report in _until_done(ray, task):
                 if should_stop():
                     raise Interrupted("stopped while it waited for the machines of the cluster")
-                if time.monotonic() - last_report >= LINE_EVERY:
-                    last_report = time.monotonic()
+                if report:
                     line = f"waiting for machine {i + 1} of {len(pending)} of the cluster"
                     print(line, file=sys.stderr, flush=True)
             try:
@@ -146,16 +144,14 @@ class RayEngine:
         log.unlink(missing_ok=True)
         task = ray.remote(train_here).options(**self.resources, max_retries=RETRIES)
         pending = task.remote(list(training.words), str(log), str(stop), os.getcwd())
-        last_report = time.monotonic()
         try:
-            while not ray.wait([pending], timeout=POLL_SECONDS)[0]:
+            for report in _until_done(ray, pending):
                 if training.should_stop():
                     if stop.exists() and not log.exists():
                         ray.cancel(pending)  # no machine has begun it, and none will
                         return STOPPED
                     stop.touch()
-                elif time.monotonic() - last_report >= LINE_EVERY:
-                    last_report = time.monotonic()
+                elif report:
                     said = progress_of(log) if log.exists() else "waiting for a machine"
                     training.on_progress(said)
             return ray.get(pending)
@@ -165,6 +161,16 @@ class RayEngine:
             return 1
         finally:
             stop.unlink(missing_ok=True)
+
+
+def _until_done(ray: Any, task: Any) -> Iterator[bool]:
+    """Yield twice a second until a task is done: whether a line of progress is due."""
+    last_report = time.monotonic()
+    while not ray.wait([task], timeout=POLL_SECONDS)[0]:
+        due = time.monotonic() - last_report >= LINE_EVERY
+        if due:
+            last_report = time.monotonic()
+        yield due
 
 
 def train_here(words: Sequence[str], log: str, stop: str, place: str) -> int:
