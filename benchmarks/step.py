@@ -101,7 +101,7 @@ def parts_of(
         "sample rays and march": (march, state),
         **parts_of_field(nnx.merge(graph, state.params, state.state), pixels, size),
         "optimizer": (optimise, state),
-        "grid refresh (once a call)": (refresh, state),
+        "grid refresh (every 10 steps)": (refresh, state),
     }
 
 

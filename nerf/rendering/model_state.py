@@ -68,15 +68,14 @@ def record_sightings(
 
 
 def refresh_occupancy(model: Model, part: Int[Array, ""], key: PRNGKeyArray) -> None:
-    """Update one part of the occupancy grid, if there is one, from the last stage's density.
+    """Update one part of the occupancy grid from the last stage's density.
 
     Args:
       model: its grid is changed in place.
       part: number of the part; the grid takes it modulo its number of parts, `update_every`.
       key: random key for the points at which the density is evaluated.
     """
-    if model.occupancy is None:
-        return
+    assert model.occupancy is not None  # otherwise there is nothing to refresh
     field = last_field(model)
     # A Gaussian the size of a cell: a uniform distribution of width h has the variance h^2 / 12.
     cell = (2.0 / model.occupancy.resolution) ** 2 / 12.0

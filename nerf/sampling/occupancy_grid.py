@@ -58,6 +58,7 @@ class OccupancyGrid(nnx.Module):
         the weights, `seen`.
       update_every: a refresh visits every `update_every`-th cell, so `update_every` refreshes visit
         all cells. It must divide n^3.
+      refresh_every: number of training steps from one refresh to the next.
       min_weight: skip cells whose largest recent rendering weight is below this; 0 disables the
         test.
       keep_weight: keep cells whose largest recent rendering weight is above this, whatever their
@@ -77,7 +78,8 @@ class OccupancyGrid(nnx.Module):
       train_occupied: cells that training evaluates.
 
     Raises:
-      ConfigError: if `update_every` does not divide the number of cells.
+      ConfigError: if `update_every` does not divide the number of cells, or `refresh_every` is not
+        positive.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class OccupancyGrid(nnx.Module):
         threshold: float = 2.0,
         decay: float = 0.9,
         update_every: int = 4,
+        refresh_every: int = 10,
         min_weight: float = 0.0,
         keep_weight: float = 1.0,
         forget: float = 0.95,
@@ -96,7 +99,10 @@ class OccupancyGrid(nnx.Module):
                 f"OccupancyGrid: update_every={update_every} does not divide {resolution}^3 cells: "
                 f"choose {fit}"
             )
+        if refresh_every < 1:
+            raise ConfigError(f"OccupancyGrid: refresh_every={refresh_every}: give at least 1 step")
         self.resolution, self.update_every = resolution, update_every
+        self.refresh_every = refresh_every
         self.threshold, self.decay = threshold, decay
         self.min_weight, self.keep_weight, self.forget = min_weight, keep_weight, forget
         cells = resolution**3

@@ -1,6 +1,7 @@
 """The jitted training step: pixels -> rays -> renderings -> loss -> gradients -> update."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.cameras.cameras import Rays
 from nerf.encodings.annealing import set_progress
@@ -53,7 +54,7 @@ def _make_one_step(
         # params <- params + factor * update, with the optimizer's learning rate.
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        # The occupancy grid records the weights of the batch; its cells change once per call.
+        # The occupancy grid records the weights of the batch; its refresh uses them.
         after = TrainState(
             state.step + 1,
             params,
@@ -113,10 +114,11 @@ def make_train_step(
     """Build the jitted `train_steps(state, pixels, progress, seed, rate) -> (state, metrics)`.
 
     It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
-    Runs that differ in the seed or in `rate`, a factor of the learning rate, share one compiled
-    program. The metrics of each step are "loss", "psnr" in dB, "rays" (the number that counted),
-    "grad_norms" (of each parameter) and "batch_finite". If any loss or gradient in a call is not
-    finite, the call changes nothing, not even the step number.
+    The result does not depend on how steps are divided into calls. Runs that differ in the seed or
+    in `rate`, a factor of the learning rate, share one compiled program. The metrics of each step
+    are "loss", "psnr" in dB, "rays" (the number that counted), "grad_norms" (of each parameter) and
+    "batch_finite". If any loss or gradient in a call is not finite, the call changes nothing, not
+    even the step number.
 
     Args:
       graph: the model's graph, from `split_model`.
@@ -141,36 +143,78 @@ def make_train_step(
         rate: Float[Array, ""],
     ) -> tuple[TrainState, dict[str, Array]]:
         """Take k steps; `pixels` are all pixels or those of each of the k steps."""
-        first = _prepare_call(graph, state, progress, seed)
 
-        def body(state: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+        def step(state: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
             number, fraction = x
             return one_step(pixels.at_step(number), state, rate * schedule(fraction), seed)
 
-        after, metrics = jax.lax.scan(body, first, (jnp.arange(progress.shape[0]), progress))
+        after, metrics = _take_steps(graph, step, state, progress, seed)
         return _undo_if_not_finite(state, after, metrics), metrics
 
     return train_steps
 
 
-def _prepare_call(
+def _take_steps(
     graph: nnx.GraphDef,
+    step: Callable,
     state: TrainState,
     progress: Float[Array, " k"],
     seed: Int[Array, ""],
-) -> TrainState:
-    """Set the annealing of encodings and refresh a part of the occupancy grid, once per call.
+) -> tuple[TrainState, dict[str, Array]]:
+    """Take k steps, between which encodings are annealed and the occupancy grid is refreshed.
 
     Args:
       graph: the model's graph.
-      state: the state before the call.
-      progress: fraction of training done at each step of the call.
+      step: (state, (number of the step, progress)) -> (state, metrics).
+      state: the state before them.
+      progress: fraction of training done at each step.
       seed: seed of all randomness.
+
+    Returns:
+      The state after them, and the metrics of each.
     """
+
+    def one(state: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+        return step(_anneal(graph, state, x[1]), x)
+
+    def group(state: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+        state = _refresh(graph, _anneal(graph, state, x[1][0]), seed)
+        return jax.lax.scan(one, state, x)
+
+    # Steps are divided into groups, so that the grid's turn is always before the first of a group.
+    count, period = progress.shape[0], _refresh_period(graph, state)
+    size = math.gcd(count, period) if period else count
+    steps = (jnp.arange(count).reshape(-1, size), progress.reshape(-1, size))
+    after, metrics = jax.lax.scan(group, state, steps)
+    return after, jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), metrics)
+
+
+def _anneal(graph: nnx.GraphDef, state: TrainState, progress: Float[Array, ""]) -> TrainState:
+    """Set the fraction of training done, on which annealed encodings depend."""
     model = nnx.merge(graph, state.params, state.state)
-    set_progress(model, progress[0])
-    refresh_occupancy(model, state.step // progress.shape[0], step_keys(seed, state.step).occupancy)
+    set_progress(model, progress)
     return dataclasses.replace(state, state=split_model(model)[2])
+
+
+def _refresh_period(graph: nnx.GraphDef, state: TrainState) -> int | None:
+    """Return the number of steps from one refresh of the occupancy grid to the next, if any."""
+    grid = nnx.merge(graph, state.params, state.state).occupancy
+    return None if grid is None else grid.refresh_every
+
+
+def _refresh(graph: nnx.GraphDef, state: TrainState, seed: Int[Array, ""]) -> TrainState:
+    """Refresh a part of the occupancy grid if there is one and it is the turn of `state.step`."""
+    period = _refresh_period(graph, state)
+    if period is None:
+        return state
+
+    def refresh(arrays: PyTree) -> PyTree:
+        model = nnx.merge(graph, state.params, arrays)
+        refresh_occupancy(model, state.step // period, step_keys(seed, state.step).occupancy)
+        return split_model(model)[2]
+
+    due = state.step % period == 0
+    return dataclasses.replace(state, state=jax.lax.cond(due, refresh, lambda x: x, state.state))
 
 
 def _undo_if_not_finite(

@@ -67,9 +67,9 @@ def test_a_run_stopped_and_continued_ends_bit_identical_to_one_that_was_not(tmp_
     for key in whole:
         np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)
     if name == "annealed":
-        assert (
-            whole["state/stages/0/field/encoding/progress"] == 0.75
-        )  # when the last of four calls began
+        assert whole["state/stages/0/field/encoding/progress"] == np.float32(
+            0.975
+        )  # at the last of 40 steps
     log = (tmp_path / "parts" / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [10, 20, 30, 40]
@@ -129,6 +129,39 @@ def step_of(config, devices):
         data_mesh(devices),
     )
     return step, state, to_device(scene)
+
+
+@pytest.mark.whole
+def test_the_result_does_not_depend_on_how_steps_are_divided_into_calls():
+    """An annealed encoding and an occupancy grid change with the step, not with the call."""
+    config = small_ngp()
+    config["model"]["occupancy"]["refresh_every"] = 6
+    field = config["model"]["stages"]["main"]["field"]
+    window = {"name": "nerf.encodings.annealed:RaisedCosine"}
+    field["encoding"] = {
+        "name": "nerf.encodings.annealed:Annealed",
+        "encoding": field["encoding"],
+        "window": window,
+        "end": 1.0,
+    }
+    step, state, pixels = step_of(config, jax.devices()[:1])
+
+    def after(count):
+        """The state after 24 steps, in calls of so many."""
+        now = jax.tree.map(jnp.copy, state)
+        for call in np.arange(24, dtype=np.float32).reshape(-1, count) / 24:
+            now, _ = step(now, pixels, call, *SEED_AND_RATE)
+        return now
+
+    whole = after(24)
+    occupancy = jax.tree.leaves(whole.state["occupancy"])
+    assert any(
+        (a != b).any()
+        for a, b in zip(occupancy, jax.tree.leaves(state.state["occupancy"]), strict=True)
+    )
+    for count in (12, 8, 2):
+        for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(after(count)), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_a_step_is_a_function_of_its_arguments_alone():
