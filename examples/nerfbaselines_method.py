@@ -99,7 +99,7 @@ def convert_cameras(cameras: Any, transform: Similarity) -> Cameras:
         K=intrinsics(fx, fy, cx, cy).astype(np.float32),
         distortion=distortion.astype(np.float32),
         size=np.asarray(cameras.image_sizes, np.int32),
-        model=np.array([lens for lens, _ in LENSES], np.int32)[models],
+        model=np.asarray(np.array([lens for lens, _ in LENSES], np.int32)[models]),
     )
 
 
@@ -224,14 +224,15 @@ class NerfMethod:
     ):
         self.folder = None if checkpoint is None else Path(checkpoint)
         self.source: Session | Run
+        self.config: dict[str, Any]
         changes = dict(config_overrides or {})
         name = changes.pop("config", CONFIG)
         with one_line_errors():
             if train_dataset is not None:
                 self._start(str(self.folder or name), changes, train_dataset)
             elif self.folder is not None:
-                self.source = nerf.load_run(self.folder)
-                self.config, self.transform = self.source.config, self.source.transform
+                self.source = run = nerf.load_run(self.folder)
+                self.config, self.transform = run.config, run.transform
             else:
                 raise nerf.UserError("nothing to train or to render: give --data or --checkpoint")
 
