@@ -95,18 +95,21 @@ def opencv_pixels(cameras, points):
 
 
 def some_cameras(seed=0):
-    """Return a camera of each model, and a point in front of each."""
+    """Return five cameras of each model, and a point in the wide view of each."""
     rng = np.random.default_rng(seed)
-    rotation = np.stack([random_rotation(rng) for _ in MODELS])
-    centre = rng.normal(size=(4, 3))
+    models = np.repeat(np.arange(len(MODELS), dtype=np.int32), 5)
+    count = len(models)
+    rotation = np.stack([random_rotation(rng) for _ in models])
+    centre = rng.normal(size=(count, 3))
     cameras = StandIn(
         poses=np.concatenate([rotation, centre[..., None]], -1),
-        intrinsics=np.array([[90.0, 80.0, 47.0, 33.0]] * 4),
-        camera_models=np.arange(4, dtype=np.int32),
-        distortion_parameters=rng.uniform(0.01, 0.05, (4, 8)),
-        image_sizes=np.array([[100, 70]] * 4, np.int32),
+        intrinsics=np.array([[90.0, 80.0, 47.0, 33.0]] * count),
+        camera_models=models,
+        distortion_parameters=rng.uniform(-0.1, 0.1, (count, 8)),
+        image_sizes=np.array([[100, 70]] * count, np.int32),
     )
-    ahead = np.concatenate([rng.uniform(-0.3, 0.3, (4, 2)), rng.uniform(1.0, 3.0, (4, 1))], -1)
+    ahead = np.concatenate([rng.uniform(-0.5, 0.5, (count, 2)), np.ones((count, 1))], -1)
+    ahead *= rng.uniform(1.0, 3.0, (count, 1))
     return cameras, np.einsum("nij,nj->ni", rotation, ahead) + centre
 
 
@@ -120,8 +123,7 @@ def test_points_are_seen_where_the_equations_of_opencv_put_them(adapter):
     cameras, points = some_cameras()
     transform = similarity()
     ours = adapter.convert_cameras(cameras, transform)
-    pixels, seen = to_pixels(ours, transform.points(points).astype(np.float32))
-    assert np.all(seen)
+    pixels, _ = to_pixels(ours, transform.points(points).astype(np.float32))
     np.testing.assert_allclose(pixels, opencv_pixels(cameras, points), atol=2e-3)
 
 
@@ -342,7 +344,7 @@ def test_rays_are_those_of_nerfbaselines(nerfbaselines, adapter):
     assert [nerfbaselines.camera_model_from_int(i) for i in MODELS] == list(adapter.CAMERA_MODELS)
     cameras, _ = some_cameras()
     theirs = nerfbaselines.new_cameras(**dataclasses.asdict(cameras))
-    pixels = np.array([[0, 0], [99, 69], [50, 3], [20, 60]])
+    pixels = np.random.default_rng(3).integers(0, (100, 70), (len(cameras), 2))
     origins, directions = get_rays(theirs, pixels)
     rays = to_rays(
         adapter.convert_cameras(cameras, Similarity()), (pixels + 0.5).astype(np.float32)
