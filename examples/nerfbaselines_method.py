@@ -303,7 +303,9 @@ class NerfMethod:
             raise nerf.UserError("loaded without a dataset: give train_dataset to train")
         first = self.source.step
         if step >= first:
-            call = next(self._calls)
+            call = next(self._calls, None)
+            if call is None:
+                raise nerf.UserError(f"all {first} steps are taken: give more with --set steps=...")
             values = {} if call.metrics is None else call.metrics
             self._metrics = {
                 first + i: {name: float(values[name][i]) for name in ("loss", "psnr") if values}

@@ -303,6 +303,8 @@ def test_a_trained_method_is_saved_as_a_run_and_resumes(adapter, scene, tmp_path
     assert info["num_iterations"] == 20 and info["loaded_step"] is None
     psnrs = [method.train_iteration(step)["psnr"] for step in range(20)]
     assert np.isfinite(psnrs).all() and len(set(psnrs)) == 20
+    with pytest.raises(nerf.UserError, match="all 20 steps are taken"):
+        method.train_iteration(20)
     method.save(str(tmp_path / "run"))
     trained = nerf.load_run(tmp_path / "run")
     camera = dataset["cameras"][0]
