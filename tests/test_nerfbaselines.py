@@ -23,6 +23,7 @@ from tests.cameras.test_cameras import random_rotation
 from tests.conftest import ROOT
 from tests.support.compiled import to_pixels, to_rays
 from tests.support.small_scenes import write_small_tabletop
+from tests.support.stand_ins import opencv_pixels, some_cameras, stand_in_dataset
 
 FILE = ROOT / "examples" / "nerfbaselines_method.py"
 SIZE = 40  # of the photos, in pixels
@@ -44,73 +45,6 @@ def adapter(monkeypatch):
     """The module of the method, imported as nerfbaselines does."""
     monkeypatch.syspath_prepend(FILE.parent)
     return importlib.import_module(FILE.stem)
-
-
-@dataclasses.dataclass
-class StandIn:
-    """The attributes of cameras of nerfbaselines; of one camera, arrays have no leading axis."""
-
-    poses: np.ndarray
-    intrinsics: np.ndarray
-    camera_models: np.ndarray
-    distortion_parameters: np.ndarray
-    image_sizes: np.ndarray
-
-    def __len__(self):
-        return len(self.poses)
-
-    def __getitem__(self, index):
-        arrays = (getattr(self, field.name)[index] for field in dataclasses.fields(self))
-        return StandIn(*arrays)
-
-    def item(self):
-        return self
-
-
-def opencv_pixels(cameras, points):
-    """Project points by the equations of OpenCV's calibration module, in plain numpy."""
-    rotation, centre = cameras.poses[:, :, :3], cameras.poses[:, :, 3]
-    x, y, z = np.einsum("nji,nj->in", rotation, points - centre)
-    x, y = x / z, y / z
-    r = np.hypot(x, y)
-    bent_x, bent_y = x.copy(), y.copy()
-    for i, (model, d) in enumerate(
-        zip(cameras.camera_models, cameras.distortion_parameters, strict=True)
-    ):
-        k1, k2, p1, p2, k3, k4, k5, k6 = d
-        if model == 2:
-            theta = np.arctan(r[i])
-            bent = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
-            bent_x[i], bent_y[i] = x[i] * bent / r[i], y[i] * bent / r[i]
-        elif model in (1, 3):
-            if model == 1:
-                k3 = k4 = k5 = k6 = 0.0
-            radial = 1 + k1 * r[i] ** 2 + k2 * r[i] ** 4 + k3 * r[i] ** 6
-            radial /= 1 + k4 * r[i] ** 2 + k5 * r[i] ** 4 + k6 * r[i] ** 6
-            cross = 2 * x[i] * y[i]
-            bent_x[i] = x[i] * radial + p1 * cross + p2 * (r[i] ** 2 + 2 * x[i] ** 2)
-            bent_y[i] = y[i] * radial + p2 * cross + p1 * (r[i] ** 2 + 2 * y[i] ** 2)
-    fx, fy, cx, cy = cameras.intrinsics.T
-    return np.stack([fx * bent_x + cx, fy * bent_y + cy], -1)
-
-
-def some_cameras(seed=0):
-    """Return five cameras of each model, and a point in the wide view of each."""
-    rng = np.random.default_rng(seed)
-    models = np.repeat(np.arange(len(MODELS), dtype=np.int32), 5)
-    count = len(models)
-    rotation = np.stack([random_rotation(rng) for _ in models])
-    centre = rng.normal(size=(count, 3))
-    cameras = StandIn(
-        poses=np.concatenate([rotation, centre[..., None]], -1),
-        intrinsics=np.array([[90.0, 80.0, 47.0, 33.0]] * count),
-        camera_models=models,
-        distortion_parameters=rng.uniform(-0.1, 0.1, (count, 8)),
-        image_sizes=np.array([[100, 70]] * count, np.int32),
-    )
-    ahead = np.concatenate([rng.uniform(-0.5, 0.5, (count, 2)), np.ones((count, 1))], -1)
-    ahead *= rng.uniform(1.0, 3.0, (count, 1))
-    return cameras, np.einsum("nij,nj->ni", rotation, ahead) + centre
 
 
 def similarity():
@@ -168,31 +102,6 @@ def scene(tmp_path_factory):
     return folder
 
 
-def stand_in_dataset(folder, split="train"):
-    """Return a split of a scene as nerfbaselines loads it."""
-    record = json.loads((folder / f"transforms_{split}.json").read_text())
-    names = [f"{frame['file_path']}.png" for frame in record["frames"]]
-    opengl = np.array([frame["transform_matrix"] for frame in record["frames"]])
-    focal = 0.5 * SIZE / np.tan(0.5 * record["camera_angle_x"])
-    count = len(names)
-    cameras = StandIn(
-        poses=opengl[:, :3] * [1.0, -1.0, -1.0, 1.0],
-        intrinsics=np.array([[focal, focal, SIZE / 2, SIZE / 2]] * count),
-        camera_models=np.zeros(count, np.int32),
-        distortion_parameters=np.zeros((count, 0)),
-        image_sizes=np.full((count, 2), SIZE, np.int32),
-    )
-    return {
-        "cameras": cameras,
-        "images": [imageio.imread(folder / name) for name in names],
-        "image_paths": [str(folder / name) for name in names],
-        "image_paths_root": str(folder),
-        "masks": None,
-        "points3D_xyz": None,
-        "metadata": {"color_space": "srgb", "background_color": np.full(3, 255, np.uint8)},
-    }
-
-
 def truth_of(dataset):
     """Return the photos over the background."""
     colour = dataset["metadata"]["background_color"] / np.float32(255.0)
@@ -201,7 +110,7 @@ def truth_of(dataset):
 
 @pytest.mark.long
 def test_a_dataset_becomes_the_scene_that_our_loader_reads(adapter, scene):
-    converted = adapter.convert_dataset(stand_in_dataset(scene))
+    converted = adapter.convert_dataset(stand_in_dataset(scene, SIZE))
     loaded = nerf.load_scene(scene)
     assert len(converted) == len(loaded) and not converted.unbounded
     for ours, theirs in zip(loaded.images, converted.images, strict=True):
@@ -209,14 +118,14 @@ def test_a_dataset_becomes_the_scene_that_our_loader_reads(adapter, scene):
     # The two normalised worlds differ in their rotation; the file's world is the same.
     for scene_of in (loaded, converted):
         poses = scene_of.transform.poses_back(np.asarray(scene_of.cameras.c2w, np.float64))
-        expected = stand_in_dataset(scene)["cameras"].poses * [1.0, -1.0, -1.0, 1.0]
+        expected = stand_in_dataset(scene, SIZE)["cameras"].poses * [1.0, -1.0, -1.0, 1.0]
         np.testing.assert_allclose(poses, expected, atol=1e-5)
     np.testing.assert_allclose(converted.cameras.K, loaded.cameras.K, rtol=1e-6)
     assert converted.transform.scale == pytest.approx(loaded.transform.scale, rel=1e-5)
 
 
 def test_masks_points_and_padding_of_a_dataset_reach_the_scene(adapter, scene):
-    dataset = stand_in_dataset(scene)
+    dataset = stand_in_dataset(scene, SIZE)
     dataset["images"] = np.stack(
         [np.pad(image[..., :3], ((0, 3), (0, 5), (0, 0))) for image in dataset["images"]]
     )
@@ -240,7 +149,7 @@ def test_masks_points_and_padding_of_a_dataset_reach_the_scene(adapter, scene):
     ],
 )
 def test_images_that_cannot_be_trained_on_are_refused_in_one_line(adapter, scene, change, message):
-    dataset = {**stand_in_dataset(scene), **change}
+    dataset = {**stand_in_dataset(scene, SIZE), **change}
     count = len(dataset["images"])
     dataset["image_paths"] = dataset["image_paths"][:count]
     dataset["cameras"] = dataset["cameras"][:count]
@@ -250,7 +159,7 @@ def test_images_that_cannot_be_trained_on_are_refused_in_one_line(adapter, scene
 
 
 def test_the_background_is_the_one_that_nerfbaselines_blends_with(adapter, scene):
-    dataset = stand_in_dataset(scene)
+    dataset = stand_in_dataset(scene, SIZE)
     assert adapter.background_of(dataset) == (1.0, 1.0, 1.0)
     dataset["metadata"] = {}
     assert adapter.background_of(dataset) == (0.0, 0.0, 0.0)
@@ -282,7 +191,7 @@ def run(scene, tmp_path_factory):
 @pytest.mark.whole
 def test_a_run_is_rendered_for_a_dataset_s_cameras_as_it_was_scored(adapter, scene, run, tmp_path):
     method = adapter.NerfMethod(checkpoint=str(run.folder))
-    dataset = stand_in_dataset(scene, "test")
+    dataset = stand_in_dataset(scene, SIZE, "test")
     own = [scores["psnr"] for scores in run.results["per_image"].values()]
     for camera, truth, expected in zip(dataset["cameras"], truth_of(dataset), own, strict=True):
         picture = method.render(camera)
@@ -296,7 +205,7 @@ def test_a_run_is_rendered_for_a_dataset_s_cameras_as_it_was_scored(adapter, sce
 
 @pytest.mark.whole
 def test_a_trained_method_is_saved_as_a_run_and_resumes(adapter, scene, tmp_path):
-    dataset = stand_in_dataset(scene)
+    dataset = stand_in_dataset(scene, SIZE)
     changes = {"config": "tiny", **{key: str(value) for key, value in SMALL.items()}}
     method = adapter.NerfMethod(train_dataset=dataset, config_overrides=changes)
     info = method.get_info()
