@@ -132,7 +132,7 @@ def parts_of_field(model: Model, pixels: RayBank, size: int) -> dict[str, Part]:
         return field(Samples(points, rays.viewdirs[packed.ray]))
 
     def picture(out):
-        layout = Packed(packed.ray, size)
+        layout = Packed(packed.ray, packed.ends, longest=t.shape[1] - 1)
         shown, tau = {"rgb": out["rgb"]}, out["density"] * length
         return composite(shown, tau, start, start + length, jnp.ones((size, 3)), layout).rgb
 

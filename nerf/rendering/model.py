@@ -279,7 +279,7 @@ def _render_packed(
     t_start = t[packed.ray, packed.step]
     # Unused slots get length zero, so their optical depth and their weight are zero.
     t_end = jnp.where(packed.used, t[packed.ray, packed.step + 1], t_start)
-    layout = Packed(packed.ray, t.shape[0])
+    layout = Packed(packed.ray, packed.ends, longest=t.shape[1] - 1)
     return _render_intervals(
         model, field, rays, t_start, t_end, background, layout, packed.complete
     )

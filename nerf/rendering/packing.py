@@ -38,12 +38,14 @@ class PackedSamples:
       ray: index of the ray of each slot of the buffer, ascending, (m,).
       step: index of the interval on that ray, (m,).
       used: whether the slot contains an interval, (m,).
+      ends: slot after the last one of each ray, (r,).
       complete: whether all intervals of each ray that were to be packed are in the buffer, (r,).
     """
 
     ray: Int[Array, " m"]
     step: Int[Array, " m"]
     used: Bool[Array, " m"]
+    ends: Int[Array, " r"]
     complete: Bool[Array, " r"]
 
 
@@ -89,7 +91,8 @@ def pack_samples(
     before = jnp.where(word > 0, occupied.running[ray, jnp.maximum(word - 1, 0)], 0)
     used = place < ends[-1]
     bit = _nth_set_bit(occupied.words[ray, word], rank - before)
-    return PackedSamples(ray, jnp.where(used, word * 32 + bit, 0), used, ends <= capacity)
+    step = jnp.where(used, word * 32 + bit, 0)
+    return PackedSamples(ray, step, used, jnp.minimum(ends, capacity), ends <= capacity)
 
 
 def _nth_set_bit(word: UInt[Array, " m"], n: Int[Array, " m"]) -> Int[Array, " m"]:

@@ -1,7 +1,7 @@
 """Train a config on a scene: load, prepare, call the jitted step until the budget is used, score.
 
 Everything random in a step comes from fold_in(key(seed), step), so a checkpoint needs no generator
-state and a resumed run is bit-identical to one that was never stopped.
+state, and on a CPU a resumed run is bit-identical to one that was never stopped.
 """
 
 import dataclasses

@@ -19,9 +19,10 @@ from nerf.losses import Context, Target
 from nerf.losses.eikonal import Eikonal
 from nerf.networks.relu import ReLU
 from nerf.networks.siren import Siren
-from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
+from nerf.rendering.compositing import Dense, Intervals, Rendering
 from nerf.rendering.model import Model, Stage
 from nerf.sampling.stratified import UniformSteps
+from tests.support.layouts import pack
 
 
 def grid_field(**options):
@@ -209,7 +210,7 @@ def test_the_eikonal_loss_of_a_drawn_interval_is_on_average_that_of_all(packed):
         ray = np.append(np.repeat(np.arange(len(used)), 4)[used.reshape(-1)], [len(used) - 1] * 11)
         points = np.append(points[used], np.full((11, 3), 9.0, np.float32), 0)
         used = np.arange(len(ray)) < len(ray) - 11
-        layout = Packed(jnp.array(ray), 4 * copies)
+        layout = pack(ray, 4 * copies)
     start = jnp.zeros(used.shape)
     samples = Samples(jnp.array(points), jnp.array(points))
     known = Intervals(start, start, jnp.array(used, jnp.float32), layout, samples)

@@ -11,7 +11,8 @@ from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context, Target
 from nerf.losses.antialiased_interlevel import AntialiasedInterlevel, blurred_cdf
 from nerf.losses.interlevel import Interlevel
-from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
+from nerf.rendering.compositing import Dense, Intervals, Rendering
+from tests.support.layouts import pack
 
 BATCHES = [(), (1,), (3, 1, 2)]
 LOSSES = [Interlevel(), AntialiasedInterlevel(radii=(0.03,))]
@@ -246,7 +247,7 @@ def test_a_model_that_cannot_have_the_loss_is_refused(loss):
     with pytest.raises(ConfigError, match="there is one stage"):
         loss(context_of(final))
     packed = context_of(proposal, final)
-    layout = Packed(jnp.zeros(7, jnp.int32), 1)
+    layout = pack(np.zeros(7, int), 1)
     object.__setattr__(packed.renderings[1].intervals, "layout", layout)
     with pytest.raises(ConfigError, match="occupancy grid skips intervals"):
         loss(packed)

@@ -17,11 +17,11 @@ from nerf.rendering.compositing import (
     MIN_OPACITY,
     Dense,
     Intervals,
-    Packed,
     Rendering,
     composite,
     opacity_logit,
 )
+from tests.support.layouts import pack
 
 BATCHES = [(), (1,), (3, 1, 2)]
 
@@ -151,7 +151,7 @@ def test_distortion_is_the_double_sum_of_its_equation_in_both_layouts():
 
     given = [np.float32(v) for v in (w, t[:, :-1], t[:, 1:])]
     np.testing.assert_allclose(loss(*given, Dense()), wanted, rtol=1e-5)
-    packed = Packed(jnp.array(np.repeat(np.arange(5), 7)), 5)
+    packed = pack(np.repeat(np.arange(5), 7), 5)
     np.testing.assert_allclose(loss(*(v.reshape(-1) for v in given), packed), wanted, rtol=1e-5)
 
 

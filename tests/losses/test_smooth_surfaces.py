@@ -20,6 +20,7 @@ from nerf.rendering.compositing import Dense, Intervals, Packed, Rendering
 from nerf.rendering.model import Model, Stage
 from nerf.rendering.surface import Surface
 from nerf.sampling.stratified import UniformSteps
+from tests.support.layouts import pack
 
 SPHERE = pytest.mark.parametrize("radius", [0.3, 0.6])
 
@@ -48,7 +49,7 @@ def seen_with(laplacian, lengths, layout):
     return Context(None, None, [rendering], Target(jnp.zeros((2, 3))), None)
 
 
-@pytest.mark.parametrize("layout", [Dense(), Packed(jnp.array([0, 0, 1, 1]), 2)])
+@pytest.mark.parametrize("layout", [Dense(), pack([0, 0, 1, 1], 2)])
 def test_the_curvature_loss_of_worked_numbers(layout):
     laplacian = jnp.array([[3.0, -5.0], [2.0, 9.0]])
     lengths = jnp.array([[0.1, 0.1], [0.1, 0.0]])

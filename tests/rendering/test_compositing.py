@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nerf.fields import Samples
 from nerf.geometry.density import VolumeDensity
 from nerf.rendering.compositing import Dense, Packed, composite, weights_from_tau
+from tests.support.layouts import pack
 
 BATCHES = [(), (1,), (3, 1, 2)]
 composite_jit = jax.jit(composite)
@@ -110,7 +111,7 @@ def test_the_packed_layout_renders_what_the_dense_one_does():
     start = np.float32(rng.uniform(size=len(ray)))
     background = np.float32(rng.uniform(size=(5, 3)))
     given = {"rgb": rgb, "x": tau}, tau, start, start + np.float32(0.1)
-    packed = composite_jit(*given, background, Packed(jnp.array(ray), 5))
+    packed = composite_jit(*given, background, pack(ray, 5))
     for r in range(5):
         dense = composite_jit(*jax.tree.map(lambda x, r=r: x[ray == r], given), background[r])
         for name in ("rgb", "opacity", "depth"):
@@ -144,7 +145,7 @@ def test_vectors_of_any_size_are_summed_alike_in_both_layouts(channels):
         total, pull = jax.vjp(of, tau, value)
         return total, *pull(slope)
 
-    packed = jax.device_get(jax.jit(run)(tau, value, Packed(jnp.array(ray), 5)))
+    packed = jax.device_get(jax.jit(run)(tau, value, pack(ray, 5)))
     dense = jax.device_get(jax.jit(run)(scattered(tau), scattered(value), Dense()))
     weights = np.asarray(weights_of(scattered(tau)))
     expected = np.einsum("rs,rsc->rc", weights, scattered(value))
@@ -155,7 +156,7 @@ def test_vectors_of_any_size_are_summed_alike_in_both_layouts(channels):
 
 
 def test_the_packed_sum_of_a_ray_does_not_lose_digits_to_the_rays_before_it():
-    layout = Packed(jnp.array(np.repeat(np.arange(2), 4)), 2)
+    layout = pack(np.repeat(np.arange(2), 4), 2)
     tau = jnp.array([1e9, 1e9, 1e9, 1e9, 0.1, 0.1, 0.1, 0.1])
     running = np.asarray(jax.jit(Packed.cumsum)(layout, tau))
     np.testing.assert_allclose(running[4:], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
@@ -172,7 +173,7 @@ def test_the_packed_running_sum_and_its_derivatives_are_those_of_each_ray(counts
     rng = np.random.default_rng(0)
     ray = jnp.array(np.repeat(np.arange(len(counts)), counts))
     x, g = (np.float32(rng.exponential(size=sum(counts))) for _ in range(2))
-    layout = Packed(ray, len(counts))
+    layout = pack(ray, len(counts))
     running, back, ahead = jax.device_get(running_sum_and_derivatives(layout, x, g))
     for r in range(len(counts)):
         own = np.asarray(ray) == r
@@ -224,6 +225,6 @@ def test_a_packed_layout_may_be_an_argument_of_what_is_compiled():
 
     A ray without intervals has a total of 0.
     """
-    layout = Packed(jnp.array([0, 0, 2]), 4)
+    layout = pack([0, 0, 2], 4)
     total = jax.jit(lambda layout, x: layout.sum(x))(layout, jnp.array([1.0, 2.0, 5.0]))
     np.testing.assert_array_equal(total, [3.0, 0.0, 5.0, 0.0])

@@ -28,7 +28,7 @@ def summed(mask, tau, values, stop):
 
         rgb = jnp.stack([at(values)] * 3, -1)
         start, end = edges[packed.step], edges[packed.step + 1]
-        black, layout = jnp.zeros((RAYS, 3)), Packed(packed.ray, RAYS)
+        black, layout = jnp.zeros((RAYS, 3)), Packed(packed.ray, packed.ends, longest=STEPS)
         part = composite({"rgb": rgb}, at(tau), start, end, black, layout, packed.complete)
         count = layout.sum(packed.used.astype(jnp.float32))
         return dataclasses.replace(part, extras={"count": count})

@@ -22,19 +22,19 @@ class Equivalent(NamedTuple):
 EQUIVALENT = {
     "nerf/rendering/compositing.py": [
         Equivalent(
-            "segment_sum(x, self.ray, self.rays, indices_are_sorted=True)",
-            "segment_sum(x, self.ray, self.rays, indices_are_sorted=False)",
+            "segment_sum(x, layout.ray, rays, indices_are_sorted=True)",
+            "segment_sum(x, layout.ray, rays, indices_are_sorted=False)",
             "a promise to the compiler",
         ),
         Equivalent("size = x.shape[0]", "size = x.shape[-1]", "x has one axis"),
         Equivalent(
-            "return earlier(ray, -1, shift) == ray",
-            "return earlier(ray, -2, shift) == ray",
+            "jnp.where(earlier(ray, -1, shift) == ray,",
+            "jnp.where(earlier(ray, -2, shift) == ray,",
             "no ray has the number -1 or -2",
         ),
         Equivalent(
-            "jnp.where(mask, earlier(x, 0.0, shift), 0.0)",
-            "jnp.where(mask, earlier(x, -1.0, shift), 0.0)",
+            "== ray, earlier(x, 0.0, shift), 0.0)",
+            "== ray, earlier(x, -1.0, shift), 0.0)",
             "the mask excludes the padding",
         ),
     ],
