@@ -54,8 +54,8 @@ _RUNS = flags.DEFINE_string(
 _JOBS = flags.DEFINE_integer(
     "jobs",
     None,
-    "How many runs are trained at a time; here 1, and more only with --steps; on a cluster as many "
-    "as it has room for.",
+    "How many runs are trained at a time; here one, or one on each GPU, and more only with "
+    "--steps; on a cluster as many as it has room for.",
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",
@@ -100,6 +100,7 @@ def main(argv: list[str]) -> int:
         raise ConfigError(
             "nerf compare A B --scene=S --out=REPORT.html: give configs or runs, and --out"
         )
+    _leave_devices_to_children()
     from nerf.comparing.engines import Interrupted
     from nerf.comparing.report.build import Question, build_report
 
@@ -140,6 +141,14 @@ def main(argv: list[str]) -> int:
         scope = [numbers["scope"]] if "scope" in numbers else []
         print("\n".join([str(numbers["verdict"]), *scope, f"wrote {_OUT.value}"]))
     return 0 if numbers["verdict"] else 1
+
+
+def _leave_devices_to_children() -> None:
+    """Let JAX use the processor in this process, whose children train and render."""
+    import jax
+
+    # Otherwise it would take most of a GPU's memory.
+    jax.config.update("jax_platforms", "cpu")
 
 
 def _list(folders: list[str]) -> int:

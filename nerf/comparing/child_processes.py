@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ def run_child(
     lock: IO[str] | None = None,
     on_progress: Callable[[str], None] = lambda line: None,
     at_start: Callable[[], None] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> int:
     """Run a program of this project and return its exit code.
 
@@ -38,6 +39,7 @@ def run_child(
       lock: an open, locked file that the child inherits; None for no lock.
       on_progress: called every ten seconds with the child's last progress line.
       at_start: called in the child before it runs the program.
+      variables: of its environment, besides those of this process.
 
     Returns: the exit code of the child.
     """
@@ -46,7 +48,7 @@ def run_child(
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
             command,
-            env=child_environment(),
+            env={**child_environment(), **(variables or {})},
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -54,8 +56,7 @@ def run_child(
             start_new_session=True,
             preexec_fn=at_start,
         )
-        stopping = False
-        last_report = time.monotonic()
+        stopping, last_report = False, time.monotonic()
         while True:
             try:
                 return child.wait(timeout=0.2)

@@ -1,10 +1,15 @@
 """Engines run the trainings of a study: on this machine, or on a cluster (`ray_engine`)."""
 
+import contextlib
 import dataclasses
+import importlib.util
 import json
+import os
+import pkgutil
+import queue
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -69,55 +74,119 @@ class Engine(Protocol):
         """Run a training and return the exit code of `nerf train`."""
 
 
-@dataclasses.dataclass(frozen=True)
 class LocalEngine:
-    """Trains in child processes of this process.
+    """Trains in child processes of this process, each on one GPU if there are any.
+
+    Args:
+      jobs: number of runs that are trained at a time; None: one, or one on each GPU.
+      gpus: names of the GPUs, as in CUDA_VISIBLE_DEVICES; None: those that this process may use.
 
     Attributes:
       slots: number of runs that are trained at a time.
+      sharing: number of those that share a GPU, or all processors.
     """
 
-    slots: int = 1
-
-    @property
-    def sharing(self) -> int:
-        """Return the number of runs that slow each other down: all of them."""
-        return self.slots
+    def __init__(self, jobs: int | None = None, gpus: Sequence[str] | None = None):
+        self.gpus = tuple(visible_gpus() if gpus is None else gpus)
+        self.slots = jobs or max(len(self.gpus), 1)
+        self.sharing = -(-self.slots // max(len(self.gpus), 1))
+        # The GPU of each slot, while no run uses it.
+        self._free: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for slot in range(self.slots if self.gpus else 0):
+            self._free.put(self.gpus[slot % len(self.gpus)])
 
     def conditions(
         self, plugins: tuple[str, ...], should_stop: Callable[[], bool]
     ) -> dict[str, Any]:
         """Return the conditions on this machine; see `Engine`."""
-        return conditions_here(plugins)
+        with self._device() as variables:
+            return conditions_here(plugins, variables)
 
     def train(self, training: Training) -> int:
         """Run a training in a child process, which inherits the lock; see `Engine`."""
-        return run_child(
-            nerf_command("train", *training.words),
-            training.log,
-            training.should_stop,
-            training.lock,
-            training.on_progress,
-        )
+        with self._device() as variables:
+            return run_child(
+                nerf_command("train", *training.words),
+                training.log,
+                training.should_stop,
+                training.lock,
+                training.on_progress,
+                variables=variables,
+            )
+
+    @contextlib.contextmanager
+    def _device(self) -> Iterator[dict[str, str]]:
+        """Take a GPU, if there are any, and yield the variables that give it to a child process."""
+        if not self.gpus:
+            yield {}
+            return
+        gpu = self._free.get()
+        try:
+            # JAX would take most of the memory, also where several runs share the GPU.
+            keep = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            yield {"CUDA_VISIBLE_DEVICES": gpu, "XLA_PYTHON_CLIENT_PREALLOCATE": keep}
+        finally:
+            self._free.put(gpu)
 
 
-def conditions_here(plugins: tuple[str, ...]) -> dict[str, Any]:
-    """Return the versions, device, processor and code of runs on this machine."""
-    environment = environment_of_children()
+def visible_gpus() -> list[str]:
+    """Return the NVIDIA GPUs that child processes will use, as named in CUDA_VISIBLE_DEVICES.
+
+    JAX is not asked, since it would occupy them.
+    """
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if not _has_cuda() or (platforms and not {"cuda", "gpu"} & set(platforms.split(","))):
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        # CUDA ignores what follows the first name that is not one.
+        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _has_cuda() -> bool:
+    """Return whether JAX's plugin for NVIDIA GPUs is installed."""
+    found = importlib.util.find_spec("jax_plugins")
+    places = None if found is None else found.submodule_search_locations
+    return places is not None and any("cuda" in m.name for m in pkgutil.iter_modules(places))
+
+
+def conditions_here(
+    plugins: tuple[str, ...], variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the versions, device, processor and code of runs on this machine.
+
+    Args:
+      plugins: packages outside `nerf` that configs may name.
+      variables: of the environment of runs, besides those of this process.
+    """
+    environment = environment_of_children(variables)
     return {**environment, "processor": processor(), "code": source_digests(plugins)}
 
 
-def environment_of_children() -> dict[str, Any]:
+def environment_of_children(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return versions and device as a child process sees them.
 
     A child process asks JAX, since this process must not occupy the device that its children need.
+
+    Args:
+      variables: of its environment, besides those of this process.
     """
     code = (
         "import json; from nerf.runs.provenance import environment; "
         "print(json.dumps(environment()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env={**child_environment(), **(variables or {})},
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise ConfigError(

@@ -67,7 +67,7 @@ class RunStore:
     scene: str | None
     runs: Path
     plugins: tuple[str, ...] = ()
-    engine: Engine = LocalEngine()
+    engine: Engine = dataclasses.field(default_factory=LocalEngine)
     fresh: bool = False
     frames: int = 0
     should_stop: Callable[[], bool] = lambda: False

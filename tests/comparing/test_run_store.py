@@ -37,7 +37,7 @@ def factory(monkeypatch):
     class Factory:
         made, fails, code = [], set(), dict(CODE)
 
-    def child(command, log, should_stop, lock=None, on_progress=None):
+    def child(command, log, should_stop, lock, on_progress, variables):
         flags = dict(word.split("=", 1) for word in command if word.startswith("--"))
         seed = int(flags["--config.seed"])
         log.write_text("some output\nconfig: a reason\n")
@@ -73,7 +73,7 @@ def factory(monkeypatch):
         staticmethod(digest),
     )
     monkeypatch.setattr(engines, "run_child", child)
-    monkeypatch.setattr(engines, "environment_of_children", lambda: HERE)
+    monkeypatch.setattr(engines, "environment_of_children", lambda variables: HERE)
     monkeypatch.setattr(engines, "processor", lambda: HERE["processor"])
     monkeypatch.setattr(engines, "source_digests", lambda plugins: Factory.code)
     return Factory

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nerf.comparing.child_processes import run_child
 from nerf.comparing.comparison import Groups
-from nerf.comparing.engines import Engine, Interrupted, LocalEngine
+from nerf.comparing.engines import Engine, Interrupted, LocalEngine, visible_gpus
 from nerf.comparing.forecast import duration
 from nerf.comparing.report.figure import split_crop
 from nerf.comparing.report.meshes import ShownMesh, compare_meshes
@@ -90,13 +90,14 @@ def check(question: Question) -> None:
         )
     if question.steps is not None and question.steps < 1:
         raise ConfigError(f"--steps={question.steps}: below 1: choose a positive number")
-    jobs = 1 if question.jobs is None else question.jobs
-    if jobs < 1:
-        raise ConfigError(f"--jobs={jobs}: below 1: choose a positive number")
-    if jobs > 1 and question.budget and question.engine == "local":
-        raise ConfigError(
-            f"--jobs={jobs}: runs at the same time slow each other down: use --steps, or --jobs=1"
-        )
+    if question.jobs is not None and question.jobs < 1:
+        raise ConfigError(f"--jobs={question.jobs}: below 1: choose a positive number")
+    if question.budget and question.engine == "local":
+        gpus = max(len(visible_gpus()), 1)
+        if (question.jobs or 1) > gpus:
+            fix = f"use --steps, or --jobs={gpus}"
+            reason = "runs at the same time slow each other down"
+            raise ConfigError(f"--jobs={question.jobs}: {reason}: {fix}")
     if question.frames < 0 or question.eval_times < 0:
         raise ConfigError("--frames, --eval_times: below 0: choose 0 for none")
     if question.out.suffix not in (".html", ".htm"):
@@ -206,7 +207,7 @@ def _engine(question: Question) -> Engine:
         from nerf.comparing.ray_engine import RayEngine
 
         return RayEngine.connect(question.jobs)
-    return LocalEngine(question.jobs or 1)
+    return LocalEngine(question.jobs)
 
 
 def _title(methods: Sequence[Method], place: str) -> str:
@@ -229,7 +230,7 @@ def _study(
         scene,
         question.runs,
         question.plugins,
-        _engine(question) if requests else LocalEngine(),
+        _engine(question) if requests else LocalEngine(gpus=()),
         question.fresh,
         question.frames,
         should_stop,

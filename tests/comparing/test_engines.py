@@ -1,0 +1,128 @@
+"""On this machine each run of a study gets a GPU of its own, if there are any."""
+
+import os
+import sys
+import threading
+
+import pytest
+
+from nerf.comparing import engines
+from nerf.comparing.child_processes import run_child
+from nerf.comparing.engines import LocalEngine, Training, visible_gpus
+from nerf.comparing.report.build import Question, check
+from nerf.foundation.instantiate import ConfigError
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A function that gives this machine GPUs, as far as one may see without JAX."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(engines, "_has_cuda", lambda: True)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def have(indices):
+        lines = "".join(f"echo {index}\n" for index in indices)
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{lines}")
+        program.chmod(0o755)
+
+    return have
+
+
+@pytest.mark.whole
+def test_the_gpus_are_those_that_children_will_see(machine, monkeypatch):
+    machine([])
+    assert visible_gpus() == []
+    machine([0, 1, 2])
+    assert visible_gpus() == ["0", "1", "2"]
+    for chosen, names in {"1": ["1"], "2,0": ["2", "0"], "": [], "-1": [], "0,-1,1": ["0"]}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+        assert visible_gpus() == names, chosen
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    for platforms, count in {"cpu": 0, "cuda,cpu": 3, "gpu": 3, "tpu": 0}.items():
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        assert len(visible_gpus()) == count, platforms
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setattr(engines, "_has_cuda", lambda: False)
+    assert visible_gpus() == [], "JAX for CPUs alone trains on none of them"
+
+
+@pytest.mark.whole
+def test_a_machine_without_nvidias_program_has_no_gpus(machine, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_gpus() == []
+
+
+@pytest.mark.parametrize(
+    "jobs, gpus, slots, sharing",
+    [(None, [], 1, 1), (2, [], 2, 2), (None, ["3", "5"], 2, 1), (1, ["3", "5"], 1, 1)]
+    + [(3, ["3", "5"], 3, 2)],
+)
+def test_as_many_runs_share_a_gpu_as_must(jobs, gpus, slots, sharing):
+    engine = LocalEngine(jobs, gpus)
+    assert (engine.slots, engine.sharing) == (slots, sharing)
+
+
+def test_runs_at_the_same_time_have_different_gpus(monkeypatch, tmp_path):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    together, seen = threading.Barrier(2, timeout=20), []
+
+    def child(command, log, should_stop, lock, on_progress, variables):
+        together.wait()  # both run now
+        seen.append(variables["CUDA_VISIBLE_DEVICES"])
+        assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+        together.wait()
+        return 0
+
+    monkeypatch.setattr(engines, "run_child", child)
+    engine = LocalEngine(None, ["3", "5"])
+
+    def twice():
+        for _ in range(2):
+            log = tmp_path / "log"
+            with log.open("w") as lock:
+                engine.train(Training([], log, lambda: False, lock, print))
+
+    threads = [threading.Thread(target=twice, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert [sorted(pair) for pair in (seen[:2], seen[2:])] == [["3", "5"]] * 2
+
+
+@pytest.mark.whole
+def test_what_runs_are_made_with_is_asked_with_the_device_of_a_run(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engines, "environment_of_children", lambda v: asked.append(v) or {})
+    engine = LocalEngine(None, ["3", "5"])
+    for _ in range(2):
+        engine.conditions((), lambda: False)
+    assert [v["CUDA_VISIBLE_DEVICES"] for v in asked] == ["3", "5"]
+    assert engine._free.qsize() == 2, "GPUs are given back"
+
+
+@pytest.mark.whole
+def test_a_child_has_the_variables_that_it_is_given(tmp_path):
+    three = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    assert engines.environment_of_children(three)["device"].startswith("3 x ")
+    code = "import os; print(os.environ['GIVEN'])"
+    log = tmp_path / "log"
+    run_child([sys.executable, "-c", code], log, lambda: False, variables={"GIVEN": "yes"})
+    assert log.read_text() == "yes\n"
+
+
+@pytest.mark.whole
+def test_budgets_in_seconds_need_a_gpu_for_each_run(machine, tmp_path):
+    def ask(**options):
+        page = tmp_path / "x.html"
+        check(Question(["a", "b"], "", page, scenes=("s",), budget="2s", **options))
+
+    machine([0, 1])
+    ask(jobs=2)
+    with pytest.raises(ConfigError, match="--jobs=3: .* slow each other down: .* --jobs=2$"):
+        ask(jobs=3)
+    machine([])
+    with pytest.raises(ConfigError, match="--jobs=2: .*--jobs=1$"):
+        ask(jobs=2)
