@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nerf.scenes import Scene
 from nerf.training.session import Session
@@ -65,10 +66,13 @@ class Arm:
       config: the complete config, as a plain dictionary.
       scene: the training views.
       warm_up: steps to train before timing.
+      mesh: the devices that share a batch; None: all devices.
     """
 
-    def __init__(self, config: dict[str, Any], scene: Scene, warm_up: int):
-        self.session = Session(config, scene)
+    def __init__(
+        self, config: dict[str, Any], scene: Scene, warm_up: int, mesh: Mesh | None = None
+    ):
+        self.session = Session(config, scene, mesh=mesh)
         self.session.compile()
         self.per_call = self.session.steps_per_call
         for _ in range(warm_up // self.per_call):
