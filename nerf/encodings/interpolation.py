@@ -7,7 +7,7 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Integer, UInt
+from jaxtyping import Array, Float, Int, Integer, PyTree, UInt
 
 
 def cells(x: Float[Array, "*b"], resolution: int) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
@@ -68,8 +68,15 @@ def interpolate(table: Float[Array, "rows f"], x: Float[Array, "n d"]) -> Float[
     floor, place = cells(jnp.clip(x.T * 0.5 + 0.5, 0.0, 1.0), side - 1)
     steps, weights = multilinear(place)
     rows = dense_row(floor.astype(jnp.uint32)[:, None] + steps, side)  # (k, n)
-    # The barriers make XLA:CPU compute rows and weights once; otherwise it recomputes them for
-    # every feature (docs/performance.md).
-    rows, weights = jax.lax.optimization_barrier((rows, weights))
-    found = jax.lax.optimization_barrier(table.at[rows].get(mode="promise_in_bounds"))  # (k, n, f)
+    rows, weights = _computed_once((rows, weights))
+    found = _computed_once(table.at[rows].get(mode="promise_in_bounds"))  # (k, n, f)
     return sum(found[corner] * weights[corner, :, None] for corner in range(weights.shape[0]))
+
+
+def _computed_once(arrays: PyTree) -> PyTree:
+    """Return the arrays, which XLA:CPU would compute again for every feature that is made of them.
+
+    Other devices may do so, since they wait for their memory (docs/performance.md).
+    """
+    barrier = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(arrays, cpu=barrier, default=lambda x: x)

@@ -10,7 +10,7 @@ from functools import partial
 import dm_pix
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from nerf.evaluation import lpips
 from nerf.foundation.png import to_bytes
@@ -98,13 +98,19 @@ def psnr_corrected(image: Float[np.ndarray, "*b 3"], truth: Float[np.ndarray, "*
     return psnr(colour_corrected(image, truth), truth)
 
 
+@jax.jit
+def _ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]:
+    # One program in place of some hundred, each of which is compiled and called on its own.
+    return dm_pix.ssim(a, b)
+
+
 def ssim(image: Float[np.ndarray, "h w c"], truth: Float[np.ndarray, "h w c"]) -> float | None:
     """Compute the structural similarity (Wang et al. 2004); None if a side is under 11 pixels."""
     if min(image.shape[:2]) < 11:
         return None
     a, b = (to_bytes(x).astype(np.float32) / 255.0 for x in (image, truth))
     with jax.default_matmul_precision(MATMUL_PRECISION):
-        return float(dm_pix.ssim(a, b))
+        return float(_ssim(a, b))
 
 
 def flip(image: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"]) -> float:

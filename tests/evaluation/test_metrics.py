@@ -12,6 +12,7 @@ import pickle
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -233,7 +234,7 @@ def test_metrics_multiply_in_float32_on_every_device_and_leave_the_setting_as_it
     def watched(value):
         def measure(*_):
             seen.append(jax.config.jax_default_matmul_precision)
-            return value
+            return jnp.float32(value)
 
         return measure
 
@@ -242,7 +243,7 @@ def test_metrics_multiply_in_float32_on_every_device_and_leave_the_setting_as_it
     monkeypatch.setattr(lpips, "load_weights", lambda file, sha256: {})
     network = install_lpips(tmp_path, monkeypatch, b"")
     before = jax.config.jax_default_matmul_precision
-    image = picture((40, 40, 3))
+    image = picture((43, 41, 3))  # a size for which nothing is compiled yet
     ssim(image, image), metrics.perceptual(image, image, network)
     assert seen == ["highest", "highest"] and jax.config.jax_default_matmul_precision == before
     assert "highest" in metrics.PRECISION
