@@ -8,7 +8,8 @@ that method; docs/comparing.md, section "A check from outside", shows the comman
     nerfbaselines train --method nerf-compare --backend python --data SCENE --output OUT \
         --set config=ngp --set steps=3000
     echo '{"method": "nerf-compare"}' > runs/demo/nb-info.json
-    nerfbaselines render --checkpoint runs/demo --data SCENE --output OUT/predictions
+    nerfbaselines render --checkpoint runs/demo --backend python --data SCENE \
+        --output OUT/predictions
 
 A checkpoint is a run folder, so `nerf view`, `nerf render` and `nerf.load_run` open what
 nerfbaselines trained, and nerfbaselines opens what `nerf train` trained. The file imports nothing
@@ -37,6 +38,7 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
 from nerf.runs.read import Run
 from nerf.runs.record import read_json
+from nerf.runs.resume import check_resumable
 from nerf.runs.write import RunWriter
 from nerf.scenes import Scene, Similarity
 from nerf.scenes.decode import Header
@@ -229,6 +231,8 @@ class NerfMethod:
         name = changes.pop("config", CONFIG)
         with one_line_errors():
             if train_dataset is not None:
+                if self.folder is not None and "config" in (config_overrides or {}):
+                    raise nerf.UserError("config: the checkpoint has its own: do not give one")
                 self._start(str(self.folder or name), changes, train_dataset)
             elif self.folder is not None:
                 self.source = run = nerf.load_run(self.folder)
@@ -262,7 +266,8 @@ class NerfMethod:
         self._metrics: dict[int, dict[str, float]] = {}
 
     def _resume(self, folder: Path, session: Session) -> None:
-        """Restore the checkpoint's state, or raise if it was trained on other views."""
+        """Restore the checkpoint's state, or raise if its config or its views are not these."""
+        check_resumable(folder, self.config, self.budget)
         if read_json(folder / "scene.json")["digest"]["train"] != session.scene.digest():
             raise nerf.UserError(
                 f"{folder}: trained on other views than those of --data: give the dataset that"

@@ -1,7 +1,7 @@
 """The method for nerfbaselines: same rays, same pictures, same scores.
 
-nerfbaselines itself is not a requirement, see docs/comparing.md. Tests that need it are skipped
-without it; the others use a stand-in for its cameras and datasets.
+`make setup` installs nerfbaselines, which is no requirement of the library. Tests that need it are
+skipped without it; the others use a stand-in for its cameras and datasets.
 """
 
 import dataclasses
@@ -234,6 +234,11 @@ def test_a_trained_method_is_saved_as_a_run_and_resumes(adapter, scene, tmp_path
     assert np.isfinite([longer.train_iteration(step)["loss"] for step in range(20, 40)]).all()
     longer.save(str(tmp_path / "longer"))
     assert nerf.load_run(tmp_path / "longer").step == 40
+    for change, reason in ({"seed": "7"}, "seed: 0 -> 7"), ({"config": "ngp"}, "has its own"):
+        with pytest.raises(nerf.UserError, match=reason):
+            adapter.NerfMethod(
+                checkpoint=str(tmp_path / "run"), train_dataset=dataset, config_overrides=change
+            )
     dataset["images"][0] = dataset["images"][1]
     with pytest.raises(nerf.UserError, match="trained on other views"):
         adapter.NerfMethod(checkpoint=str(tmp_path / "run"), train_dataset=dataset)

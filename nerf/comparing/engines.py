@@ -6,9 +6,9 @@ import importlib.util
 import json
 import os
 import pkgutil
-import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
@@ -90,10 +90,8 @@ class LocalEngine:
         self.gpus = tuple(visible_gpus() if gpus is None else gpus)
         self.slots = jobs or max(len(self.gpus), 1)
         self.sharing = -(-self.slots // max(len(self.gpus), 1))
-        # The GPU of each slot, while no run uses it.
-        self._free: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for slot in range(self.slots if self.gpus else 0):
-            self._free.put(self.gpus[slot % len(self.gpus)])
+        self._runs_on = dict.fromkeys(self.gpus, 0)
+        self._lock = threading.Lock()
 
     def conditions(
         self, plugins: tuple[str, ...], should_stop: Callable[[], bool]
@@ -116,23 +114,35 @@ class LocalEngine:
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[dict[str, str]]:
-        """Take a GPU, if there are any, and yield the variables that give it to a child process."""
+        """Take the least used GPU, if there are any, and yield the variables that give it away."""
         if not self.gpus:
             yield {}
             return
-        gpu = self._free.get()
+        with self._lock:
+            gpu = min(self.gpus, key=self._runs_on.__getitem__)
+            self._runs_on[gpu] += 1
         try:
-            # JAX would take most of the memory, also where several runs share the GPU.
-            keep = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-            yield {"CUDA_VISIBLE_DEVICES": gpu, "XLA_PYTHON_CLIENT_PREALLOCATE": keep}
+            variables = {
+                "CUDA_VISIBLE_DEVICES": gpu,
+                # Without it, JAX would train on the processor where it cannot use the GPU.
+                "JAX_PLATFORMS": "cuda,cpu",
+                # JAX's default is 0.75, which it would take at once.
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+                "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.75 / self.sharing:.2f}",
+            }
+            yield {name: os.environ.get(name, value) for name, value in variables.items()} | {
+                "CUDA_VISIBLE_DEVICES": gpu
+            }
         finally:
-            self._free.put(gpu)
+            with self._lock:
+                self._runs_on[gpu] -= 1
 
 
 def visible_gpus() -> list[str]:
     """Return the NVIDIA GPUs that child processes will use, as named in CUDA_VISIBLE_DEVICES.
 
-    JAX is not asked, since it would occupy them.
+    They are those of the variable, or all of the first one's kind: runs on GPUs of different kinds
+    could not be compared. JAX is not asked, since it would occupy them.
     """
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if not _has_cuda() or (platforms and not {"cuda", "gpu"} & set(platforms.split(","))):
@@ -142,12 +152,15 @@ def visible_gpus() -> list[str]:
         names = [name.strip() for name in chosen.split(",")]
         # CUDA ignores what follows the first name that is not one.
         return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
-    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    asked = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return done.stdout.split() if done.returncode == 0 else []
+    if done.returncode:
+        return []
+    found = [line.partition(", ") for line in done.stdout.splitlines() if line]
+    return [index for index, _, kind in found if kind == found[0][2]]
 
 
 def _has_cuda() -> bool:

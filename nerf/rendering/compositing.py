@@ -94,6 +94,8 @@ class Dense:
 class Packed:
     """Layout of values (m,): intervals of many rays in one list, sorted by ray, then front to back.
 
+    Its sums have derivatives of any order in both modes, but no batching by `jax.vmap`.
+
     Attributes:
       ray: index of each interval's ray, (m,), ascending. Unused slots at the end have that of the
         last ray; they have no length, so that they add nothing to it.
@@ -185,7 +187,11 @@ def _ends_of_running_sums(layout: Packed, x: Float[Array, "m c"]) -> Float[Array
     would be alike.
     """
     running = jax.vmap(lambda column: _scan(layout.ray, column, layout.longest), 1, 1)(x)
-    return jnp.where(layout.counts[:, None] > 0, running[layout.ends - 1], 0.0)
+    totals = jnp.where(layout.counts[:, None] > 0, running[layout.ends - 1], 0.0)
+    # Unused slots belong to the last ray, but a scan of `longest` does not reach its end.
+    unused = jnp.arange(x.shape[0]) >= layout.ends[-1]
+    rest = jnp.where(unused[:, None], x, 0.0).sum(0, keepdims=True)
+    return jnp.concatenate([totals[:-1], totals[-1:] + rest])
 
 
 def _running_sums(layout: Packed, x: Float[Array, " m"]) -> Float[Array, " m"]:

@@ -8,8 +8,8 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.steps = 10_000  # optimizer steps
-    # Steps per jitted call, which do not change the result. `steps`, `log_every`, `save_every` and
-    # `eval_every` must be multiples of it.
+    # Steps per jitted call, which change the result in its last bits at most. `steps`, `log_every`,
+    # `save_every` and `eval_every` must be multiples of it.
     config.steps_per_call = 10
     config.batch_size = 4096  # rays per step, over all devices
     config.log_every = 100

@@ -58,7 +58,8 @@ class OccupancyGrid(nnx.Module):
         the weights, `seen`.
       update_every: a refresh visits every `update_every`-th cell, so `update_every` refreshes visit
         all cells. It must divide n^3.
-      refresh_every: number of training steps from one refresh to the next.
+      refresh_every: number of training steps from one refresh to the next; fast if it and the
+        config's `steps_per_call` have a large common divisor.
       min_weight: skip cells whose largest recent rendering weight is below this; 0 disables the
         test.
       keep_weight: keep cells whose largest recent rendering weight is above this, whatever their

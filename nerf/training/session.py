@@ -21,7 +21,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from nerf.foundation.instantiate import resolve
+from nerf.foundation.instantiate import ConfigError, resolve
 from nerf.rendering.model import Model
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import flatten
@@ -101,7 +101,15 @@ class Session:
           step: optimizer steps that it has taken.
           seconds: seconds of training that it has taken.
           skipped: steps that were skipped.
+
+        Raises:
+          ConfigError: the steps were taken in calls of another length, after which none begins.
         """
+        if step % self.steps_per_call:
+            reason = f"{step} steps were taken, which is no multiple of it"
+            raise ConfigError(
+                f"steps_per_call={self.steps_per_call}: {reason}: use that of the run"
+            )
         self.state = state
         self.step, self.seconds, self.skipped = step, seconds, skipped
 

@@ -114,11 +114,11 @@ def make_train_step(
     """Build the jitted `train_steps(state, pixels, progress, seed, rate) -> (state, metrics)`.
 
     It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
-    The result does not depend on how steps are divided into calls. Runs that differ in the seed or
-    in `rate`, a factor of the learning rate, share one compiled program. The metrics of each step
-    are "loss", "psnr" in dB, "rays" (the number that counted), "grad_norms" (of each parameter) and
-    "batch_finite". If any loss or gradient in a call is not finite, the call changes nothing, not
-    even the step number.
+    While all numbers are finite, the number of steps per call changes the result in its last bits
+    at most; it must divide the number of steps taken before. Runs that differ in the seed or in
+    `rate`, a factor of the learning rate, share one compiled program. The metrics of each step are
+    "loss", "psnr" in dB, "rays" (the number that counted), "grad_norms" (of each parameter) and
+    "batch_finite". If any loss or gradient in a call is not finite, the call changes nothing.
 
     Args:
       graph: the model's graph, from `split_model`.

@@ -1,6 +1,8 @@
 """On this machine each run of a study gets a GPU of its own, if there are any."""
 
+import contextlib
 import os
+import subprocess
 import sys
 import threading
 
@@ -21,8 +23,8 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "_has_cuda", lambda: True)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
-    def have(indices):
-        lines = "".join(f"echo {index}\n" for index in indices)
+    def have(kinds):
+        lines = "".join(f"echo {index}, {kind}\n" for index, kind in enumerate(kinds))
         program = tmp_path / "nvidia-smi"
         program.write_text(f"#!/bin/sh\n{lines}")
         program.chmod(0o755)
@@ -34,7 +36,9 @@ def machine(monkeypatch, tmp_path):
 def test_the_gpus_are_those_that_children_will_see(machine, monkeypatch):
     machine([])
     assert visible_gpus() == []
-    machine([0, 1, 2])
+    machine(["H100 SXM", "T4", "H100 SXM"])
+    assert visible_gpus() == ["0", "2"], "of one kind"
+    machine(["H100 SXM"] * 3)
     assert visible_gpus() == ["0", "1", "2"]
     for chosen, names in {"1": ["1"], "2,0": ["2", "0"], "": [], "-1": [], "0,-1,1": ["0"]}.items():
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
@@ -65,13 +69,17 @@ def test_as_many_runs_share_a_gpu_as_must(jobs, gpus, slots, sharing):
 
 
 def test_runs_at_the_same_time_have_different_gpus(monkeypatch, tmp_path):
-    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    for name in ("PREALLOCATE", "MEM_FRACTION"):
+        monkeypatch.delenv(f"XLA_PYTHON_CLIENT_{name}", raising=False)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     together, seen = threading.Barrier(2, timeout=20), []
 
     def child(command, log, should_stop, lock, on_progress, variables):
         together.wait()  # both run now
         seen.append(variables["CUDA_VISIBLE_DEVICES"])
+        assert variables["JAX_PLATFORMS"] == "cuda,cpu", "no GPU is an error"
         assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+        assert variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.75"
         together.wait()
         return 0
 
@@ -96,11 +104,35 @@ def test_runs_at_the_same_time_have_different_gpus(monkeypatch, tmp_path):
 def test_what_runs_are_made_with_is_asked_with_the_device_of_a_run(monkeypatch):
     asked = []
     monkeypatch.setattr(engines, "environment_of_children", lambda v: asked.append(v) or {})
-    engine = LocalEngine(None, ["3", "5"])
+    engine = LocalEngine(4, ["3", "5"])
     for _ in range(2):
         engine.conditions((), lambda: False)
-    assert [v["CUDA_VISIBLE_DEVICES"] for v in asked] == ["3", "5"]
-    assert engine._free.qsize() == 2, "GPUs are given back"
+    assert [v["CUDA_VISIBLE_DEVICES"] for v in asked] == ["3", "3"], "it is given back"
+    assert asked[0]["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.38", "two runs share it"
+
+
+def test_a_run_gets_the_gpu_that_fewest_use():
+    engine = LocalEngine(3, ["3", "5"])
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as rest:
+        devices = [rest.enter_context(engine._device()), first.enter_context(engine._device())]
+        assert [d["CUDA_VISIBLE_DEVICES"] for d in devices] == ["3", "5"]
+        first.close()
+        assert rest.enter_context(engine._device())["CUDA_VISIBLE_DEVICES"] == "5"
+
+
+@pytest.mark.whole
+def test_the_command_itself_takes_no_device():
+    code = (
+        "import sys, jax, nerf.comparing.report.build as build\n"
+        "build.build_report = lambda *given: sys.exit('on ' + jax.config.jax_platforms)\n"
+        "sys.argv = ['nerf', 'compare', 'a', 'b', '--scene=s', '--out=x.html']\n"
+        "from nerf.cli.main import main; main()"
+    )
+    environment = {**os.environ, "JAX_PLATFORMS": "cuda,cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "on cpu"
 
 
 @pytest.mark.whole
@@ -119,7 +151,7 @@ def test_budgets_in_seconds_need_a_gpu_for_each_run(machine, tmp_path):
         page = tmp_path / "x.html"
         check(Question(["a", "b"], "", page, scenes=("s",), budget="2s", **options))
 
-    machine([0, 1])
+    machine(["A", "A"])
     ask(jobs=2)
     with pytest.raises(ConfigError, match="--jobs=3: .* slow each other down: .* --jobs=2$"):
         ask(jobs=3)

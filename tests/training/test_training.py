@@ -25,6 +25,7 @@ from nerf.training.gradients import TrainState, init_state
 from nerf.training.loop import TrainingError, train
 from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
+from nerf.training.session import Session
 from nerf.training.step import make_train_step
 from tests.conftest import ROOT
 from tests.support import one_stage
@@ -162,6 +163,15 @@ def test_the_result_does_not_depend_on_how_steps_are_divided_into_calls():
     for count in (12, 8, 2):
         for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(after(count)), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_session_does_not_go_on_between_two_calls():
+    """The grid's turn would come never again."""
+    config = synthetic()
+    session = Session(config, build(config["scene"], root=None, split="train"))
+    with pytest.raises(ConfigError, match="steps_per_call=10: 15 steps .*: use that of the run"):
+        session.resume(session.state, 15, 0.0, 0)
+    session.resume(session.state, 20, 0.0, 0)
 
 
 def test_a_step_is_a_function_of_its_arguments_alone():
