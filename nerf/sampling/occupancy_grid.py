@@ -58,13 +58,13 @@ class OccupancyGrid(nnx.Module):
         the weights, `seen`.
       update_every: a refresh visits every `update_every`-th cell, so `update_every` refreshes visit
         all cells. It must divide n^3.
-      refresh_every: number of training steps from one refresh to the next; fast if it and the
-        config's `steps_per_call` have a large common divisor.
       min_weight: skip cells whose largest recent rendering weight is below this; 0 disables the
         test.
       keep_weight: keep cells whose largest recent rendering weight is above this, whatever their
         density; 1 disables the test.
       forget: factor per ray that passes a cell on rendering's record of the weights, `weight`.
+      refresh_every: number of training steps from one refresh to the next; fast if it and the
+        config's `steps_per_call` have a large common divisor.
 
     Attributes:
       density: running maximum of the density in each cell.
@@ -89,10 +89,10 @@ class OccupancyGrid(nnx.Module):
         threshold: float = 2.0,
         decay: float = 0.9,
         update_every: int = 4,
-        refresh_every: int = 10,
         min_weight: float = 0.0,
         keep_weight: float = 1.0,
         forget: float = 0.95,
+        refresh_every: int = 10,
     ):
         if resolution**3 % update_every:
             fit = max(n for n in range(1, max(update_every, 1) + 1) if resolution**3 % n == 0)
