@@ -143,6 +143,8 @@ def test_a_grid_proposes_a_number_of_parts_that_fits():
     with pytest.raises(ConfigError, match="update_every=4 does not divide 63\\^3 cells: choose 3$"):
         OccupancyGrid(63, update_every=4)
     OccupancyGrid(63, update_every=3)
+    with pytest.raises(ConfigError, match="refresh_every=0: give at least 1 step$"):
+        OccupancyGrid(8, refresh_every=0)
 
 
 def test_a_grid_without_capacity_is_not_told_to_drop_stages():
