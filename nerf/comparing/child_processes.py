@@ -48,7 +48,7 @@ def run_child(
     with open(log, "w", encoding="utf-8") as output:
         child = subprocess.Popen(
             command,
-            env={**child_environment(), **(variables or {})},
+            env=child_environment(variables),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -114,7 +114,7 @@ class LocalEngine:
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[dict[str, str]]:
-        """Take the least used GPU, if there are any, and yield the variables that give it away."""
+        """Take the least used GPU, if there are any, and yield the variables of its child."""
         if not self.gpus:
             yield {}
             return
@@ -122,17 +122,15 @@ class LocalEngine:
             gpu = min(self.gpus, key=self._runs_on.__getitem__)
             self._runs_on[gpu] += 1
         try:
-            variables = {
-                "CUDA_VISIBLE_DEVICES": gpu,
+            defaults = {
                 # Without it, JAX would train on the processor where it cannot use the GPU.
                 "JAX_PLATFORMS": "cuda,cpu",
                 # JAX's default is 0.75, which it would take at once.
                 "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
                 "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.75 / self.sharing:.2f}",
             }
-            yield {name: os.environ.get(name, value) for name, value in variables.items()} | {
-                "CUDA_VISIBLE_DEVICES": gpu
-            }
+            unset = {name: value for name, value in defaults.items() if name not in os.environ}
+            yield {"CUDA_VISIBLE_DEVICES": gpu, **unset}
         finally:
             with self._lock:
                 self._runs_on[gpu] -= 1
@@ -197,7 +195,7 @@ def environment_of_children(variables: Mapping[str, str] | None = None) -> dict[
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**child_environment(), **(variables or {})},
+        env=child_environment(variables),
         capture_output=True,
         text=True,
     )

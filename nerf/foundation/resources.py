@@ -5,6 +5,7 @@ In a clone they lie beside the package, in `configs/` and `data/`; a wheel carri
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from nerf.foundation.errors import UserError
@@ -44,11 +45,14 @@ def nerf_command(*words: str) -> list[str]:
     return [sys.executable, "-P", "-m", "nerf", *words]
 
 
-def child_environment() -> dict[str, str]:
+def child_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a child process that finds the modules that this one finds.
 
     They are this copy of the library, and plugins beside a script or in a notebook's folder.
+
+    Args:
+      variables: others to set; None sets none.
     """
     # An empty entry is the working directory.
     path = [str(PACKAGE.parent), *(str(Path(entry).absolute()) for entry in sys.path)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **(variables or {})}

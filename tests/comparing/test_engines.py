@@ -17,7 +17,7 @@ from nerf.foundation.instantiate import ConfigError
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A function that gives this machine GPUs, as far as one may see without JAX."""
+    """Return a function that sets the kinds of GPUs that nvidia-smi lists."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setattr(engines, "_has_cuda", lambda: True)

@@ -1,4 +1,4 @@
-"""What nerfbaselines gives to a method: cameras and datasets, without nerfbaselines."""
+"""Stand-ins for the cameras and datasets that nerfbaselines passes to a method."""
 
 import dataclasses
 import json

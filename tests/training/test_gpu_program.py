@@ -1,4 +1,4 @@
-"""What a GPU would run: the training step, lowered for one and read, without having one."""
+"""The training step lowered for a GPU: its program is read, and needs no GPU."""
 
 import re
 

@@ -90,15 +90,18 @@ class StopAfter:
 def annealed() -> dict:
     """Two stages, whose encodings are not alike."""
     config = synthetic(tiny.get_config())
-    field = config["model"]["stages"]["coarse"]["field"]
-    window = {"name": "nerf.encodings.annealed:RaisedCosine"}
+    anneal(config["model"]["stages"]["coarse"]["field"])
+    return config
+
+
+def anneal(field: dict) -> None:
+    """Let the frequencies of a field's encoding come one after the other until the end."""
     field["encoding"] = {
         "name": "nerf.encodings.annealed:Annealed",
         "encoding": field["encoding"],
-        "window": window,
+        "window": {"name": "nerf.encodings.annealed:RaisedCosine"},
         "end": 1.0,
     }
-    return config
 
 
 def small_ngp() -> dict:
@@ -137,18 +140,11 @@ def test_the_result_does_not_depend_on_how_steps_are_divided_into_calls():
     """An annealed encoding and an occupancy grid change with the step, not with the call."""
     config = small_ngp()
     config["model"]["occupancy"]["refresh_every"] = 6
-    field = config["model"]["stages"]["main"]["field"]
-    window = {"name": "nerf.encodings.annealed:RaisedCosine"}
-    field["encoding"] = {
-        "name": "nerf.encodings.annealed:Annealed",
-        "encoding": field["encoding"],
-        "window": window,
-        "end": 1.0,
-    }
+    anneal(config["model"]["stages"]["main"]["field"])
     step, state, pixels = step_of(config, jax.devices()[:1])
 
     def after(count):
-        """The state after 24 steps, in calls of so many."""
+        """Return the state after 24 steps, in calls of `count` steps."""
         now = jax.tree.map(jnp.copy, state)
         for call in np.arange(24, dtype=np.float32).reshape(-1, count) / 24:
             now, _ = step(now, pixels, call, *SEED_AND_RATE)
