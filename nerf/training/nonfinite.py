@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Int, PyTree
 
 from nerf.foundation.errors import UserError
 from nerf.runs.checkpoints import flatten
@@ -59,28 +59,38 @@ def suggest_fix(bad: str) -> str:
     return AFTER_BAD_STEP
 
 
-def describe_nonfinite(metrics: Mapping[str, Any], before: Any, names: Sequence[str]) -> str | None:
-    """Describe the first non-finite number of a call, with its step.
+def bad_steps(metrics: Mapping[str, Any]) -> Int[np.ndarray, " n"]:
+    """Return which steps of a call had a loss or a gradient that is not finite, from 0.
 
     Args:
       metrics: metrics of the call; see `make_train_step`.
-      before: the training state before the call, which a failed call leaves unchanged.
+    """
+    gradients, losses = np.isfinite(metrics["grad_norms"]), np.isfinite(metrics["loss"])
+    return np.flatnonzero(~(gradients.all(-1) & losses))
+
+
+def describe_nonfinite(
+    metrics: Mapping[str, Any], step: int, state: Any, names: Sequence[str]
+) -> str:
+    """Describe the first non-finite number of a call in which there is one, with its step.
+
+    Args:
+      metrics: metrics of the call; see `make_train_step`.
+      step: the number of steps before the call.
+      state: the training state after it.
       names: names of the parameters, in the order of `metrics["grad_norms"]`.
 
     Returns:
-      "step N: NAME is not finite", or None if all losses and gradients are finite. NAME is the
-      earliest cause: an array of the state, then the batch, then a gradient, then the loss.
+      "step N: NAME is not finite". NAME is the earliest cause: an array of the state, then the
+      batch, then a gradient, then the loss.
     """
-    gradients, losses = ~np.isfinite(metrics["grad_norms"]), ~np.isfinite(metrics["loss"])
-    steps = np.flatnonzero(gradients.any(-1) | losses)
-    if not len(steps):
-        return None
-    first = int(steps[0])
-    if not (name := _first_nonfinite_array(before)):
+    first = int(bad_steps(metrics)[0])
+    bad = ~np.isfinite(metrics["grad_norms"][first])
+    if not (name := _first_nonfinite_array(state)):
         if not metrics["batch_finite"][first]:
             name = BAD_BATCH
-        elif gradients[first].any():
-            name = f"the gradient of {names[int(gradients[first].argmax())]}"
+        elif bad.any():
+            name = f"the gradient of {names[int(bad.argmax())]}"
         else:
             name = "the loss"
-    return f"step {int(before.step) + first}: {name} is not finite"
+    return f"step {step + first}: {name} is not finite"

@@ -8,7 +8,6 @@
         print(call.step, call.metrics["psnr"].mean())
 """
 
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,14 @@ from nerf.runs.checkpoints import flatten
 from nerf.scenes import Scene
 from nerf.training.gradients import TrainState
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
-from nerf.training.nonfinite import TrainingError, check_finite, describe_nonfinite, suggest_fix
+from nerf.training.nonfinite import (
+    AFTER_BAD_STEP,
+    TrainingError,
+    bad_steps,
+    check_finite,
+    describe_nonfinite,
+    suggest_fix,
+)
 from nerf.training.processes import (
     any_process,
     broadcast_from_first,
@@ -45,8 +51,8 @@ class Call(NamedTuple):
     Attributes:
       step: optimizer steps taken so far.
       seconds: seconds of training so far, without compiling, scoring and saving.
-      metrics: "loss", "psnr" and others, one number per step of the call; None if a number was not
-        finite and the steps of the call were skipped.
+      metrics: "loss", "psnr" and others, one number per step of the call; None if a step was
+        skipped because a number was not finite.
     """
 
     step: int
@@ -103,13 +109,17 @@ class Session:
           skipped: steps that were skipped.
 
         Raises:
-          ConfigError: the steps were taken in calls of another length, after which none begins.
+          ConfigError: the steps were taken in calls of another length, after which none begins, or
+            more of them were skipped than the config allows.
         """
         if step % self.steps_per_call:
             reason = f"{step} steps were taken, which is no multiple of it"
             raise ConfigError(
                 f"steps_per_call={self.steps_per_call}: {reason}: use that of the run"
             )
+        if skipped > (limit := self.config["max_skipped"]):
+            reason = f"{skipped} steps of the run were skipped, as a number was not finite"
+            raise ConfigError(f"max_skipped={limit}: {reason}: {AFTER_BAD_STEP}")
         self.state = state
         self.step, self.seconds, self.skipped = step, seconds, skipped
 
@@ -188,26 +198,27 @@ class Session:
 
         Raises:
           TrainingError: a number is not finite and no more steps may be skipped. The state is then
-            that of the last finite call.
+            the one without them.
         """
         while not any_process(should_stop()) and budget.fraction(self.step, self.seconds) < 1.0:
             before_call()
-            metrics = self.call(budget.fractions(self.step, self.seconds, self.steps_per_call))
-            bad = describe_nonfinite(metrics, self.state, self.parameter_names)
+            began = self.step
+            metrics = self.call(budget.fractions(began, self.seconds, self.steps_per_call))
+            bad = len(bad_steps(metrics))
             if bad:
-                self._skip(bad)
+                self._skip(
+                    bad, describe_nonfinite(metrics, began, self.state, self.parameter_names)
+                )
             yield Call(self.step, self.seconds, None if bad else metrics)
 
-    def _skip(self, bad: str) -> None:
-        """Go past the steps of a call that changed nothing, if that is allowed."""
+    def _skip(self, count: int, why: str) -> None:
+        """Count steps that changed nothing, and go on if that is allowed."""
+        self.skipped += count
         limit = self.config["max_skipped"]
-        if self.skipped + self.steps_per_call > limit:
-            raise TrainingError(f"{bad}: {suggest_fix(bad)}")
-        self.step += self.steps_per_call
-        self.skipped += self.steps_per_call
-        self.state = dataclasses.replace(self.state, step=self._put(np.int32(self.step)))
-        counts = f"{self.steps_per_call} steps skipped, {self.skipped} of {limit} at most"
-        print(f"{bad}: {counts}", file=sys.stderr)
+        if self.skipped > limit:
+            raise TrainingError(f"{why}: {suggest_fix(why)}")
+        steps = "1 step" if count == 1 else f"{count} steps"
+        print(f"{why}: {steps} skipped, {self.skipped} of {limit} at most", file=sys.stderr)
 
     def is_whole(self) -> bool:
         """Return False in the middle of a call, which consumes the buffers of the state."""

@@ -51,24 +51,28 @@ def _make_one_step(
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
         )
-        # params <- params + factor * update, with the optimizer's learning rate.
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
-        # The occupancy grid records the weights of the batch; its refresh uses them.
-        after = TrainState(
-            state.step + 1,
-            params,
-            record_sightings(graph, params, state.state, seen),
-            opt_state,
+        norms = jnp.sqrt(jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)]))
+
+        def update() -> TrainState:
+            # params <- params + factor * update, with the optimizer's learning rate.
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = jax.tree.map(lambda p, u: p + factor * u, state.params, updates)
+            # The occupancy grid records the weights of the batch; its refresh uses them.
+            arrays = record_sightings(graph, params, state.state, seen)
+            return TrainState(state.step + 1, params, arrays, opt_state)
+
+        # A branch, since a selection between two states would need both in memory.
+        after = jax.lax.cond(
+            jnp.isfinite(norms).all() & jnp.isfinite(mean_loss),
+            update,
+            lambda: dataclasses.replace(state, step=state.step + 1),
         )
         metrics = {
             "loss": mean_loss,
             # 10 log10(1 / mean squared error)
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
-            "grad_norms": jnp.sqrt(
-                jnp.stack([jnp.square(g).sum() for g in jax.tree.leaves(grads)])
-            ),
+            "grad_norms": norms,
             "batch_finite": all_finite((rays, target)),
         }
         return after, metrics
@@ -114,11 +118,11 @@ def make_train_step(
     """Build the jitted `train_steps(state, pixels, progress, seed, rate) -> (state, metrics)`.
 
     It takes one optimizer step per entry of `progress`, the fraction of training done at that step.
-    While all numbers are finite, the number of steps per call changes the result in its last bits
-    at most; it must divide the number of steps taken before. Runs that differ in the seed or in
-    `rate`, a factor of the learning rate, share one compiled program. The metrics of each step are
-    "loss", "psnr" in dB, "rays" (the number that counted), "grad_norms" (of each parameter) and
-    "batch_finite". If any loss or gradient in a call is not finite, the call changes nothing.
+    The number of steps per call changes the result in its last bits at most; it must divide the
+    number of steps taken before. Runs that differ in the seed or in `rate`, a factor of the
+    learning rate, share one compiled program. The metrics of each step are "loss", "psnr" in dB,
+    "rays" (the number that counted), "grad_norms" (of each parameter) and "batch_finite". A step
+    whose loss or gradient is not finite changes nothing but the number of steps.
 
     Args:
       graph: the model's graph, from `split_model`.
@@ -148,8 +152,7 @@ def make_train_step(
             number, fraction = x
             return one_step(pixels.at_step(number), state, rate * schedule(fraction), seed)
 
-        after, metrics = _take_steps(graph, step, state, progress, seed)
-        return _undo_if_not_finite(state, after, metrics), metrics
+        return _take_steps(graph, step, state, progress, seed)
 
     return train_steps
 
@@ -215,18 +218,6 @@ def _refresh(graph: nnx.GraphDef, state: TrainState, seed: Int[Array, ""]) -> Tr
 
     due = state.step % period == 0
     return dataclasses.replace(state, state=jax.lax.cond(due, refresh, lambda x: x, state.state))
-
-
-def _undo_if_not_finite(
-    before: TrainState, after: TrainState, metrics: Mapping[str, Array]
-) -> TrainState:
-    """Return the state before a call if a loss or gradient in it is not finite.
-
-    This is once per call, not once per step, because selecting between two states reads both
-    completely.
-    """
-    finite = jnp.isfinite(metrics["grad_norms"]).all() & jnp.isfinite(metrics["loss"]).all()
-    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
 
 
 class Prepared(NamedTuple):

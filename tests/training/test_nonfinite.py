@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nerf.foundation.instantiate import ConfigError
 from nerf.runs.checkpoints import Checkpoints
 from nerf.training import session
 from nerf.training.loop import TrainingError, train
+from nerf.training.ray_bank import HostRayBank
 from nerf.training.step import prepare
-from tests.training.test_training import synthetic
+from tests.training.test_training import final_state, synthetic
 
 
 @pytest.fixture
@@ -50,7 +52,10 @@ def test_a_bad_batch_stops_training_at_its_step(tmp_path, bad_batch):
         match=r"^step 20: a ray or a colour of the batch is not finite: .*max_skipped",
     ):
         train(synthetic(), None, tmp_path)
-    assert saved(tmp_path) == [20]
+    assert saved(tmp_path) == [20, 30]
+    with pytest.raises(ConfigError, match="^max_skipped=9: 10 steps of the run were skipped, as a"):
+        train(synthetic(max_skipped=9), None, tmp_path)
+    assert train(synthetic(max_skipped=10), None, tmp_path)["skipped_steps"] == 10
 
 
 def test_a_bad_batch_may_be_left_out_and_the_steps_are_counted(tmp_path, bad_batch, capsys):
@@ -69,6 +74,48 @@ def test_a_bad_batch_may_be_left_out_and_the_steps_are_counted(tmp_path, bad_bat
         train(synthetic(max_skipped=9), None, tmp_path / "fewer")
 
 
+@pytest.mark.parametrize("per_call", [5, 10])
+def test_a_bad_step_is_skipped_alone_however_many_steps_a_call_takes(
+    tmp_path, monkeypatch, capsys, per_call
+):
+    """In step 23 a ray belongs to a camera without a position."""
+
+    def make_loader(scene, seed, batch, count, limit, everywhere):
+        bank = HostRayBank(scene, seed, batch, count)
+        nowhere = jax.tree.map(lambda x: np.asarray(x[:1]), scene.cameras)
+        nowhere = dataclasses.replace(nowhere, c2w=nowhere.c2w * np.nan)
+        cameras = jax.tree.map(lambda *x: np.concatenate(x), scene.cameras, nowhere)
+
+        def at(step):
+            pixels = bank(step)
+            image = pixels.image.copy()
+            if step <= 23 < step + count:
+                image[23 - step, 7] = len(scene.images)
+            return everywhere(dataclasses.replace(pixels, image=image, cameras=cameras))
+
+        return at
+
+    def run(name, **changes):
+        train(synthetic(**changes), None, tmp_path / name)
+        return final_state(tmp_path / name)
+
+    undisturbed = run("whole", steps=20)
+    monkeypatch.setattr(session, "make_loader", make_loader)
+    before = run("before", steps=20)
+    for name, array in undisturbed.items():
+        np.testing.assert_array_equal(before[name], array)
+    found = run("run", max_skipped=1, steps_per_call=per_call)
+    assert (
+        "step 23: a ray or a colour of the batch is not finite: 1 step skipped, 1 of 1 at most"
+        in (capsys.readouterr().err)
+    )
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (results["skipped_steps"], results["steps"]) == (1, 40)
+    other = run("other", max_skipped=1, steps_per_call=20, log_every=20, save_every=20)
+    for name, array in found.items():
+        np.testing.assert_array_equal(other[name], array)
+
+
 def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
     config = synthetic()
     config["losses"]["bad"] = {"name": "tests.support.plugins:BadGradient"}
@@ -76,7 +123,7 @@ def test_a_bad_gradient_is_told_by_the_name_of_its_parameter(tmp_path):
         TrainingError, match=r"^step 0: the gradient of stages/\d/field/[\w/]+ is not finite: "
     ):
         train(config, None, tmp_path, plugins=("tests",))
-    assert saved(tmp_path) == [0]
+    assert saved(tmp_path) == [10]
 
 
 def with_bad_parameter(config, scene, plugins, mesh):
@@ -92,7 +139,7 @@ def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path):
     trainer = {"name": f"{__name__}:with_bad_parameter"}
     with pytest.raises(
         TrainingError,
-        match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite, so it is not saved",
+        match=r"^step 10: params/stages/\d/field/[\w/]+ is not finite, so it is not saved",
     ):
         train(synthetic(trainer=trainer), None, tmp_path, plugins=("tests",))
     assert saved(tmp_path) == []

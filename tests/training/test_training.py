@@ -228,17 +228,31 @@ def test_a_state_that_is_not_finite_is_never_saved():
         nonfinite.check_finite(state, 3)
 
 
-def test_a_step_that_is_not_finite_changes_nothing():
+def test_a_step_that_is_not_finite_changes_nothing_but_the_number_of_steps():
     config = synthetic()
     step, state, pixels = step_of(config, jax.devices()[:1])
     state = jax.tree.map(jnp.copy, state)
     broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))
-    before = [np.asarray(x) for x in jax.tree.leaves(broken.opt_state)]
+    before = jax.tree.map(np.array, (broken.params, broken.state, broken.opt_state))
     after, metrics = step(broken, pixels, jnp.zeros(2), *SEED_AND_RATE)
-    assert int(after.step) == 0
+    assert int(after.step) == 2
     assert not np.isfinite(np.asarray(metrics["loss"])).any()
-    for a, b in zip(before, jax.tree.leaves(after.opt_state), strict=True):
-        np.testing.assert_array_equal(a, b)
+    jax.tree.map(
+        np.testing.assert_array_equal, before, (after.params, after.state, after.opt_state)
+    )
+
+
+@pytest.mark.whole
+def test_a_step_changes_the_state_in_place():
+    """Besides the state there are the gradients of the tables, and no second state."""
+    config = small_ngp() | {"batch_size": 64}
+    config["model"]["stages"]["main"]["field"]["encoding"].update(
+        {"log2_table_size": 18, "max_resolution": 2048}
+    )
+    step, state, pixels = step_of(config, jax.devices()[:1])
+    compiled = step.lower(state, pixels, jnp.zeros(10), *SEED_AND_RATE).compile()
+    parameters = sum(x.nbytes for x in jax.tree.leaves(state.params))
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * parameters
 
 
 @pytest.mark.slow
