@@ -16,9 +16,10 @@ import jax
 
 from benchmarks.common import Arm, device, take_turns, write_out
 from nerf.cli.commands import keep_freed_memory
+from nerf.foundation.devices import data_mesh
 from nerf.runs.config_files import load_config
+from nerf.runs.device_sizes import settle
 from nerf.scenes.splits import load_scenes
-from nerf.training.processes import data_mesh
 
 
 def counts(devices: int) -> list[int]:
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--out")
     options = parser.parse_args()
     keep_freed_memory()
-    config = load_config(options.config)
+    config = settle(load_config(options.config))
     found = arms(config, load_scenes(config, options.scene)[0])
     milliseconds = take_turns(list(found.values()), options.calls)
     one = milliseconds[0] / config["batch_size"]

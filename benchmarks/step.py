@@ -158,7 +158,7 @@ def main(_) -> int:
     session.compile()
     whole = whole_step(session)
     rows = {}
-    parts = parts_of(config, session.graph, session.state, to_device(scene))
+    parts = parts_of(session.config, session.graph, session.state, to_device(scene))
     for name, (function, argument) in parts.items():
         row = measure(function, argument)
         rates = {"gflop_per_s": row["gflop"] / row["ms"] * 1e3, "gb_per_s": row["mb"] / row["ms"]}

@@ -46,7 +46,6 @@ def resample(num_samples: int) -> dict:
 
 def get_config():
     config = read_config("ngp")
-    config.chunk = 4096  # all samples are evaluated
     del config.model["occupancy"]
     del config.model["max_samples_per_ray"]
     everywhere = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 64}

@@ -12,10 +12,9 @@ from nerf.runs.config_files import read_config
 def get_config():
     config = read_config("nerf")
     config.steps = 200
-    config.steps_per_call = 10
+    config.steps_per_call = None
     config.batch_size = 256
     config.save_every = 100
-    config.chunk = 1024
     for stage in config.model.stages.values():
         stage.sampler.num_samples = 16
         stage.field.update({"width": 32, "depth": 2, "skip": 1})

@@ -36,6 +36,7 @@ from nerf.rendering.images import make_render_image
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
+from nerf.runs.device_sizes import settle
 from nerf.runs.read import Run
 from nerf.runs.record import read_json
 from nerf.runs.resume import check_resumable
@@ -253,6 +254,7 @@ class NerfMethod:
         background = background_of(dataset)
         if background is not None:
             self.config["background"] = background
+        self.config = settle(self.config, len(jax.devices()), folder=self.folder)
         check_config(self.config, len(jax.devices()), None, ())
         scene = convert_dataset(dataset)
         self.transform = scene.transform
@@ -298,7 +300,6 @@ class NerfMethod:
             "loaded_step": self.source.step if loaded else None,
             "loaded_checkpoint": str(self.folder) if loaded else None,
             "batch_size": self.config["batch_size"],
-            "eval_batch_size": self.config["chunk"],
             "hparams": json.loads(json.dumps(self.config)),
         }
 

@@ -187,7 +187,7 @@ def query(
     """
     unit = np.asarray(directions) / np.linalg.norm(directions, axis=-1, keepdims=True)
     place = jnp.asarray(run.transform.points(np.asarray(points, np.float64)), jnp.float32)
-    towards = jnp.asarray(unit @ run.transform.rotation.T, jnp.float32)
+    towards = jnp.asarray(np.matmul(unit, run.transform.rotation.T), jnp.float32)
     graph, state = nnx.split(run.model)
     return jax.device_get(_evaluate(graph, state, place, towards, run.transform.scale))
 

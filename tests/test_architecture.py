@@ -257,3 +257,23 @@ def test_every_package_that_is_imported_is_one_that_the_package_declares():
 def distribution(requirement):
     """Return the normal form of the distribution's name that a requirement begins with."""
     return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement).group()).lower()
+
+
+PRODUCTS = {"einsum", "matmul", "dot", "vdot", "inner", "tensordot"}
+
+
+@EACH_FILE
+def test_products_on_a_device_say_their_precision(name):
+    """By default GPUs and TPUs multiply numbers of float32 with a part of their bits."""
+
+    def of_jax(node):
+        return isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "jnp"
+
+    for node in nodes_of(FILES[name]):
+        if isinstance(node, ast.Call) and of_jax(node.func) and node.func.attr in PRODUCTS:
+            said = {keyword.arg for keyword in node.keywords}
+            assert said & {"precision", "preferred_element_type"}, f"line {node.lineno}"
+        if isinstance(node, ast.FunctionDef) and any(of_jax(each) for each in ast.walk(node)):
+            for each in ast.walk(node):
+                operator = isinstance(each, ast.BinOp) and isinstance(each.op, ast.MatMult)
+                assert not operator, f"line {each.lineno}: use jnp.matmul"

@@ -17,7 +17,7 @@ from benchmarks.systems.claims import Arm, Check, Row, check_parameters, declara
 from benchmarks.systems.judging import HOLDS, judge
 from benchmarks.systems.laboratory import Laboratory
 from benchmarks.systems.rows import ROWS
-from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE, SIX, toys
+from benchmarks.systems.rows.common import FIELD, ON_PICTURES, PICTURE
 from benchmarks.systems.rows.pictures import RELU_RAW, SIREN
 from benchmarks.systems.store import Store
 from benchmarks.systems.table import BEGIN, END, describe, keep, markdown
@@ -201,17 +201,6 @@ def test_a_seed_and_a_rate_are_arguments_of_one_compiled_step_and_sines_fit_wher
     assert len(set(scores)) == 3
     raw = trainer_of(dataclasses.replace(RELU_RAW, changes={**RELU_RAW.changes, **QUICK}))
     assert scores[0] > raw.choose(0, 1.0, 200) + 4.0
-
-
-@pytest.mark.slow
-def test_encoded_coordinates_show_texture_that_raw_ones_do_not(tmp_path):
-    arms = [
-        toys("positional", "positional", {**SIX, **SMALL}, SMALL_SCENE, rates=[1.0]),
-        toys("raw", "none", {f"{FIELD}.width": 70, **SMALL}, SMALL_SCENE, rates=[1.0]),
-    ]
-    row = Row("R1", "", "", arms, [Check("positional", "raw", at_least=1.0)])
-    result = Laboratory(Store(tmp_path)).measure(row, seeds=1, steps=160)
-    assert result["checks"][0]["mean"] > 1.0, result
 
 
 def test_the_idea_of_the_guide_is_short_and_works(tmp_path, monkeypatch):

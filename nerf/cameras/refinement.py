@@ -95,7 +95,8 @@ def drift(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 6 k"]:
 
 def without_drift(twists: Float[Array, "n 6"], modes: Float[Array, "n 6 k"]) -> Float[Array, "n 6"]:
     """Subtract from twists their projection onto orthonormal modes, see `drift`."""
-    return twists - jnp.einsum("nik,k->ni", modes, jnp.einsum("nik,ni->k", modes, twists))
+    found = jnp.einsum("nik,ni->k", modes, twists, precision="highest")
+    return twists - jnp.einsum("nik,k->ni", modes, found, precision="highest")
 
 
 class CameraRefinement(nnx.Module):

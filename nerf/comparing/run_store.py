@@ -24,6 +24,7 @@ from nerf.comparing.study_scenes import scene_digests, scene_key
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError
 from nerf.foundation.locks import exclusive
+from nerf.runs.provenance import devices_of
 from nerf.runs.results import Result, read_result
 from nerf.training.image_task import is_image_task
 
@@ -81,7 +82,7 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     """
     if not requests:
         return []
-    conditions = _conditions(requests, store)
+    requests, conditions = _settled(requests, store)
     known = [] if store.fresh else list(readable_runs(store.runs))
     found = [find_run(run, here, known) for run, here in zip(requests, conditions, strict=True)]
     missing = [run for run, result in zip(requests, found, strict=True) if result is None]
@@ -126,14 +127,18 @@ def find_or_train(requests: Sequence[RunRequest], store: RunStore) -> list[RunRe
     return outcomes
 
 
-def _conditions(requests: Sequence[RunRequest], store: RunStore) -> list[dict[str, Any]]:
-    """Return for each requested run the device, versions, code and scene it would be trained with.
+def _settled(
+    requests: Sequence[RunRequest], store: RunStore
+) -> tuple[list[RunRequest], list[dict[str, Any]]]:
+    """Return the runs as the engine's devices will train them, and for each of them its conditions.
 
-    This loads every scene, which reports its problems before the first run is trained.
+    These are the device, versions, code and scene. This loads every scene, which reports its
+    problems before the first run is trained.
     """
     now = store.engine.conditions(store.plugins, store.should_stop)
     digests = scene_digests(requests, store.scene, store.plugins)
-    return [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+    conditions = [{**now, "scene_digest": digests[scene_key(run)]} for run in requests]
+    return [run.settled(*devices_of(now)) for run in requests], conditions
 
 
 def _record(run: RunRequest, folder: Path, jobs: int, seconds: float) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from nerf.foundation.instantiate import ConfigError
 from nerf.runs.config_checks import check_config
 from nerf.runs.config_files import config_names, find_config, hint_at_config, load_config
+from nerf.runs.device_sizes import settle
 from nerf.runs.results import Result, comparable_config, read_result, run_folders
 from nerf.runs.resume import differences
 
@@ -72,6 +73,15 @@ class RunRequest:
         """Return the flags of nerf train for this run."""
         words = [f"--config={self.file}", *(f"--config.{word}" for word in self.overrides)]
         return words + ([f"--max_seconds={self.max_seconds:g}"] if self.max_seconds else [])
+
+    def settled(self, devices: int, platform: str) -> "RunRequest":
+        """Return the run with the numbers of its config that depend on the device.
+
+        Args:
+          devices: number of devices that will train it.
+          platform: theirs, as "gpu".
+        """
+        return dataclasses.replace(self, config=settle(self.config, devices, platform))
 
     def folder_name(self, scene_digest: Mapping[str, str]) -> str:
         """Return a folder name that is unique for config, budget, scene and seed."""

@@ -32,7 +32,7 @@ def evaluate(
     scene: Scene,
     split: str,
     background: Sequence[float],
-    chunk: int,
+    chunk: int | None,
     folder: Path | None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def evaluate(
       scene: the views to score.
       split: name of the split, for the protocol.
       background: sRGB behind transparent rays.
-      chunk: number of rays rendered at once.
+      chunk: number of rays rendered at once, see `make_render_image`.
       folder: None computes PSNR and SSIM only. Otherwise all metrics are computed (pose-aligned
         PSNR if poses are learned, surface errors if truth is known) and views are written.
       should_stop: polled while views are rendered; True stops the evaluation.

@@ -134,7 +134,8 @@ class SurfaceField(nnx.Module):
         around = points[..., None, :] + spacing * corners.reshape(*[1] * (points.ndim - 1), 4, 3)
         values, _ = self._level(around)
         # sum_k c_k c_k^T = 4/3 I, so that sum_k c_k f(x + h c_k) = 4/3 h nabla f.
-        gradient = jnp.einsum("...k,kd->...d", values, corners) * (0.75 / spacing)
+        gradient = jnp.einsum("...k,kd->...d", values, corners, precision="highest")
+        gradient = gradient * (0.75 / spacing)
         # sum_k c_k = 0, so that sum_k (f(x + h c_k) - f(x)) = 2/3 h^2 nabla^2 f.
         laplacian = (values - f[..., None]).sum(-1) * (1.5 / spacing**2)
         return {self.quantity: f, "gradient": gradient, "laplacian": laplacian}, features

@@ -48,8 +48,10 @@ class SlopeError:
             samples = Samples(x, context.rays.viewdirs)
             return evaluate_field(context.model, field, samples)["rgb"]
 
-        # The derivative along an axis for all points at once.
-        axes = [jnp.broadcast_to(axis, places.shape) for axis in jnp.eye(2)]
-        slopes = jnp.stack([jax.jvp(colour, (places,), (axis,))[1] for axis in axes], -1)
+        # The gradient of a channel for all points at once. In reverse mode, as networks in bfloat16
+        # have no other.
+        rgb, pull = jax.vjp(colour, places)
+        channels = [jnp.broadcast_to(channel, rgb.shape) for channel in jnp.eye(3)]
+        slopes = jnp.stack([pull(channel)[0] for channel in channels], -2)
         errors = jnp.square(slopes - context.target.maps["slopes"])
         return self.weight * errors.mean((-2, -1))

@@ -81,7 +81,7 @@ def _in_picture(
     c2w = np.asarray(camera.c2w, np.float64)
     offset = mesh.vertices - c2w[:, 3]
     if int(camera.model) in (PERSPECTIVE, ORTHOGRAPHIC):
-        depth = -offset @ c2w[:, 2]
+        depth = np.matmul(-offset, c2w[:, 2])
     else:
         depth = np.linalg.norm(offset, axis=-1)
     return np.asarray(pixels, np.float64)[mesh.faces], depth[mesh.faces]

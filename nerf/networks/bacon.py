@@ -69,7 +69,7 @@ class FilterNetwork(nnx.Module):
         outputs: list[Array] = []
         for i, head in enumerate(self.heads):
             # g_i(x) = sin(w_i x + phi_i), (*b, width).
-            angles = x @ self.frequencies[...][i]
+            angles = jnp.matmul(x, self.frequencies[...][i], precision="highest")
             phases = self.phases[...][i].reshape(*[1] * (x.ndim - 1), -1)
             filtered = jnp.sin(angles + phases)
             # A product of sines has the sums and differences of their frequencies.

@@ -45,9 +45,9 @@ class Ellipsoids(nnx.Module):
         diagonal = jnp.exp(self.log_sharpness[...])[:, :, None] * jnp.eye(points.shape[-1])[None]
         frames = diagonal + jnp.tril(self.shear[...], -1)  # L_i, (n, d, d)
         # L_i x - L_i p_i
-        at = jnp.einsum("nij,nj->ni", frames, self.centres[...])
+        at = jnp.einsum("nij,nj->ni", frames, self.centres[...], precision="highest")
         at = at.reshape(*[1] * (points.ndim - 1), *at.shape)
-        return jnp.einsum("nij,...j->...ni", frames, points) - at
+        return jnp.einsum("nij,...j->...ni", frames, points, precision="highest") - at
 
     @staticmethod
     def influence(local: Float[Array, "*b n d"]) -> Float[Array, "*b n"]:

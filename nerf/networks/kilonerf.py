@@ -91,7 +91,8 @@ class TinyNetworks(nnx.Module):
         x = x.reshape(owner.shape[0], self.block, -1)
         for i, (kernels, biases) in enumerate(zip(self.kernels, self.biases, strict=True)):
             # One batched product: each block with the weights of its cell.
-            x = x @ kernels[...][owner] + biases[...][owner][:, None]
+            x = jnp.matmul(x, kernels[...][owner], precision="highest")
+            x = x + biases[...][owner][:, None]
             x = jax.nn.relu(x) if i < len(self.kernels) - 1 else x
         # Gather the samples back in their original order.
         return x.reshape(-1, x.shape[-1])[place].reshape(*points.shape[:-1], -1)

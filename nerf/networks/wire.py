@@ -30,7 +30,10 @@ class ComplexLinear(nnx.Module):
     def __call__(self, real: Float[Array, "*b i"], imaginary: Float[Array, "*b i"]) -> Complex:
         """Return (A + jB)(x + jy) + a + jb = (A x + a) - B y + j (A y + B x + b)."""
         a, b = self.real, self.imaginary
-        return a(real) - imaginary @ b.kernel[...], b(real) + imaginary @ a.kernel[...]
+        by_b, by_a = (
+            jnp.matmul(imaginary, part.kernel[...], precision="highest") for part in (b, a)
+        )
+        return a(real) - by_b, b(real) + by_a
 
 
 def gabor(

@@ -28,6 +28,7 @@ from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.fields import Samples
 from nerf.foundation.png import to_bytes
 from nerf.foundation.progress import Phases
+from nerf.rendering.images import rays_per_chunk
 from nerf.rendering.model import Model, Stage, last_field
 from nerf.rendering.surface_depth import surface_depth
 from nerf.runs.read import Run
@@ -127,7 +128,7 @@ def find_stops(
     model.stages[-1] = Stage(model.stages[-1].sampler, Surveyed(last_field(model)))
     graph, state = nnx.split(model)
     cameras = jax.tree.map(jnp.asarray, run.cameras["train"])
-    chunk = min(run.config["chunk"], MAX_CHUNK)
+    chunk = min(rays_per_chunk(run.model, run.config["chunk"]), MAX_CHUNK)
     found: list[dict[str, np.ndarray]] = []
     kept, tried, fates = 0, 0, np.zeros(2)
     with Phases() as phases:

@@ -23,7 +23,7 @@ from nerf.output.parts import Part, joined, layout_of
 from nerf.output.video import Frame, encode, read_frame
 from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
-from nerf.rendering.images import RenderingStopped, make_render_image
+from nerf.rendering.images import RenderingStopped, make_render_image, rays_per_chunk
 from nerf.runs.read import Run
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
@@ -151,7 +151,8 @@ def _announce(part: Part, numbers: Sequence[int], should_stop: Callable[[], bool
     count = len(numbers)
     if not count:
         return
-    render_image, chunk = _renderer(part.run, should_stop), part.run.config["chunk"]
+    render_image = _renderer(part.run, should_stop)
+    chunk = rays_per_chunk(part.run.model, part.run.config["chunk"]) * jax.local_device_count()
     camera = part.cameras[numbers[0]]
     pixels = int(np.prod(camera.size))
     # A picture of just below one chunk of rays; the first call compiles.

@@ -215,7 +215,7 @@ def fill_colour(
     dense = np.asarray(field.values[...])[BRICK**3 :, 0] > MIN_DENSE
     covariance = np.einsum("vi,vj->ij", rest[dense], rest[dense])
     axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :FEATURES].T  # (k, 24), largest first
-    features = rest @ axes.T
+    features = np.matmul(rest, axes.T)
     # The features fill [-1, 1], but for a few large ones, which are clipped.
     largest = np.maximum(np.quantile(np.abs(features[dense]), CLIPPED_AT, axis=0), 1e-6)
     u = np.clip(0.5 + 0.5 * features / largest, 0.0, 1.0)

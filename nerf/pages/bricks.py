@@ -117,7 +117,7 @@ def render_bricks(
     """
     (rendering,) = render_rays(model, rays, background, keys)
     basis = last_field(model).basis[...]
-    decode = jnp.einsum("...j,kjc->...kc", HARMONICS(rays.viewdirs), basis)
+    decode = jnp.einsum("...j,kjc->...kc", HARMONICS(rays.viewdirs), basis, precision="highest")
     assert rendering.rgb is not None, "bricks have a colour"
-    view = jnp.einsum("...k,...kc->...c", rendering.extras["features"], decode)
+    view = jnp.einsum("...k,...kc->...c", rendering.extras["features"], decode, precision="highest")
     return [dataclasses.replace(rendering, rgb=rendering.rgb + view)]

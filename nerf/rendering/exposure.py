@@ -32,4 +32,5 @@ class AffineColour(nnx.Module):
         maps = self.exposure[...] - self.exposure[...].mean(0, keepdims=True)
         mine = jnp.where((image >= 0)[..., None, None], maps[image], 0.0)
         # (A_i - mean A) (rgb, 1): the first three columns are linear, the last is the offset.
-        return rgb + jnp.einsum("...ij,...j->...i", mine[..., :3], rgb) + mine[..., 3]
+        change = jnp.einsum("...ij,...j->...i", mine[..., :3], rgb, precision="highest")
+        return rgb + change + mine[..., 3]

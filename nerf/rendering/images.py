@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from nerf.cameras.cameras import Cameras, pixel_centres, pixels_to_rays, repeat_camera
+from nerf.foundation.devices import data_mesh, sizes_of
 from nerf.foundation.errors import UserError
 from nerf.rendering.antialiasing import AVERAGED, smooth_edges
 from nerf.rendering.compositing import Rendering
@@ -36,7 +38,7 @@ class RenderingStopped(Exception):
 def make_render_image(
     model: Model,
     background: Sequence[float],
-    chunk: int = 4096,
+    chunk: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_share: Callable[[float], None] = lambda share: None,
 ) -> Callable[[Cameras], dict[str, np.ndarray]]:
@@ -50,8 +52,8 @@ def make_render_image(
     Args:
       model: the trained model.
       background: sRGB behind transparent rays, three numbers in [0, 1].
-      chunk: largest number of rays rendered at once; memory does not depend on the size of the
-        image.
+      chunk: largest number of rays rendered at once on each of this process's devices, see
+        `rays_per_chunk`; memory does not depend on the size of the image.
       should_stop: polled while an image is rendered.
       on_share: called after each chunk with the share of the image that is rendered, in (0, 1].
 
@@ -60,7 +62,21 @@ def make_render_image(
     """
     graph, state = nnx.split(model)
     colour = jnp.asarray(background, jnp.float32)
-    return _Renderer(graph, state, colour, chunk, model.edge_rays, should_stop, on_share)
+    mesh, rays = data_mesh(jax.local_devices()), rays_per_chunk(model, chunk)
+    if mesh.size > 1:
+        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    return _Renderer(graph, mesh, state, colour, rays, model.edge_rays, should_stop, on_share)
+
+
+def rays_per_chunk(model: Model, chunk: int | None) -> int:
+    """Return the largest number of rays to render at once on a device.
+
+    Args:
+      model: the trained model.
+      chunk: this number as a config has it; None: by the device.
+    """
+    sizes = sizes_of()
+    return chunk or (sizes.dense_chunk if model.occupancy is None else sizes.chunk)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +84,7 @@ class _Renderer:
     """Renders images in chunks; see `make_render_image`, which explains the attributes."""
 
     graph: nnx.GraphDef
+    mesh: Mesh
     state: PyTree
     colour: Float[Array, "3"]
     chunk: int
@@ -78,10 +95,10 @@ class _Renderer:
     def __call__(self, camera: Cameras) -> dict[str, np.ndarray]:
         width, height = (int(n) for n in camera.size)
         camera = jax.tree.map(jnp.asarray, camera)
-        chunk = fitting_chunk(width * height, self.chunk)
+        chunk = fitting_chunk(-(-width * height // self.mesh.size), self.chunk) * self.mesh.size
         starts = range(0, width * height, chunk)
         submitted = (
-            _render_chunk(self.graph, chunk, self.state, self.colour, camera, start)
+            _render_chunk(self.graph, self.mesh, chunk, self.state, self.colour, camera, start)
             for start in starts
         )
         # The last chunk extends past the image: cut it off.
@@ -100,11 +117,14 @@ class _Renderer:
     ) -> dict[str, np.ndarray]:
         """Return the colour and the opacity at image positions, as the second half of an image."""
         # All chunks have one size, so that they are compiled once; there may be no positions.
-        starts = range(0, max(len(places), 1), self.chunk)
-        padded = np.zeros((len(starts) * self.chunk, 2), np.float32)
+        chunk = self.chunk * self.mesh.size
+        starts = range(0, max(len(places), 1), chunk)
+        padded = np.zeros((len(starts) * chunk, 2), np.float32)
         padded[: len(places)] = places
         submitted = (
-            _render_edges(self.graph, self.state, self.colour, camera, padded[i : i + self.chunk])
+            _render_edges(
+                self.graph, self.mesh, self.state, self.colour, camera, padded[i : i + chunk]
+            )
             for i in starts
         )
         joined = self._joined(submitted, len(starts), 1)
@@ -122,7 +142,7 @@ class _Renderer:
         """
         parts = []
         for part in _fetch_in_order(submitted, self.should_stop):
-            parts.append(part)
+            parts.append(_flat(part, self.mesh))
             share = len(parts) / chunks
             self.on_share(0.5 * (half + share) if self.edge_rays > 1 else share)
         return jax.tree.map(lambda *x: np.concatenate(x), *parts)
@@ -183,30 +203,72 @@ def fetch(tree: PyTree, should_stop: Callable[[], bool]) -> Any:
         time.sleep(POLL_SECONDS)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _render_chunk(
     graph: nnx.GraphDef,
+    mesh: Mesh,
     chunk: int,
     state: PyTree,
     colour: Float[Array, "3"],
     camera: Cameras,
     start: int | Int[Array, ""],
 ) -> dict[str, Any]:
-    """Render pixels `start` to `start + chunk` (row-major) of one camera; (chunk, ...) arrays."""
-    return render_places(graph, state, colour, camera, pixel_centres(camera, start, chunk))
+    """Render pixels `start` to `start + chunk` (row-major) of one camera; see `_render_shares`."""
+    places = pixel_centres(camera, start, chunk)
+    return _render_shares(graph, mesh, state, colour, camera, places)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _render_edges(
     graph: nnx.GraphDef,
+    mesh: Mesh,
     state: PyTree,
     colour: Float[Array, "3"],
     camera: Cameras,
     places: Float[Array, "m 2"],
 ) -> dict[str, Any]:
     """Render the colour and the opacity at image positions (x, y) of one camera."""
-    rendered = render_places(graph, state, colour, camera, places)
+    rendered = _render_shares(graph, mesh, state, colour, camera, places)
     return {name: rendered[name] for name in AVERAGED}
+
+
+def _render_shares(
+    graph: nnx.GraphDef,
+    mesh: Mesh,
+    state: PyTree,
+    colour: Float[Array, "3"],
+    camera: Cameras,
+    places: Float[Array, "m 2"],
+) -> dict[str, Any]:
+    """Render image positions on n devices, which take turns position by position.
+
+    Neighbours cost about the same, so no device waits long for the others.
+
+    Returns:
+      Arrays (m / n, n, ...), which `_flat` brings into the order of the positions on the host; of
+      one device (m, ...).
+    """
+    if mesh.size == 1:
+        return render_places(graph, state, colour, camera, places)
+    same, split = PartitionSpec(), PartitionSpec(None, "data")
+
+    def share(
+        state: PyTree, colour: Float[Array, "3"], camera: Cameras, places: Float[Array, "k 1 2"]
+    ) -> dict[str, Any]:
+        rendered = render_places(graph, state, colour, camera, places[:, 0])
+        return jax.tree.map(lambda x: x[:, None], rendered)
+
+    render = jax.shard_map(
+        share, mesh=mesh, in_specs=(same, same, same, split), out_specs=split, check_vma=False
+    )
+    return render(state, colour, camera, places.reshape(-1, mesh.size, 2))
+
+
+def _flat(part: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.ndarray]:
+    """Return the arrays that `_render_shares` made, with the positions as their first axis."""
+    if mesh.size == 1:
+        return part
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in part.items()}
 
 
 @partial(jax.jit, static_argnums=0)

@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from nerf.cameras.cameras import Rays
+from nerf.foundation.devices import sizes_of
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry import Geometry
 from nerf.geometry.density import VolumeDensity
@@ -56,6 +57,7 @@ class Model(nnx.Module):
       max_samples_per_ray: with a grid, the size of the training buffer, in occupied intervals per
         ray on average.
       early_stop_transmittance: with a grid, transmittance below which a ray of an image stops.
+      wave: with a grid, intervals of an image evaluated at once, at most; None: by the device.
       renderer: (model, rays, background, keys) -> one rendering per stage, such as
         `nerf.rendering.surface:Surface`; None is the volume renderer, `render_rays`.
       poses: learned poses, rays -> rays, or None; see `nerf.cameras.refinement`.
@@ -79,6 +81,7 @@ class Model(nnx.Module):
         exposure: Callable | None = None,
         codes: Callable | None = None,
         edge_rays: int = 1,
+        wave: int | None = None,
     ):
         if occupancy is not None and len(order) != 1:
             reason = f"works with one stage, and this model has {len(order)}"
@@ -97,7 +100,7 @@ class Model(nnx.Module):
         self.early_stop_transmittance = early_stop_transmittance
         self.renderer = renderer or render_rays
         self.poses, self.exposure, self.codes = poses, exposure, codes
-        self.edge_rays = edge_rays
+        self.edge_rays, self.wave = edge_rays, wave
         self.march = march_all if occupancy is None else march_occupied
 
     def __call__(
@@ -343,4 +346,4 @@ def sum_visible(
     occupied = list_occupied(find_occupied(model, rays, t, training=False))
     black = jnp.zeros((t.shape[0], 3))
     evaluate = partial(_render_packed, model, field, rays, t, black)
-    return sum_in_waves(occupied, evaluate, read, stop)
+    return sum_in_waves(occupied, evaluate, read, stop, model.wave or sizes_of().wave)

@@ -228,7 +228,8 @@ def crossing(model: Any, rays: Rays, t: Float[Array, "*b"]) -> Float[Array, "*b"
       t: distance of each crossing.
     """
     t = jax.lax.stop_gradient(t)
-    here, slope = jax.jvp(level_at(model, rays), (t,), (jnp.ones_like(t),))
-    slope = jax.lax.stop_gradient(slope)
+    # A ray's level depends on its t alone. In reverse mode, as networks in bfloat16 have no other.
+    here, pull = jax.vjp(level_at(model, rays), t)
+    slope = jax.lax.stop_gradient(pull(jnp.ones_like(t))[0])
     slope = jnp.where(jnp.abs(slope) < MIN_SLOPE, MIN_SLOPE, slope)
     return t - (here - jax.lax.stop_gradient(here)) / slope

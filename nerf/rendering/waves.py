@@ -14,9 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from nerf.rendering.compositing import Rendering
 from nerf.rendering.packing import OccupiedIntervals, PackedSamples, pack_samples
 
-# A buffer has a slot for each ray, within these limits. Small buffers leave the processor waiting,
-# and large ones are seldom full.
-MIN_SLOTS, MAX_SLOTS = 2**8, 2**13
+# A buffer has a slot for each ray, but at least this many: a small one leaves a processor waiting.
+MIN_SLOTS = 2**8
 # A ray takes at least this many intervals of a wave, and more where few rays are left.
 MIN_PER_RAY = 4
 
@@ -25,7 +24,7 @@ Read = Callable[[Rendering, Float[Array, " r"]], PyTree]
 
 
 def sum_in_waves(
-    occupied: OccupiedIntervals, evaluate: Evaluate, read: Read, stop: float
+    occupied: OccupiedIntervals, evaluate: Evaluate, read: Read, stop: float, wave: int
 ) -> tuple[PyTree, Float[Array, " r"]]:
     """Sum over the intervals of each ray until it is opaque.
 
@@ -35,17 +34,18 @@ def sum_in_waves(
       read: what to sum, from the rendering of a part of each ray and the transmittance up to that
         part, (r,); arrays with the leading axis r.
       stop: transmittance below which a ray stops, which bounds the error of its colour.
+      wave: the largest number of slots of the buffer, if it is above MIN_SLOTS.
 
     Returns:
       The sums, as returned by `read`, and the transmittance past the last interval, (r,).
     """
     rays = occupied.words.shape[0]
-    slots = min(max(rays, MIN_SLOTS), MAX_SLOTS)
+    slots = max(min(rays, wave), MIN_SLOTS)
 
     def left(done: Int[Array, " r"], transmittance: Float[Array, " r"]) -> Bool[Array, " r"]:
         return (done < occupied.counts) & (transmittance > stop)
 
-    def wave(
+    def add_wave(
         carry: tuple[Int[Array, " r"], Float[Array, " r"], PyTree],
     ) -> tuple[Int[Array, " r"], Float[Array, " r"], PyTree]:
         done, transmittance, sums = carry
@@ -69,6 +69,6 @@ def sum_in_waves(
     shapes = jax.eval_shape(lambda: read(evaluate(pack_samples(occupied, slots)), clear))
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     _, transmittance, sums = jax.lax.while_loop(
-        lambda carry: left(carry[0], carry[1]).any(), wave, (done, clear, empty)
+        lambda carry: left(carry[0], carry[1]).any(), add_wave, (done, clear, empty)
     )
     return sums, transmittance

@@ -24,6 +24,7 @@ COUNTS = (
     "eval_times",
     "chunk",
 )
+BY_DEVICE = {"steps_per_call", "batch_size", "chunk"}  # None leaves them to the device
 MAX_INTEGER = 2**31 - 1  # JAX counts in 32 bits
 # Top-level keys of every config.
 KEYS = (*COUNTS, "eval_split", "background", "random_background", *SECTIONS)
@@ -53,12 +54,14 @@ def _key_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
     """Yield a line for each wrong value; missing keys are skipped."""
-    not_whole = [key for key in COUNTS if key in config and not _is_whole(config[key])]
+    given = [key for key in COUNTS if key in config]
+    given = [key for key in given if config[key] is not None or key not in BY_DEVICE]
+    not_whole = [key for key in given if not _is_whole(config[key])]
     for key in not_whole:
         example = 4096 if key == "batch_size" else 100
         yield f"{key}={config[key]!r}: not a whole number: choose one, as {example}"
     # The checks below need integers.
-    numbers = {key: config[key] for key in COUNTS if key in config and key not in not_whole}
+    numbers = {key: config[key] for key in given if key not in not_whole}
     for least in (0, 1):
         keys = [key for key in numbers if (key in MAY_BE_ZERO) == (least == 0)]
         if small := [f"{key}={numbers[key]}" for key in keys if numbers[key] < least]:

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from nerf.foundation.instantiate import CONTEXT, ConfigError, did_you_mean, parameters_of, resolve
 from nerf.foundation.resources import configs_folder
-from nerf.runs.config_checks import KEYS, SECTIONS
+from nerf.runs.config_checks import BY_DEVICE, KEYS, SECTIONS
 
 COLOURS = {
     "white": [1.0, 1.0, 1.0],
@@ -194,7 +194,8 @@ def _change(
         section[last] = text.strip()  # the name of a section that is switched on
     else:
         parameter = _known_parameter(section, last, path, source, plugins)
-        section[last] = _parse(text, _scalar_type(parameter))
+        by_device = not path and last in BY_DEVICE
+        section[last] = _parse(text, int if by_device else _scalar_type(parameter))
 
 
 def _find_parameter(

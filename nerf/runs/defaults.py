@@ -9,9 +9,10 @@ def base() -> ConfigDict:
     config.seed = 0
     config.steps = 10_000  # optimizer steps
     # Steps per jitted call, which change the result in its last bits at most. `steps`, `log_every`,
-    # `save_every` and `eval_every` must be multiples of it.
-    config.steps_per_call = 10
-    config.batch_size = 4096  # rays per step, over all devices
+    # `save_every` and `eval_every` must be multiples of it. None: by the device, 10 on a CPU.
+    config.steps_per_call = None
+    # Rays per step, over all devices. None: by the device; see nerf/foundation/devices.py.
+    config.batch_size = 4096
     config.log_every = 100
     config.save_every = 1000
     # Newest checkpoints to keep on disk. With eval_split = "val" the best scored one is kept too.
@@ -22,7 +23,7 @@ def base() -> ConfigDict:
     # "val" holds out training views to choose settings, so that "test" stays unseen; "none" trains
     # on all views.
     config.eval_split = "test"
-    config.chunk = 4096  # rays per rendering call
+    config.chunk = None  # rays per rendering call; None: by the device that renders
     config.background = (1.0, 1.0, 1.0)  # sRGB behind transparent pixels
     # Train with a random background for each ray, so that no colour can replace missing matter.
     config.random_background = False

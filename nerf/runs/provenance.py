@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,31 @@ def environment() -> dict[str, Any]:
         },
         "device": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
     }
+
+
+def devices_of(environment: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the number of devices in a record of `environment`, and their platform."""
+    count, _, rest = environment["device"].partition(" x ")
+    return int(count), rest.rpartition("(")[2].rstrip(")")
+
+
+def products_of(config: Mapping[str, Any]) -> str:
+    """Say with which factors a config's products are computed, on every device.
+
+    Args:
+      config: as plain data; sections with a `dtype` say theirs, all others are in float32.
+    """
+    half = sorted(key for key, dtype in _dtypes(config) if dtype == "bfloat16")
+    return f"bfloat16 in {', '.join(half)}; otherwise float32" if half else "float32"
+
+
+def _dtypes(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of each section that has a `dtype`, and that."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _dtypes(value, f"{path}.{key}" if path else key)
+        elif key == "dtype":
+            yield path, value
 
 
 def peak_memory() -> int | None:

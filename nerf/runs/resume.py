@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "eval_every",
     "eval_times",
     "chunk",
+    "steps_per_call",
 )
 
 

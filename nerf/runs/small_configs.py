@@ -29,7 +29,6 @@ def small(field: dict) -> ConfigDict:
     config = base()
     config.steps = 1000
     config.batch_size = 512
-    config.chunk = 1024
     config.scene.max_side = 100
     config.model.order = ("main",)
     sampler = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 48}

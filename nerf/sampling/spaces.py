@@ -217,9 +217,9 @@ class Cropped:
     def interval(self, rays: Rays) -> tuple[Float[Array, "*b 1"], Float[Array, "*b 1"]]:
         """Intersect the space's interval with the box; t_far = t_near for rays that miss it."""
         axes = jnp.asarray(self.axes)
-        origins = rays.origins @ axes.T
+        origins = jnp.matmul(rays.origins, axes.T, precision="highest")
         origins = origins + jnp.broadcast_to(jnp.asarray(self.shift), origins.shape)
-        directions = rays.directions @ axes.T
+        directions = jnp.matmul(rays.directions, axes.T, precision="highest")
         # The slab method, as in `Box`. Distances t are the same in both coordinates, since the
         # directions are mapped without being normalised.
         inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, 1e-9, directions)
@@ -260,5 +260,6 @@ class Cropped:
     def contains(self, points: Float[Array, "*b 3"]) -> Bool[Array, "*b"]:
         """Return which points of the normalised world lie in the oriented box."""
         axes = jnp.asarray(self.axes)
-        placed = points @ axes.T + jnp.broadcast_to(jnp.asarray(self.shift), points.shape)
+        placed = jnp.matmul(points, axes.T, precision="highest")
+        placed = placed + jnp.broadcast_to(jnp.asarray(self.shift), points.shape)
         return (jnp.abs(placed) <= 1.0).all(-1)

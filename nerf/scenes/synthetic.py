@@ -35,8 +35,12 @@ def field(samples: Any) -> dict[str, Float[Array, "..."]]:
     inside = jnp.sum(offset**2, -1) < jnp.asarray(RADII**2, points.dtype).reshape(*batch, 3)
     inside = inside.astype(points.dtype)
     return {
-        "density": jnp.einsum("...i,i->...", inside, jnp.asarray(DENSITIES, points.dtype)),
-        "rgb": jnp.einsum("...i,ic->...c", inside, jnp.asarray(COLOURS, points.dtype)),
+        "density": jnp.einsum(
+            "...i,i->...", inside, jnp.asarray(DENSITIES, points.dtype), precision="highest"
+        ),
+        "rgb": jnp.einsum(
+            "...i,ic->...c", inside, jnp.asarray(COLOURS, points.dtype), precision="highest"
+        ),
     }
 
 

@@ -101,7 +101,7 @@ def _keep(
 def _backward(kept: tuple, slope: Float[Array, "t p 3"]) -> tuple[Shown, None, Float[Array, "3"]]:
     """Return the gradients, from that of the colours."""
     shown, count, background, transmittance = kept
-    behind = transmittance * (slope @ background)
+    behind = transmittance * jnp.matmul(slope, background, precision="highest")
     red, green, blue = jnp.moveaxis(slope, -1, 0)
 
     def undo(k: Int[Array, ""], carry: tuple) -> tuple:

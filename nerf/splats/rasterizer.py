@@ -127,7 +127,9 @@ def show(splats: Splats, camera: Cameras) -> tuple[Shown, Float[Array, "*b 2"]]:
     jacobian = jnp.stack([jax.jvp(place, (means,), (unit,))[1] for unit in units], -1)
     axes = rotation_matrices(splats.quaternions.reshape(-1, 4))
     # J R diag(s), whose rows' products are J Sigma J^T.
-    rows = jnp.einsum("mij,mjk,mk->mik", jacobian, axes, splats.scales.reshape(-1, 3))
+    rows = jnp.einsum(
+        "mij,mjk,mk->mik", jacobian, axes, splats.scales.reshape(-1, 3), precision="highest"
+    )
     xx = jnp.square(rows[:, 0]).sum(-1) + BLUR
     yy = jnp.square(rows[:, 1]).sum(-1) + BLUR
     xy = (rows[:, 0] * rows[:, 1]).sum(-1)

@@ -63,7 +63,8 @@ def colours_towards(
 ) -> Float[Array, "*b 3"]:
     """Evaluate colours in unit directions from the camera to the splat."""
     basis = harmonics_basis(jnp.asarray(directions), int(harmonics.shape[-2] ** 0.5) - 1)
-    return jnp.maximum(0.5 + jnp.einsum("...k,...kc->...c", basis, harmonics), 0.0)
+    colour = jnp.einsum("...k,...kc->...c", basis, harmonics, precision="highest")
+    return jnp.maximum(0.5 + colour, 0.0)
 
 
 def harmonics_basis(directions: Float[Array, "*b 3"], degree: int) -> Float[Array, "*b k"]:
@@ -111,7 +112,7 @@ def rotate_harmonics(rotation: Float[np.ndarray, "3 3"], degree: int) -> Float[n
     """
     directions = np.random.default_rng(0).normal(size=(FIT_DIRECTIONS, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    turned = directions @ rotation.T
+    turned = np.matmul(directions, rotation.T)
     before, after = (
         np.asarray(harmonics_basis(jnp.asarray(d, jnp.float32), degree), np.float64)
         for d in (directions, turned)

@@ -17,6 +17,7 @@ from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
+from nerf.runs.device_sizes import settle
 from nerf.runs.lock import run_lock
 from nerf.runs.provenance import environment, source_digests
 from nerf.runs.resume import check_resumable
@@ -93,8 +94,9 @@ def train(
       KeyboardInterrupt: after Ctrl-C, when everything is saved.
     """
     chosen = Options(**options)
-    check_config(config, len(jax.devices()), max_seconds, chosen.plugins)
     folder = Path(workdir).expanduser()
+    config = settle(config, len(jax.devices()), folder=folder)
+    check_config(config, len(jax.devices()), max_seconds, chosen.plugins)
     root = None if scene is None else Path(scene).expanduser()
     budget = Budget(config["steps"], max_seconds)
     lock = run_lock(folder) if is_first() else nullcontext()

@@ -17,13 +17,13 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.foundation.errors import UserError
 
@@ -110,11 +110,6 @@ def _leave(code: int) -> None:
 def _first_line(error: BaseException) -> str:
     """Return the first line of an error message, at most 200 characters."""
     return str(error).strip().partition("\n")[0][:200]
-
-
-def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Return a mesh of devices along the axis "data", over which a batch is split."""
-    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicate(tree: T, mesh: Mesh) -> T:

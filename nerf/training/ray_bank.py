@@ -243,6 +243,17 @@ def make_loader(
     return lambda step: everywhere(host(step))
 
 
+def _host_device() -> jax.Device | None:
+    """Return a device of the host, where work does not queue behind a training step.
+
+    It is None, which is JAX's default device, if JAX was told to use no CPU.
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
+
+
 class HostRayBank:
     """Pixels of a scene that stay in the host's memory or in its files.
 
@@ -265,7 +276,7 @@ class HostRayBank:
         def draw(step: Int[Array, ""]) -> Int[Array, " b"]:
             return _draw(step_keys(seed, step).pixels, batch_size, size)
 
-        self.draw = jax.jit(jax.vmap(draw))
+        self.draw, self.host = jax.jit(jax.vmap(draw)), _host_device()
         self.worker = ThreadPoolExecutor(1, "pixels")
         self.ahead: dict[int, Future] = {}
 
@@ -278,7 +289,9 @@ class HostRayBank:
 
     def _pick(self, step: int) -> RayBatch:
         """Sample the pixels of each step of a call, (k, b)."""
-        chosen = self.pool[np.asarray(self.draw(step + np.arange(self.steps)))]
+        with jax.default_device(self.host):
+            drawn = np.asarray(self.draw(step + np.arange(self.steps)))
+        chosen = self.pool[drawn]
         image = np.searchsorted(self.starts, chosen, side="right") - 1
         offset = chosen - self.starts[image]
         # Group the pixels by image, so that each image is read once.

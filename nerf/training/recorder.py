@@ -16,6 +16,7 @@ from nerf.evaluation.evaluate import evaluate, unscored
 from nerf.evaluation.interim import InterimScoring
 from nerf.runs.budget import Budget, change_budget
 from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.provenance import products_of
 from nerf.runs.write import RunWriter
 from nerf.scenes import Scene
 from nerf.scenes.splits import Views
@@ -188,6 +189,7 @@ class Recorder(NullRecorder):
             **{f"{name}_seconds": spent for name, spent in self.watch.seconds.items()},
             steps=session.step,
             skipped_steps=session.skipped,
+            products=products_of(self.config),
             parameters=sum(leaf.size for leaf in jax.tree.leaves(session.state.params)),
         )
 

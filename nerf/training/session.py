@@ -20,10 +20,12 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Float
 
+from nerf.foundation.devices import data_mesh
 from nerf.foundation.instantiate import ConfigError, resolve
 from nerf.rendering.model import Model
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import flatten
+from nerf.runs.device_sizes import settle
 from nerf.scenes import Scene
 from nerf.training.gradients import TrainState
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
@@ -38,7 +40,6 @@ from nerf.training.nonfinite import (
 from nerf.training.processes import (
     any_process,
     broadcast_from_first,
-    data_mesh,
     replicate,
     unreplicate,
 )
@@ -71,6 +72,7 @@ class Session:
       mesh: the devices that share a batch; None: all devices.
 
     Attributes:
+      config: with the numbers that depend on the device, see `nerf.runs.device_sizes`.
       graph: the model's static part.
       state: everything that training changes.
       step: optimizer steps taken so far.
@@ -87,8 +89,9 @@ class Session:
         plugins: tuple[str, ...] = (),
         mesh: Mesh | None = None,
     ):
-        self.config, self.scene = config, scene
         self.mesh = data_mesh(jax.devices()) if mesh is None else mesh
+        self.config, self.scene = settle(config, self.mesh.size), scene
+        config = self.config
         arguments = dict(config["trainer"])
         prepare = resolve(arguments.pop("name"), plugins)
         prepared = prepare(config, scene, plugins, self.mesh, **arguments)

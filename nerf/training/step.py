@@ -69,7 +69,6 @@ def _make_one_step(
         )
         metrics = {
             "loss": mean_loss,
-            # 10 log10(1 / mean squared error)
             "psnr": -10.0 * jnp.log10(jnp.maximum(error, 1e-10)),
             "rays": count,
             "grad_norms": norms,

@@ -21,6 +21,7 @@ from nerf.viewer.poses import from_browser, pinhole, to_browser
 from nerf.viewer.shown_run import ShownRun
 
 REST_SECONDS = 0.05  # without a message of the camera, after which it rests; it sends 50 a second
+MAX_TOLD = 20  # a page is told its field of view again at most this often
 MOVING_SECONDS = 1.0 / 18.0  # for a picture while the camera moves; sending it takes time too
 MAX_MOVING_SIDE = 400  # pixels of a picture while the camera moves
 JPEG_QUALITY = 90
@@ -61,6 +62,8 @@ class Browser:
         self._covered = False  # whether a picture covers the backdrop
         self._points = None if backdrop is None else add_backdrop(client.scene, backdrop)
         self._uses_points = backdrop is not None
+        self._fov: float | None = None  # the field of view that the page was told
+        self._told = 0  # how often it was told again
         client.camera.on_update(lambda _: self._notice_camera())
         threading.Thread(target=self._work, name="frames", daemon=True).start()
 
@@ -115,7 +118,19 @@ class Browser:
         with self.client.atomic():
             state.wxyz, state.position = wxyz, position
             if fov is not None:
-                state.fov = fov
+                self.look_with(fov)
+
+    def look_with(self, fov: float) -> None:
+        """Set the vertical field of view of the browser's camera, in radians."""
+        self._fov, self._told = fov, 0
+        self.client.camera.fov = fov
+
+    def _insist_on_fov(self) -> None:
+        """Set the field of view again if the page has another: while it opens, it may miss one."""
+        state = self.client.camera
+        if self._fov is not None and abs(state.fov - self._fov) > 1e-3 and self._told < MAX_TOLD:
+            self._told += 1
+            state.fov = self._fov
 
     def camera(self) -> Cameras:
         """Return the browser's camera with the finest picture's size."""
@@ -126,6 +141,7 @@ class Browser:
         return pinhole(from_browser(state.wxyz, state.position), state.fov, size)
 
     def _notice_camera(self) -> None:
+        self._insist_on_fov()
         with self._changed:
             self._wanted += 1
             self._quiet = False

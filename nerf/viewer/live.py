@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
 
+from nerf.rendering.images import rays_per_chunk
 from nerf.scenes import Scene, SceneError
 from nerf.scenes.base import Problem
 from nerf.training.session import Call, Session
@@ -161,10 +162,9 @@ def show_session(session: Session, name: str, turns: Turns) -> ShownRun:
         graph, state = nnx.split(session.model())
         return graph, jax.block_until_ready(jax.tree.map(jnp.copy, state))
 
-    config = session.config
-    renderer = FrameRenderer(
-        now, config["background"], config["chunk"], session.model().edge_rays, turns, in_flight=1
-    )
+    config, model = session.config, session.model()
+    chunk = rays_per_chunk(model, config["chunk"])
+    renderer = FrameRenderer(now, config["background"], chunk, model.edge_rays, turns, in_flight=1)
     red, green, blue = (float(part) for part in config["background"])
     scene = session.scene
     return ShownRun(

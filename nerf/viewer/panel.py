@@ -46,7 +46,7 @@ class ViewPanel:
         self._near: View | None = None
         self._frusta_shown = True
         camera = browser.client.camera
-        camera.fov = fitting_fov(browser.runs[0].train[0], camera.aspect)
+        browser.look_with(fitting_fov(browser.runs[0].train[0], camera.aspect))
         self._status = self.gui.add_markdown("")
         browser.status = self._show_status
         self._add_view_controls(modes)
@@ -160,7 +160,7 @@ class ViewPanel:
         self._share.value = share
 
     def _change_fov(self) -> None:
-        self.browser.client.camera.fov = float(np.radians(self._fov.value))
+        self.browser.look_with(float(np.radians(self._fov.value)))
 
     def _change_side(self, side: int) -> None:
         self.browser.finest_side = side

@@ -11,6 +11,7 @@ from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
 from nerf.output.video_rendering import cropped
 from nerf.paths.keyframe_reader import Crop
+from nerf.rendering.images import rays_per_chunk
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
 from nerf.viewer.frames import Frame, FrameRenderer
@@ -56,9 +57,8 @@ def show_run(run: Run, turns: Turns) -> ShownRun:
         raise UserError(f"{run.folder}: a run on a picture has nothing to fly through: {fix}")
     split = nnx.split(run.model)
     background = run.config["background"]
-    renderer = FrameRenderer(
-        lambda: split, background, run.config["chunk"], run.model.edge_rays, turns
-    )
+    chunk = rays_per_chunk(run.model, run.config["chunk"])
+    renderer = FrameRenderer(lambda: split, background, chunk, run.model.edge_rays, turns)
 
     def limit(crop: Crop | None) -> None:
         shown = run if crop is None else cropped(run, crop)

@@ -207,7 +207,7 @@ def photo_as_seen(
     places = centres(np.ones((height, width), bool))
     K, c2w = np.asarray(camera.K, np.float64), np.asarray(camera.c2w, np.float64)
     local = np.concatenate([(places - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones((len(places), 1))], -1)
-    ahead = local * [1.0, -1.0, -1.0] @ c2w[:, :3].T
+    ahead = np.matmul(local * [1.0, -1.0, -1.0], c2w[:, :3].T)
     points = np.asarray(taken.position, np.float64) + ahead
     padded = np.zeros((-(-len(points) // PLACES) * PLACES, 3), np.float32)
     padded[: len(points)] = points

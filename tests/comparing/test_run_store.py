@@ -21,6 +21,7 @@ from nerf.comparing.engines import Interrupted, LocalEngine
 from nerf.comparing.run_store import RunStore, _waiting, find_or_train
 from nerf.comparing.studies import Method, wanted_runs
 from nerf.foundation.locks import exclusive
+from nerf.runs.provenance import devices_of
 from tests.conftest import ROOT
 from tests.support.made_up_runs import CODE, HERE, make_run
 
@@ -50,7 +51,7 @@ def factory(monkeypatch):
         folder = Path(flags["--workdir"])
         make_run(
             folder,
-            run.config,
+            run.settled(*devices_of(HERE)).config,
             [20.0, 21.0],
             max_seconds=run.max_seconds,
             pictures=False,
@@ -156,12 +157,12 @@ def test_an_unfinished_folder_is_gone_on_with_unless_its_code_is_another(factory
     (outcome.folder / "scene.json").write_text(json.dumps(record))
     unfinished.rename(tmp_path / "kept.json")
     now = {**HERE, "code": dict(CODE), "scene_digest": record["digest"]}
-    assert reusable_runs.why_unusable(outcome.folder, factory.wanted[0], now) is None
+    wanted = factory.wanted[0].settled(*devices_of(HERE))
+    assert reusable_runs.why_unusable(outcome.folder, wanted, now) is None
     other = {**now, "code": {**CODE, "nerf/rendering/model.py": "other"}}
-    assert "code changed" in reusable_runs.why_unusable(outcome.folder, factory.wanted[0], other)
-    assert "another scene" in reusable_runs.why_unusable(
-        outcome.folder, factory.wanted[0], {**now, "scene_digest": {}}
-    )
+    assert "code changed" in reusable_runs.why_unusable(outcome.folder, wanted, other)
+    moved = {**now, "scene_digest": {}}
+    assert "another scene" in reusable_runs.why_unusable(outcome.folder, wanted, moved)
 
 
 def test_a_lock_lasts_as_long_as_any_process_that_holds_it(tmp_path):

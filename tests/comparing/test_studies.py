@@ -150,8 +150,9 @@ def test_wanted_runs_come_seed_by_seed_and_are_bounded_as_asked():
         timed.flags()[-1] == "--max_seconds=30"
         and timed.config["steps"] == load_config(TINY, [])["steps"]
     )
+    fixed = [Method("c", TINY, ("steps_per_call=10",), (0,))]
     with pytest.raises(ConfigError, match="not divisible by steps_per_call"):
-        wanted_runs(entries, None, 61, 4, None)
+        wanted_runs(fixed, None, 61, 4, None)
 
 
 def test_a_folders_name_is_that_of_config_scene_and_budget_not_of_its_seed():

@@ -27,6 +27,7 @@ from nerf.networks.finer import Finer
 from nerf.networks.gaussian_activation import Gaussian
 from nerf.networks.imnet import IMNet
 from nerf.networks.kilonerf import KiloNeRF, blocks_by_cell
+from nerf.networks.layers import bfloat16_product
 from nerf.networks.local_codes import DeepLocalShapes, LocalImplicitGrid
 from nerf.networks.relu import ReLU
 from nerf.networks.siren import Siren
@@ -527,3 +528,45 @@ def test_every_network_goes_with_the_points_themselves(name):
         lambda x: connect(Identity(), NETWORKS[name](3), 4, 3, rngs=nnx.Rngs(0))(x), points(2, 3)
     )
     assert made.shape == (2, 4)
+
+
+def test_products_in_bfloat16_have_gradients_of_the_same_factors():
+    """They are those of the rounded factors, and each is rounded once more."""
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.bfloat16) for s in [(3, 5, 7), (7, 4)])
+
+    def loss(product, x, kernel):
+        return jnp.sin(product(x, kernel)).sum()
+
+    def exact(x, kernel):
+        return jnp.matmul(x.astype(jnp.float32), kernel.astype(jnp.float32), precision="highest")
+
+    np.testing.assert_allclose(bfloat16_product(x, kernel), exact(x, kernel), rtol=1e-5, atol=1e-5)
+    for number in (0, 1):
+        found, wanted = (
+            np.asarray(jax.grad(functools.partial(loss, product), number)(x, kernel), np.float32)
+            for product in (bfloat16_product, exact)
+        )
+        assert found.shape == wanted.shape
+        # A factor and the result are rounded to 8 bits.
+        np.testing.assert_allclose(found, wanted, atol=2**-7 * np.abs(wanted).max())
+    slope = jax.grad(functools.partial(loss, bfloat16_product))
+    each = jax.vmap(slope, (0, None))(x, kernel)
+    np.testing.assert_array_equal(np.float32(each), np.float32(slope(x, kernel)))
+
+
+def test_layers_in_bfloat16_have_second_derivatives():
+    """Losses on normals and on slopes need them."""
+    network = ReLU(width=8, depth=1, dtype="bfloat16")(2, 1, rngs=nnx.Rngs(0))
+    graph, params = nnx.split(network)
+    points = jnp.asarray(np.random.default_rng(0).normal(size=(9, 2)), jnp.float32)
+
+    def loss(params):
+        def values(x):
+            return jnp.square(nnx.merge(graph, params)(x)).sum()
+
+        return jnp.square(jax.grad(values)(points)).sum()
+
+    slopes = jax.tree.leaves(jax.grad(loss)(params))
+    assert all(np.isfinite(slope).all() for slope in slopes)
+    assert max(np.abs(slope).max() for slope in slopes) > 1e-3

@@ -14,6 +14,7 @@ from nerf.encodings.cones import Gaussians
 from nerf.encodings.voxels import Voxels
 from nerf.fields import Samples
 from nerf.fields.density import DensityField
+from nerf.foundation.devices import data_mesh
 from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context, Target
 from nerf.losses.antialiased_interlevel import AntialiasedInterlevel
@@ -36,7 +37,6 @@ from nerf.sampling.stratified import Stratified, UniformSteps
 from nerf.scenes import synthetic
 from nerf.training.gradients import init_state, make_gradients
 from nerf.training.optimizers import adam
-from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
 from nerf.training.step import make_train_step
 

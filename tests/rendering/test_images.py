@@ -1,6 +1,9 @@
 """A picture of the closed-form scene is the closed-form picture, however it is cut into chunks."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +12,17 @@ import pytest
 
 from nerf.cameras.cameras import Cameras, intrinsics
 from nerf.evaluation.evaluate import evaluate
+from nerf.fields import Samples
+from nerf.foundation.devices import sizes_of
 from nerf.rendering.images import (
     RenderingStopped,
     colour_depth,
     fitting_chunk,
     make_render_image,
+    rays_per_chunk,
 )
 from nerf.rendering.model import Model, Stage
+from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes import synthetic
 
@@ -86,6 +93,61 @@ def test_chunks_of_an_image_are_seldom_padded_and_have_few_sizes(side):
     assert padding <= 0.1 or size == 2**11
     assert size == 2**14 or -(side * side) % (2 * size) > 0.1 * side * side
     assert fitting_chunk(side * side, 17) == 17
+
+
+def with_grid():
+    """A model of the closed-form scene that skips what lies outside of its balls."""
+    model = Model(
+        {"main": Stage(UniformSteps(256), synthetic.field)},
+        ("main",),
+        occupancy=OccupancyGrid(16),
+        max_samples_per_ray=8,
+        edge_rays=2,
+    )
+    grid = model.occupancy
+    centres = grid.centres(jnp.arange(16**3))
+    density = synthetic.field(Samples(centres, centres))["density"]
+    grid.restrict((density > 0.0).reshape(16, 16, 16))
+    return model
+
+
+def test_without_a_number_the_device_says_how_many_rays_are_rendered_at_once():
+    assert rays_per_chunk(model_of(), None) == sizes_of().dense_chunk
+    assert rays_per_chunk(with_grid(), None) == sizes_of().chunk
+    assert rays_per_chunk(with_grid(), 17) == 17
+
+
+THREE_DEVICES = """
+import jax, numpy as np, sys
+from nerf.rendering import images
+from tests.rendering.test_images import BACKGROUND, camera_of, with_grid
+assert len(jax.devices()) == 3
+on = set()
+for name in ("_render_chunk", "_render_edges"):
+    def noted(*arguments, render=getattr(images, name)):
+        found = render(*arguments)
+        on.update(found["rgb"].devices())
+        return found
+    setattr(images, name, noted)
+picture = images.make_render_image(with_grid(), BACKGROUND, chunk=40)(camera_of(23, 17))
+np.savez(sys.argv[1], devices=len(on), **picture)
+"""
+
+
+@pytest.mark.whole
+def test_three_devices_share_a_picture_and_it_is_that_of_one(tmp_path):
+    """23 x 17 pixels are no multiple of three, and neither is a chunk."""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", THREE_DEVICES, str(tmp_path / "picture.npz")]
+    subprocess.run(command, env={**os.environ, **flags}, check=True, timeout=300)
+    found = dict(np.load(tmp_path / "picture.npz"))
+    assert found.pop("devices") == 3
+    wanted = make_render_image(with_grid(), BACKGROUND, chunk=40)(camera_of(23, 17))
+    assert found.keys() == wanted.keys()
+    assert np.unique(wanted["opacity"]).size > 10
+    for name, values in wanted.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
 
 
 def test_depth_is_the_distance_to_a_wall_and_zero_where_nothing_is():

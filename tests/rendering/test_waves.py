@@ -17,8 +17,8 @@ from nerf.rendering.packing import list_occupied
 RAYS, STEPS = 300, 70
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def summed(mask, tau, values, stop):
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def summed(mask, tau, values, stop, wave=2**13):
     """Composite intervals of given optical depths and colours, and count those evaluated."""
     edges = jnp.linspace(1.0, 2.0, STEPS + 1)
 
@@ -36,7 +36,7 @@ def summed(mask, tau, values, stop):
     def read(part, transmittance):
         return {"rgb": transmittance[:, None] * part.rgb, "evaluated": part.extras["count"]}
 
-    return waves.sum_in_waves(list_occupied(mask), evaluate, read, stop)
+    return waves.sum_in_waves(list_occupied(mask), evaluate, read, stop, wave)
 
 
 def truth(mask, tau, values):
@@ -52,9 +52,10 @@ def truth(mask, tau, values):
     fill=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
     depth=st.sampled_from([0.01, 0.3, 5.0]),
     seed=st.integers(0, 99),
+    wave=st.sampled_from([1, 2**8, 2**9 - 1, 2**13]),
 )
 @settings(max_examples=30, deadline=None)
-def test_waves_sum_up_to_the_whole_rays_and_stop_behind_opaque_ones(fill, depth, seed):
+def test_waves_sum_up_to_the_whole_rays_and_stop_behind_opaque_ones(fill, depth, seed, wave):
     rng = np.random.default_rng(seed)
     # Some rays have nothing and some have everything.
     share = fill * rng.choice([0.0, 0.5, 1.0], (RAYS, 1))
@@ -63,10 +64,10 @@ def test_waves_sum_up_to_the_whole_rays_and_stop_behind_opaque_ones(fill, depth,
     values = np.float32(rng.uniform(size=(RAYS, STEPS)))
     colour, transmittance, before = truth(mask, tau, values)
     stop = 1e-3
-    sums, left = summed(mask, tau, values, stop)
+    sums, left = summed(mask, tau, values, stop, wave)
     np.testing.assert_allclose(sums["rgb"][:, 0], colour, atol=1.01 * stop)
     np.testing.assert_allclose(left, transmittance, atol=1.01 * stop)
-    exact, left = summed(mask, tau, values, -1.0)
+    exact, left = summed(mask, tau, values, -1.0, wave)
     np.testing.assert_allclose(exact["rgb"], np.stack([colour] * 3, -1), atol=2e-6)
     np.testing.assert_allclose(left, transmittance, atol=2e-6)
     # Everything that light reaches is evaluated.

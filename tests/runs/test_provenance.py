@@ -11,7 +11,16 @@ import sys
 import pytest
 
 from nerf.runs import provenance
-from nerf.runs.provenance import MIXED, commit, loaded_files, mixed, processor, source_digests
+from nerf.runs.config_files import load_config
+from nerf.runs.provenance import (
+    MIXED,
+    commit,
+    loaded_files,
+    mixed,
+    processor,
+    products_of,
+    source_digests,
+)
 
 
 def test_every_source_file_of_the_package_and_of_plugins_has_a_digest(tmp_path, monkeypatch):
@@ -90,3 +99,12 @@ def test_the_commit_is_that_of_this_code_and_says_whether_files_differ(tmp_path,
     assert commit() == f"{number} and changes"
     monkeypatch.setenv("PATH", "")
     assert commit() is None, "no git"
+
+
+def test_results_say_which_products_are_not_in_float32():
+    field = "model.stages.main.field"
+    half = f"bfloat16 in {field}.colour, {field}.network; otherwise float32"
+    assert products_of(load_config("ngp")) == half
+    exact = [f"{field}.{part}.dtype=float32" for part in ("network", "colour")]
+    assert products_of(load_config("ngp", exact)) == "float32"
+    assert products_of(load_config("systems/siren")) == "float32"

@@ -58,8 +58,7 @@ EQUIVALENT = {
         ),
     ],
     "nerf/rendering/waves.py": [
-        Equivalent("MIN_SLOTS, MAX_SLOTS = 2**8,", "MIN_SLOTS, MAX_SLOTS = 2**9,", SIZES),
-        Equivalent("2**8, 2**13", "2**8, 2**14", SIZES),
+        Equivalent("MIN_SLOTS = 2**8", "MIN_SLOTS = 2**9", SIZES),
     ],
     "nerf/cameras/lenses.py": [
         Equivalent(

@@ -9,7 +9,7 @@ import pytest
 
 from nerf.rendering.compositing import Packed, _added_up, _ends_of_running_sums, _spread
 from tests.support.layouts import pack
-from tests.training.test_training import SEED_AND_RATE, small_ngp, step_of
+from tests.training.test_training import SEED_AND_RATE, small_ngp, step_of, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,26 @@ def test_the_number_of_rounds_of_a_loop_does_not_depend_on_numbers_on_the_device
         operations = re.findall(r"stablehlo\.(\w+)", condition)
         # A counter and a number that is known when the step is compiled.
         assert sorted(operations) == ["compare", "constant", "return"], condition
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("make", [small_ngp, synthetic])
+def test_products_have_the_precision_of_the_config_in_both_directions(make):
+    """By default a GPU would multiply numbers of float32 with 10 of their 23 bits."""
+    step, state, pixels = step_of(make(), jax.devices()[:1])
+    traced = step.trace(state, pixels, jnp.zeros(10), *SEED_AND_RATE)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    products = re.findall(r"stablehlo\.dot_general .*", text)
+    kinds = []
+    for product in products:
+        types = re.findall(r"x(f32|bf16)>", product.partition(" : ")[2])
+        assert types in (["bf16", "bf16", "f32"], ["f32", "f32", "f32"]), product
+        assert types[0] == "bf16" or "precision = [HIGHEST, HIGHEST]" in product, product
+        kinds.append(types[0])
+    # A product of camera and ray, and for the network forwards, of its inputs and of its kernels.
+    half = make is small_ngp
+    assert kinds.count("bf16") == (17 if half else 0)
+    assert kinds.count("f32") == (1 if half else 18)
 
 
 @pytest.mark.parametrize("counts", [[1], [3, 0, 5, 1, 0], [1, 2, 60], [0, 0, 7]])

@@ -14,12 +14,12 @@ import jax
 import numpy as np
 import pytest
 
+from nerf.foundation.devices import data_mesh
 from nerf.training.processes import (
     ProcessError,
     any_process,
     assert_equal,
     broadcast_from_first,
-    data_mesh,
     initialize,
     replicate,
     unreplicate,

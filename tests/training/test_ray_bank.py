@@ -249,3 +249,26 @@ def test_the_psnr_of_a_masked_view_is_that_of_its_pixels_alone(tmp_path):
     a, b = (np.rint(np.clip(x, 0, 1) * 255) for x in (picture, rgba[..., :3] * rgba[..., 3:]))
     error = np.square((a - b) / 255)[mask].mean()
     np.testing.assert_allclose(scores["mean"]["psnr"], -10 * np.log10(error), rtol=1e-6)
+
+
+def test_pixels_in_memory_are_drawn_on_the_host_unless_jax_may_not_use_it(monkeypatch):
+    """On a GPU the drawing would wait for the training step."""
+    bank = HostRayBank(synthetic.load(None, "train", size=8, views=2), 5, batch_size=4, steps=3)
+    assert bank.host == jax.local_devices(backend="cpu")[0]
+    drawn, contexts = bank.draw, []
+
+    def draw(steps):
+        contexts.append(jax.config.jax_default_device)
+        return drawn(steps)
+
+    bank.draw = draw
+    wanted = bank(0)
+    assert contexts and set(contexts) == {bank.host}
+
+    def no_cpu(backend):
+        raise RuntimeError(f"Unknown backend: {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    other = HostRayBank(synthetic.load(None, "train", size=8, views=2), 5, batch_size=4, steps=3)
+    assert other.host is None
+    np.testing.assert_array_equal(other(0).offset, wanted.offset)

@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 from configs import ngp, tiny
+from nerf.foundation.devices import data_mesh
 from nerf.foundation.files import write_json
 from nerf.foundation.instantiate import ConfigError, build, build_inside
 from nerf.rendering.images import make_render_image
@@ -23,7 +24,6 @@ from nerf.runs.read import load_run, reload_split
 from nerf.training import nonfinite
 from nerf.training.gradients import TrainState, init_state
 from nerf.training.loop import TrainingError, train
-from nerf.training.processes import data_mesh
 from nerf.training.ray_bank import to_device
 from nerf.training.session import Session
 from nerf.training.step import make_train_step
@@ -298,7 +298,7 @@ def test_more_steps_continue_a_finished_run(finished, tmp_path):
 
 def test_numbers_of_steps_that_do_not_fit_are_refused_by_name(tmp_path):
     with pytest.raises(ConfigError, match="log_every=7, save_every=13"):
-        train(synthetic(log_every=7, save_every=13), None, tmp_path)
+        train(synthetic(log_every=7, save_every=13, steps_per_call=10), None, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -369,6 +369,7 @@ def test_the_run_folder_explains_itself(finished):
         "processor",
         "commit",
         "interim_seconds",
+        "products",
     } <= set(stored)
     assert "psnr_aligned" not in stored, "no poses are learned"
     assert stored["protocol"]["interim"].startswith(f"1 scoring on {len(held_out[0]['views'])} of ")
