@@ -95,7 +95,7 @@ def train(
     """
     chosen = Options(**options)
     folder = Path(workdir).expanduser()
-    config = settle(config, len(jax.devices()), folder=folder)
+    config = _settled(config, folder)
     check_config(config, len(jax.devices()), max_seconds, chosen.plugins)
     root = None if scene is None else Path(scene).expanduser()
     budget = Budget(config["steps"], max_seconds)
@@ -109,6 +109,19 @@ def train(
             resume = f"call train() with the same arguments to resume {folder}"
             print(f"stopped and saved: {resume}", file=sys.stderr)
         raise
+
+
+def _settled(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the config with the numbers that it leaves to the device; see `settle`.
+
+    Only the first process may see the run folder, so it decides.
+    """
+    settled = settle(config, len(jax.devices()), folder=folder if is_first() else None)
+    numbers = {key: settled.get(key) for key in ("batch_size", "steps_per_call")}
+    # All processes send the same types; a value that is no number is reported by `check_config`.
+    sent = {key: value if isinstance(value, int) else 0 for key, value in numbers.items()}
+    decided = broadcast_from_first(sent)
+    return {**settled, **{key: decided[key] for key in sent if config.get(key, 0) is None}}
 
 
 def _train_locked(

@@ -15,6 +15,7 @@ from nerf.runs.config_checks import config_problems
 from nerf.runs.config_files import load_config
 from nerf.runs.device_sizes import BETWEEN_CALLS, settle
 from nerf.runs.provenance import devices_of, environment
+from nerf.training import loop
 from nerf.training.loop import train
 from tests.training.test_training import small_ngp
 
@@ -85,6 +86,26 @@ def test_a_run_begun_on_one_kind_of_device_goes_on_with_its_batch_on_another(tmp
     assert train(config | {"steps": 40}, None, tmp_path / "run")["steps"] == 40
     resumed = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (resumed["batch_size"], resumed["steps_per_call"]) == (96, 10)
+
+
+def test_the_first_process_decides_as_only_it_sees_the_run_folder(tmp_path, monkeypatch):
+    begun = settle({**dict.fromkeys(BETWEEN_CALLS, 100), **OPEN, "batch_size": 96}, platform="gpu")
+    (tmp_path / "config.json").write_text(json.dumps(begun))
+    config, sent = {**dict.fromkeys(BETWEEN_CALLS, 100), **OPEN}, []
+
+    def broadcast(numbers):
+        """As of two processes, of which the first calls first."""
+        sent.append(numbers)
+        return sent[0]
+
+    monkeypatch.setattr(loop, "broadcast_from_first", broadcast)
+    first = loop._settled(config, tmp_path)
+    monkeypatch.setattr(loop, "is_first", lambda: False)
+    assert loop._settled(config, tmp_path / "of another machine") == first
+    assert (first["batch_size"], first["steps_per_call"]) == (96, 10)
+    assert sent[1]["batch_size"] == SIZES["cpu"].batch_size
+    assert loop._settled(config | {"batch_size": 7}, tmp_path)["batch_size"] == 7
+    assert loop._settled(config | {"batch_size": "many"}, tmp_path)["batch_size"] == "many"
 
 
 def test_a_study_asks_for_the_numbers_of_the_devices_that_will_train():
