@@ -70,7 +70,7 @@ class SumOfBlobs(nnx.Module):
 
     def __init__(self, spec: "Blobs", num_in: int, num_out: int, *, rngs: nnx.Rngs):
         self.blobs = Ellipsoids(spec.count, num_in, rngs=rngs)
-        self.outputs = nnx.Linear(spec.count, num_out, rngs=rngs)
+        self.outputs = nnx.Linear(spec.count, num_out, precision="highest", rngs=rngs)
 
     def __call__(self, points: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
         return self.outputs(self.blobs.influence(self.blobs.local(points)))
@@ -97,7 +97,7 @@ class DecodedBlobs(nnx.Module):
         self.encoding = spec.encoding
         codes = 0.1 * jax.random.normal(rngs.params(), (spec.count, spec.features))
         self.table = nnx.Param(codes)  # z_i
-        self.outputs = nnx.Linear(spec.count, num_out, rngs=rngs)
+        self.outputs = nnx.Linear(spec.count, num_out, precision="highest", rngs=rngs)
         num_features = spec.encoding.num_features + spec.features
         self.decoder = spec.decoder(num_features, num_out, rngs=rngs)
 

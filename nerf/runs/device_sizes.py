@@ -34,8 +34,8 @@ def settle(
     earlier = read_json(file) if file is not None and file.exists() else {}
     sizes, settled = sizes_of(platform), dict(config)
     if config.get("batch_size", 0) is None:
-        size = earlier.get("batch_size") or sizes.batch_size
-        settled["batch_size"] = -(-size // devices) * devices
+        fitting = -(-sizes.batch_size // devices) * devices
+        settled["batch_size"] = earlier.get("batch_size") or fitting
     if config.get("steps_per_call", 0) is None:
         numbers = [config.get(key) for key in BETWEEN_CALLS] + [earlier.get("steps_per_call")]
         whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]

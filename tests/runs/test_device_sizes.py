@@ -70,8 +70,8 @@ def test_a_resumed_run_keeps_its_batch_and_takes_steps_that_continue_its_calls(t
     assert settle(config, folder=tmp_path) == settle(config)
     begun = settle(config, platform="cpu")
     (tmp_path / "config.json").write_text(json.dumps(begun))
-    resumed = settle(config, platform="gpu", folder=tmp_path)
-    assert resumed == begun
+    for devices in (1, 3):
+        assert settle(config, devices, "gpu", tmp_path) == begun
 
 
 @pytest.mark.whole
