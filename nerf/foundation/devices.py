@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How much is computed at once.
+    """Sizes of batches, calls and chunks for one kind of device.
 
     Attributes:
       batch_size: rays per training step, of configs that name no number.
@@ -23,7 +23,7 @@ class Sizes:
       chunk: rays of an image rendered at once by a model with an occupancy grid, of whose samples
         few are evaluated.
       dense_chunk: rays of an image rendered at once by other models.
-      wave: samples of them evaluated at once in a model with an occupancy grid.
+      wave: samples of a chunk evaluated at once by a model with an occupancy grid.
     """
 
     batch_size: int

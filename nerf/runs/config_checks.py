@@ -56,7 +56,7 @@ def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
     """Yield a line for each wrong value; missing keys are skipped."""
     given = [key for key in COUNTS if key in config]
     given = [key for key in given if config[key] is not None or key not in BY_DEVICE]
-    not_whole = [key for key in given if not _is_whole(config[key])]
+    not_whole = [key for key in given if not is_whole(config[key])]
     for key in not_whole:
         example = 4096 if key == "batch_size" else 100
         yield f"{key}={config[key]!r}: not a whole number: choose one, as {example}"
@@ -89,7 +89,7 @@ def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
         yield f"random_background={value!r}: neither true nor false: choose one"
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """Report whether a value is an integer."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 

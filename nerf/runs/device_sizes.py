@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.foundation.devices import sizes_of
+from nerf.runs.config_checks import is_whole
 from nerf.runs.record import read_json
 
 # A call of the jitted step takes whole steps, and these happen between calls.
@@ -38,7 +39,7 @@ def settle(
         settled["batch_size"] = earlier.get("batch_size") or fitting
     if config.get("steps_per_call", 0) is None:
         numbers = [config.get(key) for key in BETWEEN_CALLS] + [earlier.get("steps_per_call")]
-        whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        whole = [n for n in numbers if is_whole(n)]
         common = math.gcd(*whole) or sizes.steps_per_call
         settled["steps_per_call"] = max(
             n for n in range(1, sizes.steps_per_call + 1) if common % n == 0

@@ -90,8 +90,8 @@ class Session:
         mesh: Mesh | None = None,
     ):
         self.mesh = data_mesh(jax.devices()) if mesh is None else mesh
-        self.config, self.scene = settle(config, self.mesh.size), scene
-        config = self.config
+        self.config = config = settle(config, self.mesh.size)
+        self.scene = scene
         arguments = dict(config["trainer"])
         prepare = resolve(arguments.pop("name"), plugins)
         prepared = prepare(config, scene, plugins, self.mesh, **arguments)
