@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _value_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
         yield f"random_background={value!r}: neither true nor false: choose one"
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Report whether a value is an integer."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
