@@ -46,6 +46,8 @@ def resample(num_samples: int) -> dict:
 
 def get_config():
     config = read_config("ngp")
+    # Every sample is evaluated, and no GPU was at hand to try a larger batch.
+    config.batch_size = 1024
     del config.model["occupancy"]
     del config.model["max_samples_per_ray"]
     everywhere = {"name": "nerf.sampling.stratified:Stratified", "num_samples": 64}

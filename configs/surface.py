@@ -20,7 +20,7 @@ LAST = 0.001  # width of the density around the surface at the end of training, 
 
 def get_config():
     config = read_config("ngp")
-    config.chunk = 4096  # gradients at the samples take memory
+    config.chunk, config.batch_size = 4096, 1024  # gradients at the samples take memory
     main = config.model.stages.main
     # The density changes within a few thousandths of the box.
     main.sampler.num_samples = 256

@@ -312,10 +312,10 @@ class NerfMethod:
             call = next(self._calls, None)
             if call is None:
                 raise nerf.UserError(f"all {first} steps are taken: give more with --set steps=...")
-            values = {} if call.metrics is None else call.metrics
             self._metrics = {
-                first + i: {name: float(values[name][i]) for name in ("loss", "psnr") if values}
+                first + i: {name: float(call.metrics[name][i]) for name in ("loss", "psnr")}
                 for i in range(call.step - first)
+                if call.taken[i]
             }
         return self._metrics.get(step, {})
 

@@ -22,23 +22,21 @@ class Sizes:
       steps_per_call: training steps per call of the jitted step, at most.
       chunk: rays of an image rendered at once by a model with an occupancy grid, of whose samples
         few are evaluated.
-      dense_chunk: rays of an image rendered at once by other models.
       wave: samples of a chunk evaluated at once by a model with an occupancy grid.
     """
 
     batch_size: int
     steps_per_call: int
     chunk: int
-    dense_chunk: int
     wave: int
 
 
 # Small waves leave a processor waiting, and large ones are seldom full. instant-ngp (2201.05989)
 # trains with 2^18 samples per step, which are 2^14 rays of 16 samples.
 SIZES = {
-    "cpu": Sizes(batch_size=2**10, steps_per_call=10, chunk=2**14, dense_chunk=2**12, wave=2**13),
-    "gpu": Sizes(batch_size=2**14, steps_per_call=100, chunk=2**18, dense_chunk=2**14, wave=2**20),
-    "tpu": Sizes(batch_size=2**14, steps_per_call=100, chunk=2**17, dense_chunk=2**14, wave=2**19),
+    "cpu": Sizes(batch_size=2**10, steps_per_call=10, chunk=2**14, wave=2**13),
+    "gpu": Sizes(batch_size=2**14, steps_per_call=100, chunk=2**18, wave=2**20),
+    "tpu": Sizes(batch_size=2**14, steps_per_call=100, chunk=2**17, wave=2**19),
 }
 
 
@@ -52,5 +50,9 @@ def sizes_of(platform: str | None = None) -> Sizes:
 
 
 def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Return a mesh of devices along the axis "data", over which rays are split."""
+    """Return a mesh of devices along the axis "data", over which rays are split.
+
+    Args:
+      devices: in the order of the mesh.
+    """
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))

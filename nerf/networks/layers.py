@@ -35,6 +35,10 @@ def bfloat16_product(
 
     JAX would compute the gradients with factors in float32, as those of the sum are. Derivatives
     are in reverse mode only.
+
+    Args:
+      x: inputs.
+      kernel: the matrix W.
     """
     return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
 

@@ -24,7 +24,8 @@ from nerf.rendering.model import Model
 MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
 POLL_SECONDS = 0.002  # between two checks of whether a chunk is done
 MAX_PADDING = 0.1  # part of an image's rays that may be added to fill its last chunk
-MAX_DIVISOR = 8  # of the size of the chunks of small images
+MIN_CHUNK = 2**11  # rays; smaller chunks of small images are not worth a call
+DENSE_CHUNK = 2**12  # rays of a model that evaluates its field at every sample
 
 
 class RenderingError(UserError, RuntimeError):
@@ -75,8 +76,7 @@ def rays_per_chunk(model: Model, chunk: int | None) -> int:
       model: the trained model.
       chunk: this number as a config has it; None: by the device.
     """
-    sizes = sizes_of()
-    return chunk or (sizes.dense_chunk if model.occupancy is None else sizes.chunk)
+    return chunk or (DENSE_CHUNK if model.occupancy is None else sizes_of().chunk)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,10 +155,10 @@ def fitting_chunk(rays: int, chunk: int) -> int:
 
     Args:
       rays: number of rays of the image.
-      chunk: the largest size; halves, quarters and eighths of it are tried.
+      chunk: the largest size, which is halved at most down to `MIN_CHUNK`.
     """
     size = chunk
-    while size % 2 == 0 and size > chunk // MAX_DIVISOR and -rays % size > MAX_PADDING * rays:
+    while size % 2 == 0 and size > MIN_CHUNK and -rays % size > MAX_PADDING * rays:
         size //= 2
     return size
 

@@ -36,7 +36,8 @@ def settle(
     sizes, settled = sizes_of(platform), dict(config)
     if config.get("batch_size", 0) is None:
         fitting = -(-sizes.batch_size // devices) * devices
-        settled["batch_size"] = earlier.get("batch_size") or fitting
+        begun = earlier.get("batch_size")
+        settled["batch_size"] = begun if is_whole(begun) else fitting
     if config.get("steps_per_call", 0) is None:
         numbers = [config.get(key) for key in BETWEEN_CALLS] + [earlier.get("steps_per_call")]
         whole = [n for n in numbers if is_whole(n)]

@@ -124,7 +124,11 @@ def environment() -> dict[str, Any]:
 
 
 def devices_of(environment: Mapping[str, Any]) -> tuple[int, str]:
-    """Return the number of devices in a record of `environment`, and their platform."""
+    """Return the number of devices in a record of `environment`, and their platform.
+
+    Args:
+      environment: as it was when the run was trained.
+    """
     count, _, rest = environment["device"].partition(" x ")
     return int(count), rest.rpartition("(")[2].rstrip(")")
 

@@ -137,7 +137,8 @@ def comparable_config(config: Mapping[str, Any], max_seconds: float | None) -> d
       config: the config.
       max_seconds: the bound of the run in seconds; None if steps bound it.
     """
-    neutral = NEUTRAL if max_seconds is None else (*NEUTRAL, "steps")
+    # The length of a call changes how many steps a second takes, but not what they compute.
+    neutral = (*NEUTRAL, "steps_per_call" if max_seconds is None else "steps")
     return {key: value for key, value in config.items() if key not in neutral}
 
 

@@ -40,6 +40,10 @@ def check_resumable(folder: Path, config: Mapping[str, Any], budget: Budget) -> 
             raise ConfigError(f"{folder}: {what}: {may}: use a new --workdir")
     if facts := Checkpoints(folder / "checkpoints", read_only=True).newest_facts():
         change_budget(folder, facts, budget)
+        if (skipped := facts["skipped"]) > (limit := config["max_skipped"]):
+            what = f"{skipped} of its steps were skipped, as a number was not finite"
+            fix = f"resume with --config.max_skipped={skipped} or more, or use a new --workdir"
+            raise ConfigError(f"{folder}: {what}, and max_skipped={limit}: {fix}")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -7,17 +7,18 @@ state, and on a CPU a resumed run is bit-identical to one that was never stopped
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from nerf.foundation.devices import sizes_of
 from nerf.foundation.interrupts import deferred_interrupt, rescue
 from nerf.runs.budget import Budget
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.config_checks import check_config
-from nerf.runs.device_sizes import settle
+from nerf.runs.device_sizes import BETWEEN_CALLS, settle
 from nerf.runs.lock import run_lock
 from nerf.runs.provenance import environment, source_digests
 from nerf.runs.resume import check_resumable
@@ -117,11 +118,15 @@ def _settled(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Only the first process may see the run folder, so it decides.
     """
     settled = settle(config, len(jax.devices()), folder=folder if is_first() else None)
-    numbers = {key: settled.get(key) for key in ("batch_size", "steps_per_call")}
-    # All processes send the same types; a value that is no number is reported by `check_config`.
-    sent = {key: value if isinstance(value, int) else 0 for key, value in numbers.items()}
-    decided = broadcast_from_first(sent)
-    return {**settled, **{key: decided[key] for key in sent if config.get(key, 0) is None}}
+    open_keys = [key for key in ("batch_size", "steps_per_call") if config.get(key, 0) is None]
+    settled |= broadcast_from_first({key: settled[key] for key in open_keys})
+    most, call = sizes_of().steps_per_call, settled.get("steps_per_call", 0)
+    if "steps_per_call" in open_keys and call < most and is_first():
+        numbers = ", ".join(f"{key}={config[key]}" for key in BETWEEN_CALLS if key in config)
+        why = f"{numbers} and earlier calls of the run are multiples of it"
+        line = f"{call} training steps per call, where up to {most} are faster: {why}"
+        print(line, file=sys.stderr)
+    return settled
 
 
 def _train_locked(
@@ -174,12 +179,14 @@ def _run_calls(session: Session, recorder: NullRecorder, budget: Budget, options
     ):
         try:
             for call in session.calls(budget, options.should_stop, before_call):
-                if call.metrics is not None:
-                    progress.update(call.step, call.seconds, float(call.metrics["psnr"].mean()))
+                if call.taken.any():
+                    progress.update(call.step, call.seconds, call.mean("psnr"))
                 recorder.after_call(session, call)
                 options.on_call(call, session)
         except TrainingError:
-            recorder.save(session)
+            # A state that is not finite is not saved, and the error at hand says where that began.
+            with suppress(TrainingError):
+                recorder.save(session)
             recorder.wait()
             raise
     recorder.save(session)

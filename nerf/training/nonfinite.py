@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, PyTree
+from jaxtyping import Bool, PyTree
 
 from nerf.foundation.errors import UserError
 from nerf.runs.checkpoints import flatten
@@ -59,14 +59,14 @@ def suggest_fix(bad: str) -> str:
     return AFTER_BAD_STEP
 
 
-def bad_steps(metrics: Mapping[str, Any]) -> Int[np.ndarray, " n"]:
-    """Return which steps of a call had a loss or a gradient that is not finite, from 0.
+def bad_steps(metrics: Mapping[str, Any]) -> Bool[np.ndarray, " k"]:
+    """Return which steps of a call had a loss or a gradient that is not finite.
 
     Args:
       metrics: metrics of the call; see `make_train_step`.
     """
     gradients, losses = np.isfinite(metrics["grad_norms"]), np.isfinite(metrics["loss"])
-    return np.flatnonzero(~(gradients.all(-1) & losses))
+    return ~(gradients.all(-1) & losses)
 
 
 def describe_nonfinite(
@@ -81,16 +81,17 @@ def describe_nonfinite(
       names: names of the parameters, in the order of `metrics["grad_norms"]`.
 
     Returns:
-      "step N: NAME is not finite". NAME is the earliest cause: an array of the state, then the
-      batch, then a gradient, then the loss.
+      "step N: NAME is not finite". NAME is the earliest cause: the batch, then an array of the
+      state, then a gradient, then the loss.
     """
-    first = int(bad_steps(metrics)[0])
+    first = int(bad_steps(metrics).argmax())
     bad = ~np.isfinite(metrics["grad_norms"][first])
-    if not (name := _first_nonfinite_array(state)):
-        if not metrics["batch_finite"][first]:
-            name = BAD_BATCH
-        elif bad.any():
-            name = f"the gradient of {names[int(bad.argmax())]}"
-        else:
-            name = "the loss"
+    if not metrics["batch_finite"][first]:
+        name = BAD_BATCH
+    elif array := _first_nonfinite_array(state):
+        name = array
+    elif bad.any():
+        name = f"the gradient of {names[int(bad.argmax())]}"
+    else:
+        name = "the loss"
     return f"step {step + first}: {name} is not finite"

@@ -110,8 +110,8 @@ class Recorder(NullRecorder):
 
     def after_call(self, session: Session, call: Call) -> None:
         """Log, score and save as the config says, after a call of the jitted step."""
-        if call.metrics is not None and call.step % self.config["log_every"] == 0:
-            means = {name: float(call.metrics[name].mean()) for name in LOGGED}
+        if call.taken.any() and call.step % self.config["log_every"] == 0:
+            means = {name: call.mean(name) for name in LOGGED}
             self.run.log(call.step, call.seconds, "train", means)
         self._score_on_the_way(session)
         super().after_call(session, call)

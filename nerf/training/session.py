@@ -5,7 +5,7 @@
     session = Session(config, scene)
     session.compile()
     for call in session.calls(Budget(steps=1000)):
-        print(call.step, call.metrics["psnr"].mean())
+        print(call.step, call.mean("psnr"))
 """
 
 import sys
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nerf.foundation.devices import data_mesh
 from nerf.foundation.instantiate import ConfigError, resolve
@@ -30,7 +30,6 @@ from nerf.scenes import Scene
 from nerf.training.gradients import TrainState
 from nerf.training.memory import check_fits, memory_of_device, return_freed_memory
 from nerf.training.nonfinite import (
-    AFTER_BAD_STEP,
     TrainingError,
     bad_steps,
     check_finite,
@@ -52,13 +51,23 @@ class Call(NamedTuple):
     Attributes:
       step: optimizer steps taken so far.
       seconds: seconds of training so far, without compiling, scoring and saving.
-      metrics: "loss", "psnr" and others, one number per step of the call; None if a step was
-        skipped because a number was not finite.
+      metrics: "loss", "psnr" and others, one number per step of the call.
+      taken: which of these steps changed the model; others were skipped, because a number was not
+        finite.
     """
 
     step: int
     seconds: float
-    metrics: dict[str, np.ndarray] | None
+    metrics: dict[str, np.ndarray]
+    taken: Bool[np.ndarray, " k"]
+
+    def mean(self, name: str) -> float:
+        """Return the mean of a metric over the steps that were taken, of which there must be one.
+
+        Args:
+          name: of the metric.
+        """
+        return float(self.metrics[name][self.taken].mean())
 
 
 class Session:
@@ -112,17 +121,13 @@ class Session:
           skipped: steps that were skipped.
 
         Raises:
-          ConfigError: the steps were taken in calls of another length, after which none begins, or
-            more of them were skipped than the config allows.
+          ConfigError: the steps were taken in calls of another length, after which none begins.
         """
         if step % self.steps_per_call:
             reason = f"{step} steps were taken, which is no multiple of it"
             raise ConfigError(
                 f"steps_per_call={self.steps_per_call}: {reason}: use that of the run"
             )
-        if skipped > (limit := self.config["max_skipped"]):
-            reason = f"{skipped} steps of the run were skipped, as a number was not finite"
-            raise ConfigError(f"max_skipped={limit}: {reason}: {AFTER_BAD_STEP}")
         self.state = state
         self.step, self.seconds, self.skipped = step, seconds, skipped
 
@@ -207,12 +212,11 @@ class Session:
             before_call()
             began = self.step
             metrics = self.call(budget.fractions(began, self.seconds, self.steps_per_call))
-            bad = len(bad_steps(metrics))
-            if bad:
-                self._skip(
-                    bad, describe_nonfinite(metrics, began, self.state, self.parameter_names)
-                )
-            yield Call(self.step, self.seconds, None if bad else metrics)
+            bad = bad_steps(metrics)
+            if bad.any():
+                why = describe_nonfinite(metrics, began, self.state, self.parameter_names)
+                self._skip(int(bad.sum()), why)
+            yield Call(self.step, self.seconds, metrics, ~bad)
 
     def _skip(self, count: int, why: str) -> None:
         """Count steps that changed nothing, and go on if that is allowed."""

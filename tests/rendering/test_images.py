@@ -15,6 +15,7 @@ from nerf.evaluation.evaluate import evaluate
 from nerf.fields import Samples
 from nerf.foundation.devices import sizes_of
 from nerf.rendering.images import (
+    DENSE_CHUNK,
     RenderingStopped,
     colour_depth,
     fitting_chunk,
@@ -87,11 +88,12 @@ def test_a_view_does_not_depend_on_the_chunk(chunk):
 @pytest.mark.long
 @pytest.mark.parametrize("side", [10, 64, 100, 200, 333, 400, 801])
 def test_chunks_of_an_image_are_seldom_padded_and_have_few_sizes(side):
-    size = fitting_chunk(side * side, 2**14)
-    assert size in (2**14, 2**13, 2**12, 2**11)
-    padding = -(side * side) % size / (side * side)
-    assert padding <= 0.1 or size == 2**11
-    assert size == 2**14 or -(side * side) % (2 * size) > 0.1 * side * side
+    for chunk in (2**14, 2**18):
+        size = fitting_chunk(side * side, chunk)
+        assert size in [2**n for n in range(11, 19) if 2**n <= chunk]
+        padding = -(side * side) % size / (side * side)
+        assert padding <= 0.1 or size == 2**11
+        assert size == chunk or -(side * side) % (2 * size) > 0.1 * side * side
     assert fitting_chunk(side * side, 17) == 17
 
 
@@ -112,7 +114,7 @@ def with_grid():
 
 
 def test_without_a_number_the_device_says_how_many_rays_are_rendered_at_once():
-    assert rays_per_chunk(model_of(), None) == sizes_of().dense_chunk
+    assert rays_per_chunk(model_of(), None) == DENSE_CHUNK
     assert rays_per_chunk(with_grid(), None) == sizes_of().chunk
     assert rays_per_chunk(with_grid(), 17) == 17
 

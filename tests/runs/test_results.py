@@ -73,6 +73,8 @@ def test_a_run_is_the_wanted_one_only_if_config_scene_budget_code_versions_and_d
     run = read_result(make_run(tmp_path / "a", config_of(), [20.0], pictures=False))
     assert mismatch(run, config_of(), None, NOW) == []
     assert mismatch(run, config_of(keep=9), None, NOW) == []
+    # The length of a call follows from `log_every` where a config leaves it open.
+    assert mismatch(run, config_of(steps_per_call=7), None, NOW) == []
     for why, config, seconds, now in [
         ("seed: 0 -> 1", config_of(1), None, NOW),
         (
@@ -133,6 +135,8 @@ def test_where_the_clock_bounds_a_run_its_steps_make_no_difference(tmp_path):
     )
     assert mismatch(run, config_of(steps=7), 5.0, NOW) == []
     assert mismatch(run, config_of(steps=7), None, NOW)[0] == "steps: 100 -> 7"
+    # Calls of another length take another number of steps in a second.
+    assert mismatch(run, config_of(steps_per_call=7), 5.0, NOW)
     elsewhere = {**NOW, "processor": "8 x Another"}
     assert mismatch(run, config_of(), 5.0, elsewhere) == ["processor: 2 x Made Up -> 8 x Another"]
     by_steps = read_result(make_run(tmp_path / "b", config_of(), [20.0], pictures=False))

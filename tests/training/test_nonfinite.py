@@ -53,7 +53,8 @@ def test_a_bad_batch_stops_training_at_its_step(tmp_path, bad_batch):
     ):
         train(synthetic(), None, tmp_path)
     assert saved(tmp_path) == [20, 30]
-    with pytest.raises(ConfigError, match="^max_skipped=9: 10 steps of the run were skipped, as a"):
+    message = "10 of its steps were skipped, .*: resume with --config.max_skipped=10 or more, or"
+    with pytest.raises(ConfigError, match=message):
         train(synthetic(max_skipped=9), None, tmp_path)
     assert train(synthetic(max_skipped=10), None, tmp_path)["skipped_steps"] == 10
 
@@ -111,6 +112,11 @@ def test_a_bad_step_is_skipped_alone_however_many_steps_a_call_takes(
     )
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (results["skipped_steps"], results["steps"]) == (1, 40)
+    # The other steps of the call are logged.
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in lines if json.loads(line)["split"] == "train"]
+    assert [line["step"] for line in logged] == [10, 20, 30, 40]
+    assert all(np.isfinite(line["psnr"]) for line in logged)
     other = run("other", max_skipped=1, steps_per_call=20, log_every=20, save_every=20)
     for name, array in found.items():
         np.testing.assert_array_equal(other[name], array)
@@ -139,7 +145,7 @@ def test_a_bad_parameter_is_told_by_its_name_and_not_saved(tmp_path):
     trainer = {"name": f"{__name__}:with_bad_parameter"}
     with pytest.raises(
         TrainingError,
-        match=r"^step 10: params/stages/\d/field/[\w/]+ is not finite, so it is not saved",
+        match=r"^step 0: params/stages/\d/field/[\w/]+ is not finite: use a new --workdir",
     ):
         train(synthetic(trainer=trainer), None, tmp_path, plugins=("tests",))
     assert saved(tmp_path) == []
