@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from nerf.cameras.lenses import PERSPECTIVE
 from nerf.check.diagnostics import Diagnostic
-from nerf.scenes.base import Scene, focus_point
+from nerf.scenes.base import Scene
+from nerf.scenes.focus import focus_point
 from nerf.scenes.normalise import distances_in_view
 
 # The principal point of an uncropped picture is off by at most this fraction of its side.

@@ -28,7 +28,8 @@ from nerf.paths.keyframes import save_keyframes as save_keyframes
 from nerf.paths.motion import Number, Poses, distinct, even_steps, travel, travel_order, upright
 from nerf.paths.path_options import NAMES, check_known, converted, find_wrong_name
 from nerf.paths.video_cameras import film_size, to_cameras
-from nerf.scenes.base import Similarity, axes_meet, check_poses, focus_point
+from nerf.scenes.base import Similarity, check_poses
+from nerf.scenes.focus import axes_meet, focus_point
 
 DEFAULT_FPS = 24.0
 DEFAULT_FRAMES = 192  # 8 seconds
@@ -193,7 +194,7 @@ def subject(c2w: Float[np.ndarray, "n 3 4"], depth: Number | None = None) -> Flo
     """Return the point that the cameras look at.
 
     It is the point nearest to all optical axes. If the axes do not meet, it lies at the distance
-    `depth` in front of the cameras' mean position; see `nerf.scenes.base.focus_point`.
+    `depth` in front of the cameras' mean position; see `nerf.scenes.focus.focus_point`.
 
     Args:
       c2w: the poses of the cameras.

@@ -8,16 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from nerf.cameras.lenses import ORTHOGRAPHIC, PERSPECTIVE
-from nerf.scenes.base import (
-    MIN_COMMON_VIEW,
-    Problem,
-    SceneError,
-    Similarity,
-    axes_meet,
-    focus_point,
-    rotation_to_z,
-)
+from nerf.scenes.base import Problem, SceneError, Similarity, rotation_to_z
 from nerf.scenes.decode import decode_numbers
+from nerf.scenes.focus import MIN_COMMON_VIEW, axes_meet, focus_point
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import reported
 

@@ -15,7 +15,8 @@ from nerf.paths import motion, paths
 from nerf.paths.path_options import NAMES, parse_path
 from nerf.paths.paths import PathError
 from nerf.paths.video_cameras import film_size
-from nerf.scenes.base import Similarity, focus_point
+from nerf.scenes.base import Similarity
+from nerf.scenes.focus import focus_point
 
 IDENTITY = Similarity()
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nerf import scenes
 from nerf.check.layout import lay_out, place_diagnostics, up_diagnostics
-from nerf.scenes.base import axes_meet, focus_point
+from nerf.scenes.focus import axes_meet, focus_point
 from nerf.scenes.normalise import up_direction
 from nerf.scenes.ply import write_points
 

@@ -23,7 +23,8 @@ from nerf.cameras.lenses import FISHEYE
 from nerf.fields import Samples
 from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError, Similarity, synthetic
-from nerf.scenes.base import every_nth, focus_point, rotation_to_z
+from nerf.scenes.base import every_nth, rotation_to_z
+from nerf.scenes.focus import focus_point
 from nerf.scenes.formats import nerfstudio
 from nerf.scenes.images import check_image, read_image, undecodable
 from tests.support.compiled import repeated, to_pixels, to_rays
