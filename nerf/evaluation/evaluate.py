@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
 
 from nerf.cameras.cameras import Cameras
-from nerf.evaluation import alignment, metrics, surfaces
+from nerf.evaluation import alignment, labels, metrics, surfaces
 from nerf.foundation.files import write_array
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
@@ -23,6 +23,7 @@ from nerf.rendering.images import (
 from nerf.rendering.model import Model
 from nerf.scenes import Scene
 from nerf.scenes.images import on_background
+from nerf.scenes.labels import write_labels
 
 PIXELWISE = {"psnr", "psnr_corrected"}  # metrics that take any set of pixels; others need images
 
@@ -50,7 +51,8 @@ def evaluate(
 
     Returns:
       "mean", "per_image", "protocol", "seconds_per_frame" (to render a view) and
-      "seconds_per_view" (to render and score it); None if it was stopped.
+      "seconds_per_view" (to render and score it), and "labels" if classes are rendered and known,
+      see `nerf.evaluation.labels`; None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     measures = _measures(folder is not None)
@@ -65,17 +67,44 @@ def evaluate(
                 folder,
                 folder is not None and model.space.num_dims == 3,
             )
-            scores, seconds, source = _score_views(scorer, scene, meter)
+            scored, seconds = _score_views(scorer, scene, meter)
     except RenderingStopped:
         return None
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
     protocols |= {"psnr_aligned": alignment.PROTOCOL} if aligned else {}
     protocols |= surfaces.protocol(scene) if scorer.has_surface else {}
     return {
-        "mean": {key: _mean([score[key] for score in scores.values()]) for key in protocols},
-        "per_image": scores,
-        "protocol": {**_protocol(scene, split, colour), **protocols, **source},
+        **_result(scene, list(scored.values()), protocols, _protocol(scene, split, colour)),
         **_typical(seconds),
+    }
+
+
+def _result(
+    scene: Scene,
+    scored: Sequence["_Scored"],
+    protocols: dict[str, str],
+    conditions: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the scores of all views.
+
+    Args:
+      scene: the views.
+      scored: the score of each.
+      protocols: how each metric is computed.
+      conditions: of the scoring.
+    """
+    counts = [view.counts for view in scored if view.counts is not None]
+    protocols |= labels.PER_VIEW if counts else {}
+    return {
+        "mean": {key: _mean([view.scores[key] for view in scored]) for key in protocols},
+        "per_image": {name: view.scores for name, view in zip(scene.names, scored, strict=True)},
+        "protocol": {
+            **conditions,
+            **protocols,
+            **scored[-1].source,
+            **(labels.OF_ALL_VIEWS if counts else {}),
+        },
+        **({"labels": labels.summary(counts, scene.classes)} if counts else {}),
     }
 
 
@@ -114,6 +143,9 @@ class _Scorer:
             normals, source["normals"] = surfaces.rendered_normals(picture, scene.cameras[i])
             picture["normals"] = normals
             scores |= surfaces.score_surface(picture["normals"], picture["depth"], scene, i)
+        counts = labels.confusion(picture["labels"], scene, i) if "labels" in picture else None
+        if counts is not None:
+            scores["miou"] = labels.mean_over_classes(counts)
         if self.align is not None:
             moved = self.render_image(self.align(scene.cameras[i], truth, there))
             scores["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
@@ -122,36 +154,44 @@ class _Scorer:
             _write_view(path, picture, truth, scene.transform.scale)
             if self.has_surface:
                 _write_surface(path, picture["normals"], scene, i)
-        return _Scored(scores, rendered, source)
+            if "labels" in picture:
+                _write_labels(path, picture["labels"], scene, i)
+        return _Scored(scores, rendered, source, counts)
 
 
 class _Scored(NamedTuple):
-    """A scored view: its scores, the seconds to render it, and the source of "normals", if any."""
+    """A scored view.
+
+    Attributes:
+      scores: by metric.
+      rendered: seconds to render it.
+      source: the source of "normals", if any.
+      counts: pixels of each true class by the class shown, if both are known.
+    """
 
     scores: dict[str, float | None]
     rendered: float
     source: dict[str, str]
+    counts: Int[np.ndarray, "k k1"] | None
 
 
 def _score_views(
     scorer: _Scorer, scene: Scene, meter: Meter
-) -> tuple[dict[str, dict[str, float | None]], list[tuple[float, float]], dict[str, str]]:
+) -> tuple[dict[str, _Scored], list[tuple[float, float]]]:
     """Score all views and show the progress.
 
     Returns:
-      The scores of each view by its name; for each view the seconds to render it, and to render and
-      score it; and the source of "normals", if any.
+      The views by name; and for each the seconds to render it, and to render and score it.
     """
-    scores: dict[str, dict[str, float | None]] = {}
+    scored: dict[str, _Scored] = {}
     seconds: list[tuple[float, float]] = []
-    source: dict[str, str] = {}
     for i, name in enumerate(scene.names):
         began = time.perf_counter()
-        scores[name], rendered, source = scorer.score(scene, i)
-        seconds.append((rendered, time.perf_counter() - began))
-        mean = _mean([score["psnr"] for score in scores.values()])
+        scored[name] = scorer.score(scene, i)
+        seconds.append((scored[name].rendered, time.perf_counter() - began))
+        mean = _mean([view.scores["psnr"] for view in scored.values()])
         meter.add(note=f"mean PSNR {mean:.2f}")
-    return scores, seconds, source
+    return scored, seconds
 
 
 def _measures(complete: bool) -> dict[str, Callable]:
@@ -224,6 +264,16 @@ def _write_surface(
         depth = scene.maps["depth"][view] / scene.transform.scale
         (path.parent / "true_depth").mkdir(exist_ok=True)
         write_array(path.parent / "true_depth" / f"{path.name}.npz", depth.astype(np.float32))
+
+
+def _write_labels(path: Path, shown: UInt16[np.ndarray, "h w"], scene: Scene, view: int) -> None:
+    """Write the classes of a view, and the true ones if the scene has them, as `write_labels`."""
+    files = {"labels": shown}
+    if "labels" in scene.maps:
+        files["true_labels"] = scene.maps["labels"][view]
+    for folder, numbers in files.items():
+        (path.parent / folder).mkdir(exist_ok=True)
+        write_labels(path.parent / folder / f"{path.name}.png", numbers, scene.classes)
 
 
 def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:

@@ -68,13 +68,14 @@ def apply_mask(
 
 
 def describe_scores(scores: Mapping[str, float | None]) -> str:
-    """Format the mean PSNR and SSIM in one line; SSIM may be None, other PSNRs are optional."""
+    """Format the mean scores in one line; SSIM may be None, all but PSNR and SSIM are optional."""
     ssim = "" if scores["ssim"] is None else f", SSIM {scores['ssim']:.4f}"
     more = {"psnr_corrected": "with colours corrected", "psnr_aligned": "with cameras aligned"}
     others = ", ".join(
         f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None
     )
-    return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}"
+    miou = "" if scores.get("miou") is None else f", mIoU {scores['miou']:.3f}"
+    return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}{miou}"
 
 
 def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> float:

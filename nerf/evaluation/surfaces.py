@@ -112,19 +112,14 @@ def score_surface(
     scores: dict[str, float | None] = {}
     if "normals" in scene.maps:
         true = scene.maps["normals"][view]
-        known = _counted(np.abs(true).max(-1) > 0.0, scene, view)
+        known = scene.counted(np.abs(true).max(-1) > 0.0, view)
         cosine = (normals * true).sum(-1)[known]
         scores["normal_degrees"] = _median(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
     if "depth" in scene.maps:
         true = scene.maps["depth"][view]
-        known = _counted(true > 0.0, scene, view)
+        known = scene.counted(true > 0.0, view)
         scores["depth_error"] = _median(np.abs(depth - true)[known] / true[known])
     return scores
-
-
-def _counted(known: Bool[np.ndarray, "h w"], scene: Scene, view: int) -> Bool[np.ndarray, "h w"]:
-    """Return the known pixels that the mask of the view includes."""
-    return known & scene.maps["mask"][view] if "mask" in scene.maps else known
 
 
 def _median(errors: Float[np.ndarray, " m"]) -> float | None:

@@ -11,7 +11,9 @@ The points lie in [-1, 1]^3, to which the model's space has mapped them. They ar
 field's attribute `encoding` takes Gaussians. Whatever of a field's quantities is not used is not
 computed, since everything is compiled. A field that is faster on a lattice than at as many points
 has a method `on_lattice(axes)`, which returns the quantities of the geometry for occupancy grids.
-A field that reads the codes of its samples has their length as its attribute `code_features`.
+A field that reads the codes of its samples has their length as its attribute `code_features`. A
+field with a method `picture(composited, opacity)` says what an image shows of the composited
+quantities; otherwise it shows all of them.
 """
 
 from jaxtyping import Array, Float

@@ -19,7 +19,7 @@ from nerf.foundation.devices import data_mesh, sizes_of
 from nerf.foundation.errors import UserError
 from nerf.rendering.antialiasing import AVERAGED, smooth_edges
 from nerf.rendering.compositing import Rendering
-from nerf.rendering.model import Model
+from nerf.rendering.model import Model, last_field
 
 MAX_IN_FLIGHT = 4  # chunks submitted to the device and not fetched yet
 POLL_SECONDS = 0.002  # between two checks of whether a chunk is done
@@ -294,12 +294,14 @@ def render_places(
     # One camera per ray, as `pixels_to_rays` expects.
     rays = pixels_to_rays(repeat_camera(camera, places.shape[0]), places)
     background = jnp.broadcast_to(colour, (places.shape[0], 3))
-    rendering: Rendering = nnx.merge(graph, state)(rays, background)[-1]
+    model = nnx.merge(graph, state)
+    rendering: Rendering = model(rays, background)[-1]
+    picture = getattr(last_field(model), "picture", None)
     return {
         "rgb": rendering.rgb,
         "opacity": rendering.opacity,
         "depth": rendering.depth,
-        **rendering.extras,
+        **(picture(rendering.extras, rendering.opacity) if picture else rendering.extras),
     }
 
 

@@ -1,6 +1,6 @@
 """Build the untrained model of a config for a scene."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,16 @@ from nerf.cameras.cameras import Cameras
 from nerf.foundation.instantiate import build
 from nerf.rendering.model import Model
 from nerf.scenes import Problem, Scene, SceneError
+from nerf.scenes.base import LabelClass
 from nerf.scenes.hull import visual_hull
 
 
 def build_model(
-    config: Mapping[str, Any], unbounded: bool, cameras: Cameras, plugins: tuple[str, ...]
+    config: Mapping[str, Any],
+    unbounded: bool,
+    cameras: Cameras,
+    plugins: tuple[str, ...],
+    classes: Sequence[LabelClass] = (),
 ) -> Model:
     """Build the untrained model of a config.
 
@@ -23,8 +28,13 @@ def build_model(
       unbounded: whether the scene is; selects one of the config's spaces.
       cameras: of the training views, for parts that have parameters per image.
       plugins: packages outside `nerf` that the config may name.
+      classes: of the scene's label maps.
     """
-    facts = {"num_images": len(cameras), "positions": np.asarray(cameras.position)}
+    facts = {
+        "num_images": len(cameras),
+        "positions": np.asarray(cameras.position),
+        "classes": tuple(classes),
+    }
     space = build(config["spaces"]["unbounded" if unbounded else "bounded"], plugins=plugins)
     context = {
         "rngs": nnx.Rngs(config["seed"]),
@@ -49,7 +59,7 @@ def prepare_model(config: Mapping[str, Any], scene: Scene, plugins: tuple[str, .
     Raises:
       SceneError: the visual hull is empty.
     """
-    model = build_model(config, scene.unbounded, scene.cameras, plugins)
+    model = build_model(config, scene.unbounded, scene.cameras, plugins, scene.classes)
     if (
         model.occupancy is not None
         and model.poses is None

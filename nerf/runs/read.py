@@ -15,8 +15,9 @@ from nerf.rendering.model import Model
 from nerf.rendering.model_state import split_model
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.models import build_model
-from nerf.runs.record import cameras_from_json, read_json
+from nerf.runs.record import cameras_from_json, classes_from_json, read_json
 from nerf.scenes import Scene, Similarity
+from nerf.scenes.base import LabelClass
 from nerf.scenes.splits import count_trained_on, load_split
 
 
@@ -36,6 +37,7 @@ class Run:
       unbounded: see `Scene.unbounded`.
       root: the scene's folder at training; None if it was made by a program.
       maps: per-pixel data that the training views had: such as "mask" and "depth".
+      classes: of the label maps that the training views had.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Run:
     unbounded: bool = False
     root: str | None = None
     maps: tuple[str, ...] = ()
+    classes: tuple[LabelClass, ...] = ()
 
     def __repr__(self) -> str:
         views = ", ".join(f"{len(cameras)} {split}" for split, cameras in self.cameras.items())
@@ -75,7 +78,8 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
     folder = Path(folder)
     config, record = read_json(folder / "config.json"), read_json(folder / "scene.json")
     cameras = {split: cameras_from_json(data) for split, data in record["cameras"].items()}
-    model = build_model(config, record["unbounded"], cameras["train"], plugins)
+    classes = classes_from_json(record["classes"])
+    model = build_model(config, record["unbounded"], cameras["train"], plugins, classes)
     graph, params, state = split_model(model)
     like = {"params": params, "state": state}
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
@@ -96,6 +100,7 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
         unbounded=record["unbounded"],
         root=record["root"],
         maps=tuple(record["maps"]),
+        classes=tuple(classes),
     )
 
 

@@ -1,7 +1,7 @@
 """Record the scene of a run: cameras, names and digests, enough to render without its images."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from nerf.cameras.cameras import Cameras
 from nerf.runs.checkpoints import CheckpointError
 from nerf.scenes import Scene
+from nerf.scenes.base import LabelClass
 
 
 def read_json(path: Path) -> Any:
@@ -40,6 +41,11 @@ def cameras_from_json(data: Mapping[str, Any]) -> Cameras:
     return Cameras(c2w, K, distortion, size, model)
 
 
+def classes_from_json(data: Sequence[Mapping[str, Any]]) -> list[LabelClass]:
+    """Return the classes in a record of `scene_record`."""
+    return [LabelClass(each["number"], each["name"], tuple(each["colour"])) for each in data]
+
+
 def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[str, Any]:
     """Return the record of a scene: enough to render without its images and to recognise it."""
     train = splits["train"]
@@ -49,6 +55,7 @@ def scene_record(root: str | Path | None, splits: Mapping[str, Scene]) -> dict[s
         "transform": train.transform.to_json(),
         "unbounded": train.unbounded,
         "maps": list(train.maps),
+        "classes": [each._asdict() for each in train.classes],
         "names": {split: list(scene.names) for split, scene in splits.items()},
         "cameras": {split: cameras_to_json(scene.cameras) for split, scene in splits.items()},
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Array, Float, Float32, Real, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Real, UInt8
 
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.errors import UserError
@@ -102,6 +102,14 @@ class Similarity:
         return Similarity(float(data["scale"]), np.array(data["rotation"]), np.array(data["shift"]))
 
 
+class LabelClass(NamedTuple):
+    """A class of pixels: its number in the label files, its name, and the colour that shows it."""
+
+    number: int
+    name: str
+    colour: tuple[int, int, int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """Posed images of one split.
@@ -118,12 +126,14 @@ class Scene:
       maps: per-pixel arrays besides the images by name, (h, w) or (h, w, c), one per view. "mask"
         is True at pixels that are trained on and scored, and "depth" is the distance along the ray
         in units of the normalised world, 0 if unknown. "normals" are true unit normals in the axes
-        of the normalised world, 0 if unknown. Other maps reach the losses by their names, and are 0
-        where nothing is known.
+        of the normalised world, 0 if unknown. "labels" is 1 + the number of a pixel's class, and
+        "instances" 1 + that of the single object, 0 if unknown; see `nerf.scenes.labels`. Other
+        maps reach the losses by their names, and are 0 where nothing is known.
       points: sparse points in the normalised world; None if the file has none.
       point_colours: sRGB colours of `points`; None if the file has none.
       axes_kept: True if +z is the file's +z, because its format defines the up direction; False if
         up was estimated from the cameras.
+      classes: the classes of the map "labels", by number.
     """
 
     images: Sequence[Real[np.ndarray, "_ _ c"]]
@@ -136,6 +146,7 @@ class Scene:
     points: Float[np.ndarray, "m 3"] | None = None
     point_colours: UInt8[np.ndarray, "m 3"] | None = None
     axes_kept: bool = False
+    classes: Sequence[LabelClass] = ()
 
     def __post_init__(self) -> None:
         fields: list[Any] = [self.images, self.cameras, self.names, *self.maps.values()]
@@ -163,9 +174,19 @@ class Scene:
         """Whether every image has an alpha channel."""
         return all(image.shape[-1] == 4 for image in self.images)
 
+    def counted(self, known: Bool[np.ndarray, "h w"], view: int) -> Bool[np.ndarray, "h w"]:
+        """Return the known pixels of a view that its mask includes.
+
+        Args:
+          known: which pixels are known.
+          view: number of the view.
+        """
+        return known & self.maps["mask"][view] if "mask" in self.maps else known
+
     def digest(self) -> str:
         """Return a SHA-256 of everything that training uses, which excludes notes."""
         described = [list(self.names), self.transform.to_json(), self.unbounded]
+        described += [[*each] for each in self.classes]
         sha = hashlib.sha256(json.dumps(described).encode())
         cameras = [
             getattr(self.cameras, name) for name in ("c2w", "K", "distortion", "size", "model")

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from nerf.cameras.cameras import Cameras
 from nerf.cameras.lenses import PERSPECTIVE
 from nerf.scenes.decode import Header
 from nerf.scenes.images import has_transparent_pixel
+from nerf.scenes.palette import Palette
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +41,9 @@ class Frame:
         `size`; None if they are `K`.
       distance: file of the true distance along each pixel's ray, in units of the file's world.
       normals: file of the true unit normals in the axes of the file's world.
+      labels: file of the class of each pixel, see `nerf.scenes.labels`.
+      instances: file of the number of each pixel's single object.
+      palette: the classes of the scene's label files.
     """
 
     name: str
@@ -57,6 +62,9 @@ class Frame:
     depth_K: np.ndarray | None = None
     distance: Path | None = None
     normals: Path | None = None
+    labels: Path | None = None
+    instances: Path | None = None
+    palette: Palette | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,3 +121,25 @@ def frames_of(splits: Mapping[str, list[Frame]], split: str, validation: bool) -
     if split != "train" or not validation:
         return splits[split]
     return [frame for frame in splits["train"] if frame not in splits["val"]]
+
+
+def stored_pixels(
+    reduced: ReducedFrame, axis: int, count: int, zoom: float = 1.0, shift: float = 0.0
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return the pixel of a file of any size at each column or row of the reduced image.
+
+    Args:
+      reduced: the frame.
+      axis: 0 for columns, 1 for rows.
+      count: number of columns or rows of the file.
+      zoom: with `shift`, takes the coordinate x of a pixel of the image to zoom x + shift, that of
+        another lens in pixels of the image's size.
+      shift: see `zoom`.
+
+    Returns:
+      The index of the nearest pixel, and whether the file's picture contains the position.
+    """
+    side = reduced.frame.size[axis]
+    centres = zoom * (np.arange(side // reduced.factor) + 0.5) * reduced.factor + shift
+    pixel = np.floor(centres / side * count).astype(int)
+    return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)

@@ -39,6 +39,7 @@ class Kind(NamedTuple):
 IMAGE = Kind((*PHOTOS, ".exr"), ("images", "input", "image", "rgb", "resized_images"))
 MASK = Kind((*PHOTOS, ".exr"), ("masks", "mask"))
 DEPTH = Kind((".png", ".exr", ".npy"), ("depth", "depths"))
+NUMBERS = Kind((".png", ".npy"), ("labels", "semantics", "instances"))  # of pixels
 POINTS = Kind((".ply",))
 
 

@@ -1,4 +1,4 @@
-"""The per-pixel maps of a scene besides its images: masks, depth and normals.
+"""The per-pixel maps of a scene besides its images: masks, depth, normals and labels.
 
 `MAPS` lists every kind of map with its type and the files that it is read from. A new kind is an
 entry there, the attribute of a `Frame` that names its file, and the function that reads this file.
@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from nerf.cameras.cameras import Cameras, axis_cosines, seen_pixels, sees_whole_picture
 from nerf.cameras.lenses import FISHEYE, PERSPECTIVE
 from nerf.scenes.decode import decode_numbers, decode_stored
-from nerf.scenes.frames import Frame, ReducedFrame
+from nerf.scenes.frames import Frame, ReducedFrame, stored_pixels
+from nerf.scenes.labels import read_instances, read_labels
 
 MAX_LENSES = 8  # lenses whose cosines are kept; most scenes have one lens for all views
 # Threads that read frames side by side wait for one of them to compute the cosines of their lens.
@@ -94,8 +95,8 @@ def read_depth(path: Path, reduced: ReducedFrame) -> Float[np.ndarray, "h w"]:
     nearest stored number is used, since a mean across an edge would be a depth without a surface.
     """
     stored = decode_numbers(path)
-    x, in_x = _stored_pixels(reduced, 0, stored.shape[1])
-    y, in_y = _stored_pixels(reduced, 1, stored.shape[0])
+    x, in_x = _depth_pixels(reduced, 0, stored.shape[1])
+    y, in_y = _depth_pixels(reduced, 1, stored.shape[0])
     unit = np.float32(reduced.frame.depth_unit * reduced.scale)
     found = stored[y[:, None], x[None, :]] * unit
     known = np.isfinite(found) & (found > 0) & in_y[:, None] & in_x[None, :]
@@ -135,8 +136,8 @@ def _read_truth(
         stored = arrays[name].astype(np.float32)
     if stored.shape[2:] != channels or not np.isfinite(stored).all():
         raise ValueError(f"{name}: shape {stored.shape}, or numbers that are not finite")
-    x, _ = _stored_pixels(reduced, 0, stored.shape[1])
-    y, _ = _stored_pixels(reduced, 1, stored.shape[0])
+    x, _ = _depth_pixels(reduced, 0, stored.shape[1])
+    y, _ = _depth_pixels(reduced, 1, stored.shape[0])
     return stored[y[:, None], x[None, :]]
 
 
@@ -172,35 +173,25 @@ def _cosines(lens: _Lens) -> Float[np.ndarray, "h w"]:
     return axis_cosines(lens.camera())
 
 
-def _stored_pixels(
+def _depth_pixels(
     reduced: ReducedFrame, axis: int, count: int
 ) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
-    """Return the pixel of a depth file at each column or row of the reduced image.
-
-    Args:
-      reduced: the frame.
-      axis: 0 for columns, 1 for rows.
-      count: number of columns or rows of the file.
-
-    Returns:
-      The index of the nearest pixel, and whether the file's picture contains the position.
-    """
+    """Return the pixel of a depth file at each column or row, see `stored_pixels`."""
     frame = reduced.frame
+    if frame.depth_K is None:
+        return stored_pixels(reduced, axis, count)
     # The pixel coordinate x of the image is zoom x + shift of the camera that measured depth.
-    zoom, shift = 1.0, 0.0
-    if frame.depth_K is not None:
-        zoom = frame.depth_K[axis, axis] / frame.K[axis, axis]
-        shift = frame.depth_K[axis, 2] - zoom * frame.K[axis, 2]
-    side = frame.size[axis]
-    centres = zoom * (np.arange(side // reduced.factor) + 0.5) * reduced.factor + shift
-    pixel = np.floor(centres / side * count).astype(int)
-    return np.clip(pixel, 0, count - 1), (pixel >= 0) & (pixel < count)
+    zoom = frame.depth_K[axis, axis] / frame.K[axis, axis]
+    shift = frame.depth_K[axis, 2] - zoom * frame.K[axis, 2]
+    return stored_pixels(reduced, axis, count, zoom, shift)
 
 
 MAPS = {
     "mask": Map(np.bool_, True, {"mask": read_mask, "moving": read_still}),
     "depth": Map(np.float32, 0.0, {"depth": read_depth, "distance": read_distance}),
     "normals": Map(np.float32, 0.0, {"normals": read_normals}, (3,)),
+    "labels": Map(np.uint16, 0, {"labels": read_labels}),
+    "instances": Map(np.uint16, 0, {"instances": read_instances}),
 }
 
 

@@ -4,18 +4,20 @@ One visit to a frame reads its image and all of its maps. Memory for all arrays 
 any file is decoded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nerf.cameras.cameras import Cameras
 from nerf.cameras.lenses import ORTHOGRAPHIC
-from nerf.scenes.base import Problem, Scene, SceneError, Similarity
+from nerf.scenes.base import LabelClass, Problem, Scene, SceneError, Similarity
 from nerf.scenes.decode import convert
 from nerf.scenes.frames import Frame, ReducedFrame, reduction
 from nerf.scenes.images import add_alpha, in_parallel, read_image, reported
+from nerf.scenes.labels import with_labels
 from nerf.scenes.maps import MAPS, mask_unseen
+from nerf.scenes.palette import classes_in
 from nerf.scenes.storage import allocate
 
 
@@ -40,8 +42,9 @@ def to_scene(
     Raises:
       SceneError: files cannot be decoded, or images have no pixel to train on.
     """
+    frames, of_labels = with_labels(frames, root)
     factors = reduction(frames, max_side)
-    notes = [*notes, *_notes(frames, max(factors), max_side)]
+    notes = [*notes, *_notes(frames, max(factors), max_side), *of_labels]
     cameras = _cameras(frames, transform, factors)
     reduced = [
         ReducedFrame(frame, factor, cameras[i], transform.scale)
@@ -55,7 +58,19 @@ def to_scene(
     maps, more = mask_unseen(maps, cameras)
     fix = "remove it, or correct its mask (white pixels count)"
     _refuse_empty(names, maps.get("mask", ()), "fully masked", fix)
-    return Scene(images, cameras, names, transform, unbounded, [*notes, *more], maps)
+    classes = _classes(frames, maps)
+    notes = [*notes, *more]
+    return Scene(images, cameras, names, transform, unbounded, notes, maps, classes=classes)
+
+
+def _classes(
+    frames: Sequence[Frame], maps: Mapping[str, Sequence[np.ndarray]]
+) -> Sequence[LabelClass]:
+    """Return the classes of the scene's file, or those that its label maps have."""
+    palette = frames[0].palette
+    if palette is None:
+        return ()
+    return palette.classes if palette.file else classes_in(maps["labels"])
 
 
 def read_frames(

@@ -28,8 +28,13 @@ def check_supervision(losses: Mapping[str, Callable], scene: Scene) -> None:
 
 def _lacks(needed: str, scene: Scene) -> str | None:
     """Return why a map is missing and how to fix it, or None if it is there."""
-    if needed in scene.maps:
+    maps = scene.maps.get(needed, ())
+    # Numbers of classes are 0 where they are unknown; other maps may be 0 everywhere.
+    if any(part.any() or part.dtype.kind == "f" for part in maps):
         return None
+    if maps:
+        fix = "check its files, and which numbers they ignore, or use a config without this loss"
+        return f"the map '{needed}', and nothing is known in any of its pixels: {fix}"
     known = ", ".join(scene.maps) or "no maps"
     fix = "give the scene this map, or use a config without this loss"
     return f"the map '{needed}', and the scene has {known}: {fix}"

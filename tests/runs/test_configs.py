@@ -13,6 +13,7 @@ from jax.extend.core import jaxprs_in_params
 from nerf.cameras.cameras import Rays
 from nerf.foundation.instantiate import build, build_inside
 from nerf.runs.config_checks import check_config
+from nerf.scenes.base import LabelClass
 from tests.conftest import ROOT
 
 FILES = sorted(p.relative_to(ROOT).with_suffix("") for p in (ROOT / "configs").rglob("*.py"))
@@ -30,6 +31,7 @@ def build_model(config, space):
         space=build(config["spaces"][space]),
         num_images=3,
         positions=np.eye(3),
+        classes=(LabelClass(0, "a", (0, 0, 0)), LabelClass(5, "b", (9, 9, 9))),
     )
 
 

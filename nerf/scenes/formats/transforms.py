@@ -15,7 +15,7 @@ from nerf.scenes.decode import check_header, check_numbers
 from nerf.scenes.formats.lens_keys import KEYS, UNSUPPORTED_LENSES, flag, number, read_lens
 from nerf.scenes.frames import Frame
 from nerf.scenes.images import orientation
-from nerf.scenes.lookup import DEPTH, IMAGE, MASK, Finder, Kind
+from nerf.scenes.lookup import DEPTH, IMAGE, MASK, NUMBERS, Finder, Kind
 from nerf.scenes.rigid import nearest_pose
 from nerf.scenes.tally import Tally
 
@@ -26,6 +26,7 @@ MOVING_PREFIX = "dynamic_mask_"  # instant-ngp's files beside the images that ma
 MASKS = ("mask_path", "mask", "mask_file_path")
 # nerfstudio's key, and instant-ngp's, whose unit is `integer_depth_scale`.
 DEPTHS = ("depth_file_path", "depth_path")
+LABELS, INSTANCES = "semantics_path", "instances_path"
 SPLIT_LISTS = tuple(
     f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("filenames", "frames")
 )
@@ -46,6 +47,8 @@ READ_KEYS = {
         "transform_matrix",
         *MASKS,
         *DEPTHS,
+        LABELS,
+        INSTANCES,
         "is_bad",
         "depth_unit_scale_factor",
         "integer_depth_scale",
@@ -240,6 +243,7 @@ class _Entry:
         mask = self._mask(size)
         moving = self._moving(path, size)
         depth, unit = self._depth()
+        labels, instances = (self._file((key,), NUMBERS)[2] for key in (LABELS, INSTANCES))
         if len(self.found) > before or c2w is None or lens is None:
             return None
         return Frame(
@@ -256,6 +260,8 @@ class _Entry:
             moving=moving,
             depth=depth,
             depth_unit=unit,
+            labels=labels,
+            instances=instances,
         )
 
     def _pose(self) -> np.ndarray | None:

@@ -1,0 +1,109 @@
+"""Any field with a class of each point: Semantic-NeRF's head (Zhi et al., 2103.15875)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt16
+
+from nerf.fields import Samples
+from nerf.foundation.instantiate import ConfigError
+from nerf.networks import Network, connect
+from nerf.networks.relu import ReLU
+from nerf.scenes.base import LabelClass
+
+HEAD = ReLU(width=64, depth=1)
+
+
+class Labelled(nnx.Module):
+    """A field and a head of class logits, which does not depend on the view direction.
+
+    Equation:
+      s(x) = head(gamma(x))   logits of the K classes
+      S = sum_i w_i s(x_i) + T_n s_0   of a ray (2103.15875, equation 3)
+      p = softmax(S)
+
+    gamma is the encoding of the field. The head's own layers replace the paper's, which follow the
+    trunk of the density, so that any field with an encoding can be labelled. s_0 are the logits of
+    what lies behind the scene, which are learned too; the rooms of the paper have no rays without
+    matter. 100 classes cost one sum of vectors more.
+
+    Args:
+      field: any field with an encoding; its quantities are kept.
+      classes: the classes of the scene.
+      head: specification of the head's network, see `nerf.networks`.
+      rngs: source of the initial parameters.
+
+    Raises:
+      ConfigError: the scene has no classes.
+    """
+
+    def __init__(
+        self,
+        field: Callable,
+        classes: Sequence[LabelClass] = (),
+        head: Network = HEAD,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        if not classes:
+            reason = "the scene has no label maps, and this field learns them"
+            raise ConfigError(f"Labelled: {reason}: put them into its folder labels")
+        self.field: Any = field
+        self.numbers = tuple(each.number for each in classes)
+        self.head = connect(field.encoding, head, len(classes), 3, rngs=rngs)  # type: ignore[attr-defined]
+        self.behind = nnx.Param(jnp.zeros(len(classes)))
+
+    @property
+    def encoding(self) -> Any:
+        """Return the encoding of the field."""
+        return self.field.encoding
+
+    @property
+    def code_features(self) -> int:
+        """Return the length of the codes that the field reads."""
+        return getattr(self.field, "code_features", 0)
+
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        logits = self.head(self.field.encoding(samples.points))
+        return {**self.field(samples), "logits": logits}
+
+    def logits(
+        self, composited: Float[Array, "*b k"], opacity: Float[Array, "*b"]
+    ) -> Float[Array, "*b k"]:
+        """Return the logits S of each ray.
+
+        Args:
+          composited: sum_i w_i s(x_i), the quantity "logits" of a rendering.
+          opacity: 1 - T_n, the sum of the weights.
+        """
+        behind = jnp.broadcast_to(self.behind[...], composited.shape)
+        return composited + (1.0 - opacity[..., None]) * behind
+
+    def index_of(self, labels: UInt16[Array, "*b"]) -> Int[Array, "*b"]:
+        """Return the index of the class of each pixel in the logits, -1 if it is unknown.
+
+        Args:
+          labels: 1 + the number of the class, 0 if unknown, as in the map "labels".
+        """
+        # The last entry is for all larger numbers.
+        table = np.full(max(self.numbers) + 3, -1, np.int32)
+        table[np.array(self.numbers) + 1] = np.arange(len(self.numbers))
+        return jnp.asarray(table)[jnp.minimum(labels.astype(jnp.int32), len(table) - 1)]
+
+    def picture(
+        self, composited: Mapping[str, Array], opacity: Float[Array, "*b"]
+    ) -> dict[str, Array]:
+        """Return what an image shows of the composited quantities: "labels" instead of logits.
+
+        They are 1 + the number of the most likely class.
+
+        Args:
+          composited: quantities of a rendering by name.
+          opacity: the sum of the weights.
+        """
+        shown = {name: x for name, x in composited.items() if name != "logits"}
+        best = jnp.argmax(self.logits(composited["logits"], opacity), -1)
+        return {**shown, "labels": jnp.asarray(np.array(self.numbers, np.uint16) + 1)[best]}

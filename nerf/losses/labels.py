@@ -1,0 +1,60 @@
+"""Supervision of rendered classes by label maps."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nerf.losses import Context
+from nerf.rendering.compositing import Rendering
+from nerf.rendering.model import last_field
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelError:
+    """Cross-entropy of the rendered class (Semantic-NeRF, 2103.15875, equation 5).
+
+    Equation:
+      L = -lambda log softmax(S)_y   y: the pixel's class; 0 if it is unknown
+
+    S are the logits of `nerf.fields.labelled`, of the last stage.
+
+    Attributes:
+      weight: lambda, factor on the loss; the paper's is 0.04.
+      moves_matter: whether the loss also changes the weights w_i with which the logits are summed,
+        as in the paper. Otherwise the shape is learned from the photos alone: classes are more
+        certain if matter is where they agree, which costs the colours some of their quality.
+    """
+
+    weight: float = 0.04
+    moves_matter: bool = True
+
+    needs: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def __call__(self, context: Context) -> Float[Array, "*b"]:
+        """Compute the loss of each ray.
+
+        Args:
+          context: its target has the map "labels", and the last field is `Labelled`.
+
+        Returns:
+          The weighted loss, (*b).
+        """
+        field = last_field(context.model)
+        composited, opacity = self._summed(context.renderings[-1])
+        logs = jax.nn.log_softmax(field.logits(composited, opacity))
+        label = field.index_of(context.target.maps["labels"])
+        error = -jnp.take_along_axis(logs, jnp.maximum(label, 0)[..., None], -1)[..., 0]
+        return jnp.where(label >= 0, self.weight * error, 0.0)
+
+    def _summed(self, rendering: Rendering) -> tuple[Float[Array, "*b k"], Float[Array, "*b"]]:
+        """Return the composited logits and the opacity, through which matter moves if it may."""
+        if self.moves_matter:
+            return rendering.extras["logits"], rendering.opacity
+        intervals = rendering.intervals
+        assert intervals is not None, "training renders with intervals"
+        weights = jax.lax.stop_gradient(intervals.weights)
+        (logits,) = intervals.layout.weighted_sums(weights, [intervals.quantities["logits"]])
+        return logits, jax.lax.stop_gradient(rendering.opacity)
