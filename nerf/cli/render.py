@@ -128,6 +128,11 @@ _RAW_DEPTH = flags.DEFINE_bool(
     "raw_depth", False, "Also depth as float32 .npy, in the units of the scene's file."
 )
 _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames and a video.")
+_LABELS = flags.DEFINE_bool(
+    "labels", False, "Also the classes, in their colours; with --export, colours are the classes'."
+)
+_SHOW = flags.DEFINE_list("only", None, "Of a path or --export: only these classes: vase,flowers.")
+_HIDE = flags.DEFINE_list("without", None, "Of a path or --export: all but these classes.")
 _TRANSPARENT = flags.DEFINE_bool(
     "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
 )
@@ -178,8 +183,8 @@ def main(_: list[str]) -> int:
         out = Path(_OUT.value or "")  # a mesh and a page need none
         _check_outputs(out)
         crop = None if _CROP.value is None else read_crop(_CROP.value)
-        run = load_run(_RUN.value, plugins, _STEP.value)
-        other = None if _BESIDE.value is None else load_run(_BESIDE.value, plugins)
+        run = _chosen(load_run(_RUN.value, plugins, _STEP.value))
+        other = None if _BESIDE.value is None else _chosen(load_run(_BESIDE.value, plugins))
         if _ENLARGE.value is not None:
             done = _enlarge(run, _ENLARGE.value, out)
         elif _EXPORT.value:
@@ -194,6 +199,20 @@ def main(_: list[str]) -> int:
             + ("resume" if _path_is_wanted() else "start over")
         )
     return 0 if done else stop.exit_code
+
+
+def _chosen(run: "nerf.runs.read.Run") -> "nerf.runs.read.Run":
+    """Return a run with only the classes that the flags name, or in their colours."""
+    if not (_LABELS.value or _SHOW.value is not None or _HIDE.value is not None):
+        return run
+    from nerf.output.classes import in_class_colours, only_classes
+
+    if _SHOW.value is not None:
+        run = only_classes(run, _SHOW.value, "--only")
+    if _HIDE.value is not None:
+        run = only_classes(run, _HIDE.value, "--without", keep=False)
+    coloured = in_class_colours(run) if _LABELS.value else run
+    return coloured if _EXPORT.value else run
 
 
 def _path_is_wanted() -> bool:
@@ -271,6 +290,7 @@ def _render_frames(
         depth=_DEPTH.value,
         raw_depth=_RAW_DEPTH.value,
         opacity=_OPACITY.value,
+        labels=_LABELS.value,
         fps=fps,
         transparent=_TRANSPARENT.value,
         crf=DEFAULT_CRF if _CRF.value is None else _CRF.value,
@@ -317,49 +337,19 @@ def _export(
     plugins: tuple[str, ...],
     crop: "nerf.paths.keyframe_reader.Crop | None",
 ) -> bool:
+    from nerf.cli.render_exports import write_mesh, write_page, write_points, write_splats
     from nerf.output.video_rendering import cropped
 
     shown = run if crop is None else cropped(run, crop)
     if _SPLATS.value is not None:
-        _export_splats(shown, Path(_SPLATS.value), plugins)
+        write_splats(shown, Path(_SPLATS.value), _SPLATS_MB.value, _SCENE.value, plugins)
     if _MESH.value is not None:
-        _export_mesh(shown, Path(_MESH.value))
+        write_mesh(shown, Path(_MESH.value), _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value)
     if _PAGE.value is not None:
-        _export_page(shown, Path(_PAGE.value))
+        write_page(shown, Path(_PAGE.value), _PAGE_MB.value)
     if _OUT.value is not None:
-        _export_points(shown, Path(_OUT.value))
+        write_points(shown, Path(_OUT.value), _POINTS.value, _SCENE.value)
     return True
-
-
-def _export_splats(run: "nerf.runs.read.Run", path: Path, plugins: tuple[str, ...]) -> None:
-    from nerf.splats.export import export_splats
-    from nerf.splats.scoring import score_splats
-
-    done = export_splats(run, path, _SPLATS_MB.value)
-    score = score_splats(run, done.splats, _SCENE.value, plugins)
-    about = f"{len(done.splats)} splats, {done.size / 1e6:.1f} MB, {done.seconds:.0f} s"
-    print(f"wrote {done.path}: {about}" + ("" if score is None else f"; {score}"))
-
-
-def _export_mesh(run: "nerf.runs.read.Run", path: Path) -> None:
-    from nerf.meshes.export import export_mesh
-
-    done = export_mesh(run, path, _RESOLUTION.value, _TRIANGLES.value, _SHEETS.value)
-    print("\n".join([*done.notes, *(f"wrote {file}" for file in done.written)]))
-
-
-def _export_page(run: "nerf.runs.read.Run", path: Path) -> None:
-    from nerf.pages.export import export_page
-
-    done = export_page(run, path, _PAGE_MB.value)
-    print(f"wrote {done.path}: {done.size / 1e6:.1f} MB, baked in {done.seconds:.0f} s")
-
-
-def _export_points(run: "nerf.runs.read.Run", folder: Path) -> None:
-    from nerf.output.export import export
-
-    done = export(run, folder, _POINTS.value, _SCENE.value)
-    print("\n".join([*done.notes, *(f"wrote {path}" for path in done.written)]))
 
 
 def _render_split(

@@ -27,6 +27,9 @@ ONLY = {
     "depth": ("path",),
     "raw_depth": ("path",),
     "opacity": ("path",),
+    "labels": ("path", "export"),
+    "only": ("path", "export"),
+    "without": ("path", "export"),
     "transparent": ("path",),
     "contact_sheet": ("path",),
     "beside": ("path",),
@@ -60,11 +63,14 @@ PART_OF = {
     "points": "out",
 }
 ONLY_VIDEOS = ("fps", "crf", "profile", "process", "processes")
-NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "transparent", "beside", "stereo")
+NOT_ON_SHEETS = ("depth", "raw_depth", "opacity", "labels", "transparent", "beside", "stereo")
 ONLY_RENDERED = (
     "depth",
     "raw_depth",
     "opacity",
+    "labels",
+    "only",
+    "without",
     "transparent",
     "crf",
     "profile",
@@ -77,6 +83,7 @@ ONLY_RENDERED = (
 # Pairs of flags that set the same thing, and what that is.
 ALTERNATIVES = {
     ("focal", "fov"): "both set the field of view",
+    ("only", "without"): "both choose classes",
     ("beside", "stereo"): "both put two pictures into a frame",
     ("stereo", "equirectangular"): "two eyes see all around only if the head turns for each ray",
     ("equirectangular", "focal"): "a frame that shows all around has no field of view",

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,12 @@ from jaxtyping import UInt8
 from nerf.cameras.cameras import Cameras
 from nerf.foundation.files import write_array
 from nerf.foundation.png import is_finished, to_bytes, write_png
+from nerf.output.classes import colour_labels
 from nerf.output.video import DEFAULT_CRF
 from nerf.rendering.images import colour_depth
 from nerf.runs.read import Run
 from nerf.runs.record import cameras_to_json
+from nerf.scenes.base import LabelClass
 
 Limits = tuple[float, float]  # near and far, in units of the normalised world
 MIN_ALPHA = 1e-6  # colours are divided by; less is invisible in 8 bits
@@ -30,6 +32,7 @@ class RenderOptions:
       raw_depth: depth along the ray as float32 .npy files, in units of the scene's file; 0 where no
         ray hits anything.
       opacity: opacity as grey, frames and a video.
+      labels: classes in their colours, frames and a video.
       fps: frames per second of the videos.
       transparent: colours have alpha, straight and not premultiplied, and no background.
       crf: quality of the videos, see `nerf.output.video.encode`.
@@ -38,6 +41,7 @@ class RenderOptions:
     depth: bool = False
     raw_depth: bool = False
     opacity: bool = False
+    labels: bool = False
     fps: float = 30.0
     transparent: bool = False
     crf: int = DEFAULT_CRF
@@ -45,7 +49,8 @@ class RenderOptions:
     @property
     def kinds(self) -> list[str]:
         """Return the kinds of pictures, which are also the kinds of videos."""
-        return ["rgb", *(["depth"] if self.depth else []), *(["opacity"] if self.opacity else [])]
+        more = {"depth": self.depth, "opacity": self.opacity, "labels": self.labels}
+        return ["rgb", *(kind for kind, wanted in more.items() if wanted)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +62,20 @@ class FrameFiles:
       wanted: which kinds there are.
       limits: depths of the brightest and the darkest colour.
       scale: of raw depth, from units of the scene's file to those of the normalised world.
+      classes: of the run.
     """
 
     folder: Path
     wanted: RenderOptions
     limits: Limits | None
     scale: float
+    classes: Sequence[LabelClass] = ()
 
     def file(self, kind: str, i: int, suffix: str = ".png") -> Path:
         """Return the file of a frame.
 
         Args:
-          kind: "rgb", "depth" or "opacity".
+          kind: "rgb", "depth", "opacity" or "labels".
           i: number of the frame.
           suffix: of the file's name.
         """
@@ -100,21 +107,28 @@ class FrameFiles:
             write_array(self.file("depth", i, ".npy"), depth)
         # The colours are written last, so that a frame with colours is complete.
         for kind in reversed(self.wanted.kinds):
-            pixels = frame_pixels(picture, kind, self.limits, self.wanted.transparent)
+            pixels = frame_pixels(picture, kind, self.limits, self.wanted.transparent, self.classes)
             write_png(self.file(kind, i), pixels, stamp)
 
 
 def frame_pixels(
-    picture: Mapping[str, np.ndarray], kind: str, limits: Limits | None, transparent: bool
+    picture: Mapping[str, np.ndarray],
+    kind: str,
+    limits: Limits | None,
+    transparent: bool,
+    classes: Sequence[LabelClass] = (),
 ) -> UInt8[np.ndarray, "h w c"]:
     """Return one kind of a picture as 8-bit RGB, or RGBA of transparent colours.
 
     Args:
       picture: a rendered image; transparent colours are on black.
-      kind: "rgb", "depth" or "opacity".
+      kind: "rgb", "depth", "opacity" or "labels".
       limits: depths of the brightest and the darkest colour.
       transparent: whether the colours get an alpha channel.
+      classes: those of "labels".
     """
+    if kind == "labels":
+        return colour_labels(picture["labels"], classes)
     if kind == "opacity":
         return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
     if kind == "depth":

@@ -49,7 +49,7 @@ def render_video(
 
     Args:
       parts: what each frame shows, from left to right.
-      out: the video; the others are beside it, as {out}_depth and {out}_opacity.
+      out: the video; the others are beside it, as {out}_depth, {out}_opacity and {out}_labels.
       wanted: what to render.
       should_stop: asked while rendering; True stops.
       profile: folder for a profiler trace of a few frames.
@@ -66,9 +66,7 @@ def render_video(
         limits = _depth_limits(parts[0], should_stop) if wanted.depth else None
         for part in parts:
             part = _on_black(part) if wanted.transparent else part
-            folder = _folder_of_frames(out, part)
-            scale = part.run.transform.scale
-            files.append(FrameFiles(folder, wanted, _scaled(limits, scale), scale))
+            files.append(_frame_files(out, part, wanted, limits))
             stamps = {i: files[-1].stamp(part.run, part.cameras[i]) for i in numbers}
             mine = numbers[process::processes]
             missing = [i for i in mine if not files[-1].finished(i, stamps[i])]
@@ -110,12 +108,13 @@ def _renderer(
     return make_render_image(run.model, background, chunk, should_stop, on_share)
 
 
-def _folder_of_frames(out: Path, part: Part) -> Path:
-    """Return the folder of the frames of a video's part, which is created if it is missing."""
+def _frame_files(out: Path, part: Part, wanted: RenderOptions, limits: Limits | None) -> FrameFiles:
+    """Return the files of a video's part; their folder is created if it is missing."""
     name = f"{out.stem}_{part.name}_frames" if part.name else f"{out.stem}_frames"
     folder = out.with_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    scale = part.run.transform.scale
+    return FrameFiles(folder, wanted, _scaled(limits, scale), scale, part.run.classes)
 
 
 def _encode_videos(
@@ -185,7 +184,7 @@ def render_still(
 
     Args:
       parts: what it shows, from left to right.
-      out: the PNG; depth and opacity go to files beside it.
+      out: the PNG; depth, opacity and labels go to files beside it.
       wanted: what to render.
       number: of the frame.
 
@@ -213,12 +212,10 @@ def render_still(
         write_array(raw, np.concatenate(depths, 1).astype(np.float32))
     labels = [part.label for part in parts]
     for kind, file in files.items():
-        pixels = [
-            frame_pixels(
-                picture, kind, _scaled(limits, part.run.transform.scale), wanted.transparent
-            )
-            for part, picture in zip(shown, pictures, strict=True)
-        ]
+        pixels = []
+        for part, picture in zip(shown, pictures, strict=True):
+            near_far, classes = _scaled(limits, part.run.transform.scale), part.run.classes
+            pixels.append(frame_pixels(picture, kind, near_far, wanted.transparent, classes))
         write_png(file, joined(pixels, labels))
     return [*files.values(), *([raw] if wanted.raw_depth else [])]
 

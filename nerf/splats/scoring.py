@@ -10,6 +10,7 @@ from nerf.evaluation.evaluate import true_picture
 from nerf.evaluation.metrics import apply_mask, psnr
 from nerf.foundation.errors import UserError
 from nerf.foundation.progress import track
+from nerf.output.classes import shows_classes
 from nerf.rendering.images import make_render_image
 from nerf.runs.read import Run, reload_split
 from nerf.sampling.spaces import Cropped
@@ -56,7 +57,7 @@ def score_splats(
     """Compare pictures of splats and of the field with the photos of the held-out views.
 
     The protocol is that of `nerf.evaluation.metrics.psnr`. Without photos, or if the field is
-    cropped, the splats are compared with the field alone.
+    cropped or shows its classes, the splats are compared with the field alone.
 
     Args:
       run: the trained run.
@@ -96,6 +97,8 @@ def _photos(
     """Return the photos of the chosen views; none, and the reason, if there are none to use."""
     if isinstance(run.model.space, Cropped):
         return [], "photos show what lies outside of the crop, too"
+    if shows_classes(run):
+        return [], "photos show all classes in their own colours"
     try:
         scene = reload_split(run, split, root, plugins)
     except UserError:

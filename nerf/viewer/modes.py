@@ -9,7 +9,9 @@ from PIL import Image
 from nerf.cameras.cameras import Cameras
 from nerf.evaluation.surfaces import normals_of_depth
 from nerf.foundation.png import to_bytes
+from nerf.output.classes import colour_labels
 from nerf.rendering.images import colour_depth, colour_normals
+from nerf.scenes.palette import classes_in
 
 COLOUR, DEPTH, OPACITY, NORMALS = "colour", "depth", "opacity", "normals"
 ERROR, DIFFERENCE = "error", "difference"
@@ -48,6 +50,8 @@ def colour_mode(
         return to_bytes(np.repeat(picture["opacity"][..., None], 3, -1))
     if mode == NORMALS:
         return to_bytes(colour_normals(_normals(picture, camera)))
+    if picture[mode].dtype.kind == "u":  # numbers of classes
+        return colour_labels(picture[mode], classes_in([picture[mode]]))
     return to_bytes(colour_quantity(picture[mode], picture["opacity"]))
 
 

@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 from tests.support.browser import needs_browser, open_browser
 from tests.support.small_scenes import write_small_tabletop
 
+TAKEN = np.ones(1, bool)  # the only step of a call
 NOBODY = object.__new__(Session)  # a session that no one reads
 
 
@@ -64,7 +65,7 @@ def test_frames_take_no_more_than_their_share(tmp_path, share):
         time.sleep(0.02)  # a call of the step
         seconds += 0.05
         began = time.perf_counter()
-        live.after_call(Call(step, seconds, {}), NOBODY)
+        live.after_call(Call(step, seconds, {}, TAKEN), NOBODY)
         wall += time.perf_counter() - began
     looker.closed = True
     live.close()
@@ -79,9 +80,9 @@ def test_nothing_is_given_when_nobody_looks_or_all_is_drawn(tmp_path):
     browsers = {}
     live = watched(tmp_path, browsers)
     for step in range(5):
-        live.after_call(Call(step, float(step), {}), NOBODY)
+        live.after_call(Call(step, float(step), {}, TAKEN), NOBODY)
     browsers[0] = SimpleNamespace(at_rest=True, redraw=lambda quiet: None)
-    live.after_call(Call(6, 6.0, {}), NOBODY)
+    live.after_call(Call(6, 6.0, {}, TAKEN), NOBODY)
     assert live.spent == 0.0
     live.close()
 
@@ -92,7 +93,7 @@ def test_a_picture_at_rest_is_rendered_again_as_training_goes_on(tmp_path, monke
     browsers = {0: SimpleNamespace(at_rest=True, redraw=lambda quiet: asked.append(quiet))}
     live = watched(tmp_path, browsers)
     for step in range(3):
-        live.after_call(Call(step, float(step), {}), NOBODY)
+        live.after_call(Call(step, float(step), {}, TAKEN), NOBODY)
         time.sleep(0.06)
     assert asked == [True] * 3
     live.close()
@@ -106,8 +107,8 @@ def test_an_error_ends_the_viewer_and_not_the_training(tmp_path):
 
     browsers = {0: SimpleNamespace(at_rest=True, redraw=broken)}
     live = watched(tmp_path, browsers, tell=told.append)
-    live.after_call(Call(1, 1.0, {}), NOBODY)
-    live.after_call(Call(2, 2.0, {}), NOBODY)
+    live.after_call(Call(1, 1.0, {}, TAKEN), NOBODY)
+    live.after_call(Call(2, 2.0, {}, TAKEN), NOBODY)
     assert told == ["viewer ended, the training goes on: the browser broke"]
     assert live.viewer is None
 

@@ -1,0 +1,131 @@
+"""Show a run by its classes: only some of them, or in their colours."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, UInt8, UInt16
+
+from nerf.fields import Samples
+from nerf.fields.labelled import Labelled
+from nerf.foundation.instantiate import ConfigError, did_you_mean
+from nerf.geometry.selected import Selected, select
+from nerf.rendering.model import Stage, last_field
+from nerf.runs.read import Run
+from nerf.scenes.base import LabelClass
+
+
+class InClassColours(nnx.Module):
+    """A labelled field whose colour is that of the most likely class.
+
+    Args:
+      field: the labelled field.
+      classes: its classes.
+    """
+
+    def __init__(self, field: Labelled, classes: Sequence[LabelClass]):
+        self.field: Any = field
+        self.colours = tuple(each.colour for each in classes)
+
+    @property
+    def encoding(self) -> Any:
+        """Return the encoding of the field."""
+        return self.field.encoding
+
+    @property
+    def code_features(self) -> int:
+        """Return the length of the codes that the field reads."""
+        return self.field.code_features
+
+    def picture(self, composited: Mapping[str, Array], opacity: Array) -> dict[str, Array]:
+        """Return what an image shows of the composited quantities, see `Labelled`."""
+        return self.field.picture(composited, opacity)
+
+    def __call__(self, samples: Samples) -> dict[str, Array]:
+        quantities = self.field(samples)
+        colours = jnp.asarray(np.array(self.colours, np.float32) / 255.0)
+        return {**quantities, "rgb": colours[jnp.argmax(quantities["logits"], -1)]}
+
+
+def in_class_colours(run: Run) -> Run:
+    """Return a run that shows the class of each point as its colour.
+
+    Args:
+      run: a run with classes.
+
+    Raises:
+      ConfigError: it has none.
+    """
+    field, _ = _labelled(run, "--labels")
+
+    *stages, last = run.model.stages
+    coloured = Stage(last.sampler, InClassColours(field, run.classes))
+    # Classes have no light of their own.
+    return _changed(run, "class colours", stages=nnx.List([*stages, coloured]), exposure=None)
+
+
+def only_classes(run: Run, names: Sequence[str], flag: str, keep: bool = True) -> Run:
+    """Return a run that shows only some of its classes, or all but these.
+
+    Args:
+      run: a run with classes.
+      names: names or numbers of classes.
+      flag: the flag that named them, for messages.
+      keep: whether these are the ones to show.
+
+    Raises:
+      ConfigError: the run has no classes, or none of a name.
+    """
+    field, known = _labelled(run, flag)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        lines = [f"{flag}={name}: no such class: {did_you_mean(name, known)}" for name in unknown]
+        raise ConfigError("\n".join(lines or [f"{flag}: names no class: give one of its classes"]))
+    numbers = {known[name] for name in names}
+    chosen = [i for i, number in enumerate(field.numbers) if (number in numbers) == keep]
+
+    return _changed(run, repr(chosen), geometry=select(run.model.geometry, chosen))
+
+
+def shows_classes(run: Run) -> bool:
+    """Report whether a run shows only some classes, or their colours."""
+    in_colours = isinstance(last_field(run.model), InClassColours)
+    return in_colours or isinstance(run.model.geometry, Selected)
+
+
+def _labelled(run: Run, flag: str) -> tuple[Labelled, dict[str, int]]:
+    """Return the field of a run with classes, and the number of each class by name and number."""
+    field = last_field(run.model)
+    if not isinstance(field, Labelled):
+        fix = "train it with --config=labels on a scene with labels"
+        raise ConfigError(f"{flag}: {run.folder} has no classes: {fix}")
+    numbers = {str(number): number for number in field.numbers}
+    return field, {**numbers, **{each.name: each.number for each in run.classes}}
+
+
+def _changed(run: Run, what: str, **parts: Any) -> Run:
+    """Return a run with other parts of its model."""
+    model = nnx.merge(*nnx.split(run.model))
+    for name, part in parts.items():
+        setattr(model, name, nnx.data(part) if isinstance(part, nnx.Module) else part)
+    stamp = hashlib.sha256(repr([run.stamp, what]).encode()).hexdigest()
+    return dataclasses.replace(run, model=model, stamp=stamp)
+
+
+def colour_labels(
+    labels: UInt16[np.ndarray, "h w"], classes: Sequence[LabelClass]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a picture of classes in their colours; unknown pixels are black.
+
+    Args:
+      labels: 1 + the number of the class of each pixel, 0 if unknown.
+      classes: the classes that may occur.
+    """
+    colours = np.zeros((2**16, 3), np.uint8)
+    for each in classes:
+        colours[each.number + 1] = each.colour
+    return colours[labels]
