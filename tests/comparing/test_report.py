@@ -40,6 +40,7 @@ from nerf.comparing.report.table import (
     as_markdown,
     make_table,
     parse_columns,
+    table_of_classes,
 )
 from nerf.comparing.run_store import RunResult
 from nerf.comparing.statistics import compare
@@ -584,3 +585,35 @@ def test_a_pair_that_is_not_distinguishable_says_what_would_help(tmp_path):
     assert "use more held-out views or scenes" in words.describe_difference(d)
     (d,) = compare({"a": np.zeros((3, 4)), "b": np.ones((1, 4))})
     assert "the single seed of b says nothing" in words.describe_difference(d)
+
+
+def test_a_report_of_labelled_runs_has_each_class(tmp_path):
+    def labelled(name, seed, cup, per_view):
+        views = {f"test/r_{i:03d}": {"psnr": 30.0, "ssim": 0.9, "miou": x} for i, x in per_view}
+        labels = {"miou": cup, "accuracy": 0.9, "iou": {"cup": cup, "tin": None}}
+        folder = tmp_path / f"{name}{seed}"
+        make_run(folder, config_of(seed), [30.0] * 6, per_image=views, labels=labels)
+        return read_result(folder)
+
+    rng = np.random.default_rng(0)
+    many = [(i, 0.9 + 0.01 * rng.random()) for i in range(6)]
+    few = [(i, 0.5 + 0.01 * rng.random()) for i in range(6)]
+    groups = {
+        "many": [labelled("many", seed, 0.9 + 0.02 * seed, many) for seed in range(3)],
+        "few": [labelled("few", seed, 0.5, few) for seed in range(3)],
+    }
+    table = table_of_classes(groups).numbered()
+    assert [column.title for column in table.columns] == ["cup"]
+    assert [(row.cells[0].text, row.cells[0].spread) for row in table.rows] == [
+        ("92.0", "90.0 to 94.0"),
+        ("50.0", ""),
+    ]
+    scored = make_table(judge(groups, [column.key for column in PER_IMAGE]), {})
+    (place,) = [i for i, column in enumerate(scored.columns) if column.key == "miou"]
+    cells = [row.cells[place] for row in scored.rows]
+    assert [cell.best for cell in cells] == [True, False] and cells[0].text.startswith("90.")
+    assert not table_of_classes({"plain": [read_plain(tmp_path)]}).rows
+
+
+def read_plain(root):
+    return read_result(make_run(root / "plain", config_of(0), [30.0] * 6))

@@ -25,6 +25,7 @@ from nerf.comparing.report.pictures import (
 from nerf.comparing.report.protocol import differing_keys, protocol_lines
 from nerf.comparing.report.sweep import Sweep, sweep_figure, sweep_svg
 from nerf.comparing.report.table import (
+    CLASSES,
     COLUMNS,
     FACTS,
     PER_IMAGE,
@@ -36,6 +37,7 @@ from nerf.comparing.report.table import (
     as_latex,
     as_markdown,
     make_table,
+    table_of_classes,
 )
 from nerf.comparing.report.templates import HERE, as_script, style, template
 from nerf.comparing.run_store import RunResult
@@ -258,7 +260,7 @@ def _context_without_pictures(
         ],
         "scope": words.scope_note(study.scene),
         "warnings": warnings(study) if some else [],
-        "tables": _split_table(table),
+        "tables": [*_split_table(table), *_of_classes(study)],
         "without_numbers": table.without_numbers(),
         "line_style": line_style,
         "copies": {"Markdown": as_markdown(table), "LaTeX": as_latex(table), "CSV": as_csv(table)},
@@ -279,17 +281,23 @@ def _context_without_pictures(
 
 
 def _split_table(table: Table) -> list[tuple[str, Table]]:
-    """Split the table into those that fit on a page: quality, surface and cost.
+    """Split the table into those that fit on a page: quality, surface, classes and cost.
 
     Columns without a number are dropped, and so is a table without columns.
     """
-    kinds = {"Quality": QUALITY, "Surface": SURFACE, "Cost": FACTS}
+    kinds = {"Quality": QUALITY, "Surface": SURFACE, "Classes": CLASSES, "Cost": FACTS}
     parts = [
         (t, table.only([c for c in table.columns if c in kind]).numbered())
         for t, kind in kinds.items()
     ]
     filled = [(title, part) for title, part in parts if part.columns]
     return filled or [("Runs", table.numbered())]
+
+
+def _of_classes(study: Study) -> list[tuple[str, Table]]:
+    """Return the table of single classes with its title, if any config has classes."""
+    table = table_of_classes(study.groups).numbered()
+    return [("Intersection over union of each class, %", table)] if table.columns else []
 
 
 def _render(

@@ -50,7 +50,8 @@ SURFACE = (  # metrics of the surfaces in held-out views
     Column("normal_degrees", "normal error, degrees", False, "{:.1f}", "no true normals"),
     Column("depth_error", "depth error, %", False, "{:.2f}", "no true depth", scale=100.0),
 )
-PER_IMAGE = QUALITY + SURFACE
+CLASSES = (Column("miou", "mIoU, %", True, "{:.1f}", "no classes", scale=100.0),)
+PER_IMAGE = QUALITY + SURFACE + CLASSES
 FACTS = (  # costs and counts of a run
     Column("train_seconds", "training, s", False, "{:.1f}"),
     Column("steps_per_second", "steps/s", True, "{:.1f}"),
@@ -168,6 +169,30 @@ def make_table(judged: Judgement, failures: Mapping[str, str]) -> Table:
         Row(label, 0, (), failure) for label, failure in failures.items() if label not in groups
     ]
     return Table(COLUMNS, tuple(rows))
+
+
+def table_of_classes(groups: Groups) -> Table:
+    """Return the intersection over union of each class, from all held-out pixels.
+
+    Args:
+      groups: the finished runs of each config; those without classes get no row.
+    """
+    found = {
+        label: [result.results["labels"]["iou"] for result in results]
+        for label, results in groups.items()
+        if all("labels" in result.results for result in results)
+    }
+    names = dict.fromkeys(name for runs in found.values() for run in runs for name in run)
+    columns = tuple(Column(name, name, True, "{:.1f}", "-", scale=100.0) for name in names)
+    rows = []
+    for label, runs in found.items():
+        numbers = [[run.get(column.key) for run in runs] for column in columns]
+        cells = [
+            Cell(column.missing) if None in row else _cell(column, np.array(row, float), False)
+            for column, row in zip(columns, numbers, strict=True)
+        ]
+        rows.append(Row(label, len(runs), tuple(cells)))
+    return Table(columns, tuple(rows))
 
 
 def _scored(judged: Judgement, column: Column) -> dict[str, Cell]:
