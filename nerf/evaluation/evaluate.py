@@ -20,10 +20,11 @@ from nerf.rendering.images import (
     colour_normals,
     make_render_image,
 )
-from nerf.rendering.model import Model
+from nerf.rendering.model import Model, last_field
 from nerf.scenes import Scene
 from nerf.scenes.images import on_background
 from nerf.scenes.labels import write_labels
+from nerf.scenes.palette import union
 
 PIXELWISE = {"psnr", "psnr_corrected"}  # metrics that take any set of pixels; others need images
 
@@ -55,6 +56,7 @@ def evaluate(
       see `nerf.evaluation.labels`; None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
+    scene = _with_classes_of(model, scene)
     measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
     try:
@@ -77,6 +79,12 @@ def evaluate(
         **_result(scene, list(scored.values()), protocols, _protocol(scene, split, colour)),
         **_typical(seconds),
     }
+
+
+def _with_classes_of(model: Model, scene: Scene) -> Scene:
+    """Return a scene with the classes that the model learned, of which its labels may lack some."""
+    learned = getattr(last_field(model), "classes", ())
+    return dataclasses.replace(scene, classes=union(learned, scene.classes))
 
 
 def _result(

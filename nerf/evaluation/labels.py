@@ -44,7 +44,7 @@ def confusion(
         return None
     true = scene.maps["labels"][view]
     known = scene.counted(true > 0, view)
-    numbers = np.array([each.number + 1 for each in scene.classes])
+    numbers = np.array([each.number + 1 for each in scene.classes], int)
     count = len(numbers)
     table = np.full(2**16, count)
     table[numbers] = np.arange(count)
@@ -75,8 +75,8 @@ def summary(
       classes: of the scene.
 
     Returns:
-      "miou"; "accuracy", the part of the known pixels that are right; and "iou", of each class by
-      its name. All are None where nothing is known.
+      "miou"; "accuracy", the fraction of the known pixels that are right; and "iou", of each class
+      by its name. All are None where nothing is known.
     """
     total = np.sum(counts, 0)
     known = total.sum()

@@ -49,12 +49,20 @@ class Labelled(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if not classes:
-            reason = "the scene has no label maps, and this field learns them"
-            raise ConfigError(f"Labelled: {reason}: put them into its folder labels")
+            reason = "no label of the training views is known, and this field learns them"
+            raise ConfigError(f"Labelled: {reason}: put a file for each image into SCENE/labels")
+        if not hasattr(field, "encoding"):
+            reason = f"{type(field).__name__} has no encoding, which the head of the classes reads"
+            raise ConfigError(f"Labelled: {reason}: choose another field")
         self.field: Any = field
-        self.numbers = tuple(each.number for each in classes)
-        self.head = connect(field.encoding, head, len(classes), 3, rngs=rngs)  # type: ignore[attr-defined]
+        self.classes = tuple(classes)
+        self.head = connect(self.field.encoding, head, len(classes), 3, rngs=rngs)
         self.behind = nnx.Param(jnp.zeros(len(classes)))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Return the number of each class in the label files."""
+        return tuple(each.number for each in self.classes)
 
     @property
     def encoding(self) -> Any:

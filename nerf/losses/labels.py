@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nerf.foundation.instantiate import ConfigError
 from nerf.losses import Context
 from nerf.rendering.compositing import Rendering
 from nerf.rendering.model import last_field
@@ -24,7 +25,8 @@ class LabelError:
     Attributes:
       weight: lambda, factor on the loss; the paper's is 0.04.
       moves_matter: whether the loss also changes the weights w_i with which the logits are summed,
-        as in the paper. Otherwise the shape is learned from the photos alone: classes are more
+        as in the paper. Otherwise they are what the photos say, and labels change the
+        shape only through the encoding, which the head of the classes shares: classes are more
         certain if matter is where they agree, which costs the colours some of their quality.
     """
 
@@ -43,6 +45,9 @@ class LabelError:
           The weighted loss, (*b).
         """
         field = last_field(context.model)
+        if not hasattr(field, "index_of"):
+            fix = "use nerf.fields.labelled:Labelled, or a config without this loss"
+            raise ConfigError(f"losses: LabelError: {type(field).__name__} has no classes: {fix}")
         composited, opacity = self._summed(context.renderings[-1])
         logs = jax.nn.log_softmax(field.logits(composited, opacity))
         label = field.index_of(context.target.maps["labels"])

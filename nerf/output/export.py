@@ -31,7 +31,12 @@ from nerf.scenes.ply import write_points
 # Suffixes that are tried for a view named without one.
 IMAGE_SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 # Keys of transforms.json for the maps of a scene.
-_MAP_KEYS = {"mask": "mask_path", "depth": "depth_file_path"}
+_MAP_KEYS = {
+    "mask": "mask_path",
+    "depth": "depth_file_path",
+    "labels": "semantics_path",
+    "instances": "instances_path",
+}
 
 
 class Exported(NamedTuple):

@@ -186,7 +186,7 @@ class Scene:
     def digest(self) -> str:
         """Return a SHA-256 of everything that training uses, which excludes notes."""
         described = [list(self.names), self.transform.to_json(), self.unbounded]
-        described += [[*each] for each in self.classes]
+        described += [each.number for each in self.classes]
         sha = hashlib.sha256(json.dumps(described).encode())
         cameras = [
             getattr(self.cameras, name) for name in ("c2w", "K", "distortion", "size", "model")

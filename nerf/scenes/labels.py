@@ -13,20 +13,21 @@ colours of the palette) or NumPy's .npy, at the size of the image or smaller. Vi
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt16
+from jaxtyping import Integer, UInt8, UInt16
 from PIL import Image
 
 from nerf.foundation.files import replacing
-from nerf.scenes.base import LabelClass
+from nerf.scenes.base import LabelClass, SceneError
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import MAX_PIXELS, SCALE_DOWN
 from nerf.scenes.frames import Frame, ReducedFrame, stored_pixels
-from nerf.scenes.palette import Palette, read_palette
+from nerf.scenes.palette import UNKNOWN, Palette, read_palette
 
 FOLDERS = {
     "labels": ("labels", "semantics", "label-filt", "semantic_class"),
@@ -35,8 +36,11 @@ FOLDERS = {
 ENDINGS = (".png", ".npy")
 INEXACT = (".jpg", ".jpeg", ".webp")  # endings of pictures whose numbers are not exact
 MAX_ASPECT_ERROR = 0.02
+SPLITS = {"train", "val", "test"}  # folders whose images may share their names
 ANY_NUMBER = Palette("", ())
-UNKNOWN = 255  # the number of pixels of unknown class in a file of 8 bits
+UNKNOWN_BYTE = 255  # the number of pixels of unknown class in a file of 8 bits
+# Folders in which 0 means that nobody annotated a pixel.
+ZERO_IS_UNKNOWN = {"label-filt", "instance-filt"}
 
 
 def with_labels(frames: Sequence[Frame], root: Path) -> tuple[list[Frame], list[str]]:
@@ -45,9 +49,6 @@ def with_labels(frames: Sequence[Frame], root: Path) -> tuple[list[Frame], list[
     Args:
       frames: the checked frames; files that they name already are kept.
       root: the scene folder.
-
-    Raises:
-      SceneError: the file with the classes is wrong.
     """
     notes: list[str] = []
     found = list(frames)
@@ -58,8 +59,10 @@ def with_labels(frames: Sequence[Frame], root: Path) -> tuple[list[Frame], list[
             files = _files(root / folder)
             if not files:
                 continue
-            matches = [_match(frame, root, files) for frame in found]
-            notes += _notes(kind, folder, found, matches)
+            matches, of_names = _without_doubles(
+                [_match(frame, root, files) for frame in found], found, root
+            )
+            notes += [*of_names, *_notes(kind, folder, found, matches)]
             if any(matches):
                 found = [
                     dataclasses.replace(frame, **_named(kind, match))
@@ -67,9 +70,40 @@ def with_labels(frames: Sequence[Frame], root: Path) -> tuple[list[Frame], list[
                 ]
                 break
     if any(frame.labels for frame in found):
-        palette = read_palette(root)
+        try:
+            palette = read_palette(root)
+        except SceneError as error:
+            # Labels that nothing learns from are no reason not to train.
+            unlabelled = [dataclasses.replace(frame, labels=None) for frame in found]
+            return unlabelled, [*notes, *(f"labels: not read: {p}" for p in error.problems)]
         found = [dataclasses.replace(frame, palette=palette) for frame in found]
     return found, notes
+
+
+def _without_doubles(
+    matches: Sequence[Path | None], frames: Sequence[Frame], root: Path
+) -> tuple[list[Path | None], list[str]]:
+    """Return the matches without files that fit several images, and a note on these."""
+    counts = Counter(match for match in matches if match is not None)
+    kept: list[Path | None] = []
+    doubles: list[str] = []
+    for match, frame in zip(matches, frames, strict=True):
+        image = frame.path.relative_to(root)
+        full = match is not None and match.with_suffix("").parts[-len(image.parts) :] == (
+            image.with_suffix("").parts
+        )
+        elsewhere = image.parts[0] in SPLITS and any(
+            (root / split / Path(*image.parts[1:])).exists() for split in SPLITS - {image.parts[0]}
+        )
+        if match is not None and not full and (counts[match] > 1 or elsewhere):
+            doubles.append(match.relative_to(root).as_posix())
+            match = None
+        kept.append(match)
+    if not doubles:
+        return kept, []
+    example = f"{Path(doubles[0]).parts[0]}/{frames[0].path.relative_to(root).with_suffix('.png')}"
+    reason = f"{doubles[0]} has the name of several images"
+    return kept, [f"labels: {reason}, not read: use their folders too, as {example}"]
 
 
 def _named(kind: str, file: Path | None) -> dict[str, Any]:
@@ -131,16 +165,33 @@ def read_labels(path: Path, reduced: ReducedFrame) -> UInt16[np.ndarray, "h w"]:
       ImageError: the file does not fit its image, or has numbers of no class.
     """
     palette = reduced.frame.palette or ANY_NUMBER
-    return palette.known(_at_pixels(_decode(path, palette), reduced))
+    palette = palette._replace(ignored=palette.ignored | _unknown_in(path))
+    return palette.known(_numbers(path, palette, reduced))
 
 
 def read_instances(path: Path, reduced: ReducedFrame) -> UInt16[np.ndarray, "h w"]:
     """Read 1 + the number of the single object in each pixel, as `read_labels` does."""
-    return ANY_NUMBER.known(_at_pixels(_decode(path, ANY_NUMBER), reduced))
+    palette = ANY_NUMBER._replace(ignored=_unknown_in(path))
+    return palette.known(_numbers(path, palette, reduced))
 
 
-def _decode(path: Path, palette: Palette) -> Integer[np.ndarray, "h w"]:
-    """Read the numbers that a label file stores."""
+def _unknown_in(path: Path) -> frozenset[int]:
+    """Return the numbers that mean "unknown" in a folder of another program."""
+    return frozenset([0] if ZERO_IS_UNKNOWN & set(path.parts) else [])
+
+
+def _numbers(path: Path, palette: Palette, reduced: ReducedFrame) -> Integer[np.ndarray, "h w"]:
+    """Read the number of each pixel of a reduced image; -1 where the picture is transparent."""
+    # Pixels are chosen before colours are compared, which takes longer.
+    stored = _at_pixels(_decode(path), reduced)
+    if stored.ndim == 2:
+        return stored
+    numbers = palette.numbers_of(stored[..., :3]).astype(np.int64)
+    return np.where(stored[..., 3] > 0, numbers, UNKNOWN)
+
+
+def _decode(path: Path) -> Integer[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 4"]:
+    """Read the numbers that a label file stores, or its colours and their alpha."""
     if path.suffix.lower() == ".npy":
         stored = np.load(path, allow_pickle=False)
     elif path.suffix.lower() in INEXACT:
@@ -150,23 +201,33 @@ def _decode(path: Path, palette: Palette) -> Integer[np.ndarray, "h w"]:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 raise ImageError(f"{image.size[0]}x{image.size[1]} pixels", SCALE_DOWN)
             # A picture with a palette of its own stores numbers.
-            colours = image.mode in ("RGB", "RGBA")
-            stored = np.asarray(image.getchannel("L") if image.mode == "LA" else image)
-        if colours:
-            return palette.numbers_of(stored[..., :3])
-        if stored.dtype == bool:
-            stored = stored.astype(np.uint8)
+            if image.mode in ("RGB", "RGBA"):
+                return np.asarray(image.convert("RGBA"))
+            if image.mode == "LA":
+                grey, alpha = np.moveaxis(np.asarray(image).astype(np.int16), -1, 0)
+                return np.where(alpha > 0, grey, UNKNOWN)
+            stored = np.asarray(image)
+        # Pillow stretches grey of 2 and 4 bits to 8.
+        stored = stored.astype(np.uint8) if stored.dtype == bool else stored
+        stored = stored // {2: 85, 4: 17}.get(_grey_bits(path), 1)
     if stored.ndim != 2 or stored.dtype.kind not in "iu":
         what = f"an array of shape {stored.shape} and type {stored.dtype}"
         raise ImageError(what, "write one whole number per pixel")
     return stored
 
 
+def _grey_bits(path: Path) -> int:
+    """Return the number of bits of a grey PNG, 0 for other pictures."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    return start[24] if len(start) == 26 and start[25] == 0 else 0
+
+
 def _at_pixels(
-    stored: Integer[np.ndarray, "_ _"], reduced: ReducedFrame
-) -> Integer[np.ndarray, "h w"]:
-    """Return the stored number that is nearest to each pixel of a reduced image."""
-    (high, wide), (w, h) = stored.shape, reduced.frame.size
+    stored: Integer[np.ndarray, "_ _ *c"], reduced: ReducedFrame
+) -> Integer[np.ndarray, "h w *c"]:
+    """Return what is stored nearest to each pixel of a reduced image."""
+    (high, wide), (w, h) = stored.shape[:2], reduced.frame.size
     # Reducing the file may have rounded each side by up to a pixel.
     rounding = 1.0 / wide + 1.0 / high if min(wide, high) else np.inf
     if not abs(wide / max(high, 1) * h / w - 1.0) <= max(MAX_ASPECT_ERROR, min(rounding, 0.1)):
@@ -191,11 +252,13 @@ def write_labels(
       classes: the classes that may occur.
     """
     numbers = labels.astype(np.int32) - 1
-    if numbers.max(initial=0) < UNKNOWN and all(each.number < UNKNOWN for each in classes):
+    if numbers.max(initial=0) < UNKNOWN_BYTE and all(
+        each.number < UNKNOWN_BYTE for each in classes
+    ):
         colours = np.zeros((256, 3), np.uint8)
         for each in classes:
             colours[each.number] = each.colour
-        image = Image.fromarray(np.where(numbers < 0, UNKNOWN, numbers).astype(np.uint8), "P")
+        image = Image.fromarray(np.where(numbers < 0, UNKNOWN_BYTE, numbers).astype(np.uint8), "P")
         image.putpalette(colours.tobytes())
     else:
         image = Image.fromarray(np.where(numbers < 0, 65535, numbers).astype(np.uint16))

@@ -7,7 +7,7 @@ They are read from the first of these files in the scene folder:
                           "ignore": [255]}
   panoptic_classes.json   nerfstudio's {"thing": [names], "thing_colors": [...], "stuff": ...}:
                           classes in the order of the file, from 0
-  info_semantic.json      Replica's {"classes": [{"id": 1, "name": "book"}, ...]}
+  info_semantic.json      Replica's {"classes": [{"id": 1, "name": "book"}, ...]}; 0 is unknown
 
 Numbers under "ignore" mean that a pixel's class is unknown. Without such a file, every number that
 occurs is a class.
@@ -22,12 +22,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Integer, UInt16
 
-from nerf.scenes.base import LabelClass, Problem, SceneError, one_line, read_bytes
+from nerf.scenes.base import LabelClass, Problem, SceneError, read_bytes
 from nerf.scenes.colour import ImageError
 
 MAX_BYTES = 10_000_000
 MAX_NUMBER = 2**16 - 2  # maps are of 16 bits, with 1 + the number
-FILES = ("labels.json", "panoptic_classes.json", "info_semantic.json")
+MAX_DIGITS = 5  # of a number
+UNKNOWN = -1  # the number of a pixel whose class is unknown, in every file
+REPLICA = "info_semantic.json"
+FILES = ("labels.json", "panoptic_classes.json", REPLICA)
 COLOUR_KEYS = ("color", "colour")
 
 
@@ -37,12 +40,14 @@ class Palette(NamedTuple):
     Attributes:
       file: name of the file that says them; empty without one.
       classes: by number.
-      ignored: numbers of pixels whose class is unknown.
+      ignored: numbers of pixels whose class is unknown, besides -1.
+      coloured: whether the file says the classes' colours.
     """
 
     file: str
     classes: tuple[LabelClass, ...]
     ignored: frozenset[int] = frozenset()
+    coloured: bool = False
 
     def known(self, numbers: Integer[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
         """Return 1 + the number of each pixel's class, and 0 where it is unknown.
@@ -50,17 +55,23 @@ class Palette(NamedTuple):
         Raises:
           ImageError: a number is none of the classes, or too large.
         """
-        found = set(np.unique(numbers).tolist()) - self.ignored
+        ignored = [UNKNOWN, *self.ignored]
+        found = set(np.unique(numbers).tolist()) - set(ignored)
         if found and not 0 <= min(found) <= max(found) <= MAX_NUMBER:
             wrong = next(n for n in sorted(found) if not 0 <= n <= MAX_NUMBER)
-            raise ImageError(f"number {wrong}", f"use numbers from 0 to {MAX_NUMBER}")
+            fix = (
+                f"use numbers from 0 to {MAX_NUMBER}, and {UNKNOWN} or one under 'ignore' for none"
+            )
+            raise ImageError(f"number {wrong}", fix)
         names = {each.number for each in self.classes}
         if names and (unknown := sorted(found - names)):
             shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             reason = f"{_counted(len(unknown), 'number')} ({shown}) without a class in {self.file}"
             raise ImageError(reason, "name the class there, or list the number under 'ignore'")
-        known = ~np.isin(numbers, sorted(self.ignored)) if self.ignored else True
-        return np.where(known, numbers + 1, 0).astype(np.uint16)
+        # The largest number of the file's type has a successor only in a larger type.
+        return np.where(np.isin(numbers, ignored), 0, numbers.astype(np.int64) + 1).astype(
+            np.uint16
+        )
 
     def numbers_of(self, colours: Integer[np.ndarray, "h w 3"]) -> Integer[np.ndarray, "h w"]:
         """Return the number of the class of each colour.
@@ -68,8 +79,11 @@ class Palette(NamedTuple):
         Raises:
           ImageError: a colour is none of the classes'.
         """
-        if not self.file:
-            fix = f"save numbers in one channel, or write a {FILES[0]} with the classes' colours"
+        if not self.coloured:
+            # Many programs save grey pictures in three equal channels.
+            if (colours == colours[..., :1]).all():
+                return colours[..., 0]
+            fix = f"save numbers as grey, or write the classes' colours into {FILES[0]}"
             raise ImageError("a picture in colour, and no file says what its colours mean", fix)
         codes, at = np.unique(_packed(colours), return_inverse=True)
         numbers = {int(_packed(np.array([each.colour]))[0]): each.number for each in self.classes}
@@ -88,7 +102,8 @@ def _counted(count: int, what: str) -> str:
 
 def _packed(colours: Integer[np.ndarray, "*b 3"]) -> Integer[np.ndarray, "*b"]:
     """Return colours of 8 bits per channel as one number each."""
-    return colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    red, green, blue = (colours[..., i].astype(np.int32) for i in range(3))
+    return red << 16 | green << 8 | blue
 
 
 def colour_of(number: int) -> tuple[int, int, int]:
@@ -102,6 +117,12 @@ def colour_of(number: int) -> tuple[int, int, int]:
     hue, strong = number * 0.618033988749895 % 1.0, number % 2 == 0
     rgb = colorsys.hsv_to_rgb(hue, 0.75 if strong else 0.5, 0.95 if strong else 0.75)
     return tuple(round(255 * channel) for channel in rgb)  # type: ignore[return-value]
+
+
+def union(*groups: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+    """Return the classes of several scenes by number; the first with a number counts."""
+    found = {each.number: each for group in reversed(groups) for each in group}
+    return tuple(found[number] for number in sorted(found))
 
 
 def classes_in(maps: Iterable[UInt16[np.ndarray, "h w"]]) -> tuple[LabelClass, ...]:
@@ -134,27 +155,35 @@ def read_palette(root: Path) -> Palette:
     if problems:
         raise SceneError(problems)
     classes = [each for each in classes if each.number not in ignored]
-    return Palette(file, tuple(sorted(classes)), ignored)
+    if file == REPLICA and all(each.number for each in classes):
+        ignored |= {0}
+    coloured = any(colour is not None for _, _, _, colour in _entries(data))
+    return Palette(file, tuple(sorted(classes)), ignored, coloured)
 
 
 def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
     """Yield the key, number, name and colour of each class of a file, not checked yet."""
     if isinstance(listed := data.get("classes"), list):
         for i, entry in enumerate(listed):
-            entry = entry if isinstance(entry, Mapping) else {}
-            yield f"classes[{i}]", entry.get("id"), entry.get("name"), _colour_in(entry)
+            entry = entry if isinstance(entry, Mapping) else {"id": i, "name": entry}
+            if entry.get("id") != UNKNOWN:
+                yield f"classes[{i}]", entry.get("id"), entry.get("name"), _colour_in(entry)
     elif isinstance(data.get("thing"), list) or isinstance(data.get("stuff"), list):
         number = 0
         for kind in ("thing", "stuff"):
-            names, colours = data.get(kind) or [], data.get(f"{kind}_colors") or []
-            for i, name in enumerate(names if isinstance(names, list) else []):
+            names, colours = (
+                x if isinstance(x := data.get(key), list) else []
+                for key in (kind, f"{kind}_colors")
+            )
+            for i, name in enumerate(names):
                 yield f"{kind}[{i}]", number, name, colours[i] if i < len(colours) else None
                 number += 1
     else:
         for key, value in data.items():
-            if key == "ignore":
+            if key in ("ignore", str(UNKNOWN)):
                 continue
-            given: Any = int(key) if key.isdecimal() else key
+            is_number = key.isascii() and key.isdecimal() and len(key) <= MAX_DIGITS
+            given: Any = int(key) if is_number else key
             named = isinstance(value, Mapping)
             name, colour = (value.get("name"), _colour_in(value)) if named else (value, None)
             yield key, given, name, colour
@@ -171,8 +200,8 @@ def _class(
     """Yield the class of an entry, or add what is wrong with it to the problems."""
     key, number, name, colour = entry
     if not _is_number(number):
-        fix = f"write a whole number from 0 to {MAX_NUMBER}"
-        problems.append(Problem(file, one_line(key), f"{number!r} is not a class's number", fix))
+        fix = f'write a number from 0 to {MAX_NUMBER} before its name, as "1": "chair"'
+        problems.append(Problem(file, key, f"{number!r} is not a class's number", fix))
     elif not isinstance(name, str) or not name.strip():
         problems.append(Problem(file, key, f"{name!r} is not a name", "write one"))
     elif colour is None:

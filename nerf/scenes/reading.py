@@ -4,7 +4,7 @@ One visit to a frame reads its image and all of its maps. Memory for all arrays 
 any file is decoded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,12 @@ from nerf.scenes.base import LabelClass, Problem, Scene, SceneError, Similarity
 from nerf.scenes.decode import convert
 from nerf.scenes.frames import Frame, ReducedFrame, reduction
 from nerf.scenes.images import add_alpha, in_parallel, read_image, reported
-from nerf.scenes.labels import with_labels
+from nerf.scenes.labels import FOLDERS, with_labels
 from nerf.scenes.maps import MAPS, mask_unseen
 from nerf.scenes.palette import classes_in
 from nerf.scenes.storage import allocate
+
+MAX_CLASSES = 1000
 
 
 def to_scene(
@@ -51,7 +53,8 @@ def to_scene(
         for i, (frame, factor) in enumerate(zip(frames, factors, strict=True))
     ]
     # In an unbounded scene any alpha channel is opaque.
-    images, maps = read_frames(reduced, root, 3 if unbounded else 4)
+    images, maps, unread = read_frames(reduced, root, 3 if unbounded else 4)
+    notes = [*notes, *unread]
     names = [frame.name for frame in frames]
     if not unbounded:
         _refuse_empty(names, [image[..., 3] for image in images], "fully transparent", "remove it")
@@ -60,6 +63,10 @@ def to_scene(
     _refuse_empty(names, maps.get("mask", ()), "fully masked", fix)
     classes = _classes(frames, maps)
     notes = [*notes, *more]
+    if len(classes) > MAX_CLASSES:
+        reason = f"{len(classes)} different numbers are no classes"
+        notes.append(f"labels: not read: {reason}: move instances into the folder instances")
+        maps, classes = {name: x for name, x in maps.items() if name != "labels"}, ()
     return Scene(images, cameras, names, transform, unbounded, notes, maps, classes=classes)
 
 
@@ -75,7 +82,7 @@ def _classes(
 
 def read_frames(
     reduced: Sequence[ReducedFrame], root: Path, channels: int
-) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]], list[str]]:
     """Read the image and the maps of every frame, in parallel.
 
     Args:
@@ -84,8 +91,9 @@ def read_frames(
       channels: 3 to drop alpha channels, or 4 to give every image one.
 
     Returns:
-      The images, all with the most precise of their types; and by name each of `MAPS` of which any
-      frame has a file, with its default in frames without one.
+      The images, all with the most precise of their types; by name each of `MAPS` of which any
+      frame has a file, with its default in frames without one; and notes on labels that cannot be
+      read, which have the default too.
 
     Raises:
       SceneError: files cannot be decoded (it lists all of them), or there is no space for them.
@@ -99,6 +107,7 @@ def read_frames(
         for name, wanted in MAPS.items()
         if any(getattr(view.frame, file) for view in reduced for file in wanted.files)
     }
+    unread: dict[str, dict[int, Problem]] = {name: {} for name in FOLDERS}
 
     def visit(i: int) -> list[Problem]:
         view, frame = reduced[i], reduced[i].frame
@@ -108,17 +117,35 @@ def read_frames(
             pixels = add_alpha(pixels) if channels == 4 else pixels[..., :channels]
             np.copyto(images[i], pixels.reshape(images[i].shape))
         for name, arrays in maps.items():
-            default = MAPS[name].default
-            arrays[i].fill(default)
-            for file, read in MAPS[name].files.items():
-                if (path := getattr(frame, file)) is not None:
-                    with reported(path, root, problems):
-                        np.copyto(arrays[i], read(path, view), where=arrays[i] == default)
+            of_map = _read_map(name, arrays[i], view, root)
+            if of_map and name in unread:
+                unread[name][i] = of_map[0]
+            else:
+                problems += of_map
         return problems
 
     if found := in_parallel(visit, range(len(reduced))):
         raise SceneError(found)
-    return images, maps
+    return images, maps, [note for name in unread for note in _note_unread(name, unread[name])]
+
+
+def _read_map(name: str, array: np.ndarray, view: ReducedFrame, root: Path) -> list[Problem]:
+    """Read a map of a frame into an array, and return its problems."""
+    problems: list[Problem] = []
+    default = MAPS[name].default
+    array.fill(default)
+    for file, read in MAPS[name].files.items():
+        if (path := getattr(view.frame, file)) is not None:
+            with reported(path, root, problems):
+                np.copyto(array, read(path, view), where=array == default)
+    return problems
+
+
+def _note_unread(name: str, problems: Mapping[int, Problem]) -> Iterator[str]:
+    """Yield a note if label files cannot be read: most scenes are trained without labels."""
+    if problems:
+        files = "1 file is" if len(problems) == 1 else f"{len(problems)} files are"
+        yield f"{name}: {files} not read: {problems[min(problems)]}"
 
 
 def _allocate(shapes: Sequence[tuple[int, ...]], kind: type[np.generic]) -> list[np.ndarray]:

@@ -14,6 +14,7 @@ from nerf.foundation.instantiate import build
 from nerf.scenes import Problem, Scene, SceneError
 from nerf.scenes.base import NoViews
 from nerf.scenes.maps import MAPS
+from nerf.scenes.palette import union
 
 # Maximum difference between entries of two normalised poses that count as the same pose, because
 # files contain rounded numbers.
@@ -204,6 +205,7 @@ def join(first: Scene, second: Scene) -> Scene:
         cameras=join_cameras([first.cameras, second.cameras]),
         names=names,
         maps=_join_maps(first, second),
+        classes=union(first.classes, second.classes),
     )
     if [*first.names] != sorted(first.names) or [*second.names] != sorted(second.names):
         return both

@@ -122,8 +122,8 @@ def _settled(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     settled |= broadcast_from_first({key: settled[key] for key in open_keys})
     most, call = sizes_of().steps_per_call, settled.get("steps_per_call", 0)
     if "steps_per_call" in open_keys and call < most and is_first():
-        numbers = ", ".join(f"{key}={config[key]}" for key in BETWEEN_CALLS if key in config)
-        why = f"{numbers} and earlier calls of the run are multiples of it"
+        numbers = ", ".join(f"{key}={config[key]}" for key in BETWEEN_CALLS if config.get(key))
+        why = f"{numbers} (and calls of a resumed run) are multiples of it"
         line = f"{call} training steps per call, where up to {most} are faster: {why}"
         print(line, file=sys.stderr)
     return settled

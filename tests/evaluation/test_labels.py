@@ -58,6 +58,8 @@ def test_views_are_counted_together():
     nothing = summary([np.zeros((3, 4), int)], CLASSES)
     assert (nothing["miou"], nothing["accuracy"]) == (None, None)
     assert confusion(np.zeros((2, 2), np.uint16), small_toybox("train"), 0) is None
+    none = dataclasses.replace(scene_of(np.zeros((2, 2), np.uint16)), classes=())
+    assert mean_over_classes(confusion(np.ones((2, 2), np.uint16), none, 0)) is None
 
 
 @pytest.mark.whole
@@ -93,3 +95,12 @@ def test_labels_of_two_views_teach_the_classes_of_all(tmp_path):
     assert again["labels"] == results["labels"]
     with Image.open(shown[0]) as image:
         assert image.mode == "P" and set(np.unique(np.asarray(image))) <= set(range(13))
+    # Views that nobody labelled are shown in the classes' colours, too.
+    plain = dataclasses.replace(scene, maps={}, classes=())
+    unlabelled = evaluate(run.model, plain, "test", (1.0, 1.0, 1.0), None, tmp_path / "plain")
+    assert "labels" not in unlabelled
+    for file in shown:
+        with Image.open(file) as one, Image.open(tmp_path / "plain" / "labels" / file.name) as two:
+            colours = np.asarray(two.convert("RGB"))
+            np.testing.assert_array_equal(colours, np.asarray(one.convert("RGB")))
+            assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 3

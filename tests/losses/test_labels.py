@@ -116,5 +116,11 @@ def test_the_shape_learns_from_labels_only_if_it_may(moves_matter):
 
 
 def test_a_scene_without_classes_is_refused():
-    with pytest.raises(ConfigError, match="the scene has no label maps"):
+    with pytest.raises(ConfigError, match="no label of the training views is known"):
         labelled([])
+    with pytest.raises(ConfigError, match="function has no encoding"):
+        Labelled(lambda samples: {}, CLASSES, rngs=nnx.Rngs(0))
+    context = context_of(labelled(), [1] * 5, rays_of())
+    bare = Model({"main": Stage(UniformSteps(6), lambda samples: {})}, ("main",))
+    with pytest.raises(ConfigError, match="LabelError: function has no classes: use nerf.fields"):
+        LabelError()(context._replace(model=bare))

@@ -31,7 +31,7 @@ class Halves(Labelled):
     """A ball of two classes."""
 
     def __init__(self, field):
-        self.field, self.numbers = field, (3, 40)
+        self.field, self.classes = field, (LEFT, RIGHT)
         self.behind = nnx.Param(jnp.zeros(2))
 
     def __call__(self, samples):

@@ -1,6 +1,8 @@
 """Label files beside the images: found, read at the size of the images, and named."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +21,14 @@ from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import Header
 from nerf.scenes.frames import Frame, ReducedFrame
 from nerf.scenes.labels import read_instances, read_labels, with_labels, write_labels
-from nerf.scenes.palette import Palette, colour_of, read_palette
+from nerf.scenes.palette import Palette, colour_of, read_palette, union
+from nerf.scenes.splits import join
 from nerf.training.supervision import check_supervision
 from tests.support.small_scenes import write_small_tabletop
 
 RED, BLUE = (200, 20, 20), (10, 30, 220)
-TWO = Palette(
-    "labels.json", (LabelClass(1, "cup", RED), LabelClass(7, "tin", BLUE)), frozenset([9])
-)
+CUP, TIN = LabelClass(1, "cup", RED), LabelClass(7, "tin", BLUE)
+TWO = Palette("labels.json", (CUP, TIN), frozenset([9]), coloured=True)
 STORED = np.array([[1, 1, 7, 9], [1, 7, 7, 9], [1, 1, 1, 1], [7, 7, 7, 7]], np.uint8)
 KNOWN = np.array([[2, 2, 8, 0], [2, 8, 8, 0], [2, 2, 2, 2], [8, 8, 8, 8]])
 
@@ -78,6 +80,59 @@ def test_labels_are_read_from_every_kind_of_file(tmp_path):
     # Single objects have no names and ignore nothing.
     instances = read_instances(tmp_path / "grey.png", reduced_frame())
     np.testing.assert_array_equal(instances, STORED + 1)
+
+
+def test_unknown_pixels_of_every_program(tmp_path):
+    known = Palette("labels.json", (CUP,))
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[:2] = (1, 1, 1, 255)  # grey saved in colour, and nothing painted below
+    Image.fromarray(clear).save(tmp_path / "a.png")
+    wanted = np.repeat([[2], [2], [0], [0]], 4, 1)
+    np.testing.assert_array_equal(
+        read_labels(tmp_path / "a.png", reduced_frame(palette=known)), wanted
+    )
+    np.save(tmp_path / "a.npy", np.where(wanted == 2, 1, -1).astype(np.int8))
+    np.testing.assert_array_equal(
+        read_labels(tmp_path / "a.npy", reduced_frame(palette=known)), wanted
+    )
+    for folder, zero in (("label-filt", 0), ("labels", 1)):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "a.png"
+        Image.fromarray(np.where(wanted == 2, 1163, 0).astype(np.uint16)).save(file)
+        found = read_labels(file, reduced_frame(palette=None))
+        np.testing.assert_array_equal(found, np.where(wanted == 2, 1164, zero))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_largest_number_of_a_file_is_a_class(tmp_path, bits):
+    path, largest = tmp_path / "a.png", 2**bits - 1
+    picture = Image.fromarray(np.array([[0, 255]], np.uint8))
+    path.write_bytes(grey_png(np.array([[0, 1]]), bits) if bits < 8 else b"")
+    if bits == 8:
+        picture.save(path)
+    found = read_labels(path, reduced_frame(palette=None, size=(2, 1)))
+    np.testing.assert_array_equal(found, [[1, 256 if bits == 8 else 2]])
+    assert largest in (1, 3, 15, 255)
+
+
+def grey_png(numbers, bits):
+    """A grey PNG of few bits, which Pillow does not write."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    h, w = numbers.shape
+    header = struct.pack(">IIBBBBB", w, h, bits, 0, 0, 0, 0)
+    rows = b""
+    for row in numbers:
+        text = "".join(format(int(n), f"0{bits}b") for n in row)
+        rows += b"\0" + int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(
+            -(-len(text) // 8), "big"
+        )
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
 
 
 def test_colours_are_those_of_the_classes(tmp_path):
@@ -179,13 +234,61 @@ def test_a_scene_has_its_labels_and_classes(tmp_path):
     assert named.select([1]).classes == named.classes
 
 
-def test_views_without_labels_are_counted_and_wrong_ones_are_all_named(tmp_path):
+def test_labels_that_cannot_be_read_do_not_stop_those_who_learn_colours(tmp_path):
     root = add_labels(write_small_tabletop(tmp_path / "scene", size=8), {"0": "a", "1": "b"})
-    with pytest.raises(SceneError) as caught:
-        load(root, "train")
-    assert len(caught.value.problems) == 34
-    assert "2 numbers (2, 3) without a class" in caught.value.problems[0].reason
+    (root / "labels" / "train" / "r_003.png").write_bytes(b"")
+    scene = load(root, "train")
+    (note,) = scene.notes
+    assert note.startswith(
+        "labels: 34 files are not read: labels/train/r_000.png: 2 numbers (2, 3)"
+    )
+    with pytest.raises(ConfigError, match="nothing is known in any of its pixels"):
+        check_supervision({"labels": LabelError()}, scene)
+    (root / "labels.json").write_text("{")
+    scene = load(root, "train")
+    assert "labels" not in scene.maps and scene.notes[0].startswith("labels: not read: labels.json")
     (root / "labels.json").unlink()
+    scene = load(root, "train")
+    (note,) = scene.notes
+    assert note.startswith("labels: 1 file is not read: labels/train/r_003.png: cannot be decoded")
+    assert [bool(x.any()) for x in scene.maps["labels"]] == [True, False, *[True] * 32]
+
+
+def test_numbers_that_are_no_classes_are_refused(tmp_path):
+    root = add_labels(write_small_tabletop(tmp_path / "scene", size=40))
+    many = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    Image.fromarray(many).save(root / "labels" / "train" / "r_000.png")
+    scene = load(root, "train")
+    assert "labels" not in scene.maps and not scene.classes
+    assert scene.notes[-1].startswith("labels: not read: 1600 different numbers are no classes")
+
+
+def test_a_file_that_fits_several_images_is_given_to_none(tmp_path):
+    root = write_small_tabletop(tmp_path / "scene", size=8)
+    (root / "labels").mkdir()
+    for image in (root / "train").iterdir():
+        Image.fromarray(np.ones((8, 8), np.uint8)).save(root / "labels" / image.name)
+    scene = load(root, "test")
+    assert "labels" not in scene.maps
+    assert scene.notes[0].endswith("use their folders too, as labels/test/r_000.png")
+    # Others have a name of their own.
+    train = load(root, "train")
+    assert [bool(x.any()) for x in train.maps["labels"]][:2] == [False, True]
+
+
+def test_classes_of_all_views_are_trained_together(tmp_path):
+    root = add_labels(write_small_tabletop(tmp_path / "scene", size=8))
+    for file in (root / "labels" / "test").iterdir():
+        Image.fromarray(np.full((8, 8), 9, np.uint8)).save(file)
+    both = join(load(root, "train"), load(root, "test"))
+    assert [each.number for each in both.classes] == [0, 1, 2, 3, 9]
+    named = [LabelClass(1, "cup", RED), LabelClass(2, "tin", BLUE)]
+    other = [LabelClass(0, "fog", RED), LabelClass(2, "can", RED)]
+    assert [each.name for each in union(named, other)] == ["fog", "cup", "tin"]
+
+
+def test_views_without_labels_are_counted(tmp_path):
+    root = add_labels(write_small_tabletop(tmp_path / "scene", size=8))
     files = sorted((root / "labels" / "train").iterdir())
     for file in files[2:]:
         file.unlink()
@@ -251,8 +354,12 @@ def test_other_programs_files_name_classes(tmp_path):
     assert classes[0].colour == (1, 2, 3)
     (tmp_path / "panoptic_classes.json").unlink()
     replica = {"classes": [{"id": 5, "name": "book", "instances": []}, {"id": 2, "name": "bin"}]}
+    replica["classes"].append({"id": -1, "name": "undefined"})
     (tmp_path / "info_semantic.json").write_text(json.dumps(replica))
-    assert [each.name for each in read_palette(tmp_path).classes] == ["bin", "book"]
+    palette = read_palette(tmp_path)
+    assert [each.name for each in palette.classes] == ["bin", "book"] and palette.ignored == {0}
+    (tmp_path / "labels.json").write_text(json.dumps({"classes": ["floor", "wall"], "thing": 5}))
+    assert [each.name for each in read_palette(tmp_path).classes] == ["floor", "wall"]
 
 
 def test_all_problems_of_a_palette_are_told_at_once(tmp_path):
@@ -263,7 +370,7 @@ def test_all_problems_of_a_palette_are_told_at_once(tmp_path):
             {"id": "2", "name": "tin"},
             {"id": 3, "name": ""},
             {"id": 4, "name": "bin", "colour": [1, 2, 256]},
-            "five",
+            5,
         ],
         "ignore": [9, "none"],
     }

@@ -584,7 +584,7 @@ def undecoded(monkeypatch):
 
     def read_frames(reduced, root, channels):
         images = [np.full((3, 4, channels), 255, np.uint8) for _ in reduced]
-        return images, {"depth": [np.ones((3, 4), np.float32) for _ in reduced]}
+        return images, {"depth": [np.ones((3, 4), np.float32) for _ in reduced]}, []
 
     monkeypatch.setattr(reading, "read_frames", read_frames)
 
