@@ -88,22 +88,20 @@ def _without_doubles(
     kept: list[Path | None] = []
     doubles: list[str] = []
     for match, frame in zip(matches, frames, strict=True):
-        image = frame.path.relative_to(root)
-        full = match is not None and match.with_suffix("").parts[-len(image.parts) :] == (
-            image.with_suffix("").parts
-        )
-        elsewhere = image.parts[0] in SPLITS and any(
-            (root / split / Path(*image.parts[1:])).exists() for split in SPLITS - {image.parts[0]}
-        )
+        image = _place(frame, root)
+        full = match is not None and match.with_suffix("").parts[-len(image.parts) :] == image.parts
+        others = SPLITS - {image.parts[0]} if image.parts[0] in SPLITS else set()
+        below = Path(*image.parts[1:]).with_suffix(frame.path.suffix) if others else Path()
+        elsewhere = any((root / split / below).is_file() for split in others)
         if match is not None and not full and (counts[match] > 1 or elsewhere):
             doubles.append(match.relative_to(root).as_posix())
             match = None
         kept.append(match)
     if not doubles:
         return kept, []
-    example = f"{Path(doubles[0]).parts[0]}/{frames[0].path.relative_to(root).with_suffix('.png')}"
+    example = f"{Path(doubles[0]).parts[0]}/{_place(frames[0], root)}.png"
     reason = f"{doubles[0]} has the name of several images"
-    return kept, [f"labels: {reason}, not read: use their folders too, as {example}"]
+    return kept, [f"{reason}, not read: use their folders too, as {example}"]
 
 
 def _named(kind: str, file: Path | None) -> dict[str, Any]:
@@ -121,11 +119,15 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _match(frame: Frame, root: Path, files: dict[str, Path]) -> Path | None:
     """Return the label file of a frame, if there is one."""
-    try:
-        place = PurePosixPath(frame.path.relative_to(root).with_suffix("").as_posix())
-    except ValueError:
-        place = PurePosixPath(frame.path.stem)
-    return next((files[name] for name in _names(place, files) if name in files), None)
+    names = _names(_place(frame, root), files)
+    return next((files[name] for name in names if name in files), None)
+
+
+def _place(frame: Frame, root: Path) -> PurePosixPath:
+    """Return the path of a frame's image in the scene folder, without its ending."""
+    if not frame.path.is_relative_to(root):
+        return PurePosixPath(frame.path.stem)
+    return PurePosixPath(frame.path.relative_to(root).with_suffix("").as_posix())
 
 
 def _names(place: PurePosixPath, files: dict[str, Path]) -> Iterator[str]:

@@ -119,7 +119,11 @@ def _settled(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """
     settled = settle(config, len(jax.devices()), folder=folder if is_first() else None)
     open_keys = [key for key in ("batch_size", "steps_per_call") if config.get(key, 0) is None]
-    settled |= broadcast_from_first({key: settled[key] for key in open_keys})
+    # All processes send the same keys, whatever their configs are.
+    decided = broadcast_from_first(
+        {key: settled[key] if key in open_keys else 0 for key in ("batch_size", "steps_per_call")}
+    )
+    settled |= {key: decided[key] for key in open_keys}
     most, call = sizes_of().steps_per_call, settled.get("steps_per_call", 0)
     if "steps_per_call" in open_keys and call < most and is_first():
         numbers = ", ".join(f"{key}={config[key]}" for key in BETWEEN_CALLS if config.get(key))
