@@ -20,7 +20,7 @@ from nerf.rendering.images import (
     colour_normals,
     make_render_image,
 )
-from nerf.rendering.model import Model, last_field
+from nerf.rendering.model import Model, classes_of
 from nerf.scenes import Scene
 from nerf.scenes.images import on_background
 from nerf.scenes.labels import write_labels
@@ -42,7 +42,7 @@ def evaluate(
 
     Args:
       model: the trained model.
-      scene: the views to score.
+      scene: the views to score; their labels may lack classes that the model learned.
       split: name of the split, for the protocol.
       background: sRGB behind transparent rays.
       chunk: number of rays rendered at once, see `make_render_image`.
@@ -56,7 +56,7 @@ def evaluate(
       see `nerf.evaluation.labels`; None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
-    scene = _with_classes_of(model, scene)
+    scene = dataclasses.replace(scene, classes=union(classes_of(model), scene.classes))
     measures = _measures(folder is not None)
     aligned = folder is not None and model.poses is not None
     try:
@@ -79,12 +79,6 @@ def evaluate(
         **_result(scene, list(scored.values()), protocols, _protocol(scene, split, colour)),
         **_typical(seconds),
     }
-
-
-def _with_classes_of(model: Model, scene: Scene) -> Scene:
-    """Return a scene with the classes that the model learned, of which its labels may lack some."""
-    learned = getattr(last_field(model), "classes", ())
-    return dataclasses.replace(scene, classes=union(learned, scene.classes))
 
 
 def _result(

@@ -24,12 +24,10 @@ class InClassColours(nnx.Module):
 
     Args:
       field: the labelled field.
-      classes: its classes.
     """
 
-    def __init__(self, field: Labelled, classes: Sequence[LabelClass]):
+    def __init__(self, field: Labelled):
         self.field: Any = field
-        self.colours = tuple(each.colour for each in classes)
 
     @property
     def encoding(self) -> Any:
@@ -47,7 +45,8 @@ class InClassColours(nnx.Module):
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
         quantities = self.field(samples)
-        colours = jnp.asarray(np.array(self.colours, np.float32) / 255.0)
+        stored = np.array([each.colour for each in self.field.classes], np.float32)
+        colours = jnp.asarray(stored / 255.0)
         return {**quantities, "rgb": colours[jnp.argmax(quantities["logits"], -1)]}
 
 
@@ -63,9 +62,9 @@ def in_class_colours(run: Run) -> Run:
     field, _ = _labelled(run, "--labels")
 
     *stages, last = run.model.stages
-    coloured = Stage(last.sampler, InClassColours(field, run.classes))
+    coloured = Stage(last.sampler, InClassColours(field))
     # Classes have no light of their own.
-    return _changed(run, "class colours", stages=nnx.List([*stages, coloured]), exposure=None)
+    return with_parts(run, "class colours", stages=nnx.List([*stages, coloured]), exposure=None)
 
 
 def only_classes(run: Run, names: Sequence[str], flag: str, keep: bool = True) -> Run:
@@ -88,7 +87,7 @@ def only_classes(run: Run, names: Sequence[str], flag: str, keep: bool = True) -
     numbers = {known[name] for name in names}
     chosen = [i for i, number in enumerate(field.numbers) if (number in numbers) == keep]
 
-    return _changed(run, repr(chosen), geometry=select(run.model.geometry, chosen))
+    return with_parts(run, chosen, geometry=select(run.model.geometry, chosen))
 
 
 def shows_classes(run: Run) -> bool:
@@ -104,11 +103,17 @@ def _labelled(run: Run, flag: str) -> tuple[Labelled, dict[str, int]]:
         fix = "train it with --config=labels on a scene with labels"
         raise ConfigError(f"{flag}: {run.folder} has no classes: {fix}")
     numbers = {str(number): number for number in field.numbers}
-    return field, {**numbers, **{each.name: each.number for each in run.classes}}
+    return field, {**numbers, **{each.name: each.number for each in field.classes}}
 
 
-def _changed(run: Run, what: str, **parts: Any) -> Run:
-    """Return a run with other parts of its model."""
+def with_parts(run: Run, what: object, **parts: Any) -> Run:
+    """Return a run with other parts of its model.
+
+    Args:
+      run: the run.
+      what: what is changed; its `repr` becomes a part of the stamp.
+      **parts: attributes of the model.
+    """
     model = nnx.merge(*nnx.split(run.model))
     for name, part in parts.items():
         setattr(model, name, nnx.data(part) if isinstance(part, nnx.Module) else part)

@@ -4,7 +4,6 @@ Finished frames are reused, and frames of another checkpoint, camera or setting 
 """
 
 import dataclasses
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,18 +11,19 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax import nnx
 
 from nerf.cameras.resizing import resized
 from nerf.foundation.files import remove_leftovers, write_array
 from nerf.foundation.png import write_png
 from nerf.foundation.progress import Meter
+from nerf.output.classes import with_parts
 from nerf.output.frames import FrameFiles, Limits, RenderOptions, frame_pixels
 from nerf.output.parts import Part, joined, layout_of
 from nerf.output.video import Frame, encode, read_frame
 from nerf.paths.coverage import RenderView
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import RenderingStopped, make_render_image, rays_per_chunk
+from nerf.rendering.model import classes_of
 from nerf.runs.read import Run
 from nerf.sampling.spaces import Cropped
 from nerf.training.progress import trace_calls
@@ -114,7 +114,8 @@ def _frame_files(out: Path, part: Part, wanted: RenderOptions, limits: Limits | 
     folder = out.with_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     scale = part.run.transform.scale
-    return FrameFiles(folder, wanted, _scaled(limits, scale), scale, part.run.classes)
+    classes = classes_of(part.run.model)
+    return FrameFiles(folder, wanted, _scaled(limits, scale), scale, classes)
 
 
 def _encode_videos(
@@ -214,7 +215,8 @@ def render_still(
     for kind, file in files.items():
         pixels = []
         for part, picture in zip(shown, pictures, strict=True):
-            near_far, classes = _scaled(limits, part.run.transform.scale), part.run.classes
+            near_far = _scaled(limits, part.run.transform.scale)
+            classes = classes_of(part.run.model)
             pixels.append(frame_pixels(picture, kind, near_far, wanted.transparent, classes))
         write_png(file, joined(pixels, labels))
     return [*files.values(), *([raw] if wanted.raw_depth else [])]
@@ -228,13 +230,10 @@ def cropped(run: Run, crop: Crop) -> Run:
     half = 0.5 * np.asarray(crop.size)
     shift = (crop.to_box.shift - turned @ world.shift) / half
     axes = tuple(tuple(float(x) for x in row) for row in turned / half[:, None])
-    model = nnx.merge(*nnx.split(run.model))
-    model.space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
-    stamp = hashlib.sha256(repr([run.stamp, crop]).encode()).hexdigest()
+    space = Cropped(run.model.space, axes, tuple(float(x) for x in shift))
     background = run.config["background"] if crop.background is None else crop.background
-    return dataclasses.replace(
-        run, model=model, config={**run.config, "background": background}, stamp=stamp
-    )
+    config = {**run.config, "background": background}
+    return dataclasses.replace(with_parts(run, crop, space=space), config=config)
 
 
 def _on_black(part: Part) -> Part:

@@ -26,6 +26,7 @@ from nerf.rendering.packing import PackedSamples, list_occupied, pack_samples
 from nerf.rendering.waves import sum_in_waves
 from nerf.sampling.occupancy_grid import OccupancyGrid
 from nerf.sampling.spaces import Box
+from nerf.scenes.base import LabelClass
 
 Background = Float[Array, "*#b 3"]  # sRGB behind each ray
 BOX, VOLUME_DENSITY = Box(), VolumeDensity()
@@ -178,6 +179,11 @@ def render_rays(
 def last_field(model: Model) -> Any:
     """Return the field of the last stage."""
     return [stage.field for stage in model.stages if stage.field is not None][-1]
+
+
+def classes_of(model: Model) -> Sequence[LabelClass]:
+    """Return the classes that the field of the last stage learned; none of other fields."""
+    return getattr(last_field(model), "classes", ())
 
 
 def fold_in(keys: Key[Array, "*b"], number: int) -> Key[Array, "*b"]:

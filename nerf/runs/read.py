@@ -17,7 +17,6 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.models import build_model
 from nerf.runs.record import cameras_from_json, classes_from_json, read_json
 from nerf.scenes import Scene, Similarity
-from nerf.scenes.base import LabelClass
 from nerf.scenes.splits import count_trained_on, load_split
 
 
@@ -37,7 +36,6 @@ class Run:
       unbounded: see `Scene.unbounded`.
       root: the scene's folder at training; None if it was made by a program.
       maps: per-pixel data that the training views had: such as "mask" and "depth".
-      classes: of the label maps that the training views had.
     """
 
     folder: Path
@@ -51,7 +49,6 @@ class Run:
     unbounded: bool = False
     root: str | None = None
     maps: tuple[str, ...] = ()
-    classes: tuple[LabelClass, ...] = ()
 
     def __repr__(self) -> str:
         views = ", ".join(f"{len(cameras)} {split}" for split, cameras in self.cameras.items())
@@ -100,7 +97,6 @@ def load_run(folder: str | Path, plugins: tuple[str, ...] = (), step: int | None
         unbounded=record["unbounded"],
         root=record["root"],
         maps=tuple(record["maps"]),
-        classes=tuple(classes),
     )
 
 

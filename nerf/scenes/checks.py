@@ -19,7 +19,7 @@ from nerf.cameras.lenses import (
 )
 from nerf.scenes.base import Problem, SceneError, one_line
 from nerf.scenes.decode import MISSING
-from nerf.scenes.frames import Frame
+from nerf.scenes.frames import MAX_ASPECT_ERROR, Frame
 from nerf.scenes.images import check_image, orientation, undecodable
 from nerf.scenes.lookup import Report
 from nerf.scenes.maps import map_files
@@ -29,7 +29,6 @@ FOLDS = (
     "correct the distortion (are its numbers for coordinates in focal lengths?),"
     " or undistort the images"
 )
-MAX_ASPECT_ERROR = 0.02  # of width / height, between what a file says and the image
 
 
 def settle(

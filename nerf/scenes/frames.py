@@ -17,6 +17,8 @@ from nerf.scenes.decode import Header
 from nerf.scenes.images import has_transparent_pixel
 from nerf.scenes.palette import Palette
 
+MAX_ASPECT_ERROR = 0.02  # of width / height, between what a file says and the image
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:

@@ -26,7 +26,7 @@ from nerf.foundation.files import replacing
 from nerf.scenes.base import LabelClass, SceneError
 from nerf.scenes.colour import ImageError
 from nerf.scenes.decode import MAX_PIXELS, SCALE_DOWN
-from nerf.scenes.frames import Frame, ReducedFrame, stored_pixels
+from nerf.scenes.frames import MAX_ASPECT_ERROR, Frame, ReducedFrame, stored_pixels
 from nerf.scenes.palette import UNKNOWN, Palette, read_palette
 
 FOLDERS = {
@@ -35,7 +35,6 @@ FOLDERS = {
 }
 ENDINGS = (".png", ".npy")
 INEXACT = (".jpg", ".jpeg", ".webp")  # endings of pictures whose numbers are not exact
-MAX_ASPECT_ERROR = 0.02
 SPLITS = {"train", "val", "test"}  # folders whose images may share their names
 ANY_NUMBER = Palette("", ())
 UNKNOWN_BYTE = 255  # the number of pixels of unknown class in a file of 8 bits
@@ -64,9 +63,10 @@ def with_labels(frames: Sequence[Frame], root: Path) -> tuple[list[Frame], list[
             )
             notes += [*of_names, *_notes(kind, folder, found, matches)]
             if any(matches):
+                changes: list[dict[str, Any]] = [{kind: match} for match in matches]
                 found = [
-                    dataclasses.replace(frame, **_named(kind, match))
-                    for frame, match in zip(found, matches, strict=True)
+                    dataclasses.replace(frame, **change)
+                    for frame, change in zip(found, changes, strict=True)
                 ]
                 break
     if any(frame.labels for frame in found):
@@ -88,12 +88,7 @@ def _without_doubles(
     kept: list[Path | None] = []
     doubles: list[str] = []
     for match, frame in zip(matches, frames, strict=True):
-        image = _place(frame, root)
-        full = match is not None and match.with_suffix("").parts[-len(image.parts) :] == image.parts
-        others = SPLITS - {image.parts[0]} if image.parts[0] in SPLITS else set()
-        below = Path(*image.parts[1:]).with_suffix(frame.path.suffix) if others else Path()
-        elsewhere = any((root / split / below).is_file() for split in others)
-        if match is not None and not full and (counts[match] > 1 or elsewhere):
+        if match is not None and _fits_others(match, frame, root, counts[match] > 1):
             doubles.append(match.relative_to(root).as_posix())
             match = None
         kept.append(match)
@@ -104,8 +99,21 @@ def _without_doubles(
     return kept, [f"{reason}, not read: use their folders too, as {example}"]
 
 
-def _named(kind: str, file: Path | None) -> dict[str, Any]:
-    return {kind: file}
+def _fits_others(match: Path, frame: Frame, root: Path, shared: bool) -> bool:
+    """Report whether a label file has the name of another image, too.
+
+    Args:
+      match: the file.
+      frame: the frame of an image of its name.
+      root: the scene folder.
+      shared: whether several of the frames match the file.
+    """
+    image = _place(frame, root)
+    if match.with_suffix("").parts[-len(image.parts) :] == image.parts:
+        return False
+    others = SPLITS - {image.parts[0]} if image.parts[0] in SPLITS else set()
+    below = Path(*image.parts[1:]).with_suffix(frame.path.suffix) if others else Path()
+    return shared or any((root / split / below).is_file() for split in others)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -43,7 +43,7 @@ def halves():
     run = run_of(Similarity(), "halves")
     field = Halves(Ball(Similarity()))
     model = Model({"main": Stage(UniformSteps(256), field)}, ["main"])
-    return dataclasses.replace(run, model=model, classes=(LEFT, RIGHT))
+    return dataclasses.replace(run, model=model)
 
 
 def picture_of(run):
@@ -91,7 +91,7 @@ def test_a_picture_of_classes_is_written_beside_the_colours(tmp_path):
     assert set(np.unique(labels)) == {4, 41}
     for each in (LEFT, RIGHT):
         assert (shown[labels == each.number + 1] == each.colour).all()
-    assert not colour_labels(np.zeros((2, 2), np.uint16), run.classes).any()
+    assert not colour_labels(np.zeros((2, 2), np.uint16), (LEFT, RIGHT)).any()
 
 
 def test_a_wrong_name_and_a_run_without_classes_are_refused():
