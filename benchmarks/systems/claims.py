@@ -18,6 +18,7 @@ from flax import nnx
 from nerf.foundation.instantiate import ConfigError, build
 from nerf.runs.config_checks import check_config
 from nerf.scenes import Scene
+from nerf.scenes.base import LabelClass
 from nerf.training.image_task import image_task
 
 ROOT = Path(__file__).parents[2]
@@ -179,12 +180,18 @@ def check_parameters(row: Row) -> None:
         )
 
 
-def count_parameters_of(config: Mapping[str, Any]) -> int:
-    """Return the number of trainable parameters of a config's model."""
+def count_parameters_of(config: Mapping[str, Any], classes: Sequence[LabelClass] = ()) -> int:
+    """Return the number of trainable parameters of a config's model.
+
+    Args:
+      config: the complete config.
+      classes: those of the scene.
+    """
     space = build(config["spaces"]["bounded"])
 
     def make():
         context = {"rngs": nnx.Rngs(0), "space": space, "num_dims": space.num_dims}
+        context["classes"] = classes
         return nnx.to_pure_dict(nnx.state(build(config["model"], **context), nnx.Param))
 
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(make)))

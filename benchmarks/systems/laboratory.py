@@ -147,7 +147,7 @@ class Laboratory:
             found[arm.name] = {
                 **_gather(runs),
                 "half": {key: half[key] for key in HALF},
-                "parameters": count_parameters_of(config),
+                "parameters": count_parameters_of(config, self._scene(arm)["train"].classes),
                 **_described(choice),
             }
         return found

@@ -4,7 +4,15 @@ Margins were set before the first measurement. Widths are chosen so that the arm
 equal numbers of parameters to within a tenth.
 """
 
-from benchmarks.systems.rows import coordinates, grids, networks, pictures, sampling, surfaces
+from benchmarks.systems.rows import (
+    coordinates,
+    grids,
+    meaning,
+    networks,
+    pictures,
+    sampling,
+    surfaces,
+)
 
 ROWS = [
     *coordinates.ROWS,
@@ -13,4 +21,5 @@ ROWS = [
     *grids.ROWS,
     *sampling.ROWS,
     *surfaces.ROWS,
+    *meaning.ROWS,
 ]

@@ -1,0 +1,70 @@
+"""Claims about classes that are learned from label maps, on the bundled scene."""
+
+from typing import Any
+
+from benchmarks.systems.claims import Arm, Check, Row
+from benchmarks.systems.label_measures import LABELLED
+
+SEMANTIC_NERF = "Semantic-NeRF (2103.15875)"
+CHANGES = {"steps": 1500, "batch_size": 1024, "steps_per_call": 20, "log_every": 20}
+
+
+def labelled(name: str, *measures: str, **weak: Any) -> Arm:
+    """Return an arm that learns from weak labels of the bundled scene.
+
+    Args:
+      name: name of the arm.
+      *measures: names of functions in `benchmarks.systems.label_measures`.
+      **weak: options of `nerf.scenes.weak_labels`.
+    """
+    scene = {"name": "nerf.scenes.weak_labels:load", **weak}
+    return Arm(name, "labels", CHANGES, scene, LABELLED, measures=("classes", *measures))
+
+
+UNLABELLED = Arm("no labels", "ngp", CHANGES, {"name": "nerf.scenes:load"}, LABELLED)
+
+ROWS = [
+    Row(
+        "R32-sparse",
+        SEMANTIC_NERF,
+        "labels of 2 of 100 views are enough for all views, because classes have a place in space;"
+        " the colours hardly suffer",
+        [labelled("2 views", "classes_in_2d", views=2), UNLABELLED],
+        [
+            Check("2 views", metric="miou", at_least=0.9, added=True),
+            Check("2 views", metric="miou_2d", at_most=0.9, added=True),
+            Check("2 views", "no labels", at_least=-0.3, added=True),
+        ],
+        equal_parameters=False,
+    ),
+    Row(
+        "R32-noise",
+        SEMANTIC_NERF,
+        "if half of all pixels have a random class, many views together correct them",
+        [labelled("half random", "classes_over_given", noise=0.5), UNLABELLED],
+        [
+            Check("half random", metric="miou_gain", at_least=0.3, added=True),
+            Check("half random", "no labels", at_least=-0.3, added=True),
+        ],
+        equal_parameters=False,
+    ),
+    Row(
+        "R32-clicks",
+        SEMANTIC_NERF,
+        "one click for each class and view is enough",
+        [labelled("clicks", "classes_in_2d", clicks=1)],
+        [
+            Check("clicks", metric="miou", at_least=0.85, added=True),
+            Check("clicks", metric="miou_2d", at_most=0.85, added=True),
+        ],
+        equal_parameters=False,
+    ),
+    Row(
+        "R32-coarse",
+        SEMANTIC_NERF,
+        "labels at an eighth of the resolution become fine where views overlap",
+        [labelled("an eighth", "classes_over_given", coarse=8)],
+        [Check("an eighth", metric="miou_gain", at_least=0.0, added=True)],
+        equal_parameters=False,
+    ),
+]
