@@ -1,7 +1,8 @@
-"""Metrics of rendered classes: functions (model, config, test scene) -> named numbers.
+"""Metrics of rendered classes and objects: functions (model, config, test scene) -> named numbers.
 
 They are intersections over unions, mean over the classes, from the pixels of all views together.
-The scene is `LABELLED` with `nerf.scenes.weak_labels`.
+The scene is `LABELLED`, with `nerf.scenes.weak_labels` for classes and with
+`nerf.scenes.permuted_instances` for objects.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.systems.claims import ROOT
 from benchmarks.systems.measures import Config
-from nerf.evaluation import labels
+from nerf.evaluation import instances, labels
 from nerf.foundation.instantiate import build
 from nerf.networks.relu import ReLU
 from nerf.rendering.images import make_render_image
@@ -46,6 +47,26 @@ def classes(model: Model, config: Config, scene: Scene) -> dict[str, float]:
     render = make_render_image(model, config["background"], config["chunk"])
     shown = [render(scene.cameras[i])["labels"] for i in range(len(scene))]
     return {"miou": _miou(shown, scene)}
+
+
+def objects(model: Model, config: Config, scene: Scene) -> dict[str, float]:
+    """Score the rendered objects, with one matching with the true ones for all views.
+
+    Args:
+      model: the trained model, with a field of `nerf.fields.instances`.
+      config: its config.
+      scene: the test views.
+
+    Returns: "objects_iou", and "objects_missing", the number of true objects less that of found
+    ones.
+    """
+    render = make_render_image(model, config["background"], config["chunk"])
+    shown = [render(scene.cameras[i])["instances"] for i in range(len(scene))]
+    counts = [instances.count_pixels(picture, scene, i) for i, picture in enumerate(shown)]
+    found = instances.summary(
+        [x for x in counts if x is not None], instances.find_objects(model, scene.cameras)
+    )
+    return {"objects_iou": found["iou"], "objects_missing": found["true"] - len(found["objects"])}
 
 
 def classes_over_given(model: Model, config: Config, scene: Scene) -> dict[str, float]:

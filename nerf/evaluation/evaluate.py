@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 
 from nerf.cameras.cameras import Cameras
-from nerf.evaluation import alignment, labels, metrics, surfaces
+from nerf.evaluation import alignment, instances, labels, metrics, surfaces
 from nerf.foundation.files import write_array
 from nerf.foundation.png import to_bytes, write_png
 from nerf.foundation.progress import Meter
@@ -24,7 +24,7 @@ from nerf.rendering.model import Model, classes_of
 from nerf.scenes import Scene
 from nerf.scenes.images import on_background
 from nerf.scenes.labels import write_labels
-from nerf.scenes.palette import union
+from nerf.scenes.palette import classes_in, union
 
 PIXELWISE = {"psnr", "psnr_corrected"}  # metrics that take any set of pixels; others need images
 
@@ -52,8 +52,8 @@ def evaluate(
 
     Returns:
       "mean", "per_image", "protocol", "seconds_per_frame" (to render a view) and
-      "seconds_per_view" (to render and score it), and "labels" if classes are rendered and known,
-      see `nerf.evaluation.labels`; None if it was stopped.
+      "seconds_per_view" (to render and score it), and "labels" and "instances" if they are
+      rendered and known, see `nerf.evaluation.labels` and `.instances`; None if it was stopped.
     """
     colour = np.asarray(background, np.float32)
     scene = dataclasses.replace(scene, classes=union(classes_of(model), scene.classes))
@@ -75,10 +75,9 @@ def evaluate(
     protocols = {name: metrics.PROTOCOL[name] for name in measures}
     protocols |= {"psnr_aligned": alignment.PROTOCOL} if aligned else {}
     protocols |= surfaces.protocol(scene) if scorer.has_surface else {}
-    return {
-        **_result(scene, list(scored.values()), protocols, _protocol(scene, split, colour)),
-        **_typical(seconds),
-    }
+    found = list(scored.values())
+    scores = _result(scene, found, protocols, _protocol(scene, split, colour))
+    return {**scores, **_objects(model, scene, found), **_typical(seconds)}
 
 
 def _result(
@@ -96,7 +95,9 @@ def _result(
       conditions: of the scoring.
     """
     counts = [view.counts for view in scored if view.counts is not None]
+    objects = any(view.objects is not None for view in scored)
     protocols |= labels.PER_VIEW if counts else {}
+    protocols |= instances.PER_VIEW if objects else {}
     return {
         "mean": {key: _mean([view.scores[key] for view in scored]) for key in protocols},
         "per_image": {name: view.scores for name, view in zip(scene.names, scored, strict=True)},
@@ -105,9 +106,18 @@ def _result(
             **protocols,
             **scored[-1].source,
             **(labels.OF_ALL_VIEWS if counts else {}),
+            **(instances.OF_ALL_VIEWS if objects else {}),
         },
         **({"labels": labels.summary(counts, scene.classes)} if counts else {}),
     }
+
+
+def _objects(model: Model, scene: Scene, scored: Sequence["_Scored"]) -> dict[str, Any]:
+    """Return the scores of single objects in all views as "instances", if they are known."""
+    counts = [view.objects for view in scored if view.objects is not None]
+    if not counts:
+        return {}
+    return {"instances": instances.summary(counts, instances.find_objects(model, scene.cameras))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +158,10 @@ class _Scorer:
         counts = labels.confusion(picture["labels"], scene, i) if "labels" in picture else None
         if counts is not None:
             scores["miou"] = labels.mean_over_classes(counts)
+        numbers = picture.get("instances")
+        objects = None if numbers is None else instances.count_pixels(numbers, scene, i)
+        if objects is not None:
+            scores["instance_iou"] = instances.mean_iou(objects)
         if self.align is not None:
             moved = self.render_image(self.align(scene.cameras[i], truth, there))
             scores["psnr_aligned"] = metrics.psnr(moved["rgb"][there], truth[there])
@@ -156,9 +170,9 @@ class _Scorer:
             _write_view(path, picture, truth, scene.transform.scale)
             if self.has_surface:
                 _write_surface(path, picture["normals"], scene, i)
-            if "labels" in picture:
-                _write_labels(path, picture["labels"], scene, i)
-        return _Scored(scores, rendered, source, counts)
+            for kind in {"labels", "instances"} & picture.keys():
+                _write_numbers(path, kind, picture[kind], scene, i)
+        return _Scored(scores, rendered, source, counts, objects)
 
 
 class _Scored(NamedTuple):
@@ -169,12 +183,14 @@ class _Scored(NamedTuple):
       rendered: seconds to render it.
       source: the source of "normals", if any.
       counts: pixels of each true class by the class shown, if both are known.
+      objects: pixels by the true and the shown object, if both are known.
     """
 
     scores: dict[str, float | None]
     rendered: float
     source: dict[str, str]
     counts: Int[np.ndarray, "k k1"] | None
+    objects: instances.Counts | None
 
 
 def _score_views(
@@ -268,14 +284,25 @@ def _write_surface(
         write_array(path.parent / "true_depth" / f"{path.name}.npz", depth.astype(np.float32))
 
 
-def _write_labels(path: Path, shown: UInt16[np.ndarray, "h w"], scene: Scene, view: int) -> None:
-    """Write the classes of a view, and the true ones if the scene has them, as `write_labels`."""
-    files = {"labels": shown}
-    if "labels" in scene.maps:
-        files["true_labels"] = scene.maps["labels"][view]
+def _write_numbers(
+    path: Path, kind: str, shown: UInt16[np.ndarray, "h w"], scene: Scene, view: int
+) -> None:
+    """Write the classes or the objects of a view, and the true ones if the scene has them.
+
+    Args:
+      path: of the view's comparison, without an ending.
+      kind: "labels" or "instances", the name of the map.
+      shown: as in the map.
+      scene: the scene.
+      view: number of the view.
+    """
+    files = {kind: shown}
+    if kind in scene.maps:
+        files[f"true_{kind}"] = scene.maps[kind][view]
     for folder, numbers in files.items():
+        classes = scene.classes if kind == "labels" else classes_in([numbers])
         (path.parent / folder).mkdir(exist_ok=True)
-        write_labels(path.parent / folder / f"{path.name}.png", numbers, scene.classes)
+        write_labels(path.parent / folder / f"{path.name}.png", numbers, classes)
 
 
 def _protocol(scene: Scene, split: str, colour: np.ndarray) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Any field with a class of each point: Semantic-NeRF's head (Zhi et al., 2103.15875)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +8,16 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt16
 
 from nerf.fields import Samples
+from nerf.fields.with_head import WithHead
 from nerf.foundation.instantiate import ConfigError
-from nerf.networks import Network, connect
+from nerf.networks import Network
 from nerf.networks.relu import ReLU
 from nerf.scenes.base import LabelClass
 
 HEAD = ReLU(width=64, depth=1)
 
 
-class Labelled(nnx.Module):
+class Labelled(WithHead):
     """A field and a head of class logits, which does not depend on the view direction.
 
     Equation:
@@ -27,8 +27,8 @@ class Labelled(nnx.Module):
 
     gamma is the encoding of the field. The head's own layers replace the paper's, which follow the
     trunk of the density, so that any field with an encoding can be labelled. s_0 are the logits of
-    what lies behind the scene, which are learned too; the rooms of the paper have no rays without
-    matter. 100 classes cost one sum of vectors more.
+    what lies behind the scene; the rooms of the paper have no rays without matter. 100 classes cost
+    one sum of vectors more.
 
     Args:
       field: any field with an encoding; its quantities are kept.
@@ -51,44 +51,16 @@ class Labelled(nnx.Module):
         if not classes:
             reason = "no label of the training views is known, and this field learns them"
             raise ConfigError(f"Labelled: {reason}: put a file for each image into SCENE/labels")
-        if not hasattr(field, "encoding"):
-            reason = f"{type(field).__name__} has no encoding, which the head of the classes reads"
-            raise ConfigError(f"Labelled: {reason}: choose another field")
-        self.field: Any = field
+        super().__init__(field, head, len(classes), rngs=rngs)
         self.classes = tuple(classes)
-        self.head = connect(self.field.encoding, head, len(classes), 3, rngs=rngs)
-        self.behind = nnx.Param(jnp.zeros(len(classes)))
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """Return the number of each class in the label files."""
         return tuple(each.number for each in self.classes)
 
-    @property
-    def encoding(self) -> Any:
-        """Return the encoding of the field."""
-        return self.field.encoding
-
-    @property
-    def code_features(self) -> int:
-        """Return the length of the codes that the field reads."""
-        return getattr(self.field, "code_features", 0)
-
     def __call__(self, samples: Samples) -> dict[str, Array]:
-        logits = self.head(self.field.encoding(samples.points))
-        return {**self.field(samples), "logits": logits}
-
-    def logits(
-        self, composited: Float[Array, "*b k"], opacity: Float[Array, "*b"]
-    ) -> Float[Array, "*b k"]:
-        """Return the logits S of each ray.
-
-        Args:
-          composited: sum_i w_i s(x_i), the quantity "logits" of a rendering.
-          opacity: 1 - T_n, the sum of the weights.
-        """
-        behind = jnp.broadcast_to(self.behind[...], composited.shape)
-        return composited + (1.0 - opacity[..., None]) * behind
+        return {**self.field(samples), "logits": self.of_points(samples.points)}
 
     def index_of(self, labels: UInt16[Array, "*b"]) -> Int[Array, "*b"]:
         """Return the index of the class of each pixel in the logits, -1 if it is unknown.
@@ -113,5 +85,5 @@ class Labelled(nnx.Module):
           opacity: the sum of the weights.
         """
         shown = {name: x for name, x in composited.items() if name != "logits"}
-        best = jnp.argmax(self.logits(composited["logits"], opacity), -1)
+        best = jnp.argmax(self.of_ray(composited["logits"], opacity), -1)
         return {**shown, "labels": jnp.asarray(np.array(self.numbers, np.uint16) + 1)[best]}

@@ -4,6 +4,8 @@ A loss is a callable `loss(context) -> (*b)`. It takes what it needs from the `C
 has the model, for regularisers that evaluate the field elsewhere. Training averages each loss over
 the rays that are `complete`, and adds them up. A loss that cannot do without some of the target's
 maps names them in its attribute `needs`; scenes without them are refused before training.
+One that compares rays of one view with each other says in `views_per_step` how many views the rays
+of a step may come from, so that each has many.
 """
 
 import dataclasses

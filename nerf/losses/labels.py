@@ -48,18 +48,32 @@ class LabelError:
         if not hasattr(field, "index_of"):
             fix = "use nerf.fields.labelled:Labelled, or a config without this loss"
             raise ConfigError(f"losses: LabelError: {type(field).__name__} has no classes: {fix}")
-        composited, opacity = self._summed(context.renderings[-1])
-        logs = jax.nn.log_softmax(field.logits(composited, opacity))
+        rendering = context.renderings[-1]
+        composited, opacity = (
+            (rendering.extras["logits"], rendering.opacity)
+            if self.moves_matter
+            else composite_detached(rendering, "logits")
+        )
+        logs = jax.nn.log_softmax(field.of_ray(composited, opacity))
         label = field.index_of(context.target.maps["labels"])
         error = -jnp.take_along_axis(logs, jnp.maximum(label, 0)[..., None], -1)[..., 0]
         return jnp.where(label >= 0, self.weight * error, 0.0)
 
-    def _summed(self, rendering: Rendering) -> tuple[Float[Array, "*b k"], Float[Array, "*b"]]:
-        """Return the composited logits and the opacity, through which matter moves if it may."""
-        if self.moves_matter:
-            return rendering.extras["logits"], rendering.opacity
-        intervals = rendering.intervals
-        assert intervals is not None, "training renders with intervals"
-        weights = jax.lax.stop_gradient(intervals.weights)
-        (logits,) = intervals.layout.weighted_sums(weights, [intervals.quantities["logits"]])
-        return logits, jax.lax.stop_gradient(rendering.opacity)
+
+def composite_detached(
+    rendering: Rendering, name: str
+) -> tuple[Float[Array, "*b k"], Float[Array, "*b"]]:
+    """Composite a quantity without moving matter.
+
+    Args:
+      rendering: of training, with its intervals.
+      name: of the quantity.
+
+    Returns:
+      sum_i w_i s_i of each ray and the opacity, whose gradients do not reach the weights w_i.
+    """
+    intervals = rendering.intervals
+    assert intervals is not None, "training renders with intervals"
+    weights = jax.lax.stop_gradient(intervals.weights)
+    (sums,) = intervals.layout.weighted_sums(weights, [intervals.quantities[name]])
+    return sums, jax.lax.stop_gradient(rendering.opacity)

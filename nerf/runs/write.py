@@ -159,7 +159,7 @@ class RunWriter:
             **facts,
             "per_image": scores["per_image"],
             "protocol": {**scores["protocol"], **self.protocol},
-            **({"labels": scores["labels"]} if "labels" in scores else {}),
+            **{key: scores[key] for key in ("labels", "instances") if key in scores},
             "seconds_per_frame": scores["seconds_per_frame"],
             "peak_memory": peak_memory(),
             "code": {file: digest for file, digest in self.code.items() if file in loaded},

@@ -127,8 +127,9 @@ class Scene:
         is True at pixels that are trained on and scored, and "depth" is the distance along the ray
         in units of the normalised world, 0 if unknown. "normals" are true unit normals in the axes
         of the normalised world, 0 if unknown. "labels" is 1 + the number of a pixel's class, and
-        "instances" 1 + that of the single object, 0 if unknown; see `nerf.scenes.labels`. Other
-        maps reach the losses by their names, and are 0 where nothing is known.
+        "instances" 1 + that of the single object (1 for none), 0 if unknown; see
+        `nerf.scenes.labels`. Other maps reach the losses by their names, and are 0 where nothing is
+        known.
       points: sparse points in the normalised world; None if the file has none.
       point_colours: sRGB colours of `points`; None if the file has none.
       axes_kept: True if +z is the file's +z, because its format defines the up direction; False if

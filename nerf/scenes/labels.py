@@ -10,6 +10,7 @@ labels/0.png for images/0.jpg. Replica's tools repeat the folder in the name, as
 semantic_class/semantic_class_0.png for rgb/rgb_0.png. A frame of a `transforms.json` may also name
 its files as `semantics_path` and `instances_path`. Files are PNG with one number per pixel (or the
 colours of the palette) or NumPy's .npy, at the size of the image or smaller. Views may lack them.
+The object 0 is that of pixels without an object.
 """
 
 import dataclasses

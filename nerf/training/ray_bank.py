@@ -172,13 +172,35 @@ def step_keys(seed: int | Int[Array, ""], step: Int[Array, ""]) -> StepKeys:
     return StepKeys(*keys)
 
 
-def _draw(key: PRNGKeyArray, count: int, size: int) -> Int[Array, " b"]:
-    """Draw `count` indices into a pool of `size` pixels."""
-    return jax.random.randint(key, (count,), 0, size)
+def _draw(
+    key: PRNGKeyArray,
+    count: int,
+    size: int,
+    views: int | None = None,
+    firsts: Int[Array, " n"] | None = None,
+) -> Int[Array, " b"]:
+    """Draw `count` indices into a pool of `size` pixels.
+
+    Args:
+      key: random key.
+      count: number of pixels b.
+      size: number of pixels of the pool.
+      views: number of images that they come from, at most, each drawn as often as it has pixels;
+        the pixels of one draw are neighbours in the result. None: all images.
+      firsts: with `views`, the index in the pool of each image's first pixel.
+    """
+    if views is None or firsts is None:
+        return jax.random.randint(key, (count,), 0, size)
+    of_views, of_pixels = jax.random.split(key)
+    drawn = jax.random.randint(of_views, (views,), 0, size)
+    image = jnp.searchsorted(firsts, drawn, side="right") - 1
+    image = image[jnp.arange(count) * views // count]
+    ends = jnp.append(firsts, size)[1:]
+    return jax.random.randint(of_pixels, (count,), firsts[image], ends[image])
 
 
 def sample_rays(
-    pixels: RayBank | RayBatch, key: PRNGKeyArray, count: int
+    pixels: RayBank | RayBatch, key: PRNGKeyArray, count: int, views: int | None = None
 ) -> tuple[Rays, Float[Array, "b c"], dict[str, Array]]:
     """Sample rays through pixels drawn uniformly from the pool.
 
@@ -186,19 +208,21 @@ def sample_rays(
       pixels: all pixels, or a batch sampled before, which is used as it is.
       key: random key for the pixels.
       count: number of rays b.
+      views: number of images that the rays of a step come from, at most; None: all.
 
     Returns:
       (rays, values, maps) as from `RayBatch.rays`.
     """
-    batch = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count)
+    batch = pixels if isinstance(pixels, RayBatch) else _pick(pixels, key, count, views)
     # The barrier makes the following code compile equally for both kinds of pixels, so that the
     # trained parameters do not depend on where the pixels are stored.
     return jax.lax.optimization_barrier(batch).rays()
 
 
-def _pick(pixels: RayBank, key: PRNGKeyArray, count: int) -> RayBatch:
+def _pick(pixels: RayBank, key: PRNGKeyArray, count: int, views: int | None) -> RayBatch:
     """Draw pixels from the pool."""
-    chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0])]
+    firsts = None if views is None else jnp.searchsorted(pixels.pool, pixels.starts)
+    chosen = pixels.pool[_draw(key, count, pixels.pool.shape[0], views, firsts)]
     # The image of a pixel is the last one that starts at or before it.
     image = jnp.searchsorted(pixels.starts, chosen, side="right") - 1
     maps = {name: values[chosen] for name, values in pixels.maps.items()}
@@ -213,6 +237,7 @@ def make_loader(
     steps: int,
     device_memory: float | None,
     everywhere: Callable[[Any], Any],
+    views: int | None = None,
 ) -> Callable[[int], RayBank | RayBatch]:
     """Build the data loader `pixels_at(step)`.
 
@@ -227,6 +252,7 @@ def make_loader(
       steps: number of steps per call.
       device_memory: memory of the device in bytes; None asks the device.
       everywhere: puts arrays on the devices.
+      views: see `sample_rays`.
 
     Returns:
       `pixels_at`.
@@ -239,7 +265,7 @@ def make_loader(
     if needed <= 0.5 * (memory_of_device() if device_memory is None else device_memory):
         pixels = everywhere(to_device(scene))
         return lambda step: pixels
-    host = HostRayBank(scene, seed, batch_size, steps)
+    host = HostRayBank(scene, seed, batch_size, steps, views=views)
     return lambda step: everywhere(host(step))
 
 
@@ -266,15 +292,25 @@ class HostRayBank:
       batch_size: number of rays per step.
       steps: number of steps per call.
       margin: see `to_device`.
+      views: see `sample_rays`.
     """
 
-    def __init__(self, scene: Scene, seed: int, batch_size: int, steps: int, margin: int = 4):
+    def __init__(
+        self,
+        scene: Scene,
+        seed: int,
+        batch_size: int,
+        steps: int,
+        margin: int = 4,
+        views: int | None = None,
+    ):
         self.scene, self.steps = scene, steps
         self.starts, self.pool = _starts(scene), _pool(scene, margin)
-        size = len(self.pool)
+        firsts = jnp.asarray(np.searchsorted(self.pool, self.starts), jnp.int32)
 
         def draw(step: Int[Array, ""]) -> Int[Array, " b"]:
-            return _draw(step_keys(seed, step).pixels, batch_size, size)
+            key = step_keys(seed, step).pixels
+            return _draw(key, batch_size, len(self.pool), views, firsts)
 
         self.draw, self.host = jax.jit(jax.vmap(draw)), _host_device()
         self.worker = ThreadPoolExecutor(1, "pixels")

@@ -106,6 +106,7 @@ class Session:
         prepared = prepare(config, scene, plugins, self.mesh, **arguments)
         self.graph, self.state = prepared.graph, prepared.state
         self._train_steps, self._initial_state = prepared.train_steps, prepared.initial_state
+        self._views = prepared.views
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.seed, self.rate = config["seed"], 1.0
         self.steps_per_call = config["steps_per_call"]
@@ -143,7 +144,9 @@ class Session:
         limit = memory_of_device() if device_memory is None else device_memory
         batch, count = self.config["batch_size"], self.steps_per_call
         self._put = partial(replicate, mesh=self.mesh)
-        self._load = lambda: make_loader(self.scene, self.seed, batch, count, limit, self._put)
+        self._load = lambda: make_loader(
+            self.scene, self.seed, batch, count, limit, self._put, self._views
+        )
         self._place()
         zeros = np.zeros(count, np.float32)
         self._compiled = self._train_steps.lower(*self._arguments(zeros)).compile()

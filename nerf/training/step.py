@@ -24,7 +24,7 @@ from nerf.scenes.images import over
 from nerf.training.gradients import TrainState, init_state, make_gradients
 from nerf.training.nonfinite import all_finite
 from nerf.training.ray_bank import RayBank, RayBatch, StepKeys, sample_rays, step_keys
-from nerf.training.supervision import check_supervision
+from nerf.training.supervision import check_supervision, views_per_step
 
 
 def _make_one_step(
@@ -36,7 +36,7 @@ def _make_one_step(
     mesh: Mesh,
 ) -> Callable:
     """Build `one_step(pixels, state, factor, seed) -> (state, metrics)`; see `make_train_step`."""
-    gradients = make_gradients(graph, losses, mesh)
+    gradients, views = make_gradients(graph, losses, mesh), views_per_step(losses)
 
     def one_step(
         pixels: RayBank | RayBatch,
@@ -46,7 +46,7 @@ def _make_one_step(
     ) -> tuple[TrainState, dict[str, Array]]:
         """Take one optimizer step; return the new state and the metrics."""
         keys = step_keys(seed, state.step)
-        rays, target, colour = _sample_batch(pixels, keys, batch_size, background)
+        rays, target, colour = _sample_batch(pixels, keys, batch_size, background, views)
         ray_keys = jax.random.split(keys.rays, batch_size)
         (grads, mean_loss, error, count), seen = gradients(
             state.params, state.state, rays, target, colour, ray_keys
@@ -80,7 +80,11 @@ def _make_one_step(
 
 
 def _sample_batch(
-    pixels: RayBank | RayBatch, keys: StepKeys, batch_size: int, background: Sequence[float] | None
+    pixels: RayBank | RayBatch,
+    keys: StepKeys,
+    batch_size: int,
+    background: Sequence[float] | None,
+    views: int | None,
 ) -> tuple[Rays, Target, Float[Array, "b 3"]]:
     """Sample pixels; the photo and the rendering get the same background.
 
@@ -89,11 +93,12 @@ def _sample_batch(
       keys: the keys of the step.
       batch_size: number of rays b.
       background: sRGB behind transparent pixels; None draws a random colour for each ray.
+      views: number of images that the rays come from, at most; None: all.
 
     Returns:
       Rays, their supervision, and the background behind each of them.
     """
-    rays, rgba, maps = sample_rays(pixels, keys.pixels, batch_size)
+    rays, rgba, maps = sample_rays(pixels, keys.pixels, batch_size, views)
     colour = (
         jax.random.uniform(keys.background, (batch_size, 3))
         if background is None
@@ -227,12 +232,14 @@ class Prepared(NamedTuple):
       state: the state before the first step.
       train_steps: the jitted training steps, see `make_train_step`.
       initial_state: seed -> the state before the first step with that seed.
+      views: number of images that the rays of a step come from, at most; None: all.
     """
 
     graph: nnx.GraphDef
     state: TrainState
     train_steps: jax.stages.Wrapped
     initial_state: Callable[[int], TrainState]
+    views: int | None = None
 
 
 def prepare(
@@ -266,4 +273,5 @@ def prepare(
         None if config["random_background"] else config["background"],
         mesh,
     )
-    return Prepared(graph, state, train_steps, lambda seed: initial(seed)[1])
+    views = views_per_step(losses)
+    return Prepared(graph, state, train_steps, lambda seed: initial(seed)[1], views)

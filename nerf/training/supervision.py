@@ -1,4 +1,4 @@
-"""Check that a scene has the maps that the losses need."""
+"""What the losses need of the pixels: maps of the scene, and rays of few views."""
 
 from collections.abc import Callable, Mapping
 
@@ -52,3 +52,14 @@ def _lacks_alpha(scene: Scene) -> str | None:
         reason += " (masks only say which pixels to ignore)"
     fix = "make their background transparent and save them as RGBA PNG"
     return f"alpha, and {reason}: {fix}, or use a config without this loss, such as surface"
+
+
+def views_per_step(losses: Mapping[str, Callable]) -> int | None:
+    """Return how many images the rays of a step may come from; None if no loss asks.
+
+    Args:
+      losses: losses by name; the attribute `views_per_step` of a loss that compares rays of one
+        view with each other says how many views it can have.
+    """
+    asked = [n for loss in losses.values() if (n := getattr(loss, "views_per_step", None))]
+    return min(asked, default=None)

@@ -52,7 +52,7 @@ def test_logits_are_composited_over_those_of_what_is_behind():
     left = 1.0 - weights.sum(-1)
     expected = (weights[..., None] * at_samples).sum(1) + left[:, None] * [0.5, -1.0, 2.0]
     composited, opacity = rendering.extras, rendering.opacity
-    np.testing.assert_allclose(field.logits(composited["logits"], opacity), expected, atol=1e-5)
+    np.testing.assert_allclose(field.of_ray(composited["logits"], opacity), expected, atol=1e-5)
     best = np.array([1, 4, 41])[expected.argmax(-1)]
     picture = field.picture(composited, opacity)
     np.testing.assert_array_equal(picture["labels"], best)
@@ -87,7 +87,7 @@ def test_the_loss_is_the_cross_entropy_of_known_pixels(moves_matter):
     context = context_of(field, labels, rays_of(6))
     loss = LabelError(weight=0.3, moves_matter=moves_matter)(context)
     rendering = context.renderings[0]
-    logits = field.logits(rendering.extras["logits"], rendering.opacity)
+    logits = field.of_ray(rendering.extras["logits"], rendering.opacity)
     logits = np.asarray(logits, np.float64)
     likely = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = np.zeros(6)

@@ -58,8 +58,8 @@ def test_a_config_is_found_by_the_last_part_of_its_name(text, hint):
 def test_a_name_unlike_any_config_does_not_list_all_of_them():
     assert (
         hint_at_config("qqqqqq")
-        == "give a name in configs/ (labels, nerf, ngp, proposal, surface, tiny, systems/...), "
-        "a file, or a run folder"
+        == "give a name in configs/ (instances, labels, nerf, ngp, proposal, surface, tiny, "
+        "systems/...), a file, or a run folder"
     )
     assert len(config_names()) > 20
 

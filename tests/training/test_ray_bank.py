@@ -16,7 +16,7 @@ from nerf.scenes.images import over
 from nerf.training.ray_bank import HostRayBank, sample_rays, step_keys, to_device
 
 SIZES = [(5, 4), (3, 9), (8, 8), (1, 1)]  # width, height
-pick = jax.jit(sample_rays, static_argnums=2)
+pick = jax.jit(sample_rays, static_argnums=(2, 3))
 
 
 @jax.jit
@@ -173,14 +173,37 @@ def test_masked_pixels_are_never_picked_and_colour_and_depth_keep_their_digits(k
 
 
 @pytest.mark.long
+def test_rays_of_few_views_are_grouped_by_view_and_every_pixel_is_drawn_equally_often():
+    pixels = to_device(mixed_scene())
+    drawn = np.zeros(pixels.pool.shape[0])
+    for seed in range(400):
+        rays, colours, _ = pick(pixels, jax.random.key(seed), 50, 3)
+        # Three draws of a view, which have 17, 17 and 16 rays.
+        image = np.asarray(rays.image)
+        assert all(len(set(part)) == 1 for part in np.split(image, [17, 34]))
+        i, x, y = np.rint(np.asarray(colours) * 255).astype(int).T
+        np.testing.assert_array_equal(i, image)
+        width = np.array(SIZES)[i, 0]
+        np.add.at(drawn, np.asarray(pixels.starts)[i] + y * width + x, 1)
+    by_view = np.add.reduceat(drawn, np.asarray(pixels.starts))
+    sizes = np.array([w * h for w, h in SIZES])
+    np.testing.assert_allclose(by_view / by_view.sum(), sizes / sizes.sum(), atol=0.03)
+    largest = drawn[47:111]  # pixels of the third image
+    assert drawn.min() > 0
+    assert largest.std() < 0.2 * largest.mean()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("views", [None, 2])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind):
+def test_the_host_picks_the_same_rays_colours_and_depths_as_the_device(kind, views):
     scene = known_scene(kind)
-    device, host = to_device(scene), HostRayBank(scene, seed=5, batch_size=40, steps=3)(6)
+    bank = HostRayBank(scene, seed=5, batch_size=40, steps=3, views=views)
+    device, host = to_device(scene), bank(6)
 
     @jax.jit
     def rays_of(pixels, step):
-        return sample_rays(pixels.at_step(step - 6), step_keys(5, step).pixels, 40)
+        return sample_rays(pixels.at_step(step - 6), step_keys(5, step).pixels, 40, views)
 
     for step in (6, 7, 8):
         here, there = (rays_of(pixels, jnp.int32(step)) for pixels in (device, host))

@@ -1,4 +1,4 @@
-"""Claims about classes that are learned from label maps, on the bundled scene."""
+"""Claims about classes and objects that are learned from label maps, on the bundled scene."""
 
 from typing import Any
 
@@ -19,6 +19,18 @@ def labelled(name: str, *measures: str, **weak: Any) -> Arm:
     """
     scene = {"name": "nerf.scenes.weak_labels:load", **weak}
     return Arm(name, "labels", CHANGES, scene, LABELLED, measures=("classes", *measures))
+
+
+def with_objects(name: str, permuted: bool) -> Arm:
+    """Return an arm that learns single objects.
+
+    Args:
+      name: name of the arm.
+      permuted: whether their numbers differ from view to view.
+    """
+    scene = {"name": "nerf.scenes.permuted_instances:load", "permuted": permuted}
+    scene["without"] = ("background", "table")
+    return Arm(name, "instances", CHANGES, scene, LABELLED, measures=("objects",))
 
 
 UNLABELLED = Arm("no labels", "ngp", CHANGES, {"name": "nerf.scenes:load"}, LABELLED)
@@ -65,6 +77,20 @@ ROWS = [
         "labels at an eighth of the resolution become fine where views overlap",
         [labelled("an eighth", "classes_over_given", coarse=8)],
         [Check("an eighth", metric="miou_gain", at_least=0.0, added=True)],
+        equal_parameters=False,
+    ),
+    Row(
+        "R31",
+        "dynamic kernels of SOLOv2 (2003.10152)",
+        "kernels on features in space find the objects of a scene, also from masks whose numbers"
+        " differ from photo to photo",
+        [with_objects("permuted", True), with_objects("same numbers", False), UNLABELLED],
+        [
+            Check("permuted", metric="objects_iou", at_least=0.8, added=True),
+            Check("permuted", "same numbers", "objects_iou", at_least=-0.05, added=True),
+            Check("permuted", metric="objects_missing", at_most=0.5, added=True),
+            Check("permuted", "no labels", at_least=-0.3, added=True),
+        ],
         equal_parameters=False,
     ),
 ]

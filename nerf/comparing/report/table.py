@@ -50,7 +50,17 @@ SURFACE = (  # metrics of the surfaces in held-out views
     Column("normal_degrees", "normal error, degrees", False, "{:.1f}", "no true normals"),
     Column("depth_error", "depth error, %", False, "{:.2f}", "no true depth", scale=100.0),
 )
-CLASSES = (Column("miou", "mIoU, %", True, "{:.1f}", "not every config has classes", scale=100.0),)
+CLASSES = (  # metrics of the labels in held-out views
+    Column("miou", "mIoU, %", True, "{:.1f}", "not every config has classes", scale=100.0),
+    Column(
+        "instance_iou",
+        "IoU of objects, %",
+        True,
+        "{:.1f}",
+        "not every config has objects",
+        scale=100.0,
+    ),
+)
 PER_IMAGE = QUALITY + SURFACE + CLASSES
 FACTS = (  # costs and counts of a run
     Column("train_seconds", "training, s", False, "{:.1f}"),
