@@ -103,8 +103,16 @@ def extract_surface(
     box = given_box(model)
     if box is None:
         box = _find_box(extract_in)
-    iso, cell = extract_in(box, resolution)
+    iso, cell = _not_empty(extract_in(box, resolution))
     return Surface(iso, cell, fused, box, views)
+
+
+def _not_empty(found: tuple[Isosurface, float]) -> tuple[Isosurface, float]:
+    """Return what was extracted; raise EmptySurfaceError if no triangle is left of it."""
+    if not len(found[0].mesh.faces):
+        reason = "the surface is empty: it has no part with an area"
+        raise EmptySurfaceError(f"mesh: {reason}: train longer, or give another box with --crop")
+    return found
 
 
 def _method(model: Model, views: Cameras, sheets: bool) -> tuple[Extract, bool]:
@@ -150,7 +158,7 @@ def depth_cameras(cameras: Cameras, resolution: int) -> Cameras:
 def _find_box(extract_in: Extract) -> Bounds:
     """Return the bounds of a coarse mesh of the normalised box, with some room."""
     everything = Bounds(np.eye(3), np.full(3, -1.0), np.full(3, 1.0))
-    mesh = extract_in(everything, COARSE)[0].mesh
+    mesh = _not_empty(extract_in(everything, COARSE))[0].mesh
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     # A vertex of the coarse mesh is within a cell of the surface.
     room = PADDING * (high - low).max() + 2.0 / COARSE

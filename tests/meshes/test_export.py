@@ -15,8 +15,8 @@ from nerf.geometry.udf import UnsignedDistance
 from nerf.meshes import extraction
 from nerf.meshes.export import export_mesh
 from nerf.meshes.extraction import extract_surface, given_box
-from nerf.meshes.isosurface import EmptySurfaceError
-from nerf.meshes.mesh import face_areas, open_edges, volume
+from nerf.meshes.isosurface import EmptySurfaceError, Isosurface
+from nerf.meshes.mesh import Mesh, face_areas, open_edges, volume
 from nerf.output.video_rendering import cropped
 from nerf.paths.crops import read_crop
 from nerf.rendering.model import Model, Stage
@@ -135,6 +135,22 @@ def test_parts_that_no_ray_evaluates_are_dropped(around, sheets):
     says = "no ray has trained any of it" if sheets else "the training views see none of it"
     with pytest.raises(EmptySurfaceError, match=says):
         extracted(np.zeros(16, bool))
+
+
+@pytest.mark.parametrize("coarse", [0, 1])
+def test_a_surface_without_a_triangle_is_refused(around, monkeypatch, coarse):
+    corners = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
+
+    def extract_in(box, resolution):
+        faces = coarse if resolution <= 64 else 0
+        mesh = Mesh(corners, np.arange(3, dtype=np.int32)[None].repeat(faces, 0))
+        return Isosurface(mesh, 1, 1), 0.1
+
+    monkeypatch.setattr(extraction, "_method", lambda *given: (extract_in, False))
+    stages = {"main": Stage(UniformSteps(4), lambda samples: {})}
+    views = run_of(*around).cameras["train"]
+    with pytest.raises(EmptySurfaceError, match="no part with an area: train longer"):
+        extract_surface(Model(stages, ("main",)), views, 128)
 
 
 def test_sheets_need_an_unsigned_distance(around, tmp_path):

@@ -81,8 +81,8 @@ def test_a_bad_step_is_skipped_alone_however_many_steps_a_call_takes(
 ):
     """In step 23 a ray belongs to a camera without a position."""
 
-    def make_loader(scene, seed, batch, count, limit, everywhere):
-        bank = HostRayBank(scene, seed, batch, count)
+    def make_loader(scene, seed, batch, count, limit, everywhere, views):
+        bank = HostRayBank(scene, seed, batch, count, views=views)
         nowhere = jax.tree.map(lambda x: np.asarray(x[:1]), scene.cameras)
         nowhere = dataclasses.replace(nowhere, c2w=nowhere.c2w * np.nan)
         cameras = jax.tree.map(lambda *x: np.concatenate(x), scene.cameras, nowhere)
