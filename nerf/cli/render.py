@@ -131,8 +131,10 @@ _OPACITY = flags.DEFINE_bool("opacity", False, "Also opacity, as grey: frames an
 _LABELS = flags.DEFINE_bool(
     "labels", False, "Also the classes, in their colours; with --export, colours are the classes'."
 )
-_SHOW = flags.DEFINE_list("only", None, "Of a path or --export: only these classes: vase,flowers.")
-_HIDE = flags.DEFINE_list("without", None, "Of a path or --export: all but these classes.")
+_SHOW = flags.DEFINE_list(
+    "only", None, "Of a path or --export: only these classes (or objects): vase,3."
+)
+_HIDE = flags.DEFINE_list("without", None, "Of a path or --export: all but these.")
 _TRANSPARENT = flags.DEFINE_bool(
     "transparent", False, "Of a path: alpha in place of the background; .png, .webm and .mov."
 )

@@ -1,15 +1,17 @@
 """Any field with single objects: SOLOv2's dynamic kernels on features in space (2003.10152)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from nerf.fields import Samples
 from nerf.fields.with_head import WithHead
 from nerf.networks import Network
 from nerf.networks.relu import ReLU
+from nerf.scenes.base import LabelClass
+from nerf.scenes.palette import colour_of
 
 HEAD = ReLU(width=64, depth=1)
 
@@ -40,6 +42,9 @@ class Instances(WithHead):
       ConfigError: the field has no encoding.
     """
 
+    quantity: ClassVar[str] = "objects"
+    shown_as: ClassVar[str] = "instances"
+
     def __init__(
         self,
         field: Callable,
@@ -50,7 +55,9 @@ class Instances(WithHead):
         *,
         rngs: nnx.Rngs,
     ):
-        super().__init__(field, head, features, rngs=rngs)
+        names = ["no object", *(f"object {n}" for n in range(1, count + 1))]
+        objects = [LabelClass(n, name, colour_of(n)) for n, name in enumerate(names)]
+        super().__init__(field, head, features, objects, rngs=rngs)
         self.codes = nnx.Param(rngs.params.normal((count, code)))
         self.kernel_of = nnx.Linear(code, features + 1, precision="highest", rngs=rngs)
 
@@ -65,22 +72,3 @@ class Instances(WithHead):
         products = jnp.matmul(outputs, kernels[:, :-1].T, precision="highest")
         scores = products + jnp.broadcast_to(kernels[:, -1], products.shape)
         return jnp.concatenate([jnp.zeros_like(scores[..., :1]), scores], -1)
-
-    def __call__(self, samples: Samples) -> dict[str, Array]:
-        return {**self.field(samples), "objects": self.of_points(samples.points)}
-
-    def picture(
-        self, composited: Mapping[str, Array], opacity: Float[Array, "*b"]
-    ) -> dict[str, Array]:
-        """Return what an image shows of the composited quantities: "instances" instead of scores.
-
-        They are 1 + the number of the object with the largest mask; 1, of number 0, where all masks
-        are below 1/2.
-
-        Args:
-          composited: quantities of a rendering by name.
-          opacity: the sum of the weights.
-        """
-        shown = {name: x for name, x in composited.items() if name != "objects"}
-        best = jnp.argmax(self.of_ray(composited["objects"], opacity), -1)
-        return {**shown, "instances": (1 + best).astype(jnp.uint16)}

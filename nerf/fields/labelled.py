@@ -1,13 +1,13 @@
 """Any field with a class of each point: Semantic-NeRF's head (Zhi et al., 2103.15875)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt16
+from jaxtyping import Array, Int, UInt16
 
-from nerf.fields import Samples
 from nerf.fields.with_head import WithHead
 from nerf.foundation.instantiate import ConfigError
 from nerf.networks import Network
@@ -40,6 +40,9 @@ class Labelled(WithHead):
       ConfigError: the scene has no classes.
     """
 
+    quantity: ClassVar[str] = "logits"
+    shown_as: ClassVar[str] = "labels"
+
     def __init__(
         self,
         field: Callable,
@@ -51,16 +54,7 @@ class Labelled(WithHead):
         if not classes:
             reason = "no label of the training views is known, and this field learns them"
             raise ConfigError(f"Labelled: {reason}: put a file for each image into SCENE/labels")
-        super().__init__(field, head, len(classes), rngs=rngs)
-        self.classes = tuple(classes)
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """Return the number of each class in the label files."""
-        return tuple(each.number for each in self.classes)
-
-    def __call__(self, samples: Samples) -> dict[str, Array]:
-        return {**self.field(samples), "logits": self.of_points(samples.points)}
+        super().__init__(field, head, len(classes), classes, rngs=rngs)
 
     def index_of(self, labels: UInt16[Array, "*b"]) -> Int[Array, "*b"]:
         """Return the index of the class of each pixel in the logits, -1 if it is unknown.
@@ -72,18 +66,3 @@ class Labelled(WithHead):
         table = np.full(max(self.numbers) + 3, -1, np.int32)
         table[np.array(self.numbers) + 1] = np.arange(len(self.numbers))
         return jnp.asarray(table)[jnp.minimum(labels.astype(jnp.int32), len(table) - 1)]
-
-    def picture(
-        self, composited: Mapping[str, Array], opacity: Float[Array, "*b"]
-    ) -> dict[str, Array]:
-        """Return what an image shows of the composited quantities: "labels" instead of logits.
-
-        They are 1 + the number of the most likely class.
-
-        Args:
-          composited: quantities of a rendering by name.
-          opacity: the sum of the weights.
-        """
-        shown = {name: x for name, x in composited.items() if name != "logits"}
-        best = jnp.argmax(self.of_ray(composited["logits"], opacity), -1)
-        return {**shown, "labels": jnp.asarray(np.array(self.numbers, np.uint16) + 1)[best]}

@@ -17,21 +17,22 @@ class Selected(nnx.Module):
     """A geometry that is empty where the most likely class is not one of those chosen.
 
     Equation:
-      tau_i = [argmax_k s_k(x_i) in chosen] tau_i   s: the field's "logits"
+      tau_i = [argmax_k s_k(x_i) in chosen] tau_i
 
     Args:
       geometry: the geometry of all classes.
-      chosen: indices of classes in the logits.
+      chosen: indices of classes in the scores s.
+      scores: name of the quantity s, "logits" of classes or "objects".
     """
 
-    def __init__(self, geometry: Geometry, chosen: Sequence[int]):
+    def __init__(self, geometry: Geometry, chosen: Sequence[int], scores: str = "logits"):
         self.geometry: Any = geometry
-        self.chosen = tuple(chosen)
+        self.chosen, self.scores = tuple(chosen), scores
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Return the names of the quantities that it needs."""
-        return (*self.geometry.reads, "logits")
+        return (*self.geometry.reads, self.scores)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -40,9 +41,9 @@ class Selected(nnx.Module):
 
     def shown(self, quantities: Quantities) -> Bool[Array, "*b"]:
         """Return where the class is one of those chosen."""
-        logits = quantities["logits"]
-        is_chosen = jnp.zeros(logits.shape[-1], bool).at[jnp.array(self.chosen, int)].set(True)
-        return is_chosen[jnp.argmax(logits, -1)]
+        scores = quantities[self.scores]
+        is_chosen = jnp.zeros(scores.shape[-1], bool).at[jnp.array(self.chosen, int)].set(True)
+        return is_chosen[jnp.argmax(scores, -1)]
 
     def __call__(self, quantities: Quantities, samples: Samples) -> Float[Array, "*b"]:
         """Compute the optical depths of intervals, 0 for other classes."""
@@ -72,14 +73,15 @@ class SelectedSheets(Selected):
         return jnp.where(self.shown(quantities), self.geometry.distance(quantities), FAR)
 
 
-def select(geometry: Geometry, chosen: Sequence[int]) -> Selected:
+def select(geometry: Geometry, chosen: Sequence[int], scores: str = "logits") -> Selected:
     """Return a geometry that is empty outside of the chosen classes.
 
     Args:
       geometry: the geometry of all classes.
-      chosen: indices of classes in the field's "logits".
+      chosen: indices of classes in the scores.
+      scores: name of the field's quantity with a score of each class.
     """
     if isinstance(geometry, WithSheets):
-        return SelectedSheets(geometry, chosen)
+        return SelectedSheets(geometry, chosen, scores)
     kind = SelectedSurface if isinstance(geometry, WithSurface) else Selected
-    return kind(geometry, chosen)
+    return kind(geometry, chosen, scores)

@@ -1,4 +1,4 @@
-"""Show a run by its classes: only some of them, or in their colours."""
+"""Show a run by its classes or its objects: only some of them, or in their colours."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, UInt8, UInt16
 
 from nerf.fields import Samples
-from nerf.fields.labelled import Labelled
+from nerf.fields.with_head import WithHead
 from nerf.foundation.instantiate import ConfigError, did_you_mean
 from nerf.geometry.selected import Selected, select
 from nerf.rendering.model import Stage, last_field
@@ -26,7 +26,7 @@ class InClassColours(nnx.Module):
       field: the labelled field.
     """
 
-    def __init__(self, field: Labelled):
+    def __init__(self, field: WithHead):
         self.field: Any = field
 
     @property
@@ -40,14 +40,15 @@ class InClassColours(nnx.Module):
         return self.field.code_features
 
     def picture(self, composited: Mapping[str, Array], opacity: Array) -> dict[str, Array]:
-        """Return what an image shows of the composited quantities, see `Labelled`."""
+        """Return what an image shows of the composited quantities, see `WithHead`."""
         return self.field.picture(composited, opacity)
 
     def __call__(self, samples: Samples) -> dict[str, Array]:
         quantities = self.field(samples)
         stored = np.array([each.colour for each in self.field.classes], np.float32)
         colours = jnp.asarray(stored / 255.0)
-        return {**quantities, "rgb": colours[jnp.argmax(quantities["logits"], -1)]}
+        best = jnp.argmax(quantities[self.field.quantity], -1)
+        return {**quantities, "rgb": colours[best]}
 
 
 def in_class_colours(run: Run) -> Run:
@@ -87,7 +88,8 @@ def only_classes(run: Run, names: Sequence[str], flag: str, keep: bool = True) -
     numbers = {known[name] for name in names}
     chosen = [i for i, number in enumerate(field.numbers) if (number in numbers) == keep]
 
-    return with_parts(run, chosen, geometry=select(run.model.geometry, chosen))
+    geometry = select(run.model.geometry, chosen, field.quantity)
+    return with_parts(run, chosen, geometry=geometry)
 
 
 def shows_classes(run: Run) -> bool:
@@ -96,11 +98,11 @@ def shows_classes(run: Run) -> bool:
     return in_colours or isinstance(run.model.geometry, Selected)
 
 
-def _labelled(run: Run, flag: str) -> tuple[Labelled, dict[str, int]]:
+def _labelled(run: Run, flag: str) -> tuple[WithHead, dict[str, int]]:
     """Return the field of a run with classes, and the number of each class by name and number."""
     field = last_field(run.model)
-    if not isinstance(field, Labelled):
-        fix = "train it with --config=labels on a scene with labels"
+    if not isinstance(field, WithHead):
+        fix = "train it with --config=labels or --config=instances on a scene with labels"
         raise ConfigError(f"{flag}: {run.folder} has no classes: {fix}")
     numbers = {str(number): number for number in field.numbers}
     return field, {**numbers, **{each.name: each.number for each in field.classes}}

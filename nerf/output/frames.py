@@ -128,7 +128,8 @@ def frame_pixels(
       classes: those of "labels".
     """
     if kind == "labels":
-        return colour_labels(picture["labels"], classes)
+        numbers = picture["labels"] if "labels" in picture else picture["instances"]
+        return colour_labels(numbers, classes)
     if kind == "opacity":
         return np.repeat(to_bytes(picture["opacity"])[..., None], 3, -1)
     if kind == "depth":

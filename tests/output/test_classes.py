@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nerf.fields.labelled import Labelled
+from nerf.fields.with_head import WithHead
 from nerf.foundation.instantiate import ConfigError
 from nerf.geometry.density import VolumeDensity
 from nerf.geometry.selected import FAR, Selected, SelectedSheets, SelectedSurface, select
 from nerf.geometry.signed_distance import SignedDistance
 from nerf.geometry.udf import UnsignedDistance
 from nerf.output.classes import colour_labels, in_class_colours, only_classes, shows_classes
-from nerf.output.frames import RenderOptions
+from nerf.output.frames import RenderOptions, frame_pixels
 from nerf.output.parts import make_parts
 from nerf.output.video_rendering import render_still
 from nerf.rendering.images import make_render_image
-from nerf.rendering.model import Model, Stage
+from nerf.rendering.model import Model, Stage, classes_of
 from nerf.sampling.stratified import UniformSteps
 from nerf.scenes.base import LabelClass, Similarity
 from tests.output.test_parts import Ball, run_of
@@ -27,21 +27,22 @@ from tests.output.test_parts import Ball, run_of
 LEFT, RIGHT = LabelClass(3, "left", (250, 10, 20)), LabelClass(40, "right", (20, 30, 240))
 
 
-class Halves(Labelled):
-    """A ball of two classes."""
+class Halves(WithHead):
+    """A ball of two classes, or of two objects."""
 
-    def __init__(self, field):
+    def __init__(self, field, quantity="logits", shown_as="labels"):
+        self.quantity, self.shown_as = quantity, shown_as
         self.field, self.classes = field, (LEFT, RIGHT)
         self.behind = nnx.Param(jnp.zeros(2))
 
     def __call__(self, samples):
         x = samples.points[..., 0]
-        return {**self.field(samples), "logits": jnp.stack([-9.0 * x, 9.0 * x], -1)}
+        return {**self.field(samples), self.quantity: jnp.stack([-9.0 * x, 9.0 * x], -1)}
 
 
-def halves():
+def halves(*names):
     run = run_of(Similarity(), "halves")
-    field = Halves(Ball(Similarity()))
+    field = Halves(Ball(Similarity()), *names)
     model = Model({"main": Stage(UniformSteps(256), field)}, ["main"])
     return dataclasses.replace(run, model=model)
 
@@ -92,6 +93,23 @@ def test_a_picture_of_classes_is_written_beside_the_colours(tmp_path):
     for each in (LEFT, RIGHT):
         assert (shown[labels == each.number + 1] == each.colour).all()
     assert not colour_labels(np.zeros((2, 2), np.uint16), (LEFT, RIGHT)).any()
+
+
+@pytest.mark.long
+def test_objects_are_chosen_and_coloured_as_classes_are():
+    objects = halves("objects", "instances")
+    for run, other in zip(
+        (only_classes(halves(), ["3"], "--only"), in_class_colours(halves())),
+        (only_classes(objects, ["3"], "--only"), in_class_colours(objects)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(picture_of(run)["rgb"], picture_of(other)["rgb"])
+    picture, classes = picture_of(objects), classes_of(objects.model)
+    assert "objects" not in picture
+    np.testing.assert_array_equal(picture["instances"], picture_of(halves())["labels"])
+    shown = frame_pixels(picture, "labels", None, False, classes)
+    np.testing.assert_array_equal(shown, colour_labels(picture["instances"], classes))
+    assert {tuple(colour) for colour in shown.reshape(-1, 3)} == {LEFT.colour, RIGHT.colour}
 
 
 def test_a_wrong_name_and_a_run_without_classes_are_refused():
