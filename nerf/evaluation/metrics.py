@@ -74,8 +74,13 @@ def describe_scores(scores: Mapping[str, float | None]) -> str:
     others = ", ".join(
         f"{scores[key]:.2f} {words}" for key, words in more.items() if scores.get(key) is not None
     )
-    miou = "" if scores.get("miou") is None else f", mIoU {scores['miou']:.3f}"
-    return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}{miou}"
+    overlaps = {"miou": "mIoU", "instance_iou": "IoU of objects"}
+    labels = "".join(
+        f", {words} {scores[key]:.3f}"
+        for key, words in overlaps.items()
+        if scores.get(key) is not None
+    )
+    return f"PSNR {scores['psnr']:.2f} dB{f' ({others})' if others else ''}{ssim}{labels}"
 
 
 def psnr(image: Float[np.ndarray, "*b c"], truth: Float[np.ndarray, "*b c"]) -> float:

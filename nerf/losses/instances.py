@@ -102,8 +102,11 @@ def number_rays(
     # All keys of a view are in a row, so that a rank is a difference of positions.
     found, place = jnp.unique(keys, size=len(keys), fill_value=2**30, return_inverse=True)
     rank = place - jnp.searchsorted(found, view * LARGEST)
-    on_object = (marks > 1) & (rank < count)
-    return Numbered(view, jnp.clip(rank, 0, count - 1), on_object, (marks == 1) | on_object)
+    # Rays of further views than there may be are unknown.
+    counted = view < views
+    on_object = counted & (marks > 1) & (rank < count)
+    known = counted & ((marks == 1) | on_object)
+    return Numbered(jnp.minimum(view, views - 1), jnp.clip(rank, 0, count - 1), on_object, known)
 
 
 def overlaps(

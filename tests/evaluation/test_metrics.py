@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from nerf.evaluation import lpips, metrics
-from nerf.evaluation.metrics import flip, psnr, ssim
+from nerf.evaluation.metrics import describe_scores, flip, psnr, ssim
 from nerf.foundation.errors import UserError
 from nerf.foundation.png import to_bytes
 
@@ -260,3 +260,11 @@ def test_weights_that_are_not_the_known_ones_or_not_arrays_are_refused(tmp_path,
 def test_without_its_weights_there_is_no_lpips(monkeypatch):
     monkeypatch.setattr(lpips, "PACKAGE", "no_such_package_as_this")
     assert not {"lpips", "lpips_vgg"} & set(metrics.installed()) and "psnr" in metrics.installed()
+
+
+def test_the_line_of_scores_has_those_of_labels_and_objects_if_there_are_any():
+    line = "PSNR 30.00 dB, SSIM 0.9000"
+    scores = {"psnr": 30.0, "ssim": 0.9}
+    assert describe_scores(scores) == line
+    assert describe_scores({**scores, "miou": 0.5, "instance_iou": None}) == f"{line}, mIoU 0.500"
+    assert describe_scores({**scores, "instance_iou": 0.25}) == f"{line}, IoU of objects 0.250"

@@ -112,6 +112,15 @@ def test_rays_are_ranked_in_their_view_and_objects_without_a_kernel_are_unknown(
     np.testing.assert_array_equal(rays.known, [1, 0, 1, 1, 1, 1, 1, 0])
 
 
+def test_rays_of_more_views_than_there_may_be_are_unknown():
+    image, marks = jnp.array([5, 1, 9, 1, 7]), jnp.array([3, 3, 3, 1, 1], jnp.uint16)
+    rays = number_rays(image, marks, 2, 3)
+    np.testing.assert_array_equal(rays.known, [1, 1, 0, 1, 0])
+    dice, there = overlaps(jnp.ones((5, 3)), rays, 2)
+    np.testing.assert_array_equal(there, [[1, 0, 0], [1, 0, 0]])
+    np.testing.assert_allclose(dice[:, 0, 0], [2 / 3, 1.0])
+
+
 def losses_of(field, marks, image):
     rays = dataclasses.replace(rays_of(RAYS), image=image)
     model, renderings = rendered(field, rays)
