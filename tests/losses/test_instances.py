@@ -10,15 +10,22 @@ import pytest
 from flax import nnx
 
 from nerf.encodings.fourier import Fourier
+from nerf.evaluation.instances import count_pixels, find_objects, summary
 from nerf.fields.composed import Composed
 from nerf.fields.instances import Instances
-from nerf.foundation.instantiate import ConfigError
+from nerf.foundation.instantiate import ConfigError, build
 from nerf.losses import Context, Target
 from nerf.losses.instances import InstanceError, assign, number_rays, overlaps
 from nerf.networks.relu import ReLU
+from nerf.rendering.images import make_render_image
+from nerf.runs.budget import Budget
+from nerf.runs.config_files import load_config
+from nerf.training.session import Session
 from nerf.training.supervision import views_per_step
+from tests.conftest import ROOT
 from tests.losses.test_labels import rays_of, rendered
 
+TABLETOP = ROOT / "data" / "tabletop"
 VIEWS, KERNELS, RAYS = 3, 4, 40
 
 
@@ -188,3 +195,25 @@ def test_the_loss_says_of_how_many_views_the_rays_may_be():
     assert views_per_step({"instances": InstanceError()}) == 8
     assert views_per_step({"a": InstanceError(1.0, 4), "b": InstanceError(1.0, 6)}) == 4
     assert views_per_step({"colours": lambda context: 0.0}) is None
+
+
+@pytest.mark.whole
+def test_objects_are_found_from_numbers_that_differ_between_views():
+    scene = {"name": "nerf.scenes.permuted_instances:load", "without": ["background", "table"]}
+    scene["max_side"] = 50
+    train, test = (build(scene, root=TABLETOP, split=split) for split in ("train", "test"))
+    config = load_config("instances", ["batch_size=512", "steps_per_call=20"])
+    session = Session({**config, "scene": scene, "log_every": 20}, train)
+    session.compile()
+    for _ in session.calls(Budget(160)):
+        pass
+    model = session.model()
+    render = make_render_image(model, (1.0, 1.0, 1.0), None)
+    views = range(0, len(test), 8)
+    shown = [render(test.cameras[i])["instances"] for i in views]
+    counts = [count_pixels(picture, test, i) for i, picture in zip(views, shown, strict=True)]
+    found = summary(counts, find_objects(model, test.cameras))
+    assert found["true"] == 11
+    # Objects that had no kernel of their own in all views would share about 1/11 of the pixels.
+    assert found["iou"] > 0.3
+    assert 4 <= len(found["objects"]) <= 12
