@@ -107,7 +107,7 @@ def _colour(frame: Frame, look: Look, limits: tuple[float, float]) -> UInt8[np.n
         return colour_mode(COLOUR, frame.picture, frame.camera)
     if look.mode != ERROR:
         mode = look.mode if look.mode in mode_names(frame.picture) else COLOUR
-        return colour_mode(mode, frame.picture, frame.camera, limits)
+        return colour_mode(mode, frame.picture, frame.camera, limits, frame.classes)
     assert look.photo is not None
     truth, known = look.photo(frame.camera)
     error = colour_error(frame.picture["rgb"], truth)

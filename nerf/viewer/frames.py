@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, PyTree
 from nerf.cameras.cameras import Cameras, pixels_to_rays
 from nerf.rendering.antialiasing import smooth_edges
 from nerf.rendering.images import RenderingStopped, check_colours, render_places
+from nerf.scenes.base import LabelClass
 from nerf.viewer.turns import Turns
 
 BLOCK = 3  # pixels along each side of a block that the next coarser tier sees as one
@@ -38,15 +39,17 @@ class Frame:
 
     Attributes:
       camera: of this tier, in the normalised world.
-      picture: float32 arrays by name, as those of `make_render_image`.
+      picture: arrays by name, as those of `make_render_image`.
       stride: pixels of the finest tier along each side of one of this tier.
       seconds: since the frame was begun.
+      classes: those that the picture may show.
     """
 
     camera: Cameras
     picture: dict[str, np.ndarray]
     stride: int
     seconds: float
+    classes: Sequence[LabelClass] = ()
 
 
 class FrameRenderer:
@@ -59,6 +62,7 @@ class FrameRenderer:
       edge_rays: see `nerf.rendering.model.Model`.
       turns: threads take turns chunk by chunk.
       in_flight: chunks submitted and not fetched yet; with 1, nothing runs between two turns.
+      classes: those of the model.
 
     Attributes:
       rate: rays per second, estimated from the frames so far; 0 before the first.
@@ -72,7 +76,9 @@ class FrameRenderer:
         edge_rays: int = 1,
         turns: Turns | None = None,
         in_flight: int = IN_FLIGHT,
+        classes: Sequence[LabelClass] = (),
     ):
+        self.classes = classes
         self.source, self.edge_rays = source, edge_rays
         self.chunk, self.small = chunk, max(chunk // SMALL_CHUNKS, 1)
         self.colour = jnp.asarray(background, jnp.float32)
@@ -103,14 +109,14 @@ class FrameRenderer:
             check_colours(picture["rgb"])
             known = picture
             # Antialiasing belongs to the finest tier, and is the last thing that a frame gets.
-            yield Frame(coarse, picture, stride, time.perf_counter() - began)
+            yield Frame(coarse, picture, stride, time.perf_counter() - began, self.classes)
         if self.edge_rays > 1 and known is not None:
 
             def render(places: Float[np.ndarray, "m 2"]) -> dict[str, np.ndarray]:
                 return self._render(graph, state, camera, places, should_stop)
 
             smooth = smooth_edges(known, self.edge_rays, render)
-            yield Frame(camera, smooth, 1, time.perf_counter() - began)
+            yield Frame(camera, smooth, 1, time.perf_counter() - began, self.classes)
 
     def still(self, camera: Cameras) -> Frame:
         """Return the finest tier of a frame."""

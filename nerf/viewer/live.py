@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from nerf.rendering.images import rays_per_chunk
+from nerf.rendering.model import classes_of
 from nerf.scenes import Scene, SceneError
 from nerf.scenes.base import Problem
 from nerf.training.session import Call, Session
@@ -164,7 +166,8 @@ def show_session(session: Session, name: str, turns: Turns) -> ShownRun:
 
     config, model = session.config, session.model()
     chunk = rays_per_chunk(model, config["chunk"])
-    renderer = FrameRenderer(now, config["background"], chunk, model.edge_rays, turns, in_flight=1)
+    options: dict[str, Any] = {"turns": turns, "in_flight": 1, "classes": classes_of(model)}
+    renderer = FrameRenderer(now, config["background"], chunk, model.edge_rays, **options)
     red, green, blue = (float(part) for part in config["background"])
     scene = session.scene
     return ShownRun(

@@ -1,9 +1,9 @@
 """Turn a rendered picture into what a viewer shows: colour, depth, opacity, normals and others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 from PIL import Image
 
 from nerf.cameras.cameras import Cameras
@@ -11,7 +11,7 @@ from nerf.evaluation.surfaces import normals_of_depth
 from nerf.foundation.png import to_bytes
 from nerf.output.classes import colour_labels
 from nerf.rendering.images import colour_depth, colour_normals
-from nerf.scenes.palette import classes_in
+from nerf.scenes.base import LabelClass
 
 COLOUR, DEPTH, OPACITY, NORMALS = "colour", "depth", "opacity", "normals"
 ERROR, DIFFERENCE = "error", "difference"
@@ -30,9 +30,10 @@ def mode_names(picture: Iterable[str]) -> list[str]:
 
 def colour_mode(
     mode: str,
-    picture: Mapping[str, Float[np.ndarray, "h w *c"]],
+    picture: Mapping[str, Real[np.ndarray, "h w *c"]],
     camera: Cameras,
     limits: tuple[float, float] | None = None,
+    classes: Sequence[LabelClass] = (),
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Colour a picture in a mode.
 
@@ -41,6 +42,7 @@ def colour_mode(
       picture: as rendered.
       camera: its camera, perspective and without leading axes.
       limits: depths of the brightest and the darkest colour; None: those of the picture.
+      classes: those that the picture may show, with their colours.
     """
     if mode == COLOUR:
         return to_bytes(picture["rgb"])
@@ -51,7 +53,7 @@ def colour_mode(
     if mode == NORMALS:
         return to_bytes(colour_normals(_normals(picture, camera)))
     if picture[mode].dtype.kind == "u":  # numbers of classes
-        return colour_labels(picture[mode], classes_in([picture[mode]]))
+        return colour_labels(picture[mode], classes)
     return to_bytes(colour_quantity(picture[mode], picture["opacity"]))
 
 

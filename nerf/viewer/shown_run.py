@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -12,6 +13,7 @@ from nerf.foundation.errors import UserError
 from nerf.output.video_rendering import cropped
 from nerf.paths.keyframe_reader import Crop
 from nerf.rendering.images import rays_per_chunk
+from nerf.rendering.model import classes_of
 from nerf.runs.read import Run
 from nerf.scenes.base import Similarity
 from nerf.viewer.frames import Frame, FrameRenderer
@@ -58,7 +60,8 @@ def show_run(run: Run, turns: Turns) -> ShownRun:
     split = nnx.split(run.model)
     background = run.config["background"]
     chunk = rays_per_chunk(run.model, run.config["chunk"])
-    renderer = FrameRenderer(lambda: split, background, chunk, run.model.edge_rays, turns)
+    options: dict[str, Any] = {"turns": turns, "classes": classes_of(run.model)}
+    renderer = FrameRenderer(lambda: split, background, chunk, run.model.edge_rays, **options)
 
     def limit(crop: Crop | None) -> None:
         shown = run if crop is None else cropped(run, crop)

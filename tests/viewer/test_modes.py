@@ -10,7 +10,7 @@ from nerf.evaluation.surfaces import rendered_normals
 from nerf.foundation.png import to_bytes
 from nerf.output.parts import in_world_of
 from nerf.rendering.images import colour_depth, colour_normals, make_render_image
-from nerf.scenes.base import Similarity
+from nerf.scenes.base import LabelClass, Similarity
 from nerf.viewer.drawing import Look, compose, draw
 from nerf.viewer.frames import Frame, coarser, fitted
 from nerf.viewer.modes import (
@@ -28,6 +28,7 @@ from nerf.viewer.poses import fitting_fov, from_browser, pinhole, start_of, to_b
 from nerf.viewer.shown_run import show_run
 from nerf.viewer.turns import Turns
 from nerf.viewer.views import photo_as_seen, score_colours, views_of
+from tests.output.test_classes import LEFT, RIGHT, halves
 from tests.viewer.ball_run import TURNED, make_run, with_labels
 
 SIZE = (60, 40)
@@ -240,3 +241,21 @@ def test_scores_go_from_red_to_green():
 def test_a_frame_says_its_stride():
     frame = Frame(coarser(pinhole(np.eye(3, 4), 0.5, (30, 30)), 3), {}, 3, 0.0)
     assert frame.camera.size.tolist() == [10, 10] and frame.stride == 3
+
+
+def test_classes_have_the_colours_of_the_scene():
+    red = LabelClass(4, "cup", (200, 10, 20))
+    picture = {"labels": np.array([[5, 0, 9]], np.uint16), "opacity": np.ones((1, 3), np.float32)}
+    camera = pinhole(np.eye(3, 4), 0.5, (3, 1))
+    shown = colour_mode("labels", picture, camera, classes=[red])
+    np.testing.assert_array_equal(shown, [[[200, 10, 20], [0, 0, 0], [0, 0, 0]]])
+
+
+@pytest.mark.parametrize("names", [(), ("objects", "instances")])
+def test_a_viewer_shows_the_classes_of_a_run_in_their_colours(names):
+    run = halves(*names)
+    mode = names[1] if names else "labels"
+    shown = show_run(run, Turns())
+    frame = shown.renderer.still(run.cameras["train"][1])
+    picture = compose((frame,), Look(mode), frame.picture["rgb"].shape[1::-1]).image
+    assert {tuple(colour) for colour in picture.reshape(-1, 3)} == {LEFT.colour, RIGHT.colour}
