@@ -94,7 +94,7 @@ def colour_quantity(
 
 
 def depth_along_axis(
-    picture: Mapping[str, Float[np.ndarray, "h w *c"]], camera: Cameras
+    picture: Mapping[str, Real[np.ndarray, "h w *c"]], camera: Cameras
 ) -> Float[np.ndarray, "h w"]:
     """Return the depth along the optical axis, which a browser composites by; empty pixels are far.
 
@@ -145,7 +145,7 @@ def joined(
 
 
 def _normals(
-    picture: Mapping[str, Float[np.ndarray, "h w *c"]], camera: Cameras
+    picture: Mapping[str, Real[np.ndarray, "h w *c"]], camera: Cameras
 ) -> Float[np.ndarray, "h w 3"]:
     """Return unit normals: those of the field, otherwise those of the rendered depth."""
     there = picture["opacity"] > 0.5
